@@ -1,0 +1,246 @@
+"""Read a JSON array of objects from a byte stream, block by block, in bounded memory."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any, NoReturn
+
+Record = dict[str, Any]
+
+# A record of the widest sheet Excel takes is far smaller; a longer one is a broken file.
+RECORD_BYTES = 64 * 1024 * 1024
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+_SPACES = re.compile(rb"[ \t\r\n]*")
+_COMMA = re.compile(rb"[ \t\r\n]*,")
+_UTF16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00")
+
+
+class InvalidJSON(ValueError):
+    """The object is not a UTF-8 JSON array of objects."""
+
+
+class _Incomplete(Exception):
+    """The text may only be cut off, not wrong."""
+
+
+def record_blocks(
+    chunks: Iterable[bytes], source: str, block_bytes: int
+) -> Iterator[list[Record]]:
+    """Parse the array's records in file order.
+
+    Args:
+        chunks: the file's bytes, in pieces of any size.
+        source: the object's name, for errors.
+        block_bytes: how much JSON to parse at a time; each block takes at least as many new
+            bytes, so a file of n bytes gives at most ceil(n / block_bytes) blocks.
+
+    Yields:
+        Lists of records, none empty.
+
+    Raises:
+        InvalidJSON: with the record's index and the byte offset of the fault.
+    """
+    yield from _Reader(chunks, source).blocks(block_bytes)
+
+
+class _Reader:
+    """The undigested bytes of a file and where they stand in it."""
+
+    def __init__(self, chunks: Iterable[bytes], source: str) -> None:
+        self.chunks = iter(chunks)
+        self.source = source
+        self.buffer = b""
+        self.offset = 0  # of buffer[0] in the file
+        self.index = 0  # of the next record
+        self.ended = False
+
+    def blocks(self, block_bytes: int) -> Iterator[list[Record]]:
+        self._read(block_bytes)
+        self._open_array()
+        wanted = block_bytes
+        while True:
+            if records := self._whole_records() or self._single_records():
+                yield records
+                wanted = block_bytes
+            elif self.ended:
+                return self._close_array()
+            elif len(self.buffer) > RECORD_BYTES:
+                self._fail(0, f"a record holds at most {RECORD_BYTES} bytes; found no end of it")
+            else:
+                wanted *= 2  # a record longer than a block is scanned again: keep that linear
+            self._read(wanted)
+
+    def _read(self, wanted: int) -> None:
+        pieces, size = [self.buffer], 0
+        while size < wanted:
+            chunk = next(self.chunks, None)
+            if chunk is None:
+                self.ended = True
+                break
+            pieces.append(chunk)
+            size += len(chunk)
+        self.buffer = b"".join(pieces)
+
+    def _consume(self, size: int) -> None:
+        self.buffer = self.buffer[size:]
+        self.offset += size
+
+    def _open_array(self) -> None:
+        if not self.buffer:
+            self._fail(0, "must be a JSON array of objects; found an empty file")
+        if self.buffer.startswith(_UTF16_OR_32) or self.buffer[1:2] == b"\x00":
+            self._fail(0, "must be UTF-8; found UTF-16 or UTF-32")
+        self._consume(len(b"\xef\xbb\xbf") if self.buffer.startswith(b"\xef\xbb\xbf") else 0)
+        start = len(self.buffer) - len(self.buffer.lstrip(b" \t\r\n"))
+        if self.buffer[start : start + 1] != b"[":
+            self._fail(start, f"the top level must be an array; found {self._shown(start)}")
+        self._consume(start + 1)
+
+    def _close_array(self) -> None:
+        rest = self.buffer.strip(b" \t\r\n")
+        if rest == b"]":
+            return
+        at = len(self.buffer) - len(self.buffer.lstrip(b" \t\r\n"))
+        if not rest:
+            self._fail(at, "the array must end with ]; found the end of the file")
+        if rest.startswith(b"]"):
+            at = self.buffer.index(b"]") + 1
+            at += len(self.buffer[at:]) - len(self.buffer[at:].lstrip(b" \t\r\n"))
+            self._fail(at, f"nothing may follow the array; found {self._shown(at)}")
+        self._fail(at, f"expected , or ]; found {self._shown(at)}")
+
+    def _whole_records(self) -> list[Record]:
+        """Parse up to the last brace in one call: the fast way for flat records.
+
+        Only a brace that ends a record makes ``[…]`` valid: inside a string or a nested value
+        the added bracket leaves something open. Any doubt leaves it to `_single_records`.
+        """
+        start = _COMMA.match(self.buffer) if self.index else _SPACES.match(self.buffer)
+        end = self.buffer.rfind(b"}") + 1
+        if not start or end <= start.end():
+            return []
+        try:
+            text = self.buffer[start.end() : end].decode("utf-8")
+            records: list[Record] = _PLAIN.decode(f"[{text}]")
+        except (ValueError, RecursionError):
+            return []
+        if not _keys_are_unique(text, records):
+            return []
+        self._consume(end)
+        self.index += len(records)
+        return records
+
+    def _single_records(self) -> list[Record]:
+        """Parse record by record: the exact way, which finds the faulty one."""
+        text = self._decode()
+        records: list[Record] = []
+        done = 0
+        try:
+            while (start := self._next_start(text, done)) is not None:
+                record, done = self._scan(text, start)
+                records.append(record)
+                self.index += 1
+        except _Incomplete:
+            if self.ended:
+                self._fail(
+                    len(text[:done].encode()), "a record must be complete; found the end of the file"
+                )
+        self._consume(len(text[:done].encode()))
+        return records
+
+    def _decode(self) -> str:
+        try:
+            return self.buffer.decode("utf-8")
+        except UnicodeDecodeError as error:
+            cut_off = len(self.buffer) - error.start < 4 and not self.ended
+            if not cut_off:
+                self._fail(error.start, f"must be UTF-8; found byte 0x{self.buffer[error.start]:02x}")
+            return self.buffer[: error.start].decode("utf-8")
+
+    def _next_start(self, text: str, done: int) -> int | None:
+        """Where the next record starts; None where the array ends or the text does."""
+        at = _skip_space(text, done)
+        if self.index:
+            if text[at : at + 1] != ",":
+                return None if at == len(text) or text[at] == "]" else self._bad(text, at, ", or ]")
+            at = _skip_space(text, at + 1)
+        elif text[at : at + 1] == "]":
+            return None
+        if at == len(text):
+            raise _Incomplete
+        return at
+
+    def _scan(self, text: str, start: int) -> tuple[Record, int]:
+        try:
+            record, end = _STRICT.raw_decode(text, start)
+        except json.JSONDecodeError as error:
+            # Only strings, reported as unterminated, can be cut off further from the text's end.
+            margin = 0 if self.ended else 16
+            if error.pos + margin >= len(text) or error.msg.startswith("Unterminated string"):
+                raise _Incomplete from None
+            return self._bad(text, error.pos, f"valid JSON ({error.msg})")
+        except RecursionError:
+            return self._fail(len(text[:start].encode()), "values are nested too deeply")
+        except ValueError as error:
+            return self._fail(len(text[:start].encode()), str(error))
+        if type(record) is not dict:
+            if end == len(text) and not self.ended:
+                raise _Incomplete
+            return self._bad(text, start, "an object")
+        return record, end
+
+    def _bad(self, text: str, at: int, expected: str) -> NoReturn:
+        self._fail(len(text[:at].encode()), f"expected {expected}; found {_quote(text[at : at + 20])}")
+
+    def _fail(self, at: int, fault: str) -> NoReturn:
+        raise InvalidJSON(f"{self.source} record {self.index}, byte {self.offset + at}: {fault}")
+
+    def _shown(self, at: int) -> str:
+        return _quote(self.buffer[at : at + 20].decode("utf-8", "replace"))
+
+
+def _quote(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False) if text else "the end of the file"
+
+
+def _skip_space(text: str, at: int) -> int:
+    match = _SPACE.match(text, at)
+    return match.end() if match else at
+
+
+def _keys_are_unique(text: str, records: list[Record]) -> bool:
+    """Whether no record repeats a key, proven by counting colons.
+
+    Every key in the text is followed by a colon, so when all colons are accounted for by the
+    parsed keys and the colons inside strings, no key was dropped. False may also mean doubt.
+    """
+    if not all(type(record) is dict for record in records):
+        return False
+    colons = text.count(":")
+    keys = sum(map(len, records))
+    if colons == keys:
+        return True
+    if "\\u003" in text or any(":" in key for record in records for key in record):
+        return False
+    values = [value for record in records for value in record.values()]
+    if any(type(value) in (dict, list) for value in values):
+        return False
+    return colons == keys + "".join(v for v in values if type(v) is str).count(":")
+
+
+def _reject_constant(token: str) -> NoReturn:
+    raise ValueError(f"numbers must be finite; found {token}")
+
+
+def _unique_pairs(pairs: list[tuple[str, Any]]) -> Record:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        [(again, _)] = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"a key may stand once in an object; found {_quote(again)} again")
+    return record
+
+
+_PLAIN = json.JSONDecoder(parse_constant=_reject_constant)
+_STRICT = json.JSONDecoder(parse_constant=_reject_constant, object_pairs_hook=_unique_pairs)

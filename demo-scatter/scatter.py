@@ -1,0 +1,253 @@
+"""scatter-lambda: split a JSON array in S3 into segment files, in memory bounded by a segment."""
+
+import itertools
+import json
+import math
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+
+import frames
+from records import InvalidJSON, Record, record_blocks
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+# Rows per segment, unless the event says otherwise, of tables of up to SMALL_TABLE_BYTES (1,000
+# members). Longer ones run faster in fewer segments: of SEGMENT_BYTES of JSON each (25,000
+# members), or more where that would make more than SEGMENTS of them.
+DIVISION_NUMBER = 10
+SMALL_TABLE_BYTES = 200_000
+SEGMENT_BYTES = 4_700_000
+SEGMENTS = 200
+
+# https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+STATE_BYTES = 256 * 1024
+ITERATIONS = 3_500  # of an inline Map, at 7 of the 25,000 history events each
+
+READ_BYTES = 1024 * 1024
+TRANSFERS = 4
+
+
+class InvalidEvent(ValueError):
+    """The event does not say what to scatter."""
+
+
+class TooManySegments(ValueError):
+    """The segments would not fit into one execution."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One table to scatter, as its event describes it."""
+
+    input_obj: str
+    division_number: int | None
+    execution: str | None
+
+    @classmethod
+    def from_event(cls, event: dict[str, Any]) -> Self:
+        fields = {**event, **(event.get("overrides") or {})}
+        input_obj = fields.get("input_obj")
+        if not isinstance(input_obj, str) or not is_plain_key(input_obj):
+            raise InvalidEvent(f"input_obj: must be the key of an object; found {input_obj!r}")
+        number = fields.get("division_number")
+        if number is not None and (type(number) is not int or number < 1):
+            raise InvalidEvent(f"division_number: must be a whole number from 1; found {number!r}")
+        return cls(input_obj, number, event.get("execution"))
+
+    @property
+    def workbook(self) -> str:
+        return input_obj_stem(self.input_obj) + ".xlsx"
+
+    def segment_key(self, number: int) -> str:
+        folder = f"scatter/{self.execution}" if self.execution else "scatter"
+        return f"{folder}/job_{number:03d}.pkl"
+
+
+class ScatterHandler:
+    """Cut the table at `input_obj` into `scatter/[<execution>/]job_NNN.pkl`."""
+
+    def __init__(self, event: dict[str, Any], context: Any, s3: "S3Client") -> None:
+        self.event = event
+        self.context = context
+        self.s3 = s3
+        self.bucket = os.environ.get("BUCKET", "test-bucket")
+
+    def main(self) -> dict[str, Any]:
+        job = Job.from_event(self.event)
+        size, chunks = self.get_s3_data(self.bucket, job.input_obj)
+        segments = self.make_segment_df(chunks, size, job.input_obj, job.division_number)
+        result: dict[str, Any] = {"segment_definitions": self.send_segments(segments, job)}
+        if job.execution:
+            result["workbook"] = job.workbook
+        return result
+
+    def get_s3_data(self, bucket: str, key: str) -> tuple[int, Iterator[bytes]]:
+        """Open an object: its size in bytes, and its content in pieces, read ahead."""
+        obj = self.s3.get_object(Bucket=bucket, Key=key)
+        return obj["ContentLength"], read_ahead(obj["Body"].iter_chunks(READ_BYTES))
+
+    def make_segment_df(
+        self, chunks: Iterable[bytes], size: int, source: str, division_number: int | None
+    ) -> Iterator[pd.DataFrame]:
+        """The table's segments in row order; an empty table is one segment without rows.
+
+        Args:
+            chunks: the JSON text, `size` bytes in all.
+            source: the object's name, for errors.
+            division_number: rows per segment; None: chosen from the size.
+        """
+        segments = record_blocks(chunks, source, max(SEGMENT_BYTES, math.ceil(size / SEGMENTS)))
+        if division_number:
+            segments = by_rows(itertools.chain.from_iterable(segments), division_number)
+        elif size <= SMALL_TABLE_BYTES:
+            table = list(itertools.chain.from_iterable(segments))
+            segments = by_rows(table, max(DIVISION_NUMBER, math.ceil(len(table) / SEGMENTS)))
+        start = 0
+        for records in segments:
+            yield self.make_df(records, start, source)
+            start += len(records)
+        if not start:
+            yield self.make_df([], 0, source)
+
+    def make_df(self, records: list[Record], start: int, source: str) -> pd.DataFrame:
+        """One row a record and one column a key, in first-seen order.
+
+        The index counts the rows of the whole table, from `start`; `attrs["source"]` keeps the
+        table's name for the errors of later stages.
+        """
+        df = pd.DataFrame(columns_of(records), index=pd.RangeIndex(start, start + len(records)))
+        for name in df.columns[df.dtypes == "float64"]:
+            df[name] = exact_numbers(df[name], records, f"{source} record", start)
+        df.attrs["source"] = source
+        return df
+
+    def send_segments(self, segments: Iterable[pd.DataFrame], job: Job) -> list[str]:
+        """Write the segment files, all with the same columns; returns their keys in row order."""
+        columns: dict[str, None] = {}
+        written: dict[str, int] = {}
+        with Uploads(self.s3, self.bucket) as uploads:
+            for df in segments:
+                columns |= dict.fromkeys(df.columns)
+                key = job.segment_key(len(written))
+                uploads.put(key, frames.dump(with_columns(df, list(columns))))
+                written[key] = len(columns)
+                check_fits_execution(list(written), job)
+        for key, width in written.items():
+            if width < len(columns):
+                self.widen(key, list(columns))
+        return list(written)
+
+    def widen(self, key: str, columns: list[str]) -> None:
+        """Add the columns that first came up in later segments."""
+        data = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        df = with_columns(frames.load(data, key), columns)
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=frames.dump(df))
+
+
+class Uploads:
+    """Puts that overlap the parsing, a few at a time; leaving the block waits for all of them."""
+
+    def __init__(self, s3: "S3Client", bucket: str) -> None:
+        self.s3 = s3
+        self.bucket = bucket
+        self.pool = ThreadPoolExecutor(TRANSFERS)
+        self.pending: deque[Future[Any]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def put(self, key: str, body: bytes) -> None:
+        if len(self.pending) == TRANSFERS:
+            self.pending.popleft().result()
+        self.pending.append(
+            self.pool.submit(self.s3.put_object, Bucket=self.bucket, Key=key, Body=body)
+        )
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        self.pool.shutdown(wait=True, cancel_futures=error is not None)
+        if error is None:
+            for upload in self.pending:
+                upload.result()
+
+
+def is_plain_key(key: str) -> bool:
+    """Whether key names an object without climbing: no empty, `.` or `..` step."""
+    return all(step not in ("", ".", "..") for step in key.split("/")) and key.isprintable()
+
+
+def input_obj_stem(input_obj: str) -> str:
+    folder, slash, name = input_obj.rpartition("/")
+    return folder + slash + (name.rpartition(".")[0] or name)
+
+
+def read_ahead(chunks: Iterator[bytes], depth: int = 4) -> Iterator[bytes]:
+    """The same chunks, fetched by a thread while the caller works on earlier ones."""
+    with ThreadPoolExecutor(1) as thread:
+        pending = deque(thread.submit(next, chunks, None) for _ in range(depth))
+        while (chunk := pending.popleft().result()) is not None:
+            pending.append(thread.submit(next, chunks, None))
+            yield chunk
+
+
+def by_rows(records: Iterable[Record], rows_per_segment: int) -> Iterator[list[Record]]:
+    """Group records into segments; the last one may be shorter."""
+    records = iter(records)
+    while segment := list(itertools.islice(records, rows_per_segment)):
+        yield segment
+
+
+def columns_of(records: list[Record]) -> dict[str, list[Any]]:
+    """Turn records into columns; a record without a key has None there."""
+    if not records:
+        return {}
+    names = list(records[0])
+    if sum(map(len, records)) == len(names) * len(records):
+        try:
+            return {name: [record[name] for record in records] for name in names}
+        except KeyError:
+            pass
+    names = list(dict.fromkeys(itertools.chain.from_iterable(records)))
+    return {name: [record.get(name) for record in records] for name in names}
+
+
+def exact_numbers(
+    column: "pd.Series[float]", records: list[Record], record: str, start: int
+) -> "pd.Series[Any]":
+    """Keep integers that a float64 column would round; refuse numbers beyond its range."""
+    largest = np.nanmax(column.abs().to_numpy(), initial=0)
+    if largest < 2**53:
+        return column
+    if math.isinf(largest):
+        row = int(np.isinf(column.to_numpy()).argmax())
+        raise InvalidJSON(f"{record} {start + row}: {column.name} is beyond the range of numbers")
+    values = [each.get(str(column.name)) for each in records]
+    if any(type(value) is int and abs(value) > 2**53 for value in values):
+        return pd.Series(values, index=column.index, name=column.name, dtype=object)
+    return column
+
+
+def with_columns(df: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    return df if list(df.columns) == columns else df.reindex(columns=columns)
+
+
+def check_fits_execution(keys: list[str], job: Job) -> None:
+    """Refuse a division that an inline Map cannot hold.
+
+    Raises:
+        TooManySegments: beyond ITERATIONS, or STATE_BYTES with a definition and a result each.
+    """
+    state = 2 * (len(keys) * (len(json.dumps(keys[-1])) + 1))
+    if len(keys) > ITERATIONS or state > STATE_BYTES:
+        raise TooManySegments(
+            f"{job.input_obj}: an execution holds at most {ITERATIONS} segments and {STATE_BYTES} "
+            f"bytes of state; division_number {job.division_number} passes that at segment "
+            f"{len(keys)}: choose a larger one"
+        )
