@@ -1,0 +1,122 @@
+"""segment-lambda: run the ETL on one segment and render its rows for the workbook."""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+import frames
+import rendered
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+COLUMNS = ["会員番号", "名前", "会員ランク", "ポイント", "タイムスタンプ"]
+RANKS = range(1, 6)
+BONUS_RATE = 1.25  # for members ranked above 3
+
+
+class InvalidEvent(ValueError):
+    """The event is not the key of a segment file."""
+
+
+class InvalidMember(ValueError):
+    """A record breaks a rule of the members table."""
+
+
+class SegmentHandler:
+    """Turn `scatter/…/job_NNN.pkl` into `gather/…/job_NNN.pkl`."""
+
+    def __init__(self, event: str, context: Any, s3: "S3Client") -> None:
+        self.event = event
+        self.context = context
+        self.s3 = s3
+        self.bucket = os.environ.get("BUCKET", "test-bucket")
+
+    def main(self) -> str:
+        key = gather_key(self.event)
+        df = self.get_s3_data(self.bucket, self.event)
+        return self.send_segment_df(self.process(df), self.bucket, key, first_row(df))
+
+    def get_s3_data(self, bucket: str, key: str) -> pd.DataFrame:
+        return frames.load(self.s3.get_object(Bucket=bucket, Key=key)["Body"].read(), key)
+
+    def process(self, df: pd.DataFrame) -> pd.DataFrame:
+        """Add ボーナスポイント: ポイント, times BONUS_RATE where 会員ランク is 4 or 5.
+
+        This is the step to replace with your own ETL: rows in, rows out, no I/O.
+
+        Args:
+            df: some rows of the members table, indexed by their row numbers in it.
+
+        Returns:
+            The same columns and ボーナスポイント last: int64 where no rank exceeds 3, else float64.
+
+        Raises:
+            InvalidMember: a column is missing, or a record has no value or a rank beyond 1 to 5.
+        """
+        members = df if len(df) else df.reindex(columns=COLUMNS)
+        check_members(members)
+        rank, points = members["会員ランク"], members["ポイント"]
+        return members.assign(ボーナスポイント=points.where(rank <= 3, points * BONUS_RATE))
+
+    def send_segment_df(self, df: pd.DataFrame, bucket: str, key: str, position: int = 0) -> str:
+        """Write the result and, beside it, its rows rendered for the workbook.
+
+        Args:
+            position: row number of the first row in the whole table.
+        """
+        etag = self.s3.put_object(Bucket=bucket, Key=key, Body=frames.dump(df))["ETag"]
+        rendered.send(self.s3, bucket, key, etag, df, position)
+        return key
+
+
+def first_row(df: pd.DataFrame) -> int:
+    return int(df.index[0]) if len(df) else 0
+
+
+def gather_key(scatter_key: str) -> str:
+    """`scatter/job_000.pkl` → `gather/job_000.pkl`.
+
+    Raises:
+        InvalidEvent: not a segment file's key, or one that climbs.
+    """
+    steps = scatter_key.split("/") if isinstance(scatter_key, str) else [""]
+    if steps[0] != "scatter" or scatter_key[-4:] != ".pkl" or {"", ".", ".."} & set(steps):
+        raise InvalidEvent(f"event: must be a key like scatter/job_000.pkl; found {scatter_key!r}")
+    return "/".join(["gather", *steps[1:]])
+
+
+def check_members(df: pd.DataFrame) -> None:
+    missing = [name for name in COLUMNS if name not in df.columns]
+    if missing:
+        raise InvalidMember(
+            f"{source_of(df)}: members have the columns {', '.join(COLUMNS)}; "
+            f"found no {', '.join(missing)}"
+        )
+    for name in COLUMNS:
+        refuse(df, name, df[name].isna(), "must be given")
+    refuse(df, "会員ランク", ~is_rank(df["会員ランク"]), "must be 1 to 5")
+    refuse(df, "ポイント", ~is_number(df["ポイント"]), "must be a number")
+
+
+def is_rank(column: pd.Series) -> pd.Series:
+    return is_number(column) & column.isin(RANKS)
+
+
+def is_number(column: pd.Series) -> pd.Series:
+    if column.dtype != object:
+        numeric = pd.api.types.is_numeric_dtype(column) and column.dtype != bool
+        return pd.Series(numeric, index=column.index)
+    return column.map(type).isin([int, float])
+
+
+def refuse(df: pd.DataFrame, name: str, faulty: pd.Series, rule: str) -> None:
+    if faulty.any():
+        index = faulty.idxmax()
+        [found] = df.loc[[index], name].astype(object).fillna("nothing")
+        raise InvalidMember(f"{source_of(df)} record {index}: {name} {rule}; found {found}")
+
+
+def source_of(df: pd.DataFrame) -> str:
+    return str(df.attrs.get("source", "members"))

@@ -1,0 +1,108 @@
+import pandas as pd
+import pytest
+
+from segment import COLUMNS, InvalidEvent, InvalidMember, SegmentHandler, gather_key
+
+MEMBERS = [
+    {"会員番号": "000", "名前": "長野原 ひろし", "会員ランク": 4, "ポイント": 58, "タイムスタンプ": "2021-05-16"},
+    {"会員番号": "001", "名前": "般若 竜門", "会員ランク": 2, "ポイント": 75, "タイムスタンプ": "2021-07-19"},
+    {"会員番号": "002", "名前": "十河 アンナ", "会員ランク": 2, "ポイント": 57, "タイムスタンプ": "2021-09-06"},
+]
+
+
+def process(df: pd.DataFrame) -> pd.DataFrame:
+    return SegmentHandler(event={}, context={}, s3="").process(df)  # type: ignore[arg-type]
+
+
+def members(**changed: object) -> pd.DataFrame:
+    df = pd.DataFrame(MEMBERS, index=pd.RangeIndex(20, 23)).astype(
+        {name: object for name in changed}
+    )
+    df.attrs["source"] = "members.json"
+    for name, value in changed.items():
+        df.at[21, name] = value
+    return df
+
+
+def test_ranks_4_and_5_earn_a_quarter_more() -> None:
+    df = process(members())
+    assert list(df.columns) == [*COLUMNS, "ボーナスポイント"]
+    assert df["ボーナスポイント"].tolist() == [72.5, 75, 57]
+
+
+def test_the_input_is_left_as_it_was() -> None:
+    df = members()
+    process(df)
+    pd.testing.assert_frame_equal(df, members())
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3, 4, 5])
+def test_the_bonus_is_integer_unless_a_rank_exceeds_3(rank: int) -> None:
+    df = pd.DataFrame(MEMBERS).assign(会員ランク=rank)
+    bonus = process(df)["ボーナスポイント"]
+    assert bonus.dtype == ("float64" if rank > 3 else "int64")
+    assert bonus.tolist() == [points * (1.25 if rank > 3 else 1) for points in (58, 75, 57)]
+
+
+def test_the_bonus_is_that_of_row_by_row_code() -> None:
+    df = pd.concat([pd.DataFrame(MEMBERS).assign(会員ランク=rank) for rank in range(1, 6)])
+    rows = [
+        points * 1.25 if rank in (4, 5) else points
+        for rank, points in zip(df["会員ランク"], df["ポイント"])
+    ]
+    assert process(df)["ボーナスポイント"].tolist() == rows
+
+
+def test_extra_columns_stay_before_the_new_one() -> None:
+    df = process(members().assign(備考="x"))
+    assert list(df.columns) == [*COLUMNS, "備考", "ボーナスポイント"]
+
+
+def test_an_empty_table_has_its_headers() -> None:
+    df = process(pd.DataFrame())
+    assert list(df.columns) == [*COLUMNS, "ボーナスポイント"]
+    assert df.empty
+
+
+FAULTS = {
+    "rank 0": ({"会員ランク": 0}, "会員ランク must be 1 to 5; found 0"),
+    "rank 6": ({"会員ランク": 6}, "会員ランク must be 1 to 5; found 6"),
+    "rank 4.5": ({"会員ランク": 4.5}, "会員ランク must be 1 to 5; found 4.5"),
+    "rank as text": ({"会員ランク": "4"}, "会員ランク must be 1 to 5; found 4"),
+    "rank true": ({"会員ランク": True}, "会員ランク must be 1 to 5; found True"),
+    "no rank": ({"会員ランク": None}, "会員ランク must be given; found nothing"),
+    "no name": ({"名前": None}, "名前 must be given; found nothing"),
+    "points as text": ({"ポイント": "58"}, "ポイント must be a number; found 58"),
+    "points in a list": ({"ポイント": [58]}, r"ポイント must be a number; found \[58\]"),
+}
+
+
+@pytest.mark.parametrize(("changed", "fault"), FAULTS.values(), ids=FAULTS)
+def test_a_faulty_record_is_named(changed: dict[str, object], fault: str) -> None:
+    with pytest.raises(InvalidMember, match=f"^members.json record 21: {fault}$"):
+        process(members(**changed))
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_a_missing_column_is_named(name: str) -> None:
+    with pytest.raises(InvalidMember, match=f"^members.json: members have .*; found no {name}$"):
+        process(members().drop(columns=name))
+
+
+@pytest.mark.parametrize(
+    ("event", "key"),
+    [
+        ("scatter/job_000.pkl", "gather/job_000.pkl"),
+        ("scatter/run-1/job_1000.pkl", "gather/run-1/job_1000.pkl"),
+    ],
+)
+def test_a_result_has_its_segments_name(event: str, key: str) -> None:
+    assert gather_key(event) == key
+
+
+@pytest.mark.parametrize(
+    "event", ["", "job_000.pkl", "gather/job_000.pkl", "scatter/../x.pkl", "scatter/a.json", {}, None]
+)
+def test_other_keys_are_refused(event: object) -> None:
+    with pytest.raises(InvalidEvent, match="^event: must be a key like scatter/job_000.pkl; found "):
+        gather_key(event)  # type: ignore[arg-type]
