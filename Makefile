@@ -1,0 +1,75 @@
+# Scatter, segment, gather on a LocalStack of your own. `make` lists the targets.
+include utils/tools/tools.mk
+
+ROWS ?= 1000
+INPUT ?= {}
+WORKBOOK ?= test.xlsx
+FUNCTIONS := scatter segment gather
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up down zip create update delete bucket json stepfunctions download invoke log \
+	test check clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo "  ENDPOINT=$(ENDPOINT)  BUCKET=$(BUCKET)  ROWS=$(ROWS)  INPUT='$(INPUT)'"
+
+demo: ## everything: from an empty machine to result/test.xlsx
+	@$(MAKE) --no-print-directory up
+	@$(MAKE) --no-print-directory zip
+	@$(MAKE) --no-print-directory create bucket
+	@$(MAKE) --no-print-directory json
+	@$(MAKE) --no-print-directory stepfunctions download
+	@$(HARNESS)/objects.py show $(WORKBOOK)
+
+up: $(TOOLS_READY) ## start LocalStack at ENDPOINT, unless one answers there
+	@$(HARNESS)/emulator.py up
+
+down: ## stop the LocalStack that `make up` started
+	@if [ -x $(PY) ]; then $(HARNESS)/emulator.py down; fi
+
+zip: $(FUNCTIONS:%=zip-%) ## package the functions whose files changed
+
+create: $(FUNCTIONS:%=create-%) ## create or update the functions, and wait until they are active
+
+update: create ## the same as create
+
+delete: $(FUNCTIONS:%=delete-%) ## delete the functions
+
+bucket: up ## create the bucket
+	@$(HARNESS)/objects.py bucket
+
+json: up ## write test.json with ROWS members to the bucket
+	@$(PY) utils/utils.py $(ROWS)
+
+stepfunctions: up ## run the state machine on INPUT, e.g. INPUT='{"input_obj": "members.json"}'
+	@$(HARNESS)/executions.py run --input '$(INPUT)'
+
+download: up ## copy WORKBOOK from the bucket to result/
+	@$(HARNESS)/objects.py download $(WORKBOOK)
+
+invoke: ## call each function by itself; results are kept in demo-*/result.log
+	@$(MAKE) --no-print-directory invoke-scatter
+	@$(MAKE) --no-print-directory invoke-segment
+	@$(MAKE) --no-print-directory invoke-gather
+
+log: $(FUNCTIONS:%=log-%) ## show the functions' last log lines
+
+test: $(TOOLS_READY) ## all tests, on a LocalStack of their own
+	@$(HARNESS)/emulator.py run $(MAKE) --no-print-directory check TESTS_USE_ENDPOINT=1
+
+check: zip $(FUNCTIONS:%=test-%)
+	@cd utils/process-executor && $(PY) -m mypy && $(PY) -m pytest -q
+	@$(PY) -m mypy --config-file utils/setup.cfg
+	@$(PY) -m pytest -q -c utils/setup.cfg utils/tests
+
+clean: down $(FUNCTIONS:%=clean-%) ## stop LocalStack and remove everything built
+	@rm -rf utils/tools/.venv utils/tools/runtimes utils/harness/.localstack utils/data/sample_data.json
+	@find result -type f ! -name .gitkeep -delete
+
+define fan_out
+.PHONY: $1-$2
+$1-$2: $(TOOLS_READY) ; @$$(MAKE) --no-print-directory -C demo-$2 $1
+endef
+$(foreach action,zip create delete invoke log test clean,\
+	$(foreach function,$(FUNCTIONS),$(eval $(call fan_out,$(action),$(function)))))

@@ -1,0 +1,121 @@
+"""Run the state machine: start it, show how far it is, say how it ended."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+import history
+import logs
+from advice import advice
+from aws import ACCOUNT, BUCKET, REGION, Fault, client, command, function_name
+
+DEFINITION = Path(__file__).resolve().parents[2] / "state-machine" / "parallel.json"
+NAME = "Aggregate"
+ARN = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{NAME}"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/DummyRole"
+POLL_S = 0.25
+LOG_LINES = 20
+
+
+def run(input: dict[str, Any] | None = None) -> None:
+    """Run `Aggregate` on an execution input such as {"input_obj": "members.json"}."""
+    given = input or {}
+    states = client("stepfunctions")
+    check_ready(given)
+    put_state_machine(states)
+    arn = states.start_execution(stateMachineArn=ARN, input=json.dumps(given))["executionArn"]
+    execution = follow(states, arn)
+    took = (execution["stopDate"] - execution["startDate"]).total_seconds()
+    if execution["status"] != "SUCCEEDED":
+        explain(states, execution)
+        sys.exit(1)
+    workbook = json.loads(execution["output"])
+    print(f"SUCCEEDED in {took:.1f} s: s3://{BUCKET}/{workbook}")
+
+
+def put_state_machine(states: Any) -> None:
+    """Create the state machine, or bring it up to date."""
+    definition = DEFINITION.read_text()
+    try:
+        found = states.describe_state_machine(stateMachineArn=ARN)
+    except states.exceptions.StateMachineDoesNotExist:
+        states.create_state_machine(name=NAME, definition=definition, roleArn=ROLE)
+        return
+    if found["definition"] != definition:
+        states.update_state_machine(stateMachineArn=ARN, definition=definition)
+
+
+def check_ready(given: dict[str, Any]) -> None:
+    """Name the step that is missing, before anything runs."""
+    functions = client("lambda")
+    for stage in history.STAGES.values():
+        try:
+            functions.get_function_configuration(FunctionName=function_name(stage))
+        except functions.exceptions.ResourceNotFoundException:
+            raise Fault(f"{function_name(stage)} does not exist: make create") from None
+    s3 = client("s3")
+    key = given.get("input_obj", "test.json")
+    try:
+        s3.head_bucket(Bucket=BUCKET)
+    except s3.exceptions.ClientError:
+        raise Fault(f"the bucket {BUCKET} does not exist: make bucket") from None
+    try:
+        s3.head_object(Bucket=BUCKET, Key=key)
+    except s3.exceptions.ClientError:
+        fix = "make json" if key == "test.json" else "upload it first"
+        raise Fault(f"s3://{BUCKET}/{key} does not exist: {fix}") from None
+
+
+def follow(states: Any, arn: str) -> dict[str, Any]:
+    """Show an execution's progress until it ends; returns its description."""
+    console = Console(highlight=False)
+    started = time.monotonic()
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while True:
+            asked = time.monotonic()
+            execution: dict[str, Any] = states.describe_execution(executionArn=arn)
+            if execution["status"] != "RUNNING":
+                return execution
+            events = states.get_execution_history(executionArn=arn)["events"]
+            line = progress_line(history.progress(events), time.monotonic() - started)
+            if console.is_terminal:
+                live.update(Text(line), refresh=True)
+            # A long history costs the emulator more than the answer is worth: ask more seldom.
+            time.sleep(max(POLL_S, 5 * (time.monotonic() - asked)))
+
+
+def progress_line(progress: history.Progress, elapsed_s: float) -> str:
+    segments = f"{progress.done}/{progress.segments} segments" if progress.segments else ""
+    failed = f"{progress.failed} failed" if progress.failed else ""
+    retries = f"{progress.retries} retried" if progress.retries else ""
+    parts = [f"{elapsed_s:5.1f} s", progress.stage, segments, failed, retries]
+    return "  ".join(part for part in parts if part)
+
+
+def explain(states: Any, execution: dict[str, Any]) -> None:
+    """Say on one screen what failed, where, why, and what to do."""
+    events = states.get_execution_history(executionArn=execution["executionArn"])["events"]
+    failure = history.failure(events)
+    print(f"{execution['status']}: execution {execution['name']}")
+    if failure is None:
+        print(f"error    {execution.get('error')}\ncause    {execution.get('cause')}")
+        return
+    function = function_name(failure.stage)
+    since_ms = int(execution["startDate"].timestamp() * 1000)
+    print(f"stage    {failure.stage} ({function})")
+    print(f"input    {json.dumps(failure.input, ensure_ascii=False)}")
+    print(f"error    {failure.error}")
+    print(f"cause    {failure.message}")
+    for line in logs.invocation_lines(function, failure.error, since_ms)[-LOG_LINES:]:
+        print(f"log      {line}")
+    print(f"to do    {advice(failure.error)}")
+
+
+if __name__ == "__main__":
+    command(run)

@@ -1,0 +1,80 @@
+"""What an execution's history says: how far it is, and where it failed."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+Event = dict[str, Any]
+
+# The stage a Task state belongs to.
+STAGES = {"ScatterLambda": "scatter", "SegmentLambda": "segment", "GatherLambda": "gather"}
+FAILURES = (
+    "LambdaFunctionFailed",
+    "LambdaFunctionTimedOut",
+    "LambdaFunctionScheduleFailed",
+    "LambdaFunctionStartFailed",
+    "TaskFailed",
+    "TaskTimedOut",
+)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where an execution stands; segments is 0 until the scatter has made them."""
+
+    stage: str
+    segments: int
+    done: int
+    failed: int
+    retries: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The task that failed an execution: its stage, its input, and the error as it left it."""
+
+    stage: str
+    input: Any
+    error: str
+    message: str
+
+
+def progress(events: list[Event]) -> Progress:
+    counts = Counter(event["type"] for event in events)
+    tasks = [e["stateEnteredEventDetails"]["name"] for e in events if e["type"] == "TaskStateEntered"]
+    failures = sum(counts[kind] for kind in FAILURES)
+    return Progress(
+        stage=STAGES.get(tasks[-1], tasks[-1]) if tasks else "scatter",
+        segments=sum(e["mapStateStartedEventDetails"]["length"] for e in events if e["type"] == "MapStateStarted"),
+        done=counts["MapIterationSucceeded"],
+        failed=counts["MapIterationFailed"],
+        retries=max(0, failures - counts["MapIterationFailed"] - counts["ExecutionFailed"]),
+    )
+
+
+def failure(events: list[Event]) -> Failure | None:
+    """The last task failure; None where the execution failed in no task."""
+    by_id = {event["id"]: event for event in events}
+    failed = next((event for event in reversed(events) if event["type"] in FAILURES), None)
+    if failed is None:
+        return None
+    entered = failed
+    while entered["type"] != "TaskStateEntered":
+        entered = by_id[entered["previousEventId"]]
+    state = entered["stateEnteredEventDetails"]
+    details: Event = next((v for k, v in failed.items() if k.endswith("EventDetails")), {})
+    return Failure(
+        stage=STAGES.get(state["name"], state["name"]),
+        input=json.loads(state["input"]),
+        error=details.get("error", failed["type"]),
+        message=error_message(details.get("cause", "")),
+    )
+
+
+def error_message(cause: str) -> str:
+    """The message of a function's error; a cause of another form as it is."""
+    try:
+        return str(json.loads(cause)["errorMessage"])
+    except (ValueError, KeyError, TypeError):
+        return cause

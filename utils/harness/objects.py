@@ -1,0 +1,51 @@
+"""The bucket: make it, bring the workbook home, show its first rows."""
+
+import os
+from pathlib import Path
+
+from openpyxl import load_workbook
+from rich.console import Console
+from rich.table import Table
+
+from aws import BUCKET, Fault, client, command
+
+RESULT = Path(__file__).resolve().parents[2] / "result"
+
+
+def bucket() -> None:
+    """Create the bucket, if it is not there."""
+    client("s3").create_bucket(Bucket=BUCKET)
+    print(f"s3://{BUCKET}")
+
+
+def download(workbook: str = "test.xlsx") -> None:
+    """Copy a workbook from the bucket into result/, whole or not at all."""
+    s3 = client("s3")
+    target = RESULT / Path(workbook).name
+    partial = target.with_suffix(".part")
+    try:
+        s3.download_file(BUCKET, workbook, str(partial))
+    except s3.exceptions.ClientError as error:
+        if error.response["Error"]["Code"] not in ("404", "NoSuchBucket", "NoSuchKey"):
+            raise
+        raise Fault(f"s3://{BUCKET}/{workbook} does not exist: make stepfunctions") from None
+    os.replace(partial, target)
+    print(os.path.relpath(target))
+
+
+def show(workbook: str = "test.xlsx", rows: int = 5) -> None:
+    """Print a downloaded workbook's first rows and where it is."""
+    path = RESULT / workbook
+    book = load_workbook(path, read_only=True)
+    sheet = book.worksheets[0]
+    lines = sheet.iter_rows(max_row=rows + 1, values_only=True)
+    table = Table(*(str(name) for name in next(lines)))
+    for line in lines:
+        table.add_row(*("" if cell is None else str(cell) for cell in line))
+    Console().print(table)
+    print(f"{sum(each.max_row - 1 for each in book.worksheets)} rows in {os.path.relpath(path)}")
+    book.close()
+
+
+if __name__ == "__main__":
+    command(bucket, download, show)

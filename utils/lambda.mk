@@ -1,0 +1,68 @@
+# The rules all three functions share. A function's Makefile sets NAME, SHARED and MEMORY.
+include $(dir $(lastword $(MAKEFILE_LIST)))tools/tools.mk
+
+FUNCTION := $(NAME)-lambda
+TIMEOUT ?= 900
+SOURCES := $(wildcard *.py) $(SHARED:%=$(ROOT)/utils/shared/%.py)
+
+# Wheels are Linux ones for Lambda and its containers, and the host's own for functions that run
+# as processes of a host that is no Linux.
+PLATFORM ?= $(if $(filter Linux,$(shell uname -s)),$(patsubst arm64,aarch64,$(shell uname -m)),host)
+WHEELS := $(if $(filter host,$(PLATFORM)),,--only-binary=:all: --implementation cp \
+	--python-version 3.13 --platform manylinux_2_28_$(PLATFORM) --platform manylinux2014_$(PLATFORM))
+
+export PIPENV_VENV_IN_PROJECT := 1
+export PIPENV_IGNORE_VIRTUALENVS := 1
+export PIPENV_NOSPIN := 1
+export PIPENV_VERBOSITY := -1
+# Pipfiles name their index as $${PIP_INDEX_URL}; unless it is set, that is pip's own.
+PIPENV = PIP_INDEX_URL=$$($(PY) $(TOOLS)/index_url.py) $(TOOLS)/.venv/bin/pipenv
+
+.DELETE_ON_ERROR:
+.PHONY: zip create update delete invoke log test clean up
+
+zip: bin/lambda.zip
+
+bin/lambda.zip: $(SOURCES) deploy-packages/.$(PLATFORM)
+	@mkdir -p $(@D)
+	@$(PY) $(TOOLS)/make_zip.py $@ deploy-packages $(SOURCES)
+
+deploy-packages/.$(PLATFORM): requirements.txt
+	@echo "$(FUNCTION): installing its packages"
+	@rm -rf deploy-packages
+	@PIP_INDEX_URL=$$($(PY) $(TOOLS)/index_url.py) $(PY) -m pip --disable-pip-version-check --quiet install --no-compile --no-deps \
+		--require-hashes --target deploy-packages $(WHEELS) -r $<
+	@touch $@
+
+requirements.txt: Pipfile.lock | $(TOOLS_READY)
+	@$(PIPENV) requirements --hash > $@
+
+up: $(TOOLS_READY)
+	@$(HARNESS)/emulator.py up
+
+create: zip up
+	@$(HARNESS)/functions.py create $(NAME) --memory_mb $(MEMORY) --timeout_s $(TIMEOUT)
+
+update: create
+
+delete invoke log: up
+	@$(HARNESS)/functions.py $@ $(NAME)
+
+# Tests need an S3: that of the emulator at ENDPOINT when TESTS_USE_ENDPOINT is set, else one of
+# their own.
+test: .venv/.ready
+	@$(if $(TESTS_USE_ENDPOINT),,$(HARNESS)/emulator.py run) $(MAKE) --no-print-directory check
+
+check:
+	@.venv/bin/mypy $(wildcard *.py) tests
+	@AWS_ENDPOINT_URL=$(ENDPOINT) .venv/bin/pytest -q
+
+.venv/.ready: Pipfile.lock | $(TOOLS_READY)
+	@echo "$(FUNCTION): installing what its tests need"
+	@rm -rf .venv
+	@$$($(TOOLS)/find-python) -m venv .venv
+	@$(PIPENV) sync --dev --quiet
+	@touch $@
+
+clean:
+	@rm -rf bin deploy-packages requirements.txt result.log .venv .mypy_cache .pytest_cache

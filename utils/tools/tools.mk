@@ -1,0 +1,17 @@
+# The environment of every make target: the tools' Python, and an emulator in place of AWS.
+ROOT := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))/../..)
+TOOLS := $(ROOT)/utils/tools
+PY := $(TOOLS)/.venv/bin/python
+HARNESS := $(PY) $(ROOT)/utils/harness
+ENDPOINT ?= http://localhost:4566
+BUCKET ?= test-bucket
+
+export ENDPOINT BUCKET
+export NO_PROXY := localhost,127.0.0.1,$(NO_PROXY)
+export no_proxy := $(NO_PROXY)
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+# The stamp's Python proves that the environment still runs: an upgrade of the host's may break it.
+TOOLS_READY := $(TOOLS)/.venv/.ready
+$(TOOLS_READY): $(TOOLS)/tools.txt $(TOOLS)/runtime.txt $(wildcard $(ROOT)/utils/process-executor/src/*/*.py)
+	@$(TOOLS)/install

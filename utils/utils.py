@@ -1,0 +1,67 @@
+"""Make members to try the pipeline on: `python utils/utils.py 1000`."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from mimesis import Locale, Person
+from rich.console import Console
+from rich.progress import track
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "harness"))
+from aws import BUCKET, Fault, client, command  # noqa: E402
+
+SAMPLE = Path(__file__).resolve().parent / "data" / "sample_data.json"
+FIRST_DAY = date(2021, 1, 1)
+
+
+def members(count: int, seed: int | None = None) -> Iterator[dict[str, Any]]:
+    """Members numbered from 000, the same ones for the same seed."""
+    person = Person(locale=Locale.JA, seed=seed) if seed is not None else Person(locale=Locale.JA)
+    random = person.random
+    for number in range(count):
+        yield {
+            "会員番号": f"{number:03d}",
+            "名前": f"{person.surname()} {person.first_name()}",
+            "会員ランク": random.randint(1, 5),
+            "ポイント": random.randint(50, 100),
+            "タイムスタンプ": str(FIRST_DAY + timedelta(random.randrange(365))),
+        }
+
+
+def write(count: int, seed: int | None, path: Path) -> None:
+    """Write a JSON array, a record a line."""
+    partial = path.with_suffix(".part")
+    shown = track(
+        members(count, seed), "members", total=count, console=Console(stderr=True), transient=True,
+        disable=count < 10_000 or not sys.stderr.isatty(),
+    )
+    with partial.open("w", encoding="utf-8") as file:
+        file.write("[")
+        for number, member in enumerate(shown):
+            file.write(",\n" if number else "\n")
+            json.dump(member, file, ensure_ascii=False)
+        file.write("\n]\n")
+    os.replace(partial, path)
+
+
+def main(count: int = 1000, seed: int | None = None, key: str = "test.json") -> None:
+    """Write `count` members to utils/data/sample_data.json and to `key` in the bucket."""
+    if type(count) is not int or count < 0:
+        raise Fault(f"count: must be a whole number from 0; found {count!r}")
+    s3 = client("s3")
+    try:
+        s3.head_bucket(Bucket=BUCKET)
+    except s3.exceptions.ClientError:
+        raise Fault(f"the bucket {BUCKET} does not exist: make bucket") from None
+    write(count, seed, SAMPLE)
+    s3.upload_file(str(SAMPLE), BUCKET, key)
+    print(f"{count} members in s3://{BUCKET}/{key} and {os.path.relpath(SAMPLE)}")
+
+
+if __name__ == "__main__":
+    command(main)
