@@ -43,7 +43,7 @@ json: up ## write test.json with ROWS members to the bucket
 	@$(PY) utils/utils.py $(ROWS)
 
 stepfunctions: up ## run the state machine on INPUT, e.g. INPUT='{"input_obj": "members.json"}'
-	@$(HARNESS)/executions.py run --input '$(INPUT)'
+	@$(HARNESS)/executions.py --input '$(INPUT)'
 
 download: up ## copy WORKBOOK from the bucket to result/
 	@$(HARNESS)/objects.py download $(WORKBOOK)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -31,6 +32,7 @@ SEGMENTS = 200
 STATE_BYTES = 256 * 1024
 ITERATIONS = 3_500  # of an inline Map, at 7 of the 25,000 history events each
 
+OVERRIDES = ("input_obj", "division_number")
 READ_BYTES = 1024 * 1024
 TRANSFERS = 4
 
@@ -53,18 +55,20 @@ class Job:
 
     @classmethod
     def from_event(cls, event: dict[str, Any]) -> Self:
-        fields = {**event, **(event.get("overrides") or {})}
-        input_obj = fields.get("input_obj")
+        fields = {**event, **overrides_of(event)}
+        input_obj, number = fields.get("input_obj"), fields.get("division_number")
         if not isinstance(input_obj, str) or not is_plain_key(input_obj):
             raise InvalidEvent(f"input_obj: must be the key of an object; found {input_obj!r}")
-        number = fields.get("division_number")
         if number is not None and (type(number) is not int or number < 1):
             raise InvalidEvent(f"division_number: must be a whole number from 1; found {number!r}")
-        return cls(input_obj, number, event.get("execution"))
+        job = cls(input_obj, number, event.get("execution"))
+        if job.workbook == input_obj:
+            raise InvalidEvent(f"input_obj: the workbook would overwrite it; found {input_obj!r}")
+        return job
 
     @property
     def workbook(self) -> str:
-        return input_obj_stem(self.input_obj) + ".xlsx"
+        return str(PurePosixPath(self.input_obj).with_suffix(".xlsx"))
 
     def segment_key(self, number: int) -> str:
         folder = f"scatter/{self.execution}" if self.execution else "scatter"
@@ -178,14 +182,22 @@ class Uploads:
                 upload.result()
 
 
+def overrides_of(event: dict[str, Any]) -> dict[str, Any]:
+    """What the execution's input changes in the event; a Comment, as consoles send it, nothing."""
+    overrides = event.get("overrides") or {}
+    if not isinstance(overrides, dict):
+        raise InvalidEvent(f"overrides: must be an object; found {overrides!r}")
+    unknown = overrides.keys() - {*OVERRIDES, "Comment"}
+    if unknown:
+        raise InvalidEvent(
+            f"overrides: knows {', '.join(OVERRIDES)}; found {', '.join(sorted(unknown))}"
+        )
+    return overrides
+
+
 def is_plain_key(key: str) -> bool:
     """Whether key names an object without climbing: no empty, `.` or `..` step."""
     return all(step not in ("", ".", "..") for step in key.split("/")) and key.isprintable()
-
-
-def input_obj_stem(input_obj: str) -> str:
-    folder, slash, name = input_obj.rpartition("/")
-    return folder + slash + (name.rpartition(".")[0] or name)
 
 
 def read_ahead(chunks: Iterator[bytes], depth: int = 4) -> Iterator[bytes]:

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 
 import pytest
 
@@ -100,7 +101,7 @@ def test_an_endless_record_is_refused_without_reading_on(monkeypatch: pytest.Mon
     monkeypatch.setattr(records, "RECORD_BYTES", 10_000)
     read = 0
 
-    def endless() -> "records.Iterator[bytes]":
+    def endless() -> Iterator[bytes]:
         nonlocal read
         yield b'[{"a": "'
         while True:

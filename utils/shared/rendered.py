@@ -70,6 +70,6 @@ def send(
     parts, xml = sheet.render_parts(df, position)
     xml_etag = s3.put_object(Bucket=bucket, Key=xml_key(key), Body=xml)["ETag"]
     columns = [str(name) for name in df.columns]
-    rendered = Rendered(pickle_etag, xml_etag, columns, sheet.widest_cells(df), parts)
+    rendered = Rendered(pickle_etag, xml_etag, columns, sheet.widest_texts(df), parts)
     s3.put_object(Bucket=bucket, Key=figures_key(key), Body=rendered.to_json())
     return rendered

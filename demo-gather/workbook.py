@@ -1,0 +1,267 @@
+"""One .xlsx file around sheet parts that are deflated already; nothing is inflated to join them.
+
+A sheet's zip entry is a deflated beginning, the parts and a deflated end. All but the end stop with
+a flush to a byte boundary, so that together they are one deflate stream. XlsxWriter writes the rest.
+"""
+
+import datetime as dt
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import chain
+
+import xlsxwriter.utility  # type: ignore[import-untyped]  # XlsxWriter has no annotations
+from isal import isal_zlib
+
+from sheet_part import (
+    DATA_ROWS,
+    HEADER_STYLE,
+    InvalidCell,
+    SheetPart,
+    check_columns,
+    column_letters,
+    excel_row,
+    text_element,
+    wide_characters,
+)
+
+STYLES = [  # from 1 on, as sheet_part.py counts them
+    {"bold": True, "bottom": 1},
+    {"num_format": "yyyy-mm-dd"},
+    {"num_format": "yyyy-mm-dd hh:mm:ss"},
+    {"num_format": "[h]:mm:ss"},
+]
+CREATED = dt.datetime(1980, 1, 1)  # the date of each zip entry, as XlsxWriter has it
+WIDE_PIXELS = 7  # a kanji takes 15; XlsxWriter gives any character it does not know 8
+COLUMN_PIXELS = 1_790  # Excel's widest column
+
+# APPNOTE.TXT 4.4: a field with all bits set refers to a wider one in a zip64 record.
+ZIP32_LIMIT = 0xFFFF_FFFF
+ZIP32_ENTRIES = 0xFFFF
+_IN_ZIP64 = 0xFFFF_FFFF
+_VERSION, _VERSION_ZIP64 = 20, 45
+_UNIX, _READ_WRITE = 3 << 8, 0o600 << 16
+_DEFLATED_1980 = (zlib.DEFLATED, 0, 1 << 5 | 1)  # method, time, date
+
+_LENGTH_RULE = "bodies must be as long as parts say"
+
+
+@dataclass(frozen=True)
+class _Entry:
+    name: bytes
+    xml_bytes: int
+    deflated_bytes: int
+    crc32: int
+    body: Iterable[bytes]
+
+
+def workbook_chunks(
+    columns: Sequence[str],
+    widest: Sequence[str],
+    parts: Sequence[SheetPart],
+    bodies: Iterable[bytes],
+) -> Iterator[bytes]:
+    """Stream a workbook of a table: Sheet1, Sheet2, …, each with the header row.
+
+    Args:
+        columns: the header.
+        widest: for each column the text that it is made wide enough for, besides its header.
+        parts: all rows of the table, in order; none for an empty table.
+        bodies: the bytes of the parts one after another, in chunks of any size; a chunk is taken
+            only when those before it have been yielded.
+
+    Returns:
+        The file in chunks; the same input gives the same bytes.
+
+    Raises:
+        ValueError: parts that do not follow one another from row 0, at once; bodies longer or
+            shorter than the parts say, while streaming.
+        InvalidCell: a header that a cell cannot hold.
+        TooManyColumns: more columns than a sheet has.
+    """
+    check_columns(len(columns))
+    source = _Source(bodies)
+    return _zip_chunks(_entries(columns, widest, _parts_by_sheet(parts), source), source)
+
+
+def _parts_by_sheet(parts: Sequence[SheetPart]) -> list[list[SheetPart]]:
+    sheets: list[list[SheetPart]] = [[]]
+    position = 0
+    for part in parts:
+        if part.position != position:
+            raise ValueError(f"parts must join: row {position} follows; found {part.position}")
+        if not 1 <= part.rows <= DATA_ROWS - position % DATA_ROWS:
+            raise ValueError(f"a part lies on one sheet; found {part.rows} rows from {position} on")
+        if position == DATA_ROWS * len(sheets):
+            sheets.append([])
+        sheets[-1].append(part)
+        position += part.rows
+    return sheets
+
+
+def _entries(
+    columns: Sequence[str], widest: Sequence[str], sheets: list[list[SheetPart]], source: "_Source"
+) -> list[_Entry]:
+    with zipfile.ZipFile(_template(columns, widest, len(sheets))) as template:
+        files = {name: template.read(name) for name in template.namelist()}
+    sheet_parts = iter(sheets)
+    return [
+        _sheet_entry(name, xml, columns, next(sheet_parts), source)
+        if name.startswith("xl/worksheets/")
+        else _plain_entry(name, xml)
+        for name, xml in files.items()
+    ]
+
+
+def _template(columns: Sequence[str], widest: Sequence[str], sheets: int) -> BytesIO:
+    """A workbook of all that the rows do not decide; its own only fix the order of the styles."""
+    file = BytesIO()
+    with xlsxwriter.Workbook(file, {"in_memory": True}) as workbook:
+        workbook.set_properties({"created": CREATED})
+        formats = [workbook.add_format(style) for style in STYLES]
+        for _ in range(sheets):
+            worksheet = workbook.add_worksheet()
+            worksheet.freeze_panes(1, 0)
+            for index, texts in enumerate(zip(columns, widest, strict=True)):
+                worksheet.set_column_pixels(index, index, max(map(_pixels, texts)))
+            for row, cell_format in enumerate(formats):
+                worksheet.write_blank(row, 0, None, cell_format)
+    return file
+
+
+def _pixels(text: str) -> int:
+    pixels: int = xlsxwriter.utility.cell_autofit_width(text)
+    return min(pixels + WIDE_PIXELS * wide_characters(text), COLUMN_PIXELS)
+
+
+def _sheet_entry(
+    name: str, template: bytes, columns: Sequence[str], parts: list[SheetPart], source: "_Source"
+) -> _Entry:
+    before, _, after = re.split("<sheetData>(.*)</sheetData>", template.decode())
+    before = re.sub('(?<=<dimension ref=")[^"]*', _dimension(len(columns), parts), before)
+    start_xml = f"{before}<sheetData>{_header_row(columns)}".encode()
+    end_xml = f"</sheetData>{after}".encode()
+    start, end = _deflated(start_xml, zlib.Z_FULL_FLUSH), _deflated(end_xml, zlib.Z_FINISH)
+    crc32 = isal_zlib.crc32(start_xml)
+    for part in parts:
+        crc32 = isal_zlib.crc32_combine(crc32, part.crc32, part.xml_bytes)
+    deflated_bytes = sum(part.deflated_bytes for part in parts)
+    return _Entry(
+        name=name.encode(),
+        xml_bytes=len(start_xml) + sum(part.xml_bytes for part in parts) + len(end_xml),
+        deflated_bytes=len(start) + deflated_bytes + len(end),
+        crc32=isal_zlib.crc32(end_xml, crc32),
+        body=chain([start], source.take(deflated_bytes), [end]),
+    )
+
+
+def _dimension(columns: int, parts: list[SheetPart]) -> str:
+    last_row = excel_row(parts[-1].position) + parts[-1].rows - 1 if parts else 1
+    last = f"{column_letters(max(columns, 1) - 1)}{last_row}"
+    return "A1" if last == "A1" else f"A1:{last}"
+
+
+def _header_row(columns: Sequence[str]) -> str:
+    cells = (_header_cell(index, name) for index, name in enumerate(columns))
+    return f'<row r="1">{"".join(cells)}</row>'
+
+
+def _header_cell(index: int, name: str) -> str:
+    try:
+        text = text_element(name)
+    except InvalidCell as error:
+        raise InvalidCell(f"header of column {column_letters(index)}: {error}") from None
+    return f'<c r="{column_letters(index)}1" s="{HEADER_STYLE}" t="inlineStr"><is>{text}</is></c>'
+
+
+def _plain_entry(name: str, xml: bytes) -> _Entry:
+    body = _deflated(xml, zlib.Z_FINISH)
+    return _Entry(name.encode(), len(xml), len(body), isal_zlib.crc32(xml), [body])
+
+
+def _deflated(xml: bytes, end: int) -> bytes:
+    deflate = isal_zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return deflate.compress(xml) + deflate.flush(end)
+
+
+class _Source:
+    """Chunks of any size, taken by lengths that need not match them."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._rest = b""
+
+    def take(self, size: int) -> Iterator[bytes]:
+        while size:
+            chunk = self._next(size)
+            self._rest = chunk[size:]
+            size -= min(size, len(chunk))
+            yield chunk[: len(chunk) - len(self._rest)]
+
+    def _next(self, missing: int) -> bytes:
+        try:
+            return self._rest or next(self._chunks)
+        except StopIteration:
+            raise ValueError(f"{_LENGTH_RULE}; found {missing} bytes less") from None
+
+    def check_end(self) -> None:
+        more = len(self._rest) + sum(map(len, self._chunks))
+        if more:
+            raise ValueError(f"{_LENGTH_RULE}; found {more} bytes more")
+
+
+def _zip_chunks(entries: list[_Entry], source: _Source) -> Iterator[bytes]:
+    directory, offset = [], 0
+    for entry in entries:
+        directory.append(_directory_record(entry, offset))
+        header = _local_header(entry)
+        yield header
+        yield from entry.body
+        offset += len(header) + entry.deflated_bytes
+    source.check_end()
+    yield b"".join(directory)
+    yield _end_records(len(directory), sum(map(len, directory)), offset)
+
+
+def _local_header(entry: _Entry) -> bytes:
+    # The zip64 field of a local header has both sizes or neither (4.5.3).
+    sizes = [entry.deflated_bytes, entry.xml_bytes]
+    wide = sizes[::-1] if max(sizes) >= ZIP32_LIMIT else []
+    return _record(b"PK\3\4", b"", entry, [_IN_ZIP64] * 2 if wide else sizes, wide, b"")
+
+
+def _directory_record(entry: _Entry, offset: int) -> bytes:
+    wide = [n for n in (entry.xml_bytes, entry.deflated_bytes, offset) if n >= ZIP32_LIMIT]
+    made_by = struct.pack("<H", _UNIX | (_VERSION_ZIP64 if wide else _VERSION))
+    sizes = [_narrow(entry.deflated_bytes), _narrow(entry.xml_bytes)]
+    where = struct.pack("<3H2L", 0, 0, 0, _READ_WRITE, _narrow(offset))
+    return _record(b"PK\1\2", made_by, entry, sizes, wide, where)
+
+
+def _record(
+    signature: bytes, made_by: bytes, entry: _Entry, sizes: list[int], wide: list[int], where: bytes
+) -> bytes:
+    """What a local header and a directory record have in common."""
+    version = _VERSION_ZIP64 if wide else _VERSION
+    zip64 = struct.pack(f"<2H{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
+    fields = (version, 0, *_DEFLATED_1980, entry.crc32, *sizes, len(entry.name), len(zip64))
+    return signature + made_by + struct.pack("<5H3L2H", *fields) + where + entry.name + zip64
+
+
+def _end_records(entries: int, size: int, offset: int) -> bytes:
+    counts = [min(entries, ZIP32_ENTRIES)] * 2 + [_narrow(size), _narrow(offset)]
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *counts, 0)
+    if entries < ZIP32_ENTRIES and max(size, offset) < ZIP32_LIMIT:
+        return end
+    versions = (_UNIX | _VERSION_ZIP64, _VERSION_ZIP64)
+    counts = [entries, entries, size, offset]
+    zip64 = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, *versions, 0, 0, *counts)
+    return zip64 + struct.pack("<4sLQL", b"PK\6\7", 0, offset + size, 1) + end
+
+
+def _narrow(number: int) -> int:
+    return _IN_ZIP64 if number >= ZIP32_LIMIT else number

@@ -1,0 +1,78 @@
+import json
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openpyxl import load_workbook
+
+import executions
+from aws import BUCKET, client
+
+ROOT = Path(__file__).resolve().parents[2]
+
+Make = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def make() -> Make:
+    """Run a root target against the emulator of this test run."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["make", "--no-print-directory", *arguments], cwd=ROOT, capture_output=True, text=True
+        )
+
+    return run
+
+
+class Pipeline:
+    """The deployed pipeline, as a user's program would use it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.s3 = client("s3")
+        self.states = client("stepfunctions")
+        self.folder = folder
+
+    def put(self, table: list[dict[str, Any]] | bytes) -> str:
+        """Write an input object of its own name; returns its key."""
+        key = f"{uuid.uuid4()}.json"
+        body = table if isinstance(table, bytes) else json.dumps(table).encode()
+        self.s3.put_object(Bucket=BUCKET, Key=key, Body=body)
+        return key
+
+    def start(self, **given: Any) -> str:
+        arn: str = self.states.start_execution(
+            stateMachineArn=executions.ARN, input=json.dumps(given)
+        )["executionArn"]
+        return arn
+
+    def wait(self, arn: str) -> dict[str, Any]:
+        return executions.follow(self.states, arn)
+
+    def run(self, **given: Any) -> dict[str, Any]:
+        return self.wait(self.start(**given))
+
+    def history(self, arn: str) -> list[dict[str, Any]]:
+        events: list[dict[str, Any]] = self.states.get_execution_history(executionArn=arn)["events"]
+        return events
+
+    def rows(self, execution: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """The workbook of a succeeded execution, header first."""
+        assert execution["status"] == "SUCCEEDED", execution
+        key = json.loads(execution["output"])
+        path = self.folder / Path(key).name
+        self.s3.download_file(BUCKET, key, str(path))
+        return list(load_workbook(path)["Sheet1"].values)
+
+
+@pytest.fixture(scope="session")
+def pipeline(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    for target in ("create", "bucket"):
+        made = make(target)
+        assert made.returncode == 0, made.stdout + made.stderr
+    pipeline = Pipeline(tmp_path_factory.mktemp("workbooks"))
+    executions.put_state_machine(pipeline.states)
+    yield pipeline

@@ -1,0 +1,161 @@
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import executions
+from aws import BUCKET, ENDPOINT
+from conftest import ROOT, Make, Pipeline
+from utils import members
+
+EXAMPLE = [
+    {"会員番号": "000", "名前": "長野原 ひろし", "会員ランク": 4, "ポイント": 58, "タイムスタンプ": "2021-05-16"},
+    {"会員番号": "001", "名前": "般若 竜門", "会員ランク": 2, "ポイント": 75, "タイムスタンプ": "2021-07-19"},
+    {"会員番号": "002", "名前": "十河 アンナ", "会員ランク": 2, "ポイント": 57, "タイムスタンプ": "2021-09-06"},
+]
+HEADER = ("会員番号", "名前", "会員ランク", "ポイント", "タイムスタンプ", "ボーナスポイント")
+
+
+def expected(table: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """The workbook by the rule, a row at a time."""
+    return [
+        HEADER,
+        *(
+            (*member.values(), member["ポイント"] * (1.25 if member["会員ランク"] > 3 else 1))
+            for member in table
+        ),
+    ]
+
+
+def test_the_example_gives_its_table(pipeline: Pipeline) -> None:
+    rows = pipeline.rows(pipeline.run(input_obj=pipeline.put(EXAMPLE)))
+    assert rows == [
+        HEADER,
+        ("000", "長野原 ひろし", 4, 58, "2021-05-16", 72.5),
+        ("001", "般若 竜門", 2, 75, "2021-07-19", 75),
+        ("002", "十河 アンナ", 2, 57, "2021-09-06", 57),
+    ]
+    assert [type(cell) for cell in rows[2]] == [str, str, int, int, str, int]
+
+
+def test_a_thousand_members_go_through_a_hundred_segments(
+    pipeline: Pipeline, make: Make
+) -> None:
+    made = make("json", "stepfunctions", "download", "ROWS=1000")
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert f"s3://{BUCKET}/test.xlsx" in made.stdout
+    table = json.loads((ROOT / "utils/data/sample_data.json").read_text())
+    [latest] = pipeline.states.list_executions(stateMachineArn=executions.ARN, maxResults=1)[
+        "executions"
+    ][:1]
+    assert pipeline.rows(pipeline.wait(latest["executionArn"])) == expected(table)
+    done = [e for e in pipeline.history(latest["executionArn"]) if e["type"] == "MapIterationSucceeded"]
+    assert len(done) == 100
+
+
+def test_an_empty_table_gives_headers_only(pipeline: Pipeline) -> None:
+    assert pipeline.rows(pipeline.run(input_obj=pipeline.put([]))) == [HEADER]
+
+
+def test_a_faulty_record_fails_the_execution_and_is_explained(
+    pipeline: Pipeline, make: Make
+) -> None:
+    key = pipeline.put([*EXAMPLE, {**EXAMPLE[0], "会員ランク": 9}])
+    made = make("stepfunctions", f'INPUT={{"input_obj": "{key}"}}')
+    assert made.returncode != 0
+    for line in (
+        "stage    segment (segment-lambda)",
+        "error    InvalidMember",
+        f"cause    {key} record 3: 会員ランク must be 1 to 5; found 9",
+        "to do    correct that record in the input object",
+    ):
+        assert line in made.stdout
+    assert "[ERROR] InvalidMember" in made.stdout
+    assert len(made.stdout.splitlines()) < 40
+
+
+def test_executions_on_different_inputs_do_not_touch(pipeline: Pipeline) -> None:
+    tables = [list(members(70 + n, seed=n)) for n in range(3)]
+    arns = [pipeline.start(input_obj=pipeline.put(table)) for table in tables]
+    for arn, table in zip(arns, tables):
+        assert pipeline.rows(pipeline.wait(arn)) == expected(table)
+
+
+def aws(*arguments: str) -> dict[str, Any]:
+    """The AWS command line of the tools, with the credentials file the README names."""
+    credentials = dict(
+        line.split("=", 1)
+        for line in (ROOT / "stepfunctions-credentials.env").read_text().splitlines()
+        if line and not line.startswith("#")
+    )
+    command = [str(Path(sys.executable).with_name("aws")), "--endpoint-url", ENDPOINT, *arguments]
+    done = subprocess.run(
+        command, capture_output=True, check=True, env={"PATH": os.environ["PATH"], **credentials}
+    )
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+@pytest.mark.parametrize("given", [None, "members.json"], ids=["no input", "members.json"])
+def test_start_execution_by_hand(pipeline: Pipeline, given: str | None) -> None:
+    key = given or "test.json"
+    table = list(members(12, seed=12))
+    pipeline.s3.put_object(Bucket=BUCKET, Key=key, Body=json.dumps(table).encode())
+    arguments = ("--input", json.dumps({"input_obj": given})) if given else ()
+    started = aws(
+        "stepfunctions", "start-execution", "--state-machine-arn", executions.ARN, *arguments
+    )
+    execution = pipeline.wait(started["executionArn"])
+    assert json.loads(execution["output"]) == key.replace("json", "xlsx")
+    assert pipeline.rows(execution) == expected(table)
+
+
+def workers(function: str) -> list[psutil.Process]:
+    """The processes that run a function for the emulator of this test run."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            env = process.environ()
+        except psutil.Error:
+            continue
+        if env.get("AWS_LAMBDA_FUNCTION_NAME") == function and ENDPOINT.endswith(
+            env.get("AWS_ENDPOINT_URL", "").rpartition(":")[2]
+        ):
+            found.append(process)
+    return found
+
+
+def wait_until(condition: Callable[[], Any], timeout_s: float = 30) -> Any:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+    raise TimeoutError(condition)
+
+
+def test_a_killed_worker_is_retried_and_the_workbook_is_right(pipeline: Pipeline) -> None:
+    table = list(members(60_000, seed=1))
+    arn = pipeline.start(input_obj=pipeline.put(table), division_number=30_000)
+
+    def running() -> list[psutil.Process]:
+        busy = [each for each in workers("segment-lambda") if each.cpu_percent(0.02) > 50]
+        started = any(e["type"] == "MapIterationStarted" for e in pipeline.history(arn))
+        return busy if started else []
+
+    for process in wait_until(running):
+        process.kill()
+    execution = pipeline.wait(arn)
+    errors = [
+        event["lambdaFunctionFailedEventDetails"]["error"]
+        for event in pipeline.history(arn)
+        if event["type"] == "LambdaFunctionFailed"
+    ]
+    assert "Runtime.ExitError" in errors
+    assert pipeline.rows(execution) == expected(table)
