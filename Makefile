@@ -3,6 +3,7 @@ include utils/tools/tools.mk
 
 ROWS ?= 1000
 INPUT ?= {}
+DEFINITION ?= parallel
 WORKBOOK ?= test.xlsx
 FUNCTIONS := scatter segment gather
 
@@ -42,8 +43,8 @@ bucket: up ## create the bucket
 json: up ## write test.json with ROWS members to the bucket
 	@$(PY) utils/utils.py $(ROWS)
 
-stepfunctions: up ## run the state machine on INPUT, e.g. INPUT='{"input_obj": "members.json"}'
-	@$(HARNESS)/executions.py --input '$(INPUT)'
+stepfunctions: up ## run the state machine (DEFINITION) on INPUT, and wait for its end
+	@$(HARNESS)/executions.py --input '$(INPUT)' --definition $(DEFINITION)
 
 download: up ## copy WORKBOOK from the bucket to result/
 	@$(HARNESS)/objects.py download $(WORKBOOK)
@@ -56,7 +57,7 @@ invoke: ## call each function by itself; results are kept in demo-*/result.log
 log: $(FUNCTIONS:%=log-%) ## show the functions' last log lines
 
 test: $(TOOLS_READY) ## all tests, on a LocalStack of their own
-	@$(HARNESS)/emulator.py run $(MAKE) --no-print-directory check TESTS_USE_ENDPOINT=1
+	@$(HARNESS)/emulator.py run $(MAKE) --no-print-directory check ALREADY_UP=1
 
 check: zip $(FUNCTIONS:%=test-%)
 	@cd utils/process-executor && $(PY) -m mypy && $(PY) -m pytest -q

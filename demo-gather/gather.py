@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -41,9 +42,18 @@ class GatherHandler:
         self.bucket = os.environ.get("BUCKET", "test-bucket")
 
     def main(self) -> str:
-        keys = result_keys(self.event)
+        keys = result_keys(self.get_event(self.bucket))
         segments = self.get_rendered(self.bucket, keys)
         return self.send_excel(segments, self.bucket, self.event.get("workbook", WORKBOOK))
+
+    def get_event(self, bucket: str) -> dict[str, Any]:
+        """The event, with the lists that a manifest stands for: each segment's result has its name."""
+        if "manifest" not in self.event:
+            return self.event
+        manifest = self.s3.get_object(Bucket=bucket, Key=self.event["manifest"])["Body"].read()
+        definitions = json.loads(manifest)
+        results = [key.replace("scatter/", "gather/", 1) for key in definitions]
+        return {"segment_definitions": definitions, "segment_results": results}
 
     def get_rendered(self, bucket: str, keys: list[str]) -> dict[str, Rendered]:
         """The figures of every segment's rendered rows, in order.
@@ -142,14 +152,16 @@ def result_keys(event: dict[str, Any]) -> list[str]:
             "event: segment_definitions and segment_results must be lists of keys; "
             f"found {definitions!r} and {results!r}"
         )
-    if len(results) != len(definitions) or not all(isinstance(key, str) for key in results):
-        missing = next(
-            (d for d, r in itertools.zip_longest(definitions, results) if not isinstance(r, str)),
-            results[-1],
+    if len(results) > len(definitions):
+        raise InvalidEvent(
+            f"event: found {len(results)} results for {len(definitions)} segments"
         )
+    pairs = list(itertools.zip_longest(definitions, results))
+    missing = [definition for definition, result in pairs if not isinstance(result, str)]
+    if missing:
         raise MissingSegment(
-            f"{missing}: each segment must have one result; "
-            f"found {len(results)} results for {len(definitions)} segments"
+            f"{missing[0]}: each segment must have one result; "
+            f"found {len(pairs) - len(missing)} results for {len(pairs)} segments"
         )
     return results
 

@@ -1,7 +1,7 @@
 """One .xlsx file around sheet parts that are deflated already; nothing is inflated to join them.
 
-A sheet's zip entry is a deflated beginning, the parts and a deflated end. All but the end stop with
-a flush to a byte boundary, so that together they are one deflate stream. XlsxWriter writes the rest.
+A sheet's zip entry is a deflated beginning, the parts and a deflated end. All but the end stop
+with a full flush, so that together they are one deflate stream. XlsxWriter writes the rest.
 """
 
 import datetime as dt

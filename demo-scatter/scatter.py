@@ -52,6 +52,7 @@ class Job:
     input_obj: str
     division_number: int | None
     execution: str | None
+    manifest: bool = False
 
     @classmethod
     def from_event(cls, event: dict[str, Any]) -> Self:
@@ -61,7 +62,7 @@ class Job:
             raise InvalidEvent(f"input_obj: must be the key of an object; found {input_obj!r}")
         if number is not None and (type(number) is not int or number < 1):
             raise InvalidEvent(f"division_number: must be a whole number from 1; found {number!r}")
-        job = cls(input_obj, number, event.get("execution"))
+        job = cls(input_obj, number, event.get("execution"), bool(event.get("manifest")))
         if job.workbook == input_obj:
             raise InvalidEvent(f"input_obj: the workbook would overwrite it; found {input_obj!r}")
         return job
@@ -70,9 +71,12 @@ class Job:
     def workbook(self) -> str:
         return str(PurePosixPath(self.input_obj).with_suffix(".xlsx"))
 
+    @property
+    def folder(self) -> str:
+        return f"scatter/{self.execution}" if self.execution else "scatter"
+
     def segment_key(self, number: int) -> str:
-        folder = f"scatter/{self.execution}" if self.execution else "scatter"
-        return f"{folder}/job_{number:03d}.pkl"
+        return f"{self.folder}/job_{number:03d}.pkl"
 
 
 class ScatterHandler:
@@ -88,10 +92,16 @@ class ScatterHandler:
         job = Job.from_event(self.event)
         size, chunks = self.get_s3_data(self.bucket, job.input_obj)
         segments = self.make_segment_df(chunks, size, job.input_obj, job.division_number)
-        result: dict[str, Any] = {"segment_definitions": self.send_segments(segments, job)}
-        if job.execution:
-            result["workbook"] = job.workbook
-        return result
+        return self.result(job, self.send_segments(segments, job))
+
+    def result(self, job: Job, keys: list[str]) -> dict[str, Any]:
+        """The state's output; with a manifest the keys stay in S3, however many they are."""
+        workbook = {"workbook": job.workbook} if job.execution else {}
+        if not job.manifest:
+            return {"segment_definitions": keys, **workbook}
+        manifest = f"{job.folder}/manifest.json"
+        self.s3.put_object(Bucket=self.bucket, Key=manifest, Body=json.dumps(keys))
+        return {"bucket": self.bucket, "manifest": manifest, **workbook}
 
     def get_s3_data(self, bucket: str, key: str) -> tuple[int, Iterator[bytes]]:
         """Open an object: its size in bytes, and its content in pieces, read ahead."""
@@ -143,7 +153,8 @@ class ScatterHandler:
                 key = job.segment_key(len(written))
                 uploads.put(key, frames.dump(with_columns(df, list(columns))))
                 written[key] = len(columns)
-                check_fits_execution(list(written), job)
+                if not job.manifest:
+                    check_fits_execution(len(written), key, job)
         for key, width in written.items():
             if width < len(columns):
                 self.widen(key, list(columns))
@@ -250,16 +261,20 @@ def with_columns(df: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     return df if list(df.columns) == columns else df.reindex(columns=columns)
 
 
-def check_fits_execution(keys: list[str], job: Job) -> None:
+def check_fits_execution(segments: int, key: str, job: Job) -> None:
     """Refuse a division that an inline Map cannot hold.
+
+    Args:
+        segments: how many there are so far.
+        key: the latest one's, the longest.
 
     Raises:
         TooManySegments: beyond ITERATIONS, or STATE_BYTES with a definition and a result each.
     """
-    state = 2 * (len(keys) * (len(json.dumps(keys[-1])) + 1))
-    if len(keys) > ITERATIONS or state > STATE_BYTES:
+    state = 2 * segments * len(json.dumps(key) + ",")
+    if segments > ITERATIONS or state > STATE_BYTES:
         raise TooManySegments(
             f"{job.input_obj}: an execution holds at most {ITERATIONS} segments and {STATE_BYTES} "
             f"bytes of state; division_number {job.division_number} passes that at segment "
-            f"{len(keys)}: choose a larger one"
+            f"{segments}: choose a larger one, or the distributed state machine"
         )

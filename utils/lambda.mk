@@ -19,7 +19,7 @@ export PIPENV_VERBOSITY := -1
 PIPENV = PIP_INDEX_URL=$$($(PY) $(TOOLS)/index_url.py) $(TOOLS)/.venv/bin/pipenv
 
 .DELETE_ON_ERROR:
-.PHONY: zip create update delete invoke log test clean up
+.PHONY: zip create update delete invoke log test check clean up
 
 zip: bin/lambda.zip
 
@@ -48,14 +48,14 @@ update: create
 delete invoke log: up
 	@$(HARNESS)/functions.py $@ $(NAME)
 
-# Tests need an S3: that of the emulator at ENDPOINT when TESTS_USE_ENDPOINT is set, else one of
-# their own.
+# Tests need an S3: the emulator at ENDPOINT with ALREADY_UP, else one of their own.
 test: .venv/.ready
-	@$(if $(TESTS_USE_ENDPOINT),,$(HARNESS)/emulator.py run) $(MAKE) --no-print-directory check
+	@$(if $(ALREADY_UP),,$(HARNESS)/emulator.py run) $(MAKE) --no-print-directory check
 
 check:
-	@.venv/bin/mypy $(wildcard *.py) tests
-	@AWS_ENDPOINT_URL=$(ENDPOINT) .venv/bin/pytest -q
+	@.venv/bin/mypy *.py tests
+	@AWS_ENDPOINT_URL=$(ENDPOINT) AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
+		AWS_DEFAULT_REGION=us-east-1 AWS_CONFIG_FILE=/dev/null .venv/bin/pytest -q
 
 .venv/.ready: Pipfile.lock | $(TOOLS_READY)
 	@echo "$(FUNCTION): installing what its tests need"

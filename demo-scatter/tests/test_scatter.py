@@ -183,8 +183,21 @@ def test_a_division_beyond_the_limits_is_refused(
 
 
 def test_a_thousand_segments_fit_an_execution() -> None:
-    keys = [f"scatter/{'e' * 36}/job_{n:03d}.pkl" for n in range(1000)]
-    scatter.check_fits_execution(keys, Job(KEY, 10, "e" * 36))
+    job = Job(KEY, 10, "e" * 36)
+    scatter.check_fits_execution(1000, job.segment_key(999), job)
+
+
+def test_a_manifest_lists_any_number_of_segments(
+    s3: "S3Client", bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scatter, "ITERATIONS", 20)
+    put(s3, bucket, [member(n) for n in range(25)])
+    event = {"input_obj": KEY, "execution": "run-1", "manifest": True, "division_number": 1}
+    result = ScatterHandler(event, None, s3).main()
+    manifest = "scatter/run-1/manifest.json"
+    assert result == {"bucket": bucket, "manifest": manifest, "workbook": "members.xlsx"}
+    keys = json.loads(s3.get_object(Bucket=bucket, Key=manifest)["Body"].read())
+    assert keys == [f"scatter/run-1/job_{n:03d}.pkl" for n in range(25)]
 
 
 def test_a_missing_object_is_s3s_own_error(s3: "S3Client", bucket: str) -> None:

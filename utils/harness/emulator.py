@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import fire
 import psutil
 
 HERE = Path(__file__).resolve().parent
@@ -118,8 +117,8 @@ class Emulator:
         """Stop what `up` started; anything else at the endpoint is left alone."""
         process = self.process()
         if process is None:
-            other = self.version()
-            return f"nothing to stop; LocalStack {other} at {self.endpoint} is not ours" if other else "nothing to stop"
+            found = f"; LocalStack {other} there is not ours" if (other := self.version()) else ""
+            return f"nothing to stop at {self.endpoint}{found}"
         process.terminate()
         try:
             process.wait(STOP_TIMEOUT_S)
@@ -154,7 +153,7 @@ def holder(port: int) -> str:
     """Who listens on a port, as far as this user may know."""
     with contextlib.suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
-            listens = connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+            listens = connection.status == psutil.CONN_LISTEN and port in connection.laddr
             if listens and connection.pid:
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     return "another program"
@@ -166,37 +165,36 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def endpoint() -> str:
-    return os.environ.get("ENDPOINT", "http://localhost:4566")
-
-
-def up() -> None:
-    """Start LocalStack unless one answers."""
-    said = Emulator(endpoint()).up()
-    if "started" in said or sys.stdout.isatty():
-        print(said)
-
-
-def down() -> None:
-    """Stop the LocalStack that `up` started."""
-    print(Emulator(endpoint()).down())
-
-
-def run(*argv: str) -> None:
-    """Run a command against a LocalStack of its own on a free port, and stop that afterwards."""
+def run(command: list[str]) -> int:
+    """Run a command with a LocalStack of its own at ENDPOINT, and stop that afterwards."""
     emulator = Emulator(f"http://localhost:{free_port()}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         emulator.up()
-        code = subprocess.call(argv, env={**os.environ, "ENDPOINT": emulator.endpoint})
+        return subprocess.call(command, env={**os.environ, "ENDPOINT": emulator.endpoint})
     finally:
         emulator.down()
         shutil.rmtree(emulator.folder)
-    sys.exit(code)
+
+
+def main(arguments: list[str]) -> int | str:
+    emulator = Emulator(os.environ.get("ENDPOINT", "http://localhost:4566"))
+    try:
+        match arguments:
+            case ["up"]:
+                print(emulator.up())
+            case ["down"]:
+                print(emulator.down())
+            case ["run", *command] if command:
+                return run(command)
+            case _:
+                return "usage: emulator.py up | down | run COMMAND…"
+    except Fault as fault:
+        return f"error: {fault}"
+    except KeyboardInterrupt:
+        return 130
+    return 0
 
 
 if __name__ == "__main__":
-    try:
-        fire.Fire({"up": up, "down": down, "run": run})
-    except Fault as fault:
-        sys.exit(f"error: {fault}")
+    sys.exit(main(sys.argv[1:]))

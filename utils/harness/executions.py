@@ -15,21 +15,24 @@ import logs
 from advice import advice
 from aws import ACCOUNT, BUCKET, REGION, Fault, client, command, function_name
 
-DEFINITION = Path(__file__).resolve().parents[2] / "state-machine" / "parallel.json"
-NAME = "Aggregate"
-ARN = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{NAME}"
+DEFINITIONS = Path(__file__).resolve().parents[2] / "state-machine"
+NAMES = {"parallel": "Aggregate", "distributed": "AggregateDistributed"}
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/DummyRole"
 POLL_S = 0.25
 LOG_LINES = 20
 
 
-def run(input: dict[str, Any] | None = None) -> None:
-    """Run `Aggregate` on an execution input such as {"input_obj": "members.json"}."""
-    given = input or {}
-    states = client("stepfunctions")
+def run(input: dict[str, Any] | None = None, definition: str = "parallel") -> None:
+    """Run a state machine on an execution input such as {"input_obj": "members.json"}.
+
+    Args:
+        definition: the file in state-machine/ that defines it: parallel or distributed.
+    """
+    given = check_input(input)
     check_ready(given)
-    put_state_machine(states)
-    arn = states.start_execution(stateMachineArn=ARN, input=json.dumps(given))["executionArn"]
+    states = client("stepfunctions")
+    machine = put_state_machine(states, definition)
+    arn = states.start_execution(stateMachineArn=machine, input=json.dumps(given))["executionArn"]
     execution = follow(states, arn)
     took = (execution["stopDate"] - execution["startDate"]).total_seconds()
     if execution["status"] != "SUCCEEDED":
@@ -39,16 +42,30 @@ def run(input: dict[str, Any] | None = None) -> None:
     print(f"SUCCEEDED in {took:.1f} s: s3://{BUCKET}/{workbook}")
 
 
-def put_state_machine(states: Any) -> None:
-    """Create the state machine, or bring it up to date."""
-    definition = DEFINITION.read_text()
+def machine_arn(definition: str) -> str:
+    if definition not in NAMES:
+        raise Fault(f"definition: must be {' or '.join(NAMES)}; found {definition}")
+    return f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{NAMES[definition]}"
+
+
+def put_state_machine(states: Any, definition: str) -> str:
+    """Create the state machine, or bring it up to date; returns its ARN."""
+    arn = machine_arn(definition)
+    text = (DEFINITIONS / f"{definition}.json").read_text()
     try:
-        found = states.describe_state_machine(stateMachineArn=ARN)
+        found = states.describe_state_machine(stateMachineArn=arn)
     except states.exceptions.StateMachineDoesNotExist:
-        states.create_state_machine(name=NAME, definition=definition, roleArn=ROLE)
-        return
-    if found["definition"] != definition:
-        states.update_state_machine(stateMachineArn=ARN, definition=definition)
+        states.create_state_machine(name=NAMES[definition], definition=text, roleArn=ROLE)
+    else:
+        if found["definition"] != text:
+            states.update_state_machine(stateMachineArn=arn, definition=text)
+    return arn
+
+
+def check_input(given: Any) -> dict[str, Any]:
+    if given is not None and not isinstance(given, dict):
+        raise Fault(f"INPUT: must be a JSON object; found {given!r}")
+    return given or {}
 
 
 def check_ready(given: dict[str, Any]) -> None:
@@ -112,7 +129,8 @@ def explain(states: Any, execution: dict[str, Any]) -> None:
     print(f"input    {json.dumps(failure.input, ensure_ascii=False)}")
     print(f"error    {failure.error}")
     print(f"cause    {failure.message}")
-    for line in logs.invocation_lines(function, failure.error, since_ms)[-LOG_LINES:]:
+    lines = logs.invocation_lines(function, failure.error, since_ms)
+    for line in lines[-LOG_LINES:]:
         print(f"log      {line}")
     print(f"to do    {advice(failure.error)}")
 

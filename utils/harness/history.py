@@ -63,11 +63,11 @@ def failure(events: list[Event]) -> Failure | None:
     while entered["type"] != "TaskStateEntered":
         entered = by_id[entered["previousEventId"]]
     state = entered["stateEnteredEventDetails"]
-    details: Event = next((v for k, v in failed.items() if k.endswith("EventDetails")), {})
+    details: dict[str, str] = next((v for k, v in failed.items() if k.endswith("EventDetails")), {})
     return Failure(
         stage=STAGES.get(state["name"], state["name"]),
         input=json.loads(state["input"]),
-        error=details.get("error", failed["type"]),
+        error=details.get("error") or str(failed["type"]),
         message=error_message(details.get("cause", "")),
     )
 

@@ -35,7 +35,8 @@ def invocation_lines(function: str, text: str, since_ms: int) -> list[str]:
     hit = max(i for i, message in enumerate(messages) if text in message)
     start = next((i for i in range(hit, -1, -1) if messages[i].startswith("START ")), hit)
     end = next((i for i in range(hit, len(messages)) if messages[i].startswith("REPORT ")), hit)
-    return messages[start : end + 1]
+    # The runtime client ends a traceback's lines with \r, to keep it one event.
+    return [line for message in messages[start : end + 1] for line in message.split("\r")]
 
 
 def group(function: str) -> str:

@@ -43,17 +43,17 @@ class Pipeline:
         self.s3.put_object(Bucket=BUCKET, Key=key, Body=body)
         return key
 
-    def start(self, **given: Any) -> str:
+    def start(self, definition: str = "parallel", **given: Any) -> str:
         arn: str = self.states.start_execution(
-            stateMachineArn=executions.ARN, input=json.dumps(given)
+            stateMachineArn=executions.machine_arn(definition), input=json.dumps(given)
         )["executionArn"]
         return arn
 
     def wait(self, arn: str) -> dict[str, Any]:
         return executions.follow(self.states, arn)
 
-    def run(self, **given: Any) -> dict[str, Any]:
-        return self.wait(self.start(**given))
+    def run(self, definition: str = "parallel", **given: Any) -> dict[str, Any]:
+        return self.wait(self.start(definition, **given))
 
     def history(self, arn: str) -> list[dict[str, Any]]:
         events: list[dict[str, Any]] = self.states.get_execution_history(executionArn=arn)["events"]
@@ -74,5 +74,6 @@ def pipeline(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         made = make(target)
         assert made.returncode == 0, made.stdout + made.stderr
     pipeline = Pipeline(tmp_path_factory.mktemp("workbooks"))
-    executions.put_state_machine(pipeline.states)
+    for definition in executions.NAMES:
+        executions.put_state_machine(pipeline.states, definition)
     yield pipeline

@@ -34,8 +34,9 @@ def expected(table: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     ]
 
 
-def test_the_example_gives_its_table(pipeline: Pipeline) -> None:
-    rows = pipeline.rows(pipeline.run(input_obj=pipeline.put(EXAMPLE)))
+@pytest.mark.parametrize("definition", executions.NAMES)
+def test_the_example_gives_its_table(pipeline: Pipeline, definition: str) -> None:
+    rows = pipeline.rows(pipeline.run(definition, input_obj=pipeline.put(EXAMPLE)))
     assert rows == [
         HEADER,
         ("000", "長野原 ひろし", 4, 58, "2021-05-16", 72.5),
@@ -52,7 +53,7 @@ def test_a_thousand_members_go_through_a_hundred_segments(
     assert made.returncode == 0, made.stdout + made.stderr
     assert f"s3://{BUCKET}/test.xlsx" in made.stdout
     table = json.loads((ROOT / "utils/data/sample_data.json").read_text())
-    [latest] = pipeline.states.list_executions(stateMachineArn=executions.ARN, maxResults=1)[
+    [latest] = pipeline.states.list_executions(stateMachineArn=executions.machine_arn("parallel"), maxResults=1)[
         "executions"
     ][:1]
     assert pipeline.rows(pipeline.wait(latest["executionArn"])) == expected(table)
@@ -79,6 +80,14 @@ def test_a_faulty_record_fails_the_execution_and_is_explained(
         assert line in made.stdout
     assert "[ERROR] InvalidMember" in made.stdout
     assert len(made.stdout.splitlines()) < 40
+
+
+def test_a_failed_segment_fails_a_distributed_execution(pipeline: Pipeline) -> None:
+    table = [*EXAMPLE, {**EXAMPLE[0], "会員ランク": 9}]
+    execution = pipeline.run("distributed", input_obj=pipeline.put(table), division_number=1)
+    assert execution["status"] == "FAILED"
+    assert execution["error"] == "MissingSegment"
+    assert "job_003.pkl: each segment must have a result" in execution["cause"]
 
 
 def test_executions_on_different_inputs_do_not_touch(pipeline: Pipeline) -> None:
@@ -110,7 +119,7 @@ def test_start_execution_by_hand(pipeline: Pipeline, given: str | None) -> None:
     pipeline.s3.put_object(Bucket=BUCKET, Key=key, Body=json.dumps(table).encode())
     arguments = ("--input", json.dumps({"input_obj": given})) if given else ()
     started = aws(
-        "stepfunctions", "start-execution", "--state-machine-arn", executions.ARN, *arguments
+        "stepfunctions", "start-execution", "--state-machine-arn", executions.machine_arn("parallel"), *arguments
     )
     execution = pipeline.wait(started["executionArn"])
     assert json.loads(execution["output"]) == key.replace("json", "xlsx")

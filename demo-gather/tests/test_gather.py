@@ -1,0 +1,172 @@
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+from openpyxl import load_workbook
+
+import frames
+import rendered
+from gather import GatherHandler, InvalidEvent, MissingSegment, result_keys
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+TABLE = pd.DataFrame(
+    {"会員番号": [f"{n:03d}" for n in range(9)], "ポイント": range(9), "日": pd.Timestamp("2021-05-16")}
+)
+
+
+def put(
+    s3: "S3Client", bucket: str, number: int, df: pd.DataFrame, position: int | None
+) -> str:
+    """Write a segment's result; without a position only its pickle."""
+    key = f"gather/job_{number:03d}.pkl"
+    etag = s3.put_object(Bucket=bucket, Key=key, Body=frames.dump(df))["ETag"]
+    if position is not None:
+        rendered.send(s3, bucket, key, etag, df, position)
+    return key
+
+
+def gather(s3: "S3Client", keys: list[str], **event: Any) -> str:
+    definitions = [key.replace("gather", "scatter") for key in keys]
+    event = {"segment_definitions": definitions, "segment_results": keys, **event}
+    return GatherHandler(event, None, s3).main()
+
+
+def read(s3: "S3Client", bucket: str, key: str = "test.xlsx") -> list[tuple[Any, ...]]:
+    body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    return list(load_workbook(io.BytesIO(body))["Sheet1"].values)
+
+
+def values(df: pd.DataFrame) -> list[tuple[Any, ...]]:
+    rows = df.astype(object).where(df.notna(), None).values
+    return [tuple(df.columns), *map(tuple, rows)]
+
+
+def test_rendered_segments_are_joined_in_order(s3: "S3Client", bucket: str) -> None:
+    keys = [put(s3, bucket, n, TABLE[n * 3 : n * 3 + 3], n * 3) for n in range(3)]
+    assert gather(s3, keys) == "test.xlsx"
+    assert read(s3, bucket) == values(TABLE)
+
+
+def test_a_function_that_writes_only_pickles_gives_the_same_workbook(
+    s3: "S3Client", bucket: str
+) -> None:
+    keys = [put(s3, bucket, n, TABLE[n * 3 : n * 3 + 3], None) for n in range(3)]
+    gather(s3, keys)
+    assert read(s3, bucket) == values(TABLE)
+
+
+def test_the_workbook_is_the_same_however_it_was_rendered(s3: "S3Client", bucket: str) -> None:
+    keys = [put(s3, bucket, n, TABLE[n * 3 : n * 3 + 3], n * 3) for n in range(3)]
+    gather(s3, keys, workbook="rendered.xlsx")
+    keys = [put(s3, bucket, n, TABLE[n * 3 : n * 3 + 3], None) for n in range(3)]
+    gather(s3, keys, workbook="pickled.xlsx")
+    first, second = (
+        s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        for key in ("rendered.xlsx", "pickled.xlsx")
+    )
+    assert first == second
+
+
+ETLS: dict[str, list[pd.DataFrame]] = {
+    "dropped rows": [TABLE[0:1], TABLE[3:3], TABLE[6:9]],
+    "dropped all": [TABLE[0:0], TABLE[3:3], TABLE[6:6]],
+    "added rows": [pd.concat([TABLE[0:3]] * 3), TABLE[3:6], TABLE[6:9]],
+    "a reset index": [df.reset_index(drop=True) for df in (TABLE[0:3], TABLE[3:6], TABLE[6:9])],
+}
+
+
+@pytest.mark.parametrize("segments", ETLS.values(), ids=ETLS)
+def test_rows_an_etl_dropped_or_added_are_right(
+    s3: "S3Client", bucket: str, segments: list[pd.DataFrame]
+) -> None:
+    keys = [put(s3, bucket, n, df, n * 3) for n, df in enumerate(segments)]
+    gather(s3, keys)
+    assert read(s3, bucket) == values(pd.concat(segments))
+
+
+def test_columns_of_some_segments_are_those_of_all(s3: "S3Client", bucket: str) -> None:
+    segments = [TABLE[0:3], TABLE[3:6].assign(備考="x"), TABLE[6:9][["ポイント"]]]
+    keys = [put(s3, bucket, n, df, n * 3) for n, df in enumerate(segments)]
+    gather(s3, keys)
+    assert read(s3, bucket) == values(pd.concat(segments))
+
+
+def test_stale_rows_beside_a_newer_pickle_are_not_used(s3: "S3Client", bucket: str) -> None:
+    key = put(s3, bucket, 0, TABLE[0:3], 0)
+    put(s3, bucket, 0, TABLE[3:6], None)
+    gather(s3, [key])
+    assert read(s3, bucket) == values(TABLE[3:6])
+
+
+def test_a_manifest_stands_for_the_lists(s3: "S3Client", bucket: str) -> None:
+    put(s3, bucket, 0, TABLE[0:3], 0)
+    put(s3, bucket, 1, TABLE[3:6], 3)
+    definitions = ["scatter/job_000.pkl", "scatter/job_001.pkl"]
+    s3.put_object(Bucket=bucket, Key="scatter/manifest.json", Body=json.dumps(definitions))
+    event = {"manifest": "scatter/manifest.json", "workbook": "members.xlsx"}
+    assert GatherHandler(event, None, s3).main() == "members.xlsx"
+    assert read(s3, bucket, "members.xlsx") == values(TABLE[:6])
+
+
+def test_large_workbooks_go_up_in_parts(s3: "S3Client", bucket: str) -> None:
+    """Text that does not deflate makes more than one part of 8 MiB."""
+    import random
+
+    noise = random.Random(1)
+    df = pd.DataFrame({"text": ["".join(map(chr, noise.choices(range(0x4E00, 0x9FA5), k=3000))) for _ in range(1500)]})
+    gather(s3, [put(s3, bucket, 0, df, 0)])
+    assert s3.head_object(Bucket=bucket, Key="test.xlsx")["ETag"].endswith('-2"')
+    assert read(s3, bucket) == values(df)
+
+
+def test_a_missing_result_leaves_the_workbook_as_it_was(s3: "S3Client", bucket: str) -> None:
+    key = put(s3, bucket, 0, TABLE[0:3], 0)
+    gather(s3, [key])
+    with pytest.raises(MissingSegment, match="^gather/job_001.pkl: each segment must have a result"):
+        gather(s3, [key, "gather/job_001.pkl"])
+    assert read(s3, bucket) == values(TABLE[0:3])
+
+
+def test_a_broken_segment_leaves_no_workbook(s3: "S3Client", bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="gather/job_000.pkl", Body=b"cut off")
+    with pytest.raises(frames.InvalidSegment, match="^gather/job_000.pkl: must be a pickled DataFrame"):
+        gather(s3, ["gather/job_000.pkl"])
+    assert "Contents" not in s3.list_objects_v2(Bucket=bucket, Prefix="test.xlsx")
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+
+
+EVENTS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
+    "empty": ({}, InvalidEvent, "must be lists of keys; found None and None"),
+    "no segments": (
+        {"segment_definitions": [], "segment_results": []},
+        InvalidEvent,
+        r"must be lists of keys; found \[\] and \[\]",
+    ),
+    "a null": (
+        {"segment_definitions": ["a", "b"], "segment_results": ["c", None]},
+        MissingSegment,
+        "^b: each segment must have one result; found 1 results for 2 segments",
+    ),
+    "too few": (
+        {"segment_definitions": ["a", "b"], "segment_results": ["c"]},
+        MissingSegment,
+        "^b: each segment must have one result; found 1 results for 2 segments",
+    ),
+    "too many": (
+        {"segment_definitions": ["a"], "segment_results": ["b", "c"]},
+        InvalidEvent,
+        "found 2 results for 1 segments",
+    ),
+}
+
+
+@pytest.mark.parametrize(("event", "error", "fault"), EVENTS.values(), ids=EVENTS)
+def test_a_wrong_event_is_named(
+    event: dict[str, Any], error: type[Exception], fault: str
+) -> None:
+    with pytest.raises(error, match=fault):
+        result_keys(event)

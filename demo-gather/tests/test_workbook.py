@@ -1,0 +1,402 @@
+"""A spliced workbook reads as XlsxWriter's own of the same table."""
+
+import datetime as dt
+import itertools
+import os
+import struct
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pandas as pd
+import pytest
+import xlsxwriter  # type: ignore[import-untyped]  # XlsxWriter has no annotations
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from python_calamine import CalamineWorkbook
+
+import sheet
+import sheet_part
+import workbook
+from sheet import render_parts, widest_texts
+from sheet_part import EXCEL_ROWS, InvalidCell, SheetPart, TooManyColumns
+from workbook import workbook_chunks
+
+settings.register_profile("workbook", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("workbook")
+
+MEMBERS = pd.DataFrame(
+    {
+        "会員番号": ["000", "001", "002"],
+        "名前": ["長野原 ひろし", "般若 竜門", "十河 アンナ"],
+        "会員ランク": [4, 2, 2],
+        "タイムスタンプ": ["2021-05-16", "2021-07-19", "2021-09-06"],
+        "ボーナスポイント": [72.5, 75.0, 57.0],
+    }
+)
+
+AWKWARD = [
+    ["=1+1", "https://example.org/?a=1&b=<2>", "000", "1e5", "TRUE", "@x", "{=A1}"],
+    ["😀", "e\u0301\u200d", "\u3000全角", "全角\u00a0", "]]>", "&amp;", '"quoted"'],
+    [" leading", "trailing ", " ", "\n", "two\nlines", "tab\t", "return\r\n"],
+    ["\0", "\x01\x1f\x7f\x85", "_x0041_", "_x005F_", "\ufffe\uffff", "_x", ""],
+    ["a" * 32_767, "&" * 32_767, "😀" * 16_383, None, True, False, 0],
+    [10**15, -(10**30), 0.1, 1e300, float("nan"), float("inf"), -float("inf")],
+    [dt.date(2021, 5, 16), dt.datetime(2021, 5, 16, 12, 30), dt.timedelta(1.5), None, 1, 1.5, "1"],
+]
+
+texts = st.text(max_size=20)
+cells = st.one_of(
+    st.none(),
+    texts,
+    st.floats(),
+    st.integers(-(10**20), 10**20),
+    st.booleans(),
+    st.dates(dt.date(1900, 3, 1)),
+    st.datetimes(dt.datetime(1900, 3, 1)),
+    st.timedeltas(dt.timedelta(0), dt.timedelta(days=1_000)),
+)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> pd.DataFrame:
+    names = draw(st.lists(texts.filter(bool), min_size=1, max_size=4))
+    row = st.tuples(*[cells] * len(names))
+    return table(draw(st.lists(row, max_size=6)), names)
+
+
+def table(rows: list[Any], names: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=names, dtype=object)
+
+
+def spliced(df: pd.DataFrame, cuts: tuple[int, ...] = (), chunk: int = 1_000_000) -> bytes:
+    """The workbook of a table whose rows are rendered in pieces and arrive in chunks."""
+    edges = [0, *cuts, len(df)]
+    pieces = [render_parts(df[start:stop], start) for start, stop in zip(edges, edges[1:])]
+    body = b"".join(body for _, body in pieces)
+    bodies = (body[at : at + chunk] for at in range(0, len(body), chunk))
+    parts = [part for parts, _ in pieces for part in parts]
+    return b"".join(workbook_chunks([*df.columns], widest_texts(df), parts, bodies))
+
+
+def written_by_xlsxwriter(df: pd.DataFrame) -> bytes:
+    file = BytesIO()
+    options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
+    with xlsxwriter.Workbook(file, options) as book:
+        formats = {
+            dt.date: book.add_format({"num_format": "yyyy-mm-dd"}),
+            dt.datetime: book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
+            dt.timedelta: book.add_format({"num_format": "[h]:mm:ss"}),
+        }
+        worksheet = book.add_worksheet()
+        worksheet.write_row(0, 0, df.columns)
+        for row, values in enumerate(df.itertuples(index=False, name=None), 1):
+            for column, value in enumerate(map(as_excel_can_hold_it, values)):
+                worksheet.write(row, column, value, formats.get(type(value)))
+    return file.getvalue()
+
+
+def as_excel_can_hold_it(value: Any) -> Any:
+    """A missing value leaves no cell; 15 digits are exact; a number is finite."""
+    if isinstance(value, float) and abs(value) == float("inf"):
+        return str(value)
+    if isinstance(value, int) and abs(value) >= 10**15:
+        return str(value)
+    return None if value != value else value
+
+
+def read_by_openpyxl(file: bytes) -> dict[str, Any]:
+    book = openpyxl.load_workbook(BytesIO(file))
+    return {
+        worksheet.title: {
+            cell.coordinate: (cell.data_type, cell.value, cell.number_format)
+            for row in worksheet.iter_rows()
+            for cell in row
+            if cell.value is not None
+        }
+        for worksheet in book.worksheets
+    }
+
+
+def read_by_openpyxl_streaming(file: bytes) -> dict[str, Any]:
+    """All rows but empty ones at the end, which XlsxWriter leaves out."""
+    book = openpyxl.load_workbook(BytesIO(file), read_only=True)
+    sheets = {worksheet.title: [*worksheet.iter_rows(values_only=True)] for worksheet in book}
+    for rows in sheets.values():
+        while rows and not any(cell is not None for cell in rows[-1]):
+            rows.pop()
+    return sheets
+
+
+def read_by_calamine(file: bytes) -> dict[str, Any]:
+    book = CalamineWorkbook.from_filelike(BytesIO(file))
+    return {name: book.get_sheet_by_name(name).to_python() for name in book.sheet_names}
+
+
+def assert_same_content(ours: bytes, theirs: bytes) -> None:
+    for read in (read_by_openpyxl, read_by_openpyxl_streaming, read_by_calamine):
+        assert read(ours) == read(theirs), read.__name__
+
+
+@given(tables())
+@example(table([], ["空"]))
+@example(table([(None, None), ("a", None), (None, None)], ["all", "missing"]))
+def test_content_is_that_of_xlsxwriter(df: pd.DataFrame) -> None:
+    assert_same_content(spliced(df), written_by_xlsxwriter(df))
+
+
+def test_awkward_content_is_that_of_xlsxwriter() -> None:
+    df = table(AWKWARD, ["=1+1", "_x0041_", " a ", "&<>", "\n", "😀", "列"])
+    assert_same_content(spliced(df), written_by_xlsxwriter(df))
+
+
+def test_wide_content_is_that_of_xlsxwriter() -> None:
+    df = table([range(800), ["x"] * 800], [f"column {n}" for n in range(800)])
+    assert_same_content(spliced(df), written_by_xlsxwriter(df))
+
+
+@given(tables(), st.lists(st.integers(0, 6)), st.integers(1, 200))
+def test_where_rows_are_cut_and_how_they_arrive_changes_nothing(
+    df: pd.DataFrame, cuts: list[int], chunk: int
+) -> None:
+    ordered = tuple(sorted(min(cut, len(df)) for cut in cuts))
+    assert read_by_calamine(spliced(df, ordered, chunk)) == read_by_calamine(spliced(df))
+
+
+def test_an_empty_table_has_its_header() -> None:
+    assert read_by_calamine(spliced(table([], ["会員番号", "名前"]))) == {
+        "Sheet1": [["会員番号", "名前"]]
+    }
+
+
+def test_a_table_without_columns_is_an_empty_sheet() -> None:
+    assert read_by_calamine(spliced(pd.DataFrame())) == {"Sheet1": []}
+
+
+def test_a_header_that_looks_like_rich_text_markup_stays_text() -> None:
+    assert read_by_calamine(spliced(table([], ["<r>&</r>"]))) == {"Sheet1": [["<r>&</r>"]]}
+
+
+def test_a_table_continues_on_the_next_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (sheet, sheet_part, workbook):
+        monkeypatch.setattr(module, "DATA_ROWS", 4)
+    file = spliced(table([[n] for n in range(10)], ["n"]), cuts=(3,))
+    expected = {
+        "Sheet1": [("n",), (0,), (1,), (2,), (3,)],
+        "Sheet2": [("n",), (4,), (5,), (6,), (7,)],
+        "Sheet3": [("n",), (8,), (9,)],
+    }
+    assert read_by_openpyxl_streaming(file) == expected
+    assert_frozen_bold_header(file)
+
+
+def test_a_full_sheet_has_no_empty_one_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (sheet, sheet_part, workbook):
+        monkeypatch.setattr(module, "DATA_ROWS", 4)
+    assert [*read_by_calamine(spliced(table([[n] for n in range(8)], ["n"])))] == [
+        "Sheet1",
+        "Sheet2",
+    ]
+
+
+def test_excels_last_row_is_used_and_not_passed() -> None:
+    df = pd.DataFrame({"n": range(EXCEL_ROWS + 1)})
+    first, second = read_by_calamine(spliced(df, cuts=(1_000_000,))).values()
+    assert len(first) == EXCEL_ROWS
+    assert first[-1] == [EXCEL_ROWS - 2]
+    assert second == [["n"], [EXCEL_ROWS - 1], [EXCEL_ROWS]]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3])
+@pytest.mark.parametrize("columns", [1, 2, 30])
+def test_the_dimension_is_that_of_the_table(rows: int, columns: int) -> None:
+    df = table([range(columns)] * rows, [f"c{n}" for n in range(columns)])
+    book = openpyxl.load_workbook(BytesIO(spliced(df)), read_only=True)
+    last = f"{sheet_part.column_letters(columns - 1)}{rows + 1}"
+    assert book["Sheet1"].calculate_dimension(force=False) == f"A1:{last}"
+
+
+def assert_frozen_bold_header(file: bytes) -> None:
+    for worksheet in openpyxl.load_workbook(BytesIO(file)).worksheets:
+        assert worksheet.freeze_panes == "A2"
+        assert all(cell.font.bold for cell in worksheet[1])
+        assert not any(cell.font.bold for cell in worksheet[2])
+
+
+def test_the_header_is_bold_and_stays_in_view() -> None:
+    assert_frozen_bold_header(spliced(MEMBERS))
+
+
+def test_a_column_is_as_wide_as_its_texts() -> None:
+    book = openpyxl.load_workbook(BytesIO(spliced(MEMBERS)))
+    widths = {name: column.width for name, column in book["Sheet1"].column_dimensions.items()}
+    assert widths["B"] > widths["C"] > 2 * len("会員ランク")
+
+
+def test_the_same_table_makes_the_same_bytes() -> None:
+    script = (
+        "import hashlib, test_workbook as t; "
+        "print(hashlib.sha256(t.spliced(t.MEMBERS)).hexdigest())"
+    )
+    digests = {run_python(script, PYTHONHASHSEED=seed) for seed in ("1", "2")}
+    assert len(digests) == 1
+
+
+def test_the_workbook_bears_no_date_of_its_making() -> None:
+    file = spliced(MEMBERS)
+    created = openpyxl.load_workbook(BytesIO(file)).properties.created
+    assert created == dt.datetime(1980, 1, 1)
+    assert {entry.date_time[:3] for entry in entries(file)} == {(1980, 1, 1)}
+
+
+def test_the_gather_needs_no_pandas() -> None:
+    script = "import sys, workbook; print(sorted({'pandas', 'numpy'} & set(sys.modules)))"
+    assert run_python(script) == "[]"
+
+
+def run_python(script: str, **environment: str) -> str:
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path), **environment}
+    run = [sys.executable, "-c", script]
+    return subprocess.check_output(run, env=environment, text=True).strip()
+
+
+def entries(file: bytes) -> list[zipfile.ZipInfo]:
+    return zipfile.ZipFile(BytesIO(file)).infolist()
+
+
+def test_entries_are_like_those_of_xlsxwriter() -> None:
+    file = BytesIO()
+    with xlsxwriter.Workbook(file, {"in_memory": True}) as book:
+        book.add_worksheet()
+    assert [*map(facts, entries(spliced(MEMBERS)))] == [*map(facts, entries(file.getvalue()))]
+
+
+def facts(entry: zipfile.ZipInfo) -> tuple[Any, ...]:
+    versions = (entry.create_system, entry.create_version, entry.extract_version)
+    return (entry.filename, versions, entry.flag_bits, entry.date_time, entry.external_attr)
+
+
+def test_every_entry_has_its_checksum() -> None:
+    file = spliced(pd.DataFrame({"n": range(50_000)}), cuts=(1, 20_000, 20_001))
+    assert zipfile.ZipFile(BytesIO(file)).testzip() is None
+
+
+def test_a_small_workbook_has_no_zip64_record() -> None:
+    file = spliced(MEMBERS)
+    assert b"PK\6\6" not in file
+    assert not any(entry.extra for entry in entries(file))
+
+
+@pytest.mark.parametrize("limit", [0, 500, 2_000, 4_000])
+def test_what_passes_the_limit_of_a_zip_is_in_zip64(
+    limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = spliced(MEMBERS)
+    monkeypatch.setattr(workbook, "ZIP32_LIMIT", limit)
+    file = spliced(MEMBERS)
+    assert b"PK\6\6" in file and b"PK\6\7" in file
+    assert zipfile.ZipFile(BytesIO(file)).testzip() is None
+    for entry in entries(file):
+        sizes = (entry.file_size, entry.compress_size)
+        assert local_sizes(file, entry) == sizes
+        assert bool(entry.extra) == (max(*sizes, entry.header_offset) >= limit)
+    assert_same_content(file, plain)
+
+
+def local_sizes(file: bytes, entry: zipfile.ZipInfo) -> tuple[int, int]:
+    """Inflated and deflated size in an entry's local header."""
+    at = entry.header_offset
+    deflated, size, name, extra = struct.unpack_from("<2L2H", file, at + 18)
+    if not extra:
+        return size, deflated
+    assert (size, deflated, extra) == (0xFFFF_FFFF, 0xFFFF_FFFF, 20)
+    kind, length, size, deflated = struct.unpack_from("<2H2Q", file, at + 30 + name)
+    assert (kind, length) == (1, 16)
+    return size, deflated
+
+
+def test_a_sheet_may_pass_4_gib(tmp_path: Path) -> None:
+    hole = bytes(1 << 20)
+    count = (1 << 12) + 1
+    part = SheetPart(0, 1, 1 << 34, count << 20, 0)
+    with (tmp_path / "sparse.xlsx").open("wb") as file:
+        for chunk in workbook_chunks(["n"], [""], [part], itertools.repeat(hole, count)):
+            file.seek(len(chunk), os.SEEK_CUR) if chunk is hole else file.write(chunk)
+    with zipfile.ZipFile(tmp_path / "sparse.xlsx") as archive:
+        entry = archive.getinfo("xl/worksheets/sheet1.xml")
+        assert entry.file_size > 1 << 34 and entry.compress_size > count << 20
+        assert archive.getinfo("xl/workbook.xml").header_offset > 1 << 32
+        assert b'<sheet name="Sheet1"' in archive.read("xl/workbook.xml")
+
+
+def test_bodies_are_taken_one_at_a_time() -> None:
+    parts, body = render_parts(MEMBERS, 0)
+    taken = []
+
+    def bodies() -> Iterator[bytes]:
+        for at in range(0, len(body), 10):
+            taken.append(at)
+            yield body[at : at + 10]
+
+    chunks = workbook_chunks([*MEMBERS.columns], widest_texts(MEMBERS), parts, bodies())
+    assert not taken
+    for chunk in chunks:
+        if taken:
+            break
+    assert chunk == body[:10] and taken == [0]
+
+
+def part(position: int, rows: int) -> SheetPart:
+    return SheetPart(position, rows, xml_bytes=0, deflated_bytes=0, crc32=0)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ([part(1, 1)], "parts must join: row 0 follows; found 1"),
+        ([part(0, 2), part(3, 1)], "parts must join: row 2 follows; found 3"),
+        ([part(0, 2), part(1, 2)], "parts must join: row 2 follows; found 1"),
+        ([part(0, 0)], "a part lies on one sheet; found 0 rows from 0 on"),
+        (
+            [part(0, 5), part(5, 1_048_571)],
+            "a part lies on one sheet; found 1048571 rows from 5 on",
+        ),
+    ],
+)
+def test_parts_that_do_not_join_are_refused(parts: list[SheetPart], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        workbook_chunks(["n"], [""], parts, [])
+
+
+@pytest.mark.parametrize(
+    ("extra", "found"), [(b"!", "1 bytes more"), (b"", "3 bytes less")], ids=["more", "less"]
+)
+def test_bodies_of_another_length_are_refused(extra: bytes, found: str) -> None:
+    parts, body = render_parts(MEMBERS, 0)
+    bodies = [body, extra] if extra else [body[:-3]]
+    chunks = workbook_chunks([*MEMBERS.columns], widest_texts(MEMBERS), parts, bodies)
+    with pytest.raises(ValueError, match=f"^bodies must be as long as parts say; found {found}$"):
+        list(chunks)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a" * 32_768, "a cell holds at most 32767 characters; found 32768"),
+        ("\ud800", "text must be valid Unicode; found a lone surrogate U\\+D800"),
+    ],
+    ids=["long", "surrogate"],
+)
+def test_a_header_that_a_cell_cannot_hold_is_refused(name: str, message: str) -> None:
+    with pytest.raises(InvalidCell, match=f"^header of column B: {message}$"):
+        workbook_chunks(["n", name], ["", ""], [], [])
+
+
+def test_a_table_wider_than_a_sheet_is_refused() -> None:
+    with pytest.raises(TooManyColumns, match="at most 16384 columns; found 16385"):
+        workbook_chunks(["n"] * 16_385, [""] * 16_385, [], [])
