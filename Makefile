@@ -8,7 +8,7 @@ WORKBOOK ?= test.xlsx
 FUNCTIONS := scatter segment gather
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down zip create update delete bucket json stepfunctions download invoke log \
+.PHONY: help demo up running down zip create update delete bucket json stepfunctions download invoke log \
 	test check clean
 
 help: ## list the targets
@@ -26,6 +26,9 @@ demo: ## everything: from an empty machine to result/test.xlsx
 up: $(TOOLS_READY) ## start LocalStack at ENDPOINT, unless one answers there
 	@$(HARNESS)/emulator.py up
 
+running: $(TOOLS_READY)
+	@$(HARNESS)/emulator.py ensure
+
 down: ## stop the LocalStack that `make up` started
 	@if [ -x $(PY) ]; then $(HARNESS)/emulator.py down; fi
 
@@ -37,16 +40,16 @@ update: create ## the same as create
 
 delete: $(FUNCTIONS:%=delete-%) ## delete the functions
 
-bucket: up ## create the bucket
+bucket: running ## create the bucket
 	@$(HARNESS)/objects.py bucket
 
-json: up ## write test.json with ROWS members to the bucket
+json: running ## write test.json with ROWS members to the bucket
 	@$(PY) utils/utils.py $(ROWS)
 
-stepfunctions: up ## run the state machine (DEFINITION) on INPUT, and wait for its end
+stepfunctions: running ## run the state machine (DEFINITION) on INPUT, and wait for its end
 	@$(HARNESS)/executions.py --input '$(INPUT)' --definition $(DEFINITION)
 
-download: up ## copy WORKBOOK from the bucket to result/
+download: running ## copy WORKBOOK from the bucket to result/
 	@$(HARNESS)/objects.py download $(WORKBOOK)
 
 invoke: ## call each function by itself; results are kept in demo-*/result.log

@@ -19,7 +19,7 @@ export PIPENV_VERBOSITY := -1
 PIPENV = PIP_INDEX_URL=$$($(PY) $(TOOLS)/index_url.py) $(TOOLS)/.venv/bin/pipenv
 
 .DELETE_ON_ERROR:
-.PHONY: zip create update delete invoke log test check clean up
+.PHONY: zip create update delete invoke log test check clean running
 
 zip: bin/lambda.zip
 
@@ -37,15 +37,15 @@ deploy-packages/.$(PLATFORM): requirements.txt
 requirements.txt: Pipfile.lock | $(TOOLS_READY)
 	@$(PIPENV) requirements --hash > $@
 
-up: $(TOOLS_READY)
-	@$(HARNESS)/emulator.py up
+running: $(TOOLS_READY)
+	@$(HARNESS)/emulator.py ensure
 
-create: zip up
+create: zip running
 	@$(HARNESS)/functions.py create $(NAME) --memory_mb $(MEMORY) --timeout_s $(TIMEOUT)
 
 update: create
 
-delete invoke log: up
+delete invoke log: running
 	@$(HARNESS)/functions.py $@ $(NAME)
 
 # Tests need an S3: the emulator at ENDPOINT with ALREADY_UP, else one of their own.

@@ -183,12 +183,16 @@ def main(arguments: list[str]) -> int | str:
         match arguments:
             case ["up"]:
                 print(emulator.up())
+            case ["ensure"] if not emulator.version():
+                print(emulator.up())
+            case ["ensure"]:
+                pass
             case ["down"]:
                 print(emulator.down())
             case ["run", *command] if command:
                 return run(command)
             case _:
-                return "usage: emulator.py up | down | run COMMAND…"
+                return "usage: emulator.py up | ensure | down | run COMMAND…"
     except Fault as fault:
         return f"error: {fault}"
     except KeyboardInterrupt:
