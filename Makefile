@@ -12,7 +12,7 @@ FUNCTIONS := scatter segment gather
 	test check clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  ENDPOINT=$(ENDPOINT)  BUCKET=$(BUCKET)  ROWS=$(ROWS)  INPUT='$(INPUT)'"
 
 demo: ## everything: from an empty machine to result/test.xlsx
@@ -70,6 +70,8 @@ check: zip $(FUNCTIONS:%=test-%)
 clean: down $(FUNCTIONS:%=clean-%) ## stop LocalStack and remove everything built
 	@rm -rf utils/tools/.venv utils/tools/runtimes utils/harness/.localstack utils/data/sample_data.json
 	@find result -type f ! -name .gitkeep -delete
+
+include utils/compat/compat.mk
 
 define fan_out
 .PHONY: $1-$2

@@ -1,0 +1,131 @@
+"""Run what the report's page is tested with, on the emulator: `report_scenarios.py FOLDER`.
+
+Writes each execution's page, and its history and REPORT lines as they are, for tests to compare.
+"""
+
+import io
+import json
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "utils" / folder) for folder in ("harness", "report")]
+from aws import ACCOUNT, BUCKET, client  # noqa: E402
+
+import report  # noqa: E402
+
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/DummyRole"
+DEFINITION = (ROOT / "state-machine" / "parallel.json").read_text()
+SCRIPT = "<script>alert('x')</script>"
+
+# Ends its process at the first call for segments 1 and 3, then works.
+FLAKY = """
+import os
+import boto3
+from segment import SegmentHandler
+s3 = boto3.client("s3")
+
+def lambda_handler(event, context):
+    mark = event.replace("scatter/", "marks/")
+    found = s3.list_objects_v2(Bucket=os.environ["BUCKET"], Prefix=mark)
+    if event.endswith(("_001.pkl", "_003.pkl")) and not found["KeyCount"]:
+        s3.put_object(Bucket=os.environ["BUCKET"], Key=mark, Body=b"")
+        os._exit(1)
+    return SegmentHandler(event, context, s3).main()
+"""
+
+
+def members(count: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "会員番号": f"{number:03d}", "名前": f"{SCRIPT} {number}", "会員ランク": number % 5 + 1,
+            "ポイント": 50 + number % 50, "タイムスタンプ": "2021-05-16",
+        }
+        for number in range(count)
+    ]
+
+
+def create_flaky() -> None:
+    functions = client("lambda")
+    functions.create_function(
+        FunctionName="flaky-lambda", Runtime="python3.13", Role=ROLE, Handler="lambda.lambda_handler",
+        Code={"ZipFile": flaky_zip()}, MemorySize=1769, Timeout=900,
+        Environment={"Variables": {"BUCKET": BUCKET}},
+    )
+    functions.get_waiter("function_active_v2").wait(FunctionName="flaky-lambda")
+
+
+def flaky_zip() -> bytes:
+    """segment-lambda's package with another entry point."""
+    packed = io.BytesIO()
+    with (
+        zipfile.ZipFile(ROOT / "demo-segment" / "bin" / "lambda.zip") as built,
+        zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+    ):
+        for name in built.namelist():
+            if not name.startswith(("lambda.", "__pycache__/lambda.")):
+                archive.writestr(name, built.read(name))
+        archive.writestr("lambda.py", FLAKY)
+    return packed.getvalue()
+
+
+def machine(name: str, definition: str) -> str:
+    states = client("stepfunctions")
+    arn: str = states.create_state_machine(name=name, definition=definition, roleArn=ROLE)["stateMachineArn"]
+    return arn
+
+
+def execute(machine_arn: str, name: str, table: list[dict[str, Any]], **given: Any) -> str:
+    client("s3").put_object(Bucket=BUCKET, Key=f"{name}.json", Body=json.dumps(table).encode())
+    states = client("stepfunctions")
+    arn: str = states.start_execution(
+        stateMachineArn=machine_arn, name=name, input=json.dumps({"input_obj": f"{name}.json", **given})
+    )["executionArn"]
+    while states.describe_execution(executionArn=arn)["status"] == "RUNNING":
+        time.sleep(0.1)
+    return arn
+
+
+def keep(folder: Path, arn: str, language: str = "en") -> None:
+    """Write an execution's page, and beside it what AWS's APIs say of it."""
+    page = report.write(arn, language, folder)
+    states, logs = client("stepfunctions"), client("logs")
+    described = states.describe_execution(executionArn=arn)
+    since = int(described["startDate"].timestamp() * 1000)
+    lines = {
+        group["logGroupName"].removeprefix("/aws/lambda/"): [
+            event["message"]
+            for event in logs.filter_log_events(
+                logGroupName=group["logGroupName"], startTime=since,
+                endTime=int(described["stopDate"].timestamp() * 1000) + 500,
+            )["events"]
+            if event["message"].startswith("REPORT ")
+        ]
+        for group in logs.describe_log_groups()["logGroups"]
+    }
+    raw = {
+        "execution": described,
+        "events": states.get_execution_history(executionArn=arn)["events"],
+        "reports": lines,
+    }
+    page.with_suffix(".json").write_text(json.dumps(raw, default=lambda value: value.timestamp()))
+
+
+def main(folder: Path) -> None:
+    pipeline = machine("ReportPages", DEFINITION)
+    create_flaky()
+    flaky = machine("ReportPagesFlaky", DEFINITION.replace("segment-lambda", "flaky-lambda"))
+    broken = members(40)
+    broken[37]["会員ランク"] = "<script>alert(1)</script>"
+    keep(folder, execute(pipeline, "succeeded", members(30)))
+    keep(folder, execute(pipeline, "failed", broken))
+    keep(folder, execute(flaky, "retried", members(60)))
+    wide = execute(pipeline, "wide", members(2000), division_number=10)
+    keep(folder, wide, "ja")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
