@@ -19,7 +19,7 @@ export PIPENV_VERBOSITY := -1
 PIPENV = PIP_INDEX_URL=$$($(PY) $(TOOLS)/index_url.py) $(TOOLS)/.venv/bin/pipenv
 
 .DELETE_ON_ERROR:
-.PHONY: zip create update delete invoke log test check clean running
+.PHONY: zip create update delete invoke log test check lock clean running
 
 zip: bin/lambda.zip
 
@@ -63,6 +63,9 @@ check:
 	@$$($(TOOLS)/find-python) -m venv .venv
 	@$(PIPENV) sync --dev --quiet
 	@touch $@
+
+lock: | $(TOOLS_READY)
+	@$(PIPENV) lock
 
 clean:
 	@rm -rf bin deploy-packages requirements.txt result.log .venv .mypy_cache .pytest_cache
