@@ -72,8 +72,8 @@ class GatherHandler:
             position += figures.rows
         columns = header(segments.values())
         for key, figures in segments.items():
-            if figures.parts and figures.columns != columns:
-                start = figures.parts[0].position
+            if figures.columns != columns:
+                start = figures.parts[0].position if figures.parts else 0
                 segments[key] = self.render(bucket, key, etags[key], start, columns)
         return segments
 
@@ -168,16 +168,16 @@ def result_keys(event: dict[str, Any]) -> list[str]:
 
 def header(segments: Iterable[Rendered]) -> list[str]:
     """The columns of all segments, in first-seen order."""
-    return list(dict.fromkeys(name for figures in segments for name in figures.columns))
+    first, *others = [figures.columns for figures in segments]
+    if all(columns == first for columns in others):
+        return first
+    return list(dict.fromkeys(itertools.chain(first, *others)))
 
 
 def widest(segments: Iterable[Rendered]) -> list[str]:
-    """For each column of the header the longest of the segments' widest texts."""
-    texts: dict[str, str] = {}
-    for figures in segments:
-        for name, text in zip(figures.columns, figures.widest):
-            texts[name] = max(texts.get(name, ""), text, key=len)
-    return list(texts.values())
+    """For each column the longest of the segments' widest texts."""
+    texts = zip(*(figures.widest for figures in segments), strict=True)
+    return [max(column, key=len) for column in texts]
 
 
 def ahead[Item, Result](

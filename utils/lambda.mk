@@ -53,7 +53,7 @@ test: .venv/.ready
 	@$(if $(ALREADY_UP),,$(HARNESS)/emulator.py run) $(MAKE) --no-print-directory check
 
 check:
-	@.venv/bin/mypy *.py tests
+	@.venv/bin/mypy *.py tests $(SHARED:%=$(ROOT)/utils/shared/%.py)
 	@AWS_ENDPOINT_URL=$(ENDPOINT) AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
 		AWS_DEFAULT_REGION=us-east-1 AWS_CONFIG_FILE=/dev/null .venv/bin/pytest -q
 

@@ -95,6 +95,13 @@ def test_columns_of_some_segments_are_those_of_all(s3: "S3Client", bucket: str) 
     assert read(s3, bucket) == values(pd.concat(segments))
 
 
+def test_columns_of_the_same_name_stay_apart(s3: "S3Client", bucket: str) -> None:
+    df = TABLE[["ポイント", "ポイント", "会員番号"]]
+    keys = [put(s3, bucket, n, df[n * 3 : n * 3 + 3], n * 3) for n in range(3)]
+    gather(s3, keys)
+    assert read(s3, bucket) == values(df)
+
+
 def test_stale_rows_beside_a_newer_pickle_are_not_used(s3: "S3Client", bucket: str) -> None:
     key = put(s3, bucket, 0, TABLE[0:3], 0)
     put(s3, bucket, 0, TABLE[3:6], None)

@@ -204,6 +204,14 @@ def test_a_full_sheet_has_no_empty_one_after_it(monkeypatch: pytest.MonkeyPatch)
     ]
 
 
+def test_sheets_keep_their_order_past_nine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (sheet, sheet_part, workbook):
+        monkeypatch.setattr(module, "DATA_ROWS", 1)
+    assert read_by_calamine(spliced(table([[n] for n in range(12)], ["n"]))) == {
+        f"Sheet{n + 1}": [["n"], [n]] for n in range(12)
+    }
+
+
 def test_excels_last_row_is_used_and_not_passed() -> None:
     df = pd.DataFrame({"n": range(EXCEL_ROWS + 1)})
     first, second = read_by_calamine(spliced(df, cuts=(1_000_000,))).values()
@@ -218,7 +226,7 @@ def test_the_dimension_is_that_of_the_table(rows: int, columns: int) -> None:
     df = table([range(columns)] * rows, [f"c{n}" for n in range(columns)])
     book = openpyxl.load_workbook(BytesIO(spliced(df)), read_only=True)
     last = f"{sheet_part.column_letters(columns - 1)}{rows + 1}"
-    assert book["Sheet1"].calculate_dimension(force=False) == f"A1:{last}"
+    assert book["Sheet1"].calculate_dimension() == f"A1:{last}"
 
 
 def assert_frozen_bold_header(file: bytes) -> None:
