@@ -2,12 +2,9 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 import executions
@@ -123,48 +120,4 @@ def test_start_execution_by_hand(pipeline: Pipeline, given: str | None) -> None:
     )
     execution = pipeline.wait(started["executionArn"])
     assert json.loads(execution["output"]) == key.replace("json", "xlsx")
-    assert pipeline.rows(execution) == expected(table)
-
-
-def workers(function: str) -> list[psutil.Process]:
-    """The processes that run a function for the emulator of this test run."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            env = process.environ()
-        except psutil.Error:
-            continue
-        if env.get("AWS_LAMBDA_FUNCTION_NAME") == function and ENDPOINT.endswith(
-            env.get("AWS_ENDPOINT_URL", "").rpartition(":")[2]
-        ):
-            found.append(process)
-    return found
-
-
-def wait_until(condition: Callable[[], Any], timeout_s: float = 30) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-    raise TimeoutError(condition)
-
-
-def test_a_killed_worker_is_retried_and_the_workbook_is_right(pipeline: Pipeline) -> None:
-    table = list(members(60_000, seed=1))
-    arn = pipeline.start(input_obj=pipeline.put(table), division_number=30_000)
-
-    def running() -> list[psutil.Process]:
-        busy = [each for each in workers("segment-lambda") if each.cpu_percent(0.02) > 50]
-        started = any(e["type"] == "MapIterationStarted" for e in pipeline.history(arn))
-        return busy if started else []
-
-    for process in wait_until(running):
-        process.kill()
-    execution = pipeline.wait(arn)
-    errors = [
-        event["lambdaFunctionFailedEventDetails"]["error"]
-        for event in pipeline.history(arn)
-        if event["type"] == "LambdaFunctionFailed"
-    ]
-    assert "Runtime.ExitError" in errors
     assert pipeline.rows(execution) == expected(table)
