@@ -27,6 +27,8 @@ AWKWARD = {
     "emoji": [{"a": "😀é漢"}] * 9,
     "empty objects": [{}, {}, {"a": 1}],
     "a record longer than a block": [{"a": "x" * 5000}, {"b": 1}],
+    "integers of any length": [{"a": sign * 10**n, "b": n} for n in range(40) for sign in (1, -1)],
+    "digits in text": [{"a": "4111111111111111" * 3, "b": 2**63}] * 9,
     "numbers": [{"a": 10**30, "b": -1.5e-7, "c": 0, "d": True, "e": None}],
 }
 
