@@ -232,7 +232,7 @@ def _keys_are_unique(text: bytes, records: list[Record]) -> bool:
     Every key in the text is followed by a colon, so when all colons are accounted for by the
     parsed keys and the colons inside strings, no key was dropped. False may also mean doubt.
     """
-    if not all(type(record) is dict for record in records):
+    if set(map(type, records)) != {dict}:
         return False
     colons = text.count(b":")
     keys = sum(map(len, records))
