@@ -1,0 +1,101 @@
+"""Runs in the worker: `python bootstrap.py <lifeline> <handler>`.
+
+Started by its path, with the function's interpreter, where this package need not be installed: it
+imports nothing of ours. It ties the worker's life to LocalStack's, then becomes AWS's own runtime
+client, as /var/runtime/bootstrap.py does in Lambda.
+"""
+
+from __future__ import annotations  # the interpreter may be as old as the function's runtime
+
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from types import ModuleType
+
+HANGUP_S = 5
+
+
+def die_with_localstack(lifeline: int) -> threading.Thread:
+    """Kill this process group once the lifeline, whose other end only LocalStack holds, closes."""
+    if sys.platform == "linux":
+        kill_on_hangup(lifeline)
+    watch = threading.Thread(target=await_hangup, args=(lifeline,), daemon=True)
+    watch.start()
+    return watch
+
+
+def kill_on_hangup(lifeline: int) -> None:
+    """Have the kernel do it, where it can: no thread of ours runs while C code holds the GIL."""
+    import fcntl
+
+    with suppress(OSError):
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_ASYNC)
+
+
+def await_hangup(lifeline: int) -> None:
+    os.read(lifeline, 1)
+    os.killpg(0, signal.SIGKILL)
+
+
+class PortableClient(ModuleType):
+    """The part of `runtime_client`, which AWS builds for Linux only, that awslambdaric uses."""
+
+    def initialize_client(self, user_agent: str) -> None:
+        # Slow to import, and where the native client is, not needed.
+        from http.client import HTTPConnection
+
+        self.connection = HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+        self.user_agent = user_agent
+
+    def next(self) -> tuple[bytes, dict[str, str]]:
+        return self.call("GET", "next")
+
+    def post_invocation_result(self, invoke_id: str, body: bytes, content_type: str) -> None:
+        self.call("POST", f"{invoke_id}/response", body, {"Content-Type": content_type})
+
+    def post_error(self, invoke_id: str, error: str, xray_fault: str) -> None:
+        headers = {"Content-Type": "application/json"}
+        self.call("POST", f"{invoke_id}/error", error.encode(), headers)
+
+    def call(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] = {}
+    ) -> tuple[bytes, dict[str, str]]:
+        path = f"/2018-06-01/runtime/invocation/{path}"
+        self.connection.request(method, path, body, {"User-Agent": self.user_agent, **headers})
+        response = self.connection.getresponse()
+        content = response.read()
+        if response.status >= 300:
+            raise RuntimeError(f"{method} {path}: {response.status} {response.reason}")
+        return content, dict(response.getheaders())
+
+
+def ensure_runtime_client() -> None:
+    try:
+        import runtime_client  # noqa: F401
+    except ImportError:
+        sys.modules["runtime_client"] = PortableClient("runtime_client")
+
+
+def main(lifeline: str, handler: str) -> None:
+    watch = die_with_localstack(int(lifeline))
+    # Python put the folder of this file first, where no function's import may look.
+    del sys.path[0]
+    ensure_runtime_client()
+    from awslambdaric.__main__ import main as run_client
+
+    sys.path.insert(0, os.environ["LAMBDA_TASK_ROOT"])
+    sys.argv[:] = ["bootstrap", handler]
+    try:
+        run_client(sys.argv)
+    except Exception:
+        # The Runtime API has gone: if LocalStack is ending, what the function started ends too.
+        watch.join(HANGUP_S)
+        raise
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,151 @@
+"""Where a function's code lies on disk, and whether it has changed."""
+
+import os
+import shutil
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from localstack.services.lambda_.invocation.lambda_models import HotReloadingCode, S3Code
+
+from process_executor.workspace import scratch_folder
+
+type Code = S3Code | HotReloadingCode
+# Inode, size, and when it last changed, in ns: that moves even where the time of writing is set.
+type State = tuple[int, int, int] | None
+
+
+class CodeStore:
+    """One folder per code hash, for as long as a version or a worker holds it.
+
+    LocalStack deletes its own unzipped copy the moment a function is updated, under workers that
+    are still to finish their invocation; hard links outlive that and cost no space.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._folders: dict[str, Path] = {}
+        self._holders: Counter[str] = Counter()
+
+    def hold(self, code: Code) -> Path:
+        """The folder of `code`, which stays until it has been `let_go` as often as held."""
+        if code.is_hot_reloading():
+            return Path(code.get_unzipped_code_location())
+        with self._lock:
+            key = code.code_sha256
+            if key not in self._folders:
+                self._folders[key] = unzip(code)
+            self._holders[key] += 1
+            return self._folders[key]
+
+    def let_go(self, code: Code) -> None:
+        if code.is_hot_reloading():
+            return
+        with self._lock:
+            self._holders[code.code_sha256] -= 1
+            if self._holders[code.code_sha256]:
+                return
+            del self._holders[code.code_sha256]
+            folder = self._folders.pop(code.code_sha256)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def unzip(code: Code) -> Path:
+    code.prepare_for_execution()
+    folder = scratch_folder("code")
+    shutil.copytree(
+        code.get_unzipped_code_location(),
+        folder,
+        symlinks=True,
+        copy_function=link_or_copy,
+        dirs_exist_ok=True,
+    )
+    return folder
+
+
+def link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+class ChangeDetector:
+    """Counts the changes of a folder, looking when asked: that sees them on any file system."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = str(folder)
+        self._lock = threading.Lock()
+        self._looked = -1
+        self._paths = [self._folder]
+        self._states: list[State] = []
+        self._generation = 0
+
+    def generation(self) -> int:
+        """A number that has grown if any file below the folder was edited, added or removed.
+
+        It reflects what happened before the call; callers that wait for one another share a look.
+        """
+        called = time.monotonic_ns()
+        with self._lock:
+            if self._looked <= called:
+                self._looked = time.monotonic_ns()
+                self._look()
+            return self._generation
+
+    def _look(self) -> None:
+        if self._states == states(self._paths):
+            return
+        self._generation += 1
+        self._paths = list(walk(self._folder))
+        self._states = states(self._paths)
+
+
+def states(paths: list[str]) -> list[State]:
+    return [state(path) for path in paths]
+
+
+def state(path: str) -> State:
+    """None for what has gone; a folder's changes with what it lists."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_ctime_ns
+
+
+def walk(folder: str) -> Iterator[str]:
+    """The folder, and all files and folders below it.
+
+    Symbolic links are followed, each folder once; __pycache__ is left out, as importing writes it.
+    """
+    folders, entered = [folder], set[tuple[int, int]]()
+    while folders:
+        yield folders[-1]
+        for entry in entries(folders.pop(), entered):
+            if is_folder(entry):
+                folders.append(entry.path)
+            else:
+                yield entry.path
+
+
+def entries(folder: str, entered: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
+    """[] for a folder that has gone, may not be read or has been entered before."""
+    try:
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in entered:
+            return []
+        entered.add((status.st_dev, status.st_ino))
+        with os.scandir(folder) as listing:
+            return [entry for entry in listing if entry.name != "__pycache__"]
+    except OSError:
+        return []
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # links in a circle
+        return False

@@ -1,0 +1,173 @@
+"""LocalStack's runtime executor: one per execution environment, all sharing pools of workers."""
+
+import os
+import threading
+from functools import partial
+from weakref import WeakValueDictionary
+
+from localstack import config
+from localstack.runtime.shutdown import SHUTDOWN_HANDLERS
+from localstack.services.lambda_.invocation.executor_endpoint import NAMESPACE
+from localstack.services.lambda_.invocation.lambda_models import FunctionVersion, InvocationResult
+from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecutor
+
+from process_executor.code import ChangeDetector, CodeStore
+from process_executor.faults import NotRunnable
+from process_executor.launch import find_interpreter, launch
+from process_executor.pool import WorkerPool
+from process_executor.report import Report, write_log
+from process_executor.worker import Invocation, Outcome, Worker
+
+LOOPBACK = "127.0.0.1"
+
+_code = CodeStore()
+_pools: WeakValueDictionary[str, WorkerPool] = WeakValueDictionary()
+_pools_lock = threading.Lock()
+_prepared: set[str] = set()
+
+
+def pool_size() -> int:
+    """Worker processes per function version: LAMBDA_PROCESS_POOL_SIZE, else the CPUs we may use.
+
+    Raises:
+        ValueError: the variable is no whole number of at least 1.
+    """
+    text = os.environ.get("LAMBDA_PROCESS_POOL_SIZE")
+    if not text:
+        return os.process_cpu_count() or 1
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(
+            f"LAMBDA_PROCESS_POOL_SIZE must be a whole number of at least 1; found {text!r}"
+        )
+    return int(text)
+
+
+def pool_of(version: FunctionVersion) -> WorkerPool:
+    key = revision(version)
+    with _pools_lock:
+        pool = _pools.get(key) or new_pool(version)
+        _pools[key] = pool
+        return pool
+
+
+def revision(version: FunctionVersion) -> str:
+    """What changes with every update of a function, and for nothing else."""
+    return f"{version.qualified_arn}/{version.config.internal_revision}"
+
+
+def new_pool(version: FunctionVersion) -> WorkerPool:
+    code = version.config.code
+    if code and code.is_hot_reloading():
+        detector = ChangeDetector(code.get_unzipped_code_location())
+        return WorkerPool(pool_size(), detector.generation)
+    return WorkerPool(pool_size())
+
+
+def start_worker(version: FunctionVersion, env_vars: dict[str, str], generation: int) -> Worker:
+    """
+    Raises:
+        NotRunnable: no process can be started for the function.
+    """
+    interpreter = find_interpreter(version)
+    code = version.config.code
+    assert code  # only container images have none, and they have no interpreter
+    specification = launch(version, interpreter, _code.hold(code), env_vars)
+    try:
+        return Worker(specification, generation, partial(_code.let_go, code))
+    except OSError as error:
+        raise NotRunnable(f"function {version.id.function_name} cannot be started: {error}")
+
+
+def shut_down() -> None:
+    """End every worker now: LocalStack's exit would wait for the invocations that are running."""
+    with _pools_lock:
+        pools = list(_pools.values())
+    for pool in pools:
+        pool.close()
+
+
+SHUTDOWN_HANDLERS.register(shut_down)
+
+
+class ProcessRuntimeExecutor(RuntimeExecutor):
+    def __init__(self, id: str, function_version: FunctionVersion) -> None:
+        super().__init__(id, function_version)
+        self._env_vars: dict[str, str] = {}
+        self._attached = False
+        self._log = ""
+
+    def start(self, env_vars: dict[str, str]) -> None:
+        """Start nothing: LocalStack makes an environment for every concurrent invocation."""
+        self._env_vars = env_vars
+        self._pool = pool_of(self.function_version)
+        self._pool.attach()
+        self._attached = True
+
+    def stop(self) -> None:
+        """Leave the pool; an invocation that runs may finish, as in Lambda."""
+        if self._attached:
+            self._attached = False
+            self._pool.detach()
+
+    def invoke(self, payload: dict[str, str]) -> InvocationResult:
+        invocation = Invocation(
+            request_id=payload["invoke-id"],
+            payload=payload["payload"].encode(),
+            function_arn=payload["invoked-function-arn"],
+            trace_id=payload["trace-id"],
+            version=self.function_version.id.qualifier,
+            response_limit=config.LAMBDA_LIMITS_MAX_FUNCTION_PAYLOAD_SIZE_BYTES,
+        )
+        outcome = self._run(invocation)
+        self._log = outcome.log
+        return InvocationResult(
+            invocation.request_id, outcome.payload, outcome.is_error, outcome.log
+        )
+
+    def _run(self, invocation: Invocation) -> Outcome:
+        start = partial(start_worker, self.function_version, self._env_vars)
+        try:
+            return self._pool.run(invocation, start)
+        except NotRunnable as fault:
+            return not_run(invocation, fault, self.function_version.config.memory_size)
+
+    def get_address(self) -> str:
+        return LOOPBACK
+
+    def get_endpoint_from_executor(self) -> str:
+        host = config.GATEWAY_LISTEN[0].host
+        return LOOPBACK if host in ("", "0.0.0.0", "::") else str(host)
+
+    def get_runtime_endpoint(self) -> str:
+        """What LocalStack's Docker init would call; workers have a Runtime API of their own."""
+        port = config.GATEWAY_LISTEN[0].port
+        return f"http://{self.get_endpoint_from_executor()}:{port}{NAMESPACE}/{self.id}"
+
+    def get_logs(self) -> str:
+        """The log of this environment's latest invocation."""
+        return self._log
+
+    @classmethod
+    def prepare_version(cls, function_version: FunctionVersion) -> None:
+        """Unzip the code.
+
+        Raises:
+            ValueError: LAMBDA_PROCESS_POOL_SIZE is wrong; LocalStack sets the function to Failed.
+        """
+        pool_size()
+        if function_version.config.code:
+            _code.hold(function_version.config.code)
+            _prepared.add(revision(function_version))
+
+    @classmethod
+    def cleanup_version(cls, function_version: FunctionVersion) -> None:
+        """Forget the code. LocalStack stops the environments, and so the workers, before this."""
+        if function_version.config.code and revision(function_version) in _prepared:
+            _prepared.remove(revision(function_version))
+            _code.let_go(function_version.config.code)
+
+
+def not_run(invocation: Invocation, fault: NotRunnable, memory_mb: int) -> Outcome:
+    report = Report(invocation.request_id, 0, None, memory_mb, 0, fault)
+    payload = fault.payload(invocation.request_id)
+    return Outcome(payload, True, write_log(report, invocation.version, b"", b""))

@@ -1,0 +1,129 @@
+"""The workers that all execution environments of one function version share."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from process_executor.worker import Invocation, Outcome, Worker
+
+
+class PoolClosed(Exception):
+    """LocalStack is stopping."""
+
+
+class WorkerPool:
+    """At most `size` workers: started when needed, kept warm while an environment is attached.
+
+    Invocations that find all of them busy wait in order of arrival, and their time with them.
+    """
+
+    def __init__(self, size: int, generation: Callable[[], int] = lambda: 0) -> None:
+        """
+        Args:
+            size: at least 1.
+            generation: a number that grows with every change of the code.
+        """
+        self.size = size
+        self._generation = generation
+        self._lock = threading.Lock()
+        self._idle: list[Worker] = []
+        self._busy = 0
+        self._running: set[Worker] = set()
+        self._waiting: deque[Future[Worker | None]] = deque()
+        self._environments = 0
+        self._closed = False
+
+    def attach(self) -> None:
+        with self._lock:
+            self._environments += 1
+
+    def detach(self) -> None:
+        """The last environment takes the idle workers with it, and busy ones as they finish."""
+        with self._lock:
+            self._environments -= 1
+            ending = [] if self._environments else self._take_idle()
+        for worker in ending:
+            worker.kill()
+
+    def close(self) -> None:
+        """End all workers, and refuse whoever waits or comes."""
+        with self._lock:
+            self._closed = True
+            for worker in self._running:
+                worker.interrupt()
+            ending = self._take_idle()
+            refused, self._waiting = self._waiting, deque()
+        for ticket in refused:
+            ticket.set_exception(PoolClosed())
+        for worker in ending:
+            worker.kill()
+
+    def run(self, invocation: Invocation, start: Callable[[int], Worker]) -> Outcome:
+        """Run an invocation in a warm worker, else in a new one, as soon as one is free.
+
+        Args:
+            start: makes a worker, given the generation of its code.
+
+        Raises:
+            PoolClosed: LocalStack is stopping.
+        """
+        generation = self._generation()
+        worker = self._take()
+        try:
+            worker = self._renew(worker, generation, start)
+            self._enter(worker)
+            return worker.run(invocation)
+        except BaseException:
+            # Whatever state it is in, nobody else shall get it.
+            if worker:
+                worker.kill()
+            raise
+        finally:
+            self._give_back(worker)
+
+    def _enter(self, worker: Worker) -> None:
+        with self._lock:
+            if self._closed:
+                raise PoolClosed
+            self._running.add(worker)
+
+    def _renew(
+        self, worker: Worker | None, generation: int, start: Callable[[int], Worker]
+    ) -> Worker:
+        if worker and worker.generation >= generation and worker.ready():
+            return worker
+        if worker:
+            worker.kill()
+        return start(generation)
+
+    def _take(self) -> Worker | None:
+        """The right to run one worker, with a warm one where there is one."""
+        with self._lock:
+            if self._closed:
+                raise PoolClosed
+            if self._busy < self.size:
+                self._busy += 1
+                return self._idle.pop() if self._idle else None
+            ticket: Future[Worker | None] = Future()
+            self._waiting.append(ticket)
+        return ticket.result()
+
+    def _give_back(self, worker: Worker | None) -> None:
+        warm = worker if worker and worker.alive else None
+        with self._lock:
+            if worker:
+                self._running.discard(worker)
+            if self._waiting:
+                self._waiting.popleft().set_result(warm)
+                return
+            self._busy -= 1
+            if warm and self._environments and not self._closed:
+                self._idle.append(warm)
+                return
+        if warm:
+            warm.kill()
+
+    def _take_idle(self) -> list[Worker]:
+        idle, self._idle = self._idle, []
+        return idle

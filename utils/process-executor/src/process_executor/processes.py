@@ -1,0 +1,77 @@
+"""What the system tells of a worker's processes. Memory is resident memory, in bytes."""
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+# Linux lists a process's children only where CONFIG_PROC_CHILDREN is set; most kernels have it.
+LISTS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()
+PF_EXITING = 0x4
+SIGKILL_BIT = 1 << (signal.SIGKILL - 1)
+
+
+def is_dying(pid: int) -> bool:
+    """Whether a process that cannot be waited for yet has been killed or is ending.
+
+    Only Linux tells; taking down a large process lasts some milliseconds. Fields: proc_pid_stat(5).
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            state, *fields = stat.read().rpartition(b")")[2].split()
+    except OSError:
+        return False
+    flags, pending = int(fields[5]), int(fields[27])
+    return state in b"ZX" or bool(flags & PF_EXITING or pending & SIGKILL_BIT)
+
+
+def resident_bytes(pid: int) -> int:
+    """What a process and its descendants hold, or what the process alone has held if that is more."""
+    family = descendants(pid)
+    held = sum(map(current_bytes, [pid, *family])) if family else 0
+    return max(peak_bytes(pid), held)
+
+
+def peak_bytes(pid: int) -> int:
+    """The most that a process has held so far; what it holds now where the system keeps no peak."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as status:
+            _, found, rest = status.read().partition(b"VmHWM:")
+    except OSError:
+        return current_bytes(pid)
+    return int(rest.split(None, 1)[0]) * 1024 if found else 0
+
+
+def current_bytes(pid: int) -> int:
+    """0 for a process that has ended."""
+    with suppress(psutil.Error):
+        return psutil.Process(pid).memory_info().rss
+    return 0
+
+
+def descendants(pid: int) -> list[int]:
+    """Every process that `pid` started, directly or not; [] once it has ended."""
+    if not LISTS_CHILDREN:
+        with suppress(psutil.Error):
+            return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+        return []
+    found = children(pid)
+    for child in found:
+        found += children(child)
+    return found
+
+
+def children(pid: int) -> list[int]:
+    with suppress(OSError):
+        tasks = os.listdir(f"/proc/{pid}/task")
+        return [child for task in tasks for child in started_by(pid, task)]
+    return []
+
+
+def started_by(pid: int, task: str) -> list[int]:
+    """The children of one thread."""
+    with suppress(OSError), open(f"/proc/{pid}/task/{task}/children", "rb") as listing:
+        return [int(child) for child in listing.read().split()]
+    return []

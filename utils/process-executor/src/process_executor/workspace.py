@@ -1,0 +1,64 @@
+"""The folder where one LocalStack keeps its workers' files: their /tmp and the code they run."""
+
+import atexit
+import fcntl
+import os
+import shutil
+import tempfile
+import threading
+from functools import cache
+from pathlib import Path
+
+PREFIX = "lambda-process-"
+LOCK = ".lock"
+_creating = threading.Lock()
+
+
+def scratch_folder(kind: str) -> Path:
+    """A new empty folder below this LocalStack's own, which goes when LocalStack exits."""
+    with _creating:
+        root = workspace()
+    return Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=root))
+
+
+@cache
+def workspace() -> Path:
+    remove_abandoned()
+    root = Path(tempfile.mkdtemp(prefix=PREFIX))
+    lock(root)
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    return root
+
+
+def lock(root: Path) -> int:
+    """Hold a lock that the system frees when this process ends, however it does.
+
+    Raises:
+        BlockingIOError: another process holds it.
+        FileNotFoundError: the folder has gone.
+    """
+    descriptor = os.open(root / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def remove_abandoned() -> None:
+    """Remove what LocalStacks that were killed have left behind."""
+    for root in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        # A folder without its lock file has just been made.
+        if (root / LOCK).exists():
+            remove_if_abandoned(root)
+
+
+def remove_if_abandoned(root: Path) -> None:
+    try:
+        descriptor = lock(root)
+    except OSError:
+        return
+    shutil.rmtree(root, ignore_errors=True)
+    os.close(descriptor)
+

@@ -1,0 +1,138 @@
+"""What the worker's side of the package does."""
+
+import importlib.util
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import venv
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import Function, invocation, runs, wait_until
+
+Functions = Callable[..., Function]
+
+PARENT = """
+import sys, time
+from pathlib import Path
+sys.path[:0] = {path!r}
+from conftest import Function, invocation
+worker = Function(Path({folder!r})).start()
+print("worker", worker.pid, flush=True)
+worker.run(invocation())
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("reason", "work"),
+    [
+        (signal.SIGKILL, "pass"),
+        (signal.SIGTERM, "pass"),
+        (signal.SIGINT, "pass"),
+        (signal.SIGINT, "time.sleep(60)"),
+        (signal.SIGKILL, "while True: pass"),
+        (signal.SIGKILL, "sum(range(10**12))"),
+        (signal.SIGKILL, "os.closerange(3, 100); time.sleep(60)"),
+    ],
+)
+def test_no_worker_outlives_the_process_that_started_it(
+    function: Functions, reason: signal.Signals, work: str
+) -> None:
+    made = function(
+        f"""
+        import os, pathlib, subprocess, time
+        def handler(event, context):
+            child = subprocess.Popen(["sleep", "60"])
+            pathlib.Path("started.new").write_text(str(child.pid))
+            os.rename("started.new", "started")
+            {work}
+        """
+    )
+    source = PARENT.format(path=sys.path, folder=str(made.folder))
+    with subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout
+        worker = int(parent.stdout.readline().split()[1])
+        wait_until((made.folder / "started").exists)
+        child = int((made.folder / "started").read_text())
+        assert runs(worker) and runs(child)
+        parent.send_signal(reason)
+        wait_until(lambda: not runs(worker) and not runs(child))
+
+
+def test_the_runtimes_interpreter_needs_the_runtime_client_and_nothing_of_ours(
+    function: Functions, tmp_path: Path
+) -> None:
+    venv.create(tmp_path / "venv")
+    (packages,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    for name in ("awslambdaric", "runtime_client", "simplejson", "snapshot_restore_py"):
+        if found := importlib.util.find_spec(name):
+            place = Path(str(found.origin))
+            place = place.parent if place.name == "__init__.py" else place
+            (packages / place.name).symlink_to(place)
+    source = """
+        import importlib.util, sys
+        def handler(event, context):
+            return [sys.prefix, *map(importlib.util.find_spec, ("process_executor", "localstack"))]
+    """
+    outcome = function(source, interpreter=tmp_path / "venv" / "bin" / "python").run()
+    assert json.loads(outcome.payload) == [str(tmp_path / "venv"), None, None]
+
+
+@pytest.fixture
+def portable(function: Functions) -> Callable[[str], Function]:
+    """Functions whose interpreter lacks AWS's native client, as on macOS."""
+
+    def make(source: str) -> Function:
+        made = function(source)
+        made.write("raise ImportError('built for Linux only')", "runtime_client.py")
+        variables = {**made.launch.variables, "PYTHONPATH": str(made.folder)}
+        made.launch = replace(made.launch, variables=variables)
+        return made
+
+    return make
+
+
+def test_functions_run_without_the_native_client(portable: Callable[[str], Function]) -> None:
+    source = """
+        import sys
+        def handler(event, context):
+            client = type(sys.modules["runtime_client"]).__name__
+            return [client, context.aws_request_id, 1 / event]
+    """
+    worker, asked = portable(source).start(), invocation("2")
+    assert json.loads(worker.run(asked).payload) == ["PortableClient", asked.request_id, 0.5]
+    fault = worker.run(invocation("0"))
+    assert fault.is_error
+    assert json.loads(fault.payload)["errorType"] == "ZeroDivisionError"
+    assert not worker.run(invocation("1")).is_error
+
+
+def test_six_megabytes_go_through_without_the_native_client(
+    portable: Callable[[str], Function],
+) -> None:
+    event = json.dumps("あ" * ((2 << 20) - 10), ensure_ascii=False)
+    outcome = portable("def handler(event, context): return event").run(event)
+    assert json.loads(outcome.payload) == json.loads(event)
+
+
+def test_a_process_that_the_function_forks_keeps_no_worker_alive(function: Functions) -> None:
+    source = """
+        import multiprocessing, time
+        def handler(event, context):
+            process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+            process.start()
+            print(process.pid)
+    """
+    worker = function(source).start()
+    outcome = worker.run(invocation())
+    forked = int(re.findall(r"^\d+$", outcome.log, re.M)[0])
+    os.kill(worker.pid, signal.SIGKILL)
+    wait_until(lambda: not worker.ready())
+    worker.kill()
+    wait_until(lambda: not runs(forked))

@@ -1,0 +1,161 @@
+"""Where code lies, and when it has changed."""
+
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from conftest import wait_until
+from localstack.services.lambda_.invocation.lambda_models import HotReloadingCode, S3Code
+
+from process_executor.code import ChangeDetector, CodeStore
+
+
+@pytest.fixture
+def unzipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S3Code:
+    """A code archive that LocalStack has unzipped."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    code = S3Code(
+        id="f-1",
+        account_id="000000000000",
+        s3_bucket="bucket",
+        s3_key="key",
+        s3_object_version=None,
+        code_sha256="sha/256+=",
+        code_size=1,
+    )
+    package = code.get_unzipped_code_location() / "package"
+    package.mkdir(parents=True)
+    (package / "module.py").write_text("x = 1")
+    (package / "link.py").symlink_to("module.py")
+    return code
+
+
+def test_code_lies_on_disk_once_however_many_hold_it(unzipped: S3Code) -> None:
+    store = CodeStore()
+    folder = store.hold(unzipped)
+    assert store.hold(unzipped) == folder
+    module = Path("package", "module.py")
+    assert (folder / module).samefile(unzipped.get_unzipped_code_location() / module)
+    assert (folder / "package" / "link.py").is_symlink()
+
+
+def test_code_outlives_localstacks_copy_until_its_last_holder_lets_go(unzipped: S3Code) -> None:
+    store = CodeStore()
+    folder = store.hold(unzipped)
+    store.hold(unzipped)
+    unzipped.destroy_cached()
+    store.let_go(unzipped)
+    assert (folder / "package" / "module.py").read_text() == "x = 1"
+    store.let_go(unzipped)
+    assert not folder.exists()
+
+
+def test_a_hot_reloading_folder_is_used_as_it_is(tmp_path: Path) -> None:
+    store, code = CodeStore(), HotReloadingCode(host_path=str(tmp_path))
+    assert store.hold(code) == tmp_path
+    store.let_go(code)
+    assert tmp_path.exists()
+
+
+def edit(folder: Path) -> None:
+    (folder / "deep" / "er" / "module.py").write_text("x = 2")
+
+
+def edit_unseen(folder: Path) -> None:
+    """Same size, same time."""
+    module = folder / "deep" / "er" / "module.py"
+    before = module.stat()
+    module.write_text("x = 2")
+    os.utime(module, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def replace_file(folder: Path) -> None:
+    (folder / "new").write_text("x = 2")
+    (folder / "new").rename(folder / "deep" / "er" / "module.py")
+
+
+def add(folder: Path) -> None:
+    (folder / "deep" / "data.csv").touch()
+
+
+def remove(folder: Path) -> None:
+    (folder / "deep" / "er" / "module.py").unlink()
+
+
+def rename(folder: Path) -> None:
+    (folder / "deep" / "er" / "module.py").rename(folder / "deep" / "er" / "other.py")
+
+
+def edit_behind_a_link(folder: Path) -> None:
+    (folder.parent / "shared" / "module.py").write_text("x = 2")
+
+
+@pytest.mark.parametrize(
+    "change", [edit, edit_unseen, replace_file, add, remove, rename, edit_behind_a_link]
+)
+def test_every_change_of_a_file_is_noticed(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    folder, shared = tmp_path / "code", tmp_path / "shared"
+    (folder / "deep" / "er").mkdir(parents=True)
+    shared.mkdir()
+    for module in (folder / "deep" / "er" / "module.py", shared / "module.py"):
+        module.write_text("x = 1")
+    (folder / "linked").symlink_to(shared)
+    detector = ChangeDetector(folder)
+    before = detector.generation()
+    assert detector.generation() == before
+    change(folder)
+    assert detector.generation() > before
+
+
+def test_importing_is_no_change(tmp_path: Path) -> None:
+    (tmp_path / "__pycache__").mkdir()
+    detector = ChangeDetector(tmp_path)
+    before = detector.generation()
+    (tmp_path / "__pycache__" / "module.cpython-313.pyc").touch()
+    assert detector.generation() == before
+
+
+def test_links_in_a_circle_and_to_nowhere_end(tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to(tmp_path)
+    (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
+    (tmp_path / "file").touch()
+    (tmp_path / "self").symlink_to("self")
+    detector = ChangeDetector(tmp_path)
+    before = detector.generation()
+    assert detector.generation() == before
+    (tmp_path / "file").write_text("edited")
+    assert detector.generation() > before
+
+
+def test_callers_that_wait_share_one_look_that_began_after_they_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector, looks, readings = ChangeDetector(tmp_path), [0], [0]
+    looking, go_on = threading.Event(), threading.Event()
+
+    def look() -> None:
+        looks.append(len(looks))
+        looking.set()
+        go_on.wait()
+
+    def clock() -> int:
+        readings.append(len(readings))
+        return len(readings)
+
+    monkeypatch.setattr(detector, "_look", look)
+    monkeypatch.setattr("process_executor.code.time.monotonic_ns", clock)
+    with ThreadPoolExecutor(21) as threads:
+        first = threads.submit(detector.generation)
+        looking.wait()
+        waiting = [threads.submit(detector.generation) for _ in range(20)]
+        # Whoever calls reads the clock, and whoever looks reads it again.
+        wait_until(lambda: len(readings) == 1 + 2 + 20)
+        go_on.set()
+    assert len({each.result() for each in [first, *waiting]}) == 1
+    assert len(looks) == 1 + 2

@@ -1,0 +1,83 @@
+"""What a process is started with."""
+
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from emulator import RUNTIME
+from localstack.services.lambda_.invocation.lambda_models import FunctionVersion
+
+from process_executor.executor import pool_size
+from process_executor.faults import NotRunnable
+from process_executor.launch import find_interpreter, find_python, is_lambdas
+
+
+def test_localstacks_own_interpreter_runs_functions_of_its_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("LAMBDA_PROCESS_RUNTIMES", raising=False)
+    assert find_python("f", RUNTIME) == Path(sys.executable)
+
+
+def test_the_runtimes_folder_has_one_interpreter_per_runtime(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    python = tmp_path / "python3.9" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    monkeypatch.setenv("LAMBDA_PROCESS_RUNTIMES", str(tmp_path))
+    assert find_python("f", "python3.9") == python
+
+
+@pytest.mark.parametrize("folder", ["", "/nowhere"])
+def test_a_missing_interpreter_is_named_with_its_fix(
+    monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.setenv("LAMBDA_PROCESS_RUNTIMES", folder)
+    with pytest.raises(NotRunnable) as raised:
+        find_python("tally", "python3.9")
+    place = f"{folder or '$LAMBDA_PROCESS_RUNTIMES'}/python3.9"
+    message = str(raised.value)
+    assert message.startswith("function tally has runtime python3.9: its interpreter would be ")
+    assert f"{place}/bin/python" in message
+    assert f"Make it with `python3.9 -m venv {place}`" in message
+
+
+def test_a_container_image_is_named_with_its_fix() -> None:
+    image = SimpleNamespace(
+        id=SimpleNamespace(function_name="tally"), config=SimpleNamespace(runtime=None)
+    )
+    with pytest.raises(NotRunnable, match="function tally is a container image; .* --package-type"):
+        find_interpreter(cast(FunctionVersion, image))
+
+
+@pytest.mark.parametrize(
+    ("name", "seen"),
+    [
+        ("AWS_LAMBDA_FUNCTION_NAME", True),
+        ("AWS_ENDPOINT_URL", True),
+        ("LOCALSTACK_HOSTNAME", True),
+        ("LOCALSTACK_RUNTIME_ID", False),
+        ("LOCALSTACK_FUNCTION_ACCOUNT_ID", False),
+        ("AWS_LAMBDA_FUNCTION_TIMEOUT", False),
+    ],
+)
+def test_functions_see_lambdas_variables_only(name: str, seen: bool) -> None:
+    assert is_lambdas(name) == seen
+
+
+def test_the_pool_is_as_large_as_the_cpus_unless_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LAMBDA_PROCESS_POOL_SIZE", raising=False)
+    assert pool_size() == os.process_cpu_count()
+    monkeypatch.setenv("LAMBDA_PROCESS_POOL_SIZE", "7")
+    assert pool_size() == 7
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "many", "1.5"])
+def test_a_wrong_pool_size_is_refused(monkeypatch: pytest.MonkeyPatch, size: str) -> None:
+    monkeypatch.setenv("LAMBDA_PROCESS_POOL_SIZE", size)
+    with pytest.raises(ValueError, match=f"whole number of at least 1; found '{size}'"):
+        pool_size()

@@ -1,0 +1,218 @@
+"""The executor inside a real LocalStack."""
+
+import base64
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+from conftest import runs, wait_until
+from emulator import RUNTIME, Emulator, zipped
+
+PID = "import os\ndef handler(event, context): return os.getpid()"
+
+# Says that it runs, waits for a file, and then still needs its code.
+GATED = """
+    import pathlib, time
+    def handler(event, context):
+        pathlib.Path(event + ".started").touch()
+        while not pathlib.Path(event).exists():
+            time.sleep(0.005)
+        import lazy
+        return lazy.answer
+"""
+
+
+def log_of(emulator: Emulator, name: str) -> str:
+    logs = emulator.client("logs")
+    try:
+        events = logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
+    except logs.exceptions.ResourceNotFoundException:
+        return ""
+    return "".join(event["message"] for event in events)
+
+
+def test_a_function_runs_in_a_process_of_localstacks(emulator: Emulator) -> None:
+    name = emulator.create(PID)
+    response = emulator.invoke(name)
+    assert "FunctionError" not in response
+    (worker,) = (process for process in emulator.workers() if process.pid == response["Payload"])
+    assert worker.cmdline()[-1] == "main.handler"
+
+
+def test_logs_reach_cloudwatch_and_the_caller_who_asks(emulator: Emulator) -> None:
+    name = emulator.create("def handler(event, context): print('こんにちは')")
+    response = emulator.invoke(name, LogType="Tail")
+    tail = base64.b64decode(response["LogResult"]).decode()
+    request_id = response["ResponseMetadata"]["RequestId"]
+    assert tail.startswith(
+        f"START RequestId: {request_id} Version: $LATEST\nこんにちは\n"
+        f"END RequestId: {request_id}\nREPORT RequestId: {request_id}\tDuration: "
+    )
+    wait_until(lambda: log_of(emulator, name) == tail)
+
+
+def test_a_function_sees_lambdas_variables_and_its_own_and_no_others(emulator: Emulator) -> None:
+    name = emulator.create(
+        "import os\ndef handler(event, context): return dict(os.environ)",
+        Environment={"Variables": {"BUCKET": "test-bucket", "LOCALSTACK_OWN": "1"}},
+    )
+    seen = emulator.invoke(name)["Payload"]
+    lambdas = """
+        AWS_ACCESS_KEY_ID AWS_DEFAULT_REGION AWS_EXECUTION_ENV AWS_LAMBDA_FUNCTION_MEMORY_SIZE
+        AWS_LAMBDA_FUNCTION_NAME AWS_LAMBDA_FUNCTION_VERSION AWS_LAMBDA_INITIALIZATION_TYPE
+        AWS_LAMBDA_LOG_GROUP_NAME AWS_LAMBDA_LOG_STREAM_NAME AWS_LAMBDA_RUNTIME_API AWS_REGION
+        AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_XRAY_CONTEXT_MISSING AWS_XRAY_DAEMON_ADDRESS
+        LAMBDA_RUNTIME_DIR LAMBDA_TASK_ROOT LANG PATH TZ _AWS_XRAY_DAEMON_ADDRESS
+        _AWS_XRAY_DAEMON_PORT _HANDLER _X_AMZN_TRACE_ID
+    """
+    localstacks = "AWS_ENDPOINT_URL EDGE_PORT LOCALSTACK_HOSTNAME TMPDIR"
+    own = "BUCKET LOCALSTACK_OWN"
+    pythons = "LC_CTYPE"  # set by Python where the system lacks the locale en_US.UTF-8
+    assert set(seen) - {pythons} == set(f"{lambdas} {localstacks} {own}".split())
+    assert seen["AWS_EXECUTION_ENV"] == f"AWS_Lambda_{RUNTIME}"
+    assert seen["AWS_ENDPOINT_URL"] == f"http://127.0.0.1:{emulator.port}"
+
+
+def test_two_hundred_concurrent_invocations_use_no_more_workers_than_the_pool(
+    emulator: Emulator,
+) -> None:
+    name = emulator.create(PID, Timeout=3)
+    client = emulator.client("lambda")
+    with ThreadPoolExecutor(200) as threads:
+        responses = list(threads.map(lambda _: client.invoke(FunctionName=name), range(200)))
+    assert not any("FunctionError" in response for response in responses)
+    pids = {json.load(response["Payload"]) for response in responses}
+    assert 1 <= len(pids) <= 2
+
+
+@pytest.mark.parametrize(
+    ("statement", "error_type"),
+    [
+        ("os._exit(1)", "Runtime.ExitError"),
+        ("time.sleep(60)", "Sandbox.Timedout"),
+        ("x = bytes([1]) * (200 << 20); time.sleep(60)", "Runtime.OutOfMemory"),
+        ("raise LookupError", "LookupError"),
+    ],
+)
+def test_a_fault_is_a_function_error(emulator: Emulator, statement: str, error_type: str) -> None:
+    source = f"import os, time\ndef handler(event, context):\n    {statement}"
+    response = emulator.invoke(emulator.create(source, Timeout=1, MemorySize=128))
+    assert response["FunctionError"] == "Unhandled"
+    assert response["Payload"]["errorType"] == error_type
+
+
+@pytest.mark.parametrize(
+    ("runtime", "named"),
+    [
+        ("nodejs20.x", "has runtime nodejs20.x; the process executor runs python only"),
+        ("python3.9", "has runtime python3.9: its interpreter would be $LAMBDA_PROCESS_RUNTIMES/"),
+    ],
+)
+def test_a_function_that_cannot_run_says_why_when_invoked(
+    emulator: Emulator, runtime: str, named: str
+) -> None:
+    name = emulator.create(Runtime=runtime)
+    response = emulator.invoke(name)
+    assert response["FunctionError"] == "Unhandled"
+    assert f"Error: function {name} {named}" in response["Payload"]["errorMessage"]
+    wait_until(lambda: named in log_of(emulator, name))
+
+
+def test_new_code_serves_the_next_invocation_and_old_code_finishes(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    name = emulator.create(Code={"ZipFile": zipped(GATED, lazy="answer = 'old'")})
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(emulator.invoke, name, str(gate))
+        wait_until((tmp_path / "gate.started").exists)
+        (old,) = emulator.workers(name)
+        emulator.update(name, "def handler(event, context): return 'new'")
+        assert emulator.invoke(name)["Payload"] == "new"
+        gate.touch()
+        assert running.result()["Payload"] == "old"
+    wait_until(lambda: not runs(old.pid))
+
+
+def test_workers_end_with_their_function(emulator: Emulator) -> None:
+    name = emulator.create(PID)
+    pid = emulator.invoke(name)["Payload"]
+    assert [worker.pid for worker in emulator.workers(name)] == [pid]
+    emulator.client("lambda").delete_function(FunctionName=name)
+    wait_until(lambda: not runs(pid))
+
+
+def test_an_edit_in_a_hot_reloading_folder_takes_effect_on_the_next_invocation(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    (tmp_path / "main.py").write_text(
+        "import os, part\n"
+        "def handler(event, context): return [part.value, sorted(os.listdir()), os.getpid()]"
+    )
+    (tmp_path / "part.py").write_text("value = 1")
+    name = emulator.create(Code={"S3Bucket": "hot-reload", "S3Key": str(tmp_path)})
+    value, files, pid = emulator.invoke(name)["Payload"]
+    assert [value, files] == [1, ["main.py", "part.py"]]
+    assert emulator.invoke(name)["Payload"][2] == pid
+    for edit in range(2, 5):
+        (tmp_path / "part.py").write_text(f"value = {edit}")
+        value, _, pid = emulator.invoke(name)["Payload"]
+        assert value == edit
+    (tmp_path / "data.csv").touch()
+    _, files, other = emulator.invoke(name)["Payload"]
+    assert "data.csv" in files
+    assert other != pid
+
+
+def test_a_missing_hot_reloading_folder_is_named(emulator: Emulator) -> None:
+    name = emulator.create(Code={"S3Bucket": "hot-reload", "S3Key": "/nowhere"})
+    response = emulator.invoke(name)
+    assert "'/nowhere'" in response["Payload"]["errorMessage"]
+
+
+def test_idle_workers_end_with_localstacks_keepalive(emulator: Emulator) -> None:
+    name = emulator.create(PID)
+    pid = emulator.invoke(name)["Payload"]
+    wait_until(lambda: not runs(pid))
+    assert emulator.invoke(name)["Payload"] != pid
+
+
+class Gated:
+    """A function that runs in `emulator` until it is killed."""
+
+    def __init__(self, emulator: Emulator, gate: Path) -> None:
+        self.emulator = emulator
+        self.name = emulator.create(GATED, Timeout=900)
+        self.caller = threading.Thread(target=self.invoke_in_vain, args=(str(gate),))
+        self.caller.start()
+        wait_until(gate.with_name(f"{gate.name}.started").exists)
+        (worker,) = emulator.workers(self.name)
+        self.pid = worker.pid
+
+    def invoke_in_vain(self, gate: str) -> None:
+        with suppress(Exception):
+            self.emulator.invoke(self.name, gate)
+
+
+def interrupt(process: Popen[bytes]) -> None:
+    """Ctrl-C, and LocalStack ends in good order, whatever is running."""
+    os.killpg(process.pid, signal.SIGINT)
+    process.wait(30)
+
+
+@pytest.mark.parametrize("end", [Popen.terminate, Popen.kill, interrupt])
+def test_no_worker_outlives_localstack(tmp_path: Path, end: Callable[..., None]) -> None:
+    with Emulator(tmp_path, SERVICES="lambda,s3,sts") as emulator:
+        idle = emulator.invoke(emulator.create(PID))["Payload"]
+        busy = Gated(emulator, tmp_path / "gate")
+        assert runs(idle) and runs(busy.pid)
+        end(emulator.process)
+        wait_until(lambda: not runs(idle) and not runs(busy.pid))
+    busy.caller.join()

@@ -1,0 +1,228 @@
+"""How execution environments share workers."""
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import Function, invocation, runs, wait_until
+
+from process_executor.pool import PoolClosed, WorkerPool
+from process_executor.worker import Outcome, Worker
+from process_executor.workspace import workspace
+
+Functions = Callable[..., Function]
+
+# Answers with its process; given a file's name, once that file exists, having made <name>.started.
+SOURCE = """
+    import os, pathlib, time
+    def handler(event, context):
+        if event:
+            pathlib.Path(event + ".started").touch()
+            while not pathlib.Path(event).exists():
+                time.sleep(0.005)
+        return os.getpid()
+"""
+
+
+class Client:
+    """Invokes a function through a pool, from threads of its own."""
+
+    def __init__(self, pool: WorkerPool, function: Function, threads: ThreadPoolExecutor) -> None:
+        self.pool = pool
+        self.function = function
+        self.threads = threads
+
+    def run(self, event: str = "") -> Outcome:
+        return self.pool.run(invocation(json.dumps(event)), self.function.start)
+
+    def pid(self, event: str = "") -> int:
+        outcome = self.run(event)
+        assert not outcome.is_error, outcome.payload
+        return int(outcome.payload)
+
+    def begin(self, gate: Path) -> Future[int]:
+        """An invocation that has reached the handler, and ends once `gate` exists."""
+        running = self.threads.submit(self.pid, str(gate))
+        wait_until(lambda: running.done() or gate.with_name(f"{gate.name}.started").exists())
+        return running
+
+
+@pytest.fixture
+def client(function: Functions) -> Iterator[Callable[..., Client]]:
+    with ThreadPoolExecutor(64) as threads:
+
+        def make(source: str = SOURCE, size: int = 2, **changes: object) -> Client:
+            pool = WorkerPool(size)
+            pool.attach()
+            return Client(pool, function(source, **changes), threads)
+
+        yield make
+
+
+def test_fifty_concurrent_invocations_share_two_workers(client: Callable[..., Client]) -> None:
+    each = client()
+    pids = list(each.threads.map(lambda _: each.pid(), range(50)))
+    assert len(pids) == 50
+    assert set(pids) == {worker.pid for worker in each.function.workers}
+    assert len(each.function.workers) <= 2
+
+
+def test_no_worker_is_started_while_a_warm_one_is_idle(client: Callable[..., Client]) -> None:
+    each = client()
+    assert len({each.pid() for _ in range(10)}) == 1
+
+
+def test_invocations_wait_in_order_of_arrival(client: Callable[..., Client]) -> None:
+    source = """
+        import pathlib, time
+        def handler(event, context):
+            while event == "first" and not pathlib.Path("gate").exists():
+                time.sleep(0.005)
+            with open("order", "a") as file:
+                print(event, file=file)
+    """
+    each = client(source, size=1)
+    waiting = [each.threads.submit(each.run, "first")]
+    wait_until(lambda: each.pool._running)
+    for event in map(str, range(8)):
+        waiting.append(each.threads.submit(each.run, event))
+        wait_until(lambda: len(each.pool._waiting) == len(waiting) - 1)
+    (each.function.folder / "gate").touch()
+    wait(waiting)
+    order = (each.function.folder / "order").read_text().split()
+    assert order == ["first", *map(str, range(8))]
+
+
+def test_waiting_for_a_worker_is_no_part_of_timeout(client: Callable[..., Client]) -> None:
+    source = "import time\ndef handler(event, context): time.sleep(0.3)"
+    each = client(source, size=1, timeout_s=0.6)
+    outcomes = list(each.threads.map(lambda _: each.run(), range(4)))
+    assert not any(outcome.is_error for outcome in outcomes)
+
+
+def test_a_worker_that_died_while_idle_is_replaced_unseen(client: Callable[..., Client]) -> None:
+    each = client()
+    for _ in range(3):
+        pid = each.pid()
+        os.kill(pid, signal.SIGKILL)
+        assert each.pid() != pid
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["os._exit(1)", "time.sleep(60)", "x = bytes([1]) * (300 << 20); time.sleep(60)"],
+    ids=["crash", "timeout", "out of memory"],
+)
+def test_after_a_fault_the_next_invocation_gets_a_new_worker(
+    client: Callable[..., Client], fault: str
+) -> None:
+    source = f"""
+        import os, time
+        def handler(event, context):
+            if event:
+                {fault}
+            return os.getpid()
+    """
+    each = client(source, size=1, timeout_s=1)
+    before = each.pid()
+    assert each.run("fault").is_error
+    assert each.pid() != before
+
+
+def test_workers_end_with_the_last_environment(client: Callable[..., Client]) -> None:
+    each = client()
+    each.pool.attach()
+    pid = each.pid()
+    each.pool.detach()
+    assert each.pid() == pid
+    each.pool.detach()
+    assert not runs(pid)
+
+
+def test_a_running_invocation_outlives_its_environment_and_then_its_worker_ends(
+    client: Callable[..., Client], tmp_path: Path
+) -> None:
+    each = client()
+    running = each.begin(tmp_path / "gate")
+    each.pool.detach()
+    (tmp_path / "gate").touch()
+    pid = running.result()
+    wait_until(lambda: not runs(pid))
+
+
+def test_closing_ends_what_runs_and_refuses_what_waits(
+    client: Callable[..., Client], tmp_path: Path
+) -> None:
+    each = client(size=1)
+    running = each.begin(tmp_path / "never")
+    waiting = each.threads.submit(each.pid)
+    wait_until(lambda: each.pool._waiting)
+    each.pool.close()
+    with pytest.raises(AssertionError, match="signal: killed"):
+        running.result()
+    with pytest.raises(PoolClosed):
+        waiting.result()
+    with pytest.raises(PoolClosed):
+        each.pid()
+    assert not any(runs(worker.pid) for worker in each.function.workers)
+
+
+def test_workers_of_other_code_are_replaced(function: Functions) -> None:
+    generations = iter([1, 1, 2])
+    pool, made = WorkerPool(1, lambda: next(generations)), function(SOURCE)
+    pool.attach()
+    first, second, third = (pool.run(invocation('""'), made.start).payload for _ in range(3))
+    assert first == second != third
+
+
+def test_a_failure_to_start_frees_the_place(function: Functions) -> None:
+    pool, made = WorkerPool(1), function(SOURCE)
+
+    def fail(generation: int) -> Worker:
+        raise OSError("no more processes")
+
+    for _ in range(2):
+        with pytest.raises(OSError, match="no more processes"):
+            pool.run(invocation(), fail)
+    assert not pool.run(invocation(), made.start).is_error
+
+
+def held() -> dict[str, int]:
+    """What this process holds of all that could leak."""
+    process = psutil.Process()
+    return {
+        "threads": threading.active_count(),
+        "files": process.num_fds(),
+        "processes": len(process.children(recursive=True)),
+        "folders": len(list(workspace().iterdir())),
+    }
+
+
+def test_hundreds_of_invocations_and_dozens_of_deaths_leave_nothing(
+    client: Callable[..., Client]
+) -> None:
+    source = """
+        import os
+        def handler(event, context):
+            if event:
+                os._exit(1)
+            return os.getpid()
+    """
+    each = client(source)
+
+    def round_of_invocations() -> dict[str, int]:
+        each.pool.attach()
+        events = ["", "", "", "", "", "", "", "", "", "die"] * 12
+        deaths = [outcome.is_error for outcome in each.threads.map(each.run, events)]
+        each.pool.detach()
+        assert sum(deaths) == 12
+        return held()
+
+    each.pool.detach()
+    assert len({frozenset(round_of_invocations().items()) for _ in range(4)}) == 1

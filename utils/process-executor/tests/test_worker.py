@@ -1,0 +1,367 @@
+"""What a caller gets from a worker, whatever its function does."""
+
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from conftest import Function, invocation, runs, wait_until
+
+from process_executor import worker as worker_module
+from process_executor.worker import MIB, Outcome, Worker
+
+Functions = Callable[..., Function]
+
+ECHO = """
+    def handler(event, context):
+        return event
+"""
+
+
+def error(outcome: Outcome) -> dict[str, Any]:
+    assert outcome.is_error
+    parsed: dict[str, Any] = json.loads(outcome.payload)
+    return parsed
+
+
+def test_the_handlers_answer_comes_back(function: Functions) -> None:
+    outcome = function(ECHO).run('{"会員": "長野原 ひろし 🎉"}')
+    assert json.loads(outcome.payload) == {"会員": "長野原 ひろし 🎉"}
+    assert not outcome.is_error
+
+
+def test_six_megabytes_go_in_and_out(function: Functions) -> None:
+    event = json.dumps("あ" * (2 * MIB - 10), ensure_ascii=False)
+    outcome = function(ECHO).run(event)
+    assert json.loads(outcome.payload) == json.loads(event)
+
+
+def test_a_larger_answer_is_refused(function: Functions) -> None:
+    outcome = function("def handler(event, context): return 'x' * (6 << 20)").start()
+    assert error(outcome.run(invocation(response_limit=6 * MIB))) == {
+        "errorType": "Function.ResponseSizeTooLarge",
+        "errorMessage": "Response payload size exceeded maximum allowed payload size"
+        " (6291456 bytes).",
+    }
+
+
+def test_the_context_is_lambdas(function: Functions) -> None:
+    source = """
+        import os
+        def handler(event, context):
+            left = context.get_remaining_time_in_millis()
+            trace = os.environ["_X_AMZN_TRACE_ID"]
+            return [context.aws_request_id, context.invoked_function_arn, trace, left]
+    """
+    asked = invocation()
+    request_id, arn, trace, left = json.loads(function(source).start().run(asked).payload)
+    assert (request_id, arn, trace) == (asked.request_id, asked.function_arn, asked.trace_id)
+    assert 9_000 < left <= 10_000
+
+
+def test_an_exception_reaches_the_caller_and_the_worker_goes_on(function: Functions) -> None:
+    source = """
+        import os
+        def handler(event, context):
+            if event:
+                raise LookupError("no such member")
+            return os.getpid()
+    """
+    worker = function(source).start()
+    fault = error(worker.run(invocation("1")))
+    assert (fault["errorType"], fault["errorMessage"]) == ("LookupError", "no such member")
+    assert 'raise LookupError("no such member")' in fault["stackTrace"][-1]
+    assert json.loads(worker.run(invocation("0")).payload) == worker.pid
+
+
+@pytest.mark.parametrize(
+    ("source", "error_type", "message"),
+    [
+        ("import nowhere", "Runtime.ImportModuleError", "No module named 'nowhere'"),
+        ("x = 1", "Runtime.HandlerNotFound", "Handler 'handler' missing on module 'main'"),
+        ("def handler(:", "Runtime.UserCodeSyntaxError", "Syntax error in module 'main'"),
+        ("1 / 0", "ZeroDivisionError", "division by zero"),
+    ],
+    ids=["import", "no handler", "syntax", "exception"],
+)
+def test_what_is_wrong_with_the_code_reaches_the_caller(
+    function: Functions, source: str, error_type: str, message: str
+) -> None:
+    outcome = function(source).run()
+    assert error(outcome)["errorType"] == error_type
+    assert message in error(outcome)["errorMessage"]
+    assert "stackTrace" in error(outcome)
+    assert f"[ERROR] {error_type}" in outcome.log
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("os._exit(3)", "Runtime exited with error: exit status 3"),
+        ("sys.exit(4)", "Runtime exited with error: exit status 4"),
+        ("sys.exit(0)", "Runtime exited without providing a reason"),
+        ("os.kill(os.getpid(), 9)", "Runtime exited with error: signal: killed"),
+        ("ctypes.string_at(0)", "Runtime exited with error: signal: segmentation fault"),
+    ],
+)
+@pytest.mark.parametrize("phase", ["init", "invocation"])
+def test_a_crash_names_how_the_process_ended(
+    function: Functions, statement: str, message: str, phase: str
+) -> None:
+    crash = f"import ctypes, os, sys\nprint('last words')\n{statement}\n"
+    handler = "def handler(event, context):\n" + "".join(f"  {s}\n" for s in crash.splitlines())
+    asked = invocation()
+    worker = function(crash if phase == "init" else handler).start()
+    outcome = worker.run(asked)
+    assert error(outcome) == {
+        "errorType": "Runtime.ExitError",
+        "errorMessage": f"RequestId: {asked.request_id} Error: {message}",
+    }
+    assert "last words\n" in outcome.log
+    assert "Status: error\tError Type: Runtime.ExitError" in outcome.log
+    assert not worker.alive
+
+
+def test_a_kill_from_outside_is_told_at_once(function: Functions) -> None:
+    source = """
+        import pathlib, time
+        def handler(event, context):
+            pathlib.Path(event).touch()
+            time.sleep(60)
+    """
+    made = function(source, timeout_s=60)
+    started, worker = made.folder / "started", made.start()
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(worker.run, invocation(json.dumps(str(started))))
+        wait_until(started.exists)
+        os.kill(worker.pid, signal.SIGKILL)
+        killed = time.monotonic()
+        assert error(running.result())["errorMessage"].endswith("signal: killed")
+    assert time.monotonic() - killed < 2
+
+
+SLEEPER = """
+    import os, subprocess, sys, time
+    def handler(event, context):
+        child = subprocess.Popen(["sleep", "60"])
+        daemon = subprocess.Popen(["sleep", "60"], start_new_session=True)
+        print(child.pid, daemon.pid)
+        {overrun}
+"""
+
+
+@pytest.mark.parametrize(
+    "overrun",
+    [
+        "time.sleep(60)",
+        "while True: pass",
+        "sum(range(10**12))",
+        "os.closerange(3, 100); time.sleep(60)",
+    ],
+    ids=["sleeping", "computing", "holding the GIL", "having closed every file"],
+)
+def test_an_overrun_is_killed_with_all_that_it_started(function: Functions, overrun: str) -> None:
+    asked = invocation()
+    worker = function(SLEEPER.format(overrun=overrun), timeout_s=0.5).start()
+    outcome = worker.run(asked)
+    assert error(outcome) == {
+        "errorType": "Sandbox.Timedout",
+        "errorMessage": f"RequestId: {asked.request_id} Error: Task timed out after 0.50 seconds",
+    }
+    assert f"{asked.request_id} Task timed out after 0.50 seconds\n" in outcome.log
+    assert "Duration: 500.00 ms\tBilled" in outcome.log
+    assert "Status: timeout" in outcome.log
+    started = [int(pid) for pid in re.findall(r"^(\d+) (\d+)$", outcome.log, re.M)[0]]
+    wait_until(lambda: not any(map(runs, [worker.pid, *started])))
+
+
+def test_a_stopped_process_times_out_while_it_is_sent_a_large_event(function: Functions) -> None:
+    worker = function(ECHO, timeout_s=0.5).start()
+    worker.run(invocation())
+    wait_until(worker.ready)
+    os.kill(worker.pid, signal.SIGSTOP)
+    outcome = worker.run(invocation(json.dumps("x" * 6 * MIB)))
+    assert error(outcome)["errorType"] == "Sandbox.Timedout"
+
+
+def test_loading_has_a_bound_of_its_own_and_no_part_in_duration(function: Functions) -> None:
+    source = "import time\ntime.sleep(0.6)\ndef handler(event, context): pass"
+    outcome = function(source, timeout_s=0.5).run()
+    assert not outcome.is_error
+    assert 600 < number(outcome, "Init Duration") < 5000
+    assert number(outcome, "\tDuration") < 500
+
+    overrun = function("import time\ntime.sleep(60)", init_timeout_s=0.5).run()
+    assert error(overrun)["errorType"] == "Sandbox.Timedout"
+    assert error(overrun)["errorMessage"].endswith("Init phase timed out after 0.50 seconds")
+
+
+HOG = """
+    import subprocess, sys, time
+    def handler(event, context):
+        {hog}
+"""
+
+
+@pytest.mark.parametrize(
+    "hog",
+    [
+        "x = bytes([1]) * (200 << 20); time.sleep(60)",
+        "x = bytes([1]) * (200 << 20); del x",
+        "child = subprocess.Popen([sys.executable, '-c',"
+        " 'x = bytes([1]) * (200 << 20); import time; time.sleep(60)']); child.wait()",
+    ],
+    ids=["holding it", "for a moment", "in a child"],
+)
+def test_a_function_that_outgrows_its_memory_is_killed(function: Functions, hog: str) -> None:
+    worker = function(HOG.format(hog=hog), memory_mb=128, timeout_s=30).start()
+    outcome = worker.run(invocation())
+    assert error(outcome)["errorType"] == "Runtime.OutOfMemory"
+    used, allowed = map(int, re.findall(r"(\d+) MB", error(outcome)["errorMessage"]))
+    assert used > allowed == 128
+    assert number(outcome, "Max Memory Used") == used
+    assert not runs(worker.pid)
+
+
+def test_memory_that_was_freed_before_a_child_took_as_much_counts_once(
+    function: Functions,
+) -> None:
+    hog = """
+        x = bytes([1]) * (100 << 20); del x
+        subprocess.run([sys.executable, "-c",
+            "x = bytes([1]) * (100 << 20); import time; time.sleep(0.2)"])
+    """
+    assert not function(HOG.format(hog=hog.strip()), memory_mb=200, timeout_s=30).run().is_error
+
+
+def test_a_module_that_outgrows_the_memory_is_killed(function: Functions) -> None:
+    source = "import time\nx = bytes([1]) * (200 << 20)\ntime.sleep(60)"
+    outcome = function(source, memory_mb=128, init_timeout_s=30).run()
+    assert error(outcome)["errorType"] == "Runtime.OutOfMemory"
+
+
+def test_the_log_is_lambdas(function: Functions) -> None:
+    source = """
+        import os, subprocess, sys
+        print("loading")
+        def handler(event, context):
+            print("to stdout")
+            print("to stderr", file=sys.stderr)
+            os.write(1, b"from C\\n")
+            subprocess.run(["echo", "from a child"])
+            print("without an end", end="")
+    """
+    worker, cold, warm = function(source).start(), invocation(), invocation()
+    report = (
+        r"REPORT RequestId: {}\tDuration: \d+\.\d\d ms\tBilled Duration: \d+ ms\t"
+        r"Memory Size: 256 MB\tMax Memory Used: \d+ MB\t{}"
+    )
+    own = "START RequestId: {0} Version: $LATEST\nto stdout\nto stderr\nfrom C\nfrom a child\n"
+    own += "without an end\nEND RequestId: {0}\n"
+    for asked, before, init in (
+        (cold, "loading\n", r"Init Duration: \d+\.\d\d ms\t"),
+        (warm, "", ""),
+    ):
+        lines, _, last = worker.run(asked).log.removesuffix("\n").rpartition("\n")
+        assert f"{lines}\n" == before + own.format(asked.request_id)
+        assert re.fullmatch(report.format(asked.request_id, init), last)
+
+
+def test_max_memory_used_is_the_workers_peak(function: Functions) -> None:
+    source = "def handler(event, context): bytes([1]) * (event << 20)"
+    worker = function(source).start()
+    small, large = worker.run(invocation("1")), worker.run(invocation("100"))
+    assert number(large, "Max Memory Used") - number(small, "Max Memory Used") > 90
+
+
+def test_output_never_blocks_and_is_never_lost(function: Functions) -> None:
+    source = """
+        def handler(event, context):
+            for line in range(event):
+                print(f"{line:099}")
+    """
+    outcome = function(source).run("100000")
+    assert not outcome.is_error
+    printed = [line for line in outcome.log.splitlines() if line.isdigit()]
+    assert printed == [f"{line:099}" for line in range(100_000)]
+
+
+def test_a_flood_of_output_is_cut_and_says_so(
+    function: Functions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "LOG_BYTES", 1000)
+    outcome = function("def handler(event, context): print('x' * 1499)").run()
+    assert f"{'x' * 1000}\n[500 bytes dropped]\nEND" in outcome.log
+
+
+def test_what_is_written_between_invocations_stands_before_the_next(function: Functions) -> None:
+    source = """
+        import pathlib, threading, time
+        def handler(event, context):
+            if event:
+                threading.Thread(target=late, args=(event,)).start()
+        def late(mark):
+            while not pathlib.Path(mark).exists():
+                time.sleep(0.01)
+            print("late")
+            pathlib.Path(mark).unlink()
+    """
+    made = function(source)
+    worker, mark = made.start(), made.folder / "mark"
+    first = worker.run(invocation(json.dumps(str(mark))))
+    mark.touch()
+    wait_until(lambda: not mark.exists())
+    second = worker.run(invocation("0"))
+    assert "late" not in first.log
+    assert second.log.startswith("late\nSTART RequestId:")
+
+
+def test_a_worker_has_an_empty_tmp_of_its_own_for_as_long_as_it_lives(function: Functions) -> None:
+    source = """
+        import os, tempfile
+        def handler(event, context):
+            found = os.listdir(tempfile.gettempdir())
+            tempfile.mkstemp()
+            return tempfile.gettempdir(), found
+    """
+    made = function(source)
+    (one, empty), (other, _) = (json.loads(made.run().payload) for _ in range(2))
+    assert empty == []
+    assert one != other
+    made.workers[0].kill()
+    assert not Path(one).exists() and Path(other).exists()
+
+
+def test_the_code_is_imported_from_the_task_root_before_anything_else(function: Functions) -> None:
+    source = """
+        import os, sys, pool, processes
+        def handler(event, context):
+            return [pool.mine, processes.mine, sys.path[0], os.getcwd()]
+    """
+    made = function(source)
+    made.write("mine = 1", "pool.py")
+    made.write("mine = 2", "processes.py")
+    assert json.loads(made.run().payload) == [1, 2, str(made.folder), str(made.folder)]
+
+
+def test_a_process_that_cannot_be_started_leaves_nothing(function: Functions) -> None:
+    ended: list[bool] = []
+    launch = function(ECHO, interpreter=Path("/nowhere/python")).launch
+    before = psutil.Process().num_fds()
+    with pytest.raises(FileNotFoundError, match="/nowhere/python"):
+        Worker(launch, on_end=lambda: ended.append(True))
+    assert ended
+    assert psutil.Process().num_fds() == before
+
+
+def number(outcome: Outcome, field: str) -> float:
+    found = re.search(rf"{field}: ([\d.]+)", outcome.log)
+    assert found
+    return float(found[1])
