@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 RUNTIMES = HERE.parent / "tools" / "runtimes"
 SERVICES = "lambda,s3,stepfunctions,sts,iam,logs,sqs,cloudwatch,cloudformation,events"
 START_TIMEOUT_S = 60
-STOP_TIMEOUT_S = 20
+STOP_TIMEOUT_S = 8  # LocalStack may hang at SIGTERM while it loads a service
 
 
 class Fault(Exception):

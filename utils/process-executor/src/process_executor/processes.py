@@ -28,7 +28,7 @@ def is_dying(pid: int) -> bool:
 
 
 def resident_bytes(pid: int) -> int:
-    """What a process and its descendants hold, or what the process alone has held if that is more."""
+    """What a process and its descendants hold, or what it alone has held if that is more."""
     family = descendants(pid)
     held = sum(map(current_bytes, [pid, *family])) if family else 0
     return max(peak_bytes(pid), held)
