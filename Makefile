@@ -65,13 +65,16 @@ test: $(TOOLS_READY) ## all tests, on a LocalStack of their own
 check: zip $(FUNCTIONS:%=test-%)
 	@cd utils/process-executor && $(PY) -m mypy && $(PY) -m pytest -q
 	@$(PY) -m mypy --config-file utils/setup.cfg
+	@$(PY) -m mypy --config-file utils/bench/setup.cfg
 	@$(PY) -m pytest -q -c utils/setup.cfg utils/tests
 
 clean: down $(FUNCTIONS:%=clean-%) ## stop LocalStack and remove everything built
-	@rm -rf utils/tools/.venv utils/tools/runtimes utils/harness/.localstack utils/data/sample_data.json
+	@rm -rf utils/tools/.venv utils/tools/runtimes utils/harness/.localstack utils/data/sample_data.json \
+		utils/bench/.venvs utils/bench/.data utils/compat/node_modules
 	@find result -type f ! -name .gitkeep -delete
 
 include utils/compat/compat.mk
+include utils/bench/bench.mk
 
 define fan_out
 .PHONY: $1-$2

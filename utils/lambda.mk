@@ -21,7 +21,7 @@ PIPENV = PIP_INDEX_URL=$$($(PY) $(TOOLS)/index_url.py) $(TOOLS)/.venv/bin/pipenv
 .DELETE_ON_ERROR:
 .PHONY: zip create update delete invoke log test check lock clean running
 
-zip: bin/lambda.zip
+zip: bin/lambda.zip ; @:
 
 bin/lambda.zip: $(SOURCES) deploy-packages/.$(PLATFORM)
 	@mkdir -p $(@D)
