@@ -1,5 +1,6 @@
 # Scatter, segment, gather on a LocalStack of your own. `make` lists the targets.
 include utils/tools/tools.mk
+include utils/deploy/deploy.mk
 
 ROWS ?= 1000
 INPUT ?= {}
@@ -24,13 +25,13 @@ demo: ## everything: from an empty machine to result/test.xlsx
 	@$(HARNESS)/objects.py show $(WORKBOOK)
 
 up: $(TOOLS_READY) ## start LocalStack at ENDPOINT, unless one answers there
-	@$(HARNESS)/emulator.py up
+	@$(EMULATE) up
 
 running: $(TOOLS_READY)
-	@$(HARNESS)/emulator.py ensure
+	@$(EMULATE) ensure
 
 down: ## stop the LocalStack that `make up` started
-	@if [ -x $(PY) ]; then $(HARNESS)/emulator.py down; fi
+	@if [ -x $(PY) ]; then $(EMULATE) down; fi
 
 zip: $(FUNCTIONS:%=zip-%) ## package the functions whose files changed
 
@@ -60,7 +61,7 @@ invoke: ## call each function by itself; results are kept in demo-*/result.log
 log: $(FUNCTIONS:%=log-%) ## show the functions' last log lines
 
 test: $(TOOLS_READY) ## all tests, on a LocalStack of their own
-	@$(HARNESS)/emulator.py run $(MAKE) --no-print-directory check ALREADY_UP=1
+	@$(EMULATE) run $(MAKE) --no-print-directory check ALREADY_UP=1
 
 check: zip $(FUNCTIONS:%=test-%)
 	@cd utils/process-executor && $(PY) -m mypy && $(PY) -m pytest -q
@@ -70,7 +71,7 @@ check: zip $(FUNCTIONS:%=test-%)
 
 clean: down $(FUNCTIONS:%=clean-%) ## stop LocalStack and remove everything built
 	@rm -rf utils/tools/.venv utils/tools/runtimes utils/harness/.localstack utils/data/sample_data.json \
-		utils/bench/.venvs utils/bench/.data utils/compat/node_modules
+		utils/bench/.venvs utils/bench/.data utils/compat/node_modules utils/ministack/.venv
 	@find result -type f ! -name .gitkeep -delete
 
 include utils/compat/compat.mk

@@ -38,7 +38,7 @@ requirements.txt: Pipfile.lock | $(TOOLS_READY)
 	@$(PIPENV) requirements --hash > $@
 
 running: $(TOOLS_READY)
-	@$(HARNESS)/emulator.py ensure
+	@$(EMULATE) ensure
 
 create: zip running
 	@$(HARNESS)/functions.py create $(NAME) --memory_mb $(MEMORY) --timeout_s $(TIMEOUT)
@@ -50,7 +50,7 @@ delete invoke log: running
 
 # Tests need an S3: the emulator at ENDPOINT with ALREADY_UP, else one of their own.
 test: .venv/.ready
-	@$(if $(ALREADY_UP),,$(HARNESS)/emulator.py run) $(MAKE) --no-print-directory check
+	@$(if $(ALREADY_UP),,$(EMULATE) run) $(MAKE) --no-print-directory check
 
 check:
 	@.venv/bin/mypy *.py tests $(SHARED:%=$(ROOT)/utils/shared/%.py)

@@ -1,4 +1,4 @@
-"""Start, find and stop the LocalStack that runs in a process of its own, without Docker."""
+"""Start, find and stop the emulator that runs in a process of its own, without Docker."""
 
 import contextlib
 import fcntl
@@ -31,6 +31,8 @@ class Fault(Exception):
 class Emulator:
     """The LocalStack at one endpoint; its folder keeps what it writes, its log and its pid."""
 
+    name = "LocalStack"
+
     def __init__(self, endpoint: str) -> None:
         url = urlsplit(endpoint)
         self.endpoint = endpoint
@@ -44,12 +46,12 @@ class Emulator:
         """Make sure that a LocalStack answers; returns what it is."""
         with self.locked():
             if version := self.version():
-                return f"LocalStack {version} answers at {self.endpoint}"
+                return f"{self.name} {version} answers at {self.endpoint}"
             self.check_port_is_free()
             started = time.monotonic()
             self.start()
             return (
-                f"LocalStack {self.version()} started at {self.endpoint} in "
+                f"{self.name} {self.version()} started at {self.endpoint} in "
                 f"{time.monotonic() - started:.1f} s (log: {os.path.relpath(self.log)})"
             )
 
@@ -71,7 +73,7 @@ class Emulator:
             if probe.connect_ex(("127.0.0.1", self.port)):
                 return
         raise Fault(
-            f"port {self.port} is held by {holder(self.port)}, which is no LocalStack\n"
+            f"port {self.port} is held by {holder(self.port)}, which is no {self.name}\n"
             f"choose another: make ENDPOINT=http://localhost:{self.port + 1} …"
         )
 
@@ -79,7 +81,7 @@ class Emulator:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "localstack.runtime.main"],
+                self.argv(),
                 env=self.environment(),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -92,8 +94,11 @@ class Emulator:
         while not self.version():
             if process.poll() is not None or time.monotonic() > deadline:
                 self.down()
-                raise Fault(f"LocalStack did not start; the end of {self.log}:\n{self.log_tail()}")
+                raise Fault(f"{self.name} did not start; the end of {self.log}:\n{self.log_tail()}")
             time.sleep(0.05)
+
+    def argv(self) -> list[str]:
+        return [sys.executable, "-m", "localstack.runtime.main"]
 
     def environment(self) -> dict[str, str]:
         temporary = self.folder / "tmp"
@@ -117,7 +122,7 @@ class Emulator:
         """Stop what `up` started; anything else at the endpoint is left alone."""
         process = self.process()
         if process is None:
-            found = f"; LocalStack {other} there is not ours" if (other := self.version()) else ""
+            found = f"; {self.name} {other} there is not ours" if (other := self.version()) else ""
             return f"nothing to stop at {self.endpoint}{found}"
         process.terminate()
         try:
@@ -127,7 +132,7 @@ class Emulator:
             process.wait(STOP_TIMEOUT_S)
         shutil.rmtree(self.folder / "tmp", ignore_errors=True)
         self.pid_file.unlink()
-        return f"LocalStack at {self.endpoint} stopped"
+        return f"{self.name} at {self.endpoint} stopped"
 
     def process(self) -> psutil.Process | None:
         try:
@@ -165,9 +170,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def run(command: list[str]) -> int:
-    """Run a command with a LocalStack of its own at ENDPOINT, and stop that afterwards."""
-    emulator = Emulator(f"http://localhost:{free_port()}")
+def run(command: list[str], kind: type[Emulator]) -> int:
+    """Run a command with an emulator of its own at ENDPOINT, and stop that afterwards."""
+    emulator = kind(f"http://localhost:{free_port()}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         emulator.up()
@@ -177,8 +182,8 @@ def run(command: list[str]) -> int:
         shutil.rmtree(emulator.folder)
 
 
-def main(arguments: list[str]) -> int | str:
-    emulator = Emulator(os.environ.get("ENDPOINT", "http://localhost:4566"))
+def main(arguments: list[str], kind: type[Emulator] = Emulator) -> int | str:
+    emulator = kind(os.environ.get("ENDPOINT", "http://localhost:4566"))
     try:
         match arguments:
             case ["up"]:
@@ -190,7 +195,7 @@ def main(arguments: list[str]) -> int | str:
             case ["down"]:
                 print(emulator.down())
             case ["run", *command] if command:
-                return run(command)
+                return run(command, kind)
             case _:
                 return "usage: emulator.py up | ensure | down | run COMMAND…"
     except Fault as fault:

@@ -55,14 +55,10 @@ def progress(events: list[Event]) -> Progress:
 
 def failure(events: list[Event]) -> Failure | None:
     """The last task failure; None where the execution failed in no task."""
-    by_id = {event["id"]: event for event in events}
     failed = next((event for event in reversed(events) if event["type"] in FAILURES), None)
     if failed is None:
         return None
-    entered = failed
-    while entered["type"] != "TaskStateEntered":
-        entered = by_id[entered["previousEventId"]]
-    state = entered["stateEnteredEventDetails"]
+    state = entered_before(events, failed)["stateEnteredEventDetails"]
     details: dict[str, str] = next((v for k, v in failed.items() if k.endswith("EventDetails")), {})
     return Failure(
         stage=STAGES.get(state["name"], state["name"]),
@@ -70,6 +66,14 @@ def failure(events: list[Event]) -> Failure | None:
         error=details.get("error") or str(failed["type"]),
         message=error_message(details.get("cause", "")),
     )
+
+
+def entered_before(events: list[Event], event: Event) -> Event:
+    """The task an event belongs to; where events name no predecessor, the latest before it."""
+    by_id = {each["id"]: each for each in events}
+    while event["type"] != "TaskStateEntered":
+        event = by_id[event.get("previousEventId", event["id"] - 1)]
+    return event
 
 
 def error_message(cause: str) -> str:

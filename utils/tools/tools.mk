@@ -3,6 +3,8 @@ ROOT := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))/../..)
 TOOLS := $(ROOT)/utils/tools
 PY := $(TOOLS)/.venv/bin/python
 HARNESS := $(PY) $(ROOT)/utils/harness
+EMULATOR ?= localstack
+EMULATE := $(PY) $(ROOT)/utils/$(if $(filter ministack,$(EMULATOR)),ministack/ministack.py,harness/emulator.py)
 ENDPOINT ?= http://localhost:4566
 BUCKET ?= test-bucket
 

@@ -1,0 +1,90 @@
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+import pytest
+from openpyxl import load_workbook
+
+import aws
+from conftest import ROOT, Make
+from emulator import free_port
+from ministack import MiniStack
+from test_pipeline import expected
+from utils import members
+
+TABLE = list(members(40, seed=1))
+
+
+@pytest.fixture(scope="module")
+def mini() -> Iterator[MiniStack]:
+    emulator = MiniStack(f"http://localhost:{free_port()}")
+    emulator.up()
+    yield emulator
+    emulator.down()
+
+
+def make_at(endpoint: str, *targets: str) -> None:
+    """Run root targets as a user with ENDPOINT in the environment does."""
+    made = subprocess.run(
+        ["make", "--no-print-directory", *targets],
+        cwd=ROOT,
+        env={**os.environ, "ENDPOINT": endpoint},
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode == 0, made.stdout + made.stderr
+
+
+def workbook_of(endpoint: str) -> list[tuple[Any, ...]]:
+    """The rows that the usual targets bring home from an emulator."""
+    make_at(endpoint, "create", "bucket")
+    put(endpoint, json.dumps(TABLE).encode())
+    make_at(endpoint, "stepfunctions", "download")
+    return list(load_workbook(ROOT / "result" / "test.xlsx")["Sheet1"].values)
+
+
+def put(endpoint: str, body: bytes) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aws, "ENDPOINT", endpoint)
+        aws.client("s3").put_object(Bucket=aws.BUCKET, Key="test.json", Body=body)
+
+
+def test_the_same_targets_give_the_same_workbook(mini: MiniStack) -> None:
+    assert workbook_of(mini.endpoint) == workbook_of(aws.ENDPOINT) == expected(TABLE)
+
+
+def test_it_listens_on_loopback_alone(mini: MiniStack) -> None:
+    process = mini.process()
+    assert process
+    family = [process, *process.children(recursive=True)]
+    listening = {
+        connection.laddr[0]
+        for each in family
+        for connection in each.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
+
+
+def test_up_finds_what_runs(mini: MiniStack) -> None:
+    assert mini.up() == f"MiniStack {mini.version()} answers at {mini.endpoint}"
+
+
+def test_down_leaves_neither_processes_nor_files() -> None:
+    emulator = MiniStack(f"http://localhost:{free_port()}")
+    emulator.up()
+    process = emulator.process()
+    assert process
+    assert emulator.down() == f"MiniStack at {emulator.endpoint} stopped"
+    assert not process.is_running()
+    assert emulator.version() is None
+    assert not (emulator.folder / "tmp").exists()
+
+
+def test_make_up_starts_it_and_make_down_stops_it(make: Make) -> None:
+    endpoint = f"ENDPOINT=http://localhost:{free_port()}"
+    assert "MiniStack" in make("up", "EMULATOR=ministack", endpoint).stdout
+    assert "stopped" in make("down", "EMULATOR=ministack", endpoint).stdout

@@ -1,0 +1,260 @@
+"""The template's policies, in an emulator that enforces them: MiniStack with AUTH=true."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from conftest import ROOT, Make
+from emulator import free_port
+from executions import follow
+from ministack import MiniStack
+from test_pipeline import EXAMPLE
+
+STAGES = ("scatter", "segment", "gather")
+STACK = "guarded"
+# The last record's column comes up late, so that the scatter reads and rewrites its segments.
+TABLE = [*EXAMPLE, {**EXAMPLE[0], "備考": "late"}]
+
+Call = tuple[str, dict[str, str]]
+
+
+class Account:
+    """An account on an emulator that enforces IAM, with the pipeline deployed in it."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self.s3 = self.client("s3")
+        self.iam = self.client("iam")
+
+    def client(
+        self, service: Any, key_id: str = "test", secret: str = "test", token: str | None = None
+    ) -> Any:
+        """A client of the root user, or of a session."""
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=key_id,
+            aws_secret_access_key=secret,
+            aws_session_token=token,
+            config=Config(proxies={}, s3={"addressing_style": "path"}),
+        )
+
+    def deploy(self, stack: str, definition: str) -> dict[str, str]:
+        """Deploy the pipeline; returns the stack's outputs."""
+        to = ["--target", "localstack", "--stack", stack, "--definition", definition]
+        deployed = subprocess.run(
+            [sys.executable, ROOT / "utils/deploy/deploy.py", "deploy", *to],
+            env={**os.environ, "ENDPOINT": self.endpoint},
+            capture_output=True,
+            text=True,
+        )
+        assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+        [found] = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        return {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
+
+    def as_role(self, role: str) -> Any:
+        """An S3 client with a role's policies, as its function would have them."""
+        twin = f"twin-of-{role}"
+        trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+        arn = self.iam.create_role(
+            RoleName=twin, AssumeRolePolicyDocument=json.dumps({"Statement": [trust]})
+        )["Role"]["Arn"]
+        for name in self.iam.list_role_policies(RoleName=role)["PolicyNames"]:
+            policy = self.iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+            self.iam.put_role_policy(RoleName=twin, PolicyName=name, PolicyDocument=json.dumps(policy))
+        session = self.client("sts").assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
+        return self.client(
+            "s3", session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"]
+        )
+
+    def roles(self, stack: str) -> dict[str, str]:
+        found = self.client("cloudformation").describe_stack_resources(StackName=stack)
+        names = {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in found["StackResources"]}
+        return {stage: names[f"{stage.title()}Role"] for stage in STAGES}
+
+    def run(self, arn: str) -> dict[str, Any]:
+        states = self.client("stepfunctions")
+        given = json.dumps({"input_obj": "members.json", "division_number": 2})
+        started = states.start_execution(stateMachineArn=arn, input=given)
+        return follow(states, started["executionArn"])
+
+
+@pytest.fixture(scope="module")
+def account(make: Make) -> Iterator[Account]:
+    made = make("zip")
+    assert made.returncode == 0, made.stdout + made.stderr
+    emulator = MiniStack(f"http://localhost:{free_port()}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTH", "true")
+        emulator.up()
+    yield Account(emulator.endpoint)
+    emulator.down()
+
+
+@pytest.fixture(scope="module", params=["parallel", "distributed"])
+def outputs(account: Account, request: pytest.FixtureRequest) -> dict[str, str]:
+    outputs = account.deploy(f"{STACK}-{request.param}", request.param)
+    bucket = outputs["BucketName"]
+    account.s3.put_object(Bucket=bucket, Key="members.json", Body=json.dumps(TABLE).encode())
+    return outputs
+
+
+@pytest.fixture(scope="module")
+def bucket(account: Account) -> str:
+    """A stack's bucket, without the policy that refuses plain HTTP: the emulator speaks no other."""
+    bucket = account.deploy(STACK, "parallel")["BucketName"]
+    account.s3.delete_bucket_policy(Bucket=bucket)
+    account.s3.create_bucket(Bucket="another-bucket")
+    return bucket
+
+
+@pytest.fixture(scope="module")
+def as_stage(account: Account, bucket: str) -> dict[str, Any]:
+    return {stage: account.as_role(role) for stage, role in account.roles(STACK).items()}
+
+
+def test_the_bucket_refuses_plain_http(account: Account, outputs: dict[str, str]) -> None:
+    execution = account.run(outputs["StateMachineArn"])
+    assert execution["status"] == "FAILED"
+    assert "explicit deny in a resource-based policy" in execution["cause"]
+
+
+def test_an_execution_needs_nothing_that_its_roles_lack(
+    account: Account, outputs: dict[str, str]
+) -> None:
+    account.s3.delete_bucket_policy(Bucket=outputs["BucketName"])
+    execution = account.run(outputs["StateMachineArn"])
+    assert execution["status"] == "SUCCEEDED", execution
+    assert execution["output"] == '"members.xlsx"'
+
+
+def test_a_gather_may_render_a_segment_again(account: Account, outputs: dict[str, str]) -> None:
+    bucket = outputs["BucketName"]
+    account.s3.delete_bucket_policy(Bucket=bucket)
+    account.run(outputs["StateMachineArn"])
+    found = account.s3.list_objects_v2(Bucket=bucket, Prefix="gather/")["Contents"]
+    results = sorted(each["Key"] for each in found if each["Key"].endswith(".pkl"))
+    account.s3.delete_object(Bucket=bucket, Key=results[0].replace(".pkl", ".json"))
+    answer = account.client("lambda").invoke(
+        FunctionName=outputs["GatherFunction"],
+        Payload=json.dumps({"segment_definitions": results, "segment_results": results}).encode(),
+    )
+    assert json.loads(answer["Payload"].read()) == "test.xlsx"
+
+
+def get(key: str) -> Call:
+    return "get_object", {"Key": key}
+
+
+def put(key: str) -> Call:
+    return "put_object", {"Key": key}
+
+
+def delete(key: str) -> Call:
+    return "delete_object", {"Key": key}
+
+
+def listing(prefix: str) -> Call:
+    return "list_objects_v2", {"Prefix": prefix}
+
+
+ALLOWED = {
+    "scatter": [
+        get("members.json"),
+        get("2026/members.json"),
+        get("scatter/run/job_000.pkl"),
+        put("scatter/run/job_000.pkl"),
+        put("scatter/run/manifest.json"),
+        listing(""),
+    ],
+    "segment": [
+        get("scatter/run/job_000.pkl"),
+        put("gather/run/job_000.pkl"),
+        put("gather/run/job_000.xml.deflate"),
+        put("gather/run/job_000.json"),
+    ],
+    "gather": [
+        listing("gather/run/job_0"),
+        get("gather/run/job_000.pkl"),
+        get("gather/run/job_000.json"),
+        put("gather/run/job_000.json"),
+        get("scatter/run/manifest.json"),
+        put("members.xlsx"),
+        put("2026/members.xlsx"),
+        ("create_multipart_upload", {"Key": "members.xlsx"}),
+    ],
+}
+DENIED = {
+    "scatter": [
+        get("gather/run/job_000.pkl"),
+        put("gather/run/job_000.pkl"),
+        put("members.json"),
+        put("members.xlsx"),
+        delete("scatter/run/job_000.pkl"),
+        delete("members.json"),
+    ],
+    "segment": [
+        get("members.json"),
+        get("gather/run/job_000.pkl"),
+        put("scatter/run/job_000.pkl"),
+        put("members.json"),
+        put("members.xlsx"),
+        delete("gather/run/job_000.pkl"),
+        listing("scatter/"),
+        listing("gather/"),
+    ],
+    "gather": [
+        get("members.json"),
+        get("members.xlsx"),
+        get("scatter/run/job_000.pkl"),
+        put("scatter/run/job_000.pkl"),
+        put("members.json"),
+        delete("gather/run/job_000.pkl"),
+        delete("members.xlsx"),
+        listing("scatter/"),
+        listing(""),
+    ],
+}
+
+
+def cases(calls: dict[str, list[Call]]) -> list[Any]:
+    return [
+        pytest.param(stage, call, id=f"{stage} {call[0]} {next(iter(call[1].values()))}")
+        for stage in STAGES
+        for call in calls[stage]
+    ]
+
+
+@pytest.mark.parametrize(("stage", "call"), cases(ALLOWED))
+def test_a_stage_may(
+    stage: str, call: Call, as_stage: dict[str, Any], bucket: str, account: Account
+) -> None:
+    operation, arguments = call
+    if operation == "get_object":
+        account.s3.put_object(Bucket=bucket, **arguments)
+    getattr(as_stage[stage], operation)(Bucket=bucket, **arguments)
+
+
+@pytest.mark.parametrize(("stage", "call"), cases(DENIED))
+def test_a_stage_may_not(stage: str, call: Call, as_stage: dict[str, Any], bucket: str) -> None:
+    operation, arguments = call
+    with pytest.raises(ClientError, match="AccessDenied"):
+        getattr(as_stage[stage], operation)(Bucket=bucket, **arguments)
+
+
+@pytest.mark.parametrize(("stage", "call"), cases(ALLOWED))
+def test_in_another_bucket_a_stage_may_do_nothing(
+    stage: str, call: Call, as_stage: dict[str, Any]
+) -> None:
+    operation, arguments = call
+    with pytest.raises(ClientError, match="AccessDenied"):
+        getattr(as_stage[stage], operation)(Bucket="another-bucket", **arguments)

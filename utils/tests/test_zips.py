@@ -1,0 +1,125 @@
+import hashlib
+import json
+import platform
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT, Make
+
+STAGES = ("scatter", "segment", "gather")
+MB = 1024 * 1024
+
+each_stage = pytest.mark.parametrize("stage", STAGES)
+
+
+@pytest.fixture(scope="module")
+def zips(make: Make) -> dict[str, Path]:
+    made = make("zip")
+    assert made.returncode == 0, made.stdout + made.stderr
+    return {stage: ROOT / f"demo-{stage}" / "bin" / "lambda.zip" for stage in STAGES}
+
+
+@each_stage
+def test_another_build_in_another_folder_gives_the_same_bytes(
+    stage: str, zips: dict[str, Path], tmp_path: Path
+) -> None:
+    copy_sources(stage, tmp_path)
+    build(stage, tmp_path)
+    assert sha256(tmp_path / f"demo-{stage}/bin/lambda.zip") == sha256(zips[stage])
+
+
+def test_a_zip_for_the_other_architecture_is_built_on_this_one(tmp_path: Path) -> None:
+    other, machine = ("x86_64", 0x3E) if platform.machine() in ("aarch64", "arm64") else ("aarch64", 0xB7)
+    copy_sources("segment", tmp_path)
+    build("segment", tmp_path, f"PLATFORM={other}")
+    archive = zipfile.ZipFile(tmp_path / "demo-segment/bin/lambda.zip")
+    libraries = [archive.read(name) for name in archive.namelist() if name.endswith(".so")]
+    assert len(libraries) > 50
+    # e_machine of the ELF header
+    assert {int.from_bytes(library[18:20], "little") for library in libraries} == {machine}
+
+
+def build(stage: str, folder: Path, *settings: str) -> None:
+    built = subprocess.run(
+        ["make", "--no-print-directory", "-C", folder / f"demo-{stage}", "zip", *settings],
+        capture_output=True,
+        text=True,
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+
+
+def copy_sources(stage: str, folder: Path) -> None:
+    """What a fresh clone has of a function, with the tools already installed."""
+    built = shutil.ignore_patterns(
+        "bin", "deploy-packages", "requirements.txt", ".*", "__pycache__", "result.log", "runtimes"
+    )
+    for part in (f"demo-{stage}", "utils/shared", "utils/tools", "utils/harness"):
+        shutil.copytree(ROOT / part, folder / part, ignore=built)
+    shutil.copy(ROOT / "utils/lambda.mk", folder / "utils")
+    for installed in (".venv", "runtimes"):
+        (folder / "utils/tools" / installed).symlink_to(ROOT / "utils/tools" / installed)
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@each_stage
+def test_a_zip_holds_the_functions_sources_and_its_locked_packages(
+    stage: str, zips: dict[str, Path]
+) -> None:
+    names = zipfile.ZipFile(zips[stage]).namelist()
+    own = {path.name for path in (ROOT / f"demo-{stage}").glob("*.py")}
+    shared = {path.name for path in (ROOT / "utils/shared").glob("*.py")}
+    top = {name for name in names if "/" not in name}
+    assert own <= top <= own | shared
+    assert {"lambda.py", f"{stage}.py"} <= own
+    assert distributions(names) == locked(stage)
+
+
+def distributions(names: list[str]) -> dict[str, str]:
+    """The packages in a zip and their versions, by their .dist-info folders."""
+    folders = {name.split("/")[0] for name in names if ".dist-info/" in name}
+    pairs = [folder.removesuffix(".dist-info").split("-") for folder in folders]
+    return {name.lower().replace("_", "-"): version for name, version in pairs}
+
+
+def locked(stage: str) -> dict[str, str]:
+    lock = json.loads((ROOT / f"demo-{stage}" / "Pipfile.lock").read_text())["default"]
+    return {name: package["version"].removeprefix("==") for name, package in lock.items()}
+
+
+@each_stage
+def test_a_zip_holds_nothing_that_lambda_has_or_never_needs(
+    stage: str, zips: dict[str, Path]
+) -> None:
+    names = zipfile.ZipFile(zips[stage]).namelist()
+    assert not {"boto3", "botocore", "pip", "pytest", "bin"} & {name.split("/")[0] for name in names}
+    assert [name for name in names if set(name.split("/")) & {"tests", "bin", ".pytest_cache"}] == []
+    assert [name for name in names if name.endswith((".pth", "/RECORD"))] == []
+
+
+@each_stage
+def test_every_module_comes_with_bytecode_that_is_never_checked(
+    stage: str, zips: dict[str, Path]
+) -> None:
+    archive = zipfile.ZipFile(zips[stage])
+    names = set(archive.namelist())
+    for own in (path.stem for path in (ROOT / f"demo-{stage}").glob("*.py")):
+        compiled = archive.read(f"__pycache__/{own}.cpython-313.pyc")
+        # PEP 552: 0b01 is hash-based, without the check.
+        assert int.from_bytes(compiled[4:8], "little") == 0b01
+    modules = {name for name in names if name.endswith(".py")}
+    compiled_names = {name for name in names if name.endswith(".pyc")}
+    assert len(compiled_names) >= 0.99 * len(modules)
+
+
+@each_stage
+def test_a_zip_is_within_lambdas_limits(stage: str, zips: dict[str, Path]) -> None:
+    entries = zipfile.ZipFile(zips[stage]).infolist()
+    assert zips[stage].stat().st_size < 50 * MB
+    assert sum(entry.file_size for entry in entries) < 250 * MB
