@@ -71,9 +71,11 @@ check: zip $(FUNCTIONS:%=test-%)
 
 clean: down $(FUNCTIONS:%=clean-%) ## stop LocalStack and remove everything built
 	@rm -rf utils/tools/.venv utils/tools/runtimes utils/harness/.localstack utils/data/sample_data.json \
-		utils/bench/.venvs utils/bench/.data utils/compat/node_modules utils/ministack/.venv
+		utils/bench/.venvs utils/bench/.data utils/compat/node_modules utils/ministack/.venv utils/report/.venv
 	@find result -type f ! -name .gitkeep -delete
 
+include utils/report/report.mk
+include utils/watch/watch.mk
 include utils/compat/compat.mk
 include utils/bench/bench.mk
 

@@ -1,24 +1,21 @@
 """Run the state machine: start it, show how far it is, say how it ended."""
 
 import json
+import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
-
 import history
+import live
 import logs
 from advice import advice
 from aws import ACCOUNT, BUCKET, REGION, Fault, client, command, function_name
 
 DEFINITIONS = Path(__file__).resolve().parents[2] / "state-machine"
+REPORT = Path(__file__).resolve().parents[1] / "report" / "report.py"
 NAMES = {"parallel": "Aggregate", "distributed": "AggregateDistributed"}
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/DummyRole"
-POLL_S = 0.25
 LOG_LINES = 20
 
 
@@ -33,13 +30,17 @@ def run(input: dict[str, Any] | None = None, definition: str = "parallel") -> No
     states = client("stepfunctions")
     machine = put_state_machine(states, definition)
     arn = states.start_execution(stateMachineArn=machine, input=json.dumps(given))["executionArn"]
-    execution = follow(states, arn)
+    execution = live.follow(states, arn)
     took = (execution["stopDate"] - execution["startDate"]).total_seconds()
-    if execution["status"] != "SUCCEEDED":
+    succeeded = execution["status"] == "SUCCEEDED"
+    if succeeded:
+        workbook = json.loads(execution["output"])
+        print(f"SUCCEEDED in {took:.1f} s: s3://{BUCKET}/{workbook}", flush=True)
+    else:
         explain(states, execution)
+    subprocess.run([sys.executable, str(REPORT), "--execution", arn], check=True)
+    if not succeeded:
         sys.exit(1)
-    workbook = json.loads(execution["output"])
-    print(f"SUCCEEDED in {took:.1f} s: s3://{BUCKET}/{workbook}")
 
 
 def machine_arn(definition: str) -> str:
@@ -89,32 +90,6 @@ def check_ready(given: dict[str, Any]) -> None:
         raise Fault(f"s3://{BUCKET}/{key} does not exist: {fix}") from None
 
 
-def follow(states: Any, arn: str) -> dict[str, Any]:
-    """Show an execution's progress until it ends; returns its description."""
-    console = Console(highlight=False)
-    started = time.monotonic()
-    with Live(console=console, auto_refresh=False, transient=True) as live:
-        while True:
-            asked = time.monotonic()
-            execution: dict[str, Any] = states.describe_execution(executionArn=arn)
-            if execution["status"] != "RUNNING":
-                return execution
-            events = states.get_execution_history(executionArn=arn)["events"]
-            line = progress_line(history.progress(events), time.monotonic() - started)
-            if console.is_terminal:
-                live.update(Text(line), refresh=True)
-            # A long history costs the emulator more than the answer is worth: ask more seldom.
-            time.sleep(max(POLL_S, 5 * (time.monotonic() - asked)))
-
-
-def progress_line(progress: history.Progress, elapsed_s: float) -> str:
-    segments = f"{progress.done}/{progress.segments} segments" if progress.segments else ""
-    failed = f"{progress.failed} failed" if progress.failed else ""
-    retries = f"{progress.retries} retried" if progress.retries else ""
-    parts = [f"{elapsed_s:5.1f} s", progress.stage, segments, failed, retries]
-    return "  ".join(part for part in parts if part)
-
-
 def explain(states: Any, execution: dict[str, Any]) -> None:
     """Say on one screen what failed, where, why, and what to do."""
     events = states.get_execution_history(executionArn=execution["executionArn"])["events"]
@@ -132,7 +107,7 @@ def explain(states: Any, execution: dict[str, Any]) -> None:
     lines = logs.invocation_lines(function, failure.error, since_ms)
     for line in lines[-LOG_LINES:]:
         print(f"log      {line}")
-    print(f"to do    {advice(failure.error)}")
+    print(f"to do    {advice(failure.error)}", flush=True)
 
 
 if __name__ == "__main__":

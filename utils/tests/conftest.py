@@ -9,6 +9,7 @@ import pytest
 from openpyxl import load_workbook
 
 import executions
+import live
 from aws import BUCKET, client
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,7 +51,7 @@ class Pipeline:
         return arn
 
     def wait(self, arn: str) -> dict[str, Any]:
-        return executions.follow(self.states, arn)
+        return live.follow(self.states, arn)
 
     def run(self, definition: str = "parallel", **given: Any) -> dict[str, Any]:
         return self.wait(self.start(definition, **given))

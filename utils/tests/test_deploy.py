@@ -14,7 +14,7 @@ from openpyxl import load_workbook
 from aws import ENDPOINT, client
 from conftest import ROOT, Make
 from emulator import free_port
-from executions import follow
+from live import follow
 from ministack import MiniStack
 from test_pipeline import EXAMPLE, expected
 
