@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import executions
+import live
 from aws import ACCOUNT, BUCKET, client
 from conftest import Make, Pipeline
 
@@ -82,7 +82,7 @@ def test_the_example_runs_through_the_pipeline(pipeline: Pipeline, readme: str, 
     arn = pipeline.states.start_execution(
         stateMachineArn=machine, input=f'{{"input_obj": "{key}"}}'
     )["executionArn"]
-    rows = pipeline.rows(executions.follow(pipeline.states, arn))
+    rows = pipeline.rows(live.follow(pipeline.states, arn))
     assert [tuple(map(str, row)) for row in rows] == table(readme)
 
 
