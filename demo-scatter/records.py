@@ -60,7 +60,7 @@ class _Reader:
         self.ended = False
 
     def blocks(self, block_bytes: int) -> Iterator[list[Record]]:
-        self._read(block_bytes)
+        self._read_start(block_bytes)
         self._open_array()
         wanted = block_bytes
         while True:
@@ -85,6 +85,14 @@ class _Reader:
             pieces.append(chunk)
             size += len(chunk)
         self.buffer = b"".join(pieces)
+
+    def _read_start(self, wanted: int) -> None:
+        """Read as far as the bracket, which may stand behind a byte order mark and any space."""
+        self._read(max(wanted, 4))
+        while not self.ended and not self.buffer.lstrip(b"\xef\xbb\xbf \t\r\n"):
+            if len(self.buffer) > RECORD_BYTES:
+                self._fail(0, f"an array begins within {RECORD_BYTES} bytes; found only space")
+            self._read(len(self.buffer))
 
     def _consume(self, size: int) -> None:
         self.buffer = self.buffer[size:]
@@ -137,15 +145,20 @@ class _Reader:
 
     def _single_records(self) -> list[Record]:
         """Parse record by record: the exact way, which finds the faulty one."""
-        text = self._decode()
+        text, bad = self._decode()
+        cut_off = bad is not None or not self.ended
         records: list[Record] = []
         done = 0
         try:
             while (start := self._next_start(text, done)) is not None:
-                record, done = self._scan(text, start)
+                record, done = self._scan(text, start, cut_off)
                 records.append(record)
                 self.index += 1
+            if bad is not None and not text[done:].strip(" \t\r\n"):
+                raise _Incomplete
         except _Incomplete:
+            if bad is not None:
+                self._fail(bad, f"must be UTF-8; found byte 0x{self.buffer[bad]:02x}")
             if self.ended:
                 self._fail(
                     len(text[:done].encode()), "a record must be complete; found the end of the file"
@@ -153,14 +166,13 @@ class _Reader:
         self._consume(len(text[:done].encode()))
         return records
 
-    def _decode(self) -> str:
+    def _decode(self) -> tuple[str, int | None]:
+        """The buffer's text, and where it ends early at a byte that is no UTF-8."""
         try:
-            return self.buffer.decode("utf-8")
+            return self.buffer.decode("utf-8"), None
         except UnicodeDecodeError as error:
             cut_off = len(self.buffer) - error.start < 4 and not self.ended
-            if not cut_off:
-                self._fail(error.start, f"must be UTF-8; found byte 0x{self.buffer[error.start]:02x}")
-            return self.buffer[: error.start].decode("utf-8")
+            return self.buffer[: error.start].decode("utf-8"), None if cut_off else error.start
 
     def _next_start(self, text: str, done: int) -> int | None:
         """Where the next record starts; None where the array ends or the text does."""
@@ -175,12 +187,12 @@ class _Reader:
             raise _Incomplete
         return at
 
-    def _scan(self, text: str, start: int) -> tuple[Record, int]:
+    def _scan(self, text: str, start: int, cut_off: bool) -> tuple[Record, int]:
         try:
             record, end = _STRICT.raw_decode(text, start)
         except json.JSONDecodeError as error:
             # Only strings, reported as unterminated, can be cut off further from the text's end.
-            margin = 0 if self.ended else 16
+            margin = 16 if cut_off else 0
             if error.pos + margin >= len(text) or error.msg.startswith("Unterminated string"):
                 raise _Incomplete from None
             return self._bad(text, error.pos, f"valid JSON ({error.msg})")
@@ -189,7 +201,7 @@ class _Reader:
         except ValueError as error:
             return self._fail(len(text[:start].encode()), str(error))
         if type(record) is not dict:
-            if end == len(text) and not self.ended:
+            if end == len(text) and cut_off:
                 raise _Incomplete
             return self._bad(text, start, "an object")
         return record, end

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 # Rows per segment, unless the event says otherwise, of tables of up to SMALL_TABLE_BYTES (1,000
-# members). Longer ones run faster in fewer segments: of SEGMENT_BYTES of JSON each (25,000
-# members), or more where that would make more than SEGMENTS of them.
+# members). Longer ones run faster in fewer segments: of SEGMENT_BLOCKS blocks (35,000 members), or
+# more where that would make more than SEGMENTS of them.
 DIVISION_NUMBER = 10
 SMALL_TABLE_BYTES = 200_000
-SEGMENT_BYTES = 4_700_000
+BLOCK_BYTES = 960_000  # of JSON, parsed at a time: what stays in a CPU's cache
+SEGMENT_BLOCKS = 5
 SEGMENTS = 200
+SAMPLE = 1_000  # values that tell whether a column repeats itself
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 STATE_BYTES = 256 * 1024
@@ -80,6 +82,38 @@ class Job:
         return f"{self.folder}/job_{number:03d}.pkl"
 
 
+@dataclass(frozen=True)
+class Table:
+    """Records as columns, in first-seen order; a record without a key has None there."""
+
+    columns: dict[str, list[Any]]
+    rows: int
+
+    @classmethod
+    def of(cls, records: list[Record]) -> Self:
+        names = list(records[0])
+        if sum(map(len, records)) == len(names) * len(records):
+            with contextlib.suppress(KeyError):
+                columns = {name: [record[name] for record in records] for name in names}
+                return cls(columns, len(records))
+        names = list(dict.fromkeys(itertools.chain.from_iterable(records)))
+        return cls({name: [record.get(name) for record in records] for name in names}, len(records))
+
+    @classmethod
+    def joined(cls, tables: Sequence[Self]) -> Self:
+        if len(tables) == 1:
+            return tables[0]
+        names = dict.fromkeys(name for table in tables for name in table.columns)
+        columns = {
+            name: list(itertools.chain.from_iterable(table.values(name) for table in tables))
+            for name in names
+        }
+        return cls(columns, sum(table.rows for table in tables))
+
+    def values(self, name: str) -> Iterable[Any]:
+        return self.columns.get(name) or itertools.repeat(None, self.rows)
+
+
 class ScatterHandler:
     """Cut the table at `input_obj` into `scatter/[<execution>/]job_NNN.pkl`."""
 
@@ -119,29 +153,34 @@ class ScatterHandler:
             source: the object's name, for errors.
             division_number: rows per segment; None: chosen from the size.
         """
-        segments = record_blocks(chunks, source, max(SEGMENT_BYTES, math.ceil(size / SEGMENTS)))
+        blocks = record_blocks(chunks, source, BLOCK_BYTES)
+        blocks_per_segment = 1
         if division_number:
-            segments = by_rows(itertools.chain.from_iterable(segments), division_number)
+            blocks = by_rows(itertools.chain.from_iterable(blocks), division_number)
         elif size <= SMALL_TABLE_BYTES:
-            table = list(itertools.chain.from_iterable(segments))
-            segments = by_rows(table, max(DIVISION_NUMBER, math.ceil(len(table) / SEGMENTS)))
+            records = list(itertools.chain.from_iterable(blocks))
+            blocks = by_rows(records, max(DIVISION_NUMBER, math.ceil(len(records) / SEGMENTS)))
+        else:
+            most = math.ceil(size / BLOCK_BYTES)
+            blocks_per_segment = max(SEGMENT_BLOCKS, math.ceil(most / SEGMENTS))
         start = 0
-        for records in segments:
-            yield self.make_df(records, start, source)
-            start += len(records)
+        for tables in itertools.batched(map(Table.of, blocks), blocks_per_segment):
+            df = self.make_df(Table.joined(tables), start, source)
+            yield df
+            start += len(df)
         if not start:
-            yield self.make_df([], 0, source)
+            yield self.make_df(Table({}, 0), 0, source)
 
-    def make_df(self, records: list[Record], start: int, source: str) -> pd.DataFrame:
-        """One row a record and one column a key, in first-seen order.
+    def make_df(self, table: "Table", start: int, source: str) -> pd.DataFrame:
+        """The table indexed by the row numbers of the whole one, from `start` on.
 
-        The index counts the rows of the whole table, from `start`; `attrs["source"]` keeps the
-        table's name for the errors of later stages.
+        `attrs["source"]` keeps the whole table's name for the errors of later stages.
         """
-        columns = {name: compact(values) for name, values in columns_of(records).items()}
-        df = pd.DataFrame(columns, index=pd.RangeIndex(start, start + len(records)))
+        index = pd.RangeIndex(start, start + table.rows)
+        columns = {name: compact(values) for name, values in table.columns.items()}
+        df = pd.DataFrame(columns, index=index)
         for name in df.columns[df.dtypes == "float64"]:
-            df[name] = exact_numbers(df[name], records, f"{source} record", start)
+            df[name] = exact_numbers(df[name], table.columns[name], f"{source} record")
         df.attrs["source"] = source
         return df
 
@@ -229,20 +268,6 @@ def by_rows(records: Iterable[Record], rows_per_segment: int) -> Iterator[list[R
         yield segment
 
 
-def columns_of(records: list[Record]) -> dict[str, list[Any]]:
-    """Turn records into columns; a record without a key has None there."""
-    if not records:
-        return {}
-    names = list(records[0])
-    if sum(map(len, records)) == len(names) * len(records):
-        try:
-            return {name: [record[name] for record in records] for name in names}
-        except KeyError:
-            pass
-    names = list(dict.fromkeys(itertools.chain.from_iterable(records)))
-    return {name: [record.get(name) for record in records] for name in names}
-
-
 def compact(values: list[Any]) -> Any:
     """Values as pandas takes them fastest: whole numbers as an array, equal texts as one object.
 
@@ -252,23 +277,22 @@ def compact(values: list[Any]) -> Any:
     if kinds == {int}:
         with contextlib.suppress(OverflowError):
             return np.array(values, dtype=np.int64)
-    if kinds == {str}:
+    if kinds == {str} and len(set(values[:SAMPLE])) < SAMPLE / 2:
         known: dict[str, str] = {}
         return list(map(known.setdefault, values, values))
     return values
 
 
 def exact_numbers(
-    column: "pd.Series[float]", records: list[Record], record: str, start: int
+    column: "pd.Series[float]", values: list[Any], record: str
 ) -> "pd.Series[Any]":
     """Keep integers that a float64 column would round; refuse numbers beyond its range."""
     largest = np.nanmax(column.abs().to_numpy(), initial=0)
     if largest < 2**53:
         return column
     if math.isinf(largest):
-        row = int(np.isinf(column.to_numpy()).argmax())
-        raise InvalidJSON(f"{record} {start + row}: {column.name} is beyond the range of numbers")
-    values = [each.get(str(column.name)) for each in records]
+        row = column.index[np.isinf(column.to_numpy())][0]
+        raise InvalidJSON(f"{record} {row}: {column.name} is beyond the range of numbers")
     if any(type(value) is int and abs(value) > 2**53 for value in values):
         return pd.Series(values, index=column.index, name=column.name, dtype=object)
     return column

@@ -7,7 +7,7 @@ import pytest
 import frames
 import scatter
 from records import InvalidJSON
-from scatter import InvalidEvent, Job, ScatterHandler, TooManySegments
+from scatter import InvalidEvent, Job, ScatterHandler, Table, TooManySegments
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -87,7 +87,7 @@ def test_no_table_makes_more_than_200_segments(
     size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Scaled down a thousand times: the sizes are bytes of records of 7 bytes."""
-    monkeypatch.setattr(scatter, "SEGMENT_BYTES", 4_700)
+    monkeypatch.setattr(scatter, "BLOCK_BYTES", 960)
     monkeypatch.setattr(scatter, "SMALL_TABLE_BYTES", 200)
     records = max(1, size // 1000 // 9)
     data = json.dumps([{"a": 1}] * records).encode()
@@ -128,15 +128,24 @@ VALUES = {
 
 
 @pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
+def test_blocks_join_to_the_table_of_all_their_records() -> None:
+    records: list[dict[str, Any]] = [{"a": 1, "b": 2}, {"b": 3, "a": 4}, {}, {"c": 5, "a": None}]
+    for size in (1, 2, 3, 4):
+        blocks = [records[at : at + size] for at in range(0, 4, size)]
+        assert Table.joined([Table.of(block) for block in blocks]) == Table(
+            {"a": [1, 4, None, None], "b": [2, 3, None, None], "c": [None, None, None, 5]}, 4
+        )
+
+
 def test_values_are_kept_exactly(values: list[Any]) -> None:
     handler = ScatterHandler({}, None, None)  # type: ignore[arg-type]
-    df = handler.make_df([{"a": value} for value in values], 0, KEY)
+    df = handler.make_df(Table({"a": values}, len(values)), 0, KEY)
     assert df["a"].astype(object).where(df["a"].notna(), None).tolist() == values
 
 
 def test_numbers_with_gaps_are_floats() -> None:
     handler = ScatterHandler({}, None, None)  # type: ignore[arg-type]
-    assert handler.make_df([{"a": 1}, {"a": None}], 0, KEY)["a"].dtype == "float64"
+    assert handler.make_df(Table({"a": [1, None]}, 2), 0, KEY)["a"].dtype == "float64"
 
 
 def test_a_number_beyond_the_range_is_named(s3: "S3Client", bucket: str) -> None:
