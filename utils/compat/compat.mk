@@ -2,7 +2,7 @@
 COMPAT := $(ROOT)/utils/compat
 
 .PHONY: test-compat
-test-compat: $(COMPAT)/node_modules/.package-lock.json demo-gather/.venv/.ready ## other programs read the workbooks; needs Node, LibreOffice, Chromium
+test-compat: $(COMPAT)/node_modules/.package-lock.json demo-gather/.venv/.ready test-report-page ## other programs read the workbooks; needs Node, LibreOffice, Chromium
 	@demo-gather/.venv/bin/pytest -q -c $(COMPAT)/setup.cfg $(COMPAT)/test_readers.py
 
 $(COMPAT)/node_modules/.package-lock.json: $(COMPAT)/package-lock.json
