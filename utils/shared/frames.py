@@ -31,8 +31,9 @@ RESOLUTIONS: dict[int, Any] = {7: "s", 8: "ms", 9: "us", 10: "ns"}  # as pandas 
 # What loading may allocate: an empty dict, the costliest byte of a pickle, becomes 64 of memory.
 MEMORY_BASE = 128 * 1024 * 1024
 MEMORY_PER_BYTE = 64
-# The rows of a frame without columns take no bytes; more than a sheet has are a bomb.
-EMPTY_ROWS = 1_048_576
+# The rows of a frame without columns take no bytes, nor do the columns of one without rows: more
+# than a sheet has rows are a bomb.
+EMPTY = 1_048_576
 
 
 class InvalidSegment(ValueError):
@@ -276,8 +277,10 @@ def _frame(part: Any) -> pd.DataFrame:
 def _manager(part: Any) -> Any:
     blocks, axes = _only(part, _BlockManager).args
     columns, rows = (_index(axis) for axis in _only(axes, list))
-    if not len(columns) and len(rows) > EMPTY_ROWS:
-        raise _Refused(f"rows without columns are {EMPTY_ROWS} at most; found {len(rows)}")
+    if not len(columns) and len(rows) > EMPTY:
+        raise _Refused(f"rows without columns are {EMPTY} at most; found {len(rows)}")
+    if len(columns) > EMPTY:
+        raise _Refused(f"columns are {EMPTY} at most; found {len(columns)}")
     made, covered = [], set[int]()
     for each in _only(blocks, tuple):
         block, places = _block(each, len(columns), len(rows))
@@ -285,7 +288,7 @@ def _manager(part: Any) -> Any:
             raise _Refused("each column must stand in one block; found one in two")
         covered.update(places)
         made.append(block)
-    if covered != set(range(len(columns))):
+    if len(covered) != len(columns) or any(not 0 <= at < len(columns) for at in covered):
         raise _Refused("each column must stand in one block; found one in none")
     return BlockManager(tuple(made), [columns, rows])
 
