@@ -110,7 +110,7 @@ class GatherHandler:
         df.columns = df.columns.map(str)
         if columns:
             df = df.reindex(columns=columns)
-        return rendered.send(self.s3, bucket, key, etag, df, position)
+        return rendered.send(self.s3, bucket, key, lambda: etag, df, position)
 
     def get_s3_df(self, bucket: str, key: str) -> "pd.DataFrame":
         import frames  # pandas takes a second to load, and a gather rarely needs it

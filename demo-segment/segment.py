@@ -1,6 +1,7 @@
 """segment-lambda: run the ETL on one segment and render its rows for the workbook."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -66,9 +67,13 @@ class SegmentHandler:
         Args:
             position: row number of the first row in the whole table.
         """
-        etag = self.s3.put_object(Bucket=bucket, Key=key, Body=frames.dump(df))["ETag"]
-        rendered.send(self.s3, bucket, key, etag, df, position)
+        with ThreadPoolExecutor(1) as thread:
+            pickled = thread.submit(self.put_pickle, df, bucket, key)
+            rendered.send(self.s3, bucket, key, pickled.result, df, position)
         return key
+
+    def put_pickle(self, df: pd.DataFrame, bucket: str, key: str) -> str:
+        return self.s3.put_object(Bucket=bucket, Key=key, Body=frames.dump(df))["ETag"]
 
 
 def first_row(df: pd.DataFrame) -> int:

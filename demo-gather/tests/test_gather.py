@@ -25,7 +25,7 @@ def put(
     key = f"gather/job_{number:03d}.pkl"
     etag = s3.put_object(Bucket=bucket, Key=key, Body=frames.dump(df))["ETag"]
     if position is not None:
-        rendered.send(s3, bucket, key, etag, df, position)
+        rendered.send(s3, bucket, key, lambda: etag, df, position)
     return key
 
 

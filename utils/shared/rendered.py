@@ -5,6 +5,7 @@
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -58,11 +59,17 @@ def figures_key(key: str) -> str:
 
 
 def send(
-    s3: "S3Client", bucket: str, key: str, pickle_etag: str, df: "pd.DataFrame", position: int
+    s3: "S3Client",
+    bucket: str,
+    key: str,
+    pickle_etag: Callable[[], str],
+    df: "pd.DataFrame",
+    position: int,
 ) -> Rendered:
     """Render df, the content of the pickle at `key`, and write both objects.
 
     Args:
+        pickle_etag: asked for last, so that the pickle's upload may overlap the rendering.
         position: where df's first row stands in the whole table, see `sheet.render_parts`.
     """
     import sheet  # pandas takes a second to load, and a gather rarely renders
@@ -70,6 +77,6 @@ def send(
     parts, xml = sheet.render_parts(df, position)
     xml_etag = s3.put_object(Bucket=bucket, Key=xml_key(key), Body=xml)["ETag"]
     columns = [str(name) for name in df.columns]
-    rendered = Rendered(pickle_etag, xml_etag, columns, sheet.widest_texts(df), parts)
+    rendered = Rendered(pickle_etag(), xml_etag, columns, sheet.widest_texts(df), parts)
     s3.put_object(Bucket=bucket, Key=figures_key(key), Body=rendered.to_json())
     return rendered
