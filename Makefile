@@ -10,7 +10,7 @@ FUNCTIONS := scatter segment gather
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up running down zip create update delete bucket json stepfunctions download invoke log \
-	test check clean
+	test check clean clean-segments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ stepfunctions: running ## run the state machine (DEFINITION) on INPUT, and wait 
 download: running ## copy WORKBOOK from the bucket to result/
 	@$(HARNESS)/objects.py download $(WORKBOOK)
 
+clean-segments: running ## remove the segment files of past executions from the bucket
+	@$(HARNESS)/objects.py clean_segments
+
 invoke: ## call each function by itself; results are kept in demo-*/result.log
 	@$(MAKE) --no-print-directory invoke-scatter
 	@$(MAKE) --no-print-directory invoke-segment
@@ -71,13 +74,16 @@ check: zip $(FUNCTIONS:%=test-%)
 
 clean: down $(FUNCTIONS:%=clean-%) ## stop LocalStack and remove everything built
 	@rm -rf utils/tools/.venv utils/tools/runtimes utils/harness/.localstack utils/data/sample_data.json \
-		utils/bench/.venvs utils/bench/.data utils/compat/node_modules utils/ministack/.venv utils/report/.venv
+		utils/bench/.venvs utils/bench/.data utils/compat/node_modules utils/ministack/.venv utils/report/.venv utils/soak/.venv utils/audit/.venv
 	@find result -type f ! -name .gitkeep -delete
 
 include utils/report/report.mk
 include utils/watch/watch.mk
 include utils/compat/compat.mk
 include utils/bench/bench.mk
+include utils/faults/faults.mk
+include utils/soak/soak.mk
+include utils/audit/audit.mk
 
 define fan_out
 .PHONY: $1-$2

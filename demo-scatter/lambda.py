@@ -1,11 +1,9 @@
 from typing import Any
 
-import boto3
-from botocore.config import Config
-
+import storage
 from scatter import ScatterHandler
 
-s3 = boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": 8}))
+s3 = storage.client()
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

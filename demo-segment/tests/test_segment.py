@@ -1,3 +1,5 @@
+from typing import Any
+
 import pandas as pd
 import pytest
 
@@ -14,7 +16,7 @@ def process(df: pd.DataFrame) -> pd.DataFrame:
     return SegmentHandler(event={}, context={}, s3="").process(df)  # type: ignore[arg-type]
 
 
-def members(**changed: object) -> pd.DataFrame:
+def members(**changed: Any) -> pd.DataFrame:
     df = pd.DataFrame(MEMBERS, index=pd.RangeIndex(20, 23)).astype(
         {name: object for name in changed}
     )
@@ -78,7 +80,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("changed", "fault"), FAULTS.values(), ids=FAULTS)
-def test_a_faulty_record_is_named(changed: dict[str, object], fault: str) -> None:
+def test_a_faulty_record_is_named(changed: dict[str, Any], fault: str) -> None:
     with pytest.raises(InvalidMember, match=f"^members.json record 21: {fault}$"):
         process(members(**changed))
 

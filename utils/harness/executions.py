@@ -104,10 +104,23 @@ def explain(states: Any, execution: dict[str, Any]) -> None:
     print(f"input    {json.dumps(failure.input, ensure_ascii=False)}")
     print(f"error    {failure.error}")
     print(f"cause    {failure.message}")
-    lines = logs.invocation_lines(function, failure.error, since_ms)
-    for line in lines[-LOG_LINES:]:
+    for line in failed_log(failure, since_ms)[-LOG_LINES:]:
         print(f"log      {line}")
-    print(f"to do    {advice(failure.error)}", flush=True)
+    print(f"to do    {advice(failure.error, failure.message)}", flush=True)
+
+
+def failed_log(failure: history.Failure, since_ms: int) -> list[str]:
+    """What the failed invocation logged.
+
+    A distributed Map leaves failed segments out, and the gather misses them: the log of the last
+    segment that failed tells why.
+    """
+    segment = function_name("segment")
+    if failure.error == "MissingSegment" and (failed := logs.last_failure(segment, since_ms)):
+        return logs.invocation_lines(segment, failed, since_ms)
+    if failure.request_id is None:
+        return []
+    return logs.invocation_lines(function_name(failure.stage), failure.request_id, since_ms)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What an execution's history says: how far it is, and where it failed."""
 
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,10 @@ FAILURES = (
 )
 
 
+# A function's own error names its invocation in JSON, Lambda's (timeout, crash) in the message.
+REQUEST_ID = re.compile(r'(?:"requestId": ?"|RequestId: )([-0-9a-f]{36})')
+
+
 @dataclass(frozen=True)
 class Progress:
     """Where an execution stands; segments is 0 until the scatter has made them."""
@@ -32,12 +37,17 @@ class Progress:
 
 @dataclass(frozen=True)
 class Failure:
-    """The task that failed an execution: its stage, its input, and the error as it left it."""
+    """The task that failed an execution: its stage, its input, and the error as it left it.
+
+    Attributes:
+        request_id: of the last invocation; None where there was none, as of a throttled function.
+    """
 
     stage: str
     input: Any
     error: str
     message: str
+    request_id: str | None = None
 
 
 def progress(events: list[Event]) -> Progress:
@@ -65,6 +75,7 @@ def failure(events: list[Event]) -> Failure | None:
         input=json.loads(state["input"]),
         error=details.get("error") or str(failed["type"]),
         message=error_message(details.get("cause", "")),
+        request_id=request_id(details.get("cause", "")),
     )
 
 
@@ -82,3 +93,8 @@ def error_message(cause: str) -> str:
         return str(json.loads(cause)["errorMessage"])
     except (ValueError, KeyError, TypeError):
         return cause
+
+
+def request_id(cause: str) -> str | None:
+    found = REQUEST_ID.search(cause)
+    return found[1] if found else None

@@ -1,8 +1,11 @@
 """Read a function's log from CloudWatch Logs."""
 
+import re
 from typing import Any
 
 from aws import client
+
+REQUEST_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def last_lines(function: str, lines: int) -> list[str]:
@@ -17,26 +20,41 @@ def last_lines(function: str, lines: int) -> list[str]:
     return [event["message"].rstrip("\n") for event in events]
 
 
-def invocation_lines(function: str, text: str, since_ms: int) -> list[str]:
-    """The log of the last invocation since `since_ms` (epoch) that logged `text`."""
+def invocation_lines(function: str, request_id: str, since_ms: int) -> list[str]:
+    """The log of one invocation that began after `since_ms` (epoch)."""
+    found = find(function, request_id, since_ms)
+    if not found:
+        return []
+    messages = [
+        event["message"].rstrip("\n")
+        for event in client("logs").get_log_events(
+            logGroupName=group(function), logStreamName=found[-1]["logStreamName"], startTime=since_ms
+        )["events"]
+    ]
+    # Only START, END and REPORT are sure to carry the id.
+    hits = [i for i, message in enumerate(messages) if request_id in message]
+    shown = messages[hits[0] : hits[-1] + 1] if hits else []
+    # The runtime client ends a traceback's lines with \r, to keep it one event.
+    return [line for message in shown for line in message.split("\r")]
+
+
+def last_failure(function: str, since_ms: int) -> str | None:
+    """The request id of a function's last invocation that ended in an error."""
+    failed = [*find(function, "ERROR", since_ms), *find(function, "Status: ", since_ms)]
+    ids = REQUEST_ID.findall("\n".join(event["message"] for event in failed))
+    return ids[-1] if ids else None
+
+
+def find(function: str, text: str, since_ms: int) -> list[dict[str, Any]]:
+    """The log events that hold `text`; an emulator may ignore a pattern it cannot read."""
     logs = client("logs")
     try:
-        found = logs.filter_log_events(
+        events = logs.filter_log_events(
             logGroupName=group(function), startTime=since_ms, filterPattern=f'"{text}"'
         )["events"]
     except logs.exceptions.ResourceNotFoundException:
         return []
-    if not found:
-        return []
-    events = logs.get_log_events(
-        logGroupName=group(function), logStreamName=found[-1]["logStreamName"], startTime=since_ms
-    )["events"]
-    messages = [event["message"].rstrip("\n") for event in events]
-    hit = max(i for i, message in enumerate(messages) if text in message)
-    start = next((i for i in range(hit, -1, -1) if messages[i].startswith("START ")), hit)
-    end = next((i for i in range(hit, len(messages)) if messages[i].startswith("REPORT ")), hit)
-    # The runtime client ends a traceback's lines with \r, to keep it one event.
-    return [line for message in messages[start : end + 1] for line in message.split("\r")]
+    return [event for event in events if text in event["message"]]
 
 
 def group(function: str) -> str:

@@ -33,6 +33,20 @@ def download(workbook: str = "test.xlsx") -> None:
     print(os.path.relpath(target))
 
 
+def clean_segments() -> None:
+    """Remove the segment files of past executions; inputs and workbooks stay."""
+    s3 = client("s3")
+    removed = 0
+    for prefix in ("scatter/", "gather/"):
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+        for page in pages:
+            keys = [{"Key": obj["Key"]} for obj in page.get("Contents", [])]
+            if keys:
+                s3.delete_objects(Bucket=BUCKET, Delete={"Objects": keys})
+            removed += len(keys)
+    print(f"{removed} segment files removed from s3://{BUCKET}")
+
+
 def show(workbook: str = "test.xlsx", rows: int = 5) -> None:
     """Print a downloaded workbook's first rows and where it is."""
     path = RESULT / workbook
@@ -48,4 +62,4 @@ def show(workbook: str = "test.xlsx", rows: int = 5) -> None:
 
 
 if __name__ == "__main__":
-    command(bucket, download, show)
+    command(bucket, download, show, clean_segments)

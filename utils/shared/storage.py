@@ -1,0 +1,28 @@
+"""The functions' S3 client, whose errors bear the names that S3 gives them."""
+
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+# With backoff and jitter: at most 15 s, and half of that on average. The state machine retries, too.
+ATTEMPTS = 5
+
+
+def client() -> "S3Client":
+    retries: Any = {"mode": "standard", "total_max_attempts": ATTEMPTS}
+    s3 = boto3.client("s3", config=Config(retries=retries))
+
+    def raise_by_name(parsed: dict[str, Any], model: Any, **_: Any) -> None:
+        """botocore has classes for few errors; the others would fail an execution as ClientError."""
+        code = parsed.get("Error", {}).get("Code", "")
+        if parsed["ResponseMetadata"]["HTTPStatusCode"] >= 300 and code.isalpha():
+            if not hasattr(s3.exceptions, code):
+                raise type(code, (ClientError,), {})(parsed, model.name)
+
+    s3.meta.events.register("after-call.s3", raise_by_name)
+    return s3
