@@ -23,7 +23,7 @@ values = st.recursive(
     max_leaves=8,
 )
 tables = st.lists(st.dictionaries(texts, values, max_size=4), max_size=8)
-layouts = st.fixed_dictionaries(
+layouts: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "ensure_ascii": st.booleans(),
         "indent": st.sampled_from([None, 0, 1, "\t"]),

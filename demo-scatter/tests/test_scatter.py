@@ -127,7 +127,6 @@ VALUES = {
 }
 
 
-@pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
 def test_blocks_join_to_the_table_of_all_their_records() -> None:
     records: list[dict[str, Any]] = [{"a": 1, "b": 2}, {"b": 3, "a": 4}, {}, {"c": 5, "a": None}]
     for size in (1, 2, 3, 4):
@@ -137,6 +136,7 @@ def test_blocks_join_to_the_table_of_all_their_records() -> None:
         )
 
 
+@pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
 def test_values_are_kept_exactly(values: list[Any]) -> None:
     handler = ScatterHandler({}, None, None)  # type: ignore[arg-type]
     df = handler.make_df(Table({"a": values}, len(values)), 0, KEY)

@@ -91,7 +91,7 @@ class Emulator:
         except OSError:
             return False
 
-    def client(self, service: str) -> Any:
+    def client(self, service: Any) -> Any:
         return boto3.client(
             service,
             endpoint_url=f"http://127.0.0.1:{self.port}",
