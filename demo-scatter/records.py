@@ -72,7 +72,8 @@ class _Reader:
             elif len(self.buffer) > RECORD_BYTES:
                 self._fail(0, f"a record holds at most {RECORD_BYTES} bytes; found no end of it")
             else:
-                wanted *= 2  # a record longer than a block is scanned again: keep that linear
+                # A record longer than a block is scanned again: doubling keeps that linear.
+                wanted = min(2 * wanted, RECORD_BYTES + 1 - len(self.buffer))
             self._read(wanted)
 
     def _read(self, wanted: int) -> None:

@@ -38,7 +38,7 @@ def run(input: dict[str, Any] | None = None, definition: str = "parallel") -> No
         print(f"SUCCEEDED in {took:.1f} s: s3://{BUCKET}/{workbook}", flush=True)
     else:
         explain(states, execution)
-    subprocess.run([sys.executable, str(REPORT), "--execution", arn], check=True)
+    subprocess.run([sys.executable, str(REPORT), "--execution", arn])
     if not succeeded:
         sys.exit(1)
 

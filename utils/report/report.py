@@ -78,7 +78,10 @@ def collect(arn: str, folder: Path) -> tuple[Run, Facts]:
     except states.exceptions.ExecutionDoesNotExist:
         raise Fault(f"{arn}: there is no such execution") from None
     definition = states.describe_state_machine_for_execution(executionArn=arn)["definition"]
-    run = Run.from_history(described["status"], sources.history(states, arn))
+    events = sources.history(states, arn)
+    if not all("previousEventId" in event for event in events[1:]):
+        raise Fault(f"no report of {arn}: its history does not say which event follows which")
+    run = Run.from_history(described["status"], events)
     nodes = graph(json.loads(definition))
     sources.add_reports(clients.get("logs"), run)
     sources.add_map_runs(states, clients.get("logs"), run, nodes)
