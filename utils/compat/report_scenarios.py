@@ -1,6 +1,6 @@
 """Run what the report's page is tested with, on the emulator: `report_scenarios.py FOLDER`.
 
-Writes each execution's page, and its history and REPORT lines as they are, for tests to compare.
+Writes each execution's page, and beside it the answers from which the page was made.
 """
 
 import io
@@ -8,8 +8,12 @@ import json
 import sys
 import time
 import zipfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+import boto3
+from botocore.response import StreamingBody
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "utils" / folder) for folder in ("harness", "report")]
@@ -89,42 +93,46 @@ def execute(machine_arn: str, name: str, table: list[dict[str, Any]], **given: A
     return arn
 
 
-def keep(folder: Path, arn: str, language: str = "en") -> None:
-    """Write an execution's page, and beside it what AWS's APIs say of it."""
-    page = report.write(arn, language, folder)
-    states, logs = client("stepfunctions"), client("logs")
-    described = states.describe_execution(executionArn=arn)
-    since = int(described["startDate"].timestamp() * 1000)
-    lines = {
-        group["logGroupName"].removeprefix("/aws/lambda/"): [
-            event["message"]
-            for event in logs.filter_log_events(
-                logGroupName=group["logGroupName"], startTime=since,
-                endTime=int(described["stopDate"].timestamp() * 1000) + 500,
-            )["events"]
-            if event["message"].startswith("REPORT ")
-        ]
-        for group in logs.describe_log_groups()["logGroups"]
-    }
-    raw = {
-        "execution": described,
-        "events": states.get_execution_history(executionArn=arn)["events"],
-        "reports": lines,
-    }
-    page.with_suffix(".json").write_text(json.dumps(raw, default=lambda value: value.timestamp()))
+class Recorder:
+    """Keeps what the clients of boto3's default session are asked and answer."""
+
+    def __init__(self) -> None:
+        self.answers: list[dict[str, Any]] = []
+        session = boto3.Session()
+        session.events.register("provide-client-params", self.asked)
+        session.events.register("after-call", self.answered)
+        boto3.DEFAULT_SESSION = session
+
+    def asked(self, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        context["asked"] = dict(params)
+
+    def answered(self, parsed: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
+        answer = {key: value for key, value in parsed.items() if key != "ResponseMetadata"}
+        if "Body" in answer:
+            body = answer["Body"].read()
+            parsed["Body"] = StreamingBody(io.BytesIO(body), len(body))
+            answer["Body"] = body.decode(errors="replace")
+        self.answers.append({"operation": model.name, "asked": context["asked"], "answer": answer})
+
+    def keep(self, folder: Path, arn: str, language: str = "en") -> None:
+        """Write an execution's page, and beside it all that was answered for it."""
+        self.answers.clear()
+        page = report.write(arn, language, folder)
+        page.with_suffix(".json").write_text(json.dumps(self.answers, default=datetime.timestamp))
 
 
 def main(folder: Path) -> None:
+    recorder = Recorder()
     pipeline = machine("ReportPages", DEFINITION)
     create_flaky()
     flaky = machine("ReportPagesFlaky", DEFINITION.replace("segment-lambda", "flaky-lambda"))
     broken = members(40)
     broken[37]["会員ランク"] = "<script>alert(1)</script>"
-    keep(folder, execute(pipeline, "succeeded", members(30)))
-    keep(folder, execute(pipeline, "failed", broken))
-    keep(folder, execute(flaky, "retried", members(60)))
-    wide = execute(pipeline, "wide", members(2000), division_number=10)
-    keep(folder, wide, "ja")
+    recorder.keep(folder, execute(pipeline, "succeeded", members(30)))
+    recorder.keep(folder, execute(flaky, "retried", members(60)))
+    recorder.keep(folder, execute(pipeline, "wide", members(2000), division_number=10), "ja")
+    # Last, as its other segments may still be under way when it has failed.
+    recorder.keep(folder, execute(pipeline, "failed", broken))
 
 
 if __name__ == "__main__":

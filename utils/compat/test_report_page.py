@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from answers import Answers
+
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / "utils" / "tools" / ".venv" / "bin" / "python"
-NAMES = ("succeeded", "failed", "retried", "wide")
+NAMES = ("succeeded", "retried", "wide", "failed")
 WIDTHS = (1280, 390)
 PAGE_BYTES = 2_000_000
 FLAGS = [
@@ -29,7 +31,7 @@ Open = Callable[..., Page]
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pages and the raw histories of the scenarios."""
+    """The pages of the scenarios, each beside the answers that it was made from."""
     pages = tmp_path_factory.mktemp("pages")
     subprocess.run([TOOLS, ROOT / "utils" / "compat" / "report_scenarios.py", pages], check=True)
     return pages
@@ -69,9 +71,8 @@ def open_page(browser: Browser, folder: Path) -> Iterator[Open]:
 
 
 @pytest.fixture(scope="session")
-def raw(folder: Path) -> dict[str, dict[str, Any]]:
-    """What the APIs said of each execution."""
-    return {name: json.loads((folder / f"{name}.json").read_text()) for name in NAMES}
+def answers(folder: Path) -> dict[str, Answers]:
+    return {name: Answers(folder / f"{name}.json") for name in NAMES}
 
 
 def exact(page: Page, selector: str) -> list[float]:
@@ -79,8 +80,8 @@ def exact(page: Page, selector: str) -> list[float]:
     return [float(value) for value in values]
 
 
-def kinds(history: dict[str, Any]) -> Counter[str]:
-    return Counter(event["type"] for event in history["events"])
+def kinds(told: Answers) -> Counter[str]:
+    return Counter(event["type"] for event in told.events)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -100,9 +101,8 @@ def test_a_page_fits_its_width(open_page: Open, name: str, width: int) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_glance_is_that_of_the_history(open_page: Open, raw: dict[str, Any], name: str) -> None:
-    page, counts = open_page(name), kinds(raw[name])
-    events = raw[name]["events"]
+def test_the_glance_is_that_of_the_history(open_page: Open, answers: dict[str, Answers], name: str) -> None:
+    page, counts, events = open_page(name), kinds(answers[name]), answers[name].events
     [ended] = [e["timestamp"] for e in events if e["type"] in ("ExecutionSucceeded", "ExecutionFailed")]
     assert exact(page, "#card-time") == [pytest.approx(ended - events[0]["timestamp"], abs=1e-5)]
     [length] = [e["mapStateStartedEventDetails"]["length"] for e in events if e["type"] == "MapStateStarted"]
@@ -111,8 +111,8 @@ def test_the_glance_is_that_of_the_history(open_page: Open, raw: dict[str, Any],
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_segment_has_the_times_of_its_iteration(open_page: Open, raw: dict[str, Any], name: str) -> None:
-    page, events = open_page(name), raw[name]["events"]
+def test_every_segment_has_the_times_of_its_iteration(open_page: Open, answers: dict[str, Answers], name: str) -> None:
+    page, events = open_page(name), answers[name].events
     begin = events[0]["timestamp"]
     entered = {
         json.loads(e["stateEnteredEventDetails"]["input"]): e["timestamp"] - begin
@@ -122,15 +122,15 @@ def test_every_segment_has_the_times_of_its_iteration(open_page: Open, raw: dict
     keys = page.locator("#segments tbody th").evaluate_all("all => all.map(each => each.title)")
     assert sorted(keys) == sorted(entered)
     assert exact(page, "#segments .start") == pytest.approx([entered[key] for key in keys], abs=1e-5)
-    assert page.locator("#timeline .row").count() == len(entered) + kinds(raw[name])["TaskStateEntered"] - len(entered)
+    assert page.locator("#timeline .row").count() == len(entered) + kinds(answers[name])["TaskStateEntered"] - len(entered)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_functions_have_the_peaks_of_their_report_lines(open_page: Open, raw: dict[str, Any], name: str) -> None:
-    page, history = open_page(name), raw[name]
+def test_functions_have_the_peaks_of_their_report_lines(open_page: Open, answers: dict[str, Answers], name: str) -> None:
+    page = open_page(name)
     for article in page.locator(".functions article").all():
         function = str(article.locator("h3").text_content())
-        lines = history["reports"][function]
+        lines = answers[name].reports(function)
         numbers = {
             key: [float(found[1]) for line in lines if (found := re.search(rf"\t{key}: ([\d.]+)", line))]
             for key in ("Duration", "Max Memory Used", "Memory Size", "Init Duration")

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
-Event = dict[str, Any]
+import history
+from history import Event
 
 # A Task that names a function's ARN leaves LambdaFunction* events, one that names the optimised
 # integration Task* events.
@@ -189,8 +190,9 @@ class Run:
 
     Attributes:
         segments: the Map's length, None before it starts.
+        done: how many segments succeeded.
+        failed: how many segments failed.
         map_runs: ARNs of what a DISTRIBUTED Map runs its segments in, apart from this history.
-        done: how many of those segments succeeded; None where the iterations tell it.
     """
 
     status: str
@@ -199,29 +201,32 @@ class Run:
     visits: dict[str, Visit]
     tasks: list[Task]
     segments: int | None
+    done: int
+    failed: int
     failure: Failure | None
     transitions: int
     map_runs: list[str] = field(default_factory=list)
-    done: int | None = None
 
     @classmethod
     def from_history(cls, status: str, events: list[Event]) -> Self:
-        history = _History()
+        found, progress = _History(), history.progress(events)
         for event in events:
-            history.add(event)
+            found.add(event)
         # Segments under way may leave events after a failure has ended the execution.
         ended = next((event for event in events if event["type"] in ENDED), None)
-        retries = sum(task.retries for task in history.tasks)
+        retries = sum(task.retries for task in found.tasks)
         return cls(
             status=status,
             started_s=seconds(events[0]) if events else 0.0,
             stopped_s=seconds(ended) if ended else None,
-            visits=history.visits,
-            tasks=history.tasks,
-            segments=history.segments,
-            failure=history.failure,
-            transitions=history.entered + retries,
-            map_runs=history.map_runs,
+            visits=found.visits,
+            tasks=found.tasks,
+            segments=progress.segments or None,
+            done=progress.done,
+            failed=progress.failed,
+            failure=found.failure,
+            transitions=found.entered + retries,
+            map_runs=found.map_runs,
         )
 
     def add_calls(self, state: str, calls: list[Attempt]) -> None:
@@ -277,7 +282,6 @@ class _History:
     def __init__(self) -> None:
         self.tasks: list[Task] = []
         self.visits: dict[str, Visit] = {}
-        self.segments: int | None = None
         self.failure: Failure | None = None
         self.map_runs: list[str] = []
         self.entered = 0
@@ -298,8 +302,6 @@ class _History:
             self.enter(event)
         elif kind.endswith("StateExited"):
             self.exit(event)
-        elif kind == "MapStateStarted":
-            self.segments = (self.segments or 0) + event["mapStateStartedEventDetails"]["length"]
         elif kind == "MapRunStarted":
             self.map_runs.append(event["mapRunStartedEventDetails"]["mapRunArn"])
         elif kind == "MapIterationStarted":

@@ -13,14 +13,13 @@ import fire
 from botocore.exceptions import BotoCoreError, ClientError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-import sources
-from model import Run, graph, histogram
-from view import Facts, View, plain
-
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "deploy"))
+sys.path[:0] = [str(HERE.parent / folder) for folder in ("deploy", "harness")]
 import cost  # noqa: E402
+import sources  # noqa: E402
+from model import Run, graph, histogram  # noqa: E402
 from target import Fault  # noqa: E402
+from view import Facts, View, plain  # noqa: E402
 
 RESULT = HERE.parents[1] / "result"
 EMULATOR = "arn:aws:states:us-east-1:000000000000"

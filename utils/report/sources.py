@@ -4,7 +4,6 @@ import codecs
 import json
 import os
 import re
-import sys
 import time
 import zipfile
 from collections import Counter
@@ -18,9 +17,8 @@ import boto3
 from botocore.exceptions import ClientError
 from openpyxl import load_workbook
 
-from model import Attempt, Event, Failure, LogReport, Node, Run, match_reports
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "harness"))
+from history import Event
+from model import Attempt, Failure, LogReport, Node, Run, match_reports
 
 EMULATED = "000000000000"
 VALUE, GROUP = "ボーナスポイント", "会員ランク"
@@ -84,7 +82,8 @@ def add_map_runs(states: Any, logs: Any, run: Run, nodes: list[Node]) -> None:
     for arn in run.map_runs:
         counts = states.describe_map_run(mapRunArn=arn)["itemCounts"]
         run.segments = (run.segments or 0) + counts["total"]
-        run.done = (run.done or 0) + counts["succeeded"]
+        run.done += counts["succeeded"]
+        run.failed += counts["failed"]
     if run.map_runs:
         inner = [pair for node in nodes for pair in node.inner.items()]
         for state, function in inner:

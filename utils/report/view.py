@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import formats
+from advice import advice
 from model import Attempt, FunctionFigures, Histogram, Node, Run, Task, by_function
 from text import ADVICE_JA, DEFAULT_JA, words
 
@@ -100,9 +101,6 @@ class View:
     @property
     def cards(self) -> list[dict[str, Any]]:
         run, facts = self.run, self.facts
-        segments = run.iterations
-        done = run.done if run.done is not None else sum(t.exited_s is not None for t in segments)
-        failed = sum(run.outcome(task) == "failed" for task in segments)
         retries = sum(task.retries for task in run.tasks)
         cold = sum(figures.cold for figures in by_function(run.attempts))
         cards = [
@@ -114,10 +112,10 @@ class View:
                 self.maybe(facts.bytes_in, formats.size), self.output(facts.bytes_out, formats.size)
             ], " → "),
             card("segments", self.t["segments"], [
-                Figure(formats.number(done), done), self.maybe(run.segments, formats.number)
+                Figure(formats.number(run.done), run.done), self.maybe(run.segments, formats.number)
             ], " / ", ", ".join(
                 self.count(key, value)
-                for key, value in (("n failed", failed), ("retries", retries))
+                for key, value in (("n failed", run.failed), ("retries", retries))
                 if value
             )),
             card("calls", self.t["calls"], [
@@ -166,8 +164,6 @@ class View:
     def advice(self, error: str) -> str:
         if self.language == "ja":
             return ADVICE_JA.get(error, DEFAULT_JA)
-        from advice import advice
-
         return advice(error)
 
     @property

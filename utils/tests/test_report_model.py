@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from openpyxl import Workbook
 
+from history import Event
 from model import (
     Attempt,
-    Event,
     LogReport,
     Run,
     by_function,
@@ -163,6 +163,7 @@ def test_a_failure_names_its_segment_and_record() -> None:
     assert run.failure.message == "members.json record 7: 会員ランク must be 1 to 5; found 9"
     assert run.failure.record == ("members.json", 7)
     assert [run.outcome(task) for task in run.iterations] == ["failed", "succeeded"]
+    assert (run.done, run.failed, run.segments) == (1, 1, 2)
 
 
 def test_the_states_of_a_failed_execution_tell_how_far_it_came() -> None:
@@ -183,9 +184,11 @@ def test_a_failure_outside_of_tasks_blames_none() -> None:
 
 @pytest.mark.parametrize("length", range(len(interleaved().events)))
 def test_every_beginning_of_a_history_is_a_running_execution(length: int) -> None:
-    run = Run.from_history("RUNNING", interleaved().events[:length])
+    events = interleaved().events[:length]
+    run = Run.from_history("RUNNING", events)
     assert run.stopped_s is None and run.elapsed_s >= 0
     assert {run.outcome(task) for task in run.tasks} <= {"running", "succeeded", "retried"}
+    assert run.done == sum(event["type"] == "MapIterationSucceeded" for event in events)
 
 
 def test_the_optimised_integration_leaves_the_same_figures() -> None:
