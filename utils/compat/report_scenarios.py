@@ -1,6 +1,7 @@
 """Run what the report's page is tested with, on the emulator: `report_scenarios.py FOLDER`.
 
-Writes each execution's page, and beside it the answers from which the page was made.
+Writes each execution's page, and beside it the answers from which the page was made; also the
+prices that it was made with.
 """
 
 import io
@@ -17,9 +18,10 @@ from botocore.response import StreamingBody
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "utils" / folder) for folder in ("harness", "report")]
-from aws import ACCOUNT, BUCKET, client  # noqa: E402
+from aws import ACCOUNT, BUCKET, REGION, client  # noqa: E402
 
 import report  # noqa: E402
+from cost import PRICES  # noqa: E402
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/DummyRole"
 DEFINITION = (ROOT / "state-machine" / "parallel.json").read_text()
@@ -122,6 +124,7 @@ class Recorder:
 
 
 def main(folder: Path) -> None:
+    (folder / "prices.json").write_text(json.dumps(PRICES[REGION]))
     recorder = Recorder()
     pipeline = machine("ReportPages", DEFINITION)
     create_flaky()

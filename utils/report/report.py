@@ -173,7 +173,13 @@ def add_failure(clients: sources.Clients, run: Run, facts: Facts) -> None:
 
 
 def cost_usd(run: Run, facts: Facts, clients: sources.Clients) -> float | None:
-    """What the execution costs on AWS; None where its log or the region's prices are not known."""
+    """What the execution costs on AWS.
+
+    None where it is not known: the S3 calls of one that has not succeeded, a line of its log, or
+    the region's prices.
+    """
+    if run.status != "SUCCEEDED":
+        return None
     reports = [attempt.report for attempt in run.attempts if attempt.report]
     if not reports or len(reports) < len(run.attempts):
         return None
