@@ -42,7 +42,10 @@ class Call:
 
 @dataclass
 class Task:
-    """A Task state that was entered; `segment` is its number in the Map, None outside it."""
+    """A Task state that was entered; `segment` is its number in the Map, None outside it.
+
+    A DISTRIBUTED Map's are known by their logs alone, which tell nothing of `given` and `result`.
+    """
 
     state: str
     segment: int | None
@@ -84,10 +87,11 @@ class Answers:
         self.succeeded = ended["type"] == "ExecutionSucceeded"
         self.input_obj: str = json.loads(self.events[0]["executionStartedEventDetails"]["input"])["input_obj"]
         self.tasks = tasks_of(self.events)
-        self.calls = [call for task in self.tasks for call in task.calls]
-        self.functions = {call.function for call in self.calls}
         for function in self.functions:
-            match([call for call in self.calls if call.function == function], self.reports(function))
+            match(self.calls_of(function), reports_in(self.log(function)))
+        self.map_runs = [each["answer"] for each in self.all("DescribeMapRun")]
+        if self.map_runs:
+            self.tasks += logged_tasks(self.log("segment-lambda"))
 
     def all(self, operation: str, **asked: Any) -> list[dict[str, Any]]:
         """What was asked of an operation with these parameters, and answered."""
@@ -110,13 +114,23 @@ class Answers:
             found += each["answer"].get(field, [])
         return found
 
-    def reports(self, function: str) -> list[Report]:
-        """The REPORT lines of a function's calls, as its log was last asked for them."""
+    def log(self, function: str) -> list[Event]:
+        """A function's log, as it was last asked for all calls."""
         group = f"/aws/lambda/{function}"
         patterns = {each["asked"]["filterPattern"] for each in self.all("FilterLogEvents", logGroupName=group)}
         [pattern] = [each for each in patterns if not each.startswith('"')]  # else it is of one call
-        listed = self.listing("FilterLogEvents", "events", logGroupName=group, filterPattern=pattern)
-        return [report_of(event) for event in listed if event["message"].startswith("REPORT ")]
+        return self.listing("FilterLogEvents", "events", logGroupName=group, filterPattern=pattern)
+
+    @property
+    def calls(self) -> list[Call]:
+        return [call for task in self.tasks for call in task.calls]
+
+    def calls_of(self, function: str) -> list[Call]:
+        return [call for call in self.calls if call.function == function]
+
+    @property
+    def functions(self) -> set[str]:
+        return {call.function for call in self.calls}
 
     @property
     def segments(self) -> list[Task]:
@@ -126,18 +140,21 @@ class Answers:
     def length(self) -> int:
         """The Map's."""
         [started] = [event for event in self.events if event["type"] == "MapStateStarted"]
-        return int(started["mapStateStartedEventDetails"]["length"])
+        return int(started["mapStateStartedEventDetails"]["length"]) + self.count_items("total")
 
     @property
     def done(self) -> int:
-        return self.count("MapIterationSucceeded")
+        return self.count("MapIterationSucceeded") + self.count_items("succeeded")
 
     @property
     def failed(self) -> int:
-        return self.count("MapIterationFailed")
+        return self.count("MapIterationFailed") + self.count_items("failed")
 
     def count(self, kind: str) -> int:
         return sum(event["type"] == kind for event in self.events)
+
+    def count_items(self, outcome: str) -> int:
+        return sum(int(run["itemCounts"][outcome]) for run in self.map_runs)
 
     @property
     def retries(self) -> int:
@@ -216,7 +233,7 @@ class Answers:
         return [e["timestamp"] for e in self.events if e.get(details, {}).get("name") == state]
 
     def segment(self, task: Task) -> dict[str, list[float]]:
-        figures = [] if task.result is None else self.body(os.path.splitext(task.result)[0] + ".json")["parts"]
+        figures = [] if not task.result else self.body(os.path.splitext(task.result)[0] + ".json")["parts"]
         peaks = [report["Max Memory Used"] for report in task.reports]
         return {
             "start": [task.entered - self.begin],
@@ -224,12 +241,12 @@ class Answers:
             "calls": [len(task.calls)],
             "peak": [max(peaks)] if peaks else [],
             "rows": [sum(part["rows"] for part in figures)] if figures else [],
-            "in": [self.sizes[task.given]],
+            "in": [self.sizes[task.given]] if task.given else [],
             "out": [self.sizes[task.result]] if task.result else [],
         }
 
     def function(self, name: str) -> dict[str, list[float]]:
-        calls = [call for call in self.calls if call.function == name]
+        calls = self.calls_of(name)
         reports = [call.report.figures for call in calls if call.report]
         settings = self.last("GetFunctionConfiguration", FunctionName=name)
         return {
@@ -245,14 +262,15 @@ class Answers:
         price = json.loads((self.path.parent / "prices.json").read_text())
         reports = [report for task in self.tasks for report in task.reports]
         gb_s = sum(r["Memory Size"] / 1024 * r["Billed Duration"] / 1000 for r in reports)
-        transitions = sum(e["type"].endswith("StateEntered") for e in self.events) + self.retries
+        entered = sum(event["type"].endswith("StateEntered") for event in self.events)
+        children = sum(run["executionCounts"]["total"] for run in self.map_runs)
         # The scatter reads the input and writes each segment; that is read once, to write three
         # objects, of which the gather reads two, lists all, and writes the workbook.
         gets, puts, lists = 1 + 3 * self.length, 4 * self.length + 1, 1
         return float(
             gb_s * price["GB-second x86_64"]
             + len(reports) * price["invocation"]
-            + transitions * price["state transition"]
+            + (entered + self.retries + children) * price["state transition"]
             + gets * price["S3 GET"]
             + (puts + lists) * price["S3 PUT, LIST"]
         )
@@ -297,11 +315,34 @@ def follow(task: Task, event: Event) -> None:
             task.result = json.loads(event["stateExitedEventDetails"]["output"])
 
 
-def report_of(event: Event) -> Report:
-    message = event["message"]
-    [request] = REQUEST_ID.findall(message)
-    figures = {name: float(value) for name, value in REPORT_FIELD.findall(message)}
-    return Report(request, event["timestamp"] / 1000, figures)
+def logged_tasks(log: list[Event]) -> list[Task]:
+    """The segments of a DISTRIBUTED Map: their calls, in the order of their starts."""
+    failed = {event["logStreamName"]: False for event in log}
+    calls = []
+    for event in log:
+        stream, message = event["logStreamName"], event["message"]
+        if message.startswith(("START ", "[ERROR] ")):
+            failed[stream] = message.startswith("[ERROR] ")
+        for report in reports_in([event]):
+            took = report.figures["Duration"] + report.figures.get("Init Duration", 0)
+            started = report.logged - took / 1000
+            calls.append(Call("segment-lambda", started, report.logged, failed[stream], report=report))
+    return [
+        Task("SegmentLambda", n, call.scheduled, "", None if call.failed else call.ended, None, [call])
+        for n, call in enumerate(sorted(calls, key=lambda call: call.scheduled))
+    ]
+
+
+def reports_in(log: list[Event]) -> list[Report]:
+    return [
+        Report(
+            REQUEST_ID.findall(event["message"])[0],
+            event["timestamp"] / 1000,
+            {name: float(value) for name, value in REPORT_FIELD.findall(event["message"])},
+        )
+        for event in log
+        if event["message"].startswith("REPORT ")
+    ]
 
 
 def match(calls: list[Call], reports: list[Report]) -> None:

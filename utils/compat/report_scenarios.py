@@ -24,7 +24,9 @@ import report  # noqa: E402
 from cost import PRICES  # noqa: E402
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/DummyRole"
-DEFINITION = (ROOT / "state-machine" / "parallel.json").read_text()
+PARALLEL, DISTRIBUTED = (
+    (ROOT / "state-machine" / f"{name}.json").read_text() for name in ("parallel", "distributed")
+)
 SCRIPT = "<script>alert('x')</script>"
 
 # Ends its process at the first call for segments 1 and 3, then works.
@@ -126,14 +128,17 @@ class Recorder:
 def main(folder: Path) -> None:
     (folder / "prices.json").write_text(json.dumps(PRICES[REGION]))
     recorder = Recorder()
-    pipeline = machine("ReportPages", DEFINITION)
+    pipeline = machine("ReportPages", PARALLEL)
     create_flaky()
-    flaky = machine("ReportPagesFlaky", DEFINITION.replace("segment-lambda", "flaky-lambda"))
+    flaky = machine("ReportPagesFlaky", PARALLEL.replace("segment-lambda", "flaky-lambda"))
+    distributed = machine("ReportPagesDistributed", DISTRIBUTED)
     broken = members(40)
     broken[37]["会員ランク"] = "<script>alert(1)</script>"
     recorder.keep(folder, execute(pipeline, "succeeded", members(30)))
     recorder.keep(folder, execute(flaky, "retried", members(60)))
     recorder.keep(folder, execute(pipeline, "wide", members(2000), division_number=10), "ja")
+    recorder.keep(folder, execute(distributed, "distributed", members(30)))
+    recorder.keep(folder, execute(distributed, "distributed-failed", broken))
     # Last, as its other segments may still be under way when it has failed.
     recorder.keep(folder, execute(pipeline, "failed", broken))
 

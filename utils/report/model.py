@@ -232,8 +232,10 @@ class Run:
     def add_calls(self, state: str, calls: list[Attempt]) -> None:
         """Take a DISTRIBUTED Map's calls for its segments, in the order of their starts.
 
-        The first that failed is why the execution did, if it did.
+        The first that failed is why the execution did, if it did. Each is a state that was entered
+        in an execution of its own, or a retry.
         """
+        self.transitions += len(calls)
         for index, call in enumerate(sorted(calls, key=lambda call: call.scheduled_s)):
             exited_s = None if call.error else call.ended_s
             self.tasks.append(Task(state, index, "", call.scheduled_s, exited_s, None, [call]))

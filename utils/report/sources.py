@@ -7,9 +7,8 @@ import re
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +59,17 @@ def history(states: Any, arn: str) -> list[Event]:
 
 
 def add_reports(logs: Any, run: Run) -> None:
-    """Give the run's attempts their REPORT lines, which reach the log a moment after the end."""
-    deadline = time.monotonic() + LOG_WAIT_S
+    """Give the run's attempts their REPORT lines."""
     ended = sum(attempt.ended_s is not None for attempt in run.attempts)
-    while match_reports(run.attempts, reports(logs, run)) < ended and is_recent(run):
-        if time.monotonic() > deadline:
-            break
+    awaited(run, lambda: match_reports(run.attempts, reports(logs, run)), lambda found: found >= ended)
+
+
+def awaited[Found](run: Run, read: Callable[[], Found], enough: Callable[[Found], bool]) -> Found:
+    """What is read of the log, to which lines come a moment after the end."""
+    deadline = time.monotonic() + LOG_WAIT_S
+    while not enough(found := read()) and is_recent(run) and time.monotonic() < deadline:
         time.sleep(0.3)
+    return found
 
 
 def is_recent(run: Run) -> bool:
@@ -85,9 +88,17 @@ def add_map_runs(states: Any, logs: Any, run: Run, nodes: list[Node]) -> None:
         run.done += counts["succeeded"]
         run.failed += counts["failed"]
     if run.map_runs:
-        inner = [pair for node in nodes for pair in node.inner.items()]
-        for state, function in inner:
-            run.add_calls(state, logged_calls(log_events(logs, function, run, ""), function))
+        for state, function in (pair for node in nodes for pair in node.inner.items()):
+            run.add_calls(state, awaited_calls(logs, function, run))
+
+
+def awaited_calls(logs: Any, function: str, run: Run) -> list[Attempt]:
+    """A function's calls in the log, one at least for each segment that ended."""
+    return awaited(
+        run,
+        lambda: logged_calls(log_events(logs, function, run, ""), function),
+        lambda calls: len(calls) >= run.done + run.failed,
+    )
 
 
 def logged_calls(events: Iterable[dict[str, Any]], function: str) -> list[Attempt]:
@@ -349,7 +360,3 @@ def failing_record(bucket: Bucket, failure: Failure) -> dict[str, Any] | None:
         return next((record for n, record in enumerate(records) if n == number), None)
     except ValueError:  # the input is what is broken
         return None
-
-
-def utc(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

@@ -112,8 +112,8 @@ def interleaved() -> Recorder:
     return record
 
 
-def failing() -> Recorder:
-    """The first of two segments fails, the second still succeeds."""
+def failing(outlived: bool = False) -> Recorder:
+    """The first of two segments fails, the second still succeeds, at 3 s or after the execution."""
     record = Recorder()
     first, second = record.map(record.task("ScatterLambda", "scatter", 0, 0, 1), 1, 2)
     broken, fine = record.segment(first, 0, 1), record.segment(second, 1, 1)
@@ -121,10 +121,12 @@ def failing() -> Recorder:
     failed = record.fail(broken, 2, "InvalidMember", message)
     details = {"name": "ProcessAllSegments", "index": 0}
     record.add("MapIterationFailed", failed, 2, mapIterationFailedEventDetails=details)
-    last = record.done(fine, 1, 3)
+    last = failed if outlived else record.done(fine, 1, 3)
     stopped = record.add("MapStateFailed", last, 3)
     cause = record.events[failed - 1]["lambdaFunctionFailedEventDetails"]
     record.add("ExecutionFailed", stopped, 3, executionFailedEventDetails=cause)
+    if outlived:
+        record.done(fine, 1, 4)
     return record
 
 
@@ -189,6 +191,32 @@ def test_every_beginning_of_a_history_is_a_running_execution(length: int) -> Non
     assert run.stopped_s is None and run.elapsed_s >= 0
     assert {run.outcome(task) for task in run.tasks} <= {"running", "succeeded", "retried"}
     assert run.done == sum(event["type"] == "MapIterationSucceeded" for event in events)
+
+
+@pytest.mark.parametrize("late", range(4))
+def test_a_segment_that_outlives_a_failed_execution_changes_only_what_is_done(late: int) -> None:
+    events = failing(outlived=True).events
+    events = events[: len(events) - late]
+    run = Run.from_history("FAILED", events)
+    assert (run.failed, run.segments, run.elapsed_s) == (1, 2, 3)
+    assert run.failure and run.failure.task is run.iterations[0]
+    assert run.done == sum(event["type"] == "MapIterationSucceeded" for event in events) == (late == 0)
+
+
+def test_the_segments_of_a_distributed_map_are_the_calls_in_its_log() -> None:
+    record = Recorder()
+    left = record.task("ScatterLambda", "scatter", 0, 0, 1)
+    record.enter("ProcessAllSegments", left, 1, "Map")
+    cause = {"error": "States.ExceedToleratedFailureThreshold", "cause": "x"}
+    record.add("ExecutionFailed", left, 4, executionFailedEventDetails=cause)
+    run = Run.from_history("FAILED", record.events)
+    calls = [Attempt("segment-lambda", run.started_s + at, ended_s=run.started_s + at + 1) for at in (2, 1)]
+    calls[0].error, calls[0].cause = "InvalidMember", "members.json record 7: not a number"
+    run.add_calls("SegmentLambda", calls)
+    assert offsets(run) == [(0, 1, 2), (1, 2, 3)]
+    assert [run.outcome(task) for task in run.iterations] == ["succeeded", "failed"]
+    assert run.transitions == 2 + 2
+    assert run.failure and run.failure.task is run.iterations[1]
 
 
 def test_the_optimised_integration_leaves_the_same_figures() -> None:
