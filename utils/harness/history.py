@@ -10,6 +10,8 @@ Event = dict[str, Any]
 
 # The stage a Task state belongs to.
 STAGES = {"ScatterLambda": "scatter", "SegmentLambda": "segment", "GatherLambda": "gather"}
+# A Task that names a function's ARN leaves LambdaFunction* events, one that names the optimised
+# integration Task* events.
 FAILURES = (
     "LambdaFunctionFailed",
     "LambdaFunctionTimedOut",
@@ -17,8 +19,9 @@ FAILURES = (
     "LambdaFunctionStartFailed",
     "TaskFailed",
     "TaskTimedOut",
+    "TaskStartFailed",
+    "TaskSubmitFailed",
 )
-
 
 # A function's own error names its invocation in JSON, Lambda's (timeout, crash) in the message.
 REQUEST_ID = re.compile(r'(?:"requestId": ?"|RequestId: )([-0-9a-f]{36})')
@@ -50,6 +53,14 @@ class Failure:
     request_id: str | None = None
 
 
+def read(states: Any, arn: str) -> list[Event]:
+    """All events of an execution; AWS gives up to 1,000 a page."""
+    pages = states.get_paginator("get_execution_history").paginate(
+        executionArn=arn, PaginationConfig={"PageSize": 1000}
+    )
+    return [event for page in pages for event in page["events"]]
+
+
 def progress(events: list[Event]) -> Progress:
     counts = Counter(event["type"] for event in events)
     tasks = [e["stateEnteredEventDetails"]["name"] for e in events if e["type"] == "TaskStateEntered"]
@@ -69,7 +80,7 @@ def failure(events: list[Event]) -> Failure | None:
     if failed is None:
         return None
     state = entered_before(events, failed)["stateEnteredEventDetails"]
-    details: dict[str, str] = next((v for k, v in failed.items() if k.endswith("EventDetails")), {})
+    details = details_of(failed)
     return Failure(
         stage=STAGES.get(state["name"], state["name"]),
         input=json.loads(state["input"]),
@@ -85,6 +96,10 @@ def entered_before(events: list[Event], event: Event) -> Event:
     while event["type"] != "TaskStateEntered":
         event = by_id[event.get("previousEventId", event["id"] - 1)]
     return event
+
+
+def details_of(event: Event) -> Event:
+    return next((v for k, v in event.items() if k.endswith("EventDetails") and v), {})
 
 
 def error_message(cause: str) -> str:

@@ -89,8 +89,7 @@ class Follower:
 
     def read_history(self) -> None:
         asked = time.monotonic()
-        pages = self.states.get_paginator("get_execution_history").paginate(executionArn=self.arn)
-        self.events = [event for page in pages for event in page["events"]]
+        self.events = history.read(self.states, self.arn)
         took = time.monotonic() - asked
         self.next_history = time.monotonic() + max(HISTORY_S, took / SHARE)
 

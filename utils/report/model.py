@@ -7,29 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
-import history
-from history import Event
+from history import FAILURES, Event, details_of, error_message, progress, request_id
 
-# A Task that names a function's ARN leaves LambdaFunction* events, one that names the optimised
-# integration Task* events.
 SCHEDULED = ("LambdaFunctionScheduled", "TaskScheduled")
 SUCCEEDED = ("LambdaFunctionSucceeded", "TaskSucceeded")
-FAILED = (
-    "LambdaFunctionFailed",
-    "LambdaFunctionTimedOut",
-    "LambdaFunctionScheduleFailed",
-    "LambdaFunctionStartFailed",
-    "TaskFailed",
-    "TaskTimedOut",
-    "TaskStartFailed",
-    "TaskSubmitFailed",
-)
 ENDED = ("ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")
 
 # The clock of the log and that of the history differ by the time an answer takes.
 CLOCK_SLACK_S = 1.0
-
-_REQUEST_ID = re.compile(r'(?:RequestId: |"requestId": ?")([0-9a-f-]{36})')
 
 
 @dataclass(frozen=True)
@@ -109,10 +94,7 @@ class Attempt:
     @property
     def request_id(self) -> str | None:
         """As a failure's cause or the REPORT line names it."""
-        if self.report:
-            return self.report.request_id
-        found = _REQUEST_ID.search(self.cause)
-        return found[1] if found else None
+        return self.report.request_id if self.report else request_id(self.cause)
 
 
 @dataclass
@@ -162,20 +144,15 @@ class Failure:
 
     @property
     def message(self) -> str:
-        return str(self.fields.get("errorMessage", self.cause))
+        return error_message(self.cause)
 
     @property
     def stack(self) -> list[str]:
-        lines = self.fields.get("stackTrace") or []
-        return [str(line).rstrip("\n") for line in lines] if isinstance(lines, list) else []
-
-    @property
-    def fields(self) -> dict[str, Any]:
         try:
-            parsed = json.loads(self.cause)
-        except ValueError:
-            return {}
-        return parsed if isinstance(parsed, dict) else {}
+            lines = json.loads(self.cause)["stackTrace"]
+        except (ValueError, KeyError, TypeError):
+            return []
+        return [str(line).rstrip("\n") for line in lines] if isinstance(lines, list) else []
 
     @property
     def record(self) -> tuple[str, int] | None:
@@ -209,7 +186,7 @@ class Run:
 
     @classmethod
     def from_history(cls, status: str, events: list[Event]) -> Self:
-        found, progress = _History(), history.progress(events)
+        found, counted = _History(), progress(events)
         for event in events:
             found.add(event)
         # Segments under way may leave events after a failure has ended the execution.
@@ -221,9 +198,9 @@ class Run:
             stopped_s=seconds(ended) if ended else None,
             visits=found.visits,
             tasks=found.tasks,
-            segments=progress.segments or None,
-            done=progress.done,
-            failed=progress.failed,
+            segments=counted.segments or None,
+            done=counted.done,
+            failed=counted.failed,
             failure=found.failure,
             transitions=found.entered + retries,
             map_runs=found.map_runs,
@@ -310,7 +287,7 @@ class _History:
             self.index_of[event["id"]] = event["mapIterationStartedEventDetails"]["index"]
         elif kind in SCHEDULED:
             self.schedule(event)
-        elif kind in SUCCEEDED or kind in FAILED:
+        elif kind in SUCCEEDED or kind in FAILURES:
             self.end(event)
         elif kind in ENDED and kind != "ExecutionSucceeded":
             self.fail(event)
@@ -350,7 +327,7 @@ class _History:
             task.attempts.append(Attempt("", seconds(event)))
         attempt = task.attempts[-1]
         attempt.ended_s = seconds(event)
-        if event["type"] in FAILED:
+        if event["type"] in FAILURES:
             details = details_of(event)
             attempt.error = details.get("error") or event["type"]
             attempt.cause = details.get("cause") or ""
@@ -367,10 +344,6 @@ class _History:
     def blames(self, error: str) -> bool:
         failed = self.last_failed
         return failed is not None and failed.exited_s is None and failed.attempts[-1].error == error
-
-
-def details_of(event: Event) -> Event:
-    return next((v for k, v in event.items() if k.endswith("EventDetails") and v), {})
 
 
 def function_of(arn: str) -> str:

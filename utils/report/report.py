@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / folder) for folder in ("deploy", "harness")]
 import cost  # noqa: E402
+import history  # noqa: E402
 import sources  # noqa: E402
 from model import Run, graph, histogram  # noqa: E402
 from target import Fault  # noqa: E402
@@ -77,7 +78,7 @@ def collect(arn: str, folder: Path) -> tuple[Run, Facts]:
     except states.exceptions.ExecutionDoesNotExist:
         raise Fault(f"{arn}: there is no such execution") from None
     definition = states.describe_state_machine_for_execution(executionArn=arn)["definition"]
-    events = sources.history(states, arn)
+    events = history.read(states, arn)
     if not all("previousEventId" in event for event in events[1:]):
         raise Fault(f"no report of {arn}: its history does not say which event follows which")
     run = Run.from_history(described["status"], events)

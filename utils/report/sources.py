@@ -16,7 +16,6 @@ import boto3
 from botocore.exceptions import ClientError
 from openpyxl import load_workbook
 
-from history import Event
 from model import Attempt, Failure, LogReport, Node, Run, match_reports
 
 EMULATED = "000000000000"
@@ -48,14 +47,6 @@ class Clients:
 
             return aws.client(service)
         return boto3.client(service, region_name=self.region)
-
-
-def history(states: Any, arn: str) -> list[Event]:
-    """All events; AWS gives up to 1,000 a page."""
-    pages = states.get_paginator("get_execution_history").paginate(
-        executionArn=arn, PaginationConfig={"PageSize": 1000}
-    )
-    return [event for page in pages for event in page["events"]]
 
 
 def add_reports(logs: Any, run: Run) -> None:
