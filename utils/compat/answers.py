@@ -4,7 +4,6 @@ It shares no code with utils/report, whose pages it is there to compare with.
 """
 
 import json
-import os
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -181,7 +180,7 @@ class Answers:
         """The workbook's rows, header first."""
         return [row for sheet in load_workbook(self.workbook) for row in sheet.values]
 
-    @property
+    @cached_property
     def sizes(self) -> dict[str, int]:
         """Of the objects that were listed, or asked about by their keys."""
         listed = [obj for each in self.all("ListObjectsV2") for obj in each["answer"].get("Contents", [])]
@@ -209,17 +208,16 @@ class Answers:
         }
 
     def glance(self) -> dict[str, list[float]]:
-        rows, sizes = [len(self.body(self.input_obj))], [self.sizes[self.input_obj]]
-        if self.succeeded:
-            rows.append(len(self.table) - 1)
-            sizes.append(self.sizes[self.workbook.name])
+        whole = self.succeeded and all(call.report for call in self.calls)
+        rows_out = [len(self.table) - 1] if self.succeeded else []
+        bytes_out = [self.sizes[self.workbook.name]] if self.succeeded else []
         return {
             "#card-time": [self.end - self.begin],
-            "#card-rows": [*rows],
-            "#card-bytes": [*sizes],
+            "#card-rows": [len(self.body(self.input_obj)), *rows_out],
+            "#card-bytes": [self.sizes[self.input_obj], *bytes_out],
             "#card-segments": [self.done, self.length],
             "#card-calls": [len(self.calls)],
-            "#card-cost": [self.cost()] if self.succeeded and all(c.report for c in self.calls) else [],
+            "#card-cost": [self.cost()] if whole else [],
         }
 
     def stage(self, name: str) -> list[float]:
@@ -233,14 +231,14 @@ class Answers:
         return [e["timestamp"] for e in self.events if e.get(details, {}).get("name") == state]
 
     def segment(self, task: Task) -> dict[str, list[float]]:
-        figures = [] if not task.result else self.body(os.path.splitext(task.result)[0] + ".json")["parts"]
+        parts = self.body(task.result.replace(".pkl", ".json"))["parts"] if task.result else []
         peaks = [report["Max Memory Used"] for report in task.reports]
         return {
             "start": [task.entered - self.begin],
             "took": [task.ended - task.entered] if task.ended else [],
             "calls": [len(task.calls)],
             "peak": [max(peaks)] if peaks else [],
-            "rows": [sum(part["rows"] for part in figures)] if figures else [],
+            "rows": [sum(part["rows"] for part in parts)] if task.result else [],
             "in": [self.sizes[task.given]] if task.given else [],
             "out": [self.sizes[task.result]] if task.result else [],
         }

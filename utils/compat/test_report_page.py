@@ -129,7 +129,7 @@ def test_a_page_fits_its_width(open_page: Open, name: str, width: int) -> None:
 def test_every_figure_is_that_of_the_answers(open_page: Open, answers: dict[str, Answers], name: str) -> None:
     expected = answers[name].figures()
     found, _ = figures(open_page(name), expected)
-    # Times are rounded to microseconds, a cost of some hundredths of a cent to nothing.
+    # Times are rounded to microseconds, a cost is not.
     assert found == {
         place: pytest.approx(values, rel=1e-9, abs=0 if place == "#card-cost" else 2e-6)
         for place, values in expected.items()
@@ -217,7 +217,7 @@ def test_the_bars_of_the_timeline_lie_at_the_times_of_the_answers(
     page, told = open_page(name), answers[name]
     rows = page.locator("#timeline .row").evaluate_all(
         "all => all.map(row => [row.querySelector('text'), row.querySelector('.waiting')])"
-        ".map(([label, bar]) => [label.textContent.split(' ').at(-1), +bar.getAttribute('x'), +bar.getAttribute('width')])"
+        ".map(([label, bar]) => [label.textContent, bar.x.baseVal.value, bar.width.baseVal.value])"
     )
     ticks = page.locator("#timeline .axis .tick").evaluate_all(
         "all => all.map(tick => [parseFloat(tick.textContent), tick.transform.baseVal[0].matrix.e])"
@@ -231,7 +231,7 @@ def test_the_bars_of_the_timeline_lie_at_the_times_of_the_answers(
         )
         for task in told.tasks
     }
-    assert {label: (x, width) for label, x, width in rows} == {
+    assert {label.split()[-1]: (x, width) for label, x, width in rows} == {
         label: pytest.approx(bar, abs=1) for label, bar in expected.items()
     }
     assert page.locator("#timeline rect.bad").count() == sum(call.failed for call in told.calls)
