@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -239,6 +240,23 @@ def test_memory_that_was_freed_before_a_child_took_as_much_counts_once(
             "x = bytes([1]) * (100 << 20); import time; time.sleep(0.2)"])
     """
     assert not function(HOG.format(hog=hog.strip()), memory_mb=200, timeout_s=30).run().is_error
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is shared")
+def test_memory_that_forks_share_counts_once(function: Functions) -> None:
+    source = """
+        import os, time
+        x = bytes([1]) * (100 << 20)
+        def handler(event, context):
+            pid = os.fork()
+            if not pid:
+                time.sleep(0.2)
+                os._exit(0)
+            os.waitpid(pid, 0)
+    """
+    outcome = function(source, memory_mb=200, timeout_s=30).run()
+    assert not outcome.is_error
+    assert 100 < number(outcome, "Max Memory Used") < 200
 
 
 def test_a_module_that_outgrows_the_memory_is_killed(function: Functions) -> None:
