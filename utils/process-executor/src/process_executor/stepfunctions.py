@@ -1,0 +1,35 @@
+"""Have LocalStack's Step Functions do once what it does for every state it enters."""
+
+import time
+from functools import lru_cache
+from typing import Any
+
+import jsonpath_ng
+import jsonpath_ng.ext
+from localstack import config
+from localstack.aws.connect import ClientFactory
+from localstack.runtime import hooks
+
+ROLE_S = 900  # assumed credentials last an hour
+
+_assume = ClientFactory.with_assumed_role
+
+
+@hooks.on_infra_start(should_load=lambda: config.LAMBDA_RUNTIME_EXECUTOR == "process")  # type: ignore[untyped-decorator]
+def reuse_paths_and_roles() -> None:
+    """Keep parsed JSONPaths, whose grammar is compiled for each, and assumed roles.
+
+    LocalStack runs this before it loads a service, so that all import what is set here.
+    """
+    jsonpath_ng.parse = lru_cache(jsonpath_ng.parse)
+    jsonpath_ng.ext.parse = lru_cache(jsonpath_ng.ext.parse)
+    setattr(ClientFactory, "with_assumed_role", with_assumed_role)
+
+
+def with_assumed_role(factory: ClientFactory, **role: Any) -> Any:
+    return assumed(factory, time.monotonic() // ROLE_S, **role)
+
+
+@lru_cache
+def assumed(factory: ClientFactory, period: float, **role: Any) -> Any:
+    return _assume(factory, **role)
