@@ -13,6 +13,7 @@ Record = dict[str, Any]
 
 # A record of the widest sheet Excel takes is far smaller; a longer one is a broken file.
 RECORD_BYTES = 64 * 1024 * 1024
+PIECE_BYTES = 1024 * 1024
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _SPACES = re.compile(rb"[ \t\r\n]*")
@@ -24,6 +25,10 @@ class InvalidJSON(ValueError):
     """The object is not a UTF-8 JSON array of objects."""
 
 
+class Doubtful(Exception):
+    """The text takes a closer look than the fast parser has."""
+
+
 class _Incomplete(Exception):
     """The text may only be cut off, not wrong."""
 
@@ -31,37 +36,64 @@ class _Incomplete(Exception):
 def record_blocks(
     chunks: Iterable[bytes], source: str, block_bytes: int
 ) -> Iterator[list[Record]]:
-    """Parse the array's records in file order.
+    """Parse the array's records in file order, see `Reader`."""
+    yield from Reader(chunks, source).blocks(block_bytes)
+
+
+def text_blocks(text: bytes, first: bool, block_bytes: int) -> Iterator[list[Record]]:
+    """Parse text that `Reader.cut` gave, in blocks of at least block_bytes.
+
+    Args:
+        first: the text begins the array, and not with a comma.
+
+    Raises:
+        Doubtful: at anything but flat, valid records.
+    """
+    done = 0
+    while done < len(text):
+        end = text.find(b"}", done + block_bytes - 1) + 1 or len(text)
+        records = _whole_records(text[done:end], first and not done)
+        if not records:
+            raise Doubtful
+        yield records
+        done = end
+
+
+class Reader:
+    """A JSON array of objects as it arrives: the bytes not parsed yet, and where they stand.
 
     Args:
         chunks: the file's bytes, in pieces of any size.
         source: the object's name, for errors.
-        block_bytes: how much JSON to parse at a time; each block takes at least as many new
-            bytes, so a file of n bytes gives at most ceil(n / block_bytes) blocks.
-
-    Yields:
-        Lists of records, none empty.
-
-    Raises:
-        InvalidJSON: with the record's index and the byte offset of the fault.
     """
-    yield from _Reader(chunks, source).blocks(block_bytes)
-
-
-class _Reader:
-    """The undigested bytes of a file and where they stand in it."""
 
     def __init__(self, chunks: Iterable[bytes], source: str) -> None:
         self.chunks = iter(chunks)
         self.source = source
         self.buffer = b""
+        self.waiting = memoryview(b"")  # what of the last chunk is still to be read
         self.offset = 0  # of buffer[0] in the file
         self.index = 0  # of the next record
+        self.opened = False
         self.ended = False
 
     def blocks(self, block_bytes: int) -> Iterator[list[Record]]:
-        self._read_start(block_bytes)
-        self._open_array()
+        """Parse from here to the end.
+
+        Args:
+            block_bytes: how much JSON to parse at a time; each block takes at least as many new
+                bytes, so a file of n bytes gives at most ceil(n / block_bytes) blocks.
+
+        Yields:
+            Lists of records, none empty.
+
+        Raises:
+            InvalidJSON: with the record's index and the byte offset of the fault.
+        """
+        if self.opened:
+            self._read(block_bytes - len(self.buffer))
+        else:
+            self._open_array(block_bytes)
         wanted = block_bytes
         while True:
             if records := self._whole_records() or self._single_records():
@@ -76,16 +108,49 @@ class _Reader:
                 wanted = min(2 * wanted, RECORD_BYTES + 1 - len(self.buffer))
             self._read(wanted)
 
-    def _read(self, wanted: int) -> None:
-        pieces, size = [self.buffer], 0
-        while size < wanted:
-            chunk = next(self.chunks, None)
-            if chunk is None:
-                self.ended = True
+    def cut(self, size: int) -> bytes:
+        """Take at least `size` bytes, less at the end, that may be whole records; b"" for none.
+
+        To be followed by `accept`, if they were, or `put_back`.
+        """
+        if not self.opened:
+            self._open_array(1)
+        before: list[bytes] = []
+        held = 0
+        while not (end := self.buffer.find(b"}", max(0, size - 1 - held)) + 1):
+            before.append(self.buffer)
+            held += len(self.buffer)
+            self.buffer = bytes(self._next(PIECE_BYTES))
+            if not self.buffer or held > size + RECORD_BYTES:
+                self.buffer, before = b"".join([*before, self.buffer]), []
+                end = self.buffer.rfind(b"}") + 1 if self.ended else 0
                 break
-            pieces.append(chunk)
-            size += len(chunk)
+        text = b"".join([*before, self.buffer[:end]])
+        self.buffer = self.buffer[end:]
+        return text
+
+    def accept(self, text: bytes, records: int) -> None:
+        self.offset += len(text)
+        self.index += records
+
+    def put_back(self, texts: list[bytes]) -> None:
+        self.waiting = memoryview(b"".join([*texts, self.buffer, self.waiting]))
+        self.buffer, self.ended = b"", False
+
+    def _read(self, wanted: int) -> None:
+        pieces: list[bytes | memoryview] = [self.buffer]
+        while wanted > 0 and (piece := self._next(wanted)):
+            pieces.append(piece)
+            wanted -= len(piece)
         self.buffer = b"".join(pieces)
+
+    def _next(self, most: int) -> bytes | memoryview:
+        """Up to `most` bytes more; none where the file ends."""
+        while not self.waiting and not self.ended:
+            chunk = next(self.chunks, None)
+            self.waiting, self.ended = memoryview(chunk or b""), chunk is None
+        piece, self.waiting = self.waiting[:most], self.waiting[most:]
+        return piece
 
     def _read_start(self, wanted: int) -> None:
         """Read as far as the bracket, which may stand behind a byte order mark and any space."""
@@ -99,7 +164,8 @@ class _Reader:
         self.buffer = self.buffer[size:]
         self.offset += size
 
-    def _open_array(self) -> None:
+    def _open_array(self, wanted: int) -> None:
+        self._read_start(wanted)
         if not self.buffer:
             self._fail(0, "must be a JSON array of objects; found an empty file")
         if self.buffer.startswith(_UTF16_OR_32) or self.buffer[1:2] == b"\x00":
@@ -109,6 +175,7 @@ class _Reader:
         if self.buffer[start : start + 1] != b"[":
             self._fail(start, f"the top level must be an array; found {self._shown(start)}")
         self._consume(start + 1)
+        self.opened = True
 
     def _close_array(self) -> None:
         rest = self.buffer.strip(b" \t\r\n")
@@ -124,24 +191,12 @@ class _Reader:
         self._fail(at, f"expected , or ]; found {self._shown(at)}")
 
     def _whole_records(self) -> list[Record]:
-        """Parse up to the last brace in one call: the fast way for flat records.
-
-        Only a brace that ends a record makes ``[…]`` valid: inside a string or a nested value
-        the added bracket leaves something open. Any doubt leaves it to `_single_records`.
-        """
-        start = _COMMA.match(self.buffer) if self.index else _SPACES.match(self.buffer)
+        """Parse up to the last brace in one call: the fast way for flat records."""
         end = self.buffer.rfind(b"}") + 1
-        if not start or end <= start.end():
-            return []
-        text = b"[%b]" % self.buffer[start.end() : end]
-        try:
-            records = _parse(text)
-        except (ValueError, RecursionError):
-            return []
-        if not _keys_are_unique(text, records):
-            return []
-        self._consume(end)
-        self.index += len(records)
+        records = _whole_records(self.buffer[:end], first=not self.index)
+        if records:
+            self._consume(end)
+            self.index += len(records)
         return records
 
     def _single_records(self) -> list[Record]:
@@ -224,6 +279,23 @@ def _quote(text: str) -> str:
 def _skip_space(text: str, at: int) -> int:
     match = _SPACE.match(text, at)
     return match.end() if match else at
+
+
+def _whole_records(text: bytes, first: bool) -> list[Record]:
+    """The records of a text that ends with a brace; [] at any doubt, which is to be looked into.
+
+    Only a brace that ends a record makes ``[…]`` valid: inside a string or a nested value the
+    added bracket leaves something open.
+    """
+    start = _SPACES.match(text) if first else _COMMA.match(text)
+    if not start or start.end() == len(text):
+        return []
+    array = b"[%b]" % text[start.end() :]
+    try:
+        records = _parse(array)
+    except (ValueError, RecursionError):
+        return []
+    return records if _keys_are_unique(array, records) else []
 
 
 def _parse(text: bytes) -> list[Record]:

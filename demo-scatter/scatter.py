@@ -1,35 +1,35 @@
 """scatter-lambda: split a JSON array in S3 into segment files, in memory bounded by a segment."""
 
 import contextlib
+import functools
 import itertools
 import json
 import math
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 import pandas as pd
 
 import frames
-from records import InvalidJSON, Record, record_blocks
+from helper import Helper, Part, can_help
+from records import Doubtful, InvalidJSON, Reader, Record, text_blocks
+from tables import Table, compact, exact_numbers
+from transfers import Uploads, read_ahead
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 # Rows per segment, unless the event says otherwise, of tables of up to SMALL_TABLE_BYTES (1,000
-# members). Longer ones run faster in fewer segments: of SEGMENT_BLOCKS blocks (35,000 members), or
+# members). Longer ones run faster in fewer segments: of about SEGMENT_BYTES (50,000 members), or
 # more where that would make more than SEGMENTS of them.
 DIVISION_NUMBER = 10
 SMALL_TABLE_BYTES = 200_000
-BLOCK_BYTES = 960_000  # of JSON, parsed at a time: what stays in a CPU's cache
-SEGMENT_BLOCKS = 5
+SEGMENT_BYTES = 6_900_000
 SEGMENTS = 200
-SAMPLE = 1_000  # values that tell whether a column repeats itself
+BLOCK_BYTES = 960_000  # of JSON, parsed at a time: what stays in a CPU's cache
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 STATE_BYTES = 256 * 1024
@@ -37,7 +37,6 @@ ITERATIONS = 3_500  # of an inline Map, at 7 of the 25,000 history events each
 
 OVERRIDES = ("input_obj", "division_number")
 READ_BYTES = 1024 * 1024
-TRANSFERS = 4
 
 
 class InvalidEvent(ValueError):
@@ -83,35 +82,28 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Table:
-    """Records as columns, in first-seen order; a record without a key has None there."""
+class Segment:
+    """A segment file, with the columns of the table so far."""
 
-    columns: dict[str, list[Any]]
-    rows: int
+    columns: list[str]
+    pickled: bytes
 
-    @classmethod
-    def of(cls, records: list[Record]) -> Self:
-        names = list(records[0])
-        if sum(map(len, records)) == len(names) * len(records):
-            with contextlib.suppress(KeyError):
-                columns = {name: [record[name] for record in records] for name in names}
-                return cls(columns, len(records))
-        names = list(dict.fromkeys(itertools.chain.from_iterable(records)))
-        return cls({name: [record.get(name) for record in records] for name in names}, len(records))
 
-    @classmethod
-    def joined(cls, tables: Sequence[Self]) -> Self:
-        if len(tables) == 1:
-            return tables[0]
-        names = dict.fromkeys(name for table in tables for name in table.columns)
-        columns = {
-            name: list(itertools.chain.from_iterable(table.values(name) for table in tables))
-            for name in names
-        }
-        return cls(columns, sum(table.rows for table in tables))
+class LocalPart:
+    """A `Part` that this process has made."""
 
-    def values(self, name: str) -> Iterable[Any]:
-        return self.columns.get(name) or itertools.repeat(None, self.rows)
+    def __init__(self, df: pd.DataFrame) -> None:
+        self.df = df
+        self.rows = len(df)
+        self.columns: list[str] = list(df.columns)
+
+    def finish(self, start: int, columns: list[str]) -> None:
+        self.df.index = pd.RangeIndex(start, start + self.rows)
+        self.data = frames.dump(with_columns(self.df, columns))
+        del self.df  # and its memory
+
+    def pickled(self) -> bytes:
+        return self.data
 
 
 class ScatterHandler:
@@ -126,8 +118,7 @@ class ScatterHandler:
     def main(self) -> dict[str, Any]:
         job = Job.from_event(self.event)
         size, chunks = self.get_s3_data(self.bucket, job.input_obj)
-        segments = self.make_segment_df(chunks, size, job.input_obj, job.division_number)
-        return self.result(job, self.send_segments(segments, job))
+        return self.result(job, self.send_segments(self.make_segments(chunks, size, job), job))
 
     def result(self, job: Job, keys: list[str]) -> dict[str, Any]:
         """The state's output; with a manifest the keys stay in S3, however many they are."""
@@ -143,35 +134,116 @@ class ScatterHandler:
         obj = self.s3.get_object(Bucket=bucket, Key=key)
         return obj["ContentLength"], read_ahead(obj["Body"].iter_chunks(READ_BYTES))
 
-    def make_segment_df(
-        self, chunks: Iterable[bytes], size: int, source: str, division_number: int | None
-    ) -> Iterator[pd.DataFrame]:
+    def make_segments(self, chunks: Iterable[bytes], size: int, job: Job) -> Iterator[Segment]:
         """The table's segments in row order; an empty table is one segment without rows.
 
         Args:
             chunks: the JSON text, `size` bytes in all.
-            source: the object's name, for errors.
-            division_number: rows per segment; None: chosen from the size.
         """
-        blocks = record_blocks(chunks, source, BLOCK_BYTES)
-        blocks_per_segment = 1
-        if division_number:
-            blocks = by_rows(itertools.chain.from_iterable(blocks), division_number)
-        elif size <= SMALL_TABLE_BYTES:
-            records = list(itertools.chain.from_iterable(blocks))
-            blocks = by_rows(records, max(DIVISION_NUMBER, math.ceil(len(records) / SEGMENTS)))
+        reader = Reader(chunks, job.input_obj)
+        if job.division_number or size <= SMALL_TABLE_BYTES:
+            groups = self.by_rows(reader, job.division_number)
         else:
-            most = math.ceil(size / BLOCK_BYTES)
-            blocks_per_segment = max(SEGMENT_BLOCKS, math.ceil(most / SEGMENTS))
+            groups = self.by_bytes(reader, size)
+        columns: dict[str, None] = {}
         start = 0
-        for tables in itertools.batched(map(Table.of, blocks), blocks_per_segment):
-            df = self.make_df(Table.joined(tables), start, source)
-            yield df
-            start += len(df)
+        for parts in groups:
+            names = []
+            for part in parts:
+                columns |= dict.fromkeys(part.columns)
+                names.append(list(columns))
+                part.finish(start, names[-1])
+                start += part.rows
+            for part, known in zip(parts, names):
+                yield Segment(known, part.pickled())
         if not start:
-            yield self.make_df(Table({}, 0), 0, source)
+            empty = self.make_segment_df([], 0, job.input_obj)
+            yield Segment([], frames.dump(empty))
 
-    def make_df(self, table: "Table", start: int, source: str) -> pd.DataFrame:
+    def by_rows(self, reader: Reader, division_number: int | None) -> Iterator[Sequence[Part]]:
+        records: Iterable[Record] = itertools.chain.from_iterable(reader.blocks(BLOCK_BYTES))
+        if not division_number:
+            records = list(records)
+            division_number = max(DIVISION_NUMBER, math.ceil(len(records) / SEGMENTS))
+        start = 0
+        for segment in itertools.batched(records, division_number):
+            yield [LocalPart(self.make_segment_df([segment], start, reader.source))]
+            start += len(segment)
+
+    def by_bytes(self, reader: Reader, size: int) -> Iterator[Sequence[Part]]:
+        """Parts of as many bytes each, two at a time where a second process can help.
+
+        Text that may be no whole records is put back, to be read in the exact way.
+        """
+        segments = min(SEGMENTS, max(1, round(size / SEGMENT_BYTES)))
+        part_bytes = math.ceil(size / segments)
+        make = functools.partial(self.make_part, reader.source)
+        helper = Helper(make) if segments > 1 and can_help() else None
+        with helper or contextlib.nullcontext():
+            while parts := self.make_parts(reader, part_bytes, helper):
+                yield parts
+        while (rest := self.exact_part(reader, part_bytes)).rows:
+            yield [rest]
+
+    def make_parts(self, reader: Reader, part_bytes: int, helper: Helper | None) -> list[Part]:
+        """The next part, or two; none where no text is left that may be whole records."""
+        text, first = reader.cut(part_bytes), not reader.index
+        another = reader.cut(part_bytes) if helper else b""
+        if helper and another:
+            helper.begin(text, first)
+            second = self.make_part(reader.source, another, False)
+            made = [(text, helper.part()), (another, second)]
+        else:
+            made = [(text, self.make_part(reader.source, text, first))] if text else []
+        parts: list[Part] = []
+        for taken, part in made:
+            if part is None:
+                reader.put_back([text for text, _ in made[len(parts) :]])
+                return parts or [self.exact_part(reader, part_bytes)]
+            reader.accept(taken, part.rows)
+            parts.append(part)
+        return parts
+
+    def make_part(self, source: str, text: bytes, first: bool) -> Part | None:
+        """None where the text takes a closer look; its rows are numbered later."""
+        try:
+            return LocalPart(
+                self.make_segment_df(text_blocks(text, first, BLOCK_BYTES), 0, source)
+            )
+        except (Doubtful, InvalidJSON):
+            return None
+
+    def exact_part(self, reader: Reader, part_bytes: int) -> Part:
+        """The next rows, or none at the array's end.
+
+        Raises:
+            InvalidJSON: names what the object's fault is.
+        """
+        blocks = itertools.islice(reader.blocks(BLOCK_BYTES), math.ceil(part_bytes / BLOCK_BYTES))
+        return LocalPart(self.make_segment_df(blocks, reader.index, reader.source))
+
+    def make_segment_df(
+        self, blocks: Iterable[Sequence[Record]], start: int, source: str
+    ) -> pd.DataFrame:
+        """The frame of one segment, made block by block while each is in the CPU's cache.
+
+        Args:
+            start: row number of the first record in the whole table.
+        """
+        tables: list[Table] = []
+        dfs: list[pd.DataFrame] = []
+        rows = start
+        for table in map(Table.of, blocks):
+            tables.append(table)
+            dfs.append(self.make_df(table, rows, source))
+            rows += table.rows
+        if len(dfs) == 1:
+            return dfs[0]
+        if not dfs or any(not df.dtypes.equals(dfs[0].dtypes) for df in dfs):
+            return self.make_df(Table.joined(tables), start, source)
+        return pd.concat(dfs)
+
+    def make_df(self, table: Table, start: int, source: str) -> pd.DataFrame:
         """The table indexed by the row numbers of the whole one, from `start` on.
 
         `attrs["source"]` keeps the whole table's name for the errors of later stages.
@@ -184,21 +256,21 @@ class ScatterHandler:
         df.attrs["source"] = source
         return df
 
-    def send_segments(self, segments: Iterable[pd.DataFrame], job: Job) -> list[str]:
+    def send_segments(self, segments: Iterable[Segment], job: Job) -> list[str]:
         """Write the segment files, all with the same columns; returns their keys in row order."""
-        columns: dict[str, None] = {}
+        columns: list[str] = []
         written: dict[str, int] = {}
         with Uploads(self.s3, self.bucket) as uploads:
-            for df in segments:
-                columns |= dict.fromkeys(df.columns)
+            for segment in segments:
                 key = job.segment_key(len(written))
-                uploads.put(key, frames.dump(with_columns(df, list(columns))))
+                uploads.put(key, segment.pickled)
+                columns = segment.columns
                 written[key] = len(columns)
                 if not job.manifest:
                     check_fits_execution(len(written), key, job)
         for key, width in written.items():
             if width < len(columns):
-                self.widen(key, list(columns))
+                self.widen(key, columns)
         return list(written)
 
     def widen(self, key: str, columns: list[str]) -> None:
@@ -206,32 +278,6 @@ class ScatterHandler:
         data = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
         df = with_columns(frames.load(data, key), columns)
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=frames.dump(df))
-
-
-class Uploads:
-    """Puts that overlap the parsing, a few at a time; leaving the block waits for all of them."""
-
-    def __init__(self, s3: "S3Client", bucket: str) -> None:
-        self.s3 = s3
-        self.bucket = bucket
-        self.pool = ThreadPoolExecutor(TRANSFERS)
-        self.pending: deque[Future[Any]] = deque()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def put(self, key: str, body: bytes) -> None:
-        if len(self.pending) == TRANSFERS:
-            self.pending.popleft().result()
-        self.pending.append(
-            self.pool.submit(self.s3.put_object, Bucket=self.bucket, Key=key, Body=body)
-        )
-
-    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        self.pool.shutdown(wait=True, cancel_futures=error is not None)
-        if error is None:
-            for upload in self.pending:
-                upload.result()
 
 
 def overrides_of(event: dict[str, Any]) -> dict[str, Any]:
@@ -250,52 +296,6 @@ def overrides_of(event: dict[str, Any]) -> dict[str, Any]:
 def is_plain_key(key: str) -> bool:
     """Whether key names an object without climbing: no empty, `.` or `..` step."""
     return all(step not in ("", ".", "..") for step in key.split("/")) and key.isprintable()
-
-
-def read_ahead(chunks: Iterator[bytes], depth: int = 4) -> Iterator[bytes]:
-    """The same chunks, fetched by a thread while the caller works on earlier ones."""
-    with ThreadPoolExecutor(1) as thread:
-        pending = deque(thread.submit(next, chunks, None) for _ in range(depth))
-        while (chunk := pending.popleft().result()) is not None:
-            pending.append(thread.submit(next, chunks, None))
-            yield chunk
-
-
-def by_rows(records: Iterable[Record], rows_per_segment: int) -> Iterator[list[Record]]:
-    """Group records into segments; the last one may be shorter."""
-    records = iter(records)
-    while segment := list(itertools.islice(records, rows_per_segment)):
-        yield segment
-
-
-def compact(values: list[Any]) -> Any:
-    """Values as pandas takes them fastest: whole numbers as an array, equal texts as one object.
-
-    A pickle holds one object once, so that texts that recur make smaller segment files.
-    """
-    kinds = set(map(type, values))
-    if kinds == {int}:
-        with contextlib.suppress(OverflowError):
-            return np.array(values, dtype=np.int64)
-    if kinds == {str} and len(set(values[:SAMPLE])) < SAMPLE / 2:
-        known: dict[str, str] = {}
-        return list(map(known.setdefault, values, values))
-    return values
-
-
-def exact_numbers(
-    column: "pd.Series[float]", values: list[Any], record: str
-) -> "pd.Series[Any]":
-    """Keep integers that a float64 column would round; refuse numbers beyond its range."""
-    largest = np.nanmax(column.abs().to_numpy(), initial=0)
-    if largest < 2**53:
-        return column
-    if math.isinf(largest):
-        row = column.index[np.isinf(column.to_numpy())][0]
-        raise InvalidJSON(f"{record} {row}: {column.name} is beyond the range of numbers")
-    if any(type(value) is int and abs(value) > 2**53 for value in values):
-        return pd.Series(values, index=column.index, name=column.name, dtype=object)
-    return column
 
 
 def with_columns(df: pd.DataFrame, columns: list[str]) -> pd.DataFrame:

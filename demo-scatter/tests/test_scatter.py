@@ -7,7 +7,8 @@ import pytest
 import frames
 import scatter
 from records import InvalidJSON
-from scatter import InvalidEvent, Job, ScatterHandler, Table, TooManySegments
+from scatter import InvalidEvent, Job, ScatterHandler, TooManySegments
+from tables import Table
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -32,6 +33,13 @@ def scatter_table(s3: "S3Client", **event: Any) -> list[str]:
 
 def read(s3: "S3Client", bucket: str, key: str) -> pd.DataFrame:
     return frames.load(s3.get_object(Bucket=bucket, Key=key)["Body"].read(), key)
+
+
+def make_segments(data: bytes) -> list[pd.DataFrame]:
+    handler = ScatterHandler({}, None, None)  # type: ignore[arg-type]
+    chunks = [data[at : at + 1000] for at in range(0, len(data), 1000)]
+    segments = handler.make_segments(chunks, len(data), Job(KEY, None, None))
+    return [frames.load(segment.pickled, KEY) for segment in segments]
 
 
 def test_segments_hold_ten_rows_by_default(s3: "S3Client", bucket: str) -> None:
@@ -87,12 +95,12 @@ def test_no_table_makes_more_than_200_segments(
     size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Scaled down a thousand times: the sizes are bytes of records of 7 bytes."""
+    monkeypatch.setattr(scatter, "SEGMENT_BYTES", 6_900)
     monkeypatch.setattr(scatter, "BLOCK_BYTES", 960)
     monkeypatch.setattr(scatter, "SMALL_TABLE_BYTES", 200)
     records = max(1, size // 1000 // 9)
     data = json.dumps([{"a": 1}] * records).encode()
-    handler = ScatterHandler({}, None, None)  # type: ignore[arg-type]
-    segments = [len(df) for df in handler.make_segment_df([data], len(data), KEY, None)]
+    segments = list(map(len, make_segments(data)))
     assert sum(segments) == records
     assert len(segments) <= scatter.SEGMENTS
 
@@ -100,9 +108,7 @@ def test_no_table_makes_more_than_200_segments(
 def test_small_tables_of_tiny_records_make_at_most_200_segments() -> None:
     data = json.dumps([{}] * 40_000).encode()
     assert len(data) <= scatter.SMALL_TABLE_BYTES
-    handler = ScatterHandler({}, None, None)  # type: ignore[arg-type]
-    segments = [len(df) for df in handler.make_segment_df([data], len(data), KEY, None)]
-    assert segments == [200] * 200
+    assert list(map(len, make_segments(data))) == [200] * 200
 
 
 def test_columns_agree_where_later_records_bring_new_ones(s3: "S3Client", bucket: str) -> None:
