@@ -13,7 +13,6 @@ Record = dict[str, Any]
 
 # A record of the widest sheet Excel takes is far smaller; a longer one is a broken file.
 RECORD_BYTES = 64 * 1024 * 1024
-PIECE_BYTES = 1024 * 1024
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _SPACES = re.compile(rb"[ \t\r\n]*")
@@ -120,7 +119,7 @@ class Reader:
         while not (end := self.buffer.find(b"}", max(0, size - 1 - held)) + 1):
             before.append(self.buffer)
             held += len(self.buffer)
-            self.buffer = bytes(self._next(PIECE_BYTES))
+            self.buffer = self._next_chunk()
             if not self.buffer or held > size + RECORD_BYTES:
                 self.buffer, before = b"".join([*before, self.buffer]), []
                 end = self.buffer.rfind(b"}") + 1 if self.ended else 0
@@ -144,13 +143,21 @@ class Reader:
             wanted -= len(piece)
         self.buffer = b"".join(pieces)
 
-    def _next(self, most: int) -> bytes | memoryview:
+    def _next(self, most: int) -> memoryview:
         """Up to `most` bytes more; none where the file ends."""
-        while not self.waiting and not self.ended:
-            chunk = next(self.chunks, None)
-            self.waiting, self.ended = memoryview(chunk or b""), chunk is None
+        if not self.waiting:
+            self.waiting = memoryview(self._next_chunk())
         piece, self.waiting = self.waiting[:most], self.waiting[most:]
         return piece
+
+    def _next_chunk(self) -> bytes:
+        """What waits, else the next chunk; b"" where the file ends."""
+        if self.waiting:
+            chunk, self.waiting = bytes(self.waiting), memoryview(b"")
+            return chunk
+        chunk = next(filter(None, self.chunks), b"")
+        self.ended = not chunk
+        return chunk
 
     def _read_start(self, wanted: int) -> None:
         """Read as far as the bracket, which may stand behind a byte order mark and any space."""

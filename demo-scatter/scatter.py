@@ -188,13 +188,17 @@ class ScatterHandler:
     def make_parts(self, reader: Reader, part_bytes: int, helper: Helper | None) -> list[Part]:
         """The next part, or two; none where no text is left that may be whole records."""
         text, first = reader.cut(part_bytes), not reader.index
-        another = reader.cut(part_bytes) if helper else b""
-        if helper and another:
+        if not text:
+            return []
+        if helper:
             helper.begin(text, first)
-            second = self.make_part(reader.source, another, False)
-            made = [(text, helper.part()), (another, second)]
+            if another := reader.cut(part_bytes):
+                second = self.make_part(reader.source, another, False)
+                made = [(text, helper.part()), (another, second)]
+            else:
+                made = [(text, helper.part())]
         else:
-            made = [(text, self.make_part(reader.source, text, first))] if text else []
+            made = [(text, self.make_part(reader.source, text, first))]
         parts: list[Part] = []
         for taken, part in made:
             if part is None:

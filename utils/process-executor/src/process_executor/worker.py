@@ -32,6 +32,7 @@ NEXT = "/2018-06-01/runtime/invocation/next"
 INIT_ERROR = "/2018-06-01/runtime/init/error"
 MIB = 1 << 20
 SAMPLE_S = 0.05
+SAMPLE_SHARE = 30  # times as long as it takes, which with forks may be milliseconds
 # A function that prints for ever shall not take LocalStack's memory.
 LOG_BYTES = 64 * MIB
 
@@ -283,9 +284,11 @@ class Worker:
         return self._api.requests.popleft()
 
     def _sample_memory(self) -> None:
-        if time.monotonic() >= self._next_sample:
+        began = time.monotonic()
+        if began >= self._next_sample:
             self._check_memory()
-            self._next_sample = time.monotonic() + SAMPLE_S
+            ended = time.monotonic()
+            self._next_sample = ended + max(SAMPLE_S, SAMPLE_SHARE * (ended - began))
 
     def _check_memory(self) -> None:
         used = processes.resident_bytes(self.pid)
