@@ -13,6 +13,8 @@ from aws import ACCOUNT, BUCKET, Fault, client, command, function_name
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/DummyRole"
 RUNTIME = "python3.13"
 WAIT = {"Delay": 0.1, "MaxAttempts": 600}
+# One heap for all threads: with one for each, glibc lets a worker grow with its table.
+VARIABLES = {"BUCKET": BUCKET, "MALLOC_ARENA_MAX": "1"}
 EVENTS: dict[str, Any] = {
     "scatter": {"input_obj": "test.json"},
     "segment": "scatter/job_000.pkl",
@@ -33,7 +35,7 @@ def create(stage: str, memory_mb: int, timeout_s: int) -> None:
         "Handler": "lambda.lambda_handler",
         "MemorySize": memory_mb,
         "Timeout": timeout_s,
-        "Environment": {"Variables": {"BUCKET": BUCKET}},
+        "Environment": {"Variables": VARIABLES},
     }
     functions = client("lambda")
     try:
