@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import frames
@@ -69,6 +69,7 @@ def is_missing(value: Any) -> bool:
     return value is None or value != value
 
 
+@settings(deadline=None)
 @given(tables, st.sampled_from([None, 1]))
 def test_two_processes_make_the_records_of_the_table(
     table: list[dict[str, Any]], indent: int | None
@@ -78,6 +79,7 @@ def test_two_processes_make_the_records_of_the_table(
     assert whole(make_segments(data, helped=True)) == expected
 
 
+@settings(deadline=None)
 @given(tables)
 def test_two_processes_make_the_segments_of_one(table: list[dict[str, Any]]) -> None:
     data = json.dumps(table).encode()
@@ -87,6 +89,7 @@ def test_two_processes_make_the_segments_of_one(table: list[dict[str, Any]]) -> 
         pd.testing.assert_frame_equal(one, other)
 
 
+@settings(deadline=None)
 @given(st.lists(members, max_size=20), st.data())
 def test_a_fault_is_named_as_one_process_names_it(
     table: list[dict[str, Any]], data: st.DataObject
