@@ -32,13 +32,6 @@ class _Incomplete(Exception):
     """The text may only be cut off, not wrong."""
 
 
-def record_blocks(
-    chunks: Iterable[bytes], source: str, block_bytes: int
-) -> Iterator[list[Record]]:
-    """Parse the array's records in file order, see `Reader`."""
-    yield from Reader(chunks, source).blocks(block_bytes)
-
-
 def text_blocks(text: bytes, first: bool, block_bytes: int) -> Iterator[list[Record]]:
     """Parse text that `Reader.cut` gave, in blocks of at least block_bytes.
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import pytest
 
 import records
-from records import InvalidJSON, record_blocks
+from records import InvalidJSON, Reader
 
 MEMBERS = [{"会員番号": f"{n:03d}", "名前": "十河 アンナ", "ポイント": n} for n in range(50)]
 
@@ -12,7 +12,7 @@ MEMBERS = [{"会員番号": f"{n:03d}", "名前": "十河 アンナ", "ポイン
 def parse(text: str | bytes, block_bytes: int = 100, chunk: int = 7) -> list[records.Record]:
     data = text.encode() if isinstance(text, str) else text
     chunks = (data[at : at + chunk] for at in range(0, len(data), chunk))
-    blocks = list(record_blocks(chunks, "members.json", block_bytes))
+    blocks = list(Reader(chunks, "members.json").blocks(block_bytes))
     assert all(blocks), "no block is empty"
     return [record for block in blocks for record in block]
 
@@ -46,7 +46,7 @@ def test_the_records_are_those_of_the_whole_text(
 
 def test_a_file_gives_at_most_a_block_for_each_block_bytes() -> None:
     data = json.dumps(MEMBERS).encode()
-    blocks = list(record_blocks([data[:999], data[999:]], "members.json", -(-len(data) // 3)))
+    blocks = list(Reader([data[:999], data[999:]], "members.json").blocks(-(-len(data) // 3)))
     assert len(blocks) <= 3
 
 
@@ -111,5 +111,5 @@ def test_an_endless_record_is_refused_without_reading_on(monkeypatch: pytest.Mon
             yield b"x" * 1000
 
     with pytest.raises(InvalidJSON, match="record 0, byte 1: a record holds at most 10000 bytes"):
-        list(record_blocks(endless(), "members.json", 100))
+        list(Reader(endless(), "members.json").blocks(100))
     assert read < 100_000

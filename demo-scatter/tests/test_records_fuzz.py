@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from hypothesis import event, example, given
 from hypothesis import strategies as st
 
-from records import InvalidJSON, record_blocks
+from records import InvalidJSON, Reader
 
 NAME = "members.json"
 PLACE = re.compile(rf"{NAME} record (\d+), byte (\d+): .+", re.DOTALL)
@@ -38,7 +38,7 @@ def chunked(data: bytes, size: int) -> Iterator[bytes]:
 
 
 def parse(data: bytes, block_bytes: int, chunk: int) -> list[Any]:
-    blocks = list(record_blocks(chunked(data, chunk), NAME, block_bytes))
+    blocks = list(Reader(chunked(data, chunk), NAME).blocks(block_bytes))
     assert all(blocks), "no block is empty"
     assert len(blocks) <= max(1, -(-len(data) // block_bytes))
     return [record for block in blocks for record in block]

@@ -39,12 +39,11 @@ def share_bytes(pid: int) -> int:
 
     Only Linux tells; 0 for a process that has ended.
     """
-    try:
-        with open(f"/proc/{pid}/smaps_rollup", "rb") as rollup:
-            _, _, rest = rollup.read().partition(b"\nPss:")
-    except OSError:
+    if not psutil.LINUX:
         return current_bytes(pid)
-    return int(rest.split(None, 1)[0]) * 1024 if rest else 0
+    with suppress(psutil.Error):
+        return int(psutil.Process(pid).memory_full_info().pss)
+    return 0
 
 
 def peak_bytes(pid: int) -> int:
