@@ -1,12 +1,14 @@
 """A second process for half of the work, as Python runs one thread at a time."""
 
+import contextlib
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 
 class Part(Protocol):
@@ -22,6 +24,11 @@ class Part(Protocol):
         """The finished segment."""
 
 
+# Makes a part of the table that a source holds from texts, and from whether they begin the array;
+# None where it cannot.
+Make = Callable[[str, Iterable[bytes | bytearray], bool], Part | None]
+
+
 class HelperEnded(Exception):
     """The second process has been killed."""
 
@@ -31,34 +38,52 @@ def can_help() -> bool:
     return sys.platform == "linux" and (os.process_cpu_count() or 1) > 1
 
 
+@contextlib.contextmanager
+def helping(make: Make) -> Iterator["Helper"]:
+    """A second process, which is kept for the next time unless the block fails."""
+    helper = _idle.pop() if _idle else None
+    if not helper or not helper.alive:
+        helper = Helper(make)
+    try:
+        yield helper
+    except BaseException:
+        helper.stop()
+        raise
+    _idle.append(helper)
+
+
+def stop_idle() -> None:
+    while _idle:
+        _idle.pop().stop()
+
+
 class Helper:
-    """A fork of this process that makes parts of texts until the block is left.
+    """A fork of this process that makes parts of texts."""
 
-    Args:
-        make: makes a part of a text and of whether it begins the array; None where it cannot.
-    """
-
-    def __init__(self, make: Callable[[bytes, bool], Part | None]) -> None:
-        self.make = make
-
-    def __enter__(self) -> Self:
+    def __init__(self, make: Make) -> None:
         fork = multiprocessing.get_context("fork")
         self.connection, theirs = fork.Pipe()
-        self.process = fork.Process(target=self._serve, args=(theirs,), daemon=True)
+        self.process = fork.Process(target=_serve, args=(theirs, make), daemon=True)
         self.process.start()
         theirs.close()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    @property
+    def alive(self) -> bool:
+        return self.process.is_alive()
+
+    def stop(self) -> None:
         self.connection.close()
         self.process.kill()
         self.process.join()
 
-    def begin(self, text: bytes, first: bool) -> None:
+    def begin(self, source: str, texts: Iterable[bytes], first: bool) -> None:
         """Have a part made, which `part` awaits."""
-        self.send(first)
-        with suppress(ConnectionError):
-            self.connection.send_bytes(text)
+        self.send((source, first))
+        for text in texts:
+            self.send(len(text))
+            with suppress(ConnectionError):
+                write(self.connection, text)
+        self.send(0)
 
     def part(self) -> Part | None:
         """
@@ -68,27 +93,18 @@ class Helper:
         found = self.receive()
         return _Remote(self, *found) if found else None
 
-    def _serve(self, connection: Connection) -> None:
-        self.connection.close()
-        with suppress(EOFError):
-            while True:
-                first = connection.recv()
-                part = self.make(connection.recv_bytes(), first)
-                connection.send(part and (part.rows, part.columns))
-                if part:
-                    part.finish(*connection.recv())
-                    connection.send(part.pickled())
-
     def send(self, message: object) -> None:
         """If the helper has ended, `receive` will tell."""
         with suppress(ConnectionError):
             self.connection.send(message)
 
     def receive(self) -> Any:
-        try:
+        with ended():
             return self.connection.recv()
-        except (EOFError, ConnectionError):
-            raise HelperEnded("the scatter's second process was killed") from None
+
+    def read(self, size: int) -> bytearray:
+        with ended():
+            return read(self.connection, size)
 
 
 class _Remote:
@@ -103,5 +119,66 @@ class _Remote:
         self.helper.send((start, columns))
 
     def pickled(self) -> bytes:
-        data: bytes = self.helper.receive()
-        return data
+        return bytes(self.helper.read(self.helper.receive()))
+
+
+def _serve(connection: Connection, make: Make) -> None:
+    """Make parts for as long as the other process asks for them."""
+    ours = connection.fileno()  # the other files are the other process's
+    os.closerange(3, ours)
+    os.closerange(ours + 1, os.sysconf("SC_OPEN_MAX"))
+    with suppress(EOFError, ConnectionError):
+        while True:
+            source, first = connection.recv()
+            texts: deque[bytes | bytearray] = deque(read_texts(connection))  # while the other waits
+            part = make(source, taken(texts), first)
+            connection.send(part and (part.rows, part.columns))
+            if part:
+                part.finish(*connection.recv())
+                data = part.pickled()
+                connection.send(len(data))
+                write(connection, data)
+
+
+def read_texts(connection: Connection) -> Iterator[bytearray]:
+    while size := connection.recv():
+        yield read(connection, size)
+
+
+def taken[Item](items: deque[Item]) -> Iterator[Item]:
+    """Each item in turn, which nothing else holds."""
+    while items:
+        yield items.popleft()
+
+
+@contextlib.contextmanager
+def ended() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, ConnectionError):
+        raise HelperEnded("the scatter's second process was killed") from None
+
+
+def write(connection: Connection, data: bytes | bytearray) -> None:
+    """Send bytes as they are: Connection.send would copy them."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(connection.fileno(), rest) :]
+
+
+def read(connection: Connection, size: int) -> bytearray:
+    """
+    Raises:
+        EOFError: the other process has ended.
+    """
+    data = bytearray(size)
+    rest = memoryview(data)
+    while rest:
+        found = os.readv(connection.fileno(), [rest])
+        if not found:
+            raise EOFError
+        rest = rest[found:]
+    return data
+
+
+_idle: list[Helper] = []

@@ -1,5 +1,6 @@
 """Read a JSON array of objects from a byte stream, block by block, in bounded memory."""
 
+import itertools
 import json
 import re
 from collections import Counter
@@ -32,23 +33,22 @@ class _Incomplete(Exception):
     """The text may only be cut off, not wrong."""
 
 
-def text_blocks(text: bytes, first: bool, block_bytes: int) -> Iterator[list[Record]]:
-    """Parse text that `Reader.cut` gave, in blocks of at least block_bytes.
+def whole_records(texts: Iterable[bytes | bytearray], first: bool) -> Iterator[list[Record]]:
+    """Parse each of the texts that a `Cut` gives.
 
     Args:
-        first: the text begins the array, and not with a comma.
+        first: the first one begins the array, and not with a comma.
 
     Raises:
         Doubtful: at anything but flat, valid records.
     """
-    done = 0
-    while done < len(text):
-        end = text.find(b"}", done + block_bytes - 1) + 1 or len(text)
-        records = _whole_records(text[done:end], first and not done)
+    for text in texts:
+        records = _whole_records(text, first)
         if not records:
             raise Doubtful
+        first = False
         yield records
-        done = end
+        del records, text  # before the next ones are made
 
 
 class Reader:
@@ -85,7 +85,7 @@ class Reader:
         if self.opened:
             self._read(block_bytes - len(self.buffer))
         else:
-            self._open_array(block_bytes)
+            self.open(block_bytes)
         wanted = block_bytes
         while True:
             if records := self._whole_records() or self._single_records():
@@ -103,10 +103,8 @@ class Reader:
     def cut(self, size: int) -> bytes:
         """Take at least `size` bytes, less at the end, that may be whole records; b"" for none.
 
-        To be followed by `accept`, if they were, or `put_back`.
+        The reader must be open. To be followed by `accept`, if they were, or `put_back`.
         """
-        if not self.opened:
-            self._open_array(1)
         before: list[bytes] = []
         held = 0
         while not (end := self.buffer.find(b"}", max(0, size - 1 - held)) + 1):
@@ -121,11 +119,12 @@ class Reader:
         self.buffer = self.buffer[end:]
         return text
 
-    def accept(self, text: bytes, records: int) -> None:
-        self.offset += len(text)
+    def accept(self, cut: "Cut", records: int) -> None:
+        self.offset += sum(map(len, cut.texts))
         self.index += records
 
-    def put_back(self, texts: list[bytes]) -> None:
+    def put_back(self, cuts: list["Cut"]) -> None:
+        texts = itertools.chain.from_iterable(cut.texts for cut in cuts)
         self.waiting = memoryview(b"".join([*texts, self.buffer, self.waiting]))
         self.buffer, self.ended = b"", False
 
@@ -164,7 +163,12 @@ class Reader:
         self.buffer = self.buffer[size:]
         self.offset += size
 
-    def _open_array(self, wanted: int) -> None:
+    def open(self, wanted: int) -> None:
+        """Read up to the array's bracket, and some bytes more.
+
+        Raises:
+            InvalidJSON: there is none.
+        """
         self._read_start(wanted)
         if not self.buffer:
             self._fail(0, "must be a JSON array of objects; found an empty file")
@@ -272,6 +276,27 @@ class Reader:
         return _quote(self.buffer[at : at + 20].decode("utf-8", "replace"))
 
 
+class Cut:
+    """What is taken of a reader for one part of the table, text by text; each may be whole records.
+
+    Args:
+        size: bytes that all texts have together at least; less at the end.
+        text_bytes: the least of one text but the last.
+    """
+
+    def __init__(self, reader: Reader, size: int, text_bytes: int) -> None:
+        self.reader = reader
+        self.missing = size
+        self.text_bytes = text_bytes
+        self.texts: list[bytes] = []
+
+    def __iter__(self) -> Iterator[bytes]:
+        while self.missing > 0 and (text := self.reader.cut(min(self.missing, self.text_bytes))):
+            self.texts.append(text)
+            self.missing -= len(text)
+            yield text
+
+
 def _quote(text: str) -> str:
     return json.dumps(text, ensure_ascii=False) if text else "the end of the file"
 
@@ -281,7 +306,7 @@ def _skip_space(text: str, at: int) -> int:
     return match.end() if match else at
 
 
-def _whole_records(text: bytes, first: bool) -> list[Record]:
+def _whole_records(text: bytes | bytearray, first: bool) -> list[Record]:
     """The records of a text that ends with a brace; [] at any doubt, which is to be looked into.
 
     Only a brace that ends a record makes ``[…]`` valid: inside a string or a nested value the
@@ -290,7 +315,7 @@ def _whole_records(text: bytes, first: bool) -> list[Record]:
     start = _SPACES.match(text) if first else _COMMA.match(text)
     if not start or start.end() == len(text):
         return []
-    array = b"[%b]" % text[start.end() :]
+    array = b"".join((b"[", memoryview(text)[start.end() :], b"]"))
     try:
         records = _parse(array)
     except (ValueError, RecursionError):
@@ -319,7 +344,7 @@ def _keys_are_unique(text: bytes, records: list[Record]) -> bool:
     """
     if set(map(type, records)) != {dict}:
         return False
-    colons = text.count(b":")
+    colons = int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord(":")))
     keys = sum(map(len, records))
     if colons == keys:
         return True

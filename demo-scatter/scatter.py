@@ -1,7 +1,6 @@
 """scatter-lambda: split a JSON array in S3 into segment files, in memory bounded by a segment."""
 
 import contextlib
-import functools
 import itertools
 import json
 import math
@@ -14,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 import pandas as pd
 
 import frames
-from helper import Helper, Part, can_help
-from records import Doubtful, InvalidJSON, Reader, Record, text_blocks
-from tables import Table, compact, exact_numbers
+from helper import Helper, Part, can_help, helping
+from records import Cut, Doubtful, InvalidJSON, Reader, Record, whole_records
+from tables import Table, exact_numbers
 from transfers import Uploads, read_ahead
 
 if TYPE_CHECKING:
@@ -177,9 +176,9 @@ class ScatterHandler:
         """
         segments = min(SEGMENTS, max(1, round(size / SEGMENT_BYTES)))
         part_bytes = math.ceil(size / segments)
-        make = functools.partial(self.make_part, reader.source)
-        helper = Helper(make) if segments > 1 and can_help() else None
-        with helper or contextlib.nullcontext():
+        reader.open(BLOCK_BYTES)
+        two = segments > 1 and can_help()
+        with helping(self.make_part) if two else contextlib.nullcontext() as helper:
             while parts := self.make_parts(reader, part_bytes, helper):
                 yield parts
         while (rest := self.exact_part(reader, part_bytes)).rows:
@@ -187,35 +186,34 @@ class ScatterHandler:
 
     def make_parts(self, reader: Reader, part_bytes: int, helper: Helper | None) -> list[Part]:
         """The next part, or two; none where no text is left that may be whole records."""
-        text, first = reader.cut(part_bytes), not reader.index
-        if not text:
-            return []
+        source, first = reader.source, not reader.index
+        cuts = [Cut(reader, part_bytes, BLOCK_BYTES) for _ in range(2 if helper else 1)]
         if helper:
-            helper.begin(text, first)
-            if another := reader.cut(part_bytes):
-                second = self.make_part(reader.source, another, False)
-                made = [(text, helper.part()), (another, second)]
-            else:
-                made = [(text, helper.part())]
-        else:
-            made = [(text, self.make_part(reader.source, text, first))]
+            helper.begin(source, cuts[0], first)
+            first = first and not cuts[0].texts
+        made = [self.make_part(source, cuts[-1], first)]
+        if helper:
+            made.insert(0, helper.part())
         parts: list[Part] = []
-        for taken, part in made:
+        for cut, part in zip(cuts, made):
+            if not cut.texts:
+                break
             if part is None:
-                reader.put_back([text for text, _ in made[len(parts) :]])
+                reader.put_back(cuts[len(parts) :])
                 return parts or [self.exact_part(reader, part_bytes)]
-            reader.accept(taken, part.rows)
+            reader.accept(cut, part.rows)
             parts.append(part)
         return parts
 
-    def make_part(self, source: str, text: bytes, first: bool) -> Part | None:
-        """None where the text takes a closer look; its rows are numbered later."""
+    def make_part(
+        self, source: str, texts: Iterable[bytes | bytearray], first: bool
+    ) -> Part | None:
+        """None without a text, or where one takes a closer look; the rows are numbered later."""
         try:
-            return LocalPart(
-                self.make_segment_df(text_blocks(text, first, BLOCK_BYTES), 0, source)
-            )
+            part = LocalPart(self.make_segment_df(whole_records(texts, first), 0, source))
         except (Doubtful, InvalidJSON):
             return None
+        return part if part.rows else None
 
     def exact_part(self, reader: Reader, part_bytes: int) -> Part:
         """The next rows, or none at the array's end.
@@ -229,23 +227,12 @@ class ScatterHandler:
     def make_segment_df(
         self, blocks: Iterable[Sequence[Record]], start: int, source: str
     ) -> pd.DataFrame:
-        """The frame of one segment, made block by block while each is in the CPU's cache.
+        """The frame of one segment, taken block by block while each is in the CPU's cache.
 
         Args:
             start: row number of the first record in the whole table.
         """
-        tables: list[Table] = []
-        dfs: list[pd.DataFrame] = []
-        rows = start
-        for table in map(Table.of, blocks):
-            tables.append(table)
-            dfs.append(self.make_df(table, rows, source))
-            rows += table.rows
-        if len(dfs) == 1:
-            return dfs[0]
-        if not dfs or any(not df.dtypes.equals(dfs[0].dtypes) for df in dfs):
-            return self.make_df(Table.joined(tables), start, source)
-        return pd.concat(dfs)
+        return self.make_df(Table(blocks), start, source)
 
     def make_df(self, table: Table, start: int, source: str) -> pd.DataFrame:
         """The table indexed by the row numbers of the whole one, from `start` on.
@@ -253,10 +240,10 @@ class ScatterHandler:
         `attrs["source"]` keeps the whole table's name for the errors of later stages.
         """
         index = pd.RangeIndex(start, start + table.rows)
-        columns = {name: compact(values) for name, values in table.columns.items()}
+        columns = {name: column.joined() for name, column in table.columns.items()}
         df = pd.DataFrame(columns, index=index)
         for name in df.columns[df.dtypes == "float64"]:
-            df[name] = exact_numbers(df[name], table.columns[name], f"{source} record")
+            df[name] = exact_numbers(df[name], columns[name], f"{source} record")
         df.attrs["source"] = source
         return df
 

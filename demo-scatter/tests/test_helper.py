@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pandas as pd
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import frames
 import scatter
-from helper import HelperEnded, Part, can_help
+from helper import HelperEnded, Part, can_help, stop_idle
 from records import InvalidJSON
 from scatter import Job, ScatterHandler
 
@@ -43,10 +43,13 @@ tables = st.lists(members, max_size=40) | st.lists(records, max_size=40)
 
 
 @pytest.fixture(autouse=True)
-def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_segments(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    stop_idle()  # a fork has what was set when it was made
     monkeypatch.setattr(scatter, "SEGMENT_BYTES", SEGMENT_BYTES)
     monkeypatch.setattr(scatter, "BLOCK_BYTES", BLOCK_BYTES)
     monkeypatch.setattr(scatter, "SMALL_TABLE_BYTES", 0)
+    yield
+    stop_idle()
 
 
 def make_segments(data: bytes, helped: bool) -> Iterator[pd.DataFrame]:
@@ -142,16 +145,43 @@ def test_a_process_is_forked_only_where_a_cpu_waits_for_it(
 def test_a_killed_helper_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     parent, make_part = os.getpid(), ScatterHandler.make_part
 
-    def make_or_die(self: ScatterHandler, source: str, text: bytes, first: bool) -> Part | None:
+    def make_or_die(
+        self: ScatterHandler, source: str, texts: Iterable[bytes], first: bool
+    ) -> Part | None:
         if os.getpid() != parent and not first:
             os.kill(os.getpid(), signal.SIGKILL)
-        return make_part(self, source, text, first)
+        return make_part(self, source, texts, first)
 
     monkeypatch.setattr(ScatterHandler, "make_part", make_or_die)
     data = json.dumps([{"a": n} for n in range(100)]).encode()
     with pytest.raises(HelperEnded):
         list(make_segments(data, helped=True))
     assert not multiprocessing.active_children()
+
+
+def helpers() -> list[int | None]:
+    return [process.pid for process in multiprocessing.active_children()]
+
+
+def test_a_helper_is_kept_for_the_next_table_but_not_when_left_at_work() -> None:
+    data = json.dumps([{"a": n} for n in range(100)]).encode()
+    list(make_segments(data, helped=True))
+    first = helpers()
+    segments = make_segments(data, helped=True)
+    next(segments)
+    assert helpers() == first
+    assert len(first) == 1
+    segments.close()  # type: ignore[attr-defined]
+    assert not helpers()
+
+
+def test_a_helper_killed_since_is_replaced() -> None:
+    data = json.dumps([{"a": n} for n in range(100)]).encode()
+    list(make_segments(data, helped=True))
+    [killed] = multiprocessing.active_children()
+    killed.kill()
+    killed.join()
+    assert len(whole(make_segments(data, helped=True))) == 100
 
 
 def test_macos_does_not_fork(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,3 +1,4 @@
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -137,21 +138,27 @@ def test_blocks_join_to_the_table_of_all_their_records() -> None:
     records: list[dict[str, Any]] = [{"a": 1, "b": 2}, {"b": 3, "a": 4}, {}, {"c": 5, "a": None}]
     for size in (1, 2, 3, 4):
         blocks = [records[at : at + size] for at in range(0, 4, size)]
-        assert Table.joined([Table.of(block) for block in blocks]) == Table(
-            {"a": [1, 4, None, None], "b": [2, 3, None, None], "c": [None, None, None, 5]}, 4
-        )
+        table = Table(blocks)
+        columns = {name: list(column.joined()) for name, column in table.columns.items()}
+        expected = {"a": [1, 4, None, None], "b": [2, 3, None, None], "c": [None, None, None, 5]}
+        assert (columns, table.rows) == (expected, 4)
 
 
+@pytest.mark.parametrize("block_rows", [1, 2])
 @pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
-def test_values_are_kept_exactly(values: list[Any]) -> None:
+def test_values_are_kept_exactly(values: list[Any], block_rows: int) -> None:
     handler = ScatterHandler({}, None, None)  # type: ignore[arg-type]
-    df = handler.make_df(Table({"a": values}, len(values)), 0, KEY)
-    assert df["a"].astype(object).where(df["a"].notna(), None).tolist() == values
+    blocks = itertools.batched([{"a": value} for value in values], block_rows)
+    df = handler.make_df(Table(blocks), 0, KEY)
+    kept = df["a"].astype(object).where(df["a"].notna(), None).tolist()
+    assert (kept, list(map(type, kept))) == (values, list(map(type, values)))
+    whole = handler.make_df(Table([[{"a": value} for value in values]]), 0, KEY)
+    pd.testing.assert_frame_equal(df, whole)
 
 
 def test_numbers_with_gaps_are_floats() -> None:
     handler = ScatterHandler({}, None, None)  # type: ignore[arg-type]
-    assert handler.make_df(Table({"a": [1, None]}, 2), 0, KEY)["a"].dtype == "float64"
+    assert handler.make_df(Table([[{"a": 1}, {"a": None}]]), 0, KEY)["a"].dtype == "float64"
 
 
 def test_a_number_beyond_the_range_is_named(s3: "S3Client", bucket: str) -> None:
