@@ -1,0 +1,29 @@
+"""Have LocalStack move what S3 stores in large pieces: each costs its threads a turn."""
+
+import io
+import tempfile
+from typing import Any
+
+from localstack import config
+from localstack.runtime import hooks
+from localstack.services.s3 import constants
+from twisted.internet.abstract import FileDescriptor
+from twisted.web.http import Request
+
+SENT_BYTES = 1 << 20
+RECEIVED_BYTES = 1 << 18
+IN_MEMORY_BYTES = 16 << 20  # of a request; twisted takes 100 KB, and writes longer ones to disk
+
+
+@hooks.on_infra_start(should_load=lambda: config.LAMBDA_RUNTIME_EXECUTOR == "process")  # type: ignore[untyped-decorator]
+def move_large_pieces() -> None:
+    """LocalStack runs this before it loads S3, which imports what is set here."""
+    constants.S3_CHUNK_SIZE = SENT_BYTES
+    FileDescriptor.SEND_LIMIT = SENT_BYTES
+    FileDescriptor.bufferSize = RECEIVED_BYTES
+    setattr(Request, "gotLength", got_length)
+
+
+def got_length(request: Any, length: int | None) -> None:
+    in_memory = length is not None and length <= IN_MEMORY_BYTES
+    request.content = io.BytesIO() if in_memory else tempfile.TemporaryFile()
