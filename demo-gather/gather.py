@@ -83,9 +83,8 @@ class GatherHandler:
         Raises:
             MissingSegment: a key is not there.
         """
-        pages = self.s3.get_paginator("list_objects_v2").paginate(
-            Bucket=bucket, Prefix=os.path.commonprefix(keys)
-        )
+        prefix = os.path.commonprefix(keys).removesuffix(".pkl")  # of a single key, all of it
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         etags = {obj["Key"]: obj["ETag"] for page in pages for obj in page.get("Contents", [])}
         missing = [key for key in keys if key not in etags]
         if missing:

@@ -45,8 +45,13 @@ def values(df: pd.DataFrame) -> list[tuple[Any, ...]]:
     return [tuple(df.columns), *map(tuple, rows)]
 
 
-def test_rendered_segments_are_joined_in_order(s3: "S3Client", bucket: str) -> None:
-    keys = [put(s3, bucket, n, TABLE[n * 3 : n * 3 + 3], n * 3) for n in range(3)]
+@pytest.mark.parametrize("rows", [1, 3, 9])
+def test_rendered_segments_are_joined_in_order_without_reading_their_pickles(
+    s3: "S3Client", bucket: str, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = range(0, 9, rows)
+    keys = [put(s3, bucket, n, TABLE[at : at + rows], at) for n, at in enumerate(starts)]
+    monkeypatch.setattr(GatherHandler, "get_s3_df", None)
     assert gather(s3, keys) == "test.xlsx"
     assert read(s3, bucket) == values(TABLE)
 

@@ -106,6 +106,22 @@ def test_no_table_makes_more_than_200_segments(
     assert len(segments) <= scatter.SEGMENTS
 
 
+@pytest.mark.parametrize(
+    ("size", "segments"), [(3_400, 1), (3_500, 2), (13_800, 2), (13_900, 4), (69_000, 10)]
+)
+def test_longer_tables_make_pairs_of_segments(
+    size: int, segments: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scatter, "SEGMENT_BYTES", 6_900)
+    monkeypatch.setattr(scatter, "BLOCK_BYTES", 960)
+    monkeypatch.setattr(scatter, "SMALL_TABLE_BYTES", 200)
+    data = json.dumps([{"a": 1}] * (size // 10)).encode()
+    assert len(data) == size
+    made = list(map(len, make_segments(data)))
+    assert len(made) == segments
+    assert max(made) - min(made) <= segments
+
+
 def test_small_tables_of_tiny_records_make_at_most_200_segments() -> None:
     data = json.dumps([{}] * 40_000).encode()
     assert len(data) <= scatter.SMALL_TABLE_BYTES
