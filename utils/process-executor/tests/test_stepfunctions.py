@@ -8,7 +8,7 @@ HOOKED = """
 from types import SimpleNamespace
 from localstack.runtime import hooks
 
-hooks.on_infra_start.manager.load("reuse_paths_and_roles")()
+hooks.on_infra_start.manager.load("reuse_what_is_parsed_and_assumed")()
 
 from localstack.aws.connect import ClientFactory
 from localstack.services.stepfunctions.asl.component.common.path import result_path
@@ -18,6 +18,21 @@ for module in (result_path, json_path):
     assert module.parse("$.a") is module.parse("$.a")
     assert module.parse("$.a") is not module.parse("$.b")
 assert json_path.extract_json("$.a[1]", {"a": [1, 2]}) == 2
+
+from localstack.services.stepfunctions.asl.parse.asl_parser import (
+    AmazonStateLanguageParser, ASLParserException
+)
+
+definition = '{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}'
+(program, tree), (other, again) = map(AmazonStateLanguageParser.parse, [definition] * 2)
+assert tree is again
+assert program is not other
+for _ in range(2):
+    try:
+        AmazonStateLanguageParser.parse("{")
+    except ASLParserException:
+        continue
+    raise AssertionError("a definition that is cut off was parsed")
 
 class Factory:
     assumed = []
@@ -44,7 +59,7 @@ assert clients[2].given["aws_access_key_id"] == "AccessKeyId of b"
 """
 
 
-def test_paths_are_parsed_and_roles_assumed_once() -> None:
+def test_paths_and_definitions_are_parsed_and_roles_assumed_once() -> None:
     env = {**os.environ, "LAMBDA_RUNTIME_EXECUTOR": "process"}
     subprocess.run([sys.executable, "-c", HOOKED], env=env, check=True)
 
@@ -52,8 +67,8 @@ def test_paths_are_parsed_and_roles_assumed_once() -> None:
 def test_the_docker_executor_is_left_alone() -> None:
     script = """
 from localstack.runtime import hooks
-assert not hooks.on_infra_start.manager.is_loaded("reuse_paths_and_roles")
-hooks.on_infra_start.manager.load("reuse_paths_and_roles")
+assert not hooks.on_infra_start.manager.is_loaded("reuse_what_is_parsed_and_assumed")
+hooks.on_infra_start.manager.load("reuse_what_is_parsed_and_assumed")
 """
     env = {**os.environ, "LAMBDA_RUNTIME_EXECUTOR": "docker"}
     found = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Have LocalStack's Step Functions do once what it does for every state it enters."""
+"""Have LocalStack's Step Functions do once what it does for every execution and state."""
 
 import time
 from functools import lru_cache
@@ -16,14 +16,33 @@ _assume = ClientFactory.with_assumed_role
 
 
 @hooks.on_infra_start(should_load=lambda: config.LAMBDA_RUNTIME_EXECUTOR == "process")  # type: ignore[untyped-decorator]
-def reuse_paths_and_roles() -> None:
-    """Keep parsed JSONPaths, whose grammar is compiled for each, and assumed roles.
+def reuse_what_is_parsed_and_assumed() -> None:
+    """Keep JSONPaths, whose grammar is compiled for each, definitions and assumed roles.
 
     LocalStack runs this before it loads a service, so that all import what is set here.
     """
     jsonpath_ng.parse = lru_cache(jsonpath_ng.parse)
     jsonpath_ng.ext.parse = lru_cache(jsonpath_ng.ext.parse)
     setattr(ClientFactory, "with_assumed_role", with_assumed_role)
+    reuse_definitions()
+
+
+def reuse_definitions() -> None:
+    """Each execution still has a program of its own, made from the tree that is kept."""
+    from localstack.services.stepfunctions.asl.parse.asl_parser import AmazonStateLanguageParser
+    from localstack.services.stepfunctions.asl.parse.preprocessor import Preprocessor
+
+    parse = AmazonStateLanguageParser.parse
+    program: Any = Preprocessor
+
+    @lru_cache
+    def tree(definition: str) -> Any:
+        return parse(definition)[1]
+
+    def parse_once(definition: str) -> tuple[Any, Any]:
+        return program().visit(tree(definition)), tree(definition)
+
+    setattr(AmazonStateLanguageParser, "parse", staticmethod(parse_once))
 
 
 def with_assumed_role(factory: ClientFactory, **role: Any) -> Any:
