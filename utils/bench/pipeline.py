@@ -25,7 +25,7 @@ from bench.stages import segments, stage_seconds
 from bench.tables import check
 
 KEY = "members.json"
-POLL_S = 0.1
+POLL_S = 0.5  # each poll is work for the LocalStack that is timed
 LOGS_TIMEOUT_S = 60
 
 Execution = dict[str, Any]
