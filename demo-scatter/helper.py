@@ -124,9 +124,7 @@ class _Remote:
 
 def _serve(connection: Connection, make: Make) -> None:
     """Make parts for as long as the other process asks for them."""
-    ours = connection.fileno()  # the other files are the other process's
-    os.closerange(3, ours)
-    os.closerange(ours + 1, os.sysconf("SC_OPEN_MAX"))
+    close_all_but(connection.fileno())
     with suppress(EOFError, ConnectionError):
         while True:
             source, first = connection.recv()
@@ -138,6 +136,14 @@ def _serve(connection: Connection, make: Make) -> None:
                 data = part.pickled()
                 connection.send(len(data))
                 write(connection, data)
+
+
+def close_all_but(kept: int) -> None:
+    """Let go of the other process's files and sockets, but for its output."""
+    for found in map(int, os.listdir("/proc/self/fd")):
+        if found > 2 and found != kept:
+            with suppress(OSError):  # the listing itself had one
+                os.close(found)
 
 
 def read_texts(connection: Connection) -> Iterator[bytearray]:

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 HOOKED = """
 from types import SimpleNamespace
 from localstack.runtime import hooks
@@ -64,11 +66,12 @@ def test_paths_and_definitions_are_parsed_and_roles_assumed_once() -> None:
     subprocess.run([sys.executable, "-c", HOOKED], env=env, check=True)
 
 
-def test_the_docker_executor_is_left_alone() -> None:
-    script = """
+@pytest.mark.parametrize("hook", ["reuse_what_is_parsed_and_assumed", "move_large_pieces"])
+def test_the_docker_executor_is_left_alone(hook: str) -> None:
+    script = f"""
 from localstack.runtime import hooks
-assert not hooks.on_infra_start.manager.is_loaded("reuse_what_is_parsed_and_assumed")
-hooks.on_infra_start.manager.load("reuse_what_is_parsed_and_assumed")
+assert not hooks.on_infra_start.manager.is_loaded("{hook}")
+hooks.on_infra_start.manager.load("{hook}")
 """
     env = {**os.environ, "LAMBDA_RUNTIME_EXECUTOR": "docker"}
     found = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True)
