@@ -103,7 +103,7 @@ class Emulator:
     def environment(self) -> dict[str, str]:
         temporary = self.folder / "tmp"
         temporary.mkdir(exist_ok=True)
-        kept = ("PATH", "LANG", "LC_ALL", "HOME", "LAMBDA_PROCESS_POOL_SIZE", "DEBUG")
+        kept = ("PATH", "LANG", "LC_ALL", "LAMBDA_PROCESS_POOL_SIZE", "DEBUG")
         return {name: os.environ[name] for name in kept if name in os.environ} | {
             "GATEWAY_LISTEN": f"127.0.0.1:{self.port}",
             "SERVICES": SERVICES,
@@ -113,6 +113,7 @@ class Emulator:
             "DNS_ADDRESS": "0",
             "LS_LOG": os.environ.get("LS_LOG", "warning"),  # a line a request costs a tenth of its time
             "FILESYSTEM_ROOT": str(self.folder),
+            "HOME": str(self.folder),  # for its cache of plugins
             "TMPDIR": str(temporary),
             "LAMBDA_RUNTIME_EXECUTOR": "process",
             "LAMBDA_PROCESS_RUNTIMES": str(RUNTIMES),

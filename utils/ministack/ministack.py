@@ -29,12 +29,13 @@ class MiniStack(Emulator):
     def environment(self) -> dict[str, str]:
         temporary = self.folder / "tmp"
         temporary.mkdir(exist_ok=True)
-        kept = ("PATH", "LANG", "LC_ALL", "HOME", "AUTH")
+        kept = ("PATH", "LANG", "LC_ALL", "AUTH")
         return {name: os.environ[name] for name in kept if name in os.environ} | {
             "BIND_HOST": "127.0.0.1",  # its default is every interface
             "GATEWAY_PORT": str(self.port),
             "SERVICES": SERVICES,
             "LOG_LEVEL": "WARNING",
+            "HOME": str(self.folder),
             "TMPDIR": str(temporary),
             "STATE_DIR": str(temporary / "state"),
             "S3_DATA_DIR": str(temporary / "s3"),

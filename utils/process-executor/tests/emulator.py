@@ -38,8 +38,9 @@ def zipped(main: str, **modules: str) -> bytes:
 
 
 class Emulator:
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, host: str = "127.0.0.1", **settings: str) -> None:
         self.folder = folder
+        self.host = host
         self.tmp = folder / "tmp"
         self.tmp.mkdir()
         self.port = free_port()
@@ -56,7 +57,7 @@ class Emulator:
 
     def settings(self) -> dict[str, str]:
         return {
-            "GATEWAY_LISTEN": f"127.0.0.1:{self.port}",
+            "GATEWAY_LISTEN": f"{self.host}:{self.port}",
             "SERVICES": "lambda,s3,sts,iam,logs",
             "DISABLE_EVENTS": "1",
             "SKIP_SSL_CERT_DOWNLOAD": "1",

@@ -10,12 +10,15 @@ from localstack.services.s3 import constants
 from twisted.internet.abstract import FileDescriptor
 from twisted.web.http import Request
 
+FIRST = 1  # of the executor's hooks, whose priority is 0; the others may load S3
 SENT_BYTES = 1 << 20
 RECEIVED_BYTES = 1 << 18
 IN_MEMORY_BYTES = 16 << 20  # of a request; twisted takes 100 KB, and writes longer ones to disk
 
 
-@hooks.on_infra_start(should_load=lambda: config.LAMBDA_RUNTIME_EXECUTOR == "process")  # type: ignore[untyped-decorator]
+@hooks.on_infra_start(  # type: ignore[untyped-decorator]
+    should_load=lambda: config.LAMBDA_RUNTIME_EXECUTOR == "process", priority=FIRST
+)
 def move_large_pieces() -> None:
     """LocalStack runs this before it loads S3, which imports what is set here."""
     constants.S3_CHUNK_SIZE = SENT_BYTES
