@@ -1,16 +1,30 @@
 # Scatter, segment, gather on a LocalStack of your own. `make` lists the targets.
 include utils/tools/tools.mk
-include utils/deploy/deploy.mk
 
 ROWS ?= 1000
 INPUT ?= {}
 DEFINITION ?= parallel
 WORKBOOK ?= test.xlsx
 FUNCTIONS := scatter segment gather
+EXECUTION ?=
+LANG_ ?=
+# A stack: on the emulator at ENDPOINT, or in an AWS account.
+TARGET ?= localstack
+STACK ?= aggregate
+ARCH ?= x86_64
+REGION ?=
+PARAMETERS ?=
+EMPTY ?=
+# `make stepfunctions` runs Aggregate; a stack's state machine has the stack's name.
+MACHINE ?= $(if $(filter aws,$(TARGET)),$(STACK),Aggregate)
+STACK_AT = --target $(TARGET) --stack $(STACK) --region '$(REGION)'
+# Lambda runs Linux wheels of its own architecture; functions that run as processes, the host's.
+LAMBDA_PLATFORM = $(if $(filter aws,$(TARGET)),PLATFORM=$(ARCH:arm64=aarch64))
+TARGET_READY = $(if $(filter aws,$(TARGET)),$(TOOLS_READY),running)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up running down zip create update delete bucket json stepfunctions download invoke log \
-	test check clean clean-segments
+	report watch deploy destroy cost test check clean clean-segments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,16 +36,16 @@ demo: ## everything: from an empty machine to result/test.xlsx
 	@$(MAKE) --no-print-directory create bucket
 	@$(MAKE) --no-print-directory json
 	@$(MAKE) --no-print-directory stepfunctions download
-	@$(HARNESS)/objects.py show $(WORKBOOK)
+	@$(HARNESS) show $(WORKBOOK)
 
 up: $(TOOLS_READY) ## start LocalStack at ENDPOINT, unless one answers there
-	@$(EMULATE) up
+	@$(HARNESS) up
 
 running: $(TOOLS_READY)
-	@$(EMULATE) ensure
+	@$(HARNESS) ensure
 
 down: ## stop the LocalStack that `make up` started
-	@if [ -x $(PY) ]; then $(EMULATE) down; fi
+	@if [ -x $(PY) ]; then $(HARNESS) down; fi
 
 zip: $(FUNCTIONS:%=zip-%) ## package the functions whose files changed
 
@@ -42,19 +56,38 @@ update: create ## the same as create
 delete: $(FUNCTIONS:%=delete-%) ## delete the functions
 
 bucket: running ## create the bucket
-	@$(HARNESS)/objects.py bucket
+	@$(HARNESS) bucket
 
 json: running ## write test.json with ROWS members to the bucket
 	@$(PY) utils/utils.py $(ROWS)
 
 stepfunctions: running ## run the state machine (DEFINITION) on INPUT, and wait for its end
-	@$(HARNESS)/executions.py --input '$(INPUT)' --definition $(DEFINITION)
+	@$(HARNESS) stepfunctions '$(INPUT)' --definition $(DEFINITION)
 
 download: running ## copy WORKBOOK from the bucket to result/
-	@$(HARNESS)/objects.py download $(WORKBOOK)
+	@$(HARNESS) download $(WORKBOOK)
 
 clean-segments: running ## remove the segment files of past executions from the bucket
-	@$(HARNESS)/objects.py clean_segments
+	@$(HARNESS) clean-segments
+
+report: running ## write result/<execution>.html of EXECUTION, a name or ARN (default: the last), in LANG_=en or ja
+	@$(HARNESS) report '$(EXECUTION)' --language '$(LANG_)'
+
+watch: create bucket $(FUNCTIONS:%=watched-%) ## on each save of scatter.py, segment.py or gather.py: its tests, then the pipeline
+	@$(HARNESS) watch
+
+deploy: ## create or update the stack: TARGET=aws REGION=… ARCH=arm64 DEFINITION=distributed
+	@$(MAKE) --no-print-directory --silent $(TARGET_READY)
+	@$(MAKE) --no-print-directory zip $(LAMBDA_PLATFORM)
+	@$(HARNESS) deploy $(STACK_AT) --arch $(ARCH) --definition $(DEFINITION) --parameters '$(PARAMETERS)'
+
+destroy: ## delete the stack; EMPTY=1: also what is in its bucket
+	@$(MAKE) --no-print-directory --silent $(TARGET_READY)
+	@$(HARNESS) destroy $(STACK_AT) $(if $(EMPTY),--empty)
+
+cost: ## what the last execution costs on AWS; MACHINE=aggregate: the stack's last one
+	@$(MAKE) --no-print-directory --silent $(TARGET_READY)
+	@$(HARNESS) cost --target $(TARGET) --machine $(MACHINE) --region '$(REGION)'
 
 invoke: ## call each function by itself; results are kept in demo-*/result.log
 	@$(MAKE) --no-print-directory invoke-scatter
@@ -64,26 +97,18 @@ invoke: ## call each function by itself; results are kept in demo-*/result.log
 log: $(FUNCTIONS:%=log-%) ## show the functions' last log lines
 
 test: $(TOOLS_READY) ## all tests, on a LocalStack of their own
-	@$(EMULATE) run $(MAKE) --no-print-directory check ALREADY_UP=1
+	@$(HARNESS) with-emulator $(MAKE) --no-print-directory check ALREADY_UP=1
 
 check: zip $(FUNCTIONS:%=test-%)
 	@cd utils/process-executor && $(PY) -m mypy && $(PY) -m pytest -q
-	@$(PY) -m mypy --config-file utils/setup.cfg
-	@$(PY) -m mypy --config-file utils/bench/setup.cfg
-	@$(PY) -m pytest -q -c utils/setup.cfg utils/tests
+	@cd utils && $(PY) -m mypy && $(PY) -m pytest -q
 
 clean: down $(FUNCTIONS:%=clean-%) ## stop LocalStack and remove everything built
-	@rm -rf utils/tools/.venv utils/tools/runtimes utils/harness/.localstack utils/data/sample_data.json \
-		utils/bench/.venvs utils/bench/.data utils/compat/node_modules utils/ministack/.venv utils/report/.venv utils/soak/.venv utils/audit/.venv
+	@rm -rf utils/tools/.venv utils/tools/.venvs utils/tools/runtimes utils/harness/.localstack \
+		utils/data/sample_data.json utils/checks/node_modules utils/checks/bench/.venvs utils/checks/bench/.data
 	@find result -type f ! -name .gitkeep -delete
 
-include utils/report/report.mk
-include utils/watch/watch.mk
-include utils/compat/compat.mk
-include utils/bench/bench.mk
-include utils/faults/faults.mk
-include utils/soak/soak.mk
-include utils/audit/audit.mk
+include utils/checks/checks.mk
 
 define fan_out
 .PHONY: $1-$2
@@ -91,3 +116,6 @@ $1-$2: $(TOOLS_READY) ; @$$(MAKE) --no-print-directory -C demo-$2 $1
 endef
 $(foreach action,zip create delete invoke log test clean,\
 	$(foreach function,$(FUNCTIONS),$(eval $(call fan_out,$(action),$(function)))))
+
+watched-%: $(TOOLS_READY)
+	@$(MAKE) --no-print-directory -C demo-$* .venv/.ready

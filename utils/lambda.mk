@@ -38,19 +38,19 @@ requirements.txt: Pipfile.lock | $(TOOLS_READY)
 	@$(PIPENV) requirements --hash > $@
 
 running: $(TOOLS_READY)
-	@$(EMULATE) ensure
+	@$(HARNESS) ensure
 
 create: zip running
-	@$(HARNESS)/functions.py create $(NAME) --memory_mb $(MEMORY) --timeout_s $(TIMEOUT)
+	@$(HARNESS) create $(NAME) $(MEMORY) $(TIMEOUT)
 
 update: create
 
 delete invoke log: running
-	@$(HARNESS)/functions.py $@ $(NAME)
+	@$(HARNESS) $@ $(NAME)
 
 # Tests need an S3: the emulator at ENDPOINT with ALREADY_UP, else one of their own.
 test: .venv/.ready
-	@$(if $(ALREADY_UP),,$(EMULATE) run) $(MAKE) --no-print-directory check
+	@$(if $(ALREADY_UP),,$(HARNESS) with-emulator) $(MAKE) --no-print-directory check
 
 check:
 	@.venv/bin/mypy *.py tests $(SHARED:%=$(ROOT)/utils/shared/%.py)

@@ -8,12 +8,13 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import fire
 from mimesis import Locale, Person
 from rich.console import Console
 from rich.progress import track
 
-sys.path.insert(0, str(Path(__file__).resolve().parent / "harness"))
-from aws import BUCKET, Fault, client, command  # noqa: E402
+from harness.fault import Fault
+from harness.target import emulator
 
 SAMPLE = Path(__file__).resolve().parent / "data" / "sample_data.json"
 FIRST_DAY = date(2021, 1, 1)
@@ -53,15 +54,18 @@ def main(count: int = 1000, seed: int | None = None, key: str = "test.json") -> 
     """Write `count` members to utils/data/sample_data.json and to `key` in the bucket."""
     if type(count) is not int or count < 0:
         raise Fault(f"count: must be a whole number from 0; found {count!r}")
-    s3 = client("s3")
+    s3 = emulator().client("s3")
     try:
-        s3.head_bucket(Bucket=BUCKET)
+        s3.head_bucket(Bucket=emulator().bucket)
     except s3.exceptions.ClientError:
-        raise Fault(f"the bucket {BUCKET} does not exist: make bucket") from None
+        raise Fault(f"the bucket {emulator().bucket} does not exist: make bucket") from None
     write(count, seed, SAMPLE)
-    s3.upload_file(str(SAMPLE), BUCKET, key)
-    print(f"{count} members in s3://{BUCKET}/{key} and {os.path.relpath(SAMPLE)}")
+    s3.upload_file(str(SAMPLE), emulator().bucket, key)
+    print(f"{count} members in s3://{emulator().bucket}/{key} and {os.path.relpath(SAMPLE)}")
 
 
 if __name__ == "__main__":
-    command(main)
+    try:
+        fire.Fire(main)
+    except Fault as fault:
+        sys.exit(f"error: {fault}")

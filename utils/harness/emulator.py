@@ -17,15 +17,13 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from harness.fault import Fault
+
 HERE = Path(__file__).resolve().parent
 RUNTIMES = HERE.parent / "tools" / "runtimes"
 SERVICES = "lambda,s3,stepfunctions,sts,iam,logs,sqs,cloudwatch,cloudformation,events"
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 8  # LocalStack may hang at SIGTERM while it loads a service
-
-
-class Fault(Exception):
-    """What went wrong, and what to do about it."""
 
 
 class Emulator:
@@ -171,9 +169,36 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def run(command: list[str], kind: type[Emulator]) -> int:
+def kind() -> type[Emulator]:
+    """The emulator that EMULATOR names: localstack, or ministack."""
+    if os.environ.get("EMULATOR") == "ministack":
+        from harness.ministack import MiniStack
+
+        return MiniStack
+    return Emulator
+
+
+def chosen() -> Emulator:
+    return kind()(os.environ.get("ENDPOINT", "http://localhost:4566"))
+
+
+def up() -> None:
+    print(chosen().up())
+
+
+def ensure() -> None:
+    emulator = chosen()
+    if not emulator.version():
+        print(emulator.up())
+
+
+def down() -> None:
+    print(chosen().down())
+
+
+def run(command: list[str]) -> int:
     """Run a command with an emulator of its own at ENDPOINT, and stop that afterwards."""
-    emulator = kind(f"http://localhost:{free_port()}")
+    emulator = kind()(f"http://localhost:{free_port()}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         emulator.up()
@@ -181,30 +206,3 @@ def run(command: list[str], kind: type[Emulator]) -> int:
     finally:
         emulator.down()
         shutil.rmtree(emulator.folder)
-
-
-def main(arguments: list[str], kind: type[Emulator] = Emulator) -> int | str:
-    emulator = kind(os.environ.get("ENDPOINT", "http://localhost:4566"))
-    try:
-        match arguments:
-            case ["up"]:
-                print(emulator.up())
-            case ["ensure"] if not emulator.version():
-                print(emulator.up())
-            case ["ensure"]:
-                pass
-            case ["down"]:
-                print(emulator.down())
-            case ["run", *command] if command:
-                return run(command, kind)
-            case _:
-                return "usage: emulator.py up | ensure | down | run COMMAND…"
-    except Fault as fault:
-        return f"error: {fault}"
-    except KeyboardInterrupt:
-        return 130
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

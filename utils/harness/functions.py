@@ -6,15 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-import logs
-from advice import advice
-from aws import ACCOUNT, BUCKET, Fault, client, command, function_name
+from harness import logs
+from harness.advice import advice
+from harness.fault import Fault
+from harness.target import emulator, function_name
 
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/DummyRole"
 RUNTIME = "python3.13"
 WAIT = {"Delay": 0.1, "MaxAttempts": 600}
 # One heap for all threads: with one for each, glibc lets a worker grow with its table.
-VARIABLES = {"BUCKET": BUCKET, "MALLOC_ARENA_MAX": "1"}
+VARIABLES = {"MALLOC_ARENA_MAX": "1"}
 EVENTS: dict[str, Any] = {
     "scatter": {"input_obj": "test.json"},
     "segment": "scatter/job_000.pkl",
@@ -30,14 +30,14 @@ def create(stage: str, memory_mb: int, timeout_s: int) -> None:
     name = function_name(stage)
     archive = read_zip(stage)
     settings = {
-        "Role": ROLE,
+        "Role": emulator().role,
         "Runtime": RUNTIME,
         "Handler": "lambda.lambda_handler",
         "MemorySize": memory_mb,
         "Timeout": timeout_s,
-        "Environment": {"Variables": VARIABLES},
+        "Environment": {"Variables": {"BUCKET": emulator().bucket, **VARIABLES}},
     }
-    functions = client("lambda")
+    functions = emulator().client("lambda")
     try:
         found = functions.get_function_configuration(FunctionName=name)
     except functions.exceptions.ResourceNotFoundException:
@@ -74,7 +74,7 @@ def read_zip(stage: str) -> bytes:
 
 def delete(stage: str) -> None:
     """Delete a function, if it is there."""
-    functions = client("lambda")
+    functions = emulator().client("lambda")
     try:
         functions.delete_function(FunctionName=function_name(stage))
         print(f"{function_name(stage)}: deleted")
@@ -85,7 +85,7 @@ def delete(stage: str) -> None:
 def invoke(stage: str, event: Any = None) -> None:
     """Call a function with its smallest valid event; the result is kept in result.log."""
     name = function_name(stage)
-    functions = client("lambda", read_timeout=910, retries={"total_max_attempts": 1})
+    functions = emulator().client("lambda", read_timeout=910, retries={"total_max_attempts": 1})
     try:
         answer = functions.invoke(
             FunctionName=name,
@@ -107,7 +107,3 @@ def log(stage: str, lines: int = 50) -> None:
     """The last log lines of a function."""
     for line in logs.last_lines(function_name(stage), lines):
         print(line)
-
-
-if __name__ == "__main__":
-    command(create, delete, invoke, log)

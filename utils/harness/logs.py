@@ -3,14 +3,14 @@
 import re
 from typing import Any
 
-from aws import client
+from harness.target import emulator
 
 REQUEST_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def last_lines(function: str, lines: int) -> list[str]:
     """The last lines a function logged, of all its environments; [] before its first run."""
-    logs = client("logs")
+    logs = emulator().client("logs")
     events: list[dict[str, Any]] = []
     try:
         for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group(function)):
@@ -27,7 +27,7 @@ def invocation_lines(function: str, request_id: str, since_ms: int) -> list[str]
         return []
     messages = [
         event["message"].rstrip("\n")
-        for event in client("logs").get_log_events(
+        for event in emulator().client("logs").get_log_events(
             logGroupName=group(function), logStreamName=found[-1]["logStreamName"], startTime=since_ms
         )["events"]
     ]
@@ -47,7 +47,7 @@ def last_failure(function: str, since_ms: int) -> str | None:
 
 def find(function: str, text: str, since_ms: int) -> list[dict[str, Any]]:
     """The log events that hold `text`; an emulator may ignore a pattern it cannot read."""
-    logs = client("logs")
+    logs = emulator().client("logs")
     try:
         events = logs.filter_log_events(
             logGroupName=group(function), startTime=since_ms, filterPattern=f'"{text}"'

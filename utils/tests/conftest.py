@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from openpyxl import load_workbook
 
-import executions
-import live
-from aws import BUCKET, client
+from harness import run
+from harness import progress
+from harness.target import MACHINES, emulator
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,25 +33,25 @@ class Pipeline:
     """The deployed pipeline, as a user's program would use it."""
 
     def __init__(self, folder: Path) -> None:
-        self.s3 = client("s3")
-        self.states = client("stepfunctions")
+        self.s3 = emulator().client("s3")
+        self.states = emulator().client("stepfunctions")
         self.folder = folder
 
     def put(self, table: list[dict[str, Any]] | bytes) -> str:
         """Write an input object of its own name; returns its key."""
         key = f"{uuid.uuid4()}.json"
         body = table if isinstance(table, bytes) else json.dumps(table).encode()
-        self.s3.put_object(Bucket=BUCKET, Key=key, Body=body)
+        self.s3.put_object(Bucket=emulator().bucket, Key=key, Body=body)
         return key
 
     def start(self, definition: str = "parallel", **given: Any) -> str:
         arn: str = self.states.start_execution(
-            stateMachineArn=executions.machine_arn(definition), input=json.dumps(given)
+            stateMachineArn=run.machine_arn(definition), input=json.dumps(given)
         )["executionArn"]
         return arn
 
     def wait(self, arn: str) -> dict[str, Any]:
-        return live.follow(self.states, arn)
+        return progress.follow(self.states, arn)
 
     def run(self, definition: str = "parallel", **given: Any) -> dict[str, Any]:
         return self.wait(self.start(definition, **given))
@@ -65,7 +65,7 @@ class Pipeline:
         assert execution["status"] == "SUCCEEDED", execution
         key = json.loads(execution["output"])
         path = self.folder / Path(key).name
-        self.s3.download_file(BUCKET, key, str(path))
+        self.s3.download_file(emulator().bucket, key, str(path))
         return list(load_workbook(path)["Sheet1"].values)
 
 
@@ -75,6 +75,6 @@ def pipeline(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         made = make(target)
         assert made.returncode == 0, made.stdout + made.stderr
     pipeline = Pipeline(tmp_path_factory.mktemp("workbooks"))
-    for definition in executions.NAMES:
-        executions.put_state_machine(pipeline.states, definition)
+    for definition in MACHINES:
+        run.put_state_machine(pipeline.states, definition)
     yield pipeline

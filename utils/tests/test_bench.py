@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from openpyxl import Workbook, load_workbook
 
-from bench.comparison import difference, expected_sheets, read_members
-from bench.figures import Bench, PipelineRun, Sized, WriterRun
-from bench.reports import Report, gb_seconds, peak_mb
-from bench.stages import segments, stage_seconds
-from bench.verdicts import verdicts
+from checks.bench.comparison import difference, expected_sheets, read_members
+from checks.bench.figures import Bench, PipelineRun, Sized, WriterRun
+from checks.bench.reports import Report, gb_seconds, peak_mb
+from checks.bench.stages import segments, stage_seconds
+from checks.bench.verdicts import verdicts
 from utils import members, write
 
 COLD = (

@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-import cost
+from harness import cost
 from conftest import Make, Pipeline
-from cost import Charge, Invocation
-from target import Fault
+from harness.cost import Charge, Invocation
+from harness.fault import Fault
 from test_pipeline import EXAMPLE
 
 TEXT = (

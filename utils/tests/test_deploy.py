@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from openpyxl import load_workbook
 
-from aws import ENDPOINT, client
+from harness.target import emulator, endpoint
 from conftest import ROOT, Make
-from emulator import free_port
-from live import follow
-from ministack import MiniStack
+from harness.emulator import free_port
+from harness.progress import follow
+from harness.ministack import MiniStack
 from test_pipeline import EXAMPLE, expected
 
 Deploy = Callable[..., subprocess.CompletedProcess[str]]
@@ -29,7 +29,7 @@ def checkout(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = make("zip")
     assert made.returncode == 0, made.stdout + made.stderr
     folder = tmp_path_factory.mktemp("checkout")
-    for part in ("state-machine", "utils/deploy", "utils/harness"):
+    for part in ("state-machine", "utils/harness"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns(".*", "__pycache__"))
     for stage in STAGES:
         archive = Path(f"demo-{stage}/bin/lambda.zip")
@@ -40,13 +40,14 @@ def checkout(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def deploy(checkout: Path) -> Deploy:
-    """Run deploy.py as make does, with the user's AWS settings given or none."""
+    """Run the command line as make does, with the user's AWS settings given or none."""
 
     def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         clean |= {"HOME": str(checkout), "AWS_EC2_METADATA_DISABLED": "true"}
         return subprocess.run(
-            [sys.executable, checkout / "utils/deploy/deploy.py", *arguments],
+            [sys.executable, "-m", "harness", *arguments],
+            cwd=checkout / "utils",
             env=clean | settings,
             capture_output=True,
             text=True,
@@ -74,12 +75,12 @@ def at(stack: str, target: str = "localstack") -> list[str]:
 
 
 def outputs(stack: str) -> dict[str, str]:
-    [found] = client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    [found] = emulator().client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     return {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
 
 
 def code_of(stack: str) -> dict[str, str]:
-    functions = client("lambda")
+    functions = emulator().client("lambda")
     return {
         stage: functions.get_function_configuration(FunctionName=f"{stack}-{stage}")["RevisionId"]
         for stage in STAGES
@@ -87,7 +88,7 @@ def code_of(stack: str) -> dict[str, str]:
 
 
 def run(stack: str, key: str) -> dict[str, Any]:
-    states = client("stepfunctions")
+    states = emulator().client("stepfunctions")
     arn = states.start_execution(
         stateMachineArn=outputs(stack)["StateMachineArn"], input=f'{{"input_obj": "{key}"}}'
     )["executionArn"]
@@ -96,17 +97,17 @@ def run(stack: str, key: str) -> dict[str, Any]:
 
 def leftovers(stack: str) -> list[str]:
     """Everything of any service that bears the stack's name."""
-    names = [each["Name"] for each in client("s3").list_buckets()["Buckets"]]
-    names += [each["FunctionName"] for each in client("lambda").list_functions()["Functions"]]
-    names += [each["RoleName"] for each in client("iam").list_roles()["Roles"]]
-    names += [each["name"] for each in client("stepfunctions").list_state_machines()["stateMachines"]]
-    names += [each["logGroupName"] for each in client("logs").describe_log_groups()["logGroups"]]
-    names += [each["AlarmName"] for each in client("cloudwatch").describe_alarms()["MetricAlarms"]]
+    names = [each["Name"] for each in emulator().client("s3").list_buckets()["Buckets"]]
+    names += [each["FunctionName"] for each in emulator().client("lambda").list_functions()["Functions"]]
+    names += [each["RoleName"] for each in emulator().client("iam").list_roles()["Roles"]]
+    names += [each["name"] for each in emulator().client("stepfunctions").list_state_machines()["stateMachines"]]
+    names += [each["logGroupName"] for each in emulator().client("logs").describe_log_groups()["logGroups"]]
+    names += [each["AlarmName"] for each in emulator().client("cloudwatch").describe_alarms()["MetricAlarms"]]
     return [name for name in names if stack in name]
 
 
 def test_a_stack_makes_the_workbook(stack: str, tmp_path: Path) -> None:
-    s3, bucket = client("s3"), outputs(stack)["BucketName"]
+    s3, bucket = emulator().client("s3"), outputs(stack)["BucketName"]
     s3.put_object(Bucket=bucket, Key="members.json", Body=json.dumps(EXAMPLE).encode())
     execution = run(stack, "members.json")
     assert execution["status"] == "SUCCEEDED", execution
@@ -163,12 +164,12 @@ def test_a_bucket_with_content_is_deleted_only_when_asked(deploy: Deploy) -> Non
     name = stack_name()
     assert deploy("deploy", *at(name)).returncode == 0
     bucket = outputs(name)["BucketName"]
-    client("s3").put_object(Bucket=bucket, Key="test.json", Body=b"[]")
+    emulator().client("s3").put_object(Bucket=bucket, Key="test.json", Body=b"[]")
     refused = deploy("destroy", *at(name))
     assert refused.returncode == 1
     assert f"s3://{bucket} holds objects" in refused.stderr
     assert "EMPTY=1" in refused.stderr
-    client("s3").head_object(Bucket=bucket, Key="test.json")
+    emulator().client("s3").head_object(Bucket=bucket, Key="test.json")
     destroyed = deploy("destroy", *at(name), "--empty")
     assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
     assert leftovers(name) == []
@@ -194,7 +195,7 @@ def test_destroying_what_is_not_there_is_no_fault(deploy: Deploy) -> None:
 def test_a_failed_creation_is_explained_until_it_is_destroyed(deploy: Deploy) -> None:
     name = stack_name()
     group = f"/aws/lambda/{name}-gather"  # of someone else, and in the way
-    client("logs").create_log_group(logGroupName=group)
+    emulator().client("logs").create_log_group(logGroupName=group)
     failed = deploy("deploy", *at(name))
     assert failed.returncode == 1
     assert "GatherLogs" in failed.stderr
@@ -266,7 +267,7 @@ def test_a_stack_name_must_fit_into_a_bucket_name(deploy: Deploy, name: str) -> 
 def test_the_way_to_aws_is_the_same_with_the_users_own_credentials(deploy: Deploy) -> None:
     name = stack_name()
     settings = {
-        "AWS_ENDPOINT_URL": ENDPOINT,
+        "AWS_ENDPOINT_URL": endpoint(),
         "AWS_REGION": "ap-northeast-1",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",

@@ -10,11 +10,11 @@ from typing import Any
 import psutil
 import pytest
 
-import executions
-import history
-from aws import BUCKET, ENDPOINT, client, function_name
+from harness import run as executions
+from harness import history
+from harness.target import MACHINES, emulator, endpoint, function_name
 from conftest import Make, Pipeline
-from faults.proxy import FORWARD, RESET, Fault, Proxy
+from faulty_s3 import FORWARD, RESET, Fault, Proxy
 from test_pipeline import EXAMPLE, expected
 from utils import members
 
@@ -29,7 +29,7 @@ Record = Callable[[str, object], None]
 
 
 def configure(stage: str, **settings: Any) -> None:
-    functions = client("lambda")
+    functions = emulator().client("lambda")
     functions.update_function_configuration(FunctionName=function_name(stage), **settings)
     functions.get_waiter("function_updated_v2").wait(
         FunctionName=function_name(stage), WaiterConfig={"Delay": 0.05, "MaxAttempts": 600}
@@ -37,7 +37,7 @@ def configure(stage: str, **settings: Any) -> None:
 
 
 def settings_of(stage: str) -> dict[str, Any]:
-    found = client("lambda").get_function_configuration(FunctionName=function_name(stage))
+    found = emulator().client("lambda").get_function_configuration(FunctionName=function_name(stage))
     return {name: found[name] for name in ("Environment", "MemorySize", "Timeout")}
 
 
@@ -45,9 +45,9 @@ def settings_of(stage: str) -> dict[str, Any]:
 def proxy(pipeline: Pipeline) -> Iterator[Proxy]:
     """The functions reach S3 through a proxy, for this module."""
     before = {stage: settings_of(stage) for stage in STAGES}
-    with Proxy(ENDPOINT) as proxy:
+    with Proxy(endpoint()) as proxy:
         for stage in STAGES:
-            variables = {"BUCKET": BUCKET, "AWS_ENDPOINT_URL_S3": proxy.endpoint}
+            variables = {"BUCKET": emulator().bucket, "AWS_ENDPOINT_URL_S3": proxy.endpoint}
             configure(stage, Environment={"Variables": variables})
         yield proxy
         for stage in STAGES:
@@ -78,7 +78,7 @@ class Run:
         self.key = pipeline.put(table)
         self.workbook = self.key.replace(".json", ".xlsx")
         self.previous = b"the previous workbook"
-        pipeline.s3.put_object(Bucket=BUCKET, Key=self.workbook, Body=self.previous)
+        pipeline.s3.put_object(Bucket=emulator().bucket, Key=self.workbook, Body=self.previous)
 
     def __call__(self, *faults: Fault, definition: str = "parallel", **given: Any) -> "Run":
         self.start = time.monotonic()
@@ -102,13 +102,13 @@ class Run:
     def assert_failed_and_changed_nothing(self, error: str) -> None:
         assert self.execution["status"] == "FAILED"
         assert error in self.execution["error"] + self.execution["cause"]
-        body = self.pipeline.s3.get_object(Bucket=BUCKET, Key=self.workbook)["Body"].read()
+        body = self.pipeline.s3.get_object(Bucket=emulator().bucket, Key=self.workbook)["Body"].read()
         assert body == self.previous
         assert not self.unfinished_uploads()
         assert self.took_s < QUICKLY_S
 
     def unfinished_uploads(self) -> list[Any]:
-        answer = self.pipeline.s3.list_multipart_uploads(Bucket=BUCKET, Prefix=self.workbook)
+        answer = self.pipeline.s3.list_multipart_uploads(Bucket=emulator().bucket, Prefix=self.workbook)
         return list(answer.get("Uploads", []))
 
     def screen(self, capsys: pytest.CaptureFixture[str]) -> str:
@@ -131,7 +131,7 @@ def workers(stage: str) -> list[psutil.Process]:
             env = process.environ()
         except psutil.Error:
             continue
-        own = ENDPOINT.rpartition(":")[2] == env.get("AWS_ENDPOINT_URL", "").rpartition(":")[2]
+        own = endpoint().rpartition(":")[2] == env.get("AWS_ENDPOINT_URL", "").rpartition(":")[2]
         if own and env.get("AWS_LAMBDA_FUNCTION_NAME") == function_name(stage):
             found.append(process)
     return found
@@ -256,11 +256,11 @@ def test_out_of_memory_fails_the_execution_at_once(
 
 
 def delete_figures(pipeline: Pipeline) -> None:
-    pages = pipeline.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix="gather/")
+    pages = pipeline.s3.get_paginator("list_objects_v2").paginate(Bucket=emulator().bucket, Prefix="gather/")
     for page in pages:
         for obj in page.get("Contents", []):
             if obj["Key"].endswith(".json"):
-                pipeline.s3.delete_object(Bucket=BUCKET, Key=obj["Key"])
+                pipeline.s3.delete_object(Bucket=emulator().bucket, Key=obj["Key"])
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -271,7 +271,7 @@ def test_a_throttled_function_fails_the_execution_here(
     record_property: Record,
 ) -> None:
     """LocalStack names it `Exception`; AWS `Lambda.TooManyRequestsException`, which is retried."""
-    functions = client("lambda")
+    functions = emulator().client("lambda")
     name = function_name(stage)
     functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
     try:
@@ -285,7 +285,7 @@ def test_a_throttled_function_fails_the_execution_here(
     record_property("failed_s", done.took_s)
 
 
-@pytest.mark.parametrize("definition", executions.NAMES)
+@pytest.mark.parametrize("definition", MACHINES)
 def test_throttling_is_retried_by_the_name_aws_gives_it(definition: str) -> None:
     text = (executions.DEFINITIONS / f"{definition}.json").read_text()
     assert text.count('"Lambda.TooManyRequestsException"') == len(STAGES)
@@ -333,7 +333,7 @@ def test_an_unfinished_workbook_is_never_seen(
     seen: list[bytes] = []
 
     def look() -> None:
-        seen.append(pipeline.s3.get_object(Bucket=BUCKET, Key=long.workbook)["Body"].read())
+        seen.append(pipeline.s3.get_object(Bucket=emulator().bucket, Key=long.workbook)["Body"].read())
 
     done = long(Fault("PUT", "partNumber=", FORWARD, None, before=look))
     done.assert_right()
@@ -348,13 +348,13 @@ def finished(pipeline: Pipeline, proxy: Proxy) -> Run:
 def objects(pipeline: Pipeline, execution: str) -> dict[str, tuple[str, int]]:
     found: dict[str, tuple[str, int]] = {}
     for stage in ("scatter", "gather"):
-        answer = pipeline.s3.list_objects_v2(Bucket=BUCKET, Prefix=f"{stage}/{execution}/")
+        answer = pipeline.s3.list_objects_v2(Bucket=emulator().bucket, Prefix=f"{stage}/{execution}/")
         found |= {obj["Key"]: (obj["ETag"], obj["Size"]) for obj in answer["Contents"]}
     return found
 
 
 def call(stage: str, event: Any) -> Any:
-    answer = client("lambda").invoke(
+    answer = emulator().client("lambda").invoke(
         FunctionName=function_name(stage), Payload=json.dumps(event).encode()
     )
     assert "FunctionError" not in answer

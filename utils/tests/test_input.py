@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from aws import BUCKET
+from harness.target import emulator
 from conftest import Pipeline
 from test_pipeline import EXAMPLE, HEADER, expected
 
@@ -88,7 +88,7 @@ def test_faulty_input_fails_the_execution_by_name_and_place(
     assert key in message or error in ("InvalidCell", "TooManyColumns")
     assert fault in message
     with pytest.raises(pipeline.s3.exceptions.ClientError):
-        pipeline.s3.head_object(Bucket=BUCKET, Key=key.replace(".json", ".xlsx"))
+        pipeline.s3.head_object(Bucket=emulator().bucket, Key=key.replace(".json", ".xlsx"))
 
 
 @pytest.mark.parametrize(

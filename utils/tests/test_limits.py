@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-import executions
+from harness import run
+from harness.target import MACHINES, emulator
 from conftest import ROOT, Pipeline
 from utils import members
 
@@ -89,16 +90,16 @@ def run_problems(events: list[dict[str, Any]]) -> list[str]:
     return found
 
 
-each_definition = pytest.mark.parametrize("definition", executions.NAMES)
+each_definition = pytest.mark.parametrize("definition", MACHINES)
 
 
 def read(definition: str) -> str:
-    return (executions.DEFINITIONS / f"{definition}.json").read_text()
+    return (run.DEFINITIONS / f"{definition}.json").read_text()
 
 
 @each_definition
 def test_a_definition_is_within_aws_limits(definition: str) -> None:
-    assert definition_problems(executions.NAMES[definition], read(definition)) == []
+    assert definition_problems(MACHINES[definition], read(definition)) == []
 
 
 def changed(definition: str, **fields: Any) -> str:
@@ -164,7 +165,7 @@ def test_more_state_than_aws_allows_is_refused_by_the_emulator_too(pipeline: Pip
     name = f"TooMuchState-{uuid.uuid4()}"
     machine = pipeline.states.create_state_machine(
         name=name,
-        roleArn=executions.ROLE,
+        roleArn=emulator().role,
         definition=json.dumps(
             {
                 "StartAt": "First",

@@ -5,8 +5,8 @@ from typing import Any
 
 from rich.console import Console
 
-from history import Progress
-from live import Snapshot, Stage, news, picture, stages
+from harness.history import Progress
+from harness.progress import Snapshot, Stage, news, picture, stages
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 SCATTERED = Stage("scatter", 0.0, 0.5)

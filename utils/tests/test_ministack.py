@@ -8,10 +8,10 @@ import psutil
 import pytest
 from openpyxl import load_workbook
 
-import aws
+from harness.target import emulator, endpoint
 from conftest import ROOT, Make
-from emulator import free_port
-from ministack import MiniStack
+from harness.emulator import free_port
+from harness.ministack import MiniStack
 from test_pipeline import expected
 from utils import members
 
@@ -27,7 +27,7 @@ def mini() -> Iterator[MiniStack]:
 
 
 def make_at(endpoint: str, *targets: str) -> None:
-    """Run root targets as a user with ENDPOINT in the environment does."""
+    """Run root targets as a user with endpoint() in the environment does."""
     made = subprocess.run(
         ["make", "--no-print-directory", *targets],
         cwd=ROOT,
@@ -48,12 +48,12 @@ def workbook_of(endpoint: str) -> list[tuple[Any, ...]]:
 
 def put(endpoint: str, body: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(aws, "ENDPOINT", endpoint)
-        aws.client("s3").put_object(Bucket=aws.BUCKET, Key="test.json", Body=body)
+        patch.setenv("ENDPOINT", endpoint)
+        emulator().client("s3").put_object(Bucket=emulator().bucket, Key="test.json", Body=body)
 
 
 def test_the_same_targets_give_the_same_workbook(mini: MiniStack) -> None:
-    assert workbook_of(mini.endpoint) == workbook_of(aws.ENDPOINT) == expected(TABLE)
+    assert workbook_of(mini.endpoint) == workbook_of(endpoint()) == expected(TABLE)
 
 
 def test_it_listens_on_loopback_alone(mini: MiniStack) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-import live
-from aws import ACCOUNT, BUCKET, client
+from harness import progress
+from harness.target import EMULATED_ACCOUNT, emulator
 from conftest import Make, Pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
 SEGMENT = ROOT / "demo-segment"
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/DummyRole"
+ROLE = f"arn:aws:iam::{EMULATED_ACCOUNT}:role/DummyRole"
 FUNCTION = "own-etl-lambda"
 MACHINE = "OwnEtl"
 
@@ -82,7 +82,7 @@ def test_the_example_runs_through_the_pipeline(pipeline: Pipeline, readme: str, 
     arn = pipeline.states.start_execution(
         stateMachineArn=machine, input=f'{{"input_obj": "{key}"}}'
     )["executionArn"]
-    rows = pipeline.rows(live.follow(pipeline.states, arn))
+    rows = pipeline.rows(progress.follow(pipeline.states, arn))
     assert [tuple(map(str, row)) for row in rows] == table(readme)
 
 
@@ -101,10 +101,10 @@ def package(own: Path) -> bytes:
 
 
 def create_function(archive: bytes) -> None:
-    functions = client("lambda")
+    functions = emulator().client("lambda")
     functions.create_function(
         FunctionName=FUNCTION, Runtime="python3.13", Role=ROLE, Handler="lambda.lambda_handler",
         Code={"ZipFile": archive}, MemorySize=1769, Timeout=900,
-        Environment={"Variables": {"BUCKET": BUCKET}},
+        Environment={"Variables": {"BUCKET": emulator().bucket}},
     )
     functions.get_waiter("function_active_v2").wait(FunctionName=FUNCTION)

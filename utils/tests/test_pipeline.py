@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-import executions
-from aws import BUCKET, ENDPOINT
+from harness import run
+from harness.target import MACHINES, emulator, endpoint
 from conftest import ROOT, Make, Pipeline
 from utils import members
 
@@ -31,7 +31,7 @@ def expected(table: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     ]
 
 
-@pytest.mark.parametrize("definition", executions.NAMES)
+@pytest.mark.parametrize("definition", MACHINES)
 def test_the_example_gives_its_table(pipeline: Pipeline, definition: str) -> None:
     rows = pipeline.rows(pipeline.run(definition, input_obj=pipeline.put(EXAMPLE)))
     assert rows == [
@@ -48,9 +48,9 @@ def test_a_thousand_members_go_through_a_hundred_segments(
 ) -> None:
     made = make("json", "stepfunctions", "download", "ROWS=1000")
     assert made.returncode == 0, made.stdout + made.stderr
-    assert f"s3://{BUCKET}/test.xlsx" in made.stdout
+    assert f"s3://{emulator().bucket}/test.xlsx" in made.stdout
     table = json.loads((ROOT / "utils/data/sample_data.json").read_text())
-    [latest] = pipeline.states.list_executions(stateMachineArn=executions.machine_arn("parallel"), maxResults=1)[
+    [latest] = pipeline.states.list_executions(stateMachineArn=run.machine_arn("parallel"), maxResults=1)[
         "executions"
     ][:1]
     assert pipeline.rows(pipeline.wait(latest["executionArn"])) == expected(table)
@@ -101,7 +101,7 @@ def aws(*arguments: str) -> dict[str, Any]:
         for line in (ROOT / "stepfunctions-credentials.env").read_text().splitlines()
         if line and not line.startswith("#")
     )
-    command = [str(Path(sys.executable).with_name("aws")), "--endpoint-url", ENDPOINT, *arguments]
+    command = [str(Path(sys.executable).with_name("aws")), "--endpoint-url", endpoint(), *arguments]
     done = subprocess.run(
         command, capture_output=True, check=True, env={"PATH": os.environ["PATH"], **credentials}
     )
@@ -113,10 +113,10 @@ def aws(*arguments: str) -> dict[str, Any]:
 def test_start_execution_by_hand(pipeline: Pipeline, given: str | None) -> None:
     key = given or "test.json"
     table = list(members(12, seed=12))
-    pipeline.s3.put_object(Bucket=BUCKET, Key=key, Body=json.dumps(table).encode())
+    pipeline.s3.put_object(Bucket=emulator().bucket, Key=key, Body=json.dumps(table).encode())
     arguments = ("--input", json.dumps({"input_obj": given})) if given else ()
     started = aws(
-        "stepfunctions", "start-execution", "--state-machine-arn", executions.machine_arn("parallel"), *arguments
+        "stepfunctions", "start-execution", "--state-machine-arn", run.machine_arn("parallel"), *arguments
     )
     execution = pipeline.wait(started["executionArn"])
     assert json.loads(execution["output"]) == key.replace("json", "xlsx")

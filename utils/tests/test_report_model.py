@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from openpyxl import Workbook
 
-from history import Event
-from model import (
+from harness.history import Event
+from harness.report.model import (
     Attempt,
     LogReport,
     Run,
@@ -19,8 +19,8 @@ from model import (
     match_reports,
     nice_step,
 )
-from report import inline_json
-from sources import count_pairs, letters, records
+from harness.report.write import inline_json
+from harness.report.sources import count_pairs, letters, records
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:{}-lambda"

@@ -13,9 +13,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from conftest import ROOT, Make
-from emulator import free_port
-from live import follow
-from ministack import MiniStack
+from harness.emulator import free_port
+from harness.progress import follow
+from harness.ministack import MiniStack
 from test_pipeline import EXAMPLE
 
 STAGES = ("scatter", "segment", "gather")
@@ -52,7 +52,7 @@ class Account:
         """Deploy the pipeline; returns the stack's outputs."""
         to = ["--target", "localstack", "--stack", stack, "--definition", definition]
         deployed = subprocess.run(
-            [sys.executable, ROOT / "utils/deploy/deploy.py", "deploy", *to],
+            [sys.executable, "-m", "harness", "deploy", *to],
             env={**os.environ, "ENDPOINT": self.endpoint},
             capture_output=True,
             text=True,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cfnlint.decode import decode  # type: ignore[import-untyped]  # it ships no types
 
-from artifacts import TEMPLATE, read_definition, substitutable
+from harness.artifacts import TEMPLATE, read_definition, substitutable
 from conftest import ROOT
 
 STAGES = ("scatter", "segment", "gather")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from conftest import Make
-from watch import STAGES, changes, code_of, hot_folder, sources, stamps
+from harness.target import STAGES
+from harness.watch import changes, code_of, hot_folder, sources, stamps
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -2,18 +2,17 @@
 ROOT := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))/../..)
 TOOLS := $(ROOT)/utils/tools
 PY := $(TOOLS)/.venv/bin/python
-HARNESS := $(PY) $(ROOT)/utils/harness
+HARNESS := $(PY) -P -m harness
 EMULATOR ?= localstack
-EMULATE := $(PY) $(ROOT)/utils/$(if $(filter ministack,$(EMULATOR)),ministack/ministack.py,harness/emulator.py)
 ENDPOINT ?= http://localhost:4566
 BUCKET ?= test-bucket
 
-export ENDPOINT BUCKET
+export ENDPOINT BUCKET EMULATOR
 export NO_PROXY := localhost,127.0.0.1,$(NO_PROXY)
 export no_proxy := $(NO_PROXY)
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 # The stamp's Python proves that the environment still runs: an upgrade of the host's may break it.
 TOOLS_READY := $(TOOLS)/.venv/.ready
-$(TOOLS_READY): $(TOOLS)/tools.txt $(TOOLS)/runtime.txt $(wildcard $(addprefix $(ROOT)/utils/process-executor/,pyproject.toml src/*/*.py))
+$(TOOLS_READY): $(TOOLS)/tools.txt $(ROOT)/utils/pyproject.toml $(TOOLS)/runtime.txt $(wildcard $(addprefix $(ROOT)/utils/process-executor/,pyproject.toml src/*/*.py))
 	@$(TOOLS)/install

@@ -1,0 +1,1 @@
+"""`make bench`: the pipeline beside other writers of workbooks, on the same data."""

@@ -1,0 +1,324 @@
+"""The report's page in a real Chromium: `make test-report-page`."""
+
+import bisect
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from answers import Answers
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ROOT / "utils" / "tools" / ".venv" / "bin" / "python"
+SUCCEEDED = ("succeeded", "retried", "wide", "distributed")
+FAILED = ("failed", "distributed-failed")
+NAMES = SUCCEEDED + FAILED
+WIDTHS = (1280, 390)
+PAGE_BYTES = 2_000_000
+UNITS = {"": 1, "s": 1, "min": 60, "h": 3600, "B": 1, "kB": 1e3, "MB": 1e6}
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages of the scenarios, each beside the answers that it was made from."""
+    pages = tmp_path_factory.mktemp("pages")
+    subprocess.run([TOOLS, ROOT / "utils" / "checks" / "report_scenarios.py", pages], check=True)
+    return pages
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if not found:
+        pytest.fail("these tests need Chromium: apt-get install chromium, or set CHROMIUM to its path")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, folder: Path) -> Iterator[Open]:
+    """Open a scenario's page; at the end, nothing it did may have been an error or a request."""
+    faults: list[str] = []
+    context = browser.new_context()
+
+    def open_(name: str, width: int = 1280) -> Page:
+        page = context.new_page()
+        page.set_viewport_size({"width": width, "height": 900})
+        page.on("console", lambda message: faults.append(message.text))
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("dialog", lambda dialog: faults.append(f"dialog: {dialog.message}"))
+        page.on("request", lambda request: None if request.url.startswith("file:") else faults.append(request.url))
+        page.goto((folder / f"{name}.html").as_uri())
+        page.wait_for_selector("#timeline .row")
+        return page
+
+    yield open_
+    context.close()
+    assert not faults
+
+
+@pytest.fixture(scope="session")
+def answers(folder: Path) -> dict[str, Answers]:
+    return {name: Answers(folder / f"{name}.json") for name in NAMES}
+
+
+def figures(page: Page, places: Iterable[str]) -> tuple[dict[str, list[float]], list[str]]:
+    """The exact figures in some places, by their selectors; and what figures there are elsewhere."""
+    found, others = page.evaluate(
+        """places => {
+            const found = places.map(place => [place, [...document.querySelectorAll(`${place} data`)]]);
+            const seen = new Set(found.flatMap(([, figures]) => figures));
+            return [
+                Object.fromEntries(found.map(([place, figures]) => [place, figures.map(each => +each.value)])),
+                [...document.querySelectorAll("data")].filter(each => !seen.has(each)).map(each => each.outerHTML),
+            ];
+        }""",
+        list(places),
+    )
+    return found, others
+
+
+def exact(page: Page, place: str) -> list[float]:
+    return figures(page, [place])[0][place]
+
+
+def numbers(text: str) -> list[int]:
+    """The whole numbers in a text, such as 1 and 2000 in `1 failed, 2,000 retries`."""
+    return [int(found.replace(",", "")) for found in re.findall(r"\d+(?:,\d{3})*", text)]
+
+
+def read(shown: str, units: dict[str, float]) -> float:
+    """What a figure says to its reader, such as 1.5 for `1.50 s` and 123 for `2 min 03 s`."""
+    return sum(
+        float(number.replace(",", "")) * units[unit]
+        for number, unit in re.findall(r"([\d.,]+) ?([A-Za-z]*)", shown)
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_is_one_small_file(folder: Path, name: str) -> None:
+    page = (folder / f"{name}.html").read_bytes()
+    assert len(page) < PAGE_BYTES
+    assert not re.search(rb"<(?:link|img|iframe|script)[^>]+(?:src|href)=", page)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_fits_its_width(open_page: Open, name: str, width: int) -> None:
+    page = open_page(name, width)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    too_small = "all => all.filter(e => parseFloat(getComputedStyle(e).fontSize) < 12).length"
+    assert page.locator("main :is(p, dt, dd, th, td, li, pre, button, label, text)").evaluate_all(too_small) == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_figure_is_that_of_the_answers(open_page: Open, answers: dict[str, Answers], name: str) -> None:
+    expected = answers[name].figures()
+    found, _ = figures(open_page(name), expected)
+    # Times are rounded to microseconds, a cost is not.
+    assert found == {
+        place: pytest.approx(values, rel=1e-9, abs=0 if place == "#card-cost" else 2e-6)
+        for place, values in expected.items()
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_figure_is_in_a_place_that_is_compared(
+    open_page: Open, answers: dict[str, Answers], name: str
+) -> None:
+    _, others = figures(open_page(name), answers[name].figures())
+    assert others == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_figure_reads_as_it_is(open_page: Open, name: str) -> None:
+    page = open_page(name)
+    shown = page.locator("data").evaluate_all(
+        "all => all.map(each => [each.value, each.textContent, each.closest('.peak') !== null])"
+    )
+    for value, text, in_megabytes in shown:
+        units = {**UNITS, "MB": 1} if in_megabytes else UNITS
+        rounded = 0.05 if "$" in text else 0.005 if re.search("[A-Za-z]", text) else 0
+        assert read(text, units) == pytest.approx(float(value), rel=rounded, abs=rounded)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_notes_count_what_the_answers_hold(open_page: Open, answers: dict[str, Answers], name: str) -> None:
+    page, told = open_page(name), answers[name]
+    reports = [call.report for call in told.calls if call.report]
+    cold = sum("Init Duration" in report.figures for report in reports)
+    notes = {
+        "#card-segments .note": [count for count in (told.failed, told.retries) if count],
+        "#card-calls .note": [cold],
+        "section:has(> .functions) > p": sorted([len(reports), len(told.calls)]),
+        "#segments summary": [len(told.segments)],
+    }
+    texts = {place: " ".join(page.locator(place).all_text_contents()) for place in notes}
+    assert {place: numbers(text) for place, text in texts.items()} == notes
+    started = datetime.fromtimestamp(told.begin, UTC)
+    assert page.locator("header time").get_attribute("datetime") == started.isoformat()
+    assert page.locator("header time").text_content() == f"{started:%Y-%m-%d %H:%M:%S} UTC"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_segment_is_a_row_with_its_key_outcome_and_environments(
+    open_page: Open, answers: dict[str, Answers], name: str
+) -> None:
+    page, segments = open_page(name), sorted(answers[name].segments, key=lambda task: task.segment or 0)
+    rows = page.locator("#segments tbody tr").evaluate_all(
+        "all => all.map(row => [row.querySelector('th').title, row.querySelector('.mark').className,"
+        " row.children[5].textContent])"
+    )
+    cold, warm = ("コールド", "ウォーム") if name == "wide" else ("cold", "warm")
+    assert rows == [
+        [
+            task.given,
+            f"mark {task.outcome}",
+            " → ".join(cold if "Init Duration" in report else warm for report in task.reports),
+        ]
+        for task in segments
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_graph_says_what_its_list_says(open_page: Open, answers: dict[str, Answers], name: str) -> None:
+    page, told = open_page(name), answers[name]
+    items = page.locator("#graph + ol li").all_text_contents()
+    nodes = page.locator("#graph .node").all()
+    assert [node.locator(".name").text_content() for node in nodes] == list(told.states)
+    for state, node, item in zip(told.states, nodes, items, strict=True):
+        title, word, more = node.locator("text").all_text_contents()
+        assert item.split() == [f"{title}:", *word.split()[1:], *more.replace("·", "").split()]
+        retries = sum(task.retries for task in told.tasks_in(state))
+        counts = [told.length, retries] if told.is_map(state) else [retries]
+        assert numbers(" ".join(more.split(" · ")[1:])) == [count for count in counts if count]
+        bars = node.locator(".count").evaluate_all("all => all.map(bar => bar.classList[1])")
+        assert set(bars) == {task.outcome for task in told.tasks_in(state) if told.is_map(state)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_bars_of_the_timeline_lie_at_the_times_of_the_answers(
+    open_page: Open, answers: dict[str, Answers], name: str
+) -> None:
+    page, told = open_page(name), answers[name]
+    rows = page.locator("#timeline .row").evaluate_all(
+        "all => all.map(row => [row.querySelector('text'), row.querySelector('.waiting')])"
+        ".map(([label, bar]) => [label.textContent, bar.x.baseVal.value, bar.width.baseVal.value])"
+    )
+    ticks = page.locator("#timeline .axis .tick").evaluate_all(
+        "all => all.map(tick => [parseFloat(tick.textContent), tick.transform.baseVal[0].matrix.e])"
+    )
+    (first_s, first_x), *_, (last_s, last_x) = ticks
+    pixels_per_s = (last_x - first_x) / (last_s - first_s)
+    expected = {
+        str(task.state if task.segment is None else task.segment): (
+            first_x + (task.entered - told.begin - first_s) * pixels_per_s,
+            max(1.5, ((task.ended or told.end) - task.entered) * pixels_per_s),
+        )
+        for task in told.tasks
+    }
+    assert {label.split()[-1]: (x, width) for label, x, width in rows} == {
+        label: pytest.approx(bar, abs=1) for label, bar in expected.items()
+    }
+    assert page.locator("#timeline rect.bad").count() == sum(call.failed for call in told.calls)
+
+
+@pytest.mark.parametrize("name", SUCCEEDED)
+def test_the_histogram_counts_every_row_of_the_workbook(
+    open_page: Open, answers: dict[str, Answers], name: str
+) -> None:
+    page, (header, *rows) = open_page(name), answers[name].table
+    table = page.locator("#histogram-table tr").evaluate_all(
+        "all => all.map(row => [...row.children].map(cell => cell.textContent))"
+    )
+    groups = [int(title.split()[-1]) for title in table[0][1:]]
+    starts = [float(row[0]) for row in table[1:]]
+    expected = [[0] * len(groups) for _ in starts]
+    for row in rows:
+        place = bisect.bisect(starts, row[header.index("ボーナスポイント")]) - 1
+        expected[place][groups.index(row[header.index("会員ランク")])] += 1
+    assert [[int(count) for count in row[1:]] for row in table[1:]] == expected
+    bars = page.locator("#histogram rect title").all_text_contents()
+    assert [int(title.split(": ")[1]) for title in bars] == [row[n] for n in range(len(groups)) for row in expected]
+
+
+@pytest.mark.parametrize("name", SUCCEEDED)
+def test_the_first_rows_are_those_of_the_workbook(open_page: Open, answers: dict[str, Answers], name: str) -> None:
+    page, (header, *rows) = open_page(name), answers[name].table
+    shown = page.locator("#first-rows tr").evaluate_all(
+        "all => all.map(row => [...row.children].map(cell => cell.textContent))"
+    )
+    texts = [[f"{cell:g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows[:10]]
+    assert shown == [list(header), *texts]
+    assert sorted(numbers(str(page.locator("#first-rows caption").text_content()))) == [10, len(rows)]
+
+
+def test_a_succeeded_page_links_to_the_workbook_beside_it(open_page: Open, answers: dict[str, Answers]) -> None:
+    page = open_page("succeeded")
+    assert page.locator("#workbook").get_attribute("href") == answers["succeeded"].workbook.name
+    assert page.locator("#failure").count() == 0
+
+
+@pytest.mark.parametrize("name", FAILED)
+def test_a_failed_page_says_which_record_of_which_input_broke_and_why(open_page: Open, name: str) -> None:
+    page = open_page(name)
+    shown = page.locator("#failure").inner_text()
+    assert f"Record 37 of {name}.json broke the run." in shown
+    assert f"InvalidMember {name}.json record 37: 会員ランク must be 1 to 5" in shown
+    assert page.locator("#record .named dd").text_content() == "<script>alert(1)</script>"
+    assert page.locator("#record dd").first.text_content() == "037"
+    assert "SegmentLambda (segment-lambda)" in shown
+    assert ("3 of 4" in shown) == (name == "failed")  # a log does not number its calls
+    assert "correct that record in the input object" in str(page.locator("#todo").text_content())
+    assert "[ERROR] InvalidMember" in str(page.locator("#failure .log").text_content())
+
+
+def test_a_retried_page_shows_the_failed_calls(open_page: Open) -> None:
+    page = open_page("retried")
+    assert exact(page, "#segments tr[data-index='1'] .calls") == [2]
+    assert exact(page, "#segments tr[data-index='2'] .calls") == [1]
+    assert page.locator("#timeline rect.bad").count() == 2
+    page.locator("#order").select_option("trouble")
+    assert page.locator("#timeline .row text").all_text_contents()[:2] == ["↻ 1", "↻ 3"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_texts_from_data_run_nothing(open_page: Open, name: str) -> None:
+    page = open_page(name)
+    assert page.locator("script").count() == 3
+    assert page.locator("main script").count() == 0
+
+
+def test_200_segments_are_readable_and_zoom_by_keyboard(open_page: Open) -> None:
+    page = open_page("wide")
+    assert page.locator("#timeline .row").count() == 202
+    row = page.locator("#timeline .row").nth(1).bounding_box()
+    assert row and row["height"] >= 20
+    page.locator("#timeline").focus()
+    for key in ("ArrowDown", "ArrowDown", "+", "+", "+"):
+        page.keyboard.press(key)
+    assert "セグメント 0" in str(page.locator("#detail").text_content())
+    zoomed = page.locator("#timeline .axis .tick text").all_text_contents()
+    page.keyboard.press("0")
+    assert page.locator("#timeline .axis .tick text").all_text_contents() != zoomed
+    assert page.locator("#timeline .axis .tick text").first.text_content() == "0 s"
+
+
+def test_a_japanese_page_is_japanese(open_page: Open) -> None:
+    page = open_page("wide")
+    assert page.locator("html").get_attribute("lang") == "ja"
+    assert "成功" in str(page.locator("#status").text_content())

@@ -1,0 +1,1 @@
+"""An execution's report: one HTML file that needs no network."""

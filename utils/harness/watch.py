@@ -1,0 +1,170 @@
+"""Run a function's tests and the pipeline whenever one of its sources is saved."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness import run
+from harness.fault import Fault
+from harness.target import EMULATED_REGION, STAGES, emulator, endpoint, function_name
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SAMPLE = "watch.json"
+SAMPLE_ROWS = 10
+# LocalStack takes a function's code from a folder of this machine, and notices its changes.
+HOT_BUCKET = "hot-reload"
+POLL_S = 0.05
+EMULATED = {
+    "AWS_ENDPOINT_URL": endpoint(),
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": EMULATED_REGION,
+}
+WAIT = {"Delay": 0.05, "MaxAttempts": 600}
+
+
+def watch(rows: int = SAMPLE_ROWS) -> None:
+    """Watch the functions' sources until Ctrl-C; then make create brings the zips back.
+
+    Args:
+        rows: of the sample, the first members of test.json.
+    """
+    put_sample(rows)
+    with hot_functions():
+        run_sample()
+        watched = sources()
+        before = stamps(watched)
+        print("watching demo-*/*.py and utils/shared/*.py; Ctrl-C ends", flush=True)
+        for changed in changes(watched, before):
+            check_all(changed)
+
+
+def put_sample(rows: int) -> None:
+    s3 = emulator().client("s3")
+    try:
+        body = s3.get_object(Bucket=emulator().bucket, Key="test.json")["Body"].read()
+    except s3.exceptions.ClientError:
+        raise Fault(f"s3://{emulator().bucket}/test.json does not exist: make bucket json") from None
+    s3.put_object(Bucket=emulator().bucket, Key=SAMPLE, Body=json.dumps(json.loads(body)[:rows]).encode())
+
+
+@contextmanager
+def hot_functions() -> Iterator[None]:
+    """Let the functions run their folders instead of their zips, for the length of the block."""
+    try:
+        for stage in STAGES:
+            set_code(stage, S3Bucket=HOT_BUCKET, S3Key=str(hot_folder(stage)))
+        yield
+    finally:
+        for stage in STAGES:
+            archive = ROOT / f"demo-{stage}" / "bin" / "lambda.zip"
+            set_code(stage, ZipFile=archive.read_bytes())
+        print("the functions run their zips again")
+
+
+def set_code(stage: str, **code: Any) -> None:
+    functions = emulator().client("lambda")
+    name = function_name(stage)
+    try:
+        functions.update_function_code(FunctionName=name, **code)
+    except functions.exceptions.ResourceNotFoundException:
+        raise Fault(f"{name} does not exist: make create") from None
+    functions.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=WAIT)
+
+
+def hot_folder(stage: str) -> Path:
+    """What the zip holds, its bytecode too, but with links in place of the function's modules."""
+    archive = ROOT / f"demo-{stage}" / "bin" / "lambda.zip"
+    folder = archive.with_name("hot")
+    if not folder.exists() or folder.stat().st_mtime < archive.stat().st_mtime:
+        shutil.rmtree(folder, ignore_errors=True)
+        with zipfile.ZipFile(archive) as packed:
+            packed.extractall(folder)
+    for path in code_of(stage):
+        (folder / path.name).unlink(missing_ok=True)
+        (folder / path.name).symlink_to(path)
+        for bytecode in (folder / "__pycache__").glob(f"{path.stem}.*"):
+            bytecode.unlink()
+    return folder
+
+
+def code_of(stage: str) -> list[Path]:
+    """The function's own modules and the shared ones that its Makefile names."""
+    function = ROOT / f"demo-{stage}"
+    shared = shared_names((function / "Makefile").read_text())
+    return [*function.glob("*.py"), *(ROOT / "utils" / "shared" / f"{name}.py" for name in shared)]
+
+
+def shared_names(makefile: str) -> list[str]:
+    for line in makefile.splitlines():
+        name, _, value = line.partition(":=")
+        if name.strip() == "SHARED":
+            return value.split()
+    return []
+
+
+def sources() -> dict[Path, list[str]]:
+    """Each watched file with the stages it is part of; a stage's tests too."""
+    found: dict[Path, list[str]] = {}
+    for stage in STAGES:
+        for path in [*code_of(stage), *(ROOT / f"demo-{stage}" / "tests").glob("*.py")]:
+            found.setdefault(path, []).append(stage)
+    return found
+
+
+def changes(watched: dict[Path, list[str]], before: dict[Path, int]) -> Iterator[list[str]]:
+    """The stages with a changed file, each time there are some."""
+    while True:
+        time.sleep(POLL_S)
+        now = stamps(watched)
+        changed = {stage for path in watched if now[path] != before[path] for stage in watched[path]}
+        before = now
+        if changed:
+            yield [stage for stage in STAGES if stage in changed]
+
+
+def stamps(paths: dict[Path, list[str]]) -> dict[Path, int]:
+    """Times of change; 0 for a file that an editor is just replacing."""
+    return {path: path.stat().st_mtime_ns if path.exists() else 0 for path in paths}
+
+
+def check_all(changed: list[str]) -> None:
+    """Run the tests of the changed stages beside the pipeline, and say how both ended."""
+    started = time.monotonic()
+    print(f"── {', '.join(changed)} saved")
+    tests = [(stage, start_tests(stage)) for stage in changed]
+    run_sample()
+    for stage, test in tests:
+        output, _ = test.communicate()
+        lines = output.strip().splitlines()
+        print("\n".join(lines) if test.returncode else f"{stage} tests: {lines[-1]}")
+    print(f"── {time.monotonic() - started:.1f} s")
+
+
+def start_tests(stage: str) -> subprocess.Popen[str]:
+    folder = ROOT / f"demo-{stage}"
+    return subprocess.Popen(
+        [folder / ".venv" / "bin" / "pytest", "-q", "--no-header", "-x", "-p", "no:cacheprovider"],
+        cwd=folder,
+        env=os.environ | EMULATED,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run_sample() -> None:
+    """Run the pipeline on the sample; a failure is explained, and the watch goes on."""
+    try:
+        run.run({"input_obj": SAMPLE})
+    except SystemExit:
+        return
