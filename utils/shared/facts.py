@@ -1,0 +1,257 @@
+"""What the functions know of an execution, as small objects beside what they describe.
+
+`scatter/[<execution>/]facts.json` tells of the segment files, `gather/…/job_000.json` of one
+segment's result (with what the gather needs, see `rendered.py`), `gather/[<execution>/]facts.json`
+of the workbook. The functions write them, the harness reads them; nobody reads rows for a figure.
+"""
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+FIRST_ROWS = 10
+DISTINCT = 20  # values that a profile counts one by one; a column with more has `many`
+BINS = 40  # of a histogram, at most
+
+
+@dataclass(frozen=True)
+class SegmentCut:
+    """A segment file, and where its records stand in the input.
+
+    Attributes:
+        size: of the file, in bytes.
+        start, end: the half-open byte range of its records in the input object, which holds them
+            and nothing but white space and commas besides; (0, 0) where the input is not bytes of
+            records, as a compressed one.
+    """
+
+    key: str
+    rows: int
+    size: int
+    start: int = 0
+    end: int = 0
+
+
+@dataclass(frozen=True)
+class ScatterFacts:
+    """What a scatter read and wrote.
+
+    Attributes:
+        size, etag: of the input object; bytes.
+    """
+
+    input_obj: str
+    size: int
+    etag: str
+    rows: int
+    segments: list[SegmentCut]
+
+    def to_json(self) -> bytes:
+        return to_json(self)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """
+        Raises:
+            ValueError: it is not what `to_json` writes.
+        """
+        try:
+            fields = json.loads(data)
+            cuts = [SegmentCut(**cut) for cut in fields["segments"]]
+            return cls(**{**fields, "segments": cuts})
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"must be a scatter's facts; found {error}") from None
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts of numbers in bins of 2**exponent, so that any two can be merged exactly.
+
+    Attributes:
+        counts: bin number → count; bin n holds n * 2**exponent up to (n + 1) * 2**exponent.
+    """
+
+    exponent: int
+    counts: dict[int, int]
+
+    def coarser(self, exponent: int) -> "Histogram":
+        counts: dict[int, int] = {}
+        for number, count in self.counts.items():
+            merged = number >> (exponent - self.exponent)
+            counts[merged] = counts.get(merged, 0) + count
+        return Histogram(exponent, counts)
+
+    def fitted(self) -> "Histogram":
+        """Of at most BINS bins."""
+        found = self
+        while found.counts and max(found.counts) - min(found.counts) >= BINS:
+            found = found.coarser(found.exponent + 1)
+        return found
+
+    def merged(self, other: "Histogram") -> "Histogram":
+        exponent = max(self.exponent, other.exponent)
+        one, two = self.coarser(exponent), other.coarser(exponent)
+        counts = {
+            number: one.counts.get(number, 0) + two.counts.get(number, 0)
+            for number in sorted(one.counts.keys() | two.counts.keys())
+        }
+        return Histogram(exponent, counts).fitted()
+
+
+@dataclass(frozen=True)
+class Column:
+    """The profile of one column of a result.
+
+    Attributes:
+        kinds: numbers, texts, dates, booleans → how many cells of that kind.
+        missing: empty cells.
+        low, high: of the numbers; None without any.
+        histogram: of the numbers; None without any.
+        values: the distinct values as the workbook shows them → how many cells have them;
+            empty where there are more than DISTINCT, and then `many` is True.
+    """
+
+    name: str
+    kinds: dict[str, int] = field(default_factory=dict)
+    missing: int = 0
+    low: float | None = None
+    high: float | None = None
+    histogram: Histogram | None = None
+    values: dict[str, int] = field(default_factory=dict)
+    many: bool = False
+
+    @classmethod
+    def of(cls, fields: dict[str, Any]) -> Self:
+        found = fields.get("histogram")
+        if found is not None:
+            counts = {int(number): int(count) for number, count in found["counts"].items()}
+            found = Histogram(int(found["exponent"]), counts)
+        return cls(**{**fields, "histogram": found})
+
+    def merged(self, other: "Column") -> "Column":
+        values = {} if self.many or other.many else added(self.values, other.values)
+        many = self.many or other.many or len(values) > DISTINCT
+        return Column(
+            name=self.name,
+            kinds=added(self.kinds, other.kinds),
+            missing=self.missing + other.missing,
+            low=least(self.low, other.low),
+            high=greatest(self.high, other.high),
+            histogram=self.histogram.merged(other.histogram)
+            if self.histogram and other.histogram
+            else self.histogram or other.histogram,
+            values={} if many else values,
+            many=many,
+        )
+
+
+@dataclass(frozen=True)
+class SegmentFacts:
+    """What a segment took and made.
+
+    Attributes:
+        columns: profiles, in the order of the result's columns.
+        first_rows: the first FIRST_ROWS rows of the result, each cell as the workbook shows it.
+    """
+
+    rows_in: int
+    rows_out: int
+    columns: list[Column]
+    first_rows: list[list[str]]
+
+    def to_json(self) -> bytes:
+        return to_json(self)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Fields of other names are another reader's.
+
+        Raises:
+            ValueError: it is not what `to_json` writes.
+        """
+        try:
+            fields = json.loads(data)
+            columns = [Column.of(column) for column in fields["columns"]]
+            rows = [[str(cell) for cell in row] for row in fields["first_rows"]]
+            return cls(int(fields["rows_in"]), int(fields["rows_out"]), columns, rows)
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"must be a segment's facts; found {error}") from None
+
+
+@dataclass(frozen=True)
+class WorkbookFacts:
+    """What a gather wrote.
+
+    Attributes:
+        size: in bytes.
+        sheets: their names.
+        rows: of the table, header excluded.
+    """
+
+    workbook: str
+    size: int
+    rows: int
+    columns: list[str]
+    sheets: list[str]
+
+    def to_json(self) -> bytes:
+        return to_json(self)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """
+        Raises:
+            ValueError: it is not what `to_json` writes.
+        """
+        try:
+            return cls(**json.loads(data))
+        except TypeError as error:
+            raise ValueError(f"must be a gather's facts; found {error}") from None
+
+
+def facts_key(segment_key: str) -> str:
+    """`scatter/x/job_000.pkl` → `scatter/x/facts.json`; the same of a gather's."""
+    folder, _, _ = segment_key.rpartition("/")
+    return f"{folder}/facts.json"
+
+
+def segment_facts_key(result_key: str) -> str:
+    return result_key.removesuffix(".pkl") + ".json"
+
+
+def merged(segments: Iterable[list[Column]]) -> list[Column]:
+    """The profiles of the whole table; columns in first-seen order, those that a segment lacks missing."""
+    found: dict[str, Column] = {}
+    rows = 0
+    for columns in segments:
+        here = sum(columns[0].kinds.values()) + columns[0].missing if columns else 0
+        by_name = {column.name: column for column in columns}
+        for name in {**found, **by_name}:
+            before = found.get(name) or Column(name, missing=rows)
+            found[name] = before.merged(by_name.get(name) or Column(name, missing=here))
+        rows += here
+    return list(found.values())
+
+
+def to_json(facts: Any) -> bytes:
+    return json.dumps(asdict(facts), ensure_ascii=False).encode()
+
+
+def added(one: dict[str, int], two: dict[str, int]) -> dict[str, int]:
+    return {key: one.get(key, 0) + two.get(key, 0) for key in {**one, **two}}
+
+
+def least(one: float | None, two: float | None) -> float | None:
+    return min((value for value in (one, two) if value is not None), default=None)
+
+
+def greatest(one: float | None, two: float | None) -> float | None:
+    return max((value for value in (one, two) if value is not None), default=None)
+
+
+def exponent_of(low: float, high: float) -> int:
+    """Of the bins of a histogram from low to high."""
+    span = high - low
+    return math.ceil(math.log2(span / (BINS - 1))) if span > 0 else 0
