@@ -51,7 +51,8 @@ class Pipeline:
         return arn
 
     def wait(self, arn: str) -> dict[str, Any]:
-        return progress.follow(self.states, arn)
+        progress.follow(self.states, arn)
+        return dict(self.states.describe_execution(executionArn=arn))
 
     def run(self, definition: str = "parallel", **given: Any) -> dict[str, Any]:
         return self.wait(self.start(definition, **given))

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from harness import progress
 from harness.target import EMULATED_ACCOUNT, emulator
 from conftest import Make, Pipeline
 
@@ -82,7 +81,7 @@ def test_the_example_runs_through_the_pipeline(pipeline: Pipeline, readme: str, 
     arn = pipeline.states.start_execution(
         stateMachineArn=machine, input=f'{{"input_obj": "{key}"}}'
     )["executionArn"]
-    rows = pipeline.rows(progress.follow(pipeline.states, arn))
+    rows = pipeline.rows(pipeline.wait(arn))
     assert [tuple(map(str, row)) for row in rows] == table(readme)
 
 
