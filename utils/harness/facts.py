@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from harness.history import Run, json_text
+from harness.history import Run
 from harness.logs import json_object
 from harness.target import Target
 from shared.facts import (
@@ -30,7 +30,7 @@ MOST_SEGMENTS = 1000  # whose facts are read one by one
 
 @dataclass
 class Facts:
-    """What is known of an execution's data; None, and no segment, where nothing was written.
+    """What is known of an execution's data: nothing, where its functions wrote nothing.
 
     Attributes:
         segments: by the key of the segment file, in the order of the table.
@@ -74,17 +74,16 @@ def read(target: Target, run: Run) -> Facts:
     if (key := scatter_key(run)) is None:
         return found
     found.scatter = get(key, ScatterFacts.from_json)
-    inputs = [task.input for task in run.iterations]
-    keys = [cut.key for cut in found.scatter.segments] if found.scatter else map(json_text, inputs)
-    results = {key: result_key(key) for key in keys if key}
-    if len(results) > MOST_SEGMENTS:
-        results = {}
+    if found.scatter is None:
+        return found
+    keys = [cut.key for cut in found.scatter.segments]
     with ThreadPoolExecutor(THREADS) as threads:
         workbook = threads.submit(get, result_key(key), WorkbookFacts.from_json)
-        read_all = threads.map(
-            lambda result: get(segment_facts_key(result), SegmentFacts.from_json), results.values()
+        written = threads.map(
+            lambda key: get(segment_facts_key(result_key(key)), SegmentFacts.from_json),
+            keys if len(keys) <= MOST_SEGMENTS else [],
         )
-        found.segments = {key: facts for key, facts in zip(results, read_all) if facts}
+        found.segments = {key: facts for key, facts in zip(keys, written) if facts}
     found.workbook = workbook.result()
     return found
 
