@@ -65,9 +65,7 @@ class Attempt:
 
     @property
     def request_id(self) -> str | None:
-        """As the REPORT line or a failure's cause names it."""
-        if self.report:
-            return self.report.request_id
+        """As a failure's cause names it."""
         found = REQUEST_ID.search(self.cause)
         return found[1] if found else None
 
@@ -608,7 +606,6 @@ def match_reports(attempts: list[Attempt], reports: list[Report]) -> int:
     """
     by_request = {report.request_id: report for report in sorted(reports, key=lambda r: r.ended_s)}
     for attempt in attempts:
-        attempt.report = None
         attempt.report = by_request.pop(attempt.request_id or "", None)
     for failed in (False, True):
         match_in_order(

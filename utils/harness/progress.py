@@ -93,8 +93,14 @@ class Follower:
         return Snapshot(time.monotonic() - self.started, self.run, self.rows)
 
 
-def follow(states: Any, arn: str) -> Run:
-    """Show an execution's progress until it ends."""
+def follow(states: Any, arn: str) -> dict[str, Any]:
+    """Show an execution's progress until it ends; returns its description."""
+    show(states, arn)
+    return dict(states.describe_execution(executionArn=arn))
+
+
+def show(states: Any, arn: str) -> Run:
+    """Show an execution's progress until it ends; returns it without its log."""
     console = Console(highlight=False)
     follower = Follower(states, arn)
     if console.is_terminal:

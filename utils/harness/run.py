@@ -34,7 +34,7 @@ def run(given: dict[str, Any] | None = None, definition: str = "parallel", page:
     with ThreadPoolExecutor(1) as thread:
         # What writes the report takes a moment to load: the execution's time is free.
         report = thread.submit(importlib.import_module, "harness.report.write")
-        done = progress.follow(states, arn)
+        done = progress.show(states, arn)
     succeeded = done.status == "SUCCEEDED"
     if succeeded:
         took = f"{done.elapsed_s:.1f} s"

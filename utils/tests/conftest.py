@@ -51,8 +51,7 @@ class Pipeline:
         return arn
 
     def wait(self, arn: str) -> dict[str, Any]:
-        progress.follow(self.states, arn)
-        return dict(self.states.describe_execution(executionArn=arn))
+        return progress.follow(self.states, arn)
 
     def run(self, definition: str = "parallel", **given: Any) -> dict[str, Any]:
         return self.wait(self.start(definition, **given))

@@ -112,7 +112,9 @@ class Run:
         return list(answer.get("Uploads", []))
 
     def screen(self, capsys: pytest.CaptureFixture[str]) -> str:
-        executions.explain(self.pipeline.states, self.execution)
+        done = history.read(self.pipeline.states, self.execution["executionArn"])
+        history.add_logs(emulator(), done)
+        executions.explain(emulator(), done)
         screen = capsys.readouterr().out
         assert len(screen.splitlines()) <= SCREEN_LINES
         return screen

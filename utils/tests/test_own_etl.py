@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import progress
 from harness.target import EMULATED_ACCOUNT, emulator
 from conftest import Make, Pipeline
 
@@ -35,7 +36,7 @@ def table(readme: str) -> list[tuple[str, ...]]:
 
 @pytest.fixture(scope="module")
 def readme() -> str:
-    return (ROOT / "README.md").read_text()
+    return (SEGMENT / "README.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def own(readme: str, make: Make, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def test_both_readmes_show_the_same_example(readme: str) -> None:
-    japanese = (ROOT / "README.ja.md").read_text()
+    japanese = (SEGMENT / "README.ja.md").read_text()
     assert blocks(japanese) == blocks(readme)
     assert table(japanese) == table(readme)
 
@@ -81,7 +82,7 @@ def test_the_example_runs_through_the_pipeline(pipeline: Pipeline, readme: str, 
     arn = pipeline.states.start_execution(
         stateMachineArn=machine, input=f'{{"input_obj": "{key}"}}'
     )["executionArn"]
-    rows = pipeline.rows(pipeline.wait(arn))
+    rows = pipeline.rows(progress.follow(pipeline.states, arn))
     assert [tuple(map(str, row)) for row in rows] == table(readme)
 
 
