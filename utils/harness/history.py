@@ -3,7 +3,6 @@
 import json
 import re
 import time
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -194,9 +193,9 @@ class Run:
     Attributes:
         status: as Step Functions names it.
         segments: the Map's length, 0 before it starts.
-        done: how many segments succeeded.
-        failed: how many segments failed.
-        transitions: as Step Functions bills them: each state entered, and each retry.
+        done, failed: how many segments succeeded, and how many failed.
+        entered: how many states were entered.
+        ended: the error and the cause with which it ended, unless it succeeded.
         map_runs: ARNs of what a DISTRIBUTED Map runs its segments in, apart from this history.
         chained: whether each event names the one that it follows.
         functions: settings by name, of those that still exist.
@@ -207,18 +206,18 @@ class Run:
     status: str
     input: str
     output: str | None
-    started_s: float
-    stopped_s: float | None
-    visits: dict[str, Visit]
-    tasks: list[Task]
-    segments: int
-    done: int
-    failed: int
-    transitions: int
+    chained: bool = True
+    started_s: float = 0.0
+    stopped_s: float | None = None
+    visits: dict[str, Visit] = field(default_factory=dict)
+    tasks: list[Task] = field(default_factory=list)
+    segments: int = 0
+    done: int = 0
+    failed: int = 0
+    entered: int = 0
     ended: tuple[str, str] | None = None
     failure: Failure | None = None
     map_runs: list[str] = field(default_factory=list)
-    chained: bool = True
     functions: dict[str, Function] = field(default_factory=dict)
 
     @classmethod
@@ -227,37 +226,19 @@ class Run:
         Args:
             described: as DescribeExecution answers; `status` alone must be there.
         """
-        found = _History(chained=all("previousEventId" in event for event in events[1:]))
-        for event in events:
-            found.add(event)
-        # Segments under way may leave events after a failure has ended the execution.
-        ended = next((event for event in events if event["type"] in ENDED), None)
-        iterations = [task for task in found.tasks if task.index is not None]
-        counts = found.counts
         run = cls(
             arn=described.get("executionArn", ""),
             name=described.get("name", ""),
             status=described["status"],
             input=described.get("input", "{}"),
             output=described.get("output"),
-            started_s=seconds(events[0]) if events else 0.0,
-            stopped_s=seconds(ended) if ended else None,
-            visits=found.visits,
-            tasks=found.tasks,
-            segments=found.length if found.chained else len(iterations),
-            done=counts["MapIterationSucceeded"]
-            if found.chained
-            else sum(task.exited_s is not None for task in iterations),
-            failed=counts["MapIterationFailed"]
-            if found.chained
-            else sum(task.failed for task in iterations),
-            transitions=found.entered + sum(task.retries for task in found.tasks),
-            ended=found.ended,
-            map_runs=found.map_runs,
-            chained=found.chained,
+            chained=all("previousEventId" in event for event in events[1:]),
         )
+        reader = _Reader(run)
+        for event in events:
+            reader.read(event)
         # LocalStack ends an execution that is stopped within a Map with an error of its own.
-        if counts["MapIterationAborted"] and not any(task.failed for task in run.tasks):
+        if reader.aborted and not any(task.failed for task in run.tasks):
             run.status = "ABORTED"
         run.failure = run.find_failure()
         return run
@@ -279,6 +260,11 @@ class Run:
     @property
     def retries(self) -> int:
         return sum(task.retries for task in self.tasks)
+
+    @property
+    def transitions(self) -> int:
+        """As Step Functions bills them: each state entered, and each retry."""
+        return self.entered + self.retries
 
     @property
     def reports(self) -> list[Report]:
@@ -364,29 +350,22 @@ class Run:
             attempt = Attempt(function, begin_s, "", end_s, error, message, report)
             exited_s = None if error else end_s
             self.tasks.append(Task(state, index, "", begin_s, exited_s, None, [attempt]))
-        self.transitions += len(reports)
+        self.entered += len(reports)
         self.failure = self.find_failure()
 
 
-class _History:
-    """Follows the events; most name their predecessor, so that iterations can be told apart."""
+class _Reader:
+    """Follows the events of a run; most name their predecessor, which tells iterations apart."""
 
-    def __init__(self, chained: bool) -> None:
-        self.chained = chained
-        self.tasks: list[Task] = []
-        self.visits: dict[str, Visit] = {}
-        self.map_runs: list[str] = []
-        self.counts: Counter[str] = Counter()
-        self.entered = 0
-        self.length = 0
-        self.ended: tuple[str, str] | None = None
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.aborted = False  # an iteration was
         self.map: str | None = None  # the Map state that was entered and not left
         self.task_of: dict[int, Task] = {}
         self.index_of: dict[int, int] = {}
 
-    def add(self, event: Event) -> None:
-        kind: str = event["type"]
-        self.counts[kind] += 1
+    def read(self, event: Event) -> None:
+        kind, run = event["type"], self.run
         # Events after a Map name its last iteration as their predecessor; they are not part of it.
         if not kind.startswith("MapState"):
             self.follow(event, event.get("previousEventId", 0))
@@ -398,17 +377,15 @@ class _History:
             self.schedule(event)
         elif kind in SUCCEEDED or kind in FAILURES:
             self.end(event)
-        elif kind == "MapStateStarted":
-            self.length += event["mapStateStartedEventDetails"]["length"]
-        elif kind == "MapRunStarted":
-            self.map_runs.append(event["mapRunStartedEventDetails"]["mapRunArn"])
-        elif kind == "MapIterationStarted":
-            self.index_of[event["id"]] = event["mapIterationStartedEventDetails"]["index"]
-        elif kind == "MapIterationFailed" and event["id"] in self.task_of:
-            self.task_of[event["id"]].gave_up = True
-        elif kind in ENDED and kind != "ExecutionSucceeded" and self.ended is None:
-            details = details_of(event)
-            self.ended = details.get("error") or kind, details.get("cause") or ""
+        elif kind.startswith("Map"):
+            self.count(event)
+        elif kind == "ExecutionStarted":
+            run.started_s = seconds(event)
+        elif kind in ENDED and run.stopped_s is None:
+            run.stopped_s = seconds(event)
+            if kind != "ExecutionSucceeded":
+                details = details_of(event)
+                run.ended = details.get("error") or kind, details.get("cause") or ""
 
     def follow(self, event: Event, before: int) -> None:
         if before in self.task_of:
@@ -416,12 +393,29 @@ class _History:
         if before in self.index_of:
             self.index_of[event["id"]] = self.index_of[before]
 
+    def count(self, event: Event) -> None:
+        match event["type"]:
+            case "MapStateStarted":
+                self.run.segments += event["mapStateStartedEventDetails"]["length"]
+            case "MapRunStarted":
+                self.run.map_runs.append(event["mapRunStartedEventDetails"]["mapRunArn"])
+            case "MapIterationStarted":
+                self.index_of[event["id"]] = event["mapIterationStartedEventDetails"]["index"]
+            case "MapIterationSucceeded":
+                self.run.done += 1
+            case "MapIterationFailed":
+                self.run.failed += 1
+                if event["id"] in self.task_of:
+                    self.task_of[event["id"]].gave_up = True
+            case "MapIterationAborted":
+                self.aborted = True
+
     def enter(self, event: Event) -> None:
-        self.entered += 1
+        self.run.entered += 1
         details = event["stateEnteredEventDetails"]
         index = self.index_of.get(event["id"])
         if index is None:
-            self.visits[details["name"]] = Visit(details["name"], seconds(event))
+            self.run.visits[details["name"]] = Visit(details["name"], seconds(event))
         if event["type"] == "MapStateEntered":
             self.map = details["name"]
         if event["type"] == "TaskStateEntered":
@@ -429,7 +423,7 @@ class _History:
 
     def begin(self, event: Event, state: str, index: int | None, given: str) -> None:
         task = Task(state, index, given, seconds(event))
-        self.tasks.append(task)
+        self.run.tasks.append(task)
         self.task_of[event["id"]] = task
 
     def exit(self, event: Event) -> None:
@@ -439,8 +433,8 @@ class _History:
         if event["type"] == "TaskStateExited":
             task = self.task_at(event)
             task.exited_s, task.output = seconds(event), details.get("output")
-        if self.index_of.get(event["id"]) is None and details["name"] in self.visits:
-            self.visits[details["name"]].exited_s = seconds(event)
+        if self.index_of.get(event["id"]) is None and details["name"] in self.run.visits:
+            self.run.visits[details["name"]].exited_s = seconds(event)
 
     def schedule(self, event: Event) -> None:
         details = details_of(event)
@@ -449,10 +443,10 @@ class _History:
             arguments = json.loads(details["parameters"])
             arn = arguments.get("FunctionName", arn)
             given = json.dumps(arguments.get("Payload"), ensure_ascii=False)
-        if not self.chained and self.map:
-            count = sum(task.index is not None for task in self.tasks)
-            self.begin(event, self.map, count, given)
-        task = self.tasks[-1] if not self.chained else self.task_of[event["id"]]
+        if not self.run.chained and self.map:
+            self.begin(event, self.map, self.run.segments, given)
+            self.run.segments += 1
+        task = self.task_of[event["id"]] if self.run.chained else self.run.tasks[-1]
         task.attempts.append(Attempt(function_of(arn), seconds(event), given))
 
     def end(self, event: Event) -> None:
@@ -464,17 +458,24 @@ class _History:
         if event["type"] in FAILURES:
             attempt.error = details.get("error") or event["type"]
             attempt.cause = details.get("cause") or ""
-        elif not self.chained and task.index is not None:
+        if not self.run.chained and task.index is not None:
+            self.end_iteration(task, attempt, details)
+
+    def end_iteration(self, task: Task, attempt: Attempt, details: Event) -> None:
+        if attempt.error is None:
             task.exited_s, task.output = attempt.ended_s, details.get("output")
+            self.run.done += 1
+        else:
+            self.run.failed += 1
 
     def task_at(self, event: Event) -> Task:
         """The task that an event ends; without predecessors, the first open one of its function."""
-        if self.chained:
+        if self.run.chained:
             return self.task_of[event["id"]]
         function = function_of(details_of(event).get("resource", ""))
-        waiting = [t for t in self.tasks if t.attempts and t.attempts[-1].ended_s is None]
+        waiting = [t for t in self.run.tasks if t.attempts and t.attempts[-1].ended_s is None]
         own = [task for task in waiting if task.attempts[-1].function == function]
-        return own[0] if own else self.tasks[-1]
+        return own[0] if own else self.run.tasks[-1]
 
 
 def read(states: Any, arn: str) -> Run:
