@@ -76,7 +76,8 @@ def kinds_of(given: pd.Series) -> dict[str, int]:
 def has_long_integers(given: pd.Series) -> bool:
     if not pd.api.types.is_integer_dtype(given.dtype):
         return False
-    return int(given.max()) >= EXACT or int(given.min()) <= -EXACT
+    low, high = int(given.min()), int(given.max())
+    return max(-low, high) >= EXACT
 
 
 def kind_of_dtype(dtype: Any) -> str:
@@ -92,7 +93,7 @@ def kind_of_dtype(dtype: Any) -> str:
 
 
 def kind_of(cell: Any) -> str:
-    if isinstance(cell, (int, np.integer)) and abs(cell) >= EXACT:
+    if isinstance(cell, int | np.integer) and abs(int(cell)) >= EXACT:
         return "texts"
     return next((kind for type_, kind in KINDS if isinstance(cell, type_)), "texts")
 
