@@ -4,6 +4,7 @@ import os
 import threading
 from contextlib import ExitStack, suppress
 from functools import partial
+from pathlib import Path
 from weakref import WeakValueDictionary
 
 from localstack import config
@@ -29,7 +30,7 @@ LOOPBACK = "127.0.0.1"
 _code = CodeStore()
 _pools: WeakValueDictionary[str, WorkerPool] = WeakValueDictionary()
 _pools_lock = threading.Lock()
-_prepared: set[str] = set()
+_prepared: dict[str, ExitStack] = {}
 
 
 def pool_size() -> int:
@@ -76,16 +77,26 @@ def start_worker(version: FunctionVersion, env_vars: dict[str, str], generation:
         OSError: the process cannot be started.
     """
     interpreter = find_interpreter(version)
+    with ExitStack() as stack:
+        task_root, opt = hold_files(version, stack)
+        specification = launch(version, interpreter, task_root, opt, env_vars)
+        return Worker(specification, generation, stack.pop_all().close)
+
+
+def hold_files(version: FunctionVersion, stack: ExitStack) -> tuple[Path, Path | None]:
+    """The folders of the code and of the layers, which stay until `stack` is closed.
+
+    Raises:
+        NotRunnable: a layer cannot be unpacked, or there is no code.
+    """
     code, layers = version.config.code, version.config.layers
     if not code:
         raise NotRunnable(f"function {version.id.function_name} has no code")
-    with ExitStack() as stack:
-        opt = _code.hold_layers(layers)
-        stack.callback(_code.let_go_layers, layers)
-        task_root = _code.hold(code)
-        stack.callback(_code.let_go, code)
-        specification = launch(version, interpreter, task_root, opt, env_vars)
-        return Worker(specification, generation, stack.pop_all().close)
+    opt = _code.hold_layers(layers)
+    stack.callback(_code.let_go_layers, layers)
+    task_root = _code.hold(code)
+    stack.callback(_code.let_go, code)
+    return task_root, opt
 
 
 def shut_down() -> None:
@@ -168,22 +179,23 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
 
     @classmethod
     def prepare_version(cls, function_version: FunctionVersion) -> None:
-        """Unzip the code.
+        """Unzip the code and the layers. LocalStack sets the function to Failed on an error.
 
         Raises:
-            ValueError: LAMBDA_PROCESS_POOL_SIZE is wrong; LocalStack sets the function to Failed.
+            ValueError: LAMBDA_PROCESS_POOL_SIZE is wrong.
+            NotRunnable: a layer cannot be unpacked.
         """
         pool_size()
         if function_version.config.code:
-            _code.hold(function_version.config.code)
-            _prepared.add(revision(function_version))
+            with ExitStack() as stack:
+                hold_files(function_version, stack)
+                _prepared[revision(function_version)] = stack.pop_all()
 
     @classmethod
     def cleanup_version(cls, function_version: FunctionVersion) -> None:
         """Forget the code. LocalStack stops the environments, and so the workers, before this."""
-        if function_version.config.code and revision(function_version) in _prepared:
-            _prepared.remove(revision(function_version))
-            _code.let_go(function_version.config.code)
+        if held := _prepared.pop(revision(function_version), None):
+            held.close()
 
 
 def forget_finished_threads() -> None:
