@@ -17,6 +17,7 @@ from process_executor.launch import (
     find_interpreter,
     find_python,
     is_lambdas,
+    libraries_before_the_functions,
     real_path,
 )
 
@@ -71,6 +72,16 @@ def test_a_container_image_is_named_with_its_fix() -> None:
 )
 def test_files_below_var_task_and_opt_are_found(path: str, real: str) -> None:
     assert real_path(path, Path("/code"), Path("/layers")) == real
+
+
+def test_a_packages_libraries_come_after_the_interpreters_own(tmp_path: Path) -> None:
+    python = tmp_path / "python3.13" / "bin" / "python"
+    (python.parents[1] / "lib").mkdir(parents=True)
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv" / "python").symlink_to(python)
+    first, *system = libraries_before_the_functions(tmp_path / "venv" / "python")
+    assert first == str(python.parents[1] / "lib")
+    assert all(map(os.path.isdir, system))
 
 
 @pytest.mark.parametrize(

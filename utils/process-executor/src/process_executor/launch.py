@@ -19,6 +19,8 @@ from process_executor.report import JsonLog, SystemLog, TextLog
 # Known to LocalStack's Docker image, not to AWS; and what would make awslambdaric serve several
 # invocations at once, which is for Lambda Managed Instances.
 NOT_IN_LAMBDA = {"AWS_LAMBDA_FUNCTION_TIMEOUT", "AWS_LAMBDA_MAX_CONCURRENCY"}
+# /home/me/code is no part of /home/me/code-2, nor of /mnt/home/me/code.
+WHOLE_PATH = rb"(?<![\w.\x80-\xff-])%b(?![\w.\x80-\xff-])"
 # Holds bootstrap.py and nothing else, as /var/runtime does for the function.
 VAR_RUNTIME = Path(__file__).parent / "var_runtime"
 
@@ -52,24 +54,21 @@ class Launch:
 
     def as_in_lambda(self, output: bytes) -> bytes:
         """Name the code's folder /var/task and the layers' /opt, in what the function reports."""
-        return self._names.sub(self._name_in_lambda, output)
-
-    def _name_in_lambda(self, found: re.Match[bytes]) -> bytes:
-        return b"/opt" if found["opt"] else b"/var/task"
+        for path, name in self._names_in_lambda.items():
+            if path in output:
+                output = re.sub(WHOLE_PATH % re.escape(path), name, output)
+        return output
 
     @cached_property
-    def _names(self) -> re.Pattern[bytes]:
-        task, opt = names_of(self.task_root), names_of(self.opt) if self.opt else rb"(?!)"
-        # Whole paths only: /home/me/code is no part of /home/me/code-2, nor of /mnt/home/me/code.
-        word = rb"[\w.\x80-\xff-]"
-        return re.compile(rb"(?<!%b)(?:(?P<opt>%b)|(?:%b))(?!%b)" % (word, opt, task, word))
+    def _names_in_lambda(self) -> dict[bytes, bytes]:
+        layers = dict.fromkeys(ways_to_write(self.opt), b"/opt") if self.opt else {}
+        return dict.fromkeys(ways_to_write(self.task_root), b"/var/task") | layers
 
 
-def names_of(folder: Path) -> bytes:
-    """An expression for a path, its real path, and both as they are written in JSON."""
+def ways_to_write(folder: Path) -> list[bytes]:
+    """A path and its real path, as they are and as JSON has them."""
     paths = {str(folder), os.path.realpath(folder)}
-    written = paths | {json.dumps(path)[1:-1] for path in paths}
-    return b"|".join(re.escape(os.fsencode(path)) for path in sorted(written))
+    return [os.fsencode(path) for path in paths | {json.dumps(path)[1:-1] for path in paths}]
 
 
 def launch(
@@ -183,7 +182,12 @@ def variables(
         "LAMBDA_TASK_ROOT": str(task_root),
     }
     programs = [interpreter.parent, "/usr/local/bin", "/usr/bin", "/bin", opt and opt / "bin"]
-    libraries = [*system_libraries(), task_root, task_root / "lib", opt and opt / "lib"]
+    libraries = [
+        *libraries_before_the_functions(interpreter),
+        task_root,
+        task_root / "lib",
+        opt and opt / "lib",
+    ]
     defaults = {
         "LANG": "en_US.UTF-8",
         "LD_LIBRARY_PATH": ":".join(str(folder) for folder in libraries if folder),
@@ -195,11 +199,12 @@ def variables(
     return {**defaults, **lambdas, **(version.config.environment or {}), **places}
 
 
-def system_libraries() -> list[str]:
-    """The folders that Lambda, too, searches before the function's own."""
+def libraries_before_the_functions(interpreter: Path) -> list[str]:
+    """The interpreter's own, which is /var/lang/lib in Lambda, and the system's."""
+    own = Path(os.path.realpath(interpreter)).parents[1] / "lib"
     machine = sysconfig.get_config_var("MULTIARCH")
-    kinds = ("lib64", "usr/lib64", f"lib/{machine}", f"usr/lib/{machine}")
-    return [f"/{kind}" for kind in kinds if os.path.isdir(f"/{kind}")]
+    folders = [own, "/lib64", "/usr/lib64", f"/lib/{machine}", f"/usr/lib/{machine}"]
+    return [str(folder) for folder in folders if os.path.isdir(folder)]
 
 
 def is_lambdas(name: str) -> bool:

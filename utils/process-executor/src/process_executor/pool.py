@@ -16,7 +16,7 @@ class PoolClosed(Exception):
 class WorkerPool:
     """At most `size` workers: started when needed, kept warm while an environment is attached.
 
-    Invocations that find all of them busy wait in order of arrival, and their time with them.
+    Invocations that find all of them busy wait in order of arrival; the wait is no part of Timeout.
     """
 
     def __init__(self, size: int, generation: Callable[[], int] = lambda: 0) -> None:
