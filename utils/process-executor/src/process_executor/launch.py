@@ -201,10 +201,10 @@ def variables(
 
 def libraries_before_the_functions(interpreter: Path) -> list[str]:
     """The interpreter's own, which is /var/lang/lib in Lambda, and the system's."""
-    own = Path(os.path.realpath(interpreter)).parents[1] / "lib"
+    own = str(Path(os.path.realpath(interpreter)).parents[1] / "lib")
     machine = sysconfig.get_config_var("MULTIARCH")
     folders = [own, "/lib64", "/usr/lib64", f"/lib/{machine}", f"/usr/lib/{machine}"]
-    return [str(folder) for folder in folders if os.path.isdir(folder)]
+    return [folder for folder in folders if os.path.isdir(folder)]
 
 
 def is_lambdas(name: str) -> bool:
