@@ -220,5 +220,5 @@ def not_run(invocation: Invocation, fault: NotRunnable, version: FunctionVersion
         is_error=True,
         fault=fault,
     )
-    logs = write_log(system_log(version, {}), report, "", b"", b"")
+    logs = write_log(system_log(version, {}), report, "", "", b"")
     return Outcome(fault.payload(invocation.request_id), True, *logs)

@@ -157,16 +157,16 @@ type SystemLog = TextLog | JsonLog
 
 
 def write_log(
-    system: SystemLog, report: Report, init: str, before: bytes, output: bytes
+    system: SystemLog, report: Report, init: str, before: str, output: bytes
 ) -> tuple[str, str]:
     """The log for LogType=Tail, and for CloudWatch Logs, which alone gets `init`.
 
     Args:
         init: the platform's lines of the init phase.
-        before: what the worker wrote before the invocation began.
-        output: what it wrote since.
+        before: whole lines that stand before START.
+        output: what the function wrote since.
     """
-    log = text(before) + system.start(report) + text(output) + system.end(report)
+    log = before + system.start(report) + text(output) + system.end(report)
     return log, init + log
 
 

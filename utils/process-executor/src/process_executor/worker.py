@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 from process_executor.faults import Fault, InitFailed, ResponseTooLarge, TimedOut
 from process_executor.launch import Launch
-from process_executor.report import Report, write_log
+from process_executor.report import Report, text, write_log
 from process_executor.runtime_api import Request
 from process_executor.runtime_process import MIB, Output, RuntimeProcess
 from process_executor.workspace import scratch_folder
@@ -139,21 +139,32 @@ class Worker:
         Raises:
             OSError: the init phase took too long, and no second process can be started.
         """
-        before, began, fault = b"", None, None
+        system = self.launch.system_log
+        before, began, fault = "", None, None
         try:
             in_time = self._init_phase()
-            before = self._take_output()
+            before = text(self._take_output())
             began = time.monotonic()
             if not in_time:
                 # Lambda repeats the init phase then, as a part of the first invocation.
-                before += self.launch.system_log.init_timed_out(self.launch.init_timeout_s).encode()
+                before += system.init_timed_out(self.launch.init_timeout_s)
                 self.restart()
             payload, is_error = self._handle(invocation, began + self.launch.timeout_s)
         except Fault as caught:
             fault, payload, is_error = caught, caught.payload(invocation.request_id), True
             self._process.end()
+        if is_error:
+            payload = self.launch.as_in_lambda(payload)
+        report = self._report(invocation, began, is_error, fault)
+        logs = write_log(system, report, self._init_log, before, self._take_output())
+        self._init_ms, self._init_log = None, ""
+        return Outcome(payload, is_error, *logs)
+
+    def _report(
+        self, invocation: Invocation, began: float | None, is_error: bool, fault: Fault | None
+    ) -> Report:
         duration_ms = milliseconds_since(began) if began else 0.0
-        report = Report(
+        return Report(
             request_id=invocation.request_id,
             function_arn=invocation.function_arn,
             duration_ms=min(duration_ms, self.launch.timeout_s * 1000),
@@ -163,13 +174,6 @@ class Worker:
             is_error=is_error,
             fault=fault,
         )
-        log, stored_log = write_log(
-            self.launch.system_log, report, self._init_log, before, self._take_output()
-        )
-        self._init_ms, self._init_log = None, ""
-        if is_error:
-            payload = self.launch.as_in_lambda(payload)
-        return Outcome(payload, is_error, log, stored_log)
 
     def interrupt(self) -> None:
         """Kill the process from another thread; the one that runs the invocation sees it end."""
