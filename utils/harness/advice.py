@@ -10,7 +10,6 @@ ADVICE = {
     "TooManySegments": "choose a larger division_number, or leave it out",
     "NoSuchKey": "the object is not in the bucket: make json writes test.json",
     "NoSuchBucket": "make bucket",
-    "Runtime.OutOfMemory": "raise MEMORY in the function's Makefile and make create, or choose a smaller division_number",
     "Sandbox.Timedout": "raise TIMEOUT in the function's Makefile (900 s at most) and make create, or choose a smaller division_number",
     "HelperEnded": "something killed the scatter's second process: start again; if it lacked memory, raise MEMORY in demo-scatter/Makefile and make create",
     "Runtime.ImportModuleError": "add the module to the function's Pipfile: pipenv lock, make zip create",
@@ -18,6 +17,7 @@ ADVICE = {
 }
 # By what the message says, where the error's name says little.
 BY_MESSAGE = {
+    "signal: killed": "raise MEMORY in the function's Makefile and make create, or choose a smaller division_number",
     "Rate Exceeded.": "the function's concurrency is used up: raise it, or lower MaxConcurrency in state-machine/",
     "(SlowDown)": "S3 asks for fewer requests: start again later, or lower MaxConcurrency in state-machine/",
     "(InternalError)": "S3 has trouble: start again later",
@@ -28,4 +28,4 @@ DEFAULT = "the log is above; make log shows more of it"
 
 def advice(error: str, message: str = "") -> str:
     by_message = (fix for text, fix in BY_MESSAGE.items() if text in message)
-    return ADVICE.get(error) or next(by_message, DEFAULT)
+    return next(by_message, None) or ADVICE.get(error, DEFAULT)
