@@ -52,7 +52,10 @@ ADVICE = {
         "オブジェクトがバケットにありません。test.json は make json で作れます",
     ),
     "NoSuchBucket": ("make bucket", "make bucket を実行してください"),
-    KILLED: ("it ran out of memory: {memory}, " + SMALLER[0], "メモリ不足です。{memory}" + SMALLER[1]),
+    KILLED: (
+        "Lambda kills what outgrows its memory: {memory}, " + SMALLER[0],
+        "メモリを使い切ると強制終了されます。{memory}" + SMALLER[1],
+    ),
     "Sandbox.Timedout": (
         "it ran out of time (900 s at most): {timeout}, " + SMALLER[0],
         "時間切れです（最大 900 秒）。{timeout}" + SMALLER[1],

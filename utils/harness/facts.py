@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -46,12 +47,12 @@ class Facts:
         """Whether each segment's facts are there."""
         return self.scatter is not None and len(self.segments) == len(self.scatter.segments)
 
-    @property
+    @cached_property
     def columns(self) -> list[Column]:
         """The profiles of the whole result; [] unless they are known."""
         return merged(s.columns for s in self.segments.values()) if self.is_whole else []
 
-    @property
+    @cached_property
     def first_rows(self) -> list[list[str]]:
         """The first rows of the result, each with a text for each of `columns`."""
         names = [column.name for column in self.columns]

@@ -98,8 +98,8 @@ def invoke(stage: str, event: Any = None) -> None:
     Path("result.log").write_text(json.dumps(payload, ensure_ascii=False, indent=2) + "\n")
     if "FunctionError" in answer:
         print(base64.b64decode(answer["LogResult"]).decode())
-        error = payload.get("errorType", "")
-        raise Fault(f"{name}: {error}: {payload.get('errorMessage')}\nto do: {advice(error)}")
+        error, message = payload.get("errorType", ""), str(payload.get("errorMessage"))
+        raise Fault(f"{name}: {error}: {message}\nto do: {advice(error, message)}")
     print(f"{name}: {json.dumps(payload, ensure_ascii=False)}")
 
 

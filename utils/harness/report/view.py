@@ -311,7 +311,7 @@ class View:
             "peak": Figure(f"{peak} MB", peak) if peak else Figure(""),
             "rows": known(facts.rows_out if facts else None, formats.number),
             "bytes_in": known(sizes.get(key), formats.size),
-            "bytes_out": known(facts.size if facts else None, formats.size),
+            "bytes_out": known(facts.size or None if facts else None, formats.size),
         }
 
     @property
