@@ -8,7 +8,7 @@ of the workbook. The functions write them, the harness reads them; nobody reads 
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 FIRST_ROWS = 10
@@ -190,6 +190,9 @@ class WorkbookFacts:
         size: in bytes.
         sheets: their names.
         rows: of the table, header excluded.
+        profile: of the whole table; [] where a segment told nothing.
+        first_rows: of the whole table, each with a text for each of its columns.
+        segments: in the order of the table, without columns and first rows of their own.
     """
 
     workbook: str
@@ -197,6 +200,18 @@ class WorkbookFacts:
     rows: int
     columns: list[str]
     sheets: list[str]
+    profile: list[Column] = field(default_factory=list)
+    first_rows: list[list[str]] = field(default_factory=list)
+    segments: list[SegmentFacts] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, workbook: str, size: int, sheets: list[str], segments: list[SegmentFacts]) -> Self:
+        """The facts of a workbook of some segments, so that a reader needs no other object."""
+        profile = merged(segment.columns for segment in segments)
+        names = [column.name for column in profile]
+        rows = sum(segment.rows_out for segment in segments)
+        bare = [replace(segment, columns=[], first_rows=[]) for segment in segments]
+        return cls(workbook, size, rows, names, sheets, profile, first_rows(segments, names), bare)
 
     def to_json(self) -> bytes:
         return to_json(self)
@@ -208,8 +223,11 @@ class WorkbookFacts:
             ValueError: it is not what `to_json` writes.
         """
         try:
-            return cls(**json.loads(data))
-        except TypeError as error:
+            fields = json.loads(data)
+            fields["profile"] = [Column.of(column) for column in fields.get("profile", [])]
+            fields["segments"] = [SegmentFacts(**each) for each in fields.get("segments", [])]
+            return cls(**fields)
+        except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"must be a gather's facts; found {error}") from None
 
 
@@ -235,6 +253,17 @@ def merged(segments: Iterable[list[Column]]) -> list[Column]:
             found[name] = before.merged(by_name.get(name) or Column(name, missing=here))
         rows += here
     return list(found.values())
+
+
+def first_rows(segments: Iterable[SegmentFacts], names: list[str]) -> list[list[str]]:
+    """The first rows of the whole table, each with a text for each of its columns."""
+    rows: list[list[str]] = []
+    for segment in segments:
+        own = [column.name for column in segment.columns]
+        for row in segment.first_rows[: FIRST_ROWS - len(rows)]:
+            cells = dict(zip(own, row))
+            rows.append([cells.get(name, "") for name in names])
+    return rows
 
 
 def to_json(facts: Any) -> bytes:

@@ -38,9 +38,7 @@ def opened(replay: Replay) -> list[str]:
 def test_a_report_reads_neither_the_input_nor_the_workbook() -> None:
     replay = Replay("succeeded")
     content = write.collect(replay.target, replay.run())
-    folder = "gather/succeeded"
-    segments = {f"{folder}/job_{n:03d}.json" for n in range(3)}
-    assert set(opened(replay)) == {"scatter/succeeded/facts.json", f"{folder}/facts.json", *segments}
+    assert opened(replay) == ["scatter/succeeded/facts.json", "gather/succeeded/facts.json"]
     assert len(content.facts.first_rows) == 10
 
 
@@ -79,11 +77,22 @@ def test_functions_that_keep_no_facts_cost_one_look() -> None:
     assert View(content, "en").cards[1]["values"][0].shown == "unknown"
 
 
-def test_a_table_of_which_a_segment_is_unknown_has_no_profile() -> None:
-    replay = Replay("succeeded")
-    del replay.recorded["objects"]["gather/succeeded/job_001.json"]
+def test_segments_of_a_failed_execution_tell_what_they_did() -> None:
+    replay = Replay("failed")
     content = write.collect(replay.target, replay.run())
-    assert (content.facts.columns, len(content.facts.segments)) == ([], 2)
+    keys = [f"scatter/failed/job_{n:03d}.pkl" for n in range(3)]
+    assert {key: facts.rows_out for key, facts in content.facts.segments.items()} == dict.fromkeys(keys, 10)
+    assert content.facts.columns == []
+
+
+def test_a_workbook_of_functions_that_told_less_has_its_size_and_no_profile() -> None:
+    replay = Replay("succeeded")
+    told = replay.recorded["objects"]["gather/succeeded/facts.json"]
+    for name in ("profile", "first_rows", "segments"):
+        del told[name]
+    content = write.collect(replay.target, replay.run())
+    assert (content.facts.columns, content.facts.segments) == ([], {})
+    assert content.facts.workbook and content.facts.workbook.rows == 30
 
 
 def of_five_million_rows() -> Replay:
@@ -101,20 +110,19 @@ def of_five_million_rows() -> Replay:
         segment_facts_key(key.replace("scatter", "gather")): segment for key in keys
     }
     told["scatter/wide/facts.json"] = ScatterFacts("wide.json", 700_000_000, "e", 5_000_000, cuts)
-    told["gather/wide/facts.json"] = WorkbookFacts("wide.xlsx", 140_000_000, 5_000_000, [], ["1"])
+    told["gather/wide/facts.json"] = WorkbookFacts.of("wide.xlsx", 140_000_000, ["1"], [segment] * 200)
     replay.recorded["objects"] = {key: json.loads(facts.to_json()) for key, facts in told.items()}
     return replay
 
 
 def test_a_report_of_five_million_rows_takes_a_second_of_cpu_at_most(tmp_path: Path) -> None:
-    """Of which the client library takes most: 204 objects, a definition and a log."""
     replay = of_five_million_rows()
     run = replay.run()
     begun_s = time.process_time()
     path = write.write(replay.target, run, "en", "", tmp_path)
     assert time.process_time() - begun_s < 1
     assert "5,000,000" in path.read_text()
-    assert len(opened(replay)) == 202
+    assert len(opened(replay)) == 2
 
 
 def test_a_report_of_five_million_rows_takes_60_mb_at_most(tmp_path: Path) -> None:
