@@ -12,32 +12,48 @@ from numpy.typing import NDArray
 from exact_parser import Record
 
 EXACT_INTEGER = 999_999_999_999_999  # Excel keeps 15 digits: longer integers become text
-SAMPLE = 1_000  # values that tell whether a column repeats itself
 
 Array = NDArray[Any] | pd.api.extensions.ExtensionArray
 
 
-class Table:
-    """Records as columns, in first-seen order; a record without a key has None there.
+class Block:
+    """Some records, and the same as columns; a record without a key has None there.
 
-    Args:
-        blocks: the records, of which each block is freed before the next is taken.
+    Attributes:
+        columns: in first-seen order.
+        kinds: the types of each column's values.
     """
 
-    def __init__(self, blocks: Iterable[Sequence[Record]]) -> None:
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.records = records
+        self.columns = columns_of(records)
+        self.kinds = {name: set(map(type, values)) for name, values in self.columns.items()}
+
+
+class Table:
+    """Blocks joined, in first-seen order of their columns.
+
+    Args:
+        blocks: of which each is freed before the next is taken.
+    """
+
+    def __init__(self, blocks: Iterable[Block]) -> None:
         self.rows = 0
         self.columns: dict[str, Column] = {}
         for _ in map(self._add, blocks):
             pass
 
-    def _add(self, records: Sequence[Record]) -> None:
-        block = columns_of(records)
-        for name in block:
+    def _add(self, block: Block) -> None:
+        rows = len(block.records)
+        for name in block.columns:
             if name not in self.columns:
                 self.columns[name] = Column(self.rows)
         for name, column in self.columns.items():
-            column.add(block.get(name) or [None] * len(records))
-        self.rows += len(records)
+            if name in block.columns:
+                column.add(block.columns[name], block.kinds[name])
+            else:
+                column.add([None] * rows, {NoneType})
+        self.rows += rows
 
     def arrays(self) -> dict[str, Array]:
         return {name: column.array() for name, column in self.columns.items()}
@@ -51,25 +67,14 @@ class Column:
     """
 
     def __init__(self, missing: int) -> None:
-        self.blocks: list[list[Any] | NDArray[np.int64]] = [[None] * missing] if missing else []
-        self.kinds: set[type] = {NoneType} if missing else set()
-        self.known: dict[str, str] = {}
+        self.blocks: list[list[Any] | NDArray[np.int64]] = []
+        self.kinds: set[type] = set()
+        if missing:
+            self.add([None] * missing, {NoneType})
 
-    def add(self, values: list[Any]) -> None:
-        kinds = set(map(type, values))
+    def add(self, values: list[Any], kinds: set[type]) -> None:
         self.kinds |= kinds
-        self.blocks.append(self._compact(values, kinds))
-
-    def _compact(self, values: list[Any], kinds: set[type]) -> list[Any] | NDArray[np.int64]:
-        """Integers as an array, equal texts as one object.
-
-        A pickle holds one object once, so that texts that recur make smaller segment files.
-        """
-        if kinds == {int}:
-            return int64s(values)
-        if kinds == {str} and len(set(values[:SAMPLE])) < SAMPLE / 2:
-            return list(map(self.known.setdefault, values, values))
-        return values
+        self.blocks.append(int64s(values) if kinds == {int} else values)
 
     def array(self) -> Array:
         """The values by one rule for every segment, whatever stands beside them.

@@ -9,7 +9,6 @@ import math
 import re
 import sys
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
 from found import found, quoted
@@ -33,8 +32,7 @@ class Fault(NamedTuple):
     rule: str
 
 
-@dataclass(frozen=True)
-class Parsed:
+class Parsed(NamedTuple):
     """What a text holds.
 
     Attributes:

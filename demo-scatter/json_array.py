@@ -5,7 +5,8 @@ from typing import NoReturn
 
 import exact_parser
 import fast_parser
-from exact_parser import Record, shown
+from columns import Block
+from exact_parser import shown
 
 # A record of the widest sheet Excel takes is far smaller; a longer one is a broken file.
 RECORD_BYTES = 64 * 1024 * 1024
@@ -24,7 +25,7 @@ class InvalidJSON(ValueError):
 
 def read_blocks(
     chunks: Iterable[bytes], source: str, block_bytes: int
-) -> Iterator[list[Record]]:
+) -> Iterator[Block]:
     """Parse a JSON array as it arrives.
 
     Args:
@@ -34,7 +35,7 @@ def read_blocks(
             at most ceil(n / block_bytes) blocks. Only whole chunks are taken.
 
     Yields:
-        Lists of records, none empty.
+        Blocks of records, none empty.
 
     Raises:
         InvalidJSON
@@ -53,13 +54,13 @@ class _Reader:
         self.index = 0  # of the next record
         self.ended = False
 
-    def blocks(self, block_bytes: int) -> Iterator[list[Record]]:
+    def blocks(self, block_bytes: int) -> Iterator[Block]:
         self._open(block_bytes)
         wanted = block_bytes
         while True:
-            if records := self._fast() or self._exact():
-                yield records
-                del records  # before the next ones are made
+            if block := self._fast() or self._exact():
+                yield block
+                del block  # before the next one is made
                 wanted = block_bytes
             elif self.ended:
                 return
@@ -102,28 +103,27 @@ class _Reader:
         self.buffer = self.buffer[size:]
         self.offset += size
 
-    def _fast(self) -> list[Record]:
-        """The records up to the last brace; [] if the fast parser declines them."""
+    def _fast(self) -> Block | None:
+        """The records up to the last brace, unless the fast parser declines them."""
         end = self.buffer.rfind(b"}") + 1
-        records = fast_parser.parse(self.buffer[:end], first=not self.index)
-        if records:
+        block = fast_parser.parse(self.buffer[:end], first=not self.index)
+        if block:
             self._consume(end)
-            self.index += len(records)
-        return records
+            self.index += len(block.records)
+        return block
 
-    def _exact(self) -> list[Record]:
-        """The complete records; [] if more bytes are needed, or the array has ended."""
+    def _exact(self) -> Block | None:
+        """The complete records; None if more bytes are needed, or the array has ended."""
         text, invalid = self._decode()
-        parsed = exact_parser.parse(
-            text, first=not self.index, last=self.ended and invalid is None
-        )
-        self.index += len(parsed.records)
-        if parsed.fault:
-            self._fail(len(text[: parsed.fault.at].encode()), parsed.fault.rule)
+        last = self.ended and invalid is None
+        records, end, fault = exact_parser.parse(text, first=not self.index, last=last)
+        self.index += len(records)
+        if fault:
+            self._fail(len(text[: fault.at].encode()), fault.rule)
         if invalid is not None:
             self._fail(invalid, f"must be UTF-8; found byte 0x{self.buffer[invalid]:02x}")
-        self._consume(len(text[: parsed.end].encode()))
-        return parsed.records
+        self._consume(len(text[:end].encode()))
+        return Block(records) if records else None
 
     def _decode(self) -> tuple[str, int | None]:
         """The buffer as text, and where it ends early at a byte that is not UTF-8."""

@@ -5,14 +5,14 @@ import json
 import math
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 import pandas as pd
 
 import frames
-from columns import Table
+from columns import Block, Table
 from exact_parser import Record
 from found import found
 from json_array import read_blocks
@@ -28,9 +28,10 @@ DIVISION_NUMBER = 10
 SMALL_TABLE_BYTES = 200_000
 SEGMENT_BYTES = 9_800_000
 SEGMENTS = 200
-BLOCK_BYTES = 960_000  # of JSON, read and parsed at a time: what stays in a CPU's cache
+BLOCK_BYTES = 240_000  # of JSON, read and parsed at a time: its records stay in a CPU's cache
 BLOCK_ROWS = 1_000  # taken at a time where segments are cut by rows
-AT_ONCE = 4  # blocks read ahead, and segments on their way to S3
+READ_AHEAD = 8  # blocks
+UPLOADS = 4  # at once
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 STATE_BYTES = 256 * 1024
@@ -128,7 +129,7 @@ class ScatterHandler:
         size = obj["ContentLength"]
         chunks = obj["Body"].iter_chunks(block_bytes(size))
         nexts = itertools.repeat(chunks)
-        ahead = map_ahead(lambda each: next(each, b""), nexts, at_once=AT_ONCE, threads=1)
+        ahead = map_ahead(lambda each: next(each, b""), nexts, at_once=READ_AHEAD, threads=1)
         return size, itertools.takewhile(bool, ahead)
 
     def make_segments(self, chunks: Iterable[bytes], size: int, job: Job) -> Iterator[Segment]:
@@ -169,7 +170,7 @@ class ScatterHandler:
         """Write the segment files, all with the same columns; returns their keys in row order."""
         columns: list[str] = []
         widths: dict[str, int] = {}
-        for segment_columns, key in map_ahead(self.put, segments, AT_ONCE, threads=AT_ONCE):
+        for segment_columns, key in map_ahead(self.put, segments, UPLOADS, UPLOADS):
             columns = segment_columns
             widths[key] = len(columns)
             if not job.manifest:
@@ -206,32 +207,40 @@ def block_bytes(size: int) -> int:
     return math.ceil(segment_bytes(size) / blocks_per_segment(size))
 
 
-def tables(
-    blocks: Iterator[list[Record]], size: int, division_number: int | None
-) -> Iterator[Table]:
+def tables(blocks: Iterator[Block], size: int, division_number: int | None) -> Iterator[Table]:
     """Divide the records into one table for each segment.
 
     Args:
         size: bytes of the whole JSON text.
         division_number: rows of each; None to choose by size.
     """
-    records = itertools.chain.from_iterable(blocks)
-    cuts: Iterator[Iterable[Sequence[Record]]]
-    if division_number:
-        cuts = (take_rows(records, division_number) for _ in itertools.count())
-    elif size <= SMALL_TABLE_BYTES:
-        whole = list(records)
-        rows = max(DIVISION_NUMBER, math.ceil(len(whole) / SEGMENTS))
-        cuts = ([batch] for batch in itertools.batched(whole, rows))
+    cuts: Iterator[Iterable[Block]]
+    if division_number or size <= SMALL_TABLE_BYTES:
+        cuts = by_rows(blocks, division_number)
     else:
         cuts = (itertools.islice(blocks, blocks_per_segment(size)) for _ in itertools.count())
     return itertools.takewhile(lambda table: table.rows, map(Table, cuts))
 
 
-def take_rows(records: Iterator[Record], rows: int) -> Iterator[list[Record]]:
+def by_rows(blocks: Iterable[Block], division_number: int | None) -> Iterator[Iterable[Block]]:
+    """The blocks of each segment, for ever; all that follow the table have none.
+
+    Args:
+        division_number: rows of a segment; None for the default, and at most SEGMENTS segments.
+    """
+    records: Iterator[Record] = itertools.chain.from_iterable(block.records for block in blocks)
+    if not division_number:
+        small = list(records)
+        division_number = max(DIVISION_NUMBER, math.ceil(len(small) / SEGMENTS))
+        records = iter(small)
+    while True:
+        yield take_rows(records, division_number)
+
+
+def take_rows(records: Iterator[Record], rows: int) -> Iterator[Block]:
     """The next rows, or as many as are left, some at a time."""
     while rows and (taken := list(itertools.islice(records, min(rows, BLOCK_ROWS)))):
-        yield taken
+        yield Block(taken)
         rows -= len(taken)
 
 

@@ -14,8 +14,8 @@ def parse(text: str | bytes, block_bytes: int = 100, chunk: int = 7) -> list[Rec
     data = text.encode() if isinstance(text, str) else text
     chunks = (data[at : at + chunk] for at in range(0, len(data), chunk))
     blocks = list(read_blocks(chunks, "members.json", block_bytes))
-    assert all(blocks), "no block is empty"
-    return [record for block in blocks for record in block]
+    assert all(block.records for block in blocks), "no block is empty"
+    return [record for block in blocks for record in block.records]
 
 
 AWKWARD = {

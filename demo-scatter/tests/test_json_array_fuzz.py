@@ -40,9 +40,9 @@ def chunked(data: bytes, size: int) -> Iterator[bytes]:
 
 def parse(data: bytes, block_bytes: int, chunk: int) -> list[Any]:
     blocks = list(read_blocks(chunked(data, chunk), NAME, block_bytes))
-    assert all(blocks), "no block is empty"
+    assert all(block.records for block in blocks), "no block is empty"
     assert len(blocks) <= max(1, -(-len(data) // block_bytes))
-    return [record for block in blocks for record in block]
+    return [record for block in blocks for record in block.records]
 
 
 def reference(data: bytes) -> list[Any]:

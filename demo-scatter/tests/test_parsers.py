@@ -31,6 +31,11 @@ arrays = st.lists(records, min_size=1, max_size=4).map(
 )
 
 
+def parse_fast(text: str, first: bool = True) -> list[exact_parser.Record] | None:
+    block = fast_parser.parse(text.encode(), first)
+    return list(block.records) if block else None
+
+
 @given(arrays)
 @example('{"a": 1e-400}')
 @example('{"a": 18446744073709551616}')
@@ -40,9 +45,9 @@ arrays = st.lists(records, min_size=1, max_size=4).map(
 @example('{"a": "\\u003a", "a": 1}')
 @example('{"a": ":", "a": ":"}')
 def test_what_the_fast_parser_takes_is_what_the_exact_one_reads(text: str) -> None:
-    fast = fast_parser.parse(text.encode(), first=True)
+    fast = parse_fast(text)
     exact = exact_parser.parse(text + "]", first=True, last=True)
-    if fast:
+    if fast is not None:
         assert repr(fast) == repr(exact.records)
         assert exact.fault is None
 
@@ -60,9 +65,9 @@ ORDINARY: dict[str, Any] = {
 @pytest.mark.parametrize("rows", [1, 500])
 def test_the_fast_parser_takes_ordinary_records(record: dict[str, Any], rows: int) -> None:
     table = [record] * rows
-    text = json.dumps(table, ensure_ascii=False).encode()
-    assert fast_parser.parse(text[1:-1], first=True) == table
-    assert fast_parser.parse(b" ," + text[1:-1], first=False) == table
+    text = json.dumps(table, ensure_ascii=False)
+    assert parse_fast(text[1:-1]) == table
+    assert parse_fast(" ," + text[1:-1], first=False) == table
 
 
 KEPT = {
@@ -80,7 +85,7 @@ def test_a_number_that_a_float_holds_is_kept(token: str, value: float) -> None:
     text = '{"a": ' + token + "}"
     [record] = exact_parser.parse(text, first=True, last=False).records
     assert repr(record) == repr({"a": value})
-    assert repr(fast_parser.parse(text.encode(), first=True)) in (repr([record]), "[]")
+    assert repr(parse_fast(text)) in (repr([record]), "None")
 
 
 LOST = ["1e999", "-1e999", "1.7976931348623159e308", "1e-400", "-2e-324", "0." + "0" * 330 + "1"]
@@ -94,7 +99,7 @@ def test_a_number_that_a_float_loses_is_refused(token: str, value: str) -> None:
     shown = token if len(token) <= 20 else token[:20] + "…"
     assert parsed.records == [{"a": 1}]
     assert parsed.fault == Fault(10, f"numbers must be within a float's range; found {shown}")
-    assert fast_parser.parse(text.encode(), first=True) == []
+    assert parse_fast(text) is None
 
 
 @pytest.mark.parametrize("token", ["0." + "0" * 330 + "12e40", "7" * 5000 + ".5e-5000", "-" + "1" * 400 + "e-390"])

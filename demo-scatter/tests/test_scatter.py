@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import frames
 import scatter
-from columns import Table
+from columns import Block, Table
 from json_array import InvalidJSON
 from scatter import InvalidEvent, Job, ScatterHandler, TooManySegments
 
@@ -183,7 +183,7 @@ VALUES = {
 def test_blocks_join_to_the_table_of_all_their_records() -> None:
     records: list[dict[str, Any]] = [{"a": 1, "b": 2}, {"b": 3, "a": 4}, {}, {"c": 5, "a": None}]
     for size in (1, 2, 3, 4):
-        blocks = [records[at : at + size] for at in range(0, 4, size)]
+        blocks = [Block(records[at : at + size]) for at in range(0, 4, size)]
         table = Table(blocks)
         columns = {name: [None if v != v else v for v in array] for name, array in table.arrays().items()}
         expected = {"a": [1, 4, None, None], "b": [2, 3, None, None], "c": [None, None, None, 5]}
@@ -195,17 +195,17 @@ def test_blocks_join_to_the_table_of_all_their_records() -> None:
 def test_values_are_kept_exactly(values: list[Any], block_rows: int) -> None:
     handler = ScatterHandler({}, None, None)  # type: ignore[arg-type]
     blocks = itertools.batched([{"a": value} for value in values], block_rows)
-    df = handler.make_df(Table(blocks), 0, KEY)
+    df = handler.make_df(Table(map(Block, blocks)), 0, KEY)
     kept = df["a"].astype(object).where(df["a"].notna(), None).tolist()
     assert (kept, list(map(type, kept))) == (values, list(map(type, values)))
-    whole = handler.make_df(Table([[{"a": value} for value in values]]), 0, KEY)
+    whole = handler.make_df(Table([Block([{"a": value} for value in values])]), 0, KEY)
     pd.testing.assert_frame_equal(df, whole)
 
 
 @pytest.mark.parametrize("values", [[1, None], [-(10**15) + 1, None], [1, 0.5], [None, 0.5]])
 def test_numbers_with_gaps_or_fractions_are_floats(values: list[Any]) -> None:
     handler = ScatterHandler({}, None, None)  # type: ignore[arg-type]
-    table = Table([[{"a": value} for value in values]])
+    table = Table([Block([{"a": value} for value in values])])
     assert handler.make_df(table, 0, KEY)["a"].dtype == "float64"
 
 
