@@ -1,7 +1,9 @@
 """The exact parser: strict JSON, and where and how a text breaks it. It does no I/O.
 
-It is Python's own JSON decoder with four rules added: an object has a key once, and a number is
-finite, no longer than Python converts, and not so large or small that a float loses it.
+It is Python's own JSON decoder with four rules added: a key occurs once in an object; a number is
+finite; an integer has no more digits than Python converts; and a number with a fraction or an
+exponent is within a float's range, so that it becomes neither infinite nor zero. Within that range
+it is the nearest float, however many digits it has.
 """
 
 import json
@@ -16,8 +18,8 @@ from found import found, quoted
 Record = dict[str, Any]
 
 SHOWN = 20  # characters of a faulty text
-# The longest token with an end of its own is \ud83d\ude00: an error this close to the end of a
-# text may be one of a token that goes on in the next text.
+# An error this close to the end of a text may be a token that goes on in the next text: the longest
+# that json does not report as unterminated are \ud83d\ude00 and -Infinity.
 TOKEN = 16
 
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -68,7 +70,7 @@ def parse(text: str, first: bool, last: bool) -> Parsed:
 
 
 def shown(text: str, at: int = 0) -> str:
-    """The text from there on, as errors show it."""
+    """What an error found: the text's characters from there on."""
     return f"found the characters {quoted(text[at : at + SHOWN])}" if at < len(text) else _END
 
 
@@ -110,10 +112,10 @@ def _skip_space(text: str, at: int) -> int:
 
 
 class _Decoder:
-    """Decodes one record at a time.
+    """Python's JSON decoder, and the rules that it lacks.
 
-    The numbers that it refuses are kept until their object is complete: a number that the text's
-    end cuts in two is another one.
+    A number that breaks a rule is refused when its object is complete: the end of the text may
+    have cut the number in two.
     """
 
     def __init__(self) -> None:
@@ -150,8 +152,8 @@ class _Decoder:
         try:
             return int(token)
         except ValueError:
-            most = sys.get_int_max_str_digits()
-            self.refused.append(f"an integer has at most {most} digits; found {len(token)}")
+            most, digits = sys.get_int_max_str_digits(), len(token.lstrip("-"))
+            self.refused.append(f"an integer has at most {most} digits; found {digits}")
             return 0
 
     def _float(self, token: str) -> float:

@@ -23,9 +23,7 @@ class InvalidJSON(ValueError):
     """
 
 
-def read_blocks(
-    chunks: Iterable[bytes], source: str, block_bytes: int
-) -> Iterator[Block]:
+def read_blocks(chunks: Iterable[bytes], source: str, block_bytes: int) -> Iterator[Block]:
     """Parse a JSON array as it arrives.
 
     Args:
@@ -38,7 +36,7 @@ def read_blocks(
         Blocks of records, none empty.
 
     Raises:
-        InvalidJSON
+        InvalidJSON: at the first fault.
     """
     return _Reader(chunks, source).blocks(block_bytes)
 

@@ -128,8 +128,8 @@ class ScatterHandler:
         obj = self.s3.get_object(Bucket=bucket, Key=key)
         size = obj["ContentLength"]
         chunks = obj["Body"].iter_chunks(block_bytes(size))
-        nexts = itertools.repeat(chunks)
-        ahead = map_ahead(lambda each: next(each, b""), nexts, at_once=READ_AHEAD, threads=1)
+        turns = itertools.repeat(None)
+        ahead = map_ahead(lambda _: next(chunks, b""), turns, READ_AHEAD, threads=1)
         return size, itertools.takewhile(bool, ahead)
 
     def make_segments(self, chunks: Iterable[bytes], size: int, job: Job) -> Iterator[Segment]:
@@ -143,9 +143,11 @@ class ScatterHandler:
         start = 0
         for number, table in enumerate(tables(blocks, size, job.division_number)):
             columns |= dict.fromkeys(table.columns)
-            df = self.make_segment_df(table, start, list(columns), job.input_obj)
-            yield Segment(job.segment_key(number), list(columns), frames.dump(df))
+            names = list(columns)
+            pickled = frames.dump(self.make_segment_df(table, start, names, job.input_obj))
             start += table.rows
+            del table  # before the next one is made
+            yield Segment(job.segment_key(number), names, pickled)
         if not start:
             empty = self.make_df(Table([]), 0, job.input_obj)
             yield Segment(job.segment_key(0), [], frames.dump(empty))
