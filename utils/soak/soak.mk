@@ -11,7 +11,7 @@ soaked: create bucket
 
 # The function's own packages, beside Atheris.
 fuzz: $(FUZZ)/.ready demo-scatter/.venv/.ready
-	@cd utils/soak && PYTHONPATH=$(ROOT)/demo-scatter:$(ROOT)/demo-scatter/tests:$$(echo $(ROOT)/demo-scatter/.venv/lib/python3*/site-packages) \
+	@cd utils/soak && PYTHONPATH=$(ROOT)/demo-scatter:$(ROOT)/demo-scatter/tests:$(ROOT)/utils/shared:$$(echo $(ROOT)/demo-scatter/.venv/lib/python3*/site-packages) \
 		.venv/bin/python fuzz_json_array.py -max_total_time=$(FUZZ_S) -max_len=400 -dict=json.dict -verbosity=0 -print_final_stats=1 .venv/corpus
 
 $(FUZZ)/.ready: utils/soak/fuzz.txt
