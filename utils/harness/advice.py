@@ -11,7 +11,6 @@ ADVICE = {
     "NoSuchKey": "the object is not in the bucket: make json writes test.json",
     "NoSuchBucket": "make bucket",
     "Sandbox.Timedout": "raise TIMEOUT in the function's Makefile (900 s at most) and make create, or choose a smaller division_number",
-    "HelperEnded": "something killed the scatter's second process: start again; if it lacked memory, raise MEMORY in demo-scatter/Makefile and make create",
     "Runtime.ImportModuleError": "add the module to the function's Pipfile: pipenv lock, make zip create",
     "Runtime.ExitError": "the process ended by itself; its log is above, make log shows more",
 }

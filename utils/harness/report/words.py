@@ -132,7 +132,6 @@ ADVICE_JA = {
     "NoSuchBucket": "make bucket を実行してください",
     "Runtime.OutOfMemory": "関数の Makefile の MEMORY を増やして make create するか、division_number を小さくしてください",
     "Sandbox.Timedout": "関数の Makefile の TIMEOUT を延ばして（最大 900 秒）make create するか、division_number を小さくしてください",
-    "HelperEnded": "scatter の 2 つ目のプロセスが強制終了されました。もう一度実行してください。メモリ不足なら demo-scatter/Makefile の MEMORY を増やして make create してください",
     "Runtime.ImportModuleError": "モジュールを関数の Pipfile に加え、pipenv lock、make zip create を実行してください",
     "Runtime.ExitError": "プロセスが自ら終了しました。上のログを確認してください。make log で続きを表示します",
 }

@@ -1,6 +1,7 @@
 """Any text, however it arrives: read as json.loads reads it, or refused by name and place."""
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
@@ -8,7 +9,7 @@ from typing import Any, NoReturn
 from hypothesis import event, example, given
 from hypothesis import strategies as st
 
-from records import InvalidJSON, Reader
+from json_array import InvalidJSON, read_blocks
 
 NAME = "members.json"
 PLACE = re.compile(rf"{NAME} record (\d+), byte (\d+): .+", re.DOTALL)
@@ -38,14 +39,14 @@ def chunked(data: bytes, size: int) -> Iterator[bytes]:
 
 
 def parse(data: bytes, block_bytes: int, chunk: int) -> list[Any]:
-    blocks = list(Reader(chunked(data, chunk), NAME).blocks(block_bytes))
-    assert all(blocks), "no block is empty"
+    blocks = list(read_blocks(chunked(data, chunk), NAME, block_bytes))
+    assert all(block.records for block in blocks), "no block is empty"
     assert len(blocks) <= max(1, -(-len(data) // block_bytes))
-    return [record for block in blocks for record in block]
+    return [record for block in blocks for record in block.records]
 
 
 def reference(data: bytes) -> list[Any]:
-    """The array by the standard library, under the rules that records.py adds.
+    """The array by the standard library, under the rules that the exact parser adds.
 
     Raises:
         ValueError: not UTF-8, not JSON, or against a rule.
@@ -59,8 +60,17 @@ def reference(data: bytes) -> list[Any]:
     def finite(token: str) -> NoReturn:
         raise ValueError(token)
 
+    def kept(token: str) -> float:
+        value, digits = float(token), token.lower().partition("e")[0].strip("-0.")
+        if math.isinf(value) or value == 0 and digits:
+            raise ValueError(token)
+        return value
+
     table = json.loads(
-        data.decode("utf-8-sig"), object_pairs_hook=unique, parse_constant=finite
+        data.decode("utf-8-sig"),
+        object_pairs_hook=unique,
+        parse_constant=finite,
+        parse_float=kept,
     )
     if type(table) is not list or any(type(record) is not dict for record in table):
         raise ValueError("not an array of objects")
