@@ -25,7 +25,7 @@ soaked: create bucket
 # The function's own packages, beside Atheris.
 fuzz: $(VENVS)/fuzz/.ready demo-scatter/.venv/.ready
 	@mkdir -p $(VENVS)/fuzz/corpus
-	@cd $(CHECKS) && PYTHONPATH=$(ROOT)/demo-scatter:$(ROOT)/demo-scatter/tests:$$(echo $(ROOT)/demo-scatter/.venv/lib/python3*/site-packages) \
+	@cd $(CHECKS) && PYTHONPATH=$(ROOT)/demo-scatter:$(ROOT)/demo-scatter/tests:$(ROOT)/utils/shared:$$(echo $(ROOT)/demo-scatter/.venv/lib/python3*/site-packages) \
 		$(VENVS)/fuzz/bin/python fuzz_json_array.py -max_total_time=$(FUZZ_S) -max_len=400 -dict=json.dict -verbosity=0 -print_final_stats=1 $(VENVS)/fuzz/corpus
 
 audit: $(VENVS)/audit/.ready $(FUNCTIONS:%=demo-%/requirements.txt) ## look up known vulnerabilities of everything locked, with pip-audit
