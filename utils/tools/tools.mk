@@ -15,5 +15,5 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 # The stamp's Python proves that the environment still runs: an upgrade of the host's may break it.
 TOOLS_READY := $(TOOLS)/.venv/.ready
-$(TOOLS_READY): $(TOOLS)/tools.txt $(TOOLS)/runtime.txt $(wildcard $(addprefix $(ROOT)/utils/process-executor/,pyproject.toml src/*/*.py))
+$(TOOLS_READY): $(addprefix $(TOOLS)/,uv.txt tools.txt runtime.txt) $(wildcard $(addprefix $(ROOT)/utils/process-executor/,pyproject.toml src/*/*.py))
 	@$(TOOLS)/install
