@@ -7,8 +7,13 @@ INPUT ?= {}
 DEFINITION ?= parallel
 WORKBOOK ?= test.xlsx
 FUNCTIONS := scatter segment gather
+# -j of the user's own, else enough for all three; an inner -j would end the outer one.
+SIDE_BY_SIDE = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(words $(FUNCTIONS))) \
+	-f utils/functions.mk ALREADY_UP=1
 
 .DEFAULT_GOAL := help
+# Targets run in the order in which they are named, whatever -j says.
+.NOTPARALLEL:
 .PHONY: help demo up running down zip create update delete bucket json stepfunctions download invoke log \
 	test check clean clean-segments
 
@@ -16,12 +21,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  ENDPOINT=$(ENDPOINT)  BUCKET=$(BUCKET)  ROWS=$(ROWS)  INPUT='$(INPUT)'"
 
-demo: ## everything: from an empty machine to result/test.xlsx
-	@$(MAKE) --no-print-directory up
-	@$(MAKE) --no-print-directory zip
-	@$(MAKE) --no-print-directory create bucket
-	@$(MAKE) --no-print-directory json
-	@$(MAKE) --no-print-directory stepfunctions download
+demo: up zip create bucket json stepfunctions download ## everything: from an empty machine to result/test.xlsx
 	@$(HARNESS)/objects.py show $(WORKBOOK)
 
 up: $(TOOLS_READY) ## start LocalStack at ENDPOINT, unless one answers there
@@ -33,13 +33,16 @@ running: $(TOOLS_READY)
 down: ## stop the LocalStack that `make up` started
 	@if [ -x $(PY) ]; then $(EMULATE) down; fi
 
-zip: $(FUNCTIONS:%=zip-%) ## package the functions whose files changed
+zip: $(TOOLS_READY) ## package the functions whose files changed
+	@$(SIDE_BY_SIDE) zip
 
-create: $(FUNCTIONS:%=create-%) ## create or update the functions, and wait until they are active
+create: running ## create or update the functions, and wait until they are active
+	@$(SIDE_BY_SIDE) create
 
 update: create ## the same as create
 
-delete: $(FUNCTIONS:%=delete-%) ## delete the functions
+delete: running ## delete the functions
+	@$(SIDE_BY_SIDE) delete
 
 bucket: running ## create the bucket
 	@$(HARNESS)/objects.py bucket

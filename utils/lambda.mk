@@ -41,7 +41,7 @@ requirements.txt: Pipfile.lock | $(TOOLS_READY)
 	@$(PIPENV) requirements --hash > $@
 
 running: $(TOOLS_READY)
-	@$(EMULATE) ensure
+	@$(if $(ALREADY_UP),,$(EMULATE) ensure)
 
 create: zip running
 	@$(HARNESS)/functions.py create $(NAME) --memory_mb $(MEMORY) --timeout_s $(TIMEOUT)
