@@ -34,7 +34,7 @@ bin/packages.zip: deploy-packages/.$(PLATFORM)
 deploy-packages/.$(PLATFORM): requirements.txt
 	@echo "$(FUNCTION): installing its packages"
 	@rm -rf deploy-packages
-	@$(UV) pip install --no-deps --require-hashes --python $(PY) --target deploy-packages $(WHEELS) -r $<
+	@$(UV) pip install --no-deps --require-hashes --python $(PY) $(WHEELS) --target $(@D) -r $<
 	@touch $@
 
 requirements.txt: Pipfile.lock | $(TOOLS_READY)

@@ -17,7 +17,7 @@ KEPT = {"UV_CACHE_DIR", "UV_LINK_MODE", "UV_OFFLINE"}
 
 
 def environment(pip: Values, given: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a command: what is given, and pip's options in the words of uv and Pipenv."""
+    """The environment of a command: what is given, and pip's options in uv's and Pipenv's words."""
     links = [link for link in pip.find_links if "://" in link or Path(link).exists()]
     env = {name: value for name, value in given.items() if name in KEPT or name[:3] != "UV_"}
     env |= {

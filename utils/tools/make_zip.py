@@ -58,9 +58,11 @@ def pack_function(target: Path, packages: Path, sources: list[Path]) -> None:
         staged, whole = Path(temporary, "staged"), Path(temporary, "whole.zip")
         staged.mkdir()
         for source in sources:
-            copy = Path(shutil.copy(source, staged))
+            copy = shutil.copy(source, staged)
             try:
-                py_compile.compile(str(copy), dfile=copy.name, doraise=True, invalidation_mode=UNCHECKED)
+                py_compile.compile(
+                    copy, dfile=source.name, doraise=True, invalidation_mode=UNCHECKED
+                )
             except py_compile.PyCompileError as error:
                 sys.exit(f"{name}: {located(source, error)}")
         shutil.copyfile(packages, whole)
