@@ -58,7 +58,7 @@ def pack_function(target: Path, packages: Path, sources: list[Path]) -> None:
         staged, whole = Path(temporary, "staged"), Path(temporary, "whole.zip")
         staged.mkdir()
         for source in sources:
-            copy = shutil.copy(source, staged)
+            copy = str(shutil.copy(source, staged))
             try:
                 py_compile.compile(
                     copy, dfile=source.name, doraise=True, invalidation_mode=UNCHECKED
