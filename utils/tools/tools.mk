@@ -14,5 +14,5 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 # The stamp's Python proves that the environment still runs: an upgrade of the host's may break it.
 TOOLS_READY := $(TOOLS)/.venv/.ready
-$(TOOLS_READY): $(TOOLS)/tools.txt $(ROOT)/utils/pyproject.toml $(TOOLS)/runtime.txt $(wildcard $(addprefix $(ROOT)/utils/process-executor/,pyproject.toml src/*/*.py))
+$(TOOLS_READY): $(ROOT)/utils/pyproject.toml $(addprefix $(TOOLS)/,uv.txt tools.txt runtime.txt) $(wildcard $(addprefix $(ROOT)/utils/process-executor/,pyproject.toml src/*/*.py))
 	@$(TOOLS)/install
