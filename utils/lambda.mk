@@ -19,7 +19,7 @@ export PIPENV_VERBOSITY := -1
 PIPENV = PIP_INDEX_URL=$$($(PY) $(TOOLS)/index_url.py) $(TOOLS)/.venv/bin/pipenv
 
 .DELETE_ON_ERROR:
-.PHONY: zip create update delete invoke log test check lock clean running
+.PHONY: zip create update settings delete invoke log test check lock clean running
 
 zip: bin/lambda.zip ; @:
 
@@ -44,6 +44,9 @@ create: zip running
 	@$(HARNESS) create $(NAME) $(MEMORY) $(TIMEOUT)
 
 update: create
+
+settings:
+	@echo $(NAME) $(MEMORY) $(TIMEOUT)
 
 delete invoke log: running
 	@$(HARNESS) $@ $(NAME)

@@ -14,10 +14,16 @@ def last_lines(function: str, lines: int) -> list[str]:
     events: list[dict[str, Any]] = []
     try:
         for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group(function)):
-            events = (events + page["events"])[-lines:]
+            # A page may hold one environment's events after another's.
+            events = sorted(events + page["events"], key=lambda event: event["timestamp"])[-lines:]
     except logs.exceptions.ResourceNotFoundException:
         return []
-    return [event["message"].rstrip("\n") for event in events]
+    return [line for event in events for line in plain_lines(event["message"])][-lines:]
+
+
+def plain_lines(message: str) -> list[str]:
+    """The runtime client ends a traceback's lines with \\r, to keep it one event."""
+    return message.rstrip("\r\n").replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def invocation_lines(function: str, request_id: str, since_ms: int) -> list[str]:
@@ -34,8 +40,7 @@ def invocation_lines(function: str, request_id: str, since_ms: int) -> list[str]
     # Only START, END and REPORT are sure to carry the id.
     hits = [i for i, message in enumerate(messages) if request_id in message]
     shown = messages[hits[0] : hits[-1] + 1] if hits else []
-    # The runtime client ends a traceback's lines with \r, to keep it one event.
-    return [line for message in shown for line in message.split("\r")]
+    return [line for message in shown for line in plain_lines(message)]
 
 
 def last_failure(function: str, since_ms: int) -> str | None:

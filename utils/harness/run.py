@@ -3,15 +3,17 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 from harness import history, logs, progress
 from harness.advice import advice
+from harness.bucket import check_bucket
 from harness.fault import Fault
-from harness.target import MACHINES, emulator, function_name
+from harness.machines import DEFINITIONS as DEFINITIONS
+from harness.machines import machine_arn as machine_arn
+from harness.machines import put_state_machine as put_state_machine
+from harness.target import emulator, function_name
 
-DEFINITIONS = Path(__file__).resolve().parents[2] / "state-machine"
 LOG_LINES = 20
 
 
@@ -21,42 +23,31 @@ def run(given: dict[str, Any] | None = None, definition: str = "parallel") -> No
     Args:
         definition: the file in state-machine/ that defines it: parallel or distributed.
     """
+    execution = execute(given, definition)
+    subprocess.run([sys.executable, "-m", "harness", "report", execution["executionArn"]])
+    if execution["status"] != "SUCCEEDED":
+        sys.exit(1)
+
+
+def execute(given: dict[str, Any] | None = None, definition: str = "parallel") -> dict[str, Any]:
+    """Run a state machine to its end and say how that was; returns the execution's description."""
     given = check_input(given)
     check_ready(given)
     states = emulator().client("stepfunctions")
     machine = put_state_machine(states, definition)
     arn = states.start_execution(stateMachineArn=machine, input=json.dumps(given))["executionArn"]
-    execution = progress.follow(states, arn)
+    try:
+        execution = progress.follow(states, arn)
+    except KeyboardInterrupt:
+        print(f"\nthe execution {arn.split(':')[-1]} goes on: make stop ends it", flush=True)
+        raise
     took = (execution["stopDate"] - execution["startDate"]).total_seconds()
-    succeeded = execution["status"] == "SUCCEEDED"
-    if succeeded:
+    if execution["status"] == "SUCCEEDED":
         workbook = json.loads(execution["output"])
         print(f"SUCCEEDED in {took:.1f} s: s3://{emulator().bucket}/{workbook}", flush=True)
     else:
         explain(states, execution)
-    subprocess.run([sys.executable, "-m", "harness", "report", arn])
-    if not succeeded:
-        sys.exit(1)
-
-
-def machine_arn(definition: str) -> str:
-    if definition not in MACHINES:
-        raise Fault(f"definition: must be {' or '.join(MACHINES)}; found {definition}")
-    return emulator().machine(MACHINES[definition])
-
-
-def put_state_machine(states: Any, definition: str) -> str:
-    """Create the state machine, or bring it up to date; returns its ARN."""
-    arn = machine_arn(definition)
-    text = (DEFINITIONS / f"{definition}.json").read_text()
-    try:
-        found = states.describe_state_machine(stateMachineArn=arn)
-    except states.exceptions.StateMachineDoesNotExist:
-        states.create_state_machine(name=MACHINES[definition], definition=text, roleArn=emulator().role)
-    else:
-        if found["definition"] != text:
-            states.update_state_machine(stateMachineArn=arn, definition=text)
-    return arn
+    return execution
 
 
 def check_input(given: Any) -> dict[str, Any]:
@@ -69,21 +60,28 @@ def check_ready(given: dict[str, Any]) -> None:
     """Name the step that is missing, before anything runs."""
     functions = emulator().client("lambda")
     for stage in history.STAGES.values():
-        try:
-            functions.get_function_configuration(FunctionName=function_name(stage))
-        except functions.exceptions.ResourceNotFoundException:
-            raise Fault(f"{function_name(stage)} does not exist: make create") from None
+        check_function(functions, function_name(stage))
     s3 = emulator().client("s3")
     key = given.get("input_obj", "test.json")
-    try:
-        s3.head_bucket(Bucket=emulator().bucket)
-    except s3.exceptions.ClientError:
-        raise Fault(f"the bucket {emulator().bucket} does not exist: make bucket") from None
+    check_bucket(s3)
     try:
         s3.head_object(Bucket=emulator().bucket, Key=key)
     except s3.exceptions.ClientError:
         fix = "make json" if key == "test.json" else "upload it first"
         raise Fault(f"s3://{emulator().bucket}/{key} does not exist: {fix}") from None
+
+
+def check_function(functions: Any, name: str) -> None:
+    try:
+        found = functions.get_function_configuration(FunctionName=name)
+    except functions.exceptions.ResourceNotFoundException:
+        raise Fault(f"{name} does not exist: make create") from None
+    bucket = found.get("Environment", {}).get("Variables", {}).get("BUCKET", "test-bucket")
+    if bucket != emulator().bucket:
+        raise Fault(
+            f"BUCKET: must be that of {name}, {bucket}; found {emulator().bucket}\n"
+            f"to do: make create BUCKET={emulator().bucket}, or leave BUCKET as {bucket}"
+        )
 
 
 def explain(states: Any, execution: dict[str, Any]) -> None:
