@@ -122,19 +122,16 @@ check: zip $(FUNCTIONS:%=test-%)
 	@cd utils/process-executor && $(PY) -m mypy && $(PY) -m pytest -q
 	@cd utils && $(PY) -m mypy && $(PY) -m pytest -q
 
-clean: down $(FUNCTIONS:%=clean-%) ## stop LocalStack and remove everything built; workbooks stay
+clean: down ## stop LocalStack and remove everything built; workbooks stay
+	@$(SIDE_BY_SIDE) clean
 	@rm -rf utils/tools/.venv utils/tools/.venvs utils/tools/runtimes utils/harness/.localstack \
 		utils/data/sample_data.* utils/checks/node_modules utils/checks/bench/.venvs utils/checks/bench/.data
 	@find result -type f ! -name .gitkeep ! -name '*.xlsx' -delete
 
 include utils/checks/checks.mk
 
-define fan_out
-.PHONY: $1-$2
-$1-$2: $(TOOLS_READY) ; @$$(MAKE) --no-print-directory -C demo-$2 $1
-endef
-$(foreach action,test clean,\
-	$(foreach function,$(FUNCTIONS),$(eval $(call fan_out,$(action),$(function)))))
+test-%: $(TOOLS_READY)
+	@$(MAKE) --no-print-directory -C demo-$* test
 
 watched-%: $(TOOLS_READY)
 	@$(MAKE) --no-print-directory -C demo-$* .venv/.ready
