@@ -1,13 +1,18 @@
 """The folders that hot functions run hold what their zips do, and saves are noticed."""
 
+import base64
+import hashlib
+import signal
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from conftest import Make
-from harness.target import STAGES
+from conftest import Make, Pipeline
+from harness.target import STAGES, emulator, function_name
 from harness.watch import changed_stages, changes, code_of, hot_folder, sources, stamp_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,3 +65,37 @@ def test_a_new_module_is_noticed_and_belongs_to_the_hot_folder(make: Make, modul
 
 def test_a_file_that_is_just_being_replaced_is_no_error(tmp_path: Path) -> None:
     assert stamp_of(tmp_path / "gone.py") == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_functions_get_their_zips_back_however_the_watch_ends(
+    pipeline: Pipeline, make: Make, number: signal.Signals
+) -> None:
+    assert make("json", "ROWS=10").returncode == 0
+    pages = set((ROOT / "result").glob("*.html"))
+    watch = subprocess.Popen(
+        [sys.executable, "-m", "harness", "watch"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )
+    assert watch.stdout
+    said: list[str] = []
+    while not (said and "Ctrl-C, SIGTERM or SIGHUP ends" in said[-1]):
+        said.append(watch.stdout.readline())
+        assert said[-1], said
+    assert code_sha256("segment") != zip_sha256("segment")
+    watch.send_signal(number)
+    assert watch.stdout.read() == "the functions run their zips again\n"
+    assert watch.wait() == (130 if number == signal.SIGINT else 128 + number)
+    assert [code_sha256(stage) for stage in STAGES] == [zip_sha256(stage) for stage in STAGES]
+    assert set((ROOT / "result").glob("*.html")) - pages <= {ROOT / "result" / "watch.html"}
+
+
+def code_sha256(stage: str) -> str:
+    functions = emulator().client("lambda")
+    found = functions.get_function_configuration(FunctionName=function_name(stage))
+    return str(found["CodeSha256"])
+
+
+def zip_sha256(stage: str) -> str:
+    archive = ROOT / f"demo-{stage}" / "bin" / "lambda.zip"
+    return base64.b64encode(hashlib.sha256(archive.read_bytes()).digest()).decode()
