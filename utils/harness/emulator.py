@@ -27,7 +27,7 @@ SERVICES = "lambda,s3,stepfunctions,sts,iam,logs,sqs,cloudwatch,cloudformation,e
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 8  # LocalStack may hang at SIGTERM while it loads a service
 # A setting of make's command line, as MAKEFLAGS hands it on; it would win over the environment.
-ENDPOINT_FLAG = re.compile(r"(?<!\S)ENDPOINT=(?:\\.|[^\s\\])*")
+ENDPOINT_FLAG = re.compile(r"(?<![^ ])(?<!\\ )ENDPOINT=(?:\\.|[^\s\\])*")
 
 
 class Emulator:
