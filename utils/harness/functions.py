@@ -152,9 +152,8 @@ def invoke(stages: list[str]) -> None:
         payload = json.loads(answer["Payload"].read())
         result.write_text(json.dumps(payload, ensure_ascii=False, indent=2) + "\n")
         if "FunctionError" in answer:
-            print("\n".join(logs.plain_lines(base64.b64decode(answer["LogResult"]).decode())))
-            error = payload.get("errorType", "")
-            message = payload.get("errorMessage", "")
+            print("\n".join(logs.text(base64.b64decode(answer["LogResult"]).decode())))
+            error, message = payload.get("errorType", ""), str(payload.get("errorMessage"))
             raise Fault(f"{name}: {error}: {message}\nto do: {advice(error, message)}")
         print(f"{name}: {json.dumps(payload, ensure_ascii=False)}")
 

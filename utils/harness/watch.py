@@ -13,7 +13,6 @@ from typing import Any
 
 from harness import run
 from harness.fault import Fault
-from harness.report import write as report
 from harness.signals import ignore_signals
 from harness.target import EMULATED_REGION, STAGES, emulator, endpoint, function_name
 
@@ -196,11 +195,8 @@ def start_tests(stage: str) -> subprocess.Popen[str]:
 
 def run_sample() -> None:
     """Run the pipeline on the sample; a failure is explained, and the watch goes on."""
-    execution = run.execute({"input_obj": SAMPLE})
     try:
-        page = report.write(execution["executionArn"])
-    except Fault as fault:
-        print(fault)
-        return
-    os.replace(page, page.with_name("watch.html"))
-    print("result/watch.html", flush=True)
+        run.run({"input_obj": SAMPLE}, page="watch")
+    except SystemExit as end:
+        if end.code != 1:  # of a signal
+            raise

@@ -14,6 +14,7 @@ from typing import Any, Self
 FIRST_ROWS = 10
 DISTINCT = 20  # values that a profile counts one by one; a column with more has `many`
 BINS = 40  # of a histogram, at most
+SMALLEST = -1074  # exponent of the least float
 
 
 @dataclass(frozen=True)
@@ -149,33 +150,34 @@ class Column:
 
 @dataclass(frozen=True)
 class SegmentFacts:
-    """What a segment took and made.
+    """What a segment took and made; in the JSON beside its result, under the name `facts`.
 
     Attributes:
         columns: profiles, in the order of the result's columns.
         first_rows: the first FIRST_ROWS rows of the result, each cell as the workbook shows it.
+        size: of the result's pickle, in bytes; 0 where it was not told.
     """
 
     rows_in: int
     rows_out: int
     columns: list[Column]
     first_rows: list[list[str]]
+    size: int = 0
 
     def to_json(self) -> bytes:
-        return to_json(self)
+        return json.dumps({"facts": asdict(self)}, ensure_ascii=False).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
-        """Fields of other names are another reader's.
+        """Fields beside `facts` are another reader's.
 
         Raises:
             ValueError: it is not what `to_json` writes.
         """
         try:
-            fields = json.loads(data)
+            fields = json.loads(data)["facts"]
             columns = [Column.of(column) for column in fields["columns"]]
-            rows = [[str(cell) for cell in row] for row in fields["first_rows"]]
-            return cls(int(fields["rows_in"]), int(fields["rows_out"]), columns, rows)
+            return cls(**{**fields, "columns": columns})
         except (TypeError, KeyError) as error:
             raise ValueError(f"must be a segment's facts; found {error}") from None
 
@@ -252,6 +254,6 @@ def greatest(one: float | None, two: float | None) -> float | None:
 
 
 def exponent_of(low: float, high: float) -> int:
-    """Of the bins of a histogram from low to high."""
-    span = high - low
-    return math.ceil(math.log2(span / (BINS - 1))) if span > 0 else 0
+    """Of the bins of a histogram from low to high, so that BINS take them all."""
+    step = high / (BINS - 1) - low / (BINS - 1)
+    return math.frexp(step)[1] if step else SMALLEST if high > low else 0

@@ -18,14 +18,26 @@ from conftest import Function, invocation, runs, wait_until
 Functions = Callable[..., Function]
 
 PARENT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path[:0] = {path!r}
 from conftest import Function, invocation
 worker = Function(Path({folder!r})).start()
 print("worker", worker.pid, flush=True)
 worker.run(invocation())
 time.sleep(60)
+"""
+
+
+STARTED_WITH = """
+import sys
+from pathlib import Path
+sys.path[:0] = {path!r}
+from conftest import Function, invocation
+worker = Function(Path({folder!r})).start()
+print(worker.run(invocation()).payload.decode())
+worker.kill()
 """
 
 
@@ -82,6 +94,32 @@ def test_the_runtimes_interpreter_needs_the_runtime_client_and_nothing_of_ours(
     """
     outcome = function(source, interpreter=tmp_path / "venv" / "bin" / "python").run()
     assert json.loads(outcome.payload) == [str(tmp_path / "venv"), None, None]
+
+
+def ignore_what_a_shell_ignores() -> None:
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def test_a_worker_heeds_the_signals_that_a_background_localstack_ignores(
+    function: Functions,
+) -> None:
+    made = function(
+        """
+        import signal
+        def handler(event, context):
+            return [signal.getsignal(each) is signal.SIG_IGN for each in signal.Signals
+                    if each not in (signal.SIGPIPE, signal.SIGXFSZ)]
+        """
+    )
+    source = STARTED_WITH.format(path=sys.path, folder=str(made.folder))
+    ignored = subprocess.run(
+        [sys.executable, "-c", source],
+        preexec_fn=ignore_what_a_shell_ignores,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    assert not any(json.loads(ignored.stdout))
 
 
 @pytest.fixture

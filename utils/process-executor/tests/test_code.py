@@ -9,9 +9,14 @@ from pathlib import Path
 
 import pytest
 from conftest import wait_until
-from localstack.services.lambda_.invocation.lambda_models import HotReloadingCode, S3Code
+from localstack.services.lambda_.invocation.lambda_models import (
+    HotReloadingCode,
+    LayerVersion,
+    S3Code,
+)
 
 from process_executor.code import ChangeDetector, CodeStore
+from process_executor.faults import NotRunnable
 
 
 @pytest.fixture
@@ -59,6 +64,51 @@ def test_a_hot_reloading_folder_is_used_as_it_is(tmp_path: Path) -> None:
     assert store.hold(code) == tmp_path
     store.let_go(code)
     assert tmp_path.exists()
+
+
+def layer(folder: Path, name: str, **files: str) -> LayerVersion:
+    """A layer whose archive LocalStack has unzipped."""
+    code = S3Code(
+        id=name,
+        account_id="000000000000",
+        s3_bucket="bucket",
+        s3_key="key",
+        s3_object_version=None,
+        code_sha256=name,
+        code_size=1,
+    )
+    for path, content in files.items():
+        file = code.get_unzipped_code_location() / "python" / f"{path}.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    return layer_version(name, code)
+
+
+def layer_version(name: str, code: S3Code | HotReloadingCode | None) -> LayerVersion:
+    arn = f"arn:aws:lambda:us-east-1:000000000000:layer:{name}"
+    return LayerVersion(f"{arn}:1", arn, 1, code, None, None, None, "2025-01-01")
+
+
+def test_a_later_layer_lies_over_an_earlier_one_which_stays_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    below, above = layer(tmp_path, "below", a="1", b="1"), layer(tmp_path, "above", b="2")
+    store = CodeStore()
+    both, one = store.hold_layers([below, above]), store.hold_layers([below])
+    assert both and one
+    read = {path.name: path.read_text() for path in (both / "python").iterdir()}
+    assert read == {"a.py": "1", "b.py": "2"}
+    assert (one / "python" / "b.py").read_text() == "1"
+    store.let_go_layers([below, above])
+    assert not both.exists() and one.exists()
+    assert store.hold_layers([]) is None
+
+
+@pytest.mark.parametrize("code", [None, HotReloadingCode(host_path="/nowhere")])
+def test_a_layer_that_cannot_be_unpacked_is_named(code: HotReloadingCode | None) -> None:
+    with pytest.raises(NotRunnable, match="layer arn:aws:.*:layer:shared:1 cannot be unpacked"):
+        CodeStore().hold_layers([layer_version("shared", code)])
 
 
 def edit(folder: Path) -> None:

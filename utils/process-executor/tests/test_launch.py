@@ -12,7 +12,14 @@ from localstack.services.lambda_.invocation.lambda_models import FunctionVersion
 
 from process_executor.executor import pool_size
 from process_executor.faults import NotRunnable
-from process_executor.launch import find_interpreter, find_python, is_lambdas
+from process_executor.launch import (
+    Launch,
+    find_interpreter,
+    find_python,
+    is_lambdas,
+    libraries_before_the_functions,
+    real_path,
+)
 
 
 def test_localstacks_own_interpreter_runs_functions_of_its_version(
@@ -52,6 +59,55 @@ def test_a_container_image_is_named_with_its_fix() -> None:
     )
     with pytest.raises(NotRunnable, match="function tally is a container image; .* --package-type"):
         find_interpreter(cast(FunctionVersion, image))
+
+
+@pytest.mark.parametrize(
+    ("path", "real"),
+    [
+        ("/var/task/bin/wrapper", "/code/bin/wrapper"),
+        ("/opt/wrapper", "/layers/wrapper"),
+        ("/var/tasks/wrapper", "/var/tasks/wrapper"),
+        ("/usr/bin/env", "/usr/bin/env"),
+    ],
+)
+def test_files_below_var_task_and_opt_are_found(path: str, real: str) -> None:
+    assert real_path(path, Path("/code"), Path("/layers")) == real
+
+
+def test_a_packages_libraries_come_after_the_interpreters_own(tmp_path: Path) -> None:
+    python = tmp_path / "python3.13" / "bin" / "python"
+    (python.parents[1] / "lib").mkdir(parents=True)
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv" / "python").symlink_to(python)
+    first, *system = libraries_before_the_functions(tmp_path / "venv" / "python")
+    assert first == str(python.parents[1] / "lib")
+    assert all(map(os.path.isdir, system))
+
+
+@pytest.mark.parametrize(
+    ("reported", "renamed"),
+    [
+        ('File "/tmp/コード/main.py"', 'File "/var/task/main.py"'),
+        ('{"f": "/tmp/\\u30b3\\u30fc\\u30c9/main.py"}', '{"f": "/var/task/main.py"}'),
+        ("/tmp/コード", "/var/task"),
+        ("in /tmp/コード: /tmp/layers/python/a.py", "in /var/task: /opt/python/a.py"),
+        ("/tmp/コード-2/main.py", "/tmp/コード-2/main.py"),
+        ("/tmp/コードの/main.py", "/tmp/コードの/main.py"),
+        ("/mnt/tmp/コード/main.py", "/mnt/tmp/コード/main.py"),
+    ],
+)
+def test_whole_paths_are_named_as_in_lambda(reported: str, renamed: str) -> None:
+    launch = Launch(
+        interpreter=Path(sys.executable),
+        handler="main.handler",
+        task_root=Path("/tmp/コード"),
+        variables={},
+        memory_mb=128,
+        timeout_s=3,
+        init_timeout_s=10,
+        opt=Path("/tmp/layers"),
+    )
+    assert launch.as_in_lambda(reported.encode()).decode() == renamed
 
 
 @pytest.mark.parametrize(

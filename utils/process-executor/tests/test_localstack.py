@@ -1,15 +1,20 @@
 """The executor inside a real LocalStack."""
 
 import base64
+import importlib.util
+import io
 import json
 import os
 import signal
+import sys
 import threading
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from subprocess import Popen
+from typing import Any
 
 import pytest
 from conftest import runs, wait_until
@@ -26,6 +31,13 @@ GATED = """
             time.sleep(0.005)
         import lazy
         return lazy.answer
+"""
+
+
+LOADS_A_LIBRARY = """
+    import ctypes
+    def handler(event, context):
+        return ctypes.CDLL("libown.so")._name
 """
 
 
@@ -55,7 +67,30 @@ def test_logs_reach_cloudwatch_and_the_caller_who_asks(emulator: Emulator) -> No
         f"START RequestId: {request_id} Version: $LATEST\nこんにちは\n"
         f"END RequestId: {request_id}\nREPORT RequestId: {request_id}\tDuration: "
     )
-    wait_until(lambda: log_of(emulator, name) == tail)
+    init = (
+        f"INIT_START Runtime Version: python:{RUNTIME.removeprefix('python')}.v0\t"
+        "Runtime Version ARN: arn:aws:lambda:us-east-1::runtime:"
+    )
+    wait_until(lambda: log_of(emulator, name).endswith(tail))
+    first, rest = log_of(emulator, name).split("\n", 1)
+    assert first.startswith(init)
+    assert rest == tail
+
+
+def test_a_functions_log_format_is_the_platforms(emulator: Emulator) -> None:
+    name = emulator.create(
+        "import logging\ndef handler(event, context): logging.getLogger().warning('slow')",
+        LoggingConfig={"LogFormat": "JSON"},
+    )
+    emulator.invoke(name)
+    wait_until(lambda: "platform.report" in log_of(emulator, name))
+    lines = [json.loads(line) for line in log_of(emulator, name).splitlines()]
+    assert [line.get("type", line.get("message")) for line in lines] == [
+        "platform.initStart",
+        "platform.start",
+        "slow",
+        "platform.report",
+    ]
 
 
 def test_a_function_sees_lambdas_variables_and_its_own_and_no_others(emulator: Emulator) -> None:
@@ -69,8 +104,8 @@ def test_a_function_sees_lambdas_variables_and_its_own_and_no_others(emulator: E
         AWS_LAMBDA_FUNCTION_NAME AWS_LAMBDA_FUNCTION_VERSION AWS_LAMBDA_INITIALIZATION_TYPE
         AWS_LAMBDA_LOG_GROUP_NAME AWS_LAMBDA_LOG_STREAM_NAME AWS_LAMBDA_RUNTIME_API AWS_REGION
         AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_XRAY_CONTEXT_MISSING AWS_XRAY_DAEMON_ADDRESS
-        LAMBDA_RUNTIME_DIR LAMBDA_TASK_ROOT LANG PATH TZ _AWS_XRAY_DAEMON_ADDRESS
-        _AWS_XRAY_DAEMON_PORT _HANDLER _X_AMZN_TRACE_ID
+        LAMBDA_RUNTIME_DIR LAMBDA_TASK_ROOT LANG LD_LIBRARY_PATH PATH PWD PYTHONPATH SHLVL TZ
+        _AWS_XRAY_DAEMON_ADDRESS _AWS_XRAY_DAEMON_PORT _HANDLER _X_AMZN_TRACE_ID
     """
     localstacks = "AWS_ENDPOINT_URL EDGE_PORT LOCALSTACK_HOSTNAME TMPDIR"
     own = "BUCKET LOCALSTACK_OWN"
@@ -78,6 +113,8 @@ def test_a_function_sees_lambdas_variables_and_its_own_and_no_others(emulator: E
     assert set(seen) - {pythons} == set(f"{lambdas} {localstacks} {own}".split())
     assert seen["AWS_EXECUTION_ENV"] == f"AWS_Lambda_{RUNTIME}"
     assert seen["AWS_ENDPOINT_URL"] == f"http://127.0.0.1:{emulator.port}"
+    assert (seen["PWD"], seen["SHLVL"]) == (seen["LAMBDA_TASK_ROOT"], "0")
+    assert seen["PYTHONPATH"] == seen["LAMBDA_RUNTIME_DIR"]
 
 
 def test_two_hundred_concurrent_invocations_use_no_more_workers_than_the_pool(
@@ -97,7 +134,7 @@ def test_two_hundred_concurrent_invocations_use_no_more_workers_than_the_pool(
     [
         ("os._exit(1)", "Runtime.ExitError"),
         ("time.sleep(60)", "Sandbox.Timedout"),
-        ("x = bytes([1]) * (200 << 20); time.sleep(60)", "Runtime.OutOfMemory"),
+        ("x = bytes([1]) * (200 << 20); time.sleep(60)", "Runtime.ExitError"),
         ("raise LookupError", "LookupError"),
     ],
 )
@@ -123,6 +160,122 @@ def test_a_function_that_cannot_run_says_why_when_invoked(
     assert response["FunctionError"] == "Unhandled"
     assert f"Error: function {name} {named}" in response["Payload"]["errorMessage"]
     wait_until(lambda: named in log_of(emulator, name))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS lets no program set such a path")
+def test_a_packages_own_library_is_found(emulator: Emulator) -> None:
+    spec = importlib.util.find_spec("runtime_client")
+    assert spec and spec.origin
+    archive = io.BytesIO(zipped(LOADS_A_LIBRARY))
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr("lib/libown.so", Path(spec.origin).read_bytes())
+    name = emulator.create(Code={"ZipFile": archive.getvalue()})
+    assert emulator.invoke(name)["Payload"] == "libown.so"
+
+
+def publish_layer(emulator: Emulator, name: str, files: dict[str, str]) -> str:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        for path, content in files.items():
+            file.writestr(zip_entry(path), content)
+    response = emulator.client("lambda").publish_layer_version(
+        LayerName=name, Content={"ZipFile": archive.getvalue()}
+    )
+    return str(response["LayerVersionArn"])
+
+
+def zip_entry(path: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(path)
+    entry.external_attr = 0o755 << 16
+    return entry
+
+
+def test_layers_lie_beside_the_code_the_later_over_the_earlier(emulator: Emulator) -> None:
+    source = """
+        import below, named, subprocess, traceback
+        def handler(event, context):
+            ran = subprocess.run(["ran"], capture_output=True, text=True).stdout
+            return [below.value, named.value, ran]
+    """
+    script = "#!/bin/sh\nprintf 'from the layer'\n"
+    below = {
+        "python/below.py": "value = 1",
+        "python/named.py": "value = 'below'",
+        "bin/ran": script,
+    }
+    above = {f"python/lib/{RUNTIME}/site-packages/named.py": "value = 'above'"}
+    over = {"python/named.py": "value = 'over'"}
+    layers = [
+        publish_layer(emulator, layer, files)
+        for layer, files in (("below", below), ("over", over), ("above", above))
+    ]
+    name = emulator.create(source, Layers=layers[:2])
+    assert emulator.invoke(name)["Payload"] == [1, "over", "from the layer"]
+    # Lambda looks into site-packages first.
+    name = emulator.create(source, Layers=layers)
+    assert emulator.invoke(name)["Payload"] == [1, "above", "from the layer"]
+
+
+def test_a_wrapper_in_a_layer_or_the_package_starts_the_runtime(emulator: Emulator) -> None:
+    source = "import os\ndef handler(event, context): return os.environ.get('WRAPPED')"
+    script = "#!/bin/sh\nexport WRAPPED=1\nexec \"$@\"\n"
+    layer = publish_layer(emulator, "wrapper", {"wrapper": script})
+    wrapped = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrapper"}}
+    name = emulator.create(source, Layers=[layer], Environment=wrapped)
+    assert emulator.invoke(name)["Payload"] == "1"
+
+    archive = io.BytesIO(zipped(source))
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr(zip_entry("wrapper"), script)
+    wrapped = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrapper"}}
+    name = emulator.create(Code={"ZipFile": archive.getvalue()}, Environment=wrapped)
+    assert emulator.invoke(name)["Payload"] == "1"
+
+
+def provision(emulator: Emulator, name: str, executions: int) -> dict[str, Any]:
+    """What LocalStack says once it has tried."""
+    client = emulator.client("lambda")
+    version = client.publish_version(FunctionName=name)["Version"]
+    which = {"FunctionName": name, "Qualifier": version}
+    client.get_waiter("function_active_v2").wait(
+        **which, WaiterConfig={"Delay": 0.05, "MaxAttempts": 400}
+    )
+    client.put_provisioned_concurrency_config(**which, ProvisionedConcurrentExecutions=executions)
+    told: list[dict[str, Any]] = []
+
+    def settled() -> bool:
+        told[:] = [client.get_provisioned_concurrency_config(**which)]
+        return bool(told[0]["Status"] != "IN_PROGRESS")
+
+    wait_until(settled)
+    return told[0]
+
+
+def test_provisioned_concurrency_loads_the_function_in_advance(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    source = f"""
+        import os, pathlib
+        pathlib.Path({str(tmp_path)!r}, str(os.getpid())).touch()
+        def handler(event, context):
+            return [os.getpid(), os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"]]
+    """
+    name = emulator.create(source)
+    told = provision(emulator, name, executions=3)
+    assert told["Status"] == "READY"
+    assert told["AvailableProvisionedConcurrentExecutions"] == 3
+    loaded = {int(path.name) for path in tmp_path.iterdir()}
+    pid, initialisation = emulator.invoke(name, Qualifier="1")["Payload"]
+    assert pid in loaded
+    assert initialisation == "provisioned-concurrency"
+    assert {int(path.name) for path in tmp_path.iterdir()} == loaded
+
+
+def test_provisioned_concurrency_of_a_function_that_cannot_be_loaded_fails(
+    emulator: Emulator,
+) -> None:
+    told = provision(emulator, emulator.create("import nowhere"), executions=1)
+    assert (told["Status"], told["StatusReason"]) == ("FAILED", "FUNCTION_ERROR_INIT_FAILURE")
 
 
 def test_new_code_serves_the_next_invocation_and_old_code_finishes(

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -12,6 +13,7 @@ import psutil
 import pytest
 from conftest import Function, invocation, runs, wait_until
 
+from process_executor.faults import InitFailed
 from process_executor.pool import PoolClosed, WorkerPool
 from process_executor.worker import Outcome, Worker
 from process_executor.workspace import workspace
@@ -104,6 +106,40 @@ def test_waiting_for_a_worker_is_no_part_of_timeout(client: Callable[..., Client
     each = client(source, size=1, timeout_s=0.6)
     outcomes = list(each.threads.map(lambda _: each.run(), range(4)))
     assert not any(outcome.is_error for outcome in outcomes)
+
+
+def test_a_worker_without_a_process_is_taken_after_all_warm_ones(
+    client: Callable[..., Client], tmp_path: Path
+) -> None:
+    dies = "if event == 'die':\n            os._exit(1)\n        if event:"
+    source = SOURCE.replace("if event:", dies)
+    each = client(source)
+    running = each.begin(tmp_path / "gate")
+    assert each.run("die").is_error
+    (tmp_path / "gate").touch()
+    warm = running.result()
+    assert {each.pid() for _ in range(3)} == {warm}
+
+
+def test_initialising_loads_the_function_once_for_each_worker(
+    client: Callable[..., Client]
+) -> None:
+    each = client("print('loading')\n" + textwrap.dedent(SOURCE))
+    for _ in range(3):
+        each.pool.initialise(each.function.start)
+    (worker,) = each.function.workers
+    assert each.pid() == worker.pid
+
+
+def test_what_cannot_be_loaded_is_told_and_leaves_no_worker(
+    client: Callable[..., Client]
+) -> None:
+    each = client("import nowhere")
+    with pytest.raises(InitFailed, match="Runtime.ImportModuleError"):
+        each.pool.initialise(each.function.start)
+    (worker,) = each.function.workers
+    assert not worker.alive
+    assert not each.pool._idle
 
 
 def test_a_worker_that_died_while_idle_is_replaced_unseen(client: Callable[..., Client]) -> None:

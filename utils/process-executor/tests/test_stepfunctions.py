@@ -66,7 +66,15 @@ def test_paths_and_definitions_are_parsed_and_roles_assumed_once() -> None:
     subprocess.run([sys.executable, "-c", HOOKED], env=env, check=True)
 
 
-@pytest.mark.parametrize("hook", ["reuse_what_is_parsed_and_assumed", "move_large_pieces"])
+@pytest.mark.parametrize(
+    "hook",
+    [
+        "reuse_what_is_parsed_and_assumed",
+        "keep_to_itself",
+        "move_large_pieces",
+        "mend_environments",
+    ],
+)
 def test_the_docker_executor_is_left_alone(hook: str) -> None:
     script = f"""
 from localstack.runtime import hooks

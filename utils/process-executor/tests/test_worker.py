@@ -3,11 +3,14 @@
 import json
 import os
 import re
+import resource
 import signal
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +18,12 @@ import psutil
 import pytest
 from conftest import Function, invocation, runs, wait_until
 
-from process_executor import worker as worker_module
-from process_executor.worker import MIB, Outcome, Worker
+from process_executor import runtime_process
+from process_executor.faults import InitFailed, TimedOut
+from process_executor.report import JsonLog
+from process_executor.runtime_process import MIB
+from process_executor.worker import Outcome, Worker
+from process_executor.workspace import workspace
 
 Functions = Callable[..., Function]
 
@@ -127,7 +134,7 @@ def test_a_crash_names_how_the_process_ended(
     }
     assert "last words\n" in outcome.log
     assert "Status: error\tError Type: Runtime.ExitError" in outcome.log
-    assert not worker.alive
+    assert not runs(worker.pid)
 
 
 def test_a_kill_from_outside_is_told_at_once(function: Functions) -> None:
@@ -192,16 +199,72 @@ def test_a_stopped_process_times_out_while_it_is_sent_a_large_event(function: Fu
     assert error(outcome)["errorType"] == "Sandbox.Timedout"
 
 
-def test_loading_has_a_bound_of_its_own_and_no_part_in_duration(function: Functions) -> None:
+def test_loading_has_no_part_in_duration(function: Functions) -> None:
     source = "import time\ntime.sleep(0.6)\ndef handler(event, context): pass"
     outcome = function(source, timeout_s=0.5).run()
     assert not outcome.is_error
     assert 600 < number(outcome, "Init Duration") < 5000
     assert number(outcome, "\tDuration") < 500
 
-    overrun = function("import time\ntime.sleep(60)", init_timeout_s=0.5).run()
-    assert error(overrun)["errorType"] == "Sandbox.Timedout"
-    assert error(overrun)["errorMessage"].endswith("Init phase timed out after 0.50 seconds")
+
+
+SLOW_ONCE = """
+    import pathlib, tempfile, time
+    loads = pathlib.Path(tempfile.gettempdir(), "loads")
+    with loads.open("a") as file:
+        print("load", file=file)
+    print("loading", end="", flush=True)
+    if len(loads.read_text().split()) == 1:
+        time.sleep(60)
+    def handler(event, context):
+        print("handling")
+        return loads.read_text().split(), context.get_remaining_time_in_millis()
+"""
+
+
+def test_an_init_phase_that_takes_too_long_is_repeated_in_the_invocation(
+    function: Functions,
+) -> None:
+    outcome = function(SLOW_ONCE, init_timeout_s=2).run()
+    loads, left_ms = json.loads(outcome.payload)
+    assert loads == ["load", "load"]
+    assert left_ms < 10_000 - 20
+    assert outcome.log.startswith(
+        "loading\nINIT_REPORT Init Duration: 2000.00 ms\tPhase: init\tStatus: timeout\nSTART"
+    )
+    assert "Version: $LATEST\nloadinghandling\nEND" in outcome.log
+    assert "\tInit Duration" not in outcome.log
+    assert number(outcome, "\tDuration") > 20
+
+
+def test_a_function_that_never_loads_ends_with_its_timeout(function: Functions) -> None:
+    asked = invocation()
+    made = function("import time\ntime.sleep(60)", init_timeout_s=0.2, timeout_s=0.7)
+    outcome = made.start().run(asked)
+    assert error(outcome) == {
+        "errorType": "Sandbox.Timedout",
+        "errorMessage": f"RequestId: {asked.request_id} Error: Task timed out after 0.70 seconds",
+    }
+    assert "Duration: 700.00 ms\tBilled" in outcome.log
+
+
+def test_provisioned_concurrency_learns_why_a_function_cannot_be_loaded(
+    function: Functions,
+) -> None:
+    with pytest.raises(InitFailed, match="Runtime.ImportModuleError"):
+        function("import nowhere").start().initialise()
+    with pytest.raises(TimedOut, match="Init phase timed out after 0.20 seconds"):
+        function("import time\ntime.sleep(60)", init_timeout_s=0.2).start().initialise()
+
+
+def test_what_was_initialised_before_its_first_invocation_still_reports_it(
+    function: Functions,
+) -> None:
+    worker = function("print('loading')\n" + textwrap.dedent(ECHO)).start()
+    worker.initialise()
+    first, second = worker.run(invocation()), worker.run(invocation())
+    assert first.log.startswith("loading\nSTART")
+    assert "\tInit Duration" in first.log and "\tInit Duration" not in second.log
 
 
 HOG = """
@@ -224,11 +287,18 @@ HOG = """
 def test_a_function_that_outgrows_its_memory_is_killed(function: Functions, hog: str) -> None:
     worker = function(HOG.format(hog=hog), memory_mb=128, timeout_s=30).start()
     outcome = worker.run(invocation())
-    assert error(outcome)["errorType"] == "Runtime.OutOfMemory"
-    used, allowed = map(int, re.findall(r"(\d+) MB", error(outcome)["errorMessage"]))
-    assert used > allowed == 128
-    assert number(outcome, "Max Memory Used") == used
+    assert_out_of_memory(outcome)
+    assert number(outcome, "Max Memory Used") > number(outcome, "Memory Size") == 128
     assert not runs(worker.pid)
+
+
+def assert_out_of_memory(outcome: Outcome) -> None:
+    """As AWS tells it: the caller learns of the kill, the REPORT line of the memory."""
+    message = "Error: Runtime exited with error: signal: killed"
+    assert error(outcome)["errorType"] == "Runtime.ExitError"
+    assert error(outcome)["errorMessage"].endswith(message)
+    assert f"{message}\nRuntime.ExitError\nEND" in outcome.log
+    assert outcome.log.endswith("\tStatus: error\tError Type: Runtime.OutOfMemory\t\n")
 
 
 def test_memory_that_was_freed_before_a_child_took_as_much_counts_once(
@@ -262,7 +332,7 @@ def test_memory_that_forks_share_counts_once(function: Functions) -> None:
 def test_a_module_that_outgrows_the_memory_is_killed(function: Functions) -> None:
     source = "import time\nx = bytes([1]) * (200 << 20)\ntime.sleep(60)"
     outcome = function(source, memory_mb=128, init_timeout_s=30).run()
-    assert error(outcome)["errorType"] == "Runtime.OutOfMemory"
+    assert_out_of_memory(outcome)
 
 
 def test_the_log_is_lambdas(function: Functions) -> None:
@@ -314,7 +384,7 @@ def test_output_never_blocks_and_is_never_lost(function: Functions) -> None:
 def test_a_flood_of_output_is_cut_and_says_so(
     function: Functions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_module, "LOG_BYTES", 1000)
+    monkeypatch.setattr(runtime_process, "LOG_BYTES", 1000)
     outcome = function("def handler(event, context): print('x' * 1499)").run()
     assert f"{'x' * 1000}\n[500 bytes dropped]\nEND" in outcome.log
 
@@ -367,6 +437,214 @@ def test_the_code_is_imported_from_the_task_root_before_anything_else(function: 
     made.write("mine = 1", "pool.py")
     made.write("mine = 2", "processes.py")
     assert json.loads(made.run().payload) == [1, 2, str(made.folder), str(made.folder)]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["os._exit(1)", "time.sleep(60)", "x = bytes([1]) * (300 << 20); time.sleep(60)"],
+    ids=["crash", "timeout", "out of memory"],
+)
+def test_the_process_after_a_fault_finds_the_tmp_of_the_one_before(
+    function: Functions, fault: str
+) -> None:
+    source = f"""
+        import os, pathlib, tempfile, time
+        left = pathlib.Path(tempfile.gettempdir(), "left")
+        def handler(event, context):
+            if left.exists():
+                return [left.read_text(), os.getpid()]
+            left.write_text("by the first")
+            {fault}
+    """
+    worker = function(source, timeout_s=1).start()
+    pid = worker.pid
+    assert worker.run(invocation()).is_error
+    assert not worker.ready()
+    worker.restart()
+    text, other = json.loads(worker.run(invocation()).payload)
+    assert text == "by the first"
+    assert other == worker.pid != pid
+
+
+IN_LAMBDA = """
+    import sys, traceback, warnings
+    print(__file__)
+    def handler(event, context):
+        if event == "warn":
+            warnings.warn("old")
+            traceback.print_stack()
+            return __file__
+        if event == "import":
+            from main import nothing
+        open("/dev/full", "w").write(1 / event)
+"""
+
+
+def test_what_a_function_reports_names_var_task(function: Functions) -> None:
+    made = function(IN_LAMBDA)
+    worker = made.start()
+    outcome = worker.run(invocation("0"))
+    frame = '  File "/var/task/main.py", line 11, in handler\n'
+    assert error(outcome)["stackTrace"][0].startswith(frame)
+    assert '"/var/task/main.py", line 11, in handler\n' in outcome.log
+    assert outcome.log.startswith("/var/task/main.py\nSTART")
+    imported = worker.run(invocation('"import"'))
+    assert error(imported)["errorMessage"].endswith("'main' (/var/task/main.py)")
+    warned = worker.run(invocation('"warn"'))
+    assert '/var/task/main.py:6: UserWarning: old\n' in warned.log
+    # An answer stays as the function made it.
+    assert json.loads(warned.payload) == str(made.folder / "main.py")
+    assert str(made.folder) not in outcome.log + imported.log + warned.log
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ("1 / 0", '  File "/var/task/main.py", line 1, in <module>\n'),
+        ("def handler(:", '  File "/var/task/main.py" Line 1\n'),
+    ],
+    ids=["exception", "syntax"],
+)
+def test_a_function_that_cannot_be_loaded_names_var_task(
+    function: Functions, source: str, named: str
+) -> None:
+    outcome = function(source).run()
+    assert error(outcome)["stackTrace"][-1].startswith(named)
+
+
+def test_the_runtimes_traceback_has_lines(function: Functions) -> None:
+    outcome = function("def handler(event, context): raise LookupError('no such member')").run()
+    assert "\r" not in outcome.log
+    log = outcome.log.replace("\N{NO-BREAK SPACE}", " ").splitlines()
+    assert log[1:4] == [
+        "[ERROR] LookupError: no such member",
+        "Traceback (most recent call last):",
+        '  File "/var/task/main.py", line 1, in handler',
+    ]
+
+
+def test_what_a_function_prints_keeps_its_carriage_returns(function: Functions) -> None:
+    outcome = function("def handler(event, context): print('another\\rline')").run()
+    assert "\nanother\rline\nEND" in outcome.log
+
+
+def write_wrapper(folder: Path, script: str, mode: int = 0o755) -> str:
+    wrapper = folder / "wrapper"
+    wrapper.write_text(script)
+    wrapper.chmod(mode)
+    return str(wrapper)
+
+
+def test_a_wrapper_starts_the_runtime(function: Functions) -> None:
+    source = """
+        import os, sys
+        def handler(event, context):
+            return [os.environ["WRAPPED"], os.getpid(), sys.argv]
+    """
+    made = function(source)
+    script = '#!/bin/sh\nexport WRAPPED="by $0"\nexec "$@"\n'
+    made.launch = replace(made.launch, wrapper=write_wrapper(made.folder, script))
+    worker = made.start()
+    wrapped, pid, argv = json.loads(worker.run(invocation()).payload)
+    assert wrapped == f"by {made.launch.wrapper}"
+    assert (pid, argv) == (worker.pid, ["bootstrap", "main.handler"])
+
+
+@pytest.mark.parametrize(("mode", "status"), [(None, 127), (0o644, 126)])
+def test_a_wrapper_that_cannot_be_run_ends_as_in_lambda(
+    function: Functions, mode: int | None, status: int
+) -> None:
+    made = function(ECHO)
+    wrapper = "/idontexist.sh" if mode is None else write_wrapper(made.folder, "#!/bin/sh\n", mode)
+    made.launch = replace(made.launch, wrapper=wrapper)
+    asked = invocation()
+    assert error(made.start().run(asked)) == {
+        "errorType": "Runtime.ExitError",
+        "errorMessage": f"RequestId: {asked.request_id} Error:"
+        f" Runtime exited with error: exit status {status}",
+    }
+
+
+def test_a_process_may_open_as_many_files_as_in_lambda(function: Functions) -> None:
+    source = """
+        import resource
+        def handler(event, context):
+            return resource.getrlimit(resource.RLIMIT_NOFILE)
+    """
+    assert json.loads(function(source).run().payload) == [1024, 1024]
+
+
+def test_the_platforms_lines_are_json_where_the_log_format_is(function: Functions) -> None:
+    made = function("def handler(event, context): print('{}', end='')\n")
+    system = JsonLog(
+        function="f",
+        version="7",
+        runtime="python3.13",
+        runtime_arn="arn:aws:lambda:us-east-1::runtime:1",
+        initialization_type="on-demand",
+        level="INFO",
+    )
+    made.launch = replace(made.launch, system_log=system)
+    asked = invocation()
+    outcome = made.start().run(asked)
+    init, start, printed, report = map(json.loads, outcome.stored_log.splitlines())
+    assert outcome.stored_log.endswith(outcome.log)
+    assert (init["type"], init["record"]["runtimeVersion"]) == (
+        "platform.initStart",
+        "python:3.13.v0",
+    )
+    assert (start["type"], start["record"]) == (
+        "platform.start",
+        {"requestId": asked.request_id, "functionArn": asked.function_arn, "version": "7"},
+    )
+    assert printed == {}
+    assert (report["type"], report["record"]["status"]) == ("platform.report", "success")
+    metrics = report["record"]["metrics"]
+    assert metrics["billedDurationMs"] >= metrics["durationMs"] + metrics["initDurationMs"]
+    assert metrics["memorySizeMB"] == 256 > metrics["maxMemoryUsedMB"] > 0
+
+    made.launch = replace(made.launch, system_log=replace(system, level="DEBUG"))
+    kinds = [json.loads(line).get("type") for line in made.run().log.splitlines()]
+    assert kinds == ["platform.start", None, "platform.runtimeDone", "platform.report"]
+
+
+def test_a_fault_is_a_warning_among_json_lines(function: Functions) -> None:
+    made = function("import os\ndef handler(event, context): os._exit(3)")
+    system = JsonLog("f", "$LATEST", "python3.13", "arn", "on-demand", "WARN")
+    made.launch = replace(made.launch, system_log=system)
+    done, report = map(json.loads, made.run().log.splitlines())
+    for line, kind in ((done, "platform.runtimeDone"), (report, "platform.report")):
+        assert line["type"] == kind
+        assert line["record"]["status"] == "error"
+        assert line["record"]["errorType"] == "Runtime.ExitError"
+
+
+def test_a_process_that_lacks_file_descriptors_leaves_nothing(function: Functions) -> None:
+    made, ended = function(ECHO), list[int]()
+    scratch = len(list(workspace().iterdir()))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = {int(name) for name in os.listdir("/dev/fd")}
+    lowest = max(used) + 1
+    free = len(set(range(lowest)) - used)
+    before = psutil.Process().num_fds()
+    needed = 0
+    try:
+        while True:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + needed, hard))
+            try:
+                worker = Worker(made.launch, on_end=lambda: ended.append(needed))
+            except OSError:
+                assert psutil.Process().num_fds() == before
+                needed += 1
+                continue
+            break
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    worker.kill()
+    assert needed + free >= 8
+    assert ended == list(range(needed + 1))
+    assert psutil.Process().num_fds() == before
+    assert len(list(workspace().iterdir())) == scratch
 
 
 def test_a_process_that_cannot_be_started_leaves_nothing(function: Functions) -> None:

@@ -2,8 +2,12 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import pytest
+
+from process_executor import workspace
 
 HOLD = """
 import sys
@@ -48,3 +52,29 @@ def test_what_a_killed_process_left_goes_when_the_next_one_starts(tmp_path: Path
     assert running.workspace.exists()
     for holder in (running, later):
         holder.end()
+
+
+def test_a_start_leaves_the_folder_of_one_that_is_just_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between making its folder and locking it."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    lock = workspace.lock
+
+    def another_starts(root: Path) -> int:
+        Holder(tmp_path, then="").end()
+        return lock(root)
+
+    monkeypatch.setattr(workspace, "lock", another_starts)
+    made = workspace.create_locked()
+    assert [entry.name for entry in made.iterdir()] == [workspace.LOCK]
+    later = Holder(tmp_path, then="")
+    later.end()
+    assert list(tmp_path.iterdir()) == [made]
+
+
+def test_a_folder_that_no_localstack_made_stays(tmp_path: Path) -> None:
+    (tmp_path / f"{workspace.PREFIX}of-another").mkdir()
+    Holder(tmp_path, then="").end()
+    assert list(tmp_path.glob("*/*")) == []
+    assert list(tmp_path.iterdir()) == [tmp_path / f"{workspace.PREFIX}of-another"]

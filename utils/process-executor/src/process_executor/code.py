@@ -5,11 +5,16 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from localstack.services.lambda_.invocation.lambda_models import HotReloadingCode, S3Code
+from localstack.services.lambda_.invocation.lambda_models import (
+    HotReloadingCode,
+    LayerVersion,
+    S3Code,
+)
 
+from process_executor.faults import NotRunnable
 from process_executor.workspace import scratch_folder
 
 type Code = S3Code | HotReloadingCode
@@ -18,7 +23,7 @@ type State = tuple[int, int, int] | None
 
 
 class CodeStore:
-    """One folder per code hash, for as long as a version or a worker holds it.
+    """One folder per code hash or list of layers, for as long as a version or a worker holds it.
 
     LocalStack deletes its own unzipped copy the moment a function is updated, under workers that
     are still to finish their invocation; hard links outlive that and cost no space.
@@ -33,41 +38,76 @@ class CodeStore:
         """The folder of `code`, which stays until it has been `let_go` as often as held."""
         if code.is_hot_reloading():
             return Path(code.get_unzipped_code_location())
+        return self._hold(code.code_sha256, "code", [code])
+
+    def let_go(self, code: Code) -> None:
+        if not code.is_hot_reloading():
+            self._let_go(code.code_sha256)
+
+    def hold_layers(self, layers: list[LayerVersion]) -> Path | None:
+        """The folder that is /opt in Lambda, later layers over earlier ones; None without layers.
+
+        Raises:
+            NotRunnable: LocalStack has no archive of a layer.
+        """
+        if not layers:
+            return None
+        return self._hold(layers_key(layers), "opt", [archive_of(layer) for layer in layers])
+
+    def let_go_layers(self, layers: list[LayerVersion]) -> None:
+        if layers:
+            self._let_go(layers_key(layers))
+
+    def _hold(self, key: str, kind: str, archives: Sequence[Code]) -> Path:
         with self._lock:
-            key = code.code_sha256
             if key not in self._folders:
-                self._folders[key] = unzip(code)
+                self._folders[key] = unzip(kind, archives)
             self._holders[key] += 1
             return self._folders[key]
 
-    def let_go(self, code: Code) -> None:
-        if code.is_hot_reloading():
-            return
+    def _let_go(self, key: str) -> None:
         with self._lock:
-            self._holders[code.code_sha256] -= 1
-            if self._holders[code.code_sha256]:
+            self._holders[key] -= 1
+            if self._holders[key]:
                 return
-            del self._holders[code.code_sha256]
-            folder = self._folders.pop(code.code_sha256)
+            del self._holders[key]
+            folder = self._folders.pop(key)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def unzip(code: Code) -> Path:
-    code.prepare_for_execution()
-    folder = scratch_folder("code")
-    shutil.copytree(
-        code.get_unzipped_code_location(),
-        folder,
-        symlinks=True,
-        copy_function=link_or_copy,
-        dirs_exist_ok=True,
-    )
+def layers_key(layers: list[LayerVersion]) -> str:
+    return " ".join(archive_of(layer).code_sha256 for layer in layers)
+
+
+def archive_of(layer: LayerVersion) -> S3Code:
+    if not isinstance(layer.code, S3Code):
+        raise NotRunnable(
+            f"layer {layer.layer_version_arn} cannot be unpacked: the process executor takes zip"
+            " archives that were published to this LocalStack, and no hot-reloading layers"
+        )
+    return layer.code
+
+
+def unzip(kind: str, archives: Sequence[Code]) -> Path:
+    folder = scratch_folder(kind)
+    for archive in archives:
+        archive.prepare_for_execution()
+        shutil.copytree(
+            archive.get_unzipped_code_location(),
+            folder,
+            symlinks=True,
+            copy_function=link_or_copy,
+            dirs_exist_ok=True,
+        )
     return folder
 
 
 def link_or_copy(source: str, target: str) -> None:
     try:
         os.link(source, target)
+    except FileExistsError:  # of an earlier layer
+        os.unlink(target)
+        link_or_copy(source, target)
     except OSError:
         shutil.copy2(source, target)
 

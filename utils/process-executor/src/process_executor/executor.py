@@ -2,20 +2,25 @@
 
 import os
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
+from pathlib import Path
 from weakref import WeakValueDictionary
 
 from localstack import config
 from localstack.runtime.shutdown import SHUTDOWN_HANDLERS
 from localstack.services.lambda_.invocation.executor_endpoint import NAMESPACE
-from localstack.services.lambda_.invocation.lambda_models import FunctionVersion, InvocationResult
+from localstack.services.lambda_.invocation.lambda_models import (
+    FunctionVersion,
+    InitializationType,
+    InvocationResult,
+)
 from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecutor
 from localstack.utils.threads import TMP_THREADS
 
 from process_executor.code import ChangeDetector, CodeStore
 from process_executor.faults import NotRunnable
-from process_executor.launch import find_interpreter, launch
+from process_executor.launch import find_interpreter, launch, system_log
 from process_executor.pool import WorkerPool
 from process_executor.report import Report, write_log
 from process_executor.worker import Invocation, Outcome, Worker
@@ -25,7 +30,7 @@ LOOPBACK = "127.0.0.1"
 _code = CodeStore()
 _pools: WeakValueDictionary[str, WorkerPool] = WeakValueDictionary()
 _pools_lock = threading.Lock()
-_prepared: set[str] = set()
+_prepared: dict[str, ExitStack] = {}
 
 
 def pool_size() -> int:
@@ -68,16 +73,30 @@ def new_pool(version: FunctionVersion) -> WorkerPool:
 def start_worker(version: FunctionVersion, env_vars: dict[str, str], generation: int) -> Worker:
     """
     Raises:
-        NotRunnable: no process can be started for the function.
+        NotRunnable: the function is none that a process can run here.
+        OSError: the process cannot be started.
     """
     interpreter = find_interpreter(version)
-    code = version.config.code
-    assert code  # only container images have none, and they have no interpreter
-    specification = launch(version, interpreter, _code.hold(code), env_vars)
-    try:
-        return Worker(specification, generation, partial(_code.let_go, code))
-    except OSError as error:
-        raise NotRunnable(f"function {version.id.function_name} cannot be started: {error}")
+    with ExitStack() as stack:
+        task_root, opt = hold_files(version, stack)
+        specification = launch(version, interpreter, task_root, opt, env_vars)
+        return Worker(specification, generation, stack.pop_all().close)
+
+
+def hold_files(version: FunctionVersion, stack: ExitStack) -> tuple[Path, Path | None]:
+    """The folders of the code and of the layers, which stay until `stack` is closed.
+
+    Raises:
+        NotRunnable: a layer cannot be unpacked, or there is no code.
+    """
+    code, layers = version.config.code, version.config.layers
+    if not code:
+        raise NotRunnable(f"function {version.id.function_name} has no code")
+    opt = _code.hold_layers(layers)
+    stack.callback(_code.let_go_layers, layers)
+    task_root = _code.hold(code)
+    stack.callback(_code.let_go, code)
+    return task_root, opt
 
 
 def shut_down() -> None:
@@ -94,16 +113,22 @@ SHUTDOWN_HANDLERS.register(shut_down)
 class ProcessRuntimeExecutor(RuntimeExecutor):
     def __init__(self, id: str, function_version: FunctionVersion) -> None:
         super().__init__(id, function_version)
-        self._env_vars: dict[str, str] = {}
         self._attached = False
         self._log = ""
 
     def start(self, env_vars: dict[str, str]) -> None:
-        """Start nothing: LocalStack makes an environment for every concurrent invocation."""
-        self._env_vars = env_vars
+        """Start nothing, as LocalStack makes an environment for every concurrent invocation, unless
+        the environment is provisioned.
+
+        Raises:
+            Fault: a provisioned environment cannot load the function.
+        """
+        self._start_worker = partial(start_worker, self.function_version, env_vars)
         self._pool = pool_of(self.function_version)
         self._pool.attach()
         self._attached = True
+        if env_vars["AWS_LAMBDA_INITIALIZATION_TYPE"] == InitializationType.provisioned_concurrency:
+            self._pool.initialise(self._start_worker)
 
     def stop(self) -> None:
         """Leave the pool; an invocation that runs may finish, as in Lambda."""
@@ -117,22 +142,24 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
             payload=payload["payload"].encode(),
             function_arn=payload["invoked-function-arn"],
             trace_id=payload["trace-id"],
-            version=self.function_version.id.qualifier,
-            response_limit=config.LAMBDA_LIMITS_MAX_FUNCTION_PAYLOAD_SIZE_BYTES,
+            response_limit=int(config.LAMBDA_LIMITS_MAX_FUNCTION_PAYLOAD_SIZE_BYTES),
         )
         outcome = self._run(invocation)
-        self._log = outcome.log
+        self._log = outcome.stored_log
         forget_finished_threads()
         return InvocationResult(
             invocation.request_id, outcome.payload, outcome.is_error, outcome.log
         )
 
     def _run(self, invocation: Invocation) -> Outcome:
-        start = partial(start_worker, self.function_version, self._env_vars)
         try:
-            return self._pool.run(invocation, start)
+            return self._pool.run(invocation, self._start_worker)
         except NotRunnable as fault:
-            return not_run(invocation, fault, self.function_version.config.memory_size)
+            return not_run(invocation, fault, self.function_version)
+        except OSError as error:
+            name = self.function_version.id.function_name
+            unstarted = NotRunnable(f"function {name} cannot be started: {error}")
+            return not_run(invocation, unstarted, self.function_version)
 
     def get_address(self) -> str:
         return LOOPBACK
@@ -147,27 +174,28 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
         return f"http://{self.get_endpoint_from_executor()}:{port}{NAMESPACE}/{self.id}"
 
     def get_logs(self) -> str:
-        """The log of this environment's latest invocation."""
+        """The log of this environment's latest invocation, as CloudWatch Logs gets it."""
         return self._log
 
     @classmethod
     def prepare_version(cls, function_version: FunctionVersion) -> None:
-        """Unzip the code.
+        """Unzip the code and the layers. LocalStack sets the function to Failed on an error.
 
         Raises:
-            ValueError: LAMBDA_PROCESS_POOL_SIZE is wrong; LocalStack sets the function to Failed.
+            ValueError: LAMBDA_PROCESS_POOL_SIZE is wrong.
+            NotRunnable: a layer cannot be unpacked.
         """
         pool_size()
         if function_version.config.code:
-            _code.hold(function_version.config.code)
-            _prepared.add(revision(function_version))
+            with ExitStack() as stack:
+                hold_files(function_version, stack)
+                _prepared[revision(function_version)] = stack.pop_all()
 
     @classmethod
     def cleanup_version(cls, function_version: FunctionVersion) -> None:
         """Forget the code. LocalStack stops the environments, and so the workers, before this."""
-        if function_version.config.code and revision(function_version) in _prepared:
-            _prepared.remove(revision(function_version))
-            _code.let_go(function_version.config.code)
+        if held := _prepared.pop(revision(function_version), None):
+            held.close()
 
 
 def forget_finished_threads() -> None:
@@ -181,7 +209,16 @@ def forget_finished_threads() -> None:
                 TMP_THREADS.remove(thread)
 
 
-def not_run(invocation: Invocation, fault: NotRunnable, memory_mb: int) -> Outcome:
-    report = Report(invocation.request_id, 0, None, memory_mb, 0, fault)
-    payload = fault.payload(invocation.request_id)
-    return Outcome(payload, True, write_log(report, invocation.version, b"", b""))
+def not_run(invocation: Invocation, fault: NotRunnable, version: FunctionVersion) -> Outcome:
+    report = Report(
+        request_id=invocation.request_id,
+        function_arn=invocation.function_arn,
+        duration_ms=0,
+        init_ms=None,
+        memory_mb=version.config.memory_size,
+        peak_mb=0,
+        is_error=True,
+        fault=fault,
+    )
+    logs = write_log(system_log(version, {}), report, "", "", b"")
+    return Outcome(fault.payload(invocation.request_id), True, *logs)

@@ -14,6 +14,11 @@ class Fault(Exception):
     error_type: str
     status = "error"
 
+    @property
+    def reported_type(self) -> str:
+        """The Error Type of the REPORT line."""
+        return self.error_type
+
     def log_line(self, request_id: str) -> str:
         return f"RequestId: {request_id} Error: {self}\n{self.error_type}"
 
@@ -31,13 +36,13 @@ class TimedOut(Fault):
 
 
 class OutOfMemory(Fault):
-    error_type = "Runtime.OutOfMemory"
+    """The caller learns that the runtime was killed; only the REPORT line tells why."""
 
-    def __init__(self, used_mb: int, memory_mb: int) -> None:
-        super().__init__(
-            "Runtime exited with error: signal: killed"
-            f" (memory used {used_mb} MB, MemorySize {memory_mb} MB)"
-        )
+    error_type = "Runtime.ExitError"
+    reported_type = "Runtime.OutOfMemory"
+
+    def __init__(self) -> None:
+        super().__init__(describe_exit(-signal.SIGKILL))
 
 
 class Exited(Fault):

@@ -1,4 +1,4 @@
-"""Have LocalStack move what S3 stores in large pieces: each costs its threads a turn."""
+"""Larger S3 chunks in LocalStack, for fewer thread switches."""
 
 import io
 import tempfile

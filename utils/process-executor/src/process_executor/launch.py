@@ -1,19 +1,28 @@
 """What a worker process is started with: interpreter, environment, folder and limits."""
 
+import json
 import os
+import re
 import sys
+import sysconfig
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from localstack import config
 from localstack.services.lambda_.invocation.lambda_models import FunctionVersion
 
 from process_executor.faults import NotRunnable
+from process_executor.report import JsonLog, SystemLog, TextLog
 
 # Known to LocalStack's Docker image, not to AWS; and what would make awslambdaric serve several
 # invocations at once, which is for Lambda Managed Instances.
 NOT_IN_LAMBDA = {"AWS_LAMBDA_FUNCTION_TIMEOUT", "AWS_LAMBDA_MAX_CONCURRENCY"}
+# /home/me/code is no part of /home/me/code-2, nor of /mnt/home/me/code.
+WHOLE_PATH = rb"(?<![\w.\x80-\xff-])%b(?![\w.\x80-\xff-])"
+# Holds bootstrap.py and nothing else, as /var/runtime does for the function.
+VAR_RUNTIME = Path(__file__).parent / "var_runtime"
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,9 @@ class Launch:
     memory_mb: MemorySize, in MiB as Lambda counts.
     timeout_s: the function's Timeout, for one invocation.
     init_timeout_s: for loading the function.
+    system_log: how the platform's own lines are written.
+    opt: the layers' folder, if there are layers.
+    wrapper: a program that starts the interpreter, from AWS_LAMBDA_EXEC_WRAPPER.
     writes_bytecode: whether Python may leave __pycache__ beside the code.
     """
 
@@ -35,25 +47,57 @@ class Launch:
     memory_mb: int
     timeout_s: float
     init_timeout_s: float
+    system_log: SystemLog = field(default_factory=TextLog)
+    opt: Path | None = None
+    wrapper: str | None = None
     writes_bytecode: bool = True
+
+    def as_in_lambda(self, output: bytes) -> bytes:
+        """Name the code's folder /var/task and the layers' /opt, in what the function reports."""
+        for path, name in self._names_in_lambda.items():
+            if path in output:
+                output = re.sub(WHOLE_PATH % re.escape(path), name, output)
+        return output
+
+    @cached_property
+    def _names_in_lambda(self) -> dict[bytes, bytes]:
+        layers = dict.fromkeys(ways_to_write(self.opt), b"/opt") if self.opt else {}
+        return dict.fromkeys(ways_to_write(self.task_root), b"/var/task") | layers
+
+
+def ways_to_write(folder: Path) -> list[bytes]:
+    """A path and its real path, as they are and as JSON has them."""
+    paths = {str(folder), os.path.realpath(folder)}
+    return [os.fsencode(path) for path in paths | {json.dumps(path)[1:-1] for path in paths}]
 
 
 def launch(
-    version: FunctionVersion, interpreter: Path, task_root: Path, env_vars: Mapping[str, object]
+    version: FunctionVersion,
+    interpreter: Path,
+    task_root: Path,
+    opt: Path | None,
+    env_vars: Mapping[str, object],
 ) -> Launch:
     """
     Args:
+        task_root: the folder of the code.
+        opt: the folder of the layers.
         env_vars: what LocalStack gives every execution environment.
     """
     code = version.config.code
+    seen = variables(version, interpreter, task_root, opt, env_vars)
+    wrapper = seen.get("AWS_LAMBDA_EXEC_WRAPPER")
     return Launch(
         interpreter=interpreter,
         handler=str(version.config.handler),
         task_root=task_root,
-        variables=variables(version, interpreter, task_root, env_vars),
+        variables=seen,
         memory_mb=version.config.memory_size,
         timeout_s=version.config.timeout,
         init_timeout_s=config.LAMBDA_RUNTIME_ENVIRONMENT_TIMEOUT,
+        system_log=system_log(version, env_vars),
+        opt=opt,
+        wrapper=wrapper and real_path(wrapper, task_root, opt),
         # A .pyc knows its source by size and second: too coarse for code that is being edited.
         writes_bytecode=not (code and code.is_hot_reloading()),
     )
@@ -96,8 +140,36 @@ def find_python(function_name: str, runtime: str) -> Path:
     )
 
 
+def real_path(path: str, task_root: Path, opt: Path | None) -> str:
+    """Where a file lies here that Lambda has below /var/task or /opt."""
+    for name, folder in (("/var/task/", task_root), ("/opt/", opt)):
+        if folder and path.startswith(name):
+            return str(folder / path.removeprefix(name))
+    return path
+
+
+def system_log(version: FunctionVersion, env_vars: Mapping[str, object]) -> SystemLog:
+    logging = version.config.logging_config
+    runtime = str(version.config.runtime)
+    runtime_arn = str((version.config.runtime_version_config or {}).get("RuntimeVersionArn"))
+    if logging.get("LogFormat") != "JSON":
+        return TextLog(version.id.qualifier, runtime, runtime_arn)
+    return JsonLog(
+        function=version.id.function_name,
+        version=version.id.qualifier,
+        runtime=runtime,
+        runtime_arn=runtime_arn,
+        initialization_type=str(env_vars.get("AWS_LAMBDA_INITIALIZATION_TYPE")),
+        level=str(logging.get("SystemLogLevel", "INFO")),
+    )
+
+
 def variables(
-    version: FunctionVersion, interpreter: Path, task_root: Path, env_vars: Mapping[str, object]
+    version: FunctionVersion,
+    interpreter: Path,
+    task_root: Path,
+    opt: Path | None,
+    env_vars: Mapping[str, object],
 ) -> dict[str, str]:
     """Lambda's variables, LocalStack's address and the function's own; nothing of the host's.
 
@@ -106,11 +178,33 @@ def variables(
     lambdas = {name: str(value) for name, value in env_vars.items() if is_lambdas(name)}
     places = {
         "AWS_EXECUTION_ENV": f"AWS_Lambda_{version.config.runtime}",
-        "LAMBDA_RUNTIME_DIR": str(interpreter.parents[1]),
+        "LAMBDA_RUNTIME_DIR": str(VAR_RUNTIME),
         "LAMBDA_TASK_ROOT": str(task_root),
     }
-    defaults = {"LANG": "en_US.UTF-8", "PATH": f"{interpreter.parent}:/usr/local/bin:/usr/bin:/bin"}
+    programs = [interpreter.parent, "/usr/local/bin", "/usr/bin", "/bin", opt and opt / "bin"]
+    libraries = [
+        *libraries_before_the_functions(interpreter),
+        task_root,
+        task_root / "lib",
+        opt and opt / "lib",
+    ]
+    defaults = {
+        "LANG": "en_US.UTF-8",
+        "LD_LIBRARY_PATH": ":".join(str(folder) for folder in libraries if folder),
+        "PATH": ":".join(str(folder) for folder in programs if folder),
+        "PWD": str(task_root),
+        "PYTHONPATH": str(VAR_RUNTIME),
+        "SHLVL": "0",
+    }
     return {**defaults, **lambdas, **(version.config.environment or {}), **places}
+
+
+def libraries_before_the_functions(interpreter: Path) -> list[str]:
+    """The interpreter's own, which is /var/lang/lib in Lambda, and the system's."""
+    own = str(Path(os.path.realpath(interpreter)).parents[1] / "lib")
+    machine = sysconfig.get_config_var("MULTIARCH")
+    folders = [own, "/lib64", "/usr/lib64", f"/lib/{machine}", f"/usr/lib/{machine}"]
+    return [folder for folder in folders if os.path.isdir(folder)]
 
 
 def is_lambdas(name: str) -> bool:

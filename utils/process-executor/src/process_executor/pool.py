@@ -2,8 +2,9 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 
 from process_executor.worker import Invocation, Outcome, Worker
 
@@ -15,7 +16,7 @@ class PoolClosed(Exception):
 class WorkerPool:
     """At most `size` workers: started when needed, kept warm while an environment is attached.
 
-    Invocations that find all of them busy wait in order of arrival, and their time with them.
+    Invocations that find all of them busy wait in order of arrival; the wait is no part of Timeout.
     """
 
     def __init__(self, size: int, generation: Callable[[], int] = lambda: 0) -> None:
@@ -27,7 +28,7 @@ class WorkerPool:
         self.size = size
         self._generation = generation
         self._lock = threading.Lock()
-        self._idle: list[Worker] = []
+        self._idle: list[Worker] = []  # the next to be taken last
         self._busy = 0
         self._running: set[Worker] = set()
         self._waiting: deque[Future[Worker | None]] = deque()
@@ -67,13 +68,28 @@ class WorkerPool:
 
         Raises:
             PoolClosed: LocalStack is stopping.
+            OSError: no process can be started.
         """
+        with self._worker(start) as worker:
+            return worker.run(invocation)
+
+    def initialise(self, start: Callable[[int], Worker]) -> None:
+        """Have a worker that has loaded the function.
+
+        Raises:
+            Fault: it cannot be loaded.
+        """
+        with self._worker(start) as worker:
+            worker.initialise()
+
+    @contextmanager
+    def _worker(self, start: Callable[[int], Worker]) -> Iterator[Worker]:
         generation = self._generation()
         worker = self._take()
         try:
             worker = self._renew(worker, generation, start)
             self._enter(worker)
-            return worker.run(invocation)
+            yield worker
         except BaseException:
             # Whatever state it is in, nobody else shall get it.
             if worker:
@@ -91,7 +107,9 @@ class WorkerPool:
     def _renew(
         self, worker: Worker | None, generation: int, start: Callable[[int], Worker]
     ) -> Worker:
-        if worker and worker.generation >= generation and worker.ready():
+        if worker and worker.generation >= generation:
+            if not worker.ready():
+                worker.restart()
             return worker
         if worker:
             worker.kill()
@@ -110,19 +128,20 @@ class WorkerPool:
         return ticket.result()
 
     def _give_back(self, worker: Worker | None) -> None:
-        warm = worker if worker and worker.alive else None
+        kept = worker if worker and worker.alive else None
         with self._lock:
             if worker:
                 self._running.discard(worker)
             if self._waiting:
-                self._waiting.popleft().set_result(warm)
+                self._waiting.popleft().set_result(kept)
                 return
             self._busy -= 1
-            if warm and self._environments and not self._closed:
-                self._idle.append(warm)
+            if kept and self._environments and not self._closed:
+                # One without a process, after a fault, comes after all warm ones.
+                self._idle.insert(len(self._idle) if kept.has_process else 0, kept)
                 return
-        if warm:
-            warm.kill()
+        if kept:
+            kept.kill()
 
     def _take_idle(self) -> list[Worker]:
         idle, self._idle = self._idle, []

@@ -101,7 +101,11 @@ class RuntimeApi:
         self.requests: deque[Request] = deque()
         self._selector = selectors.DefaultSelector()
         self._connections: set[Connection] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        try:
+            self._listener = socket.create_server(("127.0.0.1", 0))
+        except OSError:
+            self._selector.close()
+            raise
         self._listener.setblocking(False)
         self.watch(self._listener, self._accept)
         host, port = self._listener.getsockname()

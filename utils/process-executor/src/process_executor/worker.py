@@ -1,47 +1,29 @@
-"""One OS process that runs a function, an invocation at a time."""
+"""Where a function runs, an invocation at a time: Lambda's execution environment."""
 
 import json
 import math
-import os
 import shutil
-import signal
-import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 
-from process_executor import processes
-from process_executor.faults import (
-    Exited,
-    Fault,
-    InitFailed,
-    OutOfMemory,
-    ResponseTooLarge,
-    TimedOut,
-)
+from process_executor.faults import Fault, InitFailed, ResponseTooLarge, TimedOut
 from process_executor.launch import Launch
-from process_executor.report import Report, write_log
-from process_executor.runtime_api import CHUNK_BYTES, Request, RuntimeApi
+from process_executor.report import Report, text, write_log
+from process_executor.runtime_api import Request
+from process_executor.runtime_process import MIB, Output, RuntimeProcess
 from process_executor.workspace import scratch_folder
 
-BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 NEXT = "/2018-06-01/runtime/invocation/next"
 INIT_ERROR = "/2018-06-01/runtime/init/error"
-MIB = 1 << 20
-SAMPLE_S = 0.05
-SAMPLE_SHARE = 30  # times as long as it takes, which with forks may be milliseconds
-# A function that prints for ever shall not take LocalStack's memory.
-LOG_BYTES = 64 * MIB
 
 
 @dataclass(frozen=True)
 class Invocation:
     """Attributes:
     payload: the event, as JSON.
-    version: the qualifier of the function version.
     response_limit: bytes that a response may have.
     """
 
@@ -49,23 +31,35 @@ class Invocation:
     payload: bytes
     function_arn: str
     trace_id: str
-    version: str = "$LATEST"
     response_limit: int = 6 * MIB + 100
 
 
 @dataclass(frozen=True)
 class Outcome:
+    """Attributes:
+    log: what LogType=Tail shows.
+    stored_log: what CloudWatch Logs gets, which also tells of the init phase.
+    """
+
     payload: bytes
     is_error: bool
     log: str
+    stored_log: str
 
 
 class Worker:
-    """The process is started at once; the thread that runs an invocation serves and watches it.
+    """A process that has loaded the function or is loading it, and a /tmp that outlives it.
+
+    Life: the init phase ends when the process asks for its first invocation (NEXT). That request
+    waits, "parked", until an invocation comes; answering it hands the event over. The process
+    posts the answer, asks for the next invocation, and is parked again. After a fault the process
+    is gone; the next invocation gets a new one in the same /tmp, as Lambda's warm sandbox does.
+
+    The thread that runs an invocation serves the process meanwhile; nobody does between two.
 
     Attributes:
-        generation: of the code, when the process was started.
-        alive: False once it has been killed, and so after every fault.
+        generation: of the code, when the worker was made.
+        alive: False once it has been killed.
     """
 
     def __init__(
@@ -76,7 +70,7 @@ class Worker:
     ) -> None:
         """
         Args:
-            on_end: called when the process has ended.
+            on_end: called when the worker has been killed, or cannot be started.
 
         Raises:
             OSError: the process cannot be started.
@@ -84,171 +78,171 @@ class Worker:
         self.launch = launch
         self.generation = generation
         self.alive = True
-        self._on_end = on_end
-        self._initialised = False
+        self._output = Output()
+        self._interrupted = False
+        with ExitStack() as stack:
+            stack.callback(on_end)
+            self._tmp = scratch_folder("tmp")
+            stack.callback(shutil.rmtree, self._tmp, ignore_errors=True)
+            self._start_process()
+            self._resources = stack.pop_all()
+
+    def _start_process(self) -> None:
         self._parked: Request | None = None
-        self._peak_bytes = 0
-        self._next_sample = 0.0
-        self._output = bytearray()
-        self._dropped_bytes = 0
-        self._tmp = scratch_folder("tmp")
-        self._api = RuntimeApi()
-        # This process alone holds the other end, so that its end, whatever its cause, is told.
-        lifeline, self._lifeline = os.pipe()
-        self._pipe, output = os.pipe()
-        os.set_blocking(self._pipe, False)
-        self._api.watch(self._pipe, self._read_output)
-        self._began = time.monotonic()
-        try:
-            self._process = self._start(lifeline, output)
-        except OSError:
-            self._free()
-            raise
-        finally:
-            os.close(lifeline)
-            os.close(output)
+        self._initialised = False
+        self._init_log = self.launch.system_log.init_start()
+        self._init_ms: float | None = None
+        self._process = RuntimeProcess(self.launch, self._tmp, self._output)
+        # `interrupt` sets this first, so that one of the two threads kills the new process.
+        if self._interrupted:
+            self._process.interrupt()
 
     @property
     def pid(self) -> int:
+        """Of its latest process."""
         return self._process.pid
 
+    @property
+    def has_process(self) -> bool:
+        return not self._process.ended
+
     def ready(self) -> bool:
-        """Whether a worker that was idle can take another invocation."""
+        """Whether the process of an idle worker can take another invocation."""
+        if self._process.ended:
+            return False
         try:
-            self._initialise()
+            return self._init_phase()
         except Fault:
             return False
-        return True
+
+    def restart(self) -> None:
+        """Replace the process.
+
+        Raises:
+            OSError: the new one cannot be started.
+        """
+        self._process.end()
+        self._start_process()
+
+    def initialise(self) -> None:
+        """Load the function before there is an invocation, as provisioned concurrency does.
+
+        Raises:
+            Fault: it cannot be loaded, or not in time.
+        """
+        if not self._init_phase():
+            raise TimedOut(self.launch.init_timeout_s, "Init phase")
 
     def run(self, invocation: Invocation) -> Outcome:
-        """Invoke the function, in a new worker after the init phase."""
-        before, init_ms, began, fault = b"", None, None, None
+        """Invoke the function, in a new process after the init phase.
+
+        Raises:
+            OSError: the init phase took too long, and no second process can be started.
+        """
+        system = self.launch.system_log
+        before, began, fault = "", None, None
         try:
-            init_ms = self._initialise()
-            before = self._take_output()
+            in_time = self._init_phase()
+            before = text(self._take_output())
             began = time.monotonic()
-            payload, is_error = self._handle(invocation)
+            if not in_time:
+                # Lambda repeats the init phase then, as a part of the first invocation.
+                before += system.init_timed_out(self.launch.init_timeout_s)
+                self.restart()
+            payload, is_error = self._handle(invocation, began + self.launch.timeout_s)
         except Fault as caught:
             fault, payload, is_error = caught, caught.payload(invocation.request_id), True
+            self._process.end()
+        if is_error:
+            payload = self.launch.as_in_lambda(payload)
+        report = self._report(invocation, began, is_error, fault)
+        logs = write_log(system, report, self._init_log, before, self._take_output())
+        self._init_ms, self._init_log = None, ""
+        return Outcome(payload, is_error, *logs)
+
+    def _report(
+        self, invocation: Invocation, began: float | None, is_error: bool, fault: Fault | None
+    ) -> Report:
         duration_ms = milliseconds_since(began) if began else 0.0
-        if fault:
-            self.kill()
-        report = Report(
+        return Report(
             request_id=invocation.request_id,
+            function_arn=invocation.function_arn,
             duration_ms=min(duration_ms, self.launch.timeout_s * 1000),
-            init_ms=init_ms,
+            init_ms=self._init_ms,
             memory_mb=self.launch.memory_mb,
-            peak_mb=mebibytes(self._peak_bytes),
+            peak_mb=math.ceil(self._process.peak_bytes / MIB),
+            is_error=is_error,
             fault=fault,
         )
-        log = write_log(report, invocation.version, before, self._take_output())
-        return Outcome(payload, is_error, log)
 
     def interrupt(self) -> None:
-        """Kill the process group, leaving the rest to the thread that runs the invocation."""
-        if self._process.returncode is None:
-            for pid in processes.descendants(self.pid):
-                with suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
-        # macOS answers EPERM for a group of zombies.
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+        """Kill the process from another thread; the one that runs the invocation sees it end."""
+        self._interrupted = True
+        self._process.interrupt()
 
     def kill(self) -> None:
         """End the process and all that it has started, and free what they held."""
-        if not self.alive:
-            return
-        self.interrupt()
-        self._process.wait()
-        self._read_output()
-        self._free()
+        if self.alive:
+            self.alive = False
+            self._process.end()
+            self._resources.close()
 
-    def _start(self, lifeline: int, output: int) -> subprocess.Popen[bytes]:
-        launch = self.launch
-        return subprocess.Popen(
-            [
-                launch.interpreter,
-                *(() if launch.writes_bytecode else ("-B",)),
-                BOOTSTRAP,
-                str(lifeline),
-                launch.handler,
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd=launch.task_root,
-            env={
-                "TMPDIR": str(self._tmp),
-                **launch.variables,
-                "AWS_LAMBDA_RUNTIME_API": self._api.address,
-            },
-            pass_fds=(lifeline,),
-            start_new_session=True,
-        )
+    def _init_phase(self) -> bool:
+        """Await that the process asks for an invocation; False if that takes too long.
 
-    def _free(self) -> None:
-        self.alive = False
-        self._api.close()
-        os.close(self._pipe)
-        os.close(self._lifeline)
-        shutil.rmtree(self._tmp, ignore_errors=True)
-        self._on_end()
-
-    def _initialise(self) -> float | None:
-        """Await that the worker asks for an invocation.
-
-        Returns:
-            Milliseconds of the init phase; None where it was over before.
+        Raises:
+            Fault: it cannot load the function, or has ended.
         """
-        cold, limit_s = not self._initialised, self.launch.init_timeout_s
+        began = time.monotonic() if self._initialised else self._process.began
         try:
-            self._await_next((self._began if cold else time.monotonic()) + limit_s)
+            self._await_next(began + self.launch.init_timeout_s)
         except TimeoutError:
-            raise TimedOut(limit_s, "Init phase") from None
+            return False
+        self._process.raise_if_dead()
+        if not self._initialised:
+            self._init_ms = milliseconds_since(began)
         self._initialised = True
-        return milliseconds_since(self._began) if cold else None
+        return True
 
     def _await_next(self, deadline: float) -> None:
         while not self._parked:
-            request = self._next_request(deadline)
+            request = self._process.next_request(deadline)
             if request.path == NEXT:
                 self._parked = request
             elif request.path == INIT_ERROR:
-                acknowledge(request)
+                answer(request, HTTPStatus.ACCEPTED)
                 raise InitFailed(request.body, json.loads(request.body)["errorType"])
             else:
-                refuse(request)
-        if processes.is_dying(self.pid):
-            self._process.wait()
-        if (returncode := self._process.poll()) is not None:
-            raise Exited(returncode)
+                answer(request, HTTPStatus.NOT_FOUND)
 
-    def _handle(self, invocation: Invocation) -> tuple[bytes, bool]:
+    def _handle(self, invocation: Invocation, deadline: float) -> tuple[bytes, bool]:
         """The function's answer, and whether it is an error."""
-        deadline = time.monotonic() + self.launch.timeout_s
         try:
-            self._deliver(invocation)
+            self._await_next(deadline)
+            self._deliver(invocation, deadline)
             request = self._await_answer(invocation.request_id, deadline)
         except TimeoutError:
             raise TimedOut(self.launch.timeout_s) from None
-        self._check_memory()
+        self._initialised = True
+        self._process.check_memory()
         if len(request.body) > invocation.response_limit:
             raise ResponseTooLarge(invocation.response_limit)
         return request.body, request.path.endswith("/error")
 
-    def _deliver(self, invocation: Invocation) -> None:
-        assert self._parked
+    def _deliver(self, invocation: Invocation, deadline: float) -> None:
         parked, self._parked = self._parked, None
-        deadline_ms = int((time.time() + self.launch.timeout_s) * 1000)
+        if not parked:
+            raise RuntimeError(f"worker {self.pid} has asked for no invocation")
+        left_s = deadline - time.monotonic()
         headers = {
             "Content-Type": "application/json",
             "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
-            "Lambda-Runtime-Deadline-Ms": str(deadline_ms),
+            "Lambda-Runtime-Deadline-Ms": str(int((time.time() + left_s) * 1000)),
             "Lambda-Runtime-Invoked-Function-Arn": invocation.function_arn,
             "Lambda-Runtime-Trace-Id": invocation.trace_id,
         }
         try:
-            parked.reply(HTTPStatus.OK, invocation.payload, headers, self.launch.timeout_s)
+            parked.reply(HTTPStatus.OK, invocation.payload, headers, max(left_s, 0.001))
         except TimeoutError:
             raise
         except OSError:
@@ -257,79 +251,22 @@ class Worker:
     def _await_answer(self, request_id: str, deadline: float) -> Request:
         path = f"/2018-06-01/runtime/invocation/{request_id}"
         while True:
-            request = self._next_request(deadline)
+            request = self._process.next_request(deadline)
             if request.path in (f"{path}/response", f"{path}/error"):
-                acknowledge(request)
+                answer(request, HTTPStatus.ACCEPTED)
                 return request
-            refuse(request)
-
-    def _next_request(self, deadline: float) -> Request:
-        """
-        Raises:
-            Exited: the process has ended, and what it had sent before is dealt with.
-            OutOfMemory: it has outgrown MemorySize.
-            TimeoutError: the deadline has passed.
-        """
-        while not self._api.requests:
-            exited = self._process.poll()
-            patience_s = min(SAMPLE_S, max(0, deadline - time.monotonic()))
-            active = self._api.pump(0 if exited is not None else patience_s)
-            if self._api.requests:
-                break
-            if exited is not None and not active:
-                raise Exited(exited)
-            self._sample_memory()
-            if time.monotonic() >= deadline:
-                raise TimeoutError
-        return self._api.requests.popleft()
-
-    def _sample_memory(self) -> None:
-        began = time.monotonic()
-        if began >= self._next_sample:
-            self._check_memory()
-            ended = time.monotonic()
-            self._next_sample = ended + max(SAMPLE_S, SAMPLE_SHARE * (ended - began))
-
-    def _check_memory(self) -> None:
-        used = processes.resident_bytes(self.pid)
-        self._peak_bytes = max(self._peak_bytes, used)
-        if used > self.launch.memory_mb * MIB:
-            raise OutOfMemory(mebibytes(used), self.launch.memory_mb)
-
-    def _read_output(self) -> None:
-        """Take what the function has written; a pipe holds less than one read asks for."""
-        with suppress(BlockingIOError):
-            chunk = os.read(self._pipe, CHUNK_BYTES)
-            kept = chunk[: LOG_BYTES - len(self._output)]
-            self._output += kept
-            self._dropped_bytes += len(chunk) - len(kept)
-            if not chunk:
-                self._api.unwatch(self._pipe)
+            answer(request, HTTPStatus.NOT_FOUND)
 
     def _take_output(self) -> bytes:
-        if self.alive:
-            self._read_output()
-        output = bytes(self._output)
-        if self._dropped_bytes:
-            output += f"\n[{self._dropped_bytes} bytes dropped]\n".encode()
-        self._output.clear()
-        self._dropped_bytes = 0
-        return output
+        if not self._process.ended:
+            self._process.read_output()
+        return self.launch.as_in_lambda(self._output.take())
 
 
-def acknowledge(request: Request) -> None:
+def answer(request: Request, status: HTTPStatus) -> None:
     with suppress(OSError):
-        request.reply(HTTPStatus.ACCEPTED)
-
-
-def refuse(request: Request) -> None:
-    with suppress(OSError):
-        request.reply(HTTPStatus.NOT_FOUND)
+        request.reply(status)
 
 
 def milliseconds_since(began: float) -> float:
     return (time.monotonic() - began) * 1000
-
-
-def mebibytes(size: int) -> int:
-    return math.ceil(size / MIB)

@@ -24,10 +24,17 @@ def scratch_folder(kind: str) -> Path:
 @cache
 def workspace() -> Path:
     remove_abandoned()
-    root = Path(tempfile.mkdtemp(prefix=PREFIX))
-    lock(root)
+    root = create_locked()
     atexit.register(shutil.rmtree, root, ignore_errors=True)
     return root
+
+
+def create_locked() -> Path:
+    """A new folder, locked before it has a name by which another LocalStack would look at it."""
+    unnamed = Path(tempfile.mkdtemp(prefix=f".{PREFIX}"))
+    (unnamed / LOCK).touch(mode=0o600)
+    lock(unnamed)
+    return unnamed.rename(unnamed.with_name(unnamed.name.removeprefix(".")))
 
 
 def lock(root: Path) -> int:
@@ -35,9 +42,9 @@ def lock(root: Path) -> int:
 
     Raises:
         BlockingIOError: another process holds it.
-        FileNotFoundError: the folder has gone.
+        FileNotFoundError: the folder has gone, or no LocalStack made it.
     """
-    descriptor = os.open(root / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(root / LOCK, os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -49,9 +56,7 @@ def lock(root: Path) -> int:
 def remove_abandoned() -> None:
     """Remove what LocalStacks that were killed have left behind."""
     for root in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        # A folder without its lock file has just been made.
-        if (root / LOCK).exists():
-            remove_if_abandoned(root)
+        remove_if_abandoned(root)
 
 
 def remove_if_abandoned(root: Path) -> None:
@@ -61,4 +66,3 @@ def remove_if_abandoned(root: Path) -> None:
         return
     shutil.rmtree(root, ignore_errors=True)
     os.close(descriptor)
-

@@ -1,4 +1,4 @@
-"""Runs in the worker: `python bootstrap.py <lifeline> <handler>`.
+"""Runs in the worker: `python bootstrap.py <lifeline> <folder of the layers, or ""> <handler>`.
 
 Started by its path, with the function's interpreter, where this package need not be installed: it
 imports nothing of ours. It ties the worker's life to LocalStack's, then becomes AWS's own runtime
@@ -15,6 +15,24 @@ from contextlib import suppress
 from types import ModuleType
 
 HANGUP_S = 5
+OPEN_FILES = 1024
+
+
+def heed_signals() -> None:
+    """A shell that runs LocalStack in the background has it, and its children, ignore some."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            interrupts = number == signal.SIGINT
+            signal.signal(number, signal.default_int_handler if interrupts else signal.SIG_DFL)
+
+
+def limit_open_files() -> None:
+    """To as many as Lambda allows; what is open already stays open."""
+    import resource
+
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    limit = OPEN_FILES if allowed == resource.RLIM_INFINITY else min(OPEN_FILES, allowed)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 
 
 def die_with_localstack(lifeline: int) -> threading.Thread:
@@ -80,14 +98,26 @@ def ensure_runtime_client() -> None:
         sys.modules["runtime_client"] = PortableClient("runtime_client")
 
 
-def main(lifeline: str, handler: str) -> None:
+def import_folders(opt: str) -> list[str]:
+    """Where Lambda looks for modules before it looks at Python's own."""
+    python = "python%d.%d" % sys.version_info[:2]
+    layers = [f"{opt}/python/lib/{python}/site-packages", f"{opt}/python"] if opt else []
+    return [os.environ["LAMBDA_TASK_ROOT"], *layers]
+
+
+def main(lifeline: str, opt: str, handler: str) -> None:
     watch = die_with_localstack(int(lifeline))
-    # Python put the folder of this file first, where no function's import may look.
+    heed_signals()
+    limit_open_files()
+    # Python put the folder of this file first, where Lambda has the function's.
     del sys.path[0]
     ensure_runtime_client()
+    from awslambdaric import bootstrap
     from awslambdaric.__main__ import main as run_client
 
-    sys.path.insert(0, os.environ["LAMBDA_TASK_ROOT"])
+    # Lambda's own log takes a traceback's lines as they are, and standard output with \r.
+    setattr(bootstrap, "ERROR_LOG_LINE_TERMINATE", "\n")
+    sys.path[:0] = import_folders(opt)
     sys.argv[:] = ["bootstrap", handler]
     try:
         run_client(sys.argv)
