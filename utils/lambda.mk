@@ -19,7 +19,7 @@ PIPENV := $(PY) $(TOOLS)/as_pip.py pipenv
 UV := $(PY) $(TOOLS)/as_pip.py uv --quiet
 
 .DELETE_ON_ERROR:
-.PHONY: zip create update delete invoke log test check lock clean running
+.PHONY: zip create update settings delete invoke log test check lock clean running
 
 zip: bin/lambda.zip ; @:
 
@@ -47,6 +47,9 @@ create: zip running
 	@$(HARNESS) create $(NAME) $(MEMORY) $(TIMEOUT)
 
 update: create
+
+settings:
+	@echo $(NAME) $(MEMORY) $(TIMEOUT)
 
 delete invoke log: running
 	@$(HARNESS) $@ $(NAME)

@@ -1,62 +1,56 @@
 """Run the state machine: start it, show how far it is, say how it ended."""
 
+import importlib
 import json
-import subprocess
+import os
 import sys
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from harness import history, logs, progress
-from harness.advice import advice
+from harness import history, progress
+from harness.advice import advice_on
+from harness.bucket import check_bucket
 from harness.fault import Fault
-from harness.target import MACHINES, emulator, function_name
+from harness.history import Failure, Run
+from harness.machines import DEFINITIONS as DEFINITIONS
+from harness.machines import machine_arn as machine_arn
+from harness.machines import put_state_machine as put_state_machine
+from harness.target import STAGES, Target, emulator, function_name
 
-DEFINITIONS = Path(__file__).resolve().parents[2] / "state-machine"
 LOG_LINES = 20
 
 
-def run(given: dict[str, Any] | None = None, definition: str = "parallel") -> None:
+def run(given: dict[str, Any] | None = None, definition: str = "parallel", page: str = "") -> None:
     """Run a state machine on an execution input such as {"input_obj": "members.json"}.
 
     Args:
         definition: the file in state-machine/ that defines it: parallel or distributed.
+        page: the name of its report in result/; default: the execution's.
     """
     given = check_input(given)
     check_ready(given)
-    states = emulator().client("stepfunctions")
+    target = emulator()
+    states = target.client("stepfunctions")
     machine = put_state_machine(states, definition)
     arn = states.start_execution(stateMachineArn=machine, input=json.dumps(given))["executionArn"]
-    execution = progress.follow(states, arn)
-    took = (execution["stopDate"] - execution["startDate"]).total_seconds()
-    succeeded = execution["status"] == "SUCCEEDED"
+    with ThreadPoolExecutor(1) as thread:
+        # What writes the report takes a moment to load: the execution's time is free.
+        report = thread.submit(importlib.import_module, "harness.report.write")
+        try:
+            done = progress.show(states, arn)
+        except KeyboardInterrupt:
+            print(f"\nthe execution {arn.split(':')[-1]} goes on: make stop ends it", flush=True)
+            raise
+    succeeded = done.status == "SUCCEEDED"
     if succeeded:
-        workbook = json.loads(execution["output"])
-        print(f"SUCCEEDED in {took:.1f} s: s3://{emulator().bucket}/{workbook}", flush=True)
-    else:
-        explain(states, execution)
-    subprocess.run([sys.executable, "-m", "harness", "report", arn])
+        took = f"{done.elapsed_s:.1f} s"
+        print(f"SUCCEEDED in {took}: s3://{target.bucket}/{done.workbook}", flush=True)
+    history.add_logs(target, done)
+    if not succeeded:
+        explain(target, done)
+    print(os.path.relpath(report.result().write(target, done, page=page)))
     if not succeeded:
         sys.exit(1)
-
-
-def machine_arn(definition: str) -> str:
-    if definition not in MACHINES:
-        raise Fault(f"definition: must be {' or '.join(MACHINES)}; found {definition}")
-    return emulator().machine(MACHINES[definition])
-
-
-def put_state_machine(states: Any, definition: str) -> str:
-    """Create the state machine, or bring it up to date; returns its ARN."""
-    arn = machine_arn(definition)
-    text = (DEFINITIONS / f"{definition}.json").read_text()
-    try:
-        found = states.describe_state_machine(stateMachineArn=arn)
-    except states.exceptions.StateMachineDoesNotExist:
-        states.create_state_machine(name=MACHINES[definition], definition=text, roleArn=emulator().role)
-    else:
-        if found["definition"] != text:
-            states.update_state_machine(stateMachineArn=arn, definition=text)
-    return arn
 
 
 def check_input(given: Any) -> dict[str, Any]:
@@ -68,17 +62,11 @@ def check_input(given: Any) -> dict[str, Any]:
 def check_ready(given: dict[str, Any]) -> None:
     """Name the step that is missing, before anything runs."""
     functions = emulator().client("lambda")
-    for stage in history.STAGES.values():
-        try:
-            functions.get_function_configuration(FunctionName=function_name(stage))
-        except functions.exceptions.ResourceNotFoundException:
-            raise Fault(f"{function_name(stage)} does not exist: make create") from None
+    for stage in STAGES:
+        check_function(functions, function_name(stage))
     s3 = emulator().client("s3")
     key = given.get("input_obj", "test.json")
-    try:
-        s3.head_bucket(Bucket=emulator().bucket)
-    except s3.exceptions.ClientError:
-        raise Fault(f"the bucket {emulator().bucket} does not exist: make bucket") from None
+    check_bucket(s3)
     try:
         s3.head_object(Bucket=emulator().bucket, Key=key)
     except s3.exceptions.ClientError:
@@ -86,34 +74,42 @@ def check_ready(given: dict[str, Any]) -> None:
         raise Fault(f"s3://{emulator().bucket}/{key} does not exist: {fix}") from None
 
 
-def explain(states: Any, execution: dict[str, Any]) -> None:
+def check_function(functions: Any, name: str) -> None:
+    try:
+        found = functions.get_function_configuration(FunctionName=name)
+    except functions.exceptions.ResourceNotFoundException:
+        raise Fault(f"{name} does not exist: make create") from None
+    bucket = found.get("Environment", {}).get("Variables", {}).get("BUCKET", "test-bucket")
+    if bucket != emulator().bucket:
+        raise Fault(
+            f"BUCKET: must be that of {name}, {bucket}; found {emulator().bucket}\n"
+            f"to do: make create BUCKET={emulator().bucket}, or leave BUCKET as {bucket}"
+        )
+
+
+def explain(target: Target, run: Run) -> None:
     """Say on one screen what failed, where, why, and what to do."""
-    events = states.get_execution_history(executionArn=execution["executionArn"])["events"]
-    failure = history.failure(events)
-    print(f"{execution['status']}: execution {execution['name']}")
-    if failure is None:
-        print(f"error    {execution.get('error')}\ncause    {execution.get('cause')}")
+    if run.status == "ABORTED":
+        print(f"STOPPED after {run.elapsed_s:.1f} s: execution {run.name}", flush=True)
         return
-    function = function_name(failure.stage)
-    since_ms = int(execution["startDate"].timestamp() * 1000)
-    print(f"stage    {failure.stage} ({function})")
-    print(f"input    {json.dumps(failure.input, ensure_ascii=False)}")
+    print(f"{run.status}: execution {run.name}")
+    failure = run.failure or Failure(run.status, "", None)
+    if failure.task:
+        print_task(run, failure.task)
     print(f"error    {failure.error}")
     print(f"cause    {failure.message}")
-    for line in failed_log(failure, since_ms)[-LOG_LINES:]:
+    if failure.end:
+        print(f"then     {': '.join(failure.end)}")
+    log = history.failure_lines(target, run)[-LOG_LINES:]
+    for line in log:
         print(f"log      {line}")
-    print(f"to do    {advice(failure.error, failure.message)}", flush=True)
+    print(f"to do    {advice_on(failure, emulated=target.emulated, logged=bool(log))}", flush=True)
 
 
-def failed_log(failure: history.Failure, since_ms: int) -> list[str]:
-    """What the failed invocation logged.
-
-    A distributed Map leaves failed segments out, and the gather misses them: the log of the last
-    segment that failed tells why.
-    """
-    segment = function_name("segment")
-    if failure.error == "MissingSegment" and (failed := logs.last_failure(segment, since_ms)):
-        return logs.invocation_lines(segment, failed, since_ms)
-    if failure.request_id is None:
-        return []
-    return logs.invocation_lines(function_name(failure.stage), failure.request_id, since_ms)
+def print_task(run: Run, task: history.Task) -> None:
+    print(f"stage    {task.stage} ({task.attempts[-1].function or function_name(task.stage)})")
+    if task.index is not None:
+        place = "" if run.map_runs else f"number {task.index}, counted from 0; "
+        print(f"segment  {place}{run.failed} of {run.segments} failed")
+    if task.input:
+        print(f"input    {json.dumps(json.loads(task.input), ensure_ascii=False)}")

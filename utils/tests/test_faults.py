@@ -112,7 +112,9 @@ class Run:
         return list(answer.get("Uploads", []))
 
     def screen(self, capsys: pytest.CaptureFixture[str]) -> str:
-        executions.explain(self.pipeline.states, self.execution)
+        done = history.read(self.pipeline.states, self.execution["executionArn"])
+        history.add_logs(emulator(), done)
+        executions.explain(emulator(), done)
         screen = capsys.readouterr().out
         assert len(screen.splitlines()) <= SCREEN_LINES
         return screen
@@ -182,7 +184,7 @@ def test_a_worker_that_always_dies_fails_the_execution(
     assert "error    Runtime.ExitError" in screen
     assert "signal: killed" in screen
     # Lambda kills what outgrows its memory; it gives no other kill a name of its own.
-    assert "to do    raise MEMORY in the function's Makefile" in screen
+    assert "raise MEMORY in demo-scatter/Makefile" in screen
     record_property("failed_s", done.took_s)
 
 
@@ -224,7 +226,7 @@ def test_a_request_that_always_hangs_fails_the_execution_as_timed_out(
     assert "job_00" in screen
     assert "error    Sandbox.Timedout" in screen
     assert "Task timed out after 2.00 seconds" in screen
-    assert "to do    raise TIMEOUT in the function's Makefile" in screen
+    assert "raise TIMEOUT in demo-segment/Makefile" in screen
     record_property("failed_s", done.took_s)
 
 
@@ -254,7 +256,7 @@ def test_out_of_memory_fails_the_execution(
     assert "signal: killed" in screen
     assert "Memory Size: 128 MB" in screen
     assert "Error Type: Runtime.OutOfMemory" in screen
-    assert "to do    raise MEMORY in the function's Makefile" in screen
+    assert f"raise MEMORY in demo-{stage}/Makefile" in screen
     record_property("failed_s", done.took_s)
 
 

@@ -14,20 +14,18 @@ from typing import Any
 
 import psutil
 
-from harness import run
-from harness import logs
+from harness import history, run
 from harness.fault import Fault
-from harness.target import emulator, function_name
+from harness.history import Run
+from harness.logs import Report
+from harness.target import emulator
 from checks.bench import localstack
 from checks.bench.figures import STAGES, PipelineRun
 from checks.bench.places import DATA, ROOT
-from checks.bench.reports import Report, gb_seconds, peak_mb
-from checks.bench.stages import segments, stage_seconds
 from checks.bench.tables import check
 
 KEY = "members.json"
 POLL_S = 0.5  # each poll is work for the LocalStack that is timed
-LOGS_TIMEOUT_S = 60
 
 Execution = dict[str, Any]
 
@@ -50,18 +48,20 @@ class Pipeline:
         with localstack.PeakMemory(self.localstack) as memory:
             execution = self.execute()
         cpu_s = localstack.cpu_s(self.localstack) - cpu_s
-        events = self.history(execution)
-        counts = dict(zip(STAGES, (1, segments(events), 1)))
-        since_ms = int(execution["startDate"].timestamp() * 1000)
-        reports = {stage: await_reports(stage, since_ms, counts[stage]) for stage in STAGES}
+        run = history.read(self.states, execution["executionArn"])
+        history.add_logs(emulator(), run)
+        reports = reports_by_stage(run)
         return PipelineRun(
             wall_s=(execution["stopDate"] - execution["startDate"]).total_seconds(),
             cpu_s=cpu_s,
-            segments=counts["segment"],
-            stage_s=stage_seconds(events),
-            peak_mb={stage: peak_mb(reports[stage]) for stage in STAGES},
+            segments=run.segments,
+            stage_s={
+                stage: (visit.exited_s or 0) - visit.entered_s
+                for stage, visit in run.stages.items()
+            },
+            peak_mb={stage: max(each.peak_mb for each in reports[stage]) for stage in STAGES},
             localstack_mb=memory.mb,
-            gb_s=sum(map(gb_seconds, reports.values())),
+            gb_s=sum(report.gb_seconds for report in run.reports),
         )
 
     def execute(self) -> Execution:
@@ -75,11 +75,6 @@ class Pipeline:
                 raise Fault(f"{execution['status']}: {execution['error']}: {execution['cause']}")
             time.sleep(POLL_S)
 
-    def history(self, execution: Execution) -> list[dict[str, Any]]:
-        pages = self.states.get_paginator("get_execution_history")
-        arn = execution["executionArn"]
-        return [event for page in pages.paginate(executionArn=arn) for event in page["events"]]
-
     def check(self) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(dir=DATA) as folder:
             workbook = Path(folder, "members.xlsx")
@@ -88,22 +83,17 @@ class Pipeline:
             return check(self.source, self.rows, workbook)
 
 
-def await_reports(stage: str, since_ms: int, invocations: int) -> list[Report]:
-    """The REPORT lines of one execution, which CloudWatch has a moment after its end."""
-    deadline = time.monotonic() + LOGS_TIMEOUT_S
-    while len(reports := read_reports(stage, since_ms)) < invocations:
-        if time.monotonic() > deadline:
-            raise Fault(f"{stage}: expected {invocations} REPORT lines; found {len(reports)}")
-        time.sleep(POLL_S)
-    return reports
-
-
-def read_reports(stage: str, since_ms: int) -> list[Report]:
-    pages = emulator().client("logs").get_paginator("filter_log_events").paginate(
-        logGroupName=logs.group(function_name(stage)), startTime=since_ms
-    )
-    lines = (event["message"] for page in pages for event in page["events"])
-    return [Report.from_line(line) for line in lines if line.startswith("REPORT ")]
+def reports_by_stage(run: Run) -> dict[str, list[Report]]:
+    """
+    Raises:
+        Fault: a call has no REPORT line.
+    """
+    if len(run.reports) < len(run.attempts):
+        raise Fault(f"expected {len(run.attempts)} REPORT lines; found {len(run.reports)}")
+    return {
+        stage: [a.report for t in run.tasks if t.stage == stage for a in t.attempts if a.report]
+        for stage in STAGES
+    }
 
 
 def measure(source: Path, rows: int, repeat: int) -> dict[str, Any]:
