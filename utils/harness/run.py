@@ -109,7 +109,9 @@ def explain(target: Target, run: Run) -> None:
 def print_task(run: Run, task: history.Task) -> None:
     print(f"stage    {task.stage} ({task.attempts[-1].function or function_name(task.stage)})")
     if task.index is not None:
-        place = "" if run.map_runs else f"number {task.index}, counted from 0; "
+        # A log does not number the calls of a Map Run, nor an emulator's history without predecessors.
+        numbered = run.chained and not run.map_runs
+        place = f"number {task.index}, counted from 0; " if numbered else ""
         print(f"segment  {place}{run.failed} of {run.segments} failed")
     if task.input:
         print(f"input    {json.dumps(json.loads(task.input), ensure_ascii=False)}")

@@ -36,6 +36,11 @@ for _ in range(2):
         continue
     raise AssertionError("a definition that is cut off was parsed")
 
+from localstack.services.stepfunctions.provider import StepFunctionsProvider
+
+arn = "arn:aws:states:us-east-1:000000000000:execution:Aggregate:夜間集計"
+StepFunctionsProvider._validate_state_machine_execution_arn(arn)
+
 class Factory:
     assumed = []
 
