@@ -11,7 +11,7 @@ LOCKS := $(patsubst %,utils/tools/%.txt,tools runtime audit fuzz)
 .PHONY: bench faults soak soaked fuzz audit test-compat test-report-page check-report-page
 
 bench: zip $(BENCH_READY) ## the pipeline beside other writers: SIZES rows, REPEAT runs; result/bench.json and .svg
-	@cd $(ROOT)/utils && $(PY) -m checks.bench "$(SIZES)" $(REPEAT)
+	@cd $(ROOT)/utils && $(PY) -m checks.bench --repeat $(REPEAT) $(SIZES)
 
 faults: zip demo-gather/.venv/.ready demo-scatter/.venv/.ready ## cause every fault, and print the table of what happens
 	@$(HARNESS) with-emulator $(PY) $(CHECKS)/faults.py

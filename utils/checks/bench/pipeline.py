@@ -1,131 +1,159 @@
 """Time the pipeline on the emulator at ENDPOINT: `python -m checks.bench.pipeline JSON ROWS REPEAT`.
 
-The emulator must be a fresh one: the first execution is the cold one. Prints the runs as JSON.
+The emulator must be a fresh one: the first execution is the cold one. Prints JSON.
 """
 
+import io
 import json
 import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from harness import run
-from harness import logs
-from harness.fault import Fault
-from harness.target import emulator, function_name
-from checks.bench import localstack
-from checks.bench.figures import STAGES, PipelineRun
-from checks.bench.places import DATA, ROOT
+from checks.bench.compare import check
+from checks.bench.figures import DATA, ROOT, Execution
 from checks.bench.reports import Report, gb_seconds, peak_mb
 from checks.bench.stages import segments, stage_seconds
-from checks.bench.tables import check
+from harness import history, logs
+from harness.emulator import Emulator
+from harness.fault import Fault
+from harness.functions import RUNTIME, WAIT
+from harness.run import put_state_machine
+from harness.target import STAGES, emulator, endpoint, function_name
 
-KEY = "members.json"
-POLL_S = 0.5  # each poll is work for the LocalStack that is timed
+KEY, WORKBOOK = "members.json", "members.xlsx"
+POLL_S = 0.2  # each poll is work for the LocalStack that is timed
 LOGS_TIMEOUT_S = 60
+NOOP, NOOP_WARM_UP, NOOP_TIMES = "noop-lambda", 20, 200
 
-Execution = dict[str, Any]
+
+def measure(source: Path, rows: int, repeat: int) -> dict[str, Any]:
+    """One cold execution and `repeat` warm ones, then invocations of a function without work.
+
+    Raises:
+        Fault: an execution failed, or its workbook is not the table.
+    """
+    make = ["make", "--no-print-directory", "create", "bucket"]
+    subprocess.run(make, cwd=ROOT, stdout=sys.stderr, check=True)
+    emulator().client("s3").upload_file(str(source), emulator().bucket, KEY)
+    runs = []
+    for _ in range(1 + repeat):
+        runs.append(asdict(execute()))
+        if fault := check_workbook(source, rows):
+            raise Fault(fault)
+    return {"cold": runs[:1], "warm": runs[1:], "noop_ms": noop_ms()}
 
 
-class Pipeline:
-    """The deployed functions and the state machine `Aggregate`, with one table in the bucket."""
+def execute() -> Execution:
+    """Run one execution; its workbook is still to be checked."""
+    localstack = Emulator(endpoint()).process()
+    if localstack is None:
+        raise Fault(f"a bench needs an emulator of its own; nothing of ours runs at {endpoint()}")
+    states = emulator().client("stepfunctions")
+    machine = put_state_machine(states, "parallel")
+    before_s, memory = cpu_s(localstack), []
+    given = json.dumps({"input_obj": KEY})
+    arn = states.start_execution(stateMachineArn=machine, input=given)["executionArn"]
+    while (found := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+        memory.append(localstack.memory_info().rss / (1 << 20))
+        time.sleep(POLL_S)
+    if found["status"] != "SUCCEEDED":
+        raise Fault(f"{found['status']}: {found.get('error')}: {found.get('cause')}")
+    stages = read_stages(states, found)
+    return Execution(
+        wall_s=(found["stopDate"] - found["startDate"]).total_seconds(),
+        cpu_s=cpu_s(localstack) - before_s,
+        peak_mb=max(stages["stage_mb"].values()),
+        localstack_mb=max(memory),
+        **stages,
+    )
 
-    def __init__(self, source: Path, rows: int) -> None:
-        self.source = source
-        self.rows = rows
-        self.localstack: psutil.Process = localstack.process()
-        self.s3 = emulator().client("s3")
-        self.states = emulator().client("stepfunctions")
-        self.machine = run.put_state_machine(self.states, "parallel")
-        self.s3.upload_file(str(source), emulator().bucket, KEY)
 
-    def run(self) -> PipelineRun:
-        """Run one execution; its workbook is still to be checked."""
-        cpu_s = localstack.cpu_s(self.localstack)
-        with localstack.PeakMemory(self.localstack) as memory:
-            execution = self.execute()
-        cpu_s = localstack.cpu_s(self.localstack) - cpu_s
-        events = self.history(execution)
-        counts = dict(zip(STAGES, (1, segments(events), 1)))
-        since_ms = int(execution["startDate"].timestamp() * 1000)
-        reports = {stage: await_reports(stage, since_ms, counts[stage]) for stage in STAGES}
-        return PipelineRun(
-            wall_s=(execution["stopDate"] - execution["startDate"]).total_seconds(),
-            cpu_s=cpu_s,
-            segments=counts["segment"],
-            stage_s=stage_seconds(events),
-            peak_mb={stage: peak_mb(reports[stage]) for stage in STAGES},
-            localstack_mb=memory.mb,
-            gb_s=sum(map(gb_seconds, reports.values())),
-        )
-
-    def execute(self) -> Execution:
-        given = json.dumps({"input_obj": KEY})
-        arn = self.states.start_execution(stateMachineArn=self.machine, input=given)["executionArn"]
-        while True:
-            execution: Execution = self.states.describe_execution(executionArn=arn)
-            if execution["status"] == "SUCCEEDED":
-                return execution
-            if execution["status"] != "RUNNING":
-                raise Fault(f"{execution['status']}: {execution['error']}: {execution['cause']}")
-            time.sleep(POLL_S)
-
-    def history(self, execution: Execution) -> list[dict[str, Any]]:
-        pages = self.states.get_paginator("get_execution_history")
-        arn = execution["executionArn"]
-        return [event for page in pages.paginate(executionArn=arn) for event in page["events"]]
-
-    def check(self) -> dict[str, Any]:
-        with tempfile.TemporaryDirectory(dir=DATA) as folder:
-            workbook = Path(folder, "members.xlsx")
-            self.s3.download_file(emulator().bucket, workbook.name, str(workbook))
-            self.s3.delete_object(Bucket=emulator().bucket, Key=workbook.name)
-            return check(self.source, self.rows, workbook)
+def read_stages(states: Any, execution: dict[str, Any]) -> dict[str, Any]:
+    """The fields of an Execution that its history and its REPORT lines tell."""
+    events = history.read(states, execution["executionArn"])
+    since_ms = int(execution["startDate"].timestamp() * 1000)
+    invocations = {"scatter": 1, "segment": segments(events), "gather": 1}
+    reports = {stage: await_reports(stage, since_ms, invocations[stage]) for stage in STAGES}
+    return {
+        "segments": invocations["segment"],
+        "stage_s": stage_seconds(events),
+        "stage_mb": {stage: peak_mb(reports[stage]) for stage in STAGES},
+        "gb_s": sum(map(gb_seconds, reports.values())),
+    }
 
 
 def await_reports(stage: str, since_ms: int, invocations: int) -> list[Report]:
     """The REPORT lines of one execution, which CloudWatch has a moment after its end."""
+    pages = emulator().client("logs").get_paginator("filter_log_events")
+    group = logs.group(function_name(stage))
     deadline = time.monotonic() + LOGS_TIMEOUT_S
-    while len(reports := read_reports(stage, since_ms)) < invocations:
+    while True:
+        found = pages.paginate(logGroupName=group, startTime=since_ms)
+        lines = [event["message"] for page in found for event in page["events"]]
+        reports = [Report.from_line(line) for line in lines if line.startswith("REPORT ")]
+        if len(reports) >= invocations:
+            return reports
         if time.monotonic() > deadline:
             raise Fault(f"{stage}: expected {invocations} REPORT lines; found {len(reports)}")
         time.sleep(POLL_S)
-    return reports
 
 
-def read_reports(stage: str, since_ms: int) -> list[Report]:
-    pages = emulator().client("logs").get_paginator("filter_log_events").paginate(
-        logGroupName=logs.group(function_name(stage)), startTime=since_ms
+def check_workbook(source: Path, rows: int) -> str | None:
+    s3 = emulator().client("s3")
+    with tempfile.TemporaryDirectory(dir=DATA) as folder:
+        workbook = Path(folder, WORKBOOK)
+        s3.download_file(emulator().bucket, WORKBOOK, str(workbook))
+        s3.delete_object(Bucket=emulator().bucket, Key=WORKBOOK)
+        return check(source, rows, workbook)
+
+
+def cpu_s(localstack: psutil.Process) -> float:
+    """User and system time so far, of LocalStack and of all workers that it has or had."""
+    total = 0.0
+    for process in [localstack, *localstack.children(recursive=True)]:
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def noop_ms() -> list[float]:
+    """Milliseconds of each warm invocation of a function that does nothing."""
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("noop.py", "def lambda_handler(event, context):\n    pass\n")
+    functions = emulator().client("lambda")
+    functions.create_function(
+        FunctionName=NOOP,
+        Role=emulator().role,
+        Runtime=RUNTIME,
+        Handler="noop.lambda_handler",
+        Timeout=10,
+        Code={"ZipFile": code.getvalue()},
     )
-    lines = (event["message"] for page in pages for event in page["events"])
-    return [Report.from_line(line) for line in lines if line.startswith("REPORT ")]
-
-
-def measure(source: Path, rows: int, repeat: int) -> dict[str, Any]:
-    """One cold execution and `repeat` warm ones; none after a wrong workbook."""
-    make = ["make", "--no-print-directory", "create", "bucket"]
-    subprocess.run(make, cwd=ROOT, stdout=sys.stderr, check=True)
-    pipeline = Pipeline(source, rows)
-    runs, found = [], {"sheets": 0, "fault": None}
-    for _ in range(1 + repeat):
-        run = pipeline.run()
-        found = pipeline.check()
-        if found["fault"]:
-            break
-        runs.append(asdict(run))
-    return {"cold": runs[:1], "warm": runs[1:], **found}
+    functions.get_waiter("function_active_v2").wait(FunctionName=NOOP, WaiterConfig=WAIT)
+    times_ms = []
+    for _ in range(NOOP_WARM_UP + NOOP_TIMES):
+        began = time.perf_counter()
+        functions.invoke(FunctionName=NOOP)["Payload"].read()
+        times_ms.append((time.perf_counter() - began) * 1000)
+    return times_ms[NOOP_WARM_UP:]
 
 
 def main(source: str, rows: str, repeat: str) -> None:
     try:
         print(json.dumps(measure(Path(source), int(rows), int(repeat))))
     except Fault as fault:
-        print(json.dumps({"cold": [], "warm": [], "sheets": 0, "fault": str(fault)}))
+        sys.exit(str(fault))
 
 
 if __name__ == "__main__":
