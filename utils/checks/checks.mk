@@ -16,7 +16,7 @@ bench: zip $(BENCH_READY) ## the pipeline beside other writers: SIZES rows, REPE
 faults: zip demo-gather/.venv/.ready demo-scatter/.venv/.ready ## cause every fault, and print the table of what happens
 	@$(HARNESS) with-emulator $(PY) $(CHECKS)/faults.py
 
-soak: zip fuzz ## fuzz for FUZZ_S, then 100 executions in a row and 20 at once: does anything grow?
+soak: zip fuzz ## fuzz for FUZZ_S, then 100 executions in a row, 20 at once, 50 first ones
 	@$(HARNESS) with-emulator $(MAKE) --no-print-directory soaked
 
 soaked: create bucket
