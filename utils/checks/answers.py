@@ -351,5 +351,6 @@ def match(calls: list[Call], reports: list[Report]) -> None:
             [request] = REQUEST_ID.findall(call.cause)[:1] or [""]
             call.report = by_request.pop(request, None)
     others = [call for call in calls if call.ended and not call.failed]
-    for call, report in zip(sorted(others, key=lambda call: call.ended or 0), by_request.values()):
+    others.sort(key=lambda call: call.ended or 0)
+    for call, report in zip(others, by_request.values(), strict=False):
         call.report = report

@@ -16,11 +16,11 @@ from typing import Any
 import boto3
 from botocore.response import StreamingBody
 
-ROOT = Path(__file__).resolve().parents[2]
+from harness.cost import PRICES
+from harness.report import write
 from harness.target import EMULATED_ACCOUNT, EMULATED_REGION, emulator
 
-from harness.report import write
-from harness.cost import PRICES
+ROOT = Path(__file__).resolve().parents[2]
 
 ROLE = f"arn:aws:iam::{EMULATED_ACCOUNT}:role/DummyRole"
 PARALLEL, DISTRIBUTED = (

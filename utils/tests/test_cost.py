@@ -1,12 +1,12 @@
 import json
 
 import pytest
+from test_pipeline import EXAMPLE
 
-from harness import cost
 from conftest import Make, Pipeline
+from harness import cost
 from harness.cost import Charge, Invocation
 from harness.fault import Fault
-from test_pipeline import EXAMPLE
 
 TEXT = (
     "REPORT RequestId: 7c1f\tDuration: 577.54 ms\tBilled Duration: 1157 ms\tMemory Size: 1769 MB\t"

@@ -9,13 +9,13 @@ from typing import Any
 
 import psutil
 import pytest
+from test_pipeline import EXAMPLE, expected
 
-from harness import run as executions
-from harness import history
-from harness.target import MACHINES, emulator, endpoint, function_name
 from conftest import Make, Pipeline
 from faulty_s3 import FORWARD, RESET, Proxy, Rule
-from test_pipeline import EXAMPLE, expected
+from harness import history
+from harness import run as executions
+from harness.target import MACHINES, emulator, endpoint, function_name
 from utils import members
 
 STAGES = ("scatter", "segment", "gather")
@@ -474,9 +474,12 @@ def test_concurrent_executions_touch_only_their_own_keys(
     keys = [pipeline.put(table) for table in tables]
     first = len(proxy.seen)
     arns = [pipeline.start(input_obj=key, division_number=10) for key in keys]
-    for arn, table in zip(arns, tables):
+    for arn, table in zip(arns, tables, strict=True):
         assert pipeline.rows(pipeline.wait(arn)) == expected(table)
-    own = [(arn.rpartition(":")[2], key.removesuffix(".json")) for arn, key in zip(arns, keys)]
+    own = [
+        (arn.rpartition(":")[2], key.removesuffix(".json"))
+        for arn, key in zip(arns, keys, strict=True)
+    ]
     written = [path for method, path in proxy.seen[first:] if method in ("PUT", "POST", "DELETE")]
     assert len(written) >= 4 * (5 + 3 * 5 + 1) - 4
     for path in written:

@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 import pytest
-
-from harness.target import emulator
-from conftest import Pipeline
 from test_pipeline import EXAMPLE, HEADER, expected
+
+from conftest import Pipeline
+from harness.target import emulator
 
 FIRST, SECOND, THIRD = EXAMPLE
 TEXT = json.dumps(EXAMPLE, ensure_ascii=False)

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from conftest import ROOT, Pipeline
 from harness import run
 from harness.target import MACHINES, emulator
-from conftest import ROOT, Pipeline
 from utils import members
 
 DEFINITION_BYTES = 1024 * 1024

@@ -19,8 +19,8 @@ from harness.report.model import (
     match_reports,
     nice_step,
 )
-from harness.report.write import inline_json
 from harness.report.sources import count_pairs, letters, records
+from harness.report.write import inline_json
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:{}-lambda"

@@ -11,12 +11,12 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-
-from conftest import ROOT, Make
-from harness.emulator import free_port
-from harness.progress import follow
-from harness.ministack import MiniStack
 from test_pipeline import EXAMPLE
+
+from conftest import Make
+from harness.emulator import free_port
+from harness.ministack import MiniStack
+from harness.progress import follow
 
 STAGES = ("scatter", "segment", "gather")
 STACK = "guarded"

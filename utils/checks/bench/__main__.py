@@ -14,7 +14,18 @@ import psutil
 from rich.console import Console
 
 from checks.bench.compare import check
-from checks.bench.figures import DATA, HERE, RESULT, UTILS, WRITERS, Bench, Execution, Run, Sized, python
+from checks.bench.figures import (
+    DATA,
+    HERE,
+    RESULT,
+    UTILS,
+    WRITERS,
+    Bench,
+    Execution,
+    Run,
+    Sized,
+    python,
+)
 from checks.bench.show import show
 from harness.fault import Fault
 from utils import write

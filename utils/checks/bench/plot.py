@@ -11,7 +11,7 @@ import matplotlib
 from checks.bench.figures import WRITERS
 
 matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402  # after the choice of a backend
+from matplotlib import pyplot  # after the choice of a backend
 
 
 def lines(bench: dict[str, Any], figure: Callable[[list[Any]], float]) -> dict[str, list[Any]]:
