@@ -14,6 +14,7 @@ from typing import Any, Self
 FIRST_ROWS = 10
 DISTINCT = 20  # values that a profile counts one by one; a column with more has `many`
 BINS = 40  # of a histogram, at most
+SMALLEST = -1074  # exponent of the least float
 
 
 @dataclass(frozen=True)
@@ -252,6 +253,6 @@ def greatest(one: float | None, two: float | None) -> float | None:
 
 
 def exponent_of(low: float, high: float) -> int:
-    """Of the bins of a histogram from low to high."""
-    span = high - low
-    return math.ceil(math.log2(span / (BINS - 1))) if span > 0 else 0
+    """Of the bins of a histogram from low to high, so that BINS take them all."""
+    step = high / (BINS - 1) - low / (BINS - 1)
+    return math.frexp(step)[1] if step else SMALLEST if high > low else 0

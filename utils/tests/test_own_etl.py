@@ -36,7 +36,7 @@ def table(readme: str) -> list[tuple[str, ...]]:
 
 @pytest.fixture(scope="module")
 def readme() -> str:
-    return (ROOT / "README.md").read_text()
+    return (SEGMENT / "README.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def own(readme: str, make: Make, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def test_both_readmes_show_the_same_example(readme: str) -> None:
-    japanese = (ROOT / "README.ja.md").read_text()
+    japanese = (SEGMENT / "README.ja.md").read_text()
     assert blocks(japanese) == blocks(readme)
     assert table(japanese) == table(readme)
 

@@ -1,0 +1,139 @@
+"""The profile of a segment's result: each column's kind, gaps, range and distribution."""
+
+import math
+from collections import Counter
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from facts import DISTINCT, FIRST_ROWS, Column, Histogram, SegmentFacts, exponent_of
+
+COLUMNS = 100  # profiled; a wider table's others are not
+CHARACTERS = 60  # of a value that is counted; a column with longer ones has too many to show
+HEAD = 1000  # rows that show at once that a column has more than DISTINCT values
+EXACT = 10**15  # integers beyond become text, as Excel keeps 15 digits
+
+KINDS: list[tuple[type, str]] = [
+    (bool, "booleans"),
+    (np.bool_, "booleans"),
+    (int, "numbers"),
+    (float, "numbers"),
+    (np.number, "numbers"),
+    (datetime, "dates"),
+    (date, "dates"),
+    (timedelta, "durations"),
+]
+
+
+def segment_facts(df: pd.DataFrame, rows_in: int) -> SegmentFacts:
+    """
+    Args:
+        rows_in: rows of the segment file that df was made from.
+    """
+    shown = df.iloc[:, :COLUMNS]
+    columns = [column(str(name), shown.iloc[:, place]) for place, name in enumerate(shown.columns)]
+    first = shown.head(FIRST_ROWS).astype(object)
+    rows = [[cell_text(cell) for cell in row] for row in first.itertuples(index=False, name=None)]
+    return SegmentFacts(rows_in, len(df), columns, rows)
+
+
+def column(name: str, cells: pd.Series) -> Column:
+    if only_texts(cells):  # much faster than a look at each cell
+        given, kinds = cells, {"texts": len(cells)}
+    else:
+        given = cells.dropna()
+        kinds = kinds_of(given)
+    low, high, histogram = spread(given) if set(kinds) == {"numbers"} else (None, None, None)
+    # pandas counts False and 0 as one value.
+    values = few_values(given if len(kinds) < 2 else given.map(cell_text))
+    return Column(
+        name=name,
+        kinds=kinds,
+        missing=len(cells) - len(given),
+        low=low,
+        high=high,
+        histogram=histogram,
+        values=values or {},
+        many=values is None,
+    )
+
+
+def only_texts(cells: pd.Series) -> bool:
+    return cells.dtype == object and pd.api.types.infer_dtype(cells, skipna=False) == "string"
+
+
+def kinds_of(given: pd.Series) -> dict[str, int]:
+    """Kinds of the cells that are not missing, by their counts."""
+    if not len(given):
+        return {}
+    if given.dtype != object and not has_long_integers(given):
+        return {kind_of_dtype(given.dtype): len(given)}
+    return dict(Counter(given.map(kind_of)))
+
+
+def has_long_integers(given: pd.Series) -> bool:
+    if not pd.api.types.is_integer_dtype(given.dtype):
+        return False
+    low, high = int(given.min()), int(given.max())
+    return max(-low, high) >= EXACT
+
+
+def kind_of_dtype(dtype: Any) -> str:
+    if pd.api.types.is_bool_dtype(dtype):
+        return "booleans"
+    if pd.api.types.is_numeric_dtype(dtype):
+        return "numbers"
+    if pd.api.types.is_datetime64_any_dtype(dtype):
+        return "dates"
+    if pd.api.types.is_timedelta64_dtype(dtype):
+        return "durations"
+    return "texts"
+
+
+def kind_of(cell: Any) -> str:
+    if isinstance(cell, int | np.integer) and abs(int(cell)) >= EXACT:
+        return "texts"
+    return next((kind for type_, kind in KINDS if isinstance(cell, type_)), "texts")
+
+
+def spread(given: pd.Series) -> tuple[float | None, float | None, Histogram | None]:
+    """Least and greatest number, and the numbers in bins; Nones without a finite one."""
+    numbers = given.to_numpy(dtype=np.float64)
+    numbers = numbers[np.isfinite(numbers)]
+    if not len(numbers):
+        return None, None, None
+    low, high = float(numbers.min()), float(numbers.max())
+    exponent = exponent_of(low, high)
+    bins = np.floor(np.ldexp(numbers, -exponent))
+    first = int(bins.min())
+    counts = np.bincount((bins - first).astype(np.int64))
+    found = {first + place: int(count) for place, count in enumerate(counts.tolist()) if count}
+    return low, high, Histogram(exponent, found).fitted()
+
+
+def few_values(given: pd.Series) -> dict[str, int] | None:
+    """How many cells have each value; None where there are more than DISTINCT, or long ones."""
+    try:
+        if given.head(HEAD).nunique() > DISTINCT:
+            return None
+        counts = given.value_counts(sort=False)
+    except TypeError:  # lists and dictionaries cannot be counted
+        return None
+    if len(counts) > DISTINCT:
+        return None
+    found: Counter[str] = Counter()
+    for value, count in zip(counts.index, counts.tolist(), strict=True):
+        found[cell_text(value)] += count
+    return None if any(len(text) > CHARACTERS for text in found) else dict(found)
+
+
+def cell_text(cell: Any) -> str:
+    """A cell as the report shows it; numbers as Excel does, without a .0."""
+    if cell is None or cell is pd.NA or cell is pd.NaT:
+        return ""
+    if isinstance(cell, float):
+        return "" if math.isnan(cell) else f"{cell:.15g}"
+    text = str(cell)
+    return text if len(text) <= CHARACTERS + 1 else text[:CHARACTERS] + "…"
