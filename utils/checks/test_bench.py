@@ -131,13 +131,13 @@ def test_members_are_read_back_as_written(tmp_path: Path) -> None:
 
 def execution(wall_s: float, **figures: Any) -> Execution:
     default: dict[str, Any] = {
+        "peak_mb": 160,
         "stage_s": {"scatter": 2.0, "segment": wall_s - 2.5, "gather": 0.5},
         "stage_mb": {"scatter": 150, "segment": 160, "gather": 120},
     }
     return Execution(
         wall_s=wall_s,
         cpu_s=wall_s,
-        peak_mb=160,
         segments=40,
         localstack_mb=400,
         gb_s=9,
@@ -166,7 +166,7 @@ GOOD = bench(
     sized(1_000_000, 4.4),
     sized(5_000_000, 22, stage_s={"scatter": 10.0, "segment": 10.0, "gather": 2.0}),
 )
-CLAIMS = 10
+CLAIMS = 9
 AIM = 1  # the position of the claim that GOOD does not meet
 
 
@@ -187,7 +187,7 @@ def test_a_bench_without_the_size_decides_nothing_but_the_invocations() -> None:
 @pytest.mark.parametrize(
     ("figures", "claim"),
     [
-        ({"stage_mb": {"scatter": 257, "segment": 9, "gather": 9}}, "every worker: at most 256 MB"),
+        ({"peak_mb": 257}, "every worker: at most 256 MB"),
         ({"stage_s": {"scatter": 2.5, "segment": 1, "gather": 0.5}}, "at least 60 MB/s"),
         ({"stage_s": {"scatter": 2.0, "segment": 1, "gather": 1.1}}, "at most 1 s per million"),
     ],
@@ -196,15 +196,6 @@ def test_a_bench_without_the_size_decides_nothing_but_the_invocations() -> None:
 def test_what_exceeds_its_limit_is_not_met(figures: dict[str, Any], claim: str) -> None:
     found = verdicts(bench(sized(1_000_000, 4.4, **figures)))
     assert [verdict.met for verdict in found if claim in verdict.claim] == [False]
-
-
-def test_a_worker_that_grows_with_the_table_is_not_met() -> None:
-    large = sized(5_000_000, 22, stage_mb={"scatter": 150, "segment": 177, "gather": 120})
-    [growth] = [each for each in verdicts(bench(sized(1_000_000, 4.4), large)) if "tenth" in each.claim]
-    assert (growth.measured, growth.met) == (
-        "scatter 150 → 150 MB, segment 160 → 177 MB, gather 120 → 120 MB",
-        False,
-    )
 
 
 def test_the_fastest_rust_writer_is_the_one_that_counts() -> None:

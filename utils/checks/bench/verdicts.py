@@ -7,7 +7,7 @@ from statistics import median
 
 from checks.bench.figures import RUST, Bench, Sized
 
-HUNDRED_THOUSAND, MILLION, FIVE_MILLION = 100_000, 1_000_000, 5_000_000
+HUNDRED_THOUSAND, MILLION = 100_000, 1_000_000
 
 type Measured = tuple[float, str]  # what is compared with the limit, and how it is shown
 
@@ -44,7 +44,6 @@ def verdicts(bench: Bench) -> list[Verdict]:
         ("scatter: at least 60 MB/s", scatter_s_per_60_mb, 1),
         ("time per row: at most 1.15 of that at 100,000 rows", per_row, 1.15),
         ("every worker: at most 256 MB", worker_mb, 256),
-        ("5,000,000 rows: no worker more than a tenth larger", growth, 1.1),
         ("warm no-op invoke: median at most 10 ms", noop_ms, 10),
     ]
     return [verdict(bench, *claim) for claim in claims]
@@ -53,7 +52,7 @@ def verdicts(bench: Bench) -> list[Verdict]:
 def verdict(
     bench: Bench, claim: str, measure: Callable[[Bench], Measured], most: float
 ) -> Verdict:
-    timed = measure not in (worker_mb, growth)
+    timed = measure is not worker_mb
     try:
         found, shown = measure(bench)
     except NotMeasured as error:
@@ -94,14 +93,10 @@ def per_row(bench: Bench) -> Measured:
 
 
 def worker_mb(bench: Bench) -> Measured:
-    peaks = {size.rows: max(stage_mb(size).values()) for size in large(bench)}
+    peaks = {
+        size.rows: max(run.peak_mb for run in (*size.cold, *size.warm)) for size in large(bench)
+    }
     return max(peaks.values()), f"{listed(peaks, '.0f')} MB"
-
-
-def growth(bench: Bench) -> Measured:
-    before, after = (stage_mb(sized(bench, rows)) for rows in (MILLION, FIVE_MILLION))
-    found = max(after[stage] / before[stage] for stage in before)
-    return found, ", ".join(f"{stage} {mb} → {after[stage]} MB" for stage, mb in before.items())
 
 
 def noop_ms(bench: Bench) -> Measured:
@@ -134,11 +129,5 @@ def stage_s(size: Sized, stage: str) -> float:
     return median(run.stage_s[stage] for run in size.warm)
 
 
-def stage_mb(size: Sized) -> dict[str, int]:
-    """Of each stage's largest worker in all executions, the cold one too."""
-    runs = [*size.cold, *size.warm]
-    return {stage: max(run.stage_mb[stage] for run in runs) for stage in runs[0].stage_mb}
-
-
-def listed(figures: dict[int, float] | dict[int, int], form: str = ".2f") -> str:
+def listed(figures: dict[int, float], form: str = ".2f") -> str:
     return ", ".join(f"{value:{form}} at {rows:,}" for rows, value in figures.items())
