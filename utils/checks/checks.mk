@@ -6,7 +6,7 @@ SIZES ?= 10000 100000 1000000 5000000
 REPEAT ?= 3
 FUZZ_S ?= 60
 BENCH_READY := $(patsubst $(BENCH)/locks/%.txt,$(BENCH)/.venvs/%/.ready,$(wildcard $(BENCH)/locks/*.txt))
-LOCKS := $(patsubst %,utils/tools/%.txt,tools runtime audit fuzz)
+LOCKS := $(patsubst $(ROOT)/%,%,$(wildcard $(TOOLS)/*.txt $(BENCH)/locks/*.txt))
 
 .PHONY: bench faults soak soaked fuzz audit test-compat test-report-page check-report-page
 
