@@ -19,7 +19,7 @@ import pytest
 CHECKS = Path(__file__).resolve().parent
 ROOT = CHECKS.parents[1]
 # Where tests are, and the Python that has what they need.
-SUITES = {"utils": "utils/tools", **{f"demo-{name}": f"demo-{name}" for name in ("scatter", "gather")}}
+SUITES = {"utils": "utils/tools", "demo-scatter": "demo-scatter", "demo-gather": "demo-gather"}
 EMULATOR = {
     "AWS_ENDPOINT_URL": os.environ.get("ENDPOINT", "http://localhost:4566"),
     "AWS_ACCESS_KEY_ID": "test",
@@ -46,9 +46,10 @@ def pytest_runtest_makereport(
     report = yield
     mark = item.get_closest_marker("fault")
     if mark and report.when == "call" and report.passed:
+        times = [s for name, s in item.user_properties if name in ("recovery_s", "failed_s")]
         note = {
             **mark.kwargs,
-            "seconds": [s for name, s in item.user_properties if name in ("recovery_s", "failed_s")],
+            "seconds": times,
             "generated": generated(getattr(item, "hypothesis_statistics", "")),
         }
         with item.config.getoption("--notes").open("a", encoding="utf-8") as file:

@@ -76,7 +76,9 @@ class Soak:
         )
         return str(made["stateMachineArn"])
 
-    def start(self, machine: str, rows: int = ROWS, rows_per_segment: int = ROWS_PER_SEGMENT) -> str:
+    def start(
+        self, machine: str, rows: int = ROWS, rows_per_segment: int = ROWS_PER_SEGMENT
+    ) -> str:
         key = f"soak-{rows}.json"
         body = json.dumps(list(members(rows, seed=1))).encode()
         emulator().client("s3").put_object(Bucket=emulator().bucket, Key=key, Body=body)

@@ -216,7 +216,10 @@ def test_a_writer_that_was_wrong_has_no_speed() -> None:
 def test_rows_that_take_longer_in_a_larger_table_are_not_met() -> None:
     found = verdicts(bench(sized(100_000, 0.5), sized(1_000_000, 5), sized(5_000_000, 30)))
     [per_row] = [verdict for verdict in found if "per row" in verdict.claim]
-    assert (per_row.measured, per_row.met) == ("1.00 at 1,000,000, 1.20 at 5,000,000", False)
+    assert (per_row.measured, per_row.met) == (
+        "1.00 times at 1,000,000, 1.20 times at 5,000,000",
+        False,
+    )
 
 
 def test_a_machine_in_use_is_noisy() -> None:

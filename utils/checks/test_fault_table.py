@@ -1,7 +1,12 @@
 from checks.faults import generated, rows
 
 S3 = {"tried": ["S3 fails", "S3 の失敗"], "happened": ["retried", "再試行"], "generated": 0}
-JSON = {"tried": ["any JSON", "JSON"], "happened": ["read", "読む"], "seconds": [], "generated": 100}
+JSON = {
+    "tried": ["any JSON", "JSON"],
+    "happened": ["read", "読む"],
+    "seconds": [],
+    "generated": 100,
+}
 
 
 def test_tests_of_the_same_mark_share_a_row_in_the_order_they_ran() -> None:

@@ -104,9 +104,9 @@ def run_writer(name: str, source: Path, rows: int) -> Run:
 
 def measure_pipeline(size: Sized, source: Path, repeat: int) -> None:
     """Run the pipeline on a fresh emulator; no run counts if one of its workbooks was wrong."""
-    module = [sys.executable, "-m", "checks.bench.pipeline", str(source), str(size.rows), str(repeat)]
-    command = [sys.executable, "-m", "harness", "with-emulator", *module]
-    done = subprocess.run(command, cwd=UTILS, capture_output=True, text=True)
+    emulated = [sys.executable, "-m", "harness", "with-emulator", sys.executable, "-m"]
+    module = ["checks.bench.pipeline", str(source), str(size.rows), str(repeat)]
+    done = subprocess.run([*emulated, *module], cwd=UTILS, capture_output=True, text=True)
     if done.returncode:
         raise Fault(done.stderr.strip())
     found = json.loads(done.stdout)

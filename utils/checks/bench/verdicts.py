@@ -49,9 +49,7 @@ def verdicts(bench: Bench) -> list[Verdict]:
     return [verdict(bench, *claim) for claim in claims]
 
 
-def verdict(
-    bench: Bench, claim: str, measure: Callable[[Bench], Measured], most: float
-) -> Verdict:
+def verdict(bench: Bench, claim: str, measure: Callable[[Bench], Measured], most: float) -> Verdict:
     timed = measure is not worker_mb
     try:
         found, shown = measure(bench)
@@ -78,25 +76,25 @@ def share(bench: Bench, names: tuple[str, ...], rows: int = MILLION) -> Measured
 
 def gather_s_per_million(bench: Bench) -> Measured:
     rates = {size.rows: stage_s(size, "gather") / size.rows * MILLION for size in large(bench)}
-    return max(rates.values()), f"{listed(rates)} s per million"
+    return max(rates.values()), listed(rates, "s")
 
 
 def scatter_s_per_60_mb(bench: Bench) -> Measured:
     rates = {size.rows: size.json_bytes / stage_s(size, "scatter") / 1e6 for size in large(bench)}
-    return 60 / min(rates.values()), f"{listed(rates)} MB/s"
+    return 60 / min(rates.values()), listed(rates, "MB/s")
 
 
 def per_row(bench: Bench) -> Measured:
     first = warm_s(sized(bench, HUNDRED_THOUSAND)) / HUNDRED_THOUSAND
     ratios = {size.rows: warm_s(size) / size.rows / first for size in large(bench)}
-    return max(ratios.values()), listed(ratios)
+    return max(ratios.values()), listed(ratios, "times")
 
 
 def worker_mb(bench: Bench) -> Measured:
     peaks = {
         size.rows: max(run.peak_mb for run in (*size.cold, *size.warm)) for size in large(bench)
     }
-    return max(peaks.values()), f"{listed(peaks, '.0f')} MB"
+    return max(peaks.values()), listed(peaks, "MB")
 
 
 def noop_ms(bench: Bench) -> Measured:
@@ -129,5 +127,5 @@ def stage_s(size: Sized, stage: str) -> float:
     return median(run.stage_s[stage] for run in size.warm)
 
 
-def listed(figures: dict[int, float], form: str = ".2f") -> str:
-    return ", ".join(f"{value:{form}} at {rows:,}" for rows, value in figures.items())
+def listed(figures: dict[int, float], unit: str) -> str:
+    return ", ".join(f"{value:.2f} {unit} at {rows:,}" for rows, value in figures.items())
