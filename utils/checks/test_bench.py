@@ -111,9 +111,7 @@ def test_a_wrong_cell_is_found(
     book: Workbook, sheet: str, cell: str, value: Any, place: str
 ) -> None:
     book[sheet][cell] = value
-    found = first_difference(book) or ""
-    assert found.startswith(f"{place}: expected ")
-    assert repr(value) in found.partition("; found ")[2]
+    assert (first_difference(book) or "").startswith(f"{place}: expected ")
 
 
 def test_a_missing_row_is_found(book: Workbook) -> None:
