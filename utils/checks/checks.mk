@@ -8,7 +8,7 @@ FUZZ_S ?= 60
 BENCH_READY := $(patsubst $(BENCH)/locks/%.txt,$(BENCH)/.venvs/%/.ready,$(wildcard $(BENCH)/locks/*.txt))
 LOCKS := $(patsubst $(ROOT)/%,%,$(wildcard $(TOOLS)/*.txt $(BENCH)/locks/*.txt))
 
-.PHONY: bench faults soak soaked fuzz audit test-compat test-report-page check-report-page
+.PHONY: bench faults soak soaked fuzz audit test-compat test-report-page
 
 bench: zip $(BENCH_READY) ## the pipeline beside other writers: SIZES rows, REPEAT runs; result/bench.json and .svg
 	@cd $(ROOT)/utils && $(PY) -m checks.bench --repeat $(REPEAT) $(SIZES)
@@ -36,9 +36,6 @@ test-compat: $(CHECKS)/node_modules/.package-lock.json demo-gather/.venv/.ready 
 		-o "pythonpath=$(ROOT)/demo-gather $(ROOT)/demo-gather/tests $(ROOT)/utils/shared" $(CHECKS)/test_readers.py
 
 test-report-page: $(VENVS)/browser/.ready
-	@$(HARNESS) with-emulator $(MAKE) --no-print-directory check-report-page
-
-check-report-page: create bucket
 	@$(VENVS)/browser/bin/python -m pytest -q -p no:cacheprovider -c /dev/null --rootdir $(CHECKS) $(CHECKS)/test_report_page.py
 
 $(CHECKS)/node_modules/.package-lock.json: $(CHECKS)/package-lock.json

@@ -1,5 +1,4 @@
 import json
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,58 +7,8 @@ from openpyxl import Workbook, load_workbook
 
 from checks.bench.compare import difference, expected_sheets, read_members
 from checks.bench.figures import Bench, Execution, Run, Sized
-from checks.bench.reports import Report, gb_seconds, peak_mb
-from checks.bench.stages import segments, stage_seconds
 from checks.bench.verdicts import verdicts
 from utils import members, write
-
-COLD = (
-    "REPORT RequestId: 5f9c\tDuration: 1201.07 ms\tBilled Duration: 2000 ms\t"
-    "Memory Size: 1769 MB\tMax Memory Used: 166 MB\tInit Duration: 798.52 ms\t"
-)
-WARM = (
-    "REPORT RequestId: 5f9d\tDuration: 499.10 ms\tBilled Duration: 500 ms\t"
-    "Memory Size: 1024 MB\tMax Memory Used: 170 MB\t"
-)
-
-
-def test_a_report_line_says_what_was_billed_and_used() -> None:
-    assert Report.from_line(COLD) == Report(billed_ms=2000, memory_mb=1769, peak_mb=166)
-
-
-def test_another_line_is_no_report() -> None:
-    with pytest.raises(ValueError, match="found 'END RequestId: 5f9c'"):
-        Report.from_line("END RequestId: 5f9c")
-
-
-def test_gb_seconds_are_billed_seconds_times_configured_memory() -> None:
-    reports = [Report.from_line(line) for line in (COLD, WARM)]
-    assert gb_seconds(reports) == pytest.approx(2 * 1769 / 1024 + 0.5)
-    assert peak_mb(reports) == 170
-
-
-def state(edge: str, name: str, second: float) -> dict[str, Any]:
-    return {
-        "type": f"TaskState{edge}",
-        "timestamp": datetime(2021, 1, 1) + timedelta(seconds=second),
-        f"state{edge}EventDetails": {"name": name},
-    }
-
-
-def test_a_stage_lasts_from_entering_its_state_to_leaving_it() -> None:
-    events = [
-        state("Entered", "ScatterLambda", 0),
-        state("Exited", "ScatterLambda", 2),
-        state("Entered", "ProcessAllSegments", 2),
-        {"type": "MapStateStarted", "mapStateStartedEventDetails": {"length": 2}},
-        state("Entered", "SegmentLambda", 2.1),
-        state("Exited", "SegmentLambda", 3),
-        state("Exited", "ProcessAllSegments", 6.5),
-        state("Entered", "GatherLambda", 6.5),
-        state("Exited", "GatherLambda", 7),
-    ]
-    assert stage_seconds(events) == {"scatter": 2, "segment": 4.5, "gather": 0.5}
-    assert segments(events) == 2
 
 
 @pytest.fixture

@@ -1,31 +1,149 @@
-"""What to do about an error, by the name with which it fails an execution."""
+"""What to do about an error: one table, in English and Japanese, for the emulator and for AWS."""
 
+from harness.history import STAGES, Failure
+
+MEMORY = {
+    "localstack": ("raise MEMORY in demo-{stage}/Makefile and make create", "demo-{stage}/Makefile の MEMORY を増やして make create する"),
+    "aws": ("make deploy TARGET=aws PARAMETERS={Stage}Memory=…", "make deploy TARGET=aws PARAMETERS={Stage}Memory=… を実行する"),
+}
+TIMEOUT = {
+    "localstack": ("raise TIMEOUT in demo-{stage}/Makefile and make create", "demo-{stage}/Makefile の TIMEOUT を延ばして make create する"),
+    "aws": ("make deploy TARGET=aws PARAMETERS={Stage}Timeout=…", "make deploy TARGET=aws PARAMETERS={Stage}Timeout=… を実行する"),
+}
+LOG = {
+    "localstack": ("make log shows what the functions logged", "make log で関数のログを表示できます"),
+    "aws": ("CloudWatch Logs shows what the function logged", "CloudWatch Logs に関数のログがあります"),
+}
+ABOVE = ("its log is above", "ログは上のとおりです")
+
+KILLED = "Runtime.OutOfMemory"
+SMALLER = ("or choose a smaller division_number", "か、division_number を小さくしてください")
 ADVICE = {
-    "InvalidMember": "correct that record in the input object, and start again",
-    "InvalidJSON": "correct the input object at that place, and start again",
-    "InvalidCell": "Excel cannot hold that value: shorten or clean it in SegmentHandler.process",
-    "InvalidEvent": "start the execution with an input such as {\"input_obj\": \"members.json\"}",
-    "InvalidSegment": "something else wrote that key: delete it, and start again",
-    "MissingSegment": "a segment failed (its log is above) or its result was deleted: correct that, and start again",
-    "TooManySegments": "choose a larger division_number, or leave it out",
-    "NoSuchKey": "the object is not in the bucket: make json writes test.json",
-    "NoSuchBucket": "make bucket",
-    "Runtime.OutOfMemory": "raise MEMORY in the function's Makefile and make create, or choose a smaller division_number",
-    "Sandbox.Timedout": "raise TIMEOUT in the function's Makefile (900 s at most) and make create, or choose a smaller division_number",
-    "HelperEnded": "something killed the scatter's second process: start again; if it lacked memory, raise MEMORY in demo-scatter/Makefile and make create",
-    "Runtime.ImportModuleError": "add the module to the function's Pipfile: pipenv lock, make zip create",
-    "Runtime.ExitError": "the process ended by itself; its log is above, make log shows more",
+    "InvalidMember": (
+        "correct that record in the input object, and start again",
+        "入力オブジェクトのそのレコードを直し、もう一度実行してください",
+    ),
+    "InvalidJSON": (
+        "correct the input object at that place, and start again",
+        "入力オブジェクトのその箇所を直し、もう一度実行してください",
+    ),
+    "InvalidCell": (
+        "Excel cannot hold that value: shorten or clean it in SegmentHandler.process",
+        "Excel に書けない値です。SegmentHandler.process で短くするか取り除いてください",
+    ),
+    "InvalidEvent": (
+        'start the execution with an input such as {{"input_obj": "members.json"}}',
+        '{{"input_obj": "members.json"}} のような入力で実行してください',
+    ),
+    "InvalidSegment": (
+        "something else wrote that key: delete it, and start again",
+        "そのキーに別のものが書かれています。削除してもう一度実行してください",
+    ),
+    "MissingSegment": (
+        "a segment failed, or its result was deleted: {log}; start again",
+        "セグメントが失敗したか、結果が削除されました。{log}。もう一度実行してください",
+    ),
+    "TooManySegments": (
+        "choose a larger division_number, or leave it out",
+        "division_number を大きくするか、省いてください",
+    ),
+    "NoSuchKey": (
+        "the object is not in the bucket: make json writes test.json",
+        "オブジェクトがバケットにありません。test.json は make json で作れます",
+    ),
+    "NoSuchBucket": ("make bucket", "make bucket を実行してください"),
+    KILLED: ("it ran out of memory: {memory}, " + SMALLER[0], "メモリ不足です。{memory}" + SMALLER[1]),
+    "Sandbox.Timedout": (
+        "it ran out of time (900 s at most): {timeout}, " + SMALLER[0],
+        "時間切れです（最大 900 秒）。{timeout}" + SMALLER[1],
+    ),
+    "States.Timeout": (
+        "the state took longer than its TimeoutSeconds in state-machine/: raise it, " + SMALLER[0],
+        "ステートが state-machine/ の TimeoutSeconds を超えました。延ばす" + SMALLER[1],
+    ),
+    "States.ExceedToleratedFailureThreshold": (
+        "a segment failed: {log}; correct that, and start again",
+        "セグメントが失敗しました。{log}。直してもう一度実行してください",
+    ),
+    "States.ItemReaderFailed": (
+        "the Map could not read the scatter's manifest: allow the state machine's role to read it, and start again",
+        "Map が scatter のマニフェストを読めません。ステートマシンのロールに読み取りを許可し、もう一度実行してください",
+    ),
+    "Lambda.Unknown": (
+        "the function timed out, crashed or ran out of memory: {log}",
+        "関数が時間切れ、異常終了、メモリ不足のいずれかになりました。{log}",
+    ),
+    "HelperEnded": (
+        "something killed the scatter's second process: start again; if it lacked memory, {memory}",
+        "scatter の 2 つ目のプロセスが強制終了されました。もう一度実行してください。メモリ不足なら、{memory}",
+    ),
+    "Runtime.ImportModuleError": (
+        "add the module to the function's Pipfile: pipenv lock, make zip create",
+        "モジュールを関数の Pipfile に加え、pipenv lock、make zip create を実行してください",
+    ),
+    "Runtime.ExitError": ("the process ended by itself: {log}", "プロセスが自ら終了しました。{log}"),
 }
-# By what the message says, where the error's name says little.
+# By the message, whatever the error's name.
 BY_MESSAGE = {
-    "Rate Exceeded.": "the function's concurrency is used up: raise it, or lower MaxConcurrency in state-machine/",
-    "(SlowDown)": "S3 asks for fewer requests: start again later, or lower MaxConcurrency in state-machine/",
-    "(InternalError)": "S3 has trouble: start again later",
-    "(AccessDenied)": "allow that to the function's role",
+    "signal: killed": ADVICE[KILLED],
+    "Task timed out": ADVICE["Sandbox.Timedout"],
+    "Rate Exceeded.": (
+        "the function's concurrency is used up: raise it, or lower MaxConcurrency in state-machine/",
+        "関数の同時実行数を使い切りました。増やすか、state-machine/ の MaxConcurrency を下げてください",
+    ),
+    "(SlowDown)": (
+        "S3 asks for fewer requests: start again later, or lower MaxConcurrency in state-machine/",
+        "S3 へのリクエストが多すぎます。後で実行するか、state-machine/ の MaxConcurrency を下げてください",
+    ),
+    "(InternalError)": (
+        "S3 has trouble: start again later",
+        "S3 に障害があります。後でもう一度実行してください",
+    ),
+    "(AccessDenied)": (
+        "allow that to the function's role",
+        "関数のロールにその操作を許可してください",
+    ),
 }
-DEFAULT = "the log is above; make log shows more of it"
+DEFAULT = ("{log}", "{log}")
 
 
-def advice(error: str, message: str = "") -> str:
-    by_message = (fix for text, fix in BY_MESSAGE.items() if text in message)
-    return ADVICE.get(error) or next(by_message, DEFAULT)
+def advice(
+    error: str,
+    message: str = "",
+    *,
+    stage: str = "segment",
+    target: str = "localstack",
+    logged: bool = True,
+    language: str = "en",
+) -> str:
+    """
+    Args:
+        error: its name, or that which the call's REPORT line gives.
+        target: localstack or aws.
+        logged: whether the reader sees the log of the call above the advice.
+    """
+    by_message = (texts for text, texts in BY_MESSAGE.items() if text in message)
+    found = next(by_message, None) or ADVICE.get(error, DEFAULT)
+    which = language == "ja"
+
+    def filled(texts: tuple[str, str]) -> str:
+        return texts[which].format(stage=stage, Stage=stage.capitalize())
+
+    return found[which].format(
+        memory=filled(MEMORY[target]),
+        timeout=filled(TIMEOUT[target]),
+        log=filled(ABOVE if logged else LOG[target]),
+    )
+
+
+def advice_on(failure: Failure, *, emulated: bool, logged: bool, language: str = "en") -> str:
+    """What to do about the failure of an execution."""
+    stage = failure.task.stage if failure.task else ""
+    return advice(
+        failure.kind,
+        failure.message,
+        stage=stage if stage in STAGES.values() else "segment",
+        target="localstack" if emulated else "aws",
+        logged=logged,
+        language=language,
+    )

@@ -1,17 +1,30 @@
-"""What an execution's history says: how far it is, and where it failed."""
+"""What an execution's history says: the only reader of its events."""
 
 import json
 import re
-from collections import Counter
-from dataclasses import dataclass
-from typing import Any
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Self
+
+from harness import logs
+from harness.logs import Report, json_object
+from harness.target import Target
 
 Event = dict[str, Any]
 
-# The stage a Task state belongs to.
-STAGES = {"ScatterLambda": "scatter", "SegmentLambda": "segment", "GatherLambda": "gather"}
+# The stage that a state belongs to.
+STAGES = {
+    "ScatterLambda": "scatter",
+    "ProcessAllSegments": "segment",
+    "SegmentLambda": "segment",
+    "GatherLambda": "gather",
+}
 # A Task that names a function's ARN leaves LambdaFunction* events, one that names the optimised
 # integration Task* events.
+SCHEDULED = ("LambdaFunctionScheduled", "TaskScheduled")
+SUCCEEDED = ("LambdaFunctionSucceeded", "TaskSucceeded")
 FAILURES = (
     "LambdaFunctionFailed",
     "LambdaFunctionTimedOut",
@@ -22,38 +35,468 @@ FAILURES = (
     "TaskStartFailed",
     "TaskSubmitFailed",
 )
+ENDED = ("ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")
+# Segments that failed end an execution as one of these, where the Map does not end as they do.
+LEFT_OUT = ("MissingSegment", "States.ExceedToleratedFailureThreshold")
 
 # A function's own error names its invocation in JSON, Lambda's (timeout, crash) in the message.
 REQUEST_ID = re.compile(r'(?:"requestId": ?"|RequestId: )([-0-9a-f]{36})')
+RECORD = re.compile(r"(.+?) record (\d+)\b")
+
+# The clock of the log and that of the history differ by the time an answer takes.
+CLOCK_SLACK_S = 1.0
+# Segments under way may fail, and log, after an execution has failed.
+SETTLE_S = 0.5
+LATE_S = 10.0
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Where an execution stands; segments is 0 until the scatter has made them."""
+@dataclass
+class Attempt:
+    """One call of a function. `ended_s` is None while it runs, `error` None unless it failed."""
 
-    stage: str
-    segments: int
-    done: int
-    failed: int
-    retries: int
+    function: str
+    scheduled_s: float
+    input: str = ""
+    ended_s: float | None = None
+    error: str | None = None
+    cause: str = ""
+    report: Report | None = None
+
+    @property
+    def request_id(self) -> str | None:
+        """As a failure's cause names it."""
+        found = REQUEST_ID.search(self.cause)
+        return found[1] if found else None
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether a REPORT line is sure to come: a failure without a request may have run nothing."""
+        return self.ended_s is not None and (self.error is None or self.request_id is not None)
+
+
+@dataclass
+class Task:
+    """One visit of a Task state.
+
+    Attributes:
+        index: of the Map's iteration; None outside a Map.
+        gave_up: whether its iteration failed.
+    """
+
+    state: str
+    index: int | None
+    input: str
+    entered_s: float
+    exited_s: float | None = None
+    output: str | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    gave_up: bool = False
+
+    @property
+    def stage(self) -> str:
+        return STAGES.get(self.state, self.state)
+
+    @property
+    def retries(self) -> int:
+        return max(0, len(self.attempts) - 1)
+
+    @property
+    def ended_s(self) -> float | None:
+        return self.exited_s or (self.attempts[-1].ended_s if self.attempts else None)
+
+    @property
+    def failed(self) -> bool:
+        """Whether its last call failed; it may be about to be retried."""
+        return self.exited_s is None and bool(self.attempts) and self.attempts[-1].error is not None
+
+    @property
+    def record(self) -> tuple[str, int] | None:
+        """The object and the record that its error names."""
+        return named_record(error_message(self.attempts[-1].cause)) if self.failed else None
+
+
+@dataclass
+class Visit:
+    """A top-level state: when it was entered and left."""
+
+    state: str
+    entered_s: float
+    exited_s: float | None = None
 
 
 @dataclass(frozen=True)
 class Failure:
-    """The task that failed an execution: its stage, its input, and the error as it left it.
+    """Why an execution failed.
 
     Attributes:
-        request_id: of the last invocation; None where there was none, as of a throttled function.
+        error, cause: of the task, or of the execution where no task is to blame.
+        task: where segments failed, that of the lowest faulty record.
+        end: the error and the message of the execution, where they are others.
     """
 
-    stage: str
-    input: Any
     error: str
-    message: str
-    request_id: str | None = None
+    cause: str
+    task: Task | None
+    end: tuple[str, str] | None = None
+
+    @property
+    def message(self) -> str:
+        return error_message(self.cause)
+
+    @property
+    def stack(self) -> list[str]:
+        lines = json_object(self.cause).get("stackTrace")
+        return [str(line).rstrip("\n") for line in lines] if isinstance(lines, list) else []
+
+    @property
+    def record(self) -> tuple[str, int] | None:
+        return named_record(self.message)
+
+    @property
+    def attempt(self) -> Attempt | None:
+        return self.task.attempts[-1] if self.task else None
+
+    @property
+    def kind(self) -> str:
+        """The error's name, or the REPORT line's, which alone knows of an out of memory."""
+        report = self.attempt.report if self.attempt else None
+        return "Runtime.OutOfMemory" if report and report.status == "Runtime.OutOfMemory" else self.error
 
 
-def read(states: Any, arn: str) -> list[Event]:
+@dataclass(frozen=True)
+class Function:
+    """The settings of a function that a run called."""
+
+    memory_mb: int
+    timeout_s: int
+    bucket: str
+    architecture: str
+    log_group: str
+
+
+@dataclass(frozen=True)
+class Node:
+    """A top-level state, the states that may follow it, and a Map's states with their functions."""
+
+    name: str
+    kind: str
+    next: list[str]
+    inner: dict[str, str]
+
+
+@dataclass
+class Run:
+    """All that is known of an execution by its history, and by its log once that is read.
+
+    Times are in seconds since the epoch.
+
+    Attributes:
+        status: as Step Functions names it.
+        segments: the Map's length, 0 before it starts.
+        done, failed: how many segments succeeded, and how many failed.
+        entered: how many states were entered.
+        ended: the error and the cause with which it ended, unless it succeeded.
+        map_runs: ARNs of what a DISTRIBUTED Map runs its segments in, apart from this history.
+        chained: whether each event names the one that it follows.
+        functions: settings by name, of those that still exist.
+    """
+
+    arn: str
+    name: str
+    status: str
+    input: str
+    output: str | None
+    chained: bool = True
+    started_s: float = 0.0
+    stopped_s: float | None = None
+    visits: dict[str, Visit] = field(default_factory=dict)
+    tasks: list[Task] = field(default_factory=list)
+    segments: int = 0
+    done: int = 0
+    failed: int = 0
+    entered: int = 0
+    ended: tuple[str, str] | None = None
+    failure: Failure | None = None
+    map_runs: list[str] = field(default_factory=list)
+    functions: dict[str, Function] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, described: dict[str, Any], events: list[Event]) -> Self:
+        """
+        Args:
+            described: as DescribeExecution answers; `status` alone must be there.
+        """
+        run = cls(
+            arn=described.get("executionArn", ""),
+            name=described.get("name", ""),
+            status=described["status"],
+            input=described.get("input", "{}"),
+            output=described.get("output"),
+            chained=all("previousEventId" in event for event in events[1:]),
+        )
+        reader = _Reader(run)
+        for event in events:
+            reader.read(event)
+        # LocalStack ends an execution that is stopped within a Map with an error of its own.
+        if reader.aborted and not any(task.failed for task in run.tasks):
+            run.status = "ABORTED"
+        run.failure = run.find_failure()
+        return run
+
+    @property
+    def stages(self) -> dict[str, Visit]:
+        """The stages entered so far; the segments are one, from the Map's start to its end."""
+        return {STAGES.get(state, state): visit for state, visit in self.visits.items()}
+
+    @property
+    def iterations(self) -> list[Task]:
+        """The segments' tasks in the order of the Map's input."""
+        return sorted((t for t in self.tasks if t.index is not None), key=lambda t: t.index or 0)
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        return [attempt for task in self.tasks for attempt in task.attempts]
+
+    @property
+    def retries(self) -> int:
+        return sum(task.retries for task in self.tasks)
+
+    @property
+    def transitions(self) -> int:
+        """As Step Functions bills them: each state entered, and each retry."""
+        return self.entered + self.retries
+
+    @property
+    def reports(self) -> list[Report]:
+        return [attempt.report for attempt in self.attempts if attempt.report]
+
+    @property
+    def input_obj(self) -> str:
+        """As the first call was told it: in its overrides, else in its event."""
+        event = json_object(self.attempts[0].input) if self.attempts else {}
+        overrides = event.get("overrides") or json_object(self.input)
+        return str(overrides.get("input_obj") or event.get("input_obj") or "")
+
+    @property
+    def workbook(self) -> str | None:
+        """The key that a succeeded execution put out."""
+        return json_text(self.output) or None if self.status == "SUCCEEDED" else None
+
+    @property
+    def elapsed_s(self) -> float:
+        """To the end, or to the last event of a running one."""
+        times = [t.ended_s or t.entered_s for t in self.tasks]
+        return (self.stopped_s or max(times, default=self.started_s)) - self.started_s
+
+    def outcome(self, task: Task) -> str:
+        if task.exited_s is not None:
+            return "retried" if task.retries else "succeeded"
+        if self.status == "RUNNING":
+            return "running"
+        return "failed" if task.failed else "stopped"
+
+    def state_outcome(self, state: str) -> str:
+        visit = self.visits.get(state)
+        if visit is None:
+            return "not reached"
+        if visit.exited_s is not None:
+            return "succeeded"
+        return {"RUNNING": "running", "ABORTED": "stopped"}.get(self.status, "failed")
+
+    @property
+    def may_settle(self) -> bool:
+        """Whether segments that outlive the failure of their execution may still fail, too."""
+        open_calls = any(attempt.ended_s is None for attempt in self.attempts)
+        late_s = time.time() - (self.stopped_s or 0)
+        return self.failure is not None and open_calls and late_s < SETTLE_S
+
+    def log_group(self, function: str) -> str:
+        known = self.functions.get(function)
+        return known.log_group if known else logs.group(function)
+
+    def find_failure(self) -> Failure | None:
+        if self.ended is None or self.status == "ABORTED":
+            return None
+        error, cause = self.ended
+        open_tasks = [task for task in self.tasks if task.failed]
+        own = [task for task in open_tasks if task.attempts[-1].error == error]
+        task = own[-1] if own else None
+        segments = [t for t in open_tasks if t.index is not None]
+        if segments and ((task and task.index is not None) or error in LEFT_OUT):
+            gave_up = [each for each in segments if each.gave_up]
+            task = min(gave_up or segments, key=self.lowest)
+        if task is None:
+            return Failure(error, cause, None)
+        last = task.attempts[-1]
+        end = (error, error_message(cause)) if last.error != error else None
+        return Failure(last.error or error, last.cause or cause, task, end)
+
+    def lowest(self, task: Task) -> tuple[bool, int, int]:
+        """Sorts the segment of the lowest record of this run's input first."""
+        record = task.record if task.record and task.record[0] == self.input_obj else None
+        return (record is None, record[1] if record else 0, task.index or 0)
+
+    def add_calls(self, state: str, function: str, calls: list[logs.Call]) -> None:
+        """Take a DISTRIBUTED Map's calls for its segments, in the order of their starts.
+
+        Each is a state that was entered in an execution of its own, or a retry.
+        """
+        errors = {call.request_id: call.error for call in calls}
+        reports = sorted(reports_of(calls), key=lambda report: report.started_s)
+        for index, report in enumerate(reports):
+            begin_s, end_s = report.started_s, report.ended_s
+            status = "Sandbox.Timedout" if report.status == "timeout" else report.status
+            error, message = errors[report.request_id] or (status, "")
+            attempt = Attempt(function, begin_s, "", end_s, error, message, report)
+            exited_s = None if error else end_s
+            self.tasks.append(Task(state, index, "", begin_s, exited_s, None, [attempt]))
+        self.entered += len(reports)
+        self.failure = self.find_failure()
+
+
+class _Reader:
+    """Follows the events of a run; most name their predecessor, which tells iterations apart."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.aborted = False  # an iteration was
+        self.map: str | None = None  # the Map state that was entered and not left
+        self.task_of: dict[int, Task] = {}
+        self.index_of: dict[int, int] = {}
+
+    def read(self, event: Event) -> None:
+        kind, run = event["type"], self.run
+        # Events after a Map name its last iteration as their predecessor; they are not part of it.
+        if not kind.startswith("MapState"):
+            self.follow(event, event.get("previousEventId", 0))
+        if kind.endswith("StateEntered"):
+            self.enter(event)
+        elif kind.endswith("StateExited"):
+            self.exit(event)
+        elif kind in SCHEDULED:
+            self.schedule(event)
+        elif kind in SUCCEEDED or kind in FAILURES:
+            self.end(event)
+        elif kind.startswith("Map"):
+            self.count(event)
+        elif kind == "ExecutionStarted":
+            run.started_s = seconds(event)
+        elif kind in ENDED and run.stopped_s is None:
+            run.stopped_s = seconds(event)
+            if kind != "ExecutionSucceeded":
+                details = details_of(event)
+                run.ended = details.get("error") or kind, details.get("cause") or ""
+
+    def follow(self, event: Event, before: int) -> None:
+        if before in self.task_of:
+            self.task_of[event["id"]] = self.task_of[before]
+        if before in self.index_of:
+            self.index_of[event["id"]] = self.index_of[before]
+
+    def count(self, event: Event) -> None:
+        match event["type"]:
+            case "MapStateStarted":
+                self.run.segments += event["mapStateStartedEventDetails"]["length"]
+            case "MapRunStarted":
+                self.run.map_runs.append(event["mapRunStartedEventDetails"]["mapRunArn"])
+            case "MapIterationStarted":
+                self.index_of[event["id"]] = event["mapIterationStartedEventDetails"]["index"]
+            case "MapIterationSucceeded":
+                self.run.done += 1
+            case "MapIterationFailed":
+                self.run.failed += 1
+                if event["id"] in self.task_of:
+                    self.task_of[event["id"]].gave_up = True
+            case "MapIterationAborted":
+                self.aborted = True
+
+    def enter(self, event: Event) -> None:
+        self.run.entered += 1
+        details = event["stateEnteredEventDetails"]
+        index = self.index_of.get(event["id"])
+        if index is None:
+            self.run.visits[details["name"]] = Visit(details["name"], seconds(event))
+        if event["type"] == "MapStateEntered":
+            self.map = details["name"]
+        if event["type"] == "TaskStateEntered":
+            self.begin(event, details["name"], index, details.get("input", ""))
+
+    def begin(self, event: Event, state: str, index: int | None, given: str) -> None:
+        task = Task(state, index, given, seconds(event))
+        self.run.tasks.append(task)
+        self.task_of[event["id"]] = task
+
+    def exit(self, event: Event) -> None:
+        details = event["stateExitedEventDetails"]
+        if event["type"] == "MapStateExited":
+            self.map = None
+        if event["type"] == "TaskStateExited":
+            task = self.task_at(event)
+            task.exited_s, task.output = seconds(event), details.get("output")
+        if self.index_of.get(event["id"]) is None and details["name"] in self.run.visits:
+            self.run.visits[details["name"]].exited_s = seconds(event)
+
+    def schedule(self, event: Event) -> None:
+        details = details_of(event)
+        arn, given = details.get("resource", ""), details.get("input", "")
+        if details.get("parameters"):
+            arguments = json.loads(details["parameters"])
+            arn = arguments.get("FunctionName", arn)
+            given = json.dumps(arguments.get("Payload"), ensure_ascii=False)
+        if not self.run.chained and self.map:
+            self.begin(event, self.map, self.run.segments, given)
+            self.run.segments += 1
+        task = self.task_of[event["id"]] if self.run.chained else self.run.tasks[-1]
+        task.attempts.append(Attempt(function_of(arn), seconds(event), given))
+
+    def end(self, event: Event) -> None:
+        task, details = self.task_at(event), details_of(event)
+        if not task.attempts:  # it could not be scheduled
+            task.attempts.append(Attempt("", seconds(event)))
+        attempt = task.attempts[-1]
+        attempt.ended_s = seconds(event)
+        if event["type"] in FAILURES:
+            attempt.error = details.get("error") or event["type"]
+            attempt.cause = details.get("cause") or ""
+        if not self.run.chained and task.index is not None:
+            self.end_iteration(task, attempt, details)
+
+    def end_iteration(self, task: Task, attempt: Attempt, details: Event) -> None:
+        if attempt.error is None:
+            task.exited_s, task.output = attempt.ended_s, details.get("output")
+            self.run.done += 1
+        else:
+            self.run.failed += 1
+
+    def task_at(self, event: Event) -> Task:
+        """The task that an event ends; without predecessors, the first open one of its function."""
+        if self.run.chained:
+            return self.task_of[event["id"]]
+        function = function_of(details_of(event).get("resource", ""))
+        waiting = [t for t in self.run.tasks if t.attempts and t.attempts[-1].ended_s is None]
+        own = [task for task in waiting if task.attempts[-1].function == function]
+        return own[0] if own else self.run.tasks[-1]
+
+
+def read(states: Any, arn: str) -> Run:
+    """An execution by its description, its history and its Map Runs.
+
+    Raises:
+        ClientError: there is no such execution.
+    """
+    run = Run.of(states.describe_execution(executionArn=arn), read_events(states, arn))
+    while run.may_settle:
+        time.sleep(0.1)
+        run = Run.of(states.describe_execution(executionArn=arn), read_events(states, arn))
+    for map_run in run.map_runs:
+        counts = states.describe_map_run(mapRunArn=map_run)["itemCounts"]
+        run.segments += counts["total"]
+        run.done += counts["succeeded"]
+        run.failed += counts["failed"]
+    return run
+
+
+def read_events(states: Any, arn: str) -> list[Event]:
     """All events of an execution; AWS gives up to 1,000 a page."""
     pages = states.get_paginator("get_execution_history").paginate(
         executionArn=arn, PaginationConfig={"PageSize": 1000}
@@ -61,55 +504,162 @@ def read(states: Any, arn: str) -> list[Event]:
     return [event for page in pages for event in page["events"]]
 
 
-def progress(events: list[Event]) -> Progress:
-    counts = Counter(event["type"] for event in events)
-    tasks = [e["stateEnteredEventDetails"]["name"] for e in events if e["type"] == "TaskStateEntered"]
-    failures = sum(counts[kind] for kind in FAILURES)
-    return Progress(
-        stage=STAGES.get(tasks[-1], tasks[-1]) if tasks else "scatter",
-        segments=sum(e["mapStateStartedEventDetails"]["length"] for e in events if e["type"] == "MapStateStarted"),
-        done=counts["MapIterationSucceeded"],
-        failed=counts["MapIterationFailed"],
-        retries=max(0, failures - counts["MapIterationFailed"] - counts["ExecutionFailed"]),
-    )
+def add_logs(target: Target, run: Run) -> None:
+    """Add what the log tells: REPORT lines, and the calls of a DISTRIBUTED Map.
+
+    The segments of a DISTRIBUTED Map run in executions of their own, which LocalStack does not
+    list: their calls are those in the log of the time in which the Map ran.
+    """
+    called = sorted({attempt.function for attempt in run.attempts if attempt.function})
+    add_functions(target.client("lambda"), run, called)
+    stopped_s = run.stopped_s or time.time()
+    for function in called:
+        own = [attempt for attempt in run.attempts if attempt.function == function]
+        wanted = sum(attempt.is_reported for attempt in own)
+        logs.awaited(
+            target.client("logs"),
+            run.log_group(function),
+            (run.started_s, stopped_s + LATE_S),
+            lambda calls: match_reports(own, reports_of(calls)) >= wanted,
+            stopped_s + logs.WAIT_S,
+        )
+    if run.map_runs:
+        for node in read_nodes(target.client("stepfunctions"), run.arn):
+            if node.name in run.visits:
+                add_map_calls(target, run, node)
 
 
-def failure(events: list[Event]) -> Failure | None:
-    """The last task failure; None where the execution failed in no task."""
-    failed = next((event for event in reversed(events) if event["type"] in FAILURES), None)
-    if failed is None:
-        return None
-    state = entered_before(events, failed)["stateEnteredEventDetails"]
-    details = details_of(failed)
-    return Failure(
-        stage=STAGES.get(state["name"], state["name"]),
-        input=json.loads(state["input"]),
-        error=details.get("error") or str(failed["type"]),
-        message=error_message(details.get("cause", "")),
-        request_id=request_id(details.get("cause", "")),
-    )
+def add_map_calls(target: Target, run: Run, node: Node) -> None:
+    visit, stopped_s = run.visits[node.name], run.stopped_s or time.time()
+    for state, function in node.inner.items():
+        add_functions(target.client("lambda"), run, [function])
+        calls = logs.awaited(
+            target.client("logs"),
+            run.log_group(function),
+            (visit.entered_s, (visit.exited_s or stopped_s) + CLOCK_SLACK_S),
+            lambda calls: len(reports_of(calls)) >= run.done + run.failed,
+            stopped_s + logs.WAIT_S,
+        )
+        run.add_calls(state, function, calls)
 
 
-def entered_before(events: list[Event], event: Event) -> Event:
-    """The task an event belongs to; where events name no predecessor, the latest before it."""
-    by_id = {each["id"]: each for each in events}
-    while event["type"] != "TaskStateEntered":
-        event = by_id[event.get("previousEventId", event["id"] - 1)]
-    return event
+def add_functions(functions: Any, run: Run, names: Iterable[str]) -> None:
+    """Add the settings of functions, unless they are gone."""
+    for name in names:
+        try:
+            found = functions.get_function_configuration(FunctionName=name)
+        except functions.exceptions.ResourceNotFoundException:
+            continue
+        run.functions[name] = Function(
+            memory_mb=found["MemorySize"],
+            timeout_s=found["Timeout"],
+            bucket=found.get("Environment", {}).get("Variables", {}).get("BUCKET", ""),
+            architecture=found.get("Architectures", ["x86_64"])[0],
+            log_group=found.get("LoggingConfig", {}).get("LogGroup") or logs.group(name),
+        )
+
+
+def failure_lines(target: Target, run: Run) -> list[str]:
+    """What the call that failed an execution logged; [] where it logged nothing."""
+    attempt = run.failure.attempt if run.failure else None
+    if attempt is None or attempt.report is None:
+        return []
+    return logs.lines_of(target.client("logs"), run.log_group(attempt.function), attempt.report)
+
+
+def read_nodes(states: Any, arn: str) -> list[Node]:
+    """The states of the definition that an execution ran."""
+    found = states.describe_state_machine_for_execution(executionArn=arn)
+    return graph(json.loads(found["definition"]))
+
+
+def graph(definition: dict[str, Any]) -> list[Node]:
+    """The definition's states, in its order."""
+    return [
+        Node(name, state["Type"], followers(state), inner_states(state))
+        for name, state in definition["States"].items()
+    ]
+
+
+def followers(state: dict[str, Any]) -> list[str]:
+    rules = [*state.get("Choices", []), *state.get("Catch", [])]
+    names = [state.get("Next"), state.get("Default"), *(rule.get("Next") for rule in rules)]
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def inner_states(state: dict[str, Any]) -> dict[str, str]:
+    processor = state.get("ItemProcessor") or state.get("Iterator") or {}
+    return {
+        name: function_of(inner.get("Parameters", {}).get("FunctionName") or inner.get("Resource", ""))
+        for name, inner in processor.get("States", {}).items()
+    }
+
+
+def reports_of(calls: Iterable[logs.Call]) -> list[Report]:
+    return [call.report for call in calls if call.report]
+
+
+def match_reports(attempts: list[Attempt], reports: list[Report]) -> int:
+    """Give the attempts of one function their REPORT lines; returns how many found one.
+
+    The history names a call's request only where it failed. The other lines fall to the calls that
+    ended as they did, in the order of their ends.
+    """
+    by_request = {report.request_id: report for report in sorted(reports, key=lambda r: r.ended_s)}
+    for attempt in attempts:
+        attempt.report = by_request.pop(attempt.request_id or "", None)
+    for failed in (False, True):
+        match_in_order(
+            [a for a in attempts if not a.report and a.ended_s and (a.error is not None) == failed],
+            [report for report in by_request.values() if (report.status is not None) == failed],
+        )
+    return sum(attempt.report is not None for attempt in attempts)
+
+
+def match_in_order(attempts: list[Attempt], reports: list[Report]) -> None:
+    """Where there are more or fewer lines than calls, each line is within the time of its call."""
+    as_many = len(attempts) == len(reports)
+    for attempt in sorted(attempts, key=lambda attempt: attempt.ended_s or 0):
+        attempt.report = next((r for r in reports if as_many or is_within(r, attempt)), None)
+        if attempt.report:
+            reports.remove(attempt.report)
+
+
+def is_within(report: Report, attempt: Attempt) -> bool:
+    earliest = attempt.scheduled_s + report.duration_ms / 1000 - CLOCK_SLACK_S
+    return earliest <= report.ended_s <= (attempt.ended_s or 0) + CLOCK_SLACK_S
+
+
+def seconds(event: Event) -> float:
+    at: datetime = event["timestamp"]
+    return at.timestamp()
 
 
 def details_of(event: Event) -> Event:
     return next((v for k, v in event.items() if k.endswith("EventDetails") and v), {})
 
 
+def function_of(arn: str) -> str:
+    """`arn:aws:lambda:…:function:scatter-lambda:$LATEST` → `scatter-lambda`."""
+    parts = arn.split(":")
+    return parts[6] if len(parts) > 6 else arn
+
+
 def error_message(cause: str) -> str:
     """The message of a function's error; a cause of another form as it is."""
+    return str(json_object(cause).get("errorMessage", cause))
+
+
+def named_record(message: str) -> tuple[str, int] | None:
+    """The object and the record that an error's message begins with."""
+    found = RECORD.match(message)
+    return (found[1], int(found[2])) if found else None
+
+
+def json_text(value: str | None) -> str:
+    """A state's input or output that is one JSON text, else ""."""
     try:
-        return str(json.loads(cause)["errorMessage"])
-    except (ValueError, KeyError, TypeError):
-        return cause
-
-
-def request_id(cause: str) -> str | None:
-    found = REQUEST_ID.search(cause)
-    return found[1] if found else None
+        parsed = json.loads(value or "")
+    except ValueError:
+        return ""
+    return parsed if isinstance(parsed, str) else ""

@@ -1,61 +1,215 @@
-"""Read a function's log from CloudWatch Logs."""
+"""What the functions logged: the only reader of CloudWatch Logs and of REPORT lines."""
 
+import json
 import re
-from typing import Any
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 from harness.target import emulator
 
-REQUEST_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+Event = dict[str, Any]
+
+# Lines come to CloudWatch a moment after the call that logged them.
+WAIT_S = 10.0
+POLL_S = 0.1
+# What is needed of every call: where it starts and ends, and its error. An emulator that cannot
+# read a pattern returns all lines.
+CALLS = '?"START RequestId" ?"REPORT RequestId" ?"[ERROR]" ?"platform." ?"errorType"'
 
 
-def last_lines(function: str, lines: int) -> list[str]:
-    """The last lines a function logged, of all its environments; [] before its first run."""
-    logs = emulator().client("logs")
-    events: list[dict[str, Any]] = []
+@dataclass(frozen=True)
+class Report:
+    """A REPORT line.
+
+    Attributes:
+        ended_s: when it was logged, since the epoch.
+        init_ms: None in a warm environment.
+        status: the error's name or `timeout`; None in a success.
+        stream: the log stream of the line.
+    """
+
+    request_id: str
+    ended_s: float
+    duration_ms: float
+    billed_ms: int
+    memory_mb: int
+    peak_mb: int
+    init_ms: float | None = None
+    status: str | None = None
+    stream: str = ""
+
+    @property
+    def started_s(self) -> float:
+        return self.ended_s - (self.duration_ms + (self.init_ms or 0)) / 1000
+
+    @property
+    def gb_seconds(self) -> float:
+        """What Lambda bills: configured, not used, memory times billed time."""
+        return self.memory_mb / 1024 * self.billed_ms / 1000
+
+    @classmethod
+    def parse(cls, message: str, timestamp_ms: int, stream: str = "") -> Self | None:
+        """Read a line of either log format; None for any other line."""
+        if message.startswith("{"):
+            return cls._parse_json(message, timestamp_ms, stream)
+        if not message.startswith("REPORT RequestId: "):
+            return None
+        fields = dict(part.split(": ", 1) for part in message.split("\t") if ": " in part)
+        values = {name: value.split()[0] for name, value in fields.items()}
+        init = values.get("Init Duration")
+        return cls(
+            request_id=values["REPORT RequestId"],
+            ended_s=timestamp_ms / 1000,
+            duration_ms=float(values["Duration"]),
+            billed_ms=int(values["Billed Duration"]),
+            memory_mb=int(values["Memory Size"]),
+            peak_mb=int(values["Max Memory Used"]),
+            init_ms=float(init) if init else None,
+            status=values.get("Error Type") or values.get("Status"),
+            stream=stream,
+        )
+
+    @classmethod
+    def _parse_json(cls, message: str, timestamp_ms: int, stream: str) -> Self | None:
+        record = platform_record(message, "platform.report")
+        try:
+            metrics = record["metrics"]
+            return cls(
+                request_id=record["requestId"],
+                ended_s=timestamp_ms / 1000,
+                duration_ms=metrics["durationMs"],
+                billed_ms=metrics["billedDurationMs"],
+                memory_mb=metrics["memorySizeMB"],
+                peak_mb=metrics["maxMemoryUsedMB"],
+                init_ms=metrics.get("initDurationMs"),
+                status=None
+                if record["status"] == "success"
+                else record.get("errorType") or record["status"],
+                stream=stream,
+            )
+        except (KeyError, TypeError):
+            return None
+
+
+@dataclass
+class Call:
+    """One call of a function as its log tells it; `error` is a name and a message."""
+
+    request_id: str
+    lines: list[str] = field(default_factory=list)
+    error: tuple[str, str] | None = None
+    report: Report | None = None
+
+
+def events(
+    logs: Any, group: str, start_s: float, end_s: float | None = None, **asked: Any
+) -> list[Event]:
+    """All log events of a time, those of a stream in their order; [] where there is no log yet.
+
+    Args:
+        asked: more of FilterLogEvents' parameters, such as filterPattern.
+    """
+    if end_s is not None:
+        asked["endTime"] = int(end_s * 1000)
+    pages = logs.get_paginator("filter_log_events").paginate(
+        logGroupName=group, startTime=int(start_s * 1000), **asked
+    )
     try:
-        for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group(function)):
-            events = (events + page["events"])[-lines:]
+        return [event for page in pages for event in page["events"]]
     except logs.exceptions.ResourceNotFoundException:
         return []
-    return [event["message"].rstrip("\n") for event in events]
 
 
-def invocation_lines(function: str, request_id: str, since_ms: int) -> list[str]:
-    """The log of one invocation that began after `since_ms` (epoch)."""
-    found = find(function, request_id, since_ms)
-    if not found:
-        return []
-    messages = [
-        event["message"].rstrip("\n")
-        for event in emulator().client("logs").get_log_events(
-            logGroupName=group(function), logStreamName=found[-1]["logStreamName"], startTime=since_ms
-        )["events"]
-    ]
-    # Only START, END and REPORT are sure to carry the id.
-    hits = [i for i, message in enumerate(messages) if request_id in message]
-    shown = messages[hits[0] : hits[-1] + 1] if hits else []
-    # The runtime client ends a traceback's lines with \r, to keep it one event.
-    return [line for message in shown for line in message.split("\r")]
+def calls(events: Iterable[Event]) -> list[Call]:
+    """The calls whose beginning or end some log events tell."""
+    found: dict[str, Call] = {}
+    open_calls: dict[str, Call] = {}
+    for event in events:
+        stream, message = event["logStreamName"], event["message"]
+        report = Report.parse(message, event["timestamp"], stream)
+        request_id = report.request_id if report else started(message)
+        if request_id:
+            open_calls[stream] = found.setdefault(request_id, Call(request_id))
+        call = open_calls.get(stream)
+        if call is None:
+            continue
+        call.lines += text(message)
+        call.error = logged_error(message) or call.error
+        if report:
+            call.report = report
+            del open_calls[stream]
+    return list(found.values())
 
 
-def last_failure(function: str, since_ms: int) -> str | None:
-    """The request id of a function's last invocation that ended in an error."""
-    failed = [*find(function, "ERROR", since_ms), *find(function, "Status: ", since_ms)]
-    ids = REQUEST_ID.findall("\n".join(event["message"] for event in failed))
-    return ids[-1] if ids else None
+def awaited(
+    logs: Any,
+    group: str,
+    window: tuple[float, float],
+    enough: Callable[[list[Call]], bool],
+    until_s: float,
+) -> list[Call]:
+    """The calls of a time, once they are enough, or once the clock says `until_s`."""
+    while True:
+        found = calls(events(logs, group, *window, filterPattern=CALLS))
+        if enough(found) or time.time() > until_s:
+            return found
+        time.sleep(POLL_S)
 
 
-def find(function: str, text: str, since_ms: int) -> list[dict[str, Any]]:
-    """The log events that hold `text`; an emulator may ignore a pattern it cannot read."""
-    logs = emulator().client("logs")
-    try:
-        events = logs.filter_log_events(
-            logGroupName=group(function), startTime=since_ms, filterPattern=f'"{text}"'
-        )["events"]
-    except logs.exceptions.ResourceNotFoundException:
-        return []
-    return [event for event in events if text in event["message"]]
+def lines_of(logs: Any, group: str, report: Report) -> list[str]:
+    """All that a call logged, from START to REPORT."""
+    logged = events(
+        logs, group, report.started_s - 1, report.ended_s + 1, logStreamNames=[report.stream]
+    )
+    return next((c.lines for c in calls(logged) if c.request_id == report.request_id), [])
+
+
+def last_lines(function: str, count: int) -> list[str]:
+    """The last lines a function logged, in the order of time; [] before its first call."""
+    logged = events(emulator().client("logs"), group(function), 0)
+    ordered = sorted(logged, key=lambda event: event["timestamp"])
+    return [line for event in ordered for line in text(event["message"])][-count:]
 
 
 def group(function: str) -> str:
     return f"/aws/lambda/{function}"
+
+
+def text(message: str) -> list[str]:
+    """The lines of a message; the runtime client joins a traceback's with carriage returns."""
+    return message.rstrip("\r\n").replace("\xa0", " ").split("\r")
+
+
+def started(message: str) -> str | None:
+    """The request that a START line begins."""
+    if found := re.match(r"START RequestId: ([-0-9a-f]+)", message):
+        return found[1]
+    return platform_record(message, "platform.start").get("requestId")
+
+
+def platform_record(message: str, kind: str) -> dict[str, Any]:
+    """The record of one of Lambda's own lines in the JSON log format; {} for any other line."""
+    fields = json_object(message)
+    record = fields.get("record") if fields.get("type") == kind else None
+    return record if isinstance(record, dict) else {}
+
+
+def logged_error(message: str) -> tuple[str, str] | None:
+    """The name and the message of an exception that a handler raised, in either log format."""
+    if found := re.match(r"\[ERROR\] (\S+): ([^\r\n]*)", message):
+        return found[1], found[2]
+    fields = json_object(message)
+    if {"errorType", "errorMessage"} <= fields.keys():
+        return str(fields["errorType"]), str(fields["errorMessage"])
+    return None
+
+
+def json_object(text: str | None) -> dict[str, Any]:
+    """{} for a text that is no JSON object."""
+    try:
+        parsed = json.loads(text or "")
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}

@@ -1,40 +1,48 @@
 """Run the state machine: start it, show how far it is, say how it ended."""
 
+import importlib
 import json
-import subprocess
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from harness import history, logs, progress
-from harness.advice import advice
+from harness import history, progress
+from harness.advice import advice_on
 from harness.fault import Fault
-from harness.target import MACHINES, emulator, function_name
+from harness.history import Failure, Run
+from harness.target import MACHINES, STAGES, Target, emulator, function_name
 
 DEFINITIONS = Path(__file__).resolve().parents[2] / "state-machine"
 LOG_LINES = 20
 
 
-def run(given: dict[str, Any] | None = None, definition: str = "parallel") -> None:
+def run(given: dict[str, Any] | None = None, definition: str = "parallel", page: str = "") -> None:
     """Run a state machine on an execution input such as {"input_obj": "members.json"}.
 
     Args:
         definition: the file in state-machine/ that defines it: parallel or distributed.
+        page: the name of its report in result/; default: the execution's.
     """
     given = check_input(given)
     check_ready(given)
-    states = emulator().client("stepfunctions")
+    target = emulator()
+    states = target.client("stepfunctions")
     machine = put_state_machine(states, definition)
     arn = states.start_execution(stateMachineArn=machine, input=json.dumps(given))["executionArn"]
-    execution = progress.follow(states, arn)
-    took = (execution["stopDate"] - execution["startDate"]).total_seconds()
-    succeeded = execution["status"] == "SUCCEEDED"
+    with ThreadPoolExecutor(1) as thread:
+        # What writes the report takes a moment to load: the execution's time is free.
+        report = thread.submit(importlib.import_module, "harness.report.write")
+        done = progress.show(states, arn)
+    succeeded = done.status == "SUCCEEDED"
     if succeeded:
-        workbook = json.loads(execution["output"])
-        print(f"SUCCEEDED in {took:.1f} s: s3://{emulator().bucket}/{workbook}", flush=True)
-    else:
-        explain(states, execution)
-    subprocess.run([sys.executable, "-m", "harness", "report", arn])
+        took = f"{done.elapsed_s:.1f} s"
+        print(f"SUCCEEDED in {took}: s3://{target.bucket}/{done.workbook}", flush=True)
+    history.add_logs(target, done)
+    if not succeeded:
+        explain(target, done)
+    print(os.path.relpath(report.result().write(target, done, page=page)))
     if not succeeded:
         sys.exit(1)
 
@@ -68,7 +76,7 @@ def check_input(given: Any) -> dict[str, Any]:
 def check_ready(given: dict[str, Any]) -> None:
     """Name the step that is missing, before anything runs."""
     functions = emulator().client("lambda")
-    for stage in history.STAGES.values():
+    for stage in STAGES:
         try:
             functions.get_function_configuration(FunctionName=function_name(stage))
         except functions.exceptions.ResourceNotFoundException:
@@ -86,34 +94,29 @@ def check_ready(given: dict[str, Any]) -> None:
         raise Fault(f"s3://{emulator().bucket}/{key} does not exist: {fix}") from None
 
 
-def explain(states: Any, execution: dict[str, Any]) -> None:
+def explain(target: Target, run: Run) -> None:
     """Say on one screen what failed, where, why, and what to do."""
-    events = states.get_execution_history(executionArn=execution["executionArn"])["events"]
-    failure = history.failure(events)
-    print(f"{execution['status']}: execution {execution['name']}")
-    if failure is None:
-        print(f"error    {execution.get('error')}\ncause    {execution.get('cause')}")
+    if run.status == "ABORTED":
+        print(f"STOPPED after {run.elapsed_s:.1f} s: execution {run.name}", flush=True)
         return
-    function = function_name(failure.stage)
-    since_ms = int(execution["startDate"].timestamp() * 1000)
-    print(f"stage    {failure.stage} ({function})")
-    print(f"input    {json.dumps(failure.input, ensure_ascii=False)}")
+    print(f"{run.status}: execution {run.name}")
+    failure = run.failure or Failure(run.status, "", None)
+    if failure.task:
+        print_task(run, failure.task)
     print(f"error    {failure.error}")
     print(f"cause    {failure.message}")
-    for line in failed_log(failure, since_ms)[-LOG_LINES:]:
+    if failure.end:
+        print(f"then     {': '.join(failure.end)}")
+    log = history.failure_lines(target, run)[-LOG_LINES:]
+    for line in log:
         print(f"log      {line}")
-    print(f"to do    {advice(failure.error, failure.message)}", flush=True)
+    print(f"to do    {advice_on(failure, emulated=target.emulated, logged=bool(log))}", flush=True)
 
 
-def failed_log(failure: history.Failure, since_ms: int) -> list[str]:
-    """What the failed invocation logged.
-
-    A distributed Map leaves failed segments out, and the gather misses them: the log of the last
-    segment that failed tells why.
-    """
-    segment = function_name("segment")
-    if failure.error == "MissingSegment" and (failed := logs.last_failure(segment, since_ms)):
-        return logs.invocation_lines(segment, failed, since_ms)
-    if failure.request_id is None:
-        return []
-    return logs.invocation_lines(function_name(failure.stage), failure.request_id, since_ms)
+def print_task(run: Run, task: history.Task) -> None:
+    print(f"stage    {task.stage} ({task.attempts[-1].function or function_name(task.stage)})")
+    if task.index is not None:
+        place = "" if run.map_runs else f"number {task.index}, counted from 0; "
+        print(f"segment  {place}{run.failed} of {run.segments} failed")
+    if task.input:
+        print(f"input    {json.dumps(json.loads(task.input), ensure_ascii=False)}")

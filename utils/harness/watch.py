@@ -165,6 +165,6 @@ def start_tests(stage: str) -> subprocess.Popen[str]:
 def run_sample() -> None:
     """Run the pipeline on the sample; a failure is explained, and the watch goes on."""
     try:
-        run.run({"input_obj": SAMPLE})
+        run.run({"input_obj": SAMPLE}, page="watch")
     except SystemExit:
         return

@@ -150,33 +150,34 @@ class Column:
 
 @dataclass(frozen=True)
 class SegmentFacts:
-    """What a segment took and made.
+    """What a segment took and made; in the JSON beside its result, under the name `facts`.
 
     Attributes:
+        size: of the result's pickle, in bytes.
         columns: profiles, in the order of the result's columns.
         first_rows: the first FIRST_ROWS rows of the result, each cell as the workbook shows it.
     """
 
     rows_in: int
     rows_out: int
+    size: int
     columns: list[Column]
     first_rows: list[list[str]]
 
     def to_json(self) -> bytes:
-        return to_json(self)
+        return json.dumps({"facts": asdict(self)}, ensure_ascii=False).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
-        """Fields of other names are another reader's.
+        """Fields beside `facts` are another reader's.
 
         Raises:
             ValueError: it is not what `to_json` writes.
         """
         try:
-            fields = json.loads(data)
+            fields = json.loads(data)["facts"]
             columns = [Column.of(column) for column in fields["columns"]]
-            rows = [[str(cell) for cell in row] for row in fields["first_rows"]]
-            return cls(int(fields["rows_in"]), int(fields["rows_out"]), columns, rows)
+            return cls(**{**fields, "columns": columns})
         except (TypeError, KeyError) as error:
             raise ValueError(f"must be a segment's facts; found {error}") from None
 

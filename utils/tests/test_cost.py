@@ -1,45 +1,21 @@
-import json
-
 import pytest
-from test_pipeline import EXAMPLE
 
 from conftest import Make, Pipeline
 from harness import cost
-from harness.cost import Charge, Invocation
+from harness.cost import Charge
 from harness.fault import Fault
-
-TEXT = (
-    "REPORT RequestId: 7c1f\tDuration: 577.54 ms\tBilled Duration: 1157 ms\tMemory Size: 1769 MB\t"
-    "Max Memory Used: 58 MB\tInit Duration: 579.00 ms\t\n"
-)
-JSON = json.dumps(
-    {
-        "time": "2026-01-01T00:00:00.000Z",
-        "type": "platform.report",
-        "record": {
-            "requestId": "7c1f",
-            "status": "success",
-            "metrics": {
-                "durationMs": 577.54,
-                "billedDurationMs": 1157,
-                "memorySizeMB": 1769,
-                "maxMemoryUsedMB": 58,
-                "initDurationMs": 579.0,
-            },
-        },
-    }
-)
+from harness.logs import Report
+from replay import Replay
+from test_pipeline import EXAMPLE
 
 
-@pytest.mark.parametrize("line", [TEXT, JSON], ids=["text", "JSON"])
-def test_a_report_line_is_read_in_either_format(line: str) -> None:
-    other = ['{"type": "platform.start"}', '{"level": "INFO"}', "[1]", "REPORT", "Billed Duration: 1 ms"]
-    assert cost.invocations([*other, line]) == [Invocation(billed_ms=1157, memory_mb=1769)]
+def report(billed_ms: int, memory_mb: int) -> Report:
+    return Report("r", 1, billed_ms, billed_ms, memory_mb, 50)
 
 
 def test_a_bill_is_amounts_times_prices() -> None:
     charges = cost.cost(
-        [Invocation(1000, 1024), Invocation(500, 2048)],
+        [report(1000, 1024), report(500, 2048)],
         transitions=1000,
         s3_calls={"GET": 1000, "PUT": 900, "LIST": 100},
     )
@@ -55,7 +31,7 @@ def test_a_bill_is_amounts_times_prices() -> None:
 
 
 def test_arm64_has_its_own_price() -> None:
-    [duration, *_] = cost.cost([Invocation(1000, 1024)], 0, {}, "ap-northeast-1", "arm64")
+    [duration, *_] = cost.cost([report(1000, 1024)], 0, {}, "ap-northeast-1", "arm64")
     assert duration == Charge("GB-second arm64", 1.0, 0.0000133334)
 
 
@@ -64,10 +40,20 @@ def test_a_region_without_prices_is_refused() -> None:
         cost.cost([], 0, {}, "eu-west-1")
 
 
-def test_each_state_and_each_retry_is_a_transition() -> None:
-    kinds = ["ExecutionStarted", "TaskStateEntered", "LambdaFunctionScheduled", "LambdaFunctionFailed"]
-    kinds += ["LambdaFunctionScheduled", "TaskStateExited", "MapStateEntered", "MapIterationStarted"]
-    assert cost.transitions([{"type": kind} for kind in kinds]) == 3
+def test_an_execution_is_billed_by_its_reports_in_its_functions_architecture() -> None:
+    replay = Replay("retried")
+    for settings in replay.recorded["functions"].values():
+        settings["Architectures"] = ["arm64"]
+    duration, calls, transitions, *_ = cost.bill(replay.run(), 8647, "us-east-1")
+    assert (duration.unit, duration.unit_price) == ("GB-second arm64", 0.0000133334)
+    assert (calls.amount, transitions.amount) == (10, 3 + 6 + 2)
+
+
+def test_a_call_without_a_report_line_is_not_billed_as_nothing() -> None:
+    run = Replay("succeeded").run()
+    run.attempts[0].report = None
+    with pytest.raises(Fault, match="each call must have a REPORT line; found 4 of 5"):
+        cost.bill(run, 0, "us-east-1")
 
 
 def test_make_cost_bills_the_last_execution(pipeline: Pipeline, make: Make) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 
 import psutil
 import pytest
-from test_pipeline import EXAMPLE, expected
 
 from conftest import Make, Pipeline
 from faulty_s3 import FORWARD, RESET, Proxy, Rule
 from harness import history
 from harness import run as executions
 from harness.target import MACHINES, emulator, endpoint, function_name
+from test_pipeline import EXAMPLE, expected
 from utils import members
 
 STAGES = ("scatter", "segment", "gather")
@@ -118,7 +118,9 @@ class Run:
         return list(answer.get("Uploads", []))
 
     def screen(self, capsys: pytest.CaptureFixture[str]) -> str:
-        executions.explain(self.pipeline.states, self.execution)
+        done = history.read(self.pipeline.states, self.execution["executionArn"])
+        history.add_logs(emulator(), done)
+        executions.explain(emulator(), done)
         screen = capsys.readouterr().out
         assert len(screen.splitlines()) <= SCREEN_LINES
         return screen

@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 import pytest
-from test_pipeline import EXAMPLE, HEADER, expected
 
 from conftest import Pipeline
 from harness.target import emulator
+from test_pipeline import EXAMPLE, HEADER, expected
 
 FIRST, SECOND, THIRD = EXAMPLE
 TEXT = json.dumps(EXAMPLE, ensure_ascii=False)

@@ -7,12 +7,12 @@ from typing import Any
 import psutil
 import pytest
 from openpyxl import load_workbook
-from test_pipeline import expected
 
 from conftest import ROOT, Make
 from harness.emulator import free_port
 from harness.ministack import MiniStack
 from harness.target import emulator, endpoint
+from test_pipeline import expected
 from utils import members
 
 TABLE = list(members(40, seed=1))

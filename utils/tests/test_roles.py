@@ -11,12 +11,12 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from test_pipeline import EXAMPLE
 
 from conftest import Make
 from harness.emulator import free_port
 from harness.ministack import MiniStack
 from harness.progress import follow
+from test_pipeline import EXAMPLE
 
 STAGES = ("scatter", "segment", "gather")
 STACK = "guarded"

@@ -18,18 +18,15 @@ import psutil
 
 from checks.bench.compare import check
 from checks.bench.figures import DATA, ROOT, Execution
-from checks.bench.reports import Report, gb_seconds, peak_mb
-from checks.bench.stages import segments, stage_seconds
-from harness import history, logs
+from harness import history
 from harness.emulator import Emulator
 from harness.fault import Fault
 from harness.functions import RUNTIME, WAIT
 from harness.run import put_state_machine
-from harness.target import STAGES, emulator, endpoint, function_name
+from harness.target import emulator, endpoint
 
 KEY, WORKBOOK = "members.json", "members.xlsx"
 POLL_S = 0.2  # each poll is work for the LocalStack that is timed
-LOGS_TIMEOUT_S = 60
 NOOP, NOOP_WARM_UP, NOOP_TIMES = "noop-lambda", 20, 200
 
 
@@ -65,7 +62,7 @@ def execute() -> Execution:
         time.sleep(POLL_S)
     if found["status"] != "SUCCEEDED":
         raise Fault(f"{found['status']}: {found.get('error')}: {found.get('cause')}")
-    stages = read_stages(states, found)
+    stages = read_stages(states, arn)
     return Execution(
         wall_s=(found["stopDate"] - found["startDate"]).total_seconds(),
         cpu_s=cpu_s(localstack) - before_s,
@@ -75,34 +72,28 @@ def execute() -> Execution:
     )
 
 
-def read_stages(states: Any, execution: dict[str, Any]) -> dict[str, Any]:
-    """The fields of an Execution that its history and its REPORT lines tell."""
-    events = history.read(states, execution["executionArn"])
-    since_ms = int(execution["startDate"].timestamp() * 1000)
-    invocations = {"scatter": 1, "segment": segments(events), "gather": 1}
-    reports = {stage: await_reports(stage, since_ms, invocations[stage]) for stage in STAGES}
+def read_stages(states: Any, arn: str) -> dict[str, Any]:
+    """The fields of an Execution that its history and its REPORT lines tell.
+
+    Raises:
+        Fault: a call has no REPORT line.
+    """
+    run = history.read(states, arn)
+    history.add_logs(emulator(), run)
+    if len(run.reports) < len(run.attempts):
+        raise Fault(f"expected {len(run.attempts)} REPORT lines; found {len(run.reports)}")
+    stage_mb: dict[str, int] = {}
+    for task in run.tasks:
+        peaks = [attempt.report.peak_mb for attempt in task.attempts if attempt.report]
+        stage_mb[task.stage] = max(stage_mb.get(task.stage, 0), *peaks)
     return {
-        "segments": invocations["segment"],
-        "stage_s": stage_seconds(events),
-        "stage_mb": {stage: peak_mb(reports[stage]) for stage in STAGES},
-        "gb_s": sum(map(gb_seconds, reports.values())),
+        "segments": run.segments,
+        "stage_s": {
+            stage: (visit.exited_s or 0) - visit.entered_s for stage, visit in run.stages.items()
+        },
+        "stage_mb": stage_mb,
+        "gb_s": sum(report.gb_seconds for report in run.reports),
     }
-
-
-def await_reports(stage: str, since_ms: int, invocations: int) -> list[Report]:
-    """The REPORT lines of one execution, which CloudWatch has a moment after its end."""
-    pages = emulator().client("logs").get_paginator("filter_log_events")
-    group = logs.group(function_name(stage))
-    deadline = time.monotonic() + LOGS_TIMEOUT_S
-    while True:
-        found = pages.paginate(logGroupName=group, startTime=since_ms)
-        lines = [event["message"] for page in found for event in page["events"]]
-        reports = [Report.from_line(line) for line in lines if line.startswith("REPORT ")]
-        if len(reports) >= invocations:
-            return reports
-        if time.monotonic() > deadline:
-            raise Fault(f"{stage}: expected {invocations} REPORT lines; found {len(reports)}")
-        time.sleep(POLL_S)
 
 
 def check_workbook(source: Path, rows: int) -> str | None:

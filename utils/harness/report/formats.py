@@ -29,3 +29,7 @@ def number(count: int) -> str:
 
 def dollars(amount: float) -> str:
     return f"${amount:.2f}" if amount >= 1 else f"${amount:.2g}" if amount >= 0.0001 else "< $0.0001"
+
+
+def plain(value: float) -> str:
+    return f"{value:,.10g}"

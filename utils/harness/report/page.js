@@ -215,34 +215,9 @@ function listen() {
   });
 }
 
-// The histogram: one strip a group, all on one scale.
-
-function drawHistogram() {
-  const histogram = data.histogram;
-  if (!histogram) return;
-  const root = d3.select("#histogram").html("");
-  const width = root.node().clientWidth;
-  const bins = histogram.groups[0].counts.length;
-  const label = narrow() ? 92 : 150;
-  const x = d3.scaleLinear([histogram.start, histogram.start + bins * histogram.step], [label, width - 16]);
-  const most = d3.max(histogram.groups, (group) => d3.max(group.counts)) || 1;
-  const y = d3.scaleLinear([0, most], [0, 52]);
-  const strips = root.selectAll("svg").data(histogram.groups).join("svg").attr("width", width).attr("height", 62);
-  strips.append("text").attr("x", 0).attr("y", 36).text((group) => group.name);
-  strips.append("text").attr("class", "more").attr("x", 0).attr("y", 54).text((group) => group.rows_word);
-  strips.append("path").attr("class", "base").attr("d", `M${label} 60 H${width - 16}`);
-  strips.selectAll("rect").data((group) => group.counts).join("rect")
-    .attr("x", (_, n) => x(histogram.start + n * histogram.step) + 0.5).attr("y", (count) => 60 - y(count))
-    .attr("width", Math.max(1, x(histogram.step) - x(0) - 1)).attr("height", (count) => y(count))
-    .append("title").text((count, n) => `${+(histogram.start + n * histogram.step).toFixed(6)}–: ${count}`);
-  root.append("svg").attr("width", width).attr("height", 24).append("g")
-    .call(d3.axisBottom(x).ticks(Math.max(3, width / 110)).tickSizeOuter(0));
-}
-
 function draw() {
   drawGraph();
   drawTimeline();
-  drawHistogram();
 }
 
 listen();

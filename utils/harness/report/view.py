@@ -1,14 +1,17 @@
 """From figures to what the page shows: words, formatted figures, and the data of its charts."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from harness.advice import advice_on
+from harness.facts import Facts
+from harness.history import Attempt, Node, Run, Task, json_text
 from harness.report import formats
-from harness.advice import advice
-from harness.report.model import Attempt, FunctionFigures, Histogram, Node, Run, Task, by_function
-from harness.report.words import ADVICE_JA, DEFAULT_JA, words
+from harness.report.words import words
+from shared.facts import BINS, Column
 
 MARKS = {
     "succeeded": "✓",
@@ -18,6 +21,8 @@ MARKS = {
     "stopped": "■",
     "not reached": "○",
 }
+BAR = 4  # width of a bar in a column's small histogram
+BAR_HEIGHT = 24
 
 
 @dataclass(frozen=True)
@@ -29,53 +34,36 @@ class Figure:
 
 
 @dataclass
-class Facts:
-    """What was found about an execution beyond its history; None is what could not be known."""
+class Content:
+    """What the page shows besides the run and the facts; None is what could not be known."""
 
-    name: str
-    arn: str
-    where: str
-    input: str
-    input_obj: str
+    run: Run
+    facts: Facts
     nodes: list[Node]
-    bucket: str = "test-bucket"
-    workbook: str | None = None
-    workbook_href: str | None = None
-    rows_in: int | None = None
-    rows_out: int | None = None
-    bytes_in: int | None = None
-    bytes_out: int | None = None
-    segment_bytes_in: dict[str, int] = field(default_factory=dict)
-    segment_bytes_out: dict[str, int] = field(default_factory=dict)
-    segment_rows_out: dict[str, int] = field(default_factory=dict)
-    timeouts_s: dict[str, int] = field(default_factory=dict)
-    memories_mb: dict[str, int] = field(default_factory=dict)
+    where: str
+    emulated: bool = True
     cost_usd: float | None = None
     log: list[str] = field(default_factory=list)
     record: dict[str, Any] | None = None
-    columns: list[str] = field(default_factory=list)
-    first_rows: list[list[str]] = field(default_factory=list)
-    histogram: Histogram | None = None
-    histogram_names: tuple[str, str] = ("", "")
 
 
 class View:
     """The page's content in one language."""
 
-    def __init__(self, run: Run, facts: Facts, language: str) -> None:
-        self.run = run
-        self.facts = facts
+    def __init__(self, content: Content, language: str) -> None:
+        self.content = content
+        self.run, self.facts = content.run, content.facts
         self.language = language
         self.t = words(language)
         self.outcome = {"SUCCEEDED": "succeeded", "RUNNING": "running", "ABORTED": "stopped"}.get(
-            run.status, "failed"
+            self.run.status, "failed"
         )
         self.mark = MARKS[self.outcome]
-        self.started = datetime.fromtimestamp(run.started_s, UTC)
+        self.started = datetime.fromtimestamp(self.run.started_s, UTC)
 
     @property
     def title(self) -> str:
-        return f"{self.mark} {self.facts.name}"
+        return f"{self.mark} {self.run.name}"
 
     @property
     def after(self) -> str:
@@ -84,46 +72,45 @@ class View:
     def count(self, key: str, value: int) -> str:
         return self.t[key].format(formats.number(value))
 
-    def output(self, value: int | None, shown: Any) -> Figure:
+    def output(self, value: int | None, shown: Callable[[int], str]) -> Figure:
         if self.run.status != "SUCCEEDED":
             return Figure(self.t["none"])
         return self.maybe(value, shown)
 
-    def maybe(self, value: int | None, shown: Any) -> Figure:
+    def maybe(self, value: int | None, shown: Callable[[int], str]) -> Figure:
         return Figure(self.t["unknown"]) if value is None else Figure(shown(value), value)
-
-    def thousands(self, value: int) -> str:
-        return formats.number(value)
 
     def seconds(self, value: float | None) -> Figure:
         return Figure("") if value is None else Figure(formats.duration(value), round(value, 6))
 
     @property
     def cards(self) -> list[dict[str, Any]]:
-        run, facts = self.run, self.facts
-        retries = sum(task.retries for task in run.tasks)
-        cold = sum(figures.cold for figures in by_function(run.attempts))
+        run, scatter, workbook = self.run, self.facts.scatter, self.facts.workbook
+        cold = sum(report.init_ms is not None for report in run.reports)
         cards = [
             card("time", self.t["time"], [self.seconds(run.elapsed_s)]),
             card("rows", self.t["rows"], [
-                self.maybe(facts.rows_in, formats.number), self.output(facts.rows_out, formats.number)
+                self.maybe(scatter.rows if scatter else None, formats.number),
+                self.output(workbook.rows if workbook else None, formats.number),
             ], " → "),
             card("bytes", self.t["bytes"], [
-                self.maybe(facts.bytes_in, formats.size), self.output(facts.bytes_out, formats.size)
+                self.maybe(scatter.size if scatter else None, formats.size),
+                self.output(workbook.size if workbook else None, formats.size),
             ], " → "),
             card("segments", self.t["segments"], [
-                Figure(formats.number(run.done), run.done), self.maybe(run.segments, formats.number)
+                Figure(formats.number(run.done), run.done),
+                self.maybe(run.segments or None, formats.number),
             ], " / ", ", ".join(
                 self.count(key, value)
-                for key, value in (("n failed", run.failed), ("retries", retries))
+                for key, value in (("n failed", run.failed), ("retries", run.retries))
                 if value
             )),
             card("calls", self.t["calls"], [
                 Figure(formats.number(len(run.attempts)), len(run.attempts))
             ], note=self.count("cold", cold)),
         ]
-        if facts.cost_usd is not None:
-            cost = Figure(formats.dollars(facts.cost_usd), facts.cost_usd)
+        if self.content.cost_usd is not None:
+            cost = Figure(formats.dollars(self.content.cost_usd), self.content.cost_usd)
             cards.append(card("cost", self.t["cost"], [cost], note=self.t["cost note"]))
         return cards
 
@@ -132,20 +119,25 @@ class View:
         failure = self.run.failure
         if failure is None:
             return None
-        task = failure.task
-        attempt = task.attempts[-1] if task else None
+        task, attempt = failure.task, failure.attempt
+        log, record = self.content.log, self.content.record
         return {
             "sentence": self.failure_sentence(task, failure.record),
-            "by_record": failure.record is not None,
             "stage": f"{task.state} ({attempt.function})" if task and attempt else "",
             "segment": self.segment_of(task),
             "error": failure.error,
             "cause": failure.message,
+            "end": failure.end,
             "event": pretty(attempt.input or task.input) if task and attempt else "",
-            "record": self.facts.record,
-            "named": [name for name in self.facts.record or {} if name in failure.message],
-            "todo": self.advice(failure.error),
-            "log": self.facts.log,
+            "record": record,
+            "named": [name for name in record or {} if name in failure.message],
+            "todo": advice_on(
+                failure,
+                emulated=self.content.emulated,
+                logged=bool(log),
+                language=self.language,
+            ),
+            "log": log,
             "stack": failure.stack,
         }
 
@@ -154,21 +146,20 @@ class View:
             return self.t["record sentence"].format(record[1], record[0])
         if task and task.index is not None and not self.run.map_runs:
             return self.t["segment sentence"].format(task.index)
-        return self.t["stage sentence"].format(task.state if task else list(self.run.visits)[-1])
+        states = [task.state] if task else list(self.run.visits)[-1:]
+        return self.t["stage sentence"].format(*states or [self.t["execution"]])
 
     def segment_of(self, task: Task | None) -> str:
-        if task is None or task.index is None or self.run.map_runs:
+        if task is None or task.index is None:
             return ""
-        return self.t["of"].format(task.index, self.run.segments)
-
-    def advice(self, error: str) -> str:
-        if self.language == "ja":
-            return ADVICE_JA.get(error, DEFAULT_JA)
-        return advice(error)
+        failed = self.count("n of m failed", self.run.failed).format(self.run.segments)
+        if self.run.map_runs:
+            return failed
+        return f"{self.t['number'].format(task.index)}; {failed}"
 
     @property
     def stages(self) -> list[dict[str, Any]]:
-        return [self.stage(node) for node in self.facts.nodes]
+        return [self.stage(node) for node in self.content.nodes]
 
     def stage(self, node: Node) -> dict[str, Any]:
         visit = self.run.visits.get(node.name)
@@ -193,7 +184,7 @@ class View:
             "word": self.t[outcome],
             "took": self.seconds(taken),
             "segments": self.run.segments if node.inner else None,
-            "segments_word": self.count("n segments", self.run.segments or 0) if node.inner else "",
+            "segments_word": self.count("n segments", self.run.segments) if node.inner else "",
             "counts": {name: count for name, count in counts.items() if count},
             "retries": self.count("retries", retries) if retries else "",
         }
@@ -263,37 +254,48 @@ class View:
 
     @property
     def functions(self) -> list[dict[str, Any]]:
-        return [self.function(figures) for figures in by_function(self.run.attempts) if figures.name]
+        """The functions in the order of their first calls."""
+        names = dict.fromkeys(attempt.function for attempt in self.run.attempts)
+        return [self.function(name) for name in names if name]
 
-    def function(self, figures: FunctionFigures) -> dict[str, Any]:
-        timeout_s = self.facts.timeouts_s.get(figures.name)
-        memory_mb = figures.memory_mb or self.facts.memories_mb.get(figures.name)
-        longest_s = figures.longest_ms / 1000 if figures.longest_ms is not None else None
+    def function(self, name: str) -> dict[str, Any]:
+        calls = [attempt for attempt in self.run.attempts if attempt.function == name]
+        reports = [call.report for call in calls if call.report]
+        settings = self.run.functions.get(name)
+        timeout_s = settings.timeout_s if settings else None
+        memory_mb = max((report.memory_mb for report in reports), default=None) or (
+            settings.memory_mb if settings else None
+        )
+        longest_s = max((report.duration_ms / 1000 for report in reports), default=None)
+        peak_mb = max((report.peak_mb for report in reports), default=None)
+        failed = sum(call.error is not None for call in calls)
+        cold = sum(report.init_ms is not None for report in reports)
         return {
-            "name": figures.name,
-            "calls": Figure(formats.number(figures.calls), figures.calls),
-            "failed": Figure(formats.number(figures.failed), figures.failed),
-            "cold": Figure(formats.number(figures.cold), figures.cold),
+            "name": name,
+            "calls": Figure(formats.number(len(calls)), len(calls)),
+            "failed": Figure(formats.number(failed), failed),
+            "cold": Figure(formats.number(cold), cold),
             "longest": self.seconds(longest_s),
             "timeout": Figure(f"{timeout_s} s", timeout_s) if timeout_s else None,
             "longest_share": share(longest_s, timeout_s),
-            "peak": Figure(f"{figures.peak_mb} MB", figures.peak_mb) if figures.peak_mb else None,
+            "peak": Figure(f"{peak_mb} MB", peak_mb) if peak_mb else None,
             "memory": Figure(f"{memory_mb} MB", memory_mb) if memory_mb else None,
-            "peak_share": share(figures.peak_mb, memory_mb),
+            "peak_share": share(peak_mb, memory_mb),
         }
 
     @property
     def function_note(self) -> str:
-        reported = sum(attempt.report is not None for attempt in self.run.attempts)
-        return self.t["function note"].format(reported, len(self.run.attempts))
+        return self.t["function note"].format(len(self.run.reports), len(self.run.attempts))
 
     @property
     def segments(self) -> list[dict[str, Any]]:
-        return [self.segment(task) for task in self.run.iterations]
+        cuts = self.facts.scatter.segments if self.facts.scatter else []
+        sizes = {cut.key: cut.size for cut in cuts}
+        return [self.segment(task, sizes) for task in self.run.iterations]
 
-    def segment(self, task: Task) -> dict[str, Any]:
-        facts, outcome = self.facts, self.run.outcome(task)
-        key, result = plain(task.input), plain(task.output)
+    def segment(self, task: Task, sizes: dict[str, int]) -> dict[str, Any]:
+        outcome, key = self.run.outcome(task), json_text(task.input)
+        facts = self.facts.segments.get(key)
         peak = max((a.report.peak_mb for a in task.attempts if a.report), default=None)
         taken = task.ended_s - task.entered_s if task.ended_s else None
         return {
@@ -307,47 +309,48 @@ class View:
             "calls": Figure(str(len(task.attempts)), len(task.attempts)),
             "environment": " → ".join(filter(None, map(self.environment, task.attempts))),
             "peak": Figure(f"{peak} MB", peak) if peak else Figure(""),
-            "rows": known(facts.segment_rows_out.get(result), formats.number),
-            "bytes_in": known(facts.segment_bytes_in.get(key), formats.size),
-            "bytes_out": known(facts.segment_bytes_out.get(result), formats.size),
+            "rows": known(facts.rows_out if facts else None, formats.number),
+            "bytes_in": known(sizes.get(key), formats.size),
+            "bytes_out": known(facts.size if facts else None, formats.size),
         }
 
     @property
-    def histogram(self) -> dict[str, Any] | None:
-        found = self.facts.histogram
-        if found is None:
-            return None
-        value, group = self.facts.histogram_names
+    def first_rows_note(self) -> str:
+        rows = self.facts.workbook.rows if self.facts.workbook else None
+        shown = self.maybe(rows, formats.number).shown
+        return self.t["first rows"].format(len(self.facts.first_rows), shown)
+
+    @property
+    def columns(self) -> list[dict[str, Any]]:
+        return [self.column(column) for column in self.facts.columns]
+
+    def column(self, column: Column) -> dict[str, Any]:
+        bars = bars_of(column)
         return {
-            "title": self.t["histogram"].format(value, group),
-            "note": self.t["histogram note"].format(f"{found.step:g}"),
-            "value": value,
-            "group": group,
-            "start": found.start,
-            "step": found.step,
-            "groups": [
-                {
-                    "name": f"{group} {name}",
-                    "counts": counts,
-                    "rows": sum(counts),
-                    "rows_word": self.count("group rows", sum(counts)),
-                }
-                for name, counts in found.groups.items()
-            ],
+            "name": column.name,
+            "kinds": ", ".join(self.t[f"kind {kind}"] for kind, count in column.kinds.items() if count),
+            "missing": Figure(formats.number(column.missing), column.missing),
+            "distinct": Figure(self.t["many"])
+            if column.many
+            else Figure(formats.number(len(column.values)), len(column.values)),
+            "low": known(column.low, formats.plain),
+            "high": known(column.high, formats.plain),
+            "bars": bars,
+            "width": BAR * BINS,
+            "height": BAR_HEIGHT,
+            "label": ", ".join(f"{bar['name']}: {bar['count']}" for bar in bars),
         }
 
     @property
     def data(self) -> dict[str, Any]:
         """What the page's script draws."""
-        used = ("pick", "waiting", "cold start", "working", "failed call", "timeline")
         return {
             "stages": [
                 {**stage, "took": stage["took"].shown} for stage in self.stages
             ],
             "rows": self.rows,
             "elapsed": round(self.run.elapsed_s, 6),
-            "histogram": self.histogram,
-            "words": {name: self.t[name] for name in used},
+            "words": {"pick": self.t["pick"]},
         }
 
 
@@ -357,22 +360,38 @@ def card(
     return {"name": name, "title": title, "values": values, "between": between, "note": note}
 
 
-def known(value: int | None, shown: Any) -> Figure:
+def bars_of(column: Column) -> list[dict[str, Any]]:
+    """The bars of a column's small histogram: by value where these are few, else by range."""
+    counts = {value: column.values[value] for value in sorted(column.values, key=by_number)}
+    if column.many and column.histogram:
+        width, bins = 2.0**column.histogram.exponent, column.histogram.counts
+        counts = {
+            f"{formats.plain(n * width)} – {formats.plain((n + 1) * width)}": bins.get(n, 0)
+            for n in range(min(bins), max(bins) + 1)
+        }
+    most = max(counts.values(), default=0) or 1
+    return [
+        {"x": BAR * n, "height": round(BAR_HEIGHT * count / most, 2), "name": name, "count": count}
+        for n, (name, count) in enumerate(counts.items())
+    ]
+
+
+def by_number(value: str) -> tuple[bool, float, str]:
+    try:
+        return False, float(value), value
+    except ValueError:
+        return True, 0.0, value
+
+
+def known[Number: (int, float)](
+    value: Number | None, shown: Callable[[Number], str]
+) -> Figure:
     return Figure("") if value is None else Figure(shown(value), value)
 
 
 def share(part: float | None, whole: float | None) -> float | None:
     """In per cent, at most 100."""
     return min(100.0, round(100 * part / whole, 2)) if part is not None and whole else None
-
-
-def plain(value: str | None) -> str:
-    """A state's input or output that is one JSON text."""
-    try:
-        parsed = json.loads(value or "")
-    except ValueError:
-        return ""
-    return parsed if isinstance(parsed, str) else ""
 
 
 def pretty(event: str) -> str:

@@ -25,10 +25,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "cost": ("Cost on AWS", "AWS での費用"),
     "cost note": ("at list price, no free tier", "定価、無料枠なし"),
     "unknown": ("unknown", "不明"),
-    "replaced": (
-        "not shown: the object was replaced or deleted since",
-        "表示できません。その後オブジェクトが置き換えられたか削除されました",
-    ),
     "failure": ("What failed", "失敗の内容"),
     "record sentence": (
         "Record {0} of {1} broke the run.",
@@ -40,6 +36,10 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "stage sentence": ("{0} failed.", "{0} が失敗しました。"),
     "segment sentence": ("Segment {0} failed.", "セグメント {0} が失敗しました。"),
+    "execution": ("The execution", "この実行"),
+    "ended as": ("The execution ended as", "実行全体のエラー"),
+    "number": ("number {0}, counted from 0", "{0} 番（0 から数えて）"),
+    "n of m failed": ("{0} of {{0}} failed", "{{0}} 個中 {0} 個が失敗"),
     "stage": ("Stage", "ステージ"),
     "segment": ("Segment", "セグメント"),
     "error": ("Error", "エラー"),
@@ -89,7 +89,6 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "longest": ("Longest call, of Timeout", "最長の呼び出し / Timeout"),
     "peak": ("Peak memory, of MemorySize", "最大メモリ / MemorySize"),
-    "of": ("{0} of {1}, counted from 0", "{0}（全 {1}、0 から数えて）"),
     "n segments": ("{0} segments", "{0} セグメント"),
     "none": ("none", "なし"),
     "all segments": ("Every segment", "全セグメント"),
@@ -105,39 +104,30 @@ WORDS: dict[str, tuple[str, str]] = {
     "workbook": ("Workbook", "ワークブック"),
     "no workbook": ("This execution wrote none.", "この実行では作成されていません。"),
     "first rows": ("The first {0} of {1} rows", "先頭 {0} 行（全 {1} 行）"),
-    "link note": (
-        "beside this page; a later run of the same input replaces it",
-        "このページと同じ場所にあります。同じ入力を再び実行すると置き換わります",
+    "fetch note": ("make download WORKBOOK={0} puts it beside this page", "make download WORKBOOK={0} でこのページの隣に置けます"),
+    "profile": ("Columns of the result", "結果の列"),
+    "profile note": (
+        "As the segments counted them. A bar is a value, or a range of numbers where there are more than 20.",
+        "セグメントが数えた値です。棒は 1 つの値、20 種類を超える場合は数値の範囲を表します。",
     ),
-    "histogram": ("{0} by {1}", "{1} ごとの {0}"),
-    "histogram note": (
-        "How many rows fall into each step of {0}; all groups share one scale.",
-        "刻み幅 {0} ごとの行数。全グループ共通の目盛りです。",
+    "no profile": ("The functions of this execution left no profile of their data.", "この実行の関数はデータの概要を残していません。"),
+    "column": ("Column", "列"),
+    "kind": ("Kind", "種類"),
+    "kind numbers": ("numbers", "数値"),
+    "kind texts": ("texts", "文字列"),
+    "kind dates": ("dates", "日付"),
+    "kind booleans": ("booleans", "真偽値"),
+    "missing": ("Missing", "欠損"),
+    "distinct": ("Distinct values", "値の種類"),
+    "many": ("more than 20", "20 を超える"),
+    "low": ("Least", "最小"),
+    "high": ("Greatest", "最大"),
+    "distribution": ("Distribution", "分布"),
+    "made": (
+        "Made from the execution history, the functions' logs and the figures that they keep.",
+        "実行履歴と、関数のログ、関数が残した値から作成。",
     ),
-    "group rows": ("{0} rows", "{0} 行"),
-    "from": ("from", "以上"),
-    "as table": ("As a table", "表で見る"),
-    "made": ("Made from the execution history and the functions' logs.", "実行履歴と関数のログから作成。"),
 }
-
-ADVICE_JA = {
-    "InvalidMember": "入力オブジェクトのそのレコードを直し、もう一度実行してください",
-    "InvalidJSON": "入力オブジェクトのその箇所を直し、もう一度実行してください",
-    "InvalidCell": "Excel に書けない値です。SegmentHandler.process で短くするか取り除いてください",
-    "InvalidEvent": "{\"input_obj\": \"members.json\"} のような入力で実行してください",
-    "InvalidSegment": "そのキーに別のものが書かれています。削除してもう一度実行してください",
-    "MissingSegment": "セグメントの結果がありません。もう一度実行してください",
-    "TooManySegments": "division_number を大きくするか、省いてください",
-    "NoSuchKey": "オブジェクトがバケットにありません。test.json は make json で作れます",
-    "NoSuchBucket": "make bucket を実行してください",
-    "Runtime.OutOfMemory": "関数の Makefile の MEMORY を増やして make create するか、division_number を小さくしてください",
-    "Sandbox.Timedout": "関数の Makefile の TIMEOUT を延ばして（最大 900 秒）make create するか、division_number を小さくしてください",
-    "HelperEnded": "scatter の 2 つ目のプロセスが強制終了されました。もう一度実行してください。メモリ不足なら demo-scatter/Makefile の MEMORY を増やして make create してください",
-    "Runtime.ImportModuleError": "モジュールを関数の Pipfile に加え、pipenv lock、make zip create を実行してください",
-    "Runtime.ExitError": "プロセスが自ら終了しました。上のログを確認してください。make log で続きを表示します",
-}
-DEFAULT_JA = "上のログを確認してください。make log で続きを表示します"
-
 
 def words(language: str) -> dict[str, str]:
     return {name: pair[language == "ja"] for name, pair in WORDS.items()}

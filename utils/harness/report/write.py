@@ -4,21 +4,20 @@ import base64
 import hashlib
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-HERE = Path(__file__).resolve().parent
-from harness import cost, history
+from harness import cost, facts, history
 from harness.fault import Fault
-from harness.report import sources
-from harness.report.model import Run, graph, histogram
-from harness.report.view import Facts, View, plain
+from harness.history import Run
+from harness.report.view import Content, View
 from harness.target import Target, emulator, endpoint, target_of
 
+HERE = Path(__file__).resolve().parent
 RESULT = HERE.parents[2] / "result"
+KEPT = 20
 LANGUAGES = ("en", "ja")
 
 
@@ -31,20 +30,14 @@ def report(execution: str = "", language: str = "") -> None:
         language: en or ja; default: that of LANG.
     """
     arn = find(execution)
-    print(os.path.relpath(write(arn, language)))
-
-
-def write(arn: str, language: str = "", folder: Path = RESULT) -> Path:
-    """Write the report of an execution, and its workbook, into a folder; returns where it is."""
-    language = language or ("ja" if os.environ.get("LANG", "").startswith("ja") else "en")
-    if language not in LANGUAGES:
-        raise Fault(f"language: must be one of {', '.join(LANGUAGES)}; found {language!r}")
-    run, facts = collect(arn, folder)
-    target = folder / f"{facts.name}.html"
-    partial = target.with_suffix(".part")
-    partial.write_text(page(View(run, facts, language)), encoding="utf-8")
-    os.replace(partial, target)
-    return target
+    target = target_of(arn)
+    states = target.client("stepfunctions")
+    try:
+        run = history.read(states, arn)
+    except states.exceptions.ExecutionDoesNotExist:
+        raise Fault(f"{arn}: there is no such execution") from None
+    history.add_logs(target, run)
+    print(os.path.relpath(write(target, run, language)))
 
 
 def find(execution: str) -> str:
@@ -52,10 +45,14 @@ def find(execution: str) -> str:
     if execution.startswith("arn:"):
         return execution
     states = emulator().client("stepfunctions")
+    machines = states.get_paginator("list_state_machines").paginate()
     found = [
         each
-        for machine in states.list_state_machines()["stateMachines"]
-        for each in states.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]
+        for machine in (machine for page in machines for machine in page["stateMachines"])
+        for page in states.get_paginator("list_executions").paginate(
+            stateMachineArn=machine["stateMachineArn"]
+        )
+        for each in page["executions"]
         if execution in ("", each["name"])
     ]
     if not found and execution:
@@ -65,133 +62,61 @@ def find(execution: str) -> str:
     return str(max(found, key=lambda each: each["startDate"])["executionArn"])
 
 
-def collect(arn: str, folder: Path) -> tuple[Run, Facts]:
-    clients = target_of(arn)
-    states = clients.client("stepfunctions")
-    try:
-        described = states.describe_execution(executionArn=arn)
-    except states.exceptions.ExecutionDoesNotExist:
-        raise Fault(f"{arn}: there is no such execution") from None
-    definition = states.describe_state_machine_for_execution(executionArn=arn)["definition"]
-    events = history.read(states, arn)
-    if not all("previousEventId" in event for event in events[1:]):
-        raise Fault(f"no report of {arn}: its history does not say which event follows which")
-    run = Run.from_history(described["status"], events)
-    nodes = graph(json.loads(definition))
-    sources.add_reports(clients.client("logs"), run)
-    sources.add_map_runs(states, clients.client("logs"), run, nodes)
-    facts = Facts(
-        name=described["name"],
-        arn=arn,
-        where=f"LocalStack ({endpoint()})"
-        if clients.emulated
-        else f"AWS {clients.region} ({clients.account})",
-        input=described.get("input", "{}"),
-        input_obj=input_obj(run),
-        nodes=nodes,
-    )
-    add_settings(clients.client("lambda"), run, facts)
-    add_objects(clients.client("s3"), run, facts, folder)
-    add_failure(clients, run, facts)
-    facts.cost_usd = cost_usd(run, facts, clients)
-    return run, facts
+def write(
+    target: Target, run: Run, language: str = "", page: str = "", folder: Path = RESULT
+) -> Path:
+    """Write the report of an execution whose log was read; returns where it is.
 
+    Only the last KEPT reports stay in the folder.
 
-def input_obj(run: Run) -> str:
-    """As the first call was told it: in its overrides, else in its event."""
-    event = json_object(run.attempts[0].input) if run.attempts else {}
-    overrides = event.get("overrides") or {}
-    return str(overrides.get("input_obj") or event.get("input_obj") or "")
-
-
-def json_object(text: str) -> dict[str, Any]:
-    try:
-        parsed = json.loads(text)
-    except ValueError:
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
-
-
-def add_settings(functions: Any, run: Run, facts: Facts) -> None:
-    for name in {attempt.function for attempt in run.attempts if attempt.function}:
-        found = sources.settings(functions, name)
-        if found:
-            facts.timeouts_s[name], facts.memories_mb[name] = found.timeout_s, found.memory_mb
-            facts.bucket = found.bucket
-
-
-def add_objects(s3: Any, run: Run, facts: Facts, folder: Path) -> None:
-    bucket = sources.Bucket(s3, facts.bucket, run)
-    if facts.input_obj:
-        facts.bytes_in = bucket.input_bytes(facts.input_obj)
-    if facts.bytes_in is not None:
-        facts.rows_in = bucket.rows(facts.input_obj)
-    add_segments(bucket, run, facts)
-    facts.workbook = workbook_of(run)
-    if facts.workbook:
-        facts.bytes_out = bucket.output_bytes(facts.workbook)
-    if facts.workbook and facts.bytes_out is not None:
-        add_workbook(bucket.download(facts.workbook, folder), facts)
-
-
-def add_segments(bucket: sources.Bucket, run: Run, facts: Facts) -> None:
-    """Sizes from two listings; rows from the figures beside the results."""
-    keys = [key for task in run.iterations if (key := plain(task.input))]
-    results = [result for task in run.iterations if (result := plain(task.output))]
-    facts.segment_bytes_in = bucket.sizes(os.path.commonprefix(keys)) if keys else {}
-    facts.segment_bytes_out = bucket.sizes(os.path.commonprefix(results)) if results else {}
-    with ThreadPoolExecutor(8) as threads:
-        found = threads.map(bucket.segment_rows, results)
-    facts.segment_rows_out = {key: rows for key, rows in zip(results, found) if rows is not None}
-
-
-def workbook_of(run: Run) -> str | None:
-    last = max(run.tasks, key=lambda task: task.entered_s, default=None)
-    return plain(last.output) or None if last and run.status == "SUCCEEDED" else None
-
-
-def add_workbook(path: Path, facts: Facts) -> None:
-    table = sources.read_table(path)
-    facts.workbook_href = path.name
-    facts.rows_out, facts.columns, facts.first_rows = table.total, table.columns, table.rows
-    facts.histogram = histogram(table.pairs)
-    facts.histogram_names = (sources.VALUE, sources.GROUP)
-
-
-def add_failure(clients: Target, run: Run, facts: Facts) -> None:
-    if run.failure is None:
-        return
-    if run.failure.task:
-        attempt = run.failure.task.attempts[-1]
-        facts.log = sources.failure_lines(clients.client("logs"), run, attempt)
-    bucket = sources.Bucket(clients.client("s3"), facts.bucket, run)
-    facts.record = sources.failing_record(bucket, run.failure)
-
-
-def cost_usd(run: Run, facts: Facts, clients: Target) -> float | None:
-    """What the execution costs on AWS.
-
-    None where it is not known: the S3 calls of one that has not succeeded, a line of its log, or
-    the region's prices.
+    Args:
+        page: its name; default: the execution's.
     """
-    if run.status != "SUCCEEDED":
-        return None
-    reports = [attempt.report for attempt in run.attempts if attempt.report]
-    if not reports or len(reports) < len(run.attempts):
+    language = language or ("ja" if os.environ.get("LANG", "").startswith("ja") else "en")
+    if language not in LANGUAGES:
+        raise Fault(f"language: must be one of {', '.join(LANGUAGES)}; found {language!r}")
+    path = folder / f"{page or run.name}.html"
+    partial = folder / f"{page or run.name}.part"
+    partial.write_text(html(View(collect(target, run), language)), encoding="utf-8")
+    os.replace(partial, path)
+    pages = sorted(folder.glob("*.html"), key=lambda each: each.stat().st_mtime)
+    for old in pages[:-KEPT]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def collect(target: Target, run: Run) -> Content:
+    """Add to a run what its functions wrote, its definition, its log and its cost."""
+    if not run.chained:
+        raise Fault(f"no report of {run.name}: its history does not say which event follows which")
+    found = facts.read(target, run)
+    place = run.failure.record if run.failure else None
+    return Content(
+        run=run,
+        facts=found,
+        nodes=history.read_nodes(target.client("stepfunctions"), run.arn),
+        where=f"LocalStack ({endpoint()})"
+        if target.emulated
+        else f"AWS {target.region} ({target.account})",
+        emulated=target.emulated,
+        cost_usd=cost_usd(target, run, found),
+        log=history.failure_lines(target, run),
+        record=facts.record(target, found, place) if place else None,
+    )
+
+
+def cost_usd(target: Target, run: Run, found: facts.Facts) -> float | None:
+    """None where it is not known, as the S3 calls of an execution that has not succeeded."""
+    if run.status != "SUCCEEDED" or not run.attempts:
         return None
     try:
-        charges = cost.cost(
-            [cost.Invocation(report.billed_ms, report.memory_mb) for report in reports],
-            run.transitions,
-            cost.s3_calls(run.segments or 0, facts.bytes_out or 0),
-            clients.region,
-        )
+        charges = cost.bill(run, found.workbook.size if found.workbook else 0, target.region)
     except Fault:
         return None
     return sum(charge.dollars for charge in charges)
 
 
-def page(view: View) -> str:
+def html(view: View) -> str:
     style, script = (HERE / "page.css").read_text(), (HERE / "page.js").read_text()
     library = (HERE / "vendor" / "d3.min.js").read_text()
     environment = Environment(

@@ -1,5 +1,6 @@
 """Have LocalStack's Step Functions do once what it does for every execution and state."""
 
+import re
 import time
 from functools import lru_cache
 from typing import Any
@@ -25,6 +26,15 @@ def reuse_what_is_parsed_and_assumed() -> None:
     jsonpath_ng.ext.parse = lru_cache(jsonpath_ng.ext.parse)
     setattr(ClientFactory, "with_assumed_role", with_assumed_role)
     reuse_definitions()
+    know_every_name()
+
+
+def know_every_name() -> None:
+    """LocalStack starts an execution whose name is not ASCII, as AWS does, but does not find it again."""
+    from localstack.services.stepfunctions.provider import StepFunctionsProvider
+
+    arn = re.compile(r"arn:aws[a-z-]*:states:[a-z0-9-]+:\d{12}:(stateMachine|execution|express):\S+$")
+    setattr(StepFunctionsProvider, "_STATE_MACHINE_EXECUTION_ARN_REGEX", arn)
 
 
 def reuse_definitions() -> None:

@@ -1,26 +1,16 @@
-"""The report's figures are those of the history and of the REPORT lines."""
+"""What a history and a log tell of an execution, recorded ones and ones written for a claim."""
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from openpyxl import Workbook
 
-from harness.history import Event
-from harness.report.model import (
-    Attempt,
-    LogReport,
-    Run,
-    by_function,
-    graph,
-    histogram,
-    match_reports,
-    nice_step,
-)
-from harness.report.sources import count_pairs, letters, records
-from harness.report.write import inline_json
+from harness import history
+from harness.history import Attempt, Event, Run, graph, match_reports
+from harness.logs import Call, Report
+from replay import Replay
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:{}-lambda"
@@ -130,6 +120,10 @@ def failing(outlived: bool = False) -> Recorder:
     return record
 
 
+def of(status: str, events: list[Event]) -> Run:
+    return Run.of({"status": status}, events)
+
+
 def offsets(run: Run) -> list[tuple[int | None, float, float]]:
     return [
         (t.index, t.entered_s - run.started_s, (t.ended_s or 0) - run.started_s) for t in run.iterations
@@ -137,20 +131,20 @@ def offsets(run: Run) -> list[tuple[int | None, float, float]]:
 
 
 def test_each_segment_keeps_its_own_times_when_iterations_interleave() -> None:
-    run = Run.from_history("SUCCEEDED", interleaved().events)
+    run = of("SUCCEEDED", interleaved().events)
     assert offsets(run) == [(0, 1.25, 5), (1, 1.5, 4)]
     assert [[a.scheduled_s - run.started_s for a in t.attempts] for t in run.iterations] == [[1.25], [1.5, 3]]
 
 
 def test_a_retried_segment_tells_its_error_and_its_retries() -> None:
-    run = Run.from_history("SUCCEEDED", interleaved().events)
+    run = of("SUCCEEDED", interleaved().events)
     assert [run.outcome(task) for task in run.iterations] == ["succeeded", "retried"]
     assert run.iterations[1].attempts[0].error == "Runtime.ExitError"
     assert run.transitions == 3 + 2 + 1
 
 
 def test_what_follows_a_map_is_no_segment() -> None:
-    run = Run.from_history("SUCCEEDED", interleaved().events)
+    run = of("SUCCEEDED", interleaved().events)
     assert [task.state for task in run.tasks if task.index is None] == ["ScatterLambda", "GatherLambda"]
     assert run.visits["ProcessAllSegments"].exited_s == run.started_s + 5
     assert run.elapsed_s == 6.5
@@ -158,7 +152,7 @@ def test_what_follows_a_map_is_no_segment() -> None:
 
 
 def test_a_failure_names_its_segment_and_record() -> None:
-    run = Run.from_history("FAILED", failing().events)
+    run = of("FAILED", failing().events)
     assert run.failure and run.failure.task
     assert run.failure.task.index == 0
     assert run.failure.error == "InvalidMember"
@@ -168,8 +162,17 @@ def test_a_failure_names_its_segment_and_record() -> None:
     assert (run.done, run.failed, run.segments) == (1, 1, 2)
 
 
+def test_the_segments_are_one_stage_from_the_maps_start_to_its_end() -> None:
+    run = of("SUCCEEDED", interleaved().events)
+    times = {
+        stage: (visit.entered_s - run.started_s, (visit.exited_s or 0) - run.started_s)
+        for stage, visit in run.stages.items()
+    }
+    assert times == {"scatter": (0, 1), "segment": (1, 5), "gather": (5, 6)}
+
+
 def test_the_states_of_a_failed_execution_tell_how_far_it_came() -> None:
-    run = Run.from_history("FAILED", failing().events)
+    run = of("FAILED", failing().events)
     states = ("ScatterLambda", "ProcessAllSegments", "GatherLambda")
     assert [run.state_outcome(state) for state in states] == ["succeeded", "failed", "not reached"]
 
@@ -179,7 +182,7 @@ def test_a_failure_outside_of_tasks_blames_none() -> None:
     left = record.task("ScatterLambda", "scatter", 0, 0, 1)
     entered = record.enter("ProcessAllSegments", left, 1, "Map")
     record.add("ExecutionFailed", entered, 1, executionFailedEventDetails={"error": "States.Runtime", "cause": "x"})
-    run = Run.from_history("FAILED", record.events)
+    run = of("FAILED", record.events)
     assert run.failure and run.failure.task is None
     assert run.failure.message == "x"
 
@@ -187,7 +190,7 @@ def test_a_failure_outside_of_tasks_blames_none() -> None:
 @pytest.mark.parametrize("length", range(len(interleaved().events)))
 def test_every_beginning_of_a_history_is_a_running_execution(length: int) -> None:
     events = interleaved().events[:length]
-    run = Run.from_history("RUNNING", events)
+    run = of("RUNNING", events)
     assert run.stopped_s is None and run.elapsed_s >= 0
     assert {run.outcome(task) for task in run.tasks} <= {"running", "succeeded", "retried"}
     assert run.done == sum(event["type"] == "MapIterationSucceeded" for event in events)
@@ -197,7 +200,7 @@ def test_every_beginning_of_a_history_is_a_running_execution(length: int) -> Non
 def test_a_segment_that_outlives_a_failed_execution_changes_only_what_is_done(late: int) -> None:
     events = failing(outlived=True).events
     events = events[: len(events) - late]
-    run = Run.from_history("FAILED", events)
+    run = of("FAILED", events)
     assert (run.failed, run.segments, run.elapsed_s) == (1, 2, 3)
     assert run.failure and run.failure.task is run.iterations[0]
     assert run.done == sum(event["type"] == "MapIterationSucceeded" for event in events) == (late == 0)
@@ -209,14 +212,18 @@ def test_the_segments_of_a_distributed_map_are_the_calls_in_its_log() -> None:
     record.enter("ProcessAllSegments", left, 1, "Map")
     cause = {"error": "States.ExceedToleratedFailureThreshold", "cause": "x"}
     record.add("ExecutionFailed", left, 4, executionFailedEventDetails=cause)
-    run = Run.from_history("FAILED", record.events)
-    calls = [Attempt("segment-lambda", run.started_s + at, ended_s=run.started_s + at + 1) for at in (2, 1)]
-    calls[0].error, calls[0].cause = "InvalidMember", "members.json record 7: not a number"
-    run.add_calls("SegmentLambda", calls)
+    run = of("FAILED", record.events)
+    calls = [
+        Call("a", report=Report("a", run.started_s + 3, 1000, 1000, 1769, 99)),
+        Call("b", report=Report("b", run.started_s + 2, 1000, 1000, 1769, 99)),
+    ]
+    calls[0].error = "InvalidMember", "members.json record 7: not a number"
+    run.add_calls("SegmentLambda", "segment-lambda", calls)
     assert offsets(run) == [(0, 1, 2), (1, 2, 3)]
     assert [run.outcome(task) for task in run.iterations] == ["succeeded", "failed"]
     assert run.transitions == 2 + 2
     assert run.failure and run.failure.task is run.iterations[1]
+    assert run.failure.end == ("States.ExceedToleratedFailureThreshold", "x")
 
 
 def test_the_optimised_integration_leaves_the_same_figures() -> None:
@@ -227,48 +234,63 @@ def test_the_optimised_integration_leaves_the_same_figures() -> None:
     scheduled = record.add("TaskScheduled", entered, 0, taskScheduledEventDetails=details)
     ended = record.add("TaskSucceeded", scheduled, 2, taskSucceededEventDetails={"output": "{}"})
     record.exit("ScatterLambda", ended, 2)
-    [attempt] = Run.from_history("RUNNING", record.events).attempts
+    [attempt] = of("RUNNING", record.events).attempts
     assert (attempt.function, attempt.input) == ("scatter-lambda", '{"input_obj": "a.json"}')
     assert attempt.ended_s == START.timestamp() + 2
 
 
-COLD = (
-    f"REPORT RequestId: {REQUEST}\tDuration: 71.07 ms\tBilled Duration: 873 ms\tMemory Size: 1769 MB\t"
-    "Max Memory Used: 94 MB\tInit Duration: 801.59 ms\tStatus: error\tError Type: Runtime.ExitError\t\n"
-)
-WARM = f"REPORT RequestId: {REQUEST}\tDuration: 42.66 ms\tBilled Duration: 43 ms\tMemory Size: 1769 MB\tMax Memory Used: 99 MB\t\n"
-JSON_FORMAT = json.dumps(
-    {
-        "time": "2026-03-01T00:00:00.000Z",
-        "type": "platform.report",
-        "record": {
-            "requestId": REQUEST,
-            "status": "success",
-            "metrics": {
-                "durationMs": 42.66, "billedDurationMs": 43, "memorySizeMB": 1769, "maxMemoryUsedMB": 99,
-            },
-        },
-    }
-)
+@pytest.mark.parametrize("status", ["FAILED", "ABORTED", "TIMED_OUT"])
+def test_an_execution_that_ended_before_its_first_state_has_neither_stage_nor_task(status: str) -> None:
+    record = Recorder()
+    kind = {"FAILED": "ExecutionFailed", "ABORTED": "ExecutionAborted", "TIMED_OUT": "ExecutionTimedOut"}
+    record.add(kind[status], 1, 0)
+    run = of(status, record.events)
+    assert (run.stages, run.tasks, run.elapsed_s) == ({}, [], 0)
+    assert (run.failure is None) == (status == "ABORTED")
 
 
-def test_a_report_line_of_a_cold_start_has_its_init_phase() -> None:
-    report = LogReport.parse(COLD, 1_000)
-    assert report == LogReport("", REQUEST, 1.0, 71.07, 873, 1769, 94, 801.59, "Runtime.ExitError")
+def test_each_call_beyond_the_first_is_a_retry() -> None:
+    record = Recorder()
+    last = record.enter("ScatterLambda", 0, 0)
+    for at in range(3):
+        last = record.fail(record.schedule("scatter", last, at), at + 0.5, "SlowDown", "x")
+    record.add("ExecutionFailed", last, 3, executionFailedEventDetails={"error": "SlowDown"})
+    run = of("FAILED", record.events)
+    assert (run.retries, run.transitions) == (2, 3)
 
 
-@pytest.mark.parametrize("line", [WARM, JSON_FORMAT], ids=["text", "json"])
-def test_both_log_formats_report_the_same(line: str) -> None:
-    assert LogReport.parse(line, 1_000) == LogReport("", REQUEST, 1.0, 42.66, 43, 1769, 99, None)
+def test_the_lowest_faulty_record_is_to_blame_however_late_its_segment_failed() -> None:
+    record = Recorder()
+    iterations = record.map(record.task("ScatterLambda", "scatter", 0, 0, 1), 1, 3)
+    calls = [record.segment(each, index, 1) for index, each in enumerate(iterations)]
+    late = record.fail(calls[2], 2, "InvalidMember", "a b.json record 25: x")
+    details = {"name": "ProcessAllSegments", "index": 2}
+    record.add("MapIterationFailed", late, 2, mapIterationFailedEventDetails=details)
+    cause = record.events[late - 1]["lambdaFunctionFailedEventDetails"]
+    record.add("ExecutionFailed", late, 2, executionFailedEventDetails=cause)
+    early = record.fail(calls[1], 3, "InvalidMember", "a b.json record 17: x")
+    details = {"name": "ProcessAllSegments", "index": 1}
+    record.add("MapIterationFailed", early, 3, mapIterationFailedEventDetails=details)
+    failure = of("FAILED", record.events).failure
+    assert failure and failure.task
+    assert (failure.record, failure.task.index, failure.end) == (("a b.json", 17), 1, None)
 
 
-@pytest.mark.parametrize("line", ["START RequestId: x Version: 1\n", "members", '{"level": "INFO"}', "{", ""])
-def test_other_log_lines_are_no_reports(line: str) -> None:
-    assert LogReport.parse(line, 0) is None
+def test_a_segment_about_to_be_retried_is_not_to_blame() -> None:
+    record = Recorder()
+    first, second = record.map(record.task("ScatterLambda", "scatter", 0, 0, 1), 1, 2)
+    waiting, broken = record.segment(first, 0, 1), record.segment(second, 1, 1)
+    record.fail(waiting, 2, "Runtime.ExitError", "exit status 1")
+    failed = record.fail(broken, 2, "InvalidSegment", "x")
+    details = {"name": "ProcessAllSegments", "index": 1}
+    record.add("MapIterationFailed", failed, 2, mapIterationFailedEventDetails=details)
+    record.add("ExecutionFailed", failed, 2, executionFailedEventDetails={"error": "InvalidSegment"})
+    failure = of("FAILED", record.events).failure
+    assert failure and failure.task and failure.task.index == 1
 
 
-def report_at(ended_s: float, request: str = "r", duration_ms: float = 100) -> LogReport:
-    return LogReport("f", request, ended_s, duration_ms, 100, 1769, 99, None)
+def report_at(ended_s: float, request: str = "r", status: str | None = None) -> Report:
+    return Report(request, ended_s, 100, 100, 1769, 99, None, status)
 
 
 def test_reports_fall_to_the_calls_in_the_order_of_their_ends() -> None:
@@ -281,56 +303,26 @@ def test_reports_fall_to_the_calls_in_the_order_of_their_ends() -> None:
 def test_a_failed_call_takes_the_report_that_its_cause_names() -> None:
     failed = Attempt("f", 0, ended_s=1.0, error="E", cause=json.dumps({"requestId": REQUEST}))
     fine = Attempt("f", 0, ended_s=1.1)
-    match_reports([failed, fine], [report_at(0.9), report_at(1.0, REQUEST)])
+    match_reports([failed, fine], [report_at(0.9), report_at(1.0, REQUEST, "E")])
     assert failed.report and failed.report.request_id == REQUEST
     assert fine.report and fine.report.request_id == "r"
 
 
-def test_a_report_of_another_time_or_function_is_nobodys() -> None:
+def test_a_failed_call_without_a_request_takes_a_report_of_a_failure() -> None:
+    failed = Attempt("f", 0, ended_s=1.0, error="Runtime.ImportModuleError")
+    fine = Attempt("f", 0, ended_s=1.1)
+    match_reports([failed, fine], [report_at(1.0, "fine"), report_at(1.0, "failed", "error")])
+    assert [call.report and call.report.request_id for call in (failed, fine)] == ["failed", "fine"]
+
+
+def test_a_report_of_another_time_is_nobodys() -> None:
     assert match_reports([Attempt("f", 10, ended_s=11)], [report_at(5, "a"), report_at(20, "b")]) == 0
-    assert match_reports([Attempt("g", 0, ended_s=1)], [report_at(1)]) == 0
 
 
 def test_as_many_reports_as_calls_all_find_one_however_late_the_log() -> None:
     calls = [Attempt("f", 0, ended_s=1.0), Attempt("f", 0, ended_s=1.5)]
     assert match_reports(calls, [report_at(9.0, "late"), report_at(7.0, "early")]) == 2
     assert [call.report and call.report.request_id for call in calls] == ["early", "late"]
-
-
-def test_a_function_has_the_peaks_and_sums_of_its_calls() -> None:
-    calls = [
-        Attempt("f", 0, ended_s=1, report=LogReport("f", "a", 1, 50, 850, 1769, 90, 800.0)),
-        Attempt("f", 0, ended_s=1, error="E", report=LogReport("f", "b", 1, 70, 70, 1769, 120, None)),
-        Attempt("f", 0),
-    ]
-    [figures] = by_function(calls)
-    assert (figures.calls, figures.failed, figures.cold, figures.reported) == (3, 1, 1, 2)
-    assert (figures.longest_ms, figures.peak_mb, figures.memory_mb, figures.billed_ms) == (70, 120, 1769, 920)
-
-
-def test_a_histogram_counts_every_row_once() -> None:
-    pairs = {(rank, float(value)): 2 for rank in (1.0, 4.0) for value in range(50, 126)}
-    found = histogram(pairs)
-    assert found and found.rows == sum(pairs.values())
-    assert (found.start, found.step, list(found.groups)) == (50, 5, ["1", "4"])
-    assert found.groups["1"][:-1] == [10] * 15
-
-
-@pytest.mark.parametrize("value", [0.0, -7.5, 1e9])
-def test_a_histogram_of_one_value_has_one_bin(value: float) -> None:
-    found = histogram({(1.0, value): 3})
-    assert found and found.groups == {"1": [3]}
-
-
-def test_no_rows_have_no_histogram() -> None:
-    assert histogram({}) is None
-
-
-@pytest.mark.parametrize(
-    ("least", "step"), [(0, 1), (1, 1), (1.1, 2), (2.5, 5), (7, 10), (0.03, 0.05), (300, 500)]
-)
-def test_steps_are_round(least: float, step: float) -> None:
-    assert nice_step(least) == pytest.approx(step)
 
 
 def test_a_graph_has_the_edges_of_every_kind_of_state() -> None:
@@ -349,40 +341,86 @@ def test_a_graph_has_the_edges_of_every_kind_of_state() -> None:
     assert graph(definition)[2].inner == {"Inner": "segment-lambda"}
 
 
-@pytest.mark.parametrize("text", ["</script><script>alert(1)</script>", "<!--<script>", "a&b", "\u2028"])
-def test_inlined_json_cannot_end_its_element(text: str) -> None:
-    encoded = inline_json({text: text})
-    assert not set("<>&\u2028\u2029") & set(encoded)
-    assert json.loads(encoded) == {text: text}
+# The rest is of recorded executions: what they were is in their names.
 
 
-TABLE = [{"名前": "長野原 [,]", "n": 1.5}, {}, {"a": {"b": [1, "}"]}}]
+def test_every_page_of_a_history_and_of_a_log_is_read() -> None:
+    replay = Replay("wide")
+    run = replay.run()
+    assert (run.segments, run.done, len(run.reports), len(run.attempts)) == (200, 200, 202, 202)
+    assert max(int(asked.get("nextToken", 0)) for _, asked in replay.asked) > 1000
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
-@pytest.mark.parametrize("text", [json.dumps(TABLE, ensure_ascii=False), json.dumps(TABLE, indent=2)])
-def test_records_are_those_of_the_array_however_it_is_cut(text: str, size: int) -> None:
-    data = text.encode()
-    assert list(records(data[n : n + size] for n in range(0, len(data), size))) == TABLE
+def test_two_faulty_segments_are_one_story() -> None:
+    replay = Replay("two-faulty")
+    run = replay.run()
+    assert run.failure and run.failure.task and run.failure.attempt
+    assert (run.failure.record, run.failure.task.index) == (("two-broken.json", 17), 1)
+    assert (run.failed, run.segments, run.retries) == (2, 4, 0)
+    log = history.failure_lines(replay.target, run)
+    assert log[0].startswith(f"START RequestId: {run.failure.attempt.request_id}")
+    assert log[1] == f"[ERROR] InvalidMember: {run.failure.message}"
+    assert log[2:4] == ["Traceback (most recent call last):", '  File "/var/task/lambda.py", line 10, in lambda_handler']
+    assert log[-1].startswith("REPORT ")
 
 
-@pytest.mark.parametrize("text", ["", "[", '[{"a": 1}', '[{"a": 1}, {"b": ]', "3", '[{"a": 1}, 2]', "null"])
-def test_what_is_no_array_of_objects_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="not a JSON array of objects"):
-        list(records([text.encode()]))
+def test_a_distributed_maps_failure_is_that_of_its_segment() -> None:
+    replay = Replay("distributed-failed")
+    run = replay.run()
+    assert run.failure and run.failure.end
+    assert (run.failure.error, run.failure.record) == ("InvalidMember", ("distributed-failed.json", 37))
+    assert run.failure.end[0] == "MissingSegment"
+    assert (run.done, run.failed, run.segments) == (3, 1, 4)
+    assert any("[ERROR] InvalidMember" in line for line in history.failure_lines(replay.target, run))
 
 
-def test_pairs_are_counted_row_by_row_over_all_sheets(tmp_path: Path) -> None:
-    book = Workbook()
-    first = book.active
-    assert first is not None
-    for row in (["rank", "name", "bonus"], [1, "x", 50], [2, "3", 62.5], [None, "y", 9], [1, "z", 50], [4, "w"]):
-        first.append(row)
-    book.create_sheet().append([2, "x", 62.5])
-    book.save(tmp_path / "book.xlsx")
-    assert count_pairs(tmp_path / "book.xlsx", "A", "C") == {(1, 50): 2, (2, 62.5): 2}
+def test_a_failed_init_has_its_log() -> None:
+    replay = Replay("init")
+    run = replay.run()
+    assert run.failure and run.failure.error == "Runtime.ImportModuleError"
+    assert "[ERROR] Runtime.ImportModuleError" in "".join(history.failure_lines(replay.target, run))
 
 
-@pytest.mark.parametrize(("index", "name"), [(0, "A"), (25, "Z"), (26, "AA"), (16383, "XFD")])
-def test_columns_have_excels_names(index: int, name: str) -> None:
-    assert letters(index) == name
+def test_no_line_is_waited_for_that_may_never_come() -> None:
+    """An execution that ended just now, whose failed inits have logged nothing yet."""
+    replay = Replay("init")
+    late_s = time.time() - replay.recorded["events"][-1]["timestamp"]
+    for event in replay.recorded["events"]:
+        event["timestamp"] += late_s
+    for line in replay.recorded["logs"]["scatter-lambda"]:
+        line["timestamp"] += int(late_s * 1000)
+    del replay.recorded["logs"]["init-lambda"]
+    begun = time.monotonic()
+    run = replay.run()
+    assert time.monotonic() - begun < 5
+    assert (len(run.reports), history.failure_lines(replay.target, run)) == (1, [])
+
+
+def test_an_out_of_memory_is_known_by_its_report_line() -> None:
+    run = Replay("out-of-memory").run()
+    assert run.failure and run.failure.attempt
+    run.failure.attempt.error = "Runtime.ExitError"
+    assert run.failure.kind == "Runtime.OutOfMemory"
+
+
+@pytest.mark.parametrize("name", ["stopped", "stopped-in-map"])
+def test_an_execution_stopped_by_hand_has_not_failed(name: str) -> None:
+    run = Replay(name).run()
+    assert (run.status, run.failure) == ("ABORTED", None)
+    assert "failed" not in {run.outcome(task) for task in run.tasks}
+    assert "failed" not in {run.state_outcome(state) for state in run.visits}
+
+
+def test_ministacks_history_without_predecessors_tells_stages_and_segments() -> None:
+    run = Replay("ministack").run()
+    assert list(run.stages) == ["scatter", "segment", "gather"]
+    assert all(visit.exited_s for visit in run.stages.values())
+    assert (run.chained, run.segments, run.done, run.failed, run.retries) == (False, 3, 3, 0, 0)
+
+
+def test_ministacks_history_without_predecessors_tells_the_lowest_faulty_record() -> None:
+    run = Replay("ministack-failed").run()
+    assert run.failure and run.failure.task
+    assert run.failure.record == ("mini-bad.json", 17)
+    assert (run.failure.task.stage, run.failure.task.attempts[0].function) == ("segment", "segment-lambda")
+    assert (run.segments, run.done, run.failed, run.retries) == (4, 2, 2, 0)

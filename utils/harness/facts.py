@@ -1,0 +1,158 @@
+"""Read what the functions wrote of an execution beside its objects; see `shared.facts`."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from harness.history import Run
+from harness.logs import json_object
+from harness.target import Target
+from shared.facts import (
+    FIRST_ROWS,
+    Column,
+    ScatterFacts,
+    SegmentFacts,
+    WorkbookFacts,
+    facts_key,
+    merged,
+    segment_facts_key,
+)
+
+# The object is gone, is another now, or is not ours to read.
+MISSING = ("404", "NoSuchKey", "NoSuchBucket", "403", "AccessDenied", "412", "PreconditionFailed")
+THREADS = 8
+MOST_SEGMENTS = 1000  # whose facts are read one by one
+
+
+@dataclass
+class Facts:
+    """What is known of an execution's data: nothing, where its functions wrote nothing.
+
+    Attributes:
+        segments: by the key of the segment file, in the order of the table.
+    """
+
+    bucket: str
+    scatter: ScatterFacts | None = None
+    segments: dict[str, SegmentFacts] = field(default_factory=dict)
+    workbook: WorkbookFacts | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether each segment's facts are there."""
+        return self.scatter is not None and len(self.segments) == len(self.scatter.segments)
+
+    @property
+    def columns(self) -> list[Column]:
+        """The profiles of the whole result; [] unless they are known."""
+        return merged(s.columns for s in self.segments.values()) if self.is_whole else []
+
+    @property
+    def first_rows(self) -> list[list[str]]:
+        """The first rows of the result, each with a text for each of `columns`."""
+        names = [column.name for column in self.columns]
+        rows: list[list[str]] = []
+        for segment in self.segments.values() if names else ():
+            own = [column.name for column in segment.columns]
+            for row in segment.first_rows[: FIRST_ROWS - len(rows)]:
+                cells = dict(zip(own, row))
+                rows.append([cells.get(name, "") for name in names])
+        return rows
+
+
+def read(target: Target, run: Run) -> Facts:
+    """The facts of an execution: a few small objects, and one for each of its segments."""
+    s3, found = target.client("s3"), Facts(bucket_of(target, run))
+
+    def get[Kind](key: str, parse: Callable[[bytes], Kind]) -> Kind | None:
+        return read_object(s3, found.bucket, key, parse)
+
+    if (key := scatter_key(run)) is None:
+        return found
+    found.scatter = get(key, ScatterFacts.from_json)
+    if found.scatter is None:
+        return found
+    keys = [cut.key for cut in found.scatter.segments]
+    with ThreadPoolExecutor(THREADS) as threads:
+        workbook = threads.submit(get, result_key(key), WorkbookFacts.from_json)
+        written = threads.map(
+            lambda key: get(segment_facts_key(result_key(key)), SegmentFacts.from_json),
+            keys if len(keys) <= MOST_SEGMENTS else [],
+        )
+        found.segments = {key: facts for key, facts in zip(keys, written) if facts}
+    found.workbook = workbook.result()
+    return found
+
+
+def rows_in(target: Target, run: Run) -> int:
+    """How many rows a scatter that has ended read; 0 where it has not said so."""
+    key = scatter_key(run)
+    if key is None:
+        return 0
+    facts = read_object(
+        target.client("s3"), bucket_of(target, run), key, ScatterFacts.from_json
+    )
+    return facts.rows if facts else 0
+
+
+def record(target: Target, facts: Facts, place: tuple[str, int]) -> dict[str, Any] | None:
+    """A record of the input, from the bytes of its segment alone.
+
+    Returns:
+        None where the input is not known to hold that record still.
+    """
+    scatter, (key, number) = facts.scatter, place
+    if scatter is None or scatter.input_obj != key:
+        return None
+    for cut in scatter.segments:
+        if number < cut.rows:
+            break
+        number -= cut.rows
+    else:
+        return None
+    if cut.end <= cut.start:
+        return None
+    asked = {"Range": f"bytes={cut.start}-{cut.end - 1}", "IfMatch": scatter.etag}
+    records = read_object(target.client("s3"), facts.bucket, key, records_of, **asked) or []
+    return records[number] if number < len(records) else None
+
+
+def records_of(data: bytes) -> list[dict[str, Any]]:
+    """The records in a slice of a JSON array, with the commas and white space around them."""
+    found = json.loads(b"[" + data.strip(b" \t\r\n,") + b"]")
+    return found if all(isinstance(each, dict) for each in found) else []
+
+
+def read_object[Kind](
+    s3: Any, bucket: str, key: str, parse: Callable[[bytes], Kind], **asked: str
+) -> Kind | None:
+    """An object; None where it is missing, or of another form."""
+    try:
+        return parse(s3.get_object(Bucket=bucket, Key=key, **asked)["Body"].read())
+    except ClientError as error:
+        if error.response["Error"]["Code"] in MISSING:
+            return None
+        raise
+    except ValueError:
+        return None
+
+
+def scatter_key(run: Run) -> str | None:
+    """Where the scatter wrote its facts: beside the segment files, or their manifest."""
+    done = next((task for task in run.tasks if task.stage == "scatter" and task.output), None)
+    output = json_object(done.output) if done else {}
+    keys = [output.get("manifest"), *(output.get("segment_definitions") or [])]
+    return next((facts_key(key) for key in keys if isinstance(key, str)), None)
+
+
+def result_key(key: str) -> str:
+    """`scatter/x/job_000.pkl` → `gather/x/job_000.pkl`."""
+    return key.replace("scatter/", "gather/", 1)
+
+
+def bucket_of(target: Target, run: Run) -> str:
+    return next((each.bucket for each in run.functions.values() if each.bucket), target.bucket)
