@@ -119,13 +119,14 @@ test: $(TOOLS_READY) ## all tests, on a LocalStack of their own
 	@$(HARNESS) with-emulator $(MAKE) --no-print-directory check ALREADY_UP=1
 
 check: zip $(FUNCTIONS:%=test-%)
+	@$(TOOLS)/.venv/bin/ruff check --quiet utils/checks utils/tests
 	@cd utils/process-executor && $(PY) -m mypy && $(PY) -m pytest -q
 	@cd utils && $(PY) -m mypy && $(PY) -m pytest -q
 
 clean: down ## stop LocalStack and remove everything built; workbooks stay
 	@$(SIDE_BY_SIDE) clean
 	@rm -rf utils/tools/.venv utils/tools/.venvs utils/tools/runtimes utils/harness/.localstack \
-		utils/data/sample_data.* utils/checks/node_modules utils/checks/bench/.venvs utils/checks/bench/.data
+		utils/data/sample_data.* utils/checks/node_modules .ruff_cache utils/checks/bench/.venvs utils/checks/bench/.data
 	@find result -type f ! -name .gitkeep ! -name '*.xlsx' -delete
 
 include utils/checks/checks.mk

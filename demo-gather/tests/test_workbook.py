@@ -268,7 +268,9 @@ def test_the_gather_needs_no_pandas() -> None:
 
 
 def run_python(script: str, **environment: str) -> str:
-    environment = {"PYTHONPATH": os.pathsep.join(sys.path), **environment}
+    function = Path(__file__).resolve().parents[1]
+    folders = (function, function / "tests", function.parent / "utils" / "shared")
+    environment = {"PYTHONPATH": os.pathsep.join(map(str, folders)), **environment}
     run = [sys.executable, "-c", script]
     return subprocess.check_output(run, env=environment, text=True).strip()
 

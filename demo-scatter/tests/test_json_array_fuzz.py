@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
+import pytest
 from hypothesis import event, example, given
 from hypothesis import strategies as st
 
@@ -32,6 +33,16 @@ layouts: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     }
 )
 sizes = st.integers(1, 300)
+GENERATED = pytest.mark.fault(
+    tried=(
+        "generated JSON, valid and broken, in chunks of any size",
+        "生成した JSON(正・不正、任意の分割)",
+    ),
+    happened=(
+        "read as `json.loads` does, or refused by place",
+        "`json.loads` と同じに読むか、位置を示して拒否",
+    ),
+)
 
 
 def chunked(data: bytes, size: int) -> Iterator[bytes]:
@@ -82,6 +93,7 @@ def same(left: Any, right: Any) -> bool:
     return repr(left) == repr(right)
 
 
+@GENERATED
 @given(tables, layouts, st.sampled_from([b"", b"\xef\xbb\xbf"]), sizes, sizes)
 @example([{"a": "\ud83d"}], {"ensure_ascii": True}, b"", 1, 1)
 @example([{}, {}], {"ensure_ascii": True}, b"", 1, 1)
@@ -136,6 +148,7 @@ def agrees(data: bytes, block_bytes: int, chunk: int) -> None:
         assert same(parse(data, block_bytes, chunk), wanted)
 
 
+@GENERATED
 @given(nearly_json(), sizes, sizes)
 def test_nearly_valid_arrays_are_read_or_refused_as_json_does(
     data: bytes, block_bytes: int, chunk: int
@@ -143,11 +156,13 @@ def test_nearly_valid_arrays_are_read_or_refused_as_json_does(
     agrees(data, block_bytes, chunk)
 
 
+@GENERATED
 @given(st.binary(max_size=60) | st.text().map(str.encode), sizes, sizes)
 def test_bytes_of_any_kind_are_refused_by_place(data: bytes, block_bytes: int, chunk: int) -> None:
     agrees(data, block_bytes, chunk)
 
 
+@GENERATED
 @given(nearly_json(), sizes, sizes, sizes, sizes)
 def test_where_a_file_is_cut_into_chunks_changes_no_answer(
     data: bytes, block_bytes: int, chunk: int, other_block_bytes: int, other_chunk: int

@@ -6,17 +6,17 @@ SIZES ?= 10000 100000 1000000 5000000
 REPEAT ?= 3
 FUZZ_S ?= 60
 BENCH_READY := $(patsubst $(BENCH)/locks/%.txt,$(BENCH)/.venvs/%/.ready,$(wildcard $(BENCH)/locks/*.txt))
-LOCKS := $(patsubst %,utils/tools/%.txt,tools runtime audit fuzz)
+LOCKS := $(patsubst $(ROOT)/%,%,$(wildcard $(TOOLS)/*.txt $(BENCH)/locks/*.txt))
 
 .PHONY: bench faults soak soaked fuzz audit test-compat test-report-page
 
 bench: zip $(BENCH_READY) ## the pipeline beside other writers: SIZES rows, REPEAT runs; result/bench.json and .svg
-	@cd $(ROOT)/utils && $(PY) -m checks.bench "$(SIZES)" $(REPEAT)
+	@cd $(ROOT)/utils && $(PY) -m checks.bench --repeat $(REPEAT) $(SIZES)
 
 faults: zip demo-gather/.venv/.ready demo-scatter/.venv/.ready ## cause every fault, and print the table of what happens
 	@$(HARNESS) with-emulator $(PY) $(CHECKS)/faults.py
 
-soak: zip fuzz ## fuzz for FUZZ_S, then 100 executions in a row and 20 at once: does anything grow?
+soak: zip fuzz ## fuzz for FUZZ_S, then 100 executions in a row, 20 at once, 50 first ones
 	@$(HARNESS) with-emulator $(MAKE) --no-print-directory soaked
 
 soaked: create bucket

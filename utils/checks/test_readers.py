@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+
 from test_workbook import AWKWARD, MEMBERS, spliced, table, written_by_xlsxwriter
 
 HERE = Path(__file__).resolve().parent

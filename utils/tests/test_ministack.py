@@ -9,10 +9,10 @@ import psutil
 import pytest
 from openpyxl import load_workbook
 
-from harness.target import emulator, endpoint
 from conftest import ROOT, Make
 from harness.emulator import Emulator, free_port
 from harness.ministack import MiniStack
+from harness.target import emulator, endpoint
 from test_pipeline import expected
 from utils import members
 

@@ -25,6 +25,17 @@ MEMBERS = pd.DataFrame(
     index=pd.RangeIndex(10, 12),
 )
 FORBIDDEN = "a segment file names only what a DataFrame of plain columns needs; found "
+MALICIOUS = pytest.mark.fault(
+    tried=("malicious segment files", "悪意あるセグメントファイル"),
+    happened=(
+        "refused by name; nothing ran, nothing changed",
+        "名前を示して拒否。何も実行・変更されない",
+    ),
+)
+DAMAGED = pytest.mark.fault(
+    tried=("segment files cut off or damaged at random", "途中切れ・破損したセグメントファイル"),
+    happened=("refused, or a frame", "拒否されるか、データフレームになる"),
+)
 
 
 def text(value: str) -> bytes:
@@ -144,6 +155,7 @@ PAYLOADS: dict[str, tuple[bytes, str]] = {
 }
 
 
+@MALICIOUS
 @pytest.mark.parametrize(("data", "name"), PAYLOADS.values(), ids=PAYLOADS)
 def test_a_forbidden_global_is_named_and_not_called(
     data: bytes, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -168,6 +180,7 @@ def test_the_payloads_would_run_in_an_ordinary_unpickler(
 # What the allowed names alone could do, were they the real ones.
 
 
+@MALICIOUS
 @pytest.mark.parametrize(("module", "name"), ALLOWED, ids=map(".".join, ALLOWED))
 @pytest.mark.parametrize(
     "state",
@@ -185,6 +198,7 @@ def test_no_allowed_class_can_be_changed(module: str, name: str, state: bytes) -
     assert [dict(vars(each)) for each in (kind, pd.NA, pd.NaT)] == before
 
 
+@MALICIOUS
 @pytest.mark.parametrize(("module", "name"), ALLOWED, ids=map(".".join, ALLOWED))
 @pytest.mark.parametrize(
     "call",
@@ -326,6 +340,7 @@ GADGETS: dict[str, tuple[bytes, str]] = {
 HARMLESS = {"method replaced"}
 
 
+@MALICIOUS
 @pytest.mark.parametrize(
     ("data", "fault"),
     [pytest.param(*each, id=name) for name, each in GADGETS.items() if name not in HARMLESS],
@@ -372,6 +387,10 @@ def peak_mb() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
+@pytest.mark.fault(
+    tried=("memory bombs by declared size", "宣言サイズによるメモリ爆弾"),
+    happened=("refused; under 150 MB taken", "拒否。使用は 150 MB 未満"),
+)
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds a process's memory")
 @pytest.mark.parametrize("data", BOMBS.values(), ids=BOMBS)
 def test_a_declared_size_takes_no_memory(data: bytes) -> None:
@@ -381,6 +400,13 @@ def test_a_declared_size_takes_no_memory(data: bytes) -> None:
     assert resource.getrlimit(resource.RLIMIT_AS) == limit
 
 
+@pytest.mark.fault(
+    tried=(
+        "segment files that repeat one block many times",
+        "一つのブロックを何度も繰り返すセグメントファイル",
+    ),
+    happened=("refused; neither memory nor time taken", "拒否。メモリも時間も使わない"),
+)
 @pytest.mark.parametrize(
     "df",
     [
@@ -418,6 +444,7 @@ def test_a_subclass_is_no_frame() -> None:
     assert refusal(dump(Subclass({"a": [1]}))) == f"{FORBIDDEN}{__name__}.Subclass"
 
 
+@DAMAGED
 def test_a_file_cut_off_anywhere_is_refused() -> None:
     data = dump(MEMBERS)
     for size in range(len(data)):
@@ -429,6 +456,7 @@ def test_bytes_after_the_frame_are_refused() -> None:
     assert refusal(dump(MEMBERS) + b"x") == "nothing follows the frame; found 1 bytes"
 
 
+@DAMAGED
 @given(st.data())
 def test_a_file_with_bytes_changed_is_a_frame_or_refused(data: st.DataObject) -> None:
     """No other exception, no crash."""
@@ -441,6 +469,7 @@ def test_a_file_with_bytes_changed_is_a_frame_or_refused(data: st.DataObject) ->
         assert str(error).startswith(KEY)
 
 
+@DAMAGED
 @given(st.binary(max_size=200))
 def test_bytes_of_any_kind_are_refused(body: bytes) -> None:
     with pytest.raises(InvalidSegment):
@@ -545,6 +574,10 @@ def described(value: Any) -> tuple[type, str]:
     return type(value), repr(value)
 
 
+@pytest.mark.fault(
+    tried=("generated frames of all supported columns", "対応する全ての列型の生成フレーム"),
+    happened=("unchanged", "変わらない"),
+)
 @given(tables())
 @example(pd.DataFrame({"a": [pd.NA, pd.NaT, None, float("nan")]}, dtype=object))
 @example(pd.DataFrame(np.arange(6).reshape(2, 3)).T)
