@@ -8,7 +8,6 @@ are declined.
 import itertools
 import re
 from collections.abc import Iterator
-from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,12 @@ import orjson
 
 from columns import Block
 
-_FLAT = {str, int, float, bool, NoneType}
 _SPACES = re.compile(rb"[ \t\r\n]*")
 _COMMA = re.compile(rb"[ \t\r\n]*,")
 
 
 def parse(text: bytes, first: bool) -> Block | None:
-    """Parse whole, flat records.
+    """Parse whole records.
 
     Args:
         text: begins as the exact parser's, and ends with a closing brace. Only the brace that ends
@@ -46,38 +44,49 @@ def parse(text: bytes, first: bool) -> Block | None:
 
 
 def _is_exact(text: bytes, block: Block) -> bool:
-    kinds = set().union(*block.kinds.values())
-    return (
-        kinds <= _FLAT
-        and _keys_are_unique(text, block)
-        and (float not in kinds or _floats_are_exact(text, block))
-    )
-
-
-def _keys_are_unique(text: bytes, block: Block) -> bool:
-    """Whether the records have all the text's colons: a dropped key takes one with it."""
+    """Whether no key was dropped, which its colon would show, and no number was changed."""
+    keys, nested = _unfold([*_values(block, list), *_values(block, dict)])
+    keys += sum(map(len, block.records))
     colons = int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord(":")))
-    keys = sum(map(len, block.records))
-    if colons == keys:
-        return True
-    if b"\\u003" in text:  # an escaped colon
-        return False
-    strings = itertools.chain(itertools.chain.from_iterable(block.records), _values(block, str))
-    return colons == keys + "".join(strings).count(":")
+    if colons > keys:
+        if b"\\u003" in text:  # a text may hold a colon that was not counted
+            return False
+        names = itertools.chain.from_iterable(block.records)
+        strings = itertools.chain(names, _values(block, str), _of(nested, str))
+        colons -= "".join(strings).count(":")
+    floats = [*_values(block, float), *_of(nested, float)]
+    return colons == keys and _floats_are_exact(text, floats)
 
 
-def _floats_are_exact(text: bytes, block: Block) -> bool:
+def _values(block: Block, kind: type) -> Iterator[Any]:
+    columns = (values for name, values in block.columns.items() if kind in block.kinds[name])
+    return itertools.chain.from_iterable(_of(values, kind) for values in columns)
+
+
+def _of(values: list[Any], kind: type) -> Iterator[Any]:
+    return (value for value in values if type(value) is kind)
+
+
+def _unfold(values: list[Any]) -> tuple[int, list[Any]]:
+    """What arrays and objects hold, at any depth: how many keys, and all values and keys."""
+    keys, held = 0, []
+    while values:
+        value = values.pop()
+        if type(value) is dict:
+            keys += len(value)
+            values += [*value, *value.values()]
+        elif type(value) is list:
+            values += value
+        else:
+            held.append(value)
+    return keys, held
+
+
+def _floats_are_exact(text: bytes, floats: list[float]) -> bool:
     """Whether no float stands for a large integer, and no 0.0 for a number close to zero.
 
     Such a number is written with a negative exponent, or with hundreds of zeros.
     """
-    floats = list(_values(block, float))
-    if max(floats) >= 2**63 or min(floats) <= -(2**63):
+    if floats and (max(floats) >= 2**63 or min(floats) <= -(2**63)):
         return False
     return 0.0 not in floats or not any(sign in text for sign in (b"e-", b"E-", b"0" * 300))
-
-
-def _values(block: Block, kind: type) -> Iterator[Any]:
-    for name, values in block.columns.items():
-        if kind in block.kinds[name]:
-            yield from (value for value in values if type(value) is kind)

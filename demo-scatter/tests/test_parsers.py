@@ -24,7 +24,7 @@ def number_tokens(draw: st.DrawFn) -> str:
 
 
 texts = st.text(':"\\\n {}[],e-0é漢\ud83d', max_size=8).map(json.dumps)
-values = number_tokens() | texts | st.sampled_from(["null", "true", "[]", '{"a": 1}', "[0.0, 1e-400]"])
+values = number_tokens() | texts | st.sampled_from(["null", "true", "[]", '{"a": 1}', '[{"a:": [0.5], "b": ":"}]', '[0.0, 1e-400]', "[1e20]", "[{}, 18446744073709551616]", '[{"a": 1, "a": 2}]'])
 records = st.lists(st.tuples(st.sampled_from(['"a"', '"b:"', '"\\u003a"', '"c"']), values), max_size=4)
 arrays = st.lists(records, min_size=1, max_size=4).map(
     lambda table: ", ".join("{" + ", ".join(map(": ".join, record)) + "}" for record in table)
@@ -57,6 +57,7 @@ ORDINARY: dict[str, Any] = {
     "times and addresses": {"time": "12:30:00", "url": "s3://b/k", "key:1": 1},
     "long numbers in text": {"card": "4111111111111111", "uuid": "3e8f12e4-0000-4000-8000-123456789e01"},
     "milliseconds": {"at": 1_700_000_000_000, "largest": 2**63 - 1},
+    "nested values": {"tags": ["a:b", 0.5], "town": {"name": "京都", "at": [{"t": "12:30"}, {}]}},
     "prices": {"price": 0.0, "rate": -1.5, "tax": 0.1, "gap": None, "paid": True},
 }
 
