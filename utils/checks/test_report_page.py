@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -56,8 +56,9 @@ def open_page(browser: Browser, folder: Path) -> Iterator[Open]:
     faults: list[str] = []
     context = browser.new_context()
 
-    def open_(name: str, width: int = 1280) -> Page:
+    def open_(name: str, width: int = 1280, scheme: Literal["light", "dark"] = "light") -> Page:
         page = context.new_page()
+        page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": width, "height": 900})
         page.on("console", lambda message: faults.append(message.text))
         page.on("pageerror", lambda error: faults.append(str(error)))
@@ -126,6 +127,40 @@ def test_a_page_fits_its_width(open_page: Open, name: str, width: int) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") == width
     too_small = "all => all.filter(e => parseFloat(getComputedStyle(e).fontSize) < 12).length"
     assert page.locator("main :is(p, dt, dd, th, td, li, pre, button, label, text)").evaluate_all(too_small) == 0
+
+
+# The contrast of each text with what is behind it, as WCAG 2 defines it.
+CONTRASTS = """() => {
+    const luminance = ([r, g, b]) => [r, g, b].map(c => c / 255)
+        .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, c, n) => sum + c * [0.2126, 0.7152, 0.0722][n], 0);
+    const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
+    const behind = element => {
+        for (; element; element = element.parentElement) {
+            const colour = numbers(getComputedStyle(element).backgroundColor);
+            if (colour[3] !== 0) return colour;
+        }
+        return [255, 255, 255];
+    };
+    return [...document.querySelectorAll("body :is(p, dt, dd, th, td, li, h1, h2, h3, code, summary, label)")]
+        .filter(element => element.offsetParent && element.textContent.trim())
+        .map(element => {
+            const [text, ground] = [numbers(getComputedStyle(element).color), behind(element)].map(luminance);
+            const [dark, light] = [text, ground].sort((a, b) => a - b);
+            return [(light + 0.05) / (dark + 0.05), element.outerHTML.slice(0, 80)];
+        });
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["retried", "failed"])
+def test_every_text_is_readable_by_day_and_by_night(open_page: Open, name: str, scheme: str) -> None:
+    page = open_page(name, scheme=scheme)
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(23, 29, 35)"}[scheme]
+    contrasts = page.evaluate(CONTRASTS)
+    assert len(contrasts) > 50
+    assert [found for found in contrasts if found[0] < 4.5] == []
 
 
 @pytest.mark.parametrize("name", NAMES)

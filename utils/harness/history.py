@@ -117,9 +117,8 @@ class Task:
 
 @dataclass
 class Visit:
-    """A top-level state: when it was entered and left."""
+    """A visit of a top-level state: when it was entered and left."""
 
-    state: str
     entered_s: float
     exited_s: float | None = None
 
@@ -415,7 +414,7 @@ class _Reader:
         details = event["stateEnteredEventDetails"]
         index = self.index_of.get(event["id"])
         if index is None:
-            self.run.visits[details["name"]] = Visit(details["name"], seconds(event))
+            self.run.visits[details["name"]] = Visit(seconds(event))
         if event["type"] == "MapStateEntered":
             self.map = details["name"]
         if event["type"] == "TaskStateEntered":

@@ -48,7 +48,8 @@ def run(given: dict[str, Any] | None = None, definition: str = "parallel", page:
     history.add_logs(target, done)
     if not succeeded:
         explain(target, done)
-    print(os.path.relpath(report.result().write(target, done, page=page)))
+    if done.chained:
+        print(os.path.relpath(report.result().write(target, done, page=page)))
     if not succeeded:
         sys.exit(1)
 

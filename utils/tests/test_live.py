@@ -10,8 +10,8 @@ def snapshot(done: int, failed: int = 0, status: str = "RUNNING", rows: int = 0)
     """2.5 s after the start, 8 segments under way since 0.5 s."""
     run = Run.of({"status": status}, [])
     run.visits = {
-        "ScatterLambda": Visit("ScatterLambda", 0.0, 0.5),
-        "ProcessAllSegments": Visit("ProcessAllSegments", 0.5),
+        "ScatterLambda": Visit(0.0, 0.5),
+        "ProcessAllSegments": Visit(0.5),
     }
     run.segments, run.done, run.failed = 8, done, failed
     return Snapshot(2.5, run, rows)

@@ -23,6 +23,10 @@ def size(count: int) -> str:
     return f"{value:.3g} {unit}"
 
 
+def megabytes(count: int) -> str:
+    return f"{count} MB"
+
+
 def number(count: int) -> str:
     return f"{count:,}"
 

@@ -98,16 +98,14 @@ class View:
                 self.output(workbook.size if workbook else None, formats.size),
             ], " → "),
             card("segments", self.t["segments"], [
-                Figure(formats.number(run.done), run.done),
+                number(run.done),
                 self.maybe(run.segments or None, formats.number),
             ], " / ", ", ".join(
                 self.count(key, value)
                 for key, value in (("n failed", run.failed), ("retries", run.retries))
                 if value
             )),
-            card("calls", self.t["calls"], [
-                Figure(formats.number(len(run.attempts)), len(run.attempts))
-            ], note=self.count("cold", cold)),
+            card("calls", self.t["calls"], [number(len(run.attempts))], note=self.count("cold", cold)),
         ]
         if self.content.cost_usd is not None:
             cost = Figure(formats.dollars(self.content.cost_usd), self.content.cost_usd)
@@ -132,10 +130,7 @@ class View:
             "record": record,
             "named": [name for name in record or {} if name in failure.message],
             "todo": advice_on(
-                failure,
-                emulated=self.content.emulated,
-                logged=bool(log),
-                language=self.language,
+                failure, emulated=self.content.emulated, logged=bool(log), language=self.language
             ),
             "log": log,
             "stack": failure.stack,
@@ -183,7 +178,6 @@ class View:
             "mark": MARKS[outcome],
             "word": self.t[outcome],
             "took": self.seconds(taken),
-            "segments": self.run.segments if node.inner else None,
             "segments_word": self.count("n segments", self.run.segments) if node.inner else "",
             "counts": {name: count for name, count in counts.items() if count},
             "retries": self.count("retries", retries) if retries else "",
@@ -262,7 +256,6 @@ class View:
         calls = [attempt for attempt in self.run.attempts if attempt.function == name]
         reports = [call.report for call in calls if call.report]
         settings = self.run.functions.get(name)
-        timeout_s = settings.timeout_s if settings else None
         memory_mb = max((report.memory_mb for report in reports), default=None) or (
             settings.memory_mb if settings else None
         )
@@ -272,14 +265,14 @@ class View:
         cold = sum(report.init_ms is not None for report in reports)
         return {
             "name": name,
-            "calls": Figure(formats.number(len(calls)), len(calls)),
-            "failed": Figure(formats.number(failed), failed),
-            "cold": Figure(formats.number(cold), cold),
+            "calls": number(len(calls)),
+            "failed": number(failed),
+            "cold": number(cold),
             "longest": self.seconds(longest_s),
-            "timeout": Figure(f"{timeout_s} s", timeout_s) if timeout_s else None,
-            "longest_share": share(longest_s, timeout_s),
-            "peak": Figure(f"{peak_mb} MB", peak_mb) if peak_mb else None,
-            "memory": Figure(f"{memory_mb} MB", memory_mb) if memory_mb else None,
+            "timeout": known(settings.timeout_s if settings else None, "{} s".format),
+            "longest_share": share(longest_s, settings.timeout_s if settings else None),
+            "peak": known(peak_mb, formats.megabytes),
+            "memory": known(memory_mb, formats.megabytes),
             "peak_share": share(peak_mb, memory_mb),
         }
 
@@ -306,9 +299,9 @@ class View:
             "word": self.t[outcome],
             "start": self.seconds(task.entered_s - self.run.started_s),
             "took": self.seconds(taken),
-            "calls": Figure(str(len(task.attempts)), len(task.attempts)),
+            "calls": number(len(task.attempts)),
             "environment": " → ".join(filter(None, map(self.environment, task.attempts))),
-            "peak": Figure(f"{peak} MB", peak) if peak else Figure(""),
+            "peak": known(peak, formats.megabytes),
             "rows": known(facts.rows_out if facts else None, formats.number),
             "bytes_in": known(sizes.get(key), formats.size),
             "bytes_out": known(facts.size or None if facts else None, formats.size),
@@ -329,10 +322,10 @@ class View:
         return {
             "name": column.name,
             "kinds": ", ".join(self.t[f"kind {kind}"] for kind, count in column.kinds.items() if count),
-            "missing": Figure(formats.number(column.missing), column.missing),
+            "missing": number(column.missing),
             "distinct": Figure(self.t["many"])
             if column.many
-            else Figure(formats.number(len(column.values)), len(column.values)),
+            else number(len(column.values)),
             "low": known(column.low, formats.plain),
             "high": known(column.high, formats.plain),
             "bars": bars,
@@ -358,6 +351,10 @@ def card(
     name: str, title: str, values: list[Figure], between: str = "", note: str = ""
 ) -> dict[str, Any]:
     return {"name": name, "title": title, "values": values, "between": between, "note": note}
+
+
+def number(value: int) -> Figure:
+    return Figure(formats.number(value), value)
 
 
 def bars_of(column: Column) -> list[dict[str, Any]]:
