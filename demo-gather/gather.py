@@ -13,6 +13,7 @@ from boto3.s3.transfer import TransferConfig
 
 import rendered
 from rendered import Rendered
+from sheet_part import display_width
 from workbook import workbook_chunks
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class GatherHandler:
         figures = list(segments.values())
         bodies = ahead(segments.items(), lambda segment: self.get_xml(bucket, *segment))
         chunks = workbook_chunks(
-            header(figures), widest(figures), [part for f in figures for part in f.parts], bodies
+            workbook, header(figures), widest(figures), [part for f in figures for part in f.parts], bodies
         )
         self.s3.upload_fileobj(
             io.BufferedReader(ChunkReader(chunks)),
@@ -174,9 +175,9 @@ def header(segments: Iterable[Rendered]) -> list[str]:
 
 
 def widest(segments: Iterable[Rendered]) -> list[str]:
-    """For each column the longest of the segments' widest texts."""
+    """For each column the widest of the segments' widest texts."""
     texts = zip(*(figures.widest for figures in segments), strict=True)
-    return [max(column, key=len) for column in texts]
+    return [max(column, key=display_width) for column in texts]
 
 
 def ahead[Item, Result](

@@ -37,7 +37,7 @@ STYLES = [  # from 1 on, as sheet_part.py counts them
 ]
 CREATED = dt.datetime(1980, 1, 1)  # the date of each zip entry, as XlsxWriter has it
 WIDE_PIXELS = 7  # a kanji takes 15; XlsxWriter gives any character it does not know 8
-COLUMN_PIXELS = 1_790  # Excel's widest column
+COLUMN_PIXELS = 255 * 7  # Excel's widest column has 255 digits
 
 # APPNOTE.TXT 4.4: a field with all bits set refers to a wider one in a zip64 record.
 ZIP32_LIMIT = 0xFFFF_FFFF
@@ -60,6 +60,7 @@ class _Entry:
 
 
 def workbook_chunks(
+    name: str,
     columns: Sequence[str],
     widest: Sequence[str],
     parts: Sequence[SheetPart],
@@ -68,6 +69,7 @@ def workbook_chunks(
     """Stream a workbook of a table: Sheet1, Sheet2, …, each with the header row.
 
     Args:
+        name: of the workbook, for error messages.
         columns: the header.
         widest: for each column the text that it is made wide enough for, besides its header.
         parts: all rows of the table, in order; none for an empty table.
@@ -83,9 +85,10 @@ def workbook_chunks(
         InvalidCell: a header that a cell cannot hold.
         TooManyColumns: more columns than a sheet has.
     """
-    check_columns(len(columns))
+    check_columns(len(columns), name)
+    header = _header_row(name, columns)
     source = _Source(bodies)
-    return _zip_chunks(_entries(columns, widest, _parts_by_sheet(parts), source), source)
+    return _zip_chunks(_entries(columns, header, widest, _parts_by_sheet(parts), source), source)
 
 
 def _parts_by_sheet(parts: Sequence[SheetPart]) -> list[list[SheetPart]]:
@@ -104,13 +107,17 @@ def _parts_by_sheet(parts: Sequence[SheetPart]) -> list[list[SheetPart]]:
 
 
 def _entries(
-    columns: Sequence[str], widest: Sequence[str], sheets: list[list[SheetPart]], source: "_Source"
+    columns: Sequence[str],
+    header: str,
+    widest: Sequence[str],
+    sheets: list[list[SheetPart]],
+    source: "_Source",
 ) -> list[_Entry]:
     with zipfile.ZipFile(_template(columns, widest, len(sheets))) as template:
         files = {name: template.read(name) for name in template.namelist()}
     sheet_parts = iter(sheets)
     return [
-        _sheet_entry(name, xml, columns, next(sheet_parts), source)
+        _sheet_entry(name, xml, len(columns), header, next(sheet_parts), source)
         if name.startswith("xl/worksheets/")
         else _plain_entry(name, xml)
         for name, xml in files.items()
@@ -139,11 +146,16 @@ def _pixels(text: str) -> int:
 
 
 def _sheet_entry(
-    name: str, template: bytes, columns: Sequence[str], parts: list[SheetPart], source: "_Source"
+    name: str,
+    template: bytes,
+    columns: int,
+    header: str,
+    parts: list[SheetPart],
+    source: "_Source",
 ) -> _Entry:
     before, _, after = re.split("<sheetData>(.*)</sheetData>", template.decode())
-    before = re.sub('(?<=<dimension ref=")[^"]*', _dimension(len(columns), parts), before)
-    start_xml = f"{before}<sheetData>{_header_row(columns)}".encode()
+    before = re.sub('(?<=<dimension ref=")[^"]*', _dimension(columns, parts), before)
+    start_xml = f"{before}<sheetData>{header}".encode()
     end_xml = f"</sheetData>{after}".encode()
     start, end = _deflated(start_xml, zlib.Z_FULL_FLUSH), _deflated(end_xml, zlib.Z_FINISH)
     crc32 = isal_zlib.crc32(start_xml)
@@ -165,16 +177,16 @@ def _dimension(columns: int, parts: list[SheetPart]) -> str:
     return "A1" if last == "A1" else f"A1:{last}"
 
 
-def _header_row(columns: Sequence[str]) -> str:
-    cells = (_header_cell(index, name) for index, name in enumerate(columns))
+def _header_row(workbook: str, columns: Sequence[str]) -> str:
+    cells = (_header_cell(workbook, index, name) for index, name in enumerate(columns))
     return f'<row r="1">{"".join(cells)}</row>'
 
 
-def _header_cell(index: int, name: str) -> str:
+def _header_cell(workbook: str, index: int, name: str) -> str:
     try:
         text = text_element(name)
     except InvalidCell as error:
-        raise InvalidCell(f"header of column {column_letters(index)}: {error}") from None
+        raise InvalidCell(f"{workbook}: header of column {column_letters(index)}: {error}") from None
     return f'<c r="{column_letters(index)}1" s="{HEADER_STYLE}" t="inlineStr"><is>{text}</is></c>'
 
 

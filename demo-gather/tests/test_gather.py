@@ -8,7 +8,8 @@ from openpyxl import load_workbook
 
 import frames
 import rendered
-from gather import GatherHandler, InvalidEvent, MissingSegment, result_keys
+from gather import GatherHandler, InvalidEvent, MissingSegment, result_keys, widest
+from rendered import Rendered
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -112,6 +113,13 @@ def test_stale_rows_beside_a_newer_pickle_are_not_used(s3: "S3Client", bucket: s
     put(s3, bucket, 0, TABLE[3:6], None)
     gather(s3, [key])
     assert read(s3, bucket) == values(TABLE[3:6])
+
+
+def test_a_column_is_as_wide_as_its_widest_text_of_any_segment() -> None:
+    """Kanji take the width of two digits: 8 are wider than 12 letters."""
+    names = ["Bob Smithson", "長野原 ひろしろう", ""]
+    segments = [Rendered("", "", ["名前"], [name], []) for name in names]
+    assert widest(segments) == ["長野原 ひろしろう"]
 
 
 def test_a_manifest_stands_for_the_lists(s3: "S3Client", bucket: str) -> None:

@@ -3,6 +3,7 @@
 import datetime as dt
 import itertools
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from workbook import workbook_chunks
 settings.register_profile("workbook", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("workbook")
 
+NAME = "members.xlsx"
 MEMBERS = pd.DataFrame(
     {
         "会員番号": ["000", "001", "002"],
@@ -77,11 +79,11 @@ def table(rows: list[Any], names: list[str]) -> pd.DataFrame:
 def spliced(df: pd.DataFrame, cuts: tuple[int, ...] = (), chunk: int = 1_000_000) -> bytes:
     """The workbook of a table whose rows are rendered in pieces and arrive in chunks."""
     edges = [0, *cuts, len(df)]
-    pieces = [render_parts(df[start:stop], start) for start, stop in zip(edges, edges[1:])]
+    pieces = [render_parts(df[start:stop], start, NAME) for start, stop in zip(edges, edges[1:])]
     body = b"".join(body for _, body in pieces)
     bodies = (body[at : at + chunk] for at in range(0, len(body), chunk))
     parts = [part for parts, _ in pieces for part in parts]
-    return b"".join(workbook_chunks([*df.columns], widest_texts(df), parts, bodies))
+    return b"".join(workbook_chunks(NAME, [*df.columns], widest_texts(df), parts, bodies))
 
 
 def written_by_xlsxwriter(df: pd.DataFrame) -> bytes:
@@ -246,6 +248,13 @@ def test_a_column_is_as_wide_as_its_texts() -> None:
     assert widths["B"] > widths["C"] > 2 * len("会員ランク")
 
 
+def test_no_column_is_wider_than_excel_allows() -> None:
+    """The Open XML SDK takes a width of 0 to 255."""
+    archive = zipfile.ZipFile(BytesIO(spliced(table([["x" * 300, "漢" * 300]], ["a", "b"]))))
+    xml = archive.read("xl/worksheets/sheet1.xml")
+    assert set(re.findall(b' width="([^"]*)"', xml)) == {b"255"}
+
+
 def test_the_same_table_makes_the_same_bytes() -> None:
     script = (
         "import hashlib, test_workbook as t; "
@@ -333,7 +342,7 @@ def test_a_sheet_may_pass_4_gib(tmp_path: Path) -> None:
     count = (1 << 12) + 1
     part = SheetPart(0, 1, 1 << 34, count << 20, 0)
     with (tmp_path / "sparse.xlsx").open("wb") as file:
-        for chunk in workbook_chunks(["n"], [""], [part], itertools.repeat(hole, count)):
+        for chunk in workbook_chunks(NAME, ["n"], [""], [part], itertools.repeat(hole, count)):
             file.seek(len(chunk), os.SEEK_CUR) if chunk is hole else file.write(chunk)
     with zipfile.ZipFile(tmp_path / "sparse.xlsx") as archive:
         entry = archive.getinfo("xl/worksheets/sheet1.xml")
@@ -343,7 +352,7 @@ def test_a_sheet_may_pass_4_gib(tmp_path: Path) -> None:
 
 
 def test_bodies_are_taken_one_at_a_time() -> None:
-    parts, body = render_parts(MEMBERS, 0)
+    parts, body = render_parts(MEMBERS, 0, NAME)
     taken = []
 
     def bodies() -> Iterator[bytes]:
@@ -351,7 +360,7 @@ def test_bodies_are_taken_one_at_a_time() -> None:
             taken.append(at)
             yield body[at : at + 10]
 
-    chunks = workbook_chunks([*MEMBERS.columns], widest_texts(MEMBERS), parts, bodies())
+    chunks = workbook_chunks(NAME, [*MEMBERS.columns], widest_texts(MEMBERS), parts, bodies())
     assert not taken
     for chunk in chunks:
         if taken:
@@ -378,16 +387,16 @@ def part(position: int, rows: int) -> SheetPart:
 )
 def test_parts_that_do_not_join_are_refused(parts: list[SheetPart], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}$"):
-        workbook_chunks(["n"], [""], parts, [])
+        workbook_chunks(NAME, ["n"], [""], parts, [])
 
 
 @pytest.mark.parametrize(
     ("extra", "found"), [(b"!", "1 bytes more"), (b"", "3 bytes less")], ids=["more", "less"]
 )
 def test_bodies_of_another_length_are_refused(extra: bytes, found: str) -> None:
-    parts, body = render_parts(MEMBERS, 0)
+    parts, body = render_parts(MEMBERS, 0, NAME)
     bodies = [body, extra] if extra else [body[:-3]]
-    chunks = workbook_chunks([*MEMBERS.columns], widest_texts(MEMBERS), parts, bodies)
+    chunks = workbook_chunks(NAME, [*MEMBERS.columns], widest_texts(MEMBERS), parts, bodies)
     with pytest.raises(ValueError, match=f"^bodies must be as long as parts say; found {found}$"):
         list(chunks)
 
@@ -401,10 +410,10 @@ def test_bodies_of_another_length_are_refused(extra: bytes, found: str) -> None:
     ids=["long", "surrogate"],
 )
 def test_a_header_that_a_cell_cannot_hold_is_refused(name: str, message: str) -> None:
-    with pytest.raises(InvalidCell, match=f"^header of column B: {message}$"):
-        workbook_chunks(["n", name], ["", ""], [], [])
+    with pytest.raises(InvalidCell, match=f"^members.xlsx: header of column B: {message}$"):
+        workbook_chunks(NAME, ["n", name], ["", ""], [], [])
 
 
 def test_a_table_wider_than_a_sheet_is_refused() -> None:
-    with pytest.raises(TooManyColumns, match="at most 16384 columns; found 16385"):
-        workbook_chunks(["n"] * 16_385, [""] * 16_385, [], [])
+    with pytest.raises(TooManyColumns, match="^members.xlsx: a sheet holds at most 16384 columns; found 16385"):
+        workbook_chunks(NAME, ["n"] * 16_385, [""] * 16_385, [], [])

@@ -74,7 +74,8 @@ def send(
     """
     import sheet  # pandas takes a second to load, and a gather rarely renders
 
-    parts, xml = sheet.render_parts(df, position)
+    source = str(df.attrs.get("source", key))
+    parts, xml = sheet.render_parts(df, position, source)
     xml_etag = s3.put_object(Bucket=bucket, Key=xml_key(key), Body=xml)["ETag"]
     columns = [str(name) for name in df.columns]
     rendered = Rendered(pickle_etag(), xml_etag, columns, sheet.widest_texts(df), parts)

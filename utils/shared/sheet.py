@@ -29,9 +29,9 @@ from sheet_part import (
     SheetPart,
     check_columns,
     column_letters,
+    display_width,
     excel_row,
     text_element,
-    wide_characters,
 )
 
 EXACT_INTEGER = 999_999_999_999_999  # Excel keeps 15 significant digits
@@ -50,23 +50,26 @@ _THREE_DIGITS = [b"%03d" % n for n in range(1000)]
 _CONTROLS = bytes(code for code in range(1, 32) if code not in b"\t\n")
 
 
-def render_parts(df: pd.DataFrame, position: int) -> tuple[list[SheetPart], bytes]:
+def render_parts(
+    df: pd.DataFrame, position: int, source: str
+) -> tuple[list[SheetPart], bytes]:
     """Render all rows of a frame for their place in the whole table.
 
     Args:
         df: rows of the table; an integer index is taken for the table's own in error messages.
         position: zero-based number of the first row among the data rows of the whole table.
+        source: where the rows come from, as error messages name it.
 
     Returns:
         The parts, one for each sheet touched, and their bytes one after another; ([], b"") for
         no rows.
 
     Raises:
-        InvalidCell: names the record, the column and the rule.
+        InvalidCell: names the source, the record (counted from 0), the column and the rule.
         TooManyColumns: more columns than a sheet has.
     """
-    check_columns(df.shape[1])
-    columns = [_Column(df, index) for index in range(df.shape[1])]
+    check_columns(df.shape[1], source)
+    columns = [_Column(df, index, source) for index in range(df.shape[1])]
     rendered = [
         _render_part(columns, start, stop, position + start)
         for start, stop in _sheet_ranges(len(df), position)
@@ -82,7 +85,7 @@ def widest_texts(df: pd.DataFrame) -> list[str]:
 
 def _widest(values: list[Any]) -> str:
     lines = [line for value in values for line in _shown(value).splitlines()]
-    widest = max(lines, key=lambda line: len(line) + wide_characters(line), default="")
+    widest = max(lines, key=display_width, default="")
     return widest[:WIDTH_CHARACTERS]
 
 
@@ -93,7 +96,8 @@ def _shown(value: Any) -> str:
 class _Column:
     """One column of a frame, with the cells of values that repeat."""
 
-    def __init__(self, df: pd.DataFrame, index: int) -> None:
+    def __init__(self, df: pd.DataFrame, index: int, source: str) -> None:
+        self._source = source
         self._name = df.columns[index]
         self._labels = df.index
         self._values = _plain_array(df.iloc[:, index])
@@ -121,7 +125,7 @@ class _Column:
         try:
             self._array_cells(self._values[row : row + 1])
         except InvalidCell as error:
-            where = f"record {self._labels[row]}, column {self._name}"
+            where = f"{self._source} record {self._labels[row]}, column {self._name}"
             raise InvalidCell(f"{where}: {error}") from None
 
     def _array_cells(self, values: NDArray[Any]) -> _Cells:
@@ -150,7 +154,9 @@ class _Column:
 
     def _cells_of(self, kind: type, values: list[Any]) -> _Cells:
         render = _renderer(kind)
-        return self._each_once(kind, values, render) if kind in _REPEATING else render(values)
+        if kind not in _REPEATING or (kind is float and _has_negative_zero(values)):
+            return render(values)
+        return self._each_once(kind, values, render)
 
     def _each_once(self, kind: type, values: list[Any], render: _Renderer) -> _Cells:
         """Render each distinct value once; a column where few repeat is rendered as it comes."""
@@ -174,6 +180,11 @@ def _plain_array(series: "pd.Series[Any]") -> NDArray[Any]:
         categories = np.array([*series.cat.categories.tolist(), None], dtype=object)
         return categories.take(series.cat.codes)  # the code of a missing one is -1
     return series.to_numpy(dtype=series.dtype if isinstance(series.dtype, np.dtype) else object)
+
+
+def _has_negative_zero(values: list[float]) -> bool:
+    """Whether -0.0, which equals 0.0 and looks otherwise, is among them."""
+    return 0.0 in values and any(math.copysign(1, value) < 0 for value in values if value == 0)
 
 
 def _sheet_ranges(rows: int, position: int) -> Iterator[tuple[int, int]]:

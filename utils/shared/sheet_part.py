@@ -51,10 +51,12 @@ def excel_row(position: int) -> int:
     return position % DATA_ROWS + 2
 
 
-def check_columns(columns: int) -> None:
-    """Raise TooManyColumns unless a sheet is wide enough."""
+def check_columns(columns: int, source: str) -> None:
+    """Raise TooManyColumns, which names the source, unless a sheet is wide enough."""
     if columns > EXCEL_COLUMNS:
-        raise TooManyColumns(f"a sheet holds at most {EXCEL_COLUMNS} columns; found {columns}")
+        raise TooManyColumns(
+            f"{source}: a sheet holds at most {EXCEL_COLUMNS} columns; found {columns}"
+        )
 
 
 def column_letters(index: int) -> str:
@@ -64,6 +66,11 @@ def column_letters(index: int) -> str:
         letters = chr(ord("A") + index % 26) + letters
         index = index // 26 - 1
     return letters
+
+
+def display_width(text: str) -> int:
+    """The width of a line in digits: kanji take that of two."""
+    return len(text) + wide_characters(text)
 
 
 def wide_characters(text: str) -> int:

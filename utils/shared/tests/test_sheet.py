@@ -27,6 +27,8 @@ from sheet_part import EXCEL_COLUMNS, EXCEL_ROWS, InvalidCell, SheetPart, TooMan
 settings.register_profile("sheet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("sheet")
 
+SOURCE = "members.json"
+
 AWKWARD_TEXTS = [
     "=1+1",
     "{=A1}",
@@ -61,8 +63,7 @@ AWKWARD_TEXTS = [
 LONGEST_TEXTS = ["a" * 32_767, "&" * 32_767, "😀" * 16_383]
 
 texts = st.text() | st.sampled_from(AWKWARD_TEXTS)
-# 0.0 and -0.0 are one number, which may be written as either
-floats = st.floats().map(lambda value: value + 0.0)
+floats = st.floats() | st.sampled_from([0.0, -0.0])
 integers = st.integers(-(2**63), 2**63 - 1) | st.integers(-(10**15) - 1, 10**15 + 1)
 datetimes = st.datetimes(dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31, 23, 59, 59))
 nanosecond_datetimes = st.datetimes(dt.datetime(1678, 1, 1), dt.datetime(2262, 1, 1))
@@ -79,7 +80,7 @@ COLUMNS: dict[str, st.SearchStrategy[Any]] = {
     "Int64": st.none() | integers,
     "uint8": st.integers(0, 255),
     "float64": floats,
-    "float32": st.floats(width=32).map(lambda value: value + 0.0),
+    "float32": st.floats(width=32),
     "bool": st.booleans(),
     "boolean": st.none() | st.booleans(),
     "datetime64[us]": st.none() | datetimes,
@@ -114,12 +115,12 @@ def inflated(parts: list[SheetPart], body: bytes) -> str:
 
 def rows_of(df: pd.DataFrame) -> str:
     """The XML of a frame's rows, but for rows without a cell, which XlsxWriter leaves out."""
-    return re.sub('<row r="[0-9]+"></row>', "", inflated(*render_parts(df, 0)))
+    return re.sub('<row r="[0-9]+"></row>', "", inflated(*render_parts(df, 0, SOURCE)))
 
 
 def cells_of(values: list[Any], dtype: str = "object") -> list[str]:
     """What stands in the rows of a table of one column."""
-    xml = inflated(*render_parts(pd.DataFrame({"名前": pd.Series(values, dtype=dtype)}), 0))
+    xml = inflated(*render_parts(pd.DataFrame({"名前": pd.Series(values, dtype=dtype)}), 0, SOURCE))
     return re.findall('<row r="[0-9]+">(.*?)</row>', xml, re.DOTALL)
 
 
@@ -208,6 +209,46 @@ def test_an_integer_beyond_15_digits_is_kept_as_text(dtype: str) -> None:
     assert negative == '<c r="A4" t="inlineStr"><is><t>-1000000000000000</t></is></c>'
 
 
+BEYOND = 2**53 + 1  # the first integer that a float loses
+NEIGHBOURS: dict[str, tuple[str, list[Any]]] = {
+    "none": ("int64", []),
+    "small ones": ("int64", [1, 2]),
+    "a gap, Int64": ("Int64", [None]),
+    "a gap, object": ("object", [None]),
+    "a gap, category": ("category", [None]),
+    "larger ones": ("object", [10**30]),
+    "a float": ("object", [0.5]),
+    "NumPy's": ("object", [np.int64(7), np.uint64(2**64 - 1)]),
+    "all kinds": ("object", ["x", 0.5, None, True, pd.NA, [1], Decimal(1)]),
+    "unsigned": ("uint64", [0, 2**64 - 1]),
+    "unsigned, a gap": ("UInt64", [None, 2**64 - 1]),
+}
+
+
+@pytest.mark.parametrize(("dtype", "others"), NEIGHBOURS.values(), ids=NEIGHBOURS)
+def test_an_integer_beyond_15_digits_is_text_whatever_stands_beside_it(
+    dtype: str, others: list[Any]
+) -> None:
+    [cell] = cells_of([BEYOND, *others], dtype)[:1]
+    assert cell == '<c r="A2" t="inlineStr"><is><t>9007199254740993</t></is></c>'
+    assert cells_of([*others, BEYOND], dtype)[-1] == cell.replace("A2", f"A{len(others) + 2}")
+
+
+def test_a_float_beyond_15_digits_stays_a_number() -> None:
+    assert cells_of([1e15, None], "float64")[0] == '<c r="A2"><v>1000000000000000</v></c>'
+
+
+@pytest.mark.parametrize("values", [[-0.0, 0.0, 0.0], [0.0, -0.0, 0.0]], ids=str)
+@pytest.mark.parametrize("dtype", ["float64", "object", "Float64", "category"])
+def test_each_zero_is_written_with_its_own_sign(dtype: str, values: list[float]) -> None:
+    if dtype == "category":
+        values = values[:1]  # pandas itself takes both for one category
+    signs = [f"<v>{value:.16G}</v>" for value in values]
+    assert [re.findall("<v>.*</v>", cell) for cell in cells_of(values, dtype)] == [
+        [sign] for sign in signs
+    ]
+
+
 @pytest.mark.parametrize("dtype", ["Int64", "object", "category"])
 def test_a_missing_value_leaves_large_integers_exact(dtype: str) -> None:
     assert "<t>9007199254740993</t>" in cells_of([2**53 + 1, None], dtype)[0]
@@ -292,12 +333,12 @@ def test_columns_may_have_one_name() -> None:
 
 
 def test_no_rows_make_no_parts() -> None:
-    assert render_parts(pd.DataFrame({"名前": []}), 0) == ([], b"")
+    assert render_parts(pd.DataFrame({"名前": []}), 0, SOURCE) == ([], b"")
 
 
 def test_figures_describe_the_part() -> None:
     df = pd.DataFrame({"ポイント": range(10_000)})
-    [part], body = render_parts(df, 7)
+    [part], body = render_parts(df, 7, SOURCE)
     xml = inflated([part], body).encode()
     assert part == SheetPart(7, 10_000, len(xml), len(body), zlib.crc32(xml))
     assert SheetPart(**json.loads(json.dumps(asdict(part)))) == part
@@ -312,7 +353,7 @@ def test_a_row_has_one_place(position: int, row: int) -> None:
 
 
 def test_a_sheet_ends_at_excels_last_row_and_the_next_begins_below_its_header() -> None:
-    parts, body = render_parts(pd.DataFrame({"n": [1, 2, 3]}), EXCEL_ROWS - 3)
+    parts, body = render_parts(pd.DataFrame({"n": [1, 2, 3]}), EXCEL_ROWS - 3, SOURCE)
     assert [(part.position, part.rows) for part in parts] == [
         (EXCEL_ROWS - 3, 2),
         (EXCEL_ROWS - 1, 1),
@@ -323,7 +364,7 @@ def test_a_sheet_ends_at_excels_last_row_and_the_next_begins_below_its_header() 
 def test_rows_may_span_several_sheets(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (sheet, sheet_part):
         monkeypatch.setattr(module, "DATA_ROWS", 4)
-    parts, body = render_parts(pd.DataFrame({"n": range(10)}), 3)
+    parts, body = render_parts(pd.DataFrame({"n": range(10)}), 3, SOURCE)
     assert [(part.position, part.rows) for part in parts] == [(3, 1), (4, 4), (8, 4), (12, 1)]
     assert re.findall('<row r="([0-9]+)"', inflated(parts, body)) == list("5234523452")
 
@@ -333,18 +374,18 @@ def test_where_a_table_is_cut_changes_nothing(
     columns: list[tuple[str, list[Any]]], cut: int, slice_cells: int
 ) -> None:
     df = frame(columns)
-    whole = inflated(*render_parts(df, 0))
+    whole = inflated(*render_parts(df, 0, SOURCE))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sheet, "SLICE_CELLS", slice_cells)
         patch.setattr(sheet, "KNOWN_CELLS", 3)
-        head, tail = render_parts(df[:cut], 0), render_parts(df[cut:], len(df[:cut]))
+        head, tail = render_parts(df[:cut], 0, SOURCE), render_parts(df[cut:], len(df[:cut]), SOURCE)
     assert inflated(head[0] + tail[0], head[1] + tail[1]) == whole
 
 
 def test_the_xml_of_a_part_is_never_whole_in_memory() -> None:
     df = pd.DataFrame({f"column {n}": np.arange(40_000) for n in range(10)})
     tracemalloc.start()
-    [part], _ = render_parts(df, 0)
+    [part], _ = render_parts(df, 0, SOURCE)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < part.xml_bytes / 2
@@ -383,20 +424,21 @@ def test_what_a_cell_cannot_hold_is_refused_by_name(value: Any, message: str) ->
     column = pd.Series(["a"] * 7, index=range(12, 19), dtype=object)
     column.iat[5] = value
     with pytest.raises(InvalidCell) as error:
-        render_parts(pd.DataFrame({"会員番号": range(12, 19), "名前": column}, column.index), 12)
-    assert str(error.value) == f"record 17, column 名前: {message}"
+        df = pd.DataFrame({"会員番号": range(12, 19), "名前": column}, column.index)
+        render_parts(df, 12, SOURCE)
+    assert str(error.value) == f"members.json record 17, column 名前: {message}"
 
 
 def test_a_column_with_a_time_zone_is_refused_by_name() -> None:
     df = pd.DataFrame({"日時": pd.to_datetime(["2021-05-16"]).tz_localize("UTC")})
-    with pytest.raises(InvalidCell, match="record 0, column 日時: Excel has no time zones"):
-        render_parts(df, 0)
+    with pytest.raises(InvalidCell, match="^members.json record 0, column 日時: Excel has no time zones"):
+        render_parts(df, 0, SOURCE)
 
 
 def test_a_table_wider_than_a_sheet_is_refused() -> None:
-    rule = "a sheet holds at most 16384 columns; found 16385"
+    rule = "^members.json: a sheet holds at most 16384 columns; found 16385"
     with pytest.raises(TooManyColumns, match=rule):
-        render_parts(pd.DataFrame(np.zeros((1, EXCEL_COLUMNS + 1))), 0)
+        render_parts(pd.DataFrame(np.zeros((1, EXCEL_COLUMNS + 1))), 0, SOURCE)
 
 
 def test_the_widest_text_is_the_widest_to_the_eye() -> None:
