@@ -9,6 +9,7 @@ import pandas as pd
 import frames
 import rendered
 from found import found
+from sheet_xml import render_rows
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -71,7 +72,8 @@ class SegmentHandler:
         """
         with ThreadPoolExecutor(1) as thread:
             pickled = thread.submit(self.put_pickle, df, bucket, key)
-            rendered.send(self.s3, bucket, key, pickled.result, df, position)
+            rows = render_rows(df, position, key)
+            rendered.send(self.s3, bucket, key, rows, pickled.result())
         return key
 
     def put_pickle(self, df: pd.DataFrame, bucket: str, key: str) -> str:
@@ -102,9 +104,9 @@ def check_members(df: pd.DataFrame) -> None:
             f"found no {', '.join(missing)}"
         )
     for name in COLUMNS:
-        reject_first(df, name, df[name].isna(), "must be given")
-    reject_first(df, "会員ランク", ~is_rank(df["会員ランク"]), "must be 1 to 5")
-    reject_first(df, "ポイント", ~is_number(df["ポイント"]), "must be a number")
+        refuse(df, name, df[name].isna(), "must be given")
+    refuse(df, "会員ランク", ~is_rank(df["会員ランク"]), "must be 1 to 5")
+    refuse(df, "ポイント", ~is_number(df["ポイント"]), "must be a number")
 
 
 def is_rank(column: pd.Series) -> pd.Series:
@@ -118,7 +120,7 @@ def is_number(column: pd.Series) -> pd.Series:
     return column.map(type).isin([int, float])
 
 
-def reject_first(df: pd.DataFrame, name: str, faulty: pd.Series, rule: str) -> None:
+def refuse(df: pd.DataFrame, name: str, faulty: pd.Series, rule: str) -> None:
     if faulty.any():
         row = int(faulty.to_numpy().argmax())
         value = df[name].astype(object).iloc[row]

@@ -9,7 +9,8 @@ from openpyxl import load_workbook
 import frames
 import rendered
 from gather import GatherHandler, InvalidEvent, MissingSegment, result_keys, widest
-from rendered import Rendered
+from rendered import Figures, InvalidFigures
+from sheet_xml import render_rows
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -26,7 +27,7 @@ def put(
     key = f"gather/job_{number:03d}.pkl"
     etag = s3.put_object(Bucket=bucket, Key=key, Body=frames.dump(df))["ETag"]
     if position is not None:
-        rendered.send(s3, bucket, key, lambda: etag, df, position)
+        rendered.send(s3, bucket, key, render_rows(df, position, key), etag)
     return key
 
 
@@ -118,7 +119,7 @@ def test_stale_rows_beside_a_newer_pickle_are_not_used(s3: "S3Client", bucket: s
 def test_a_column_is_as_wide_as_its_widest_text_of_any_segment() -> None:
     """Kanji take the width of two digits: 8 are wider than 12 letters."""
     names = ["Bob Smithson", "長野原 ひろしろう", ""]
-    segments = [Rendered("", "", ["名前"], [name], []) for name in names]
+    segments = [Figures("", "", ["名前"], [name], []) for name in names]
     assert widest(segments) == ["長野原 ひろしろう"]
 
 
@@ -159,27 +160,70 @@ def test_a_broken_segment_leaves_no_workbook(s3: "S3Client", bucket: str) -> Non
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
 
 
+def test_late_columns_of_one_name_stay_apart(s3: "S3Client", bucket: str) -> None:
+    twice = TABLE[["ポイント", "会員番号", "ポイント"]]
+    late = twice[3:6].assign(備考="x")
+    keys = [put(s3, bucket, n, df, n * 3) for n, df in enumerate([twice[0:3], late, twice[6:9]])]
+    gather(s3, keys)
+    header, *rows = read(s3, bucket)
+    assert header == ("ポイント", "会員番号", "ポイント", "備考")
+    assert rows == [
+        (n, f"{n:03d}", n, "x" if n in range(3, 6) else None) for n in range(9)
+    ]
+
+
+def test_results_alone_are_gathered(s3: "S3Client", bucket: str) -> None:
+    keys = [put(s3, bucket, n, TABLE[n * 3 : n * 3 + 3], n * 3) for n in range(3)]
+    assert GatherHandler({"segment_results": keys}, None, s3).main() == "test.xlsx"
+    assert read(s3, bucket) == values(TABLE)
+
+
 EVENTS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
-    "empty": ({}, InvalidEvent, "must be lists of keys; found None and None"),
+    "empty": ({}, InvalidEvent, "^event: segment_results must be a list of keys; found null$"),
+    "text": (
+        {"segment_results": "gather/job_000.pkl"},
+        InvalidEvent,
+        '^event: segment_results must be a list of keys; found the text "gather/job_000.pkl"$',
+    ),
+    "definitions that are no list": (
+        {"segment_definitions": 3, "segment_results": ["a"]},
+        InvalidEvent,
+        "^event: segment_definitions must be a list of keys; found the number 3$",
+    ),
+    "no results": (
+        {"segment_results": []},
+        InvalidEvent,
+        "^event: segment_results must hold a key; found an empty list$",
+    ),
     "no segments": (
         {"segment_definitions": [], "segment_results": []},
         InvalidEvent,
-        r"must be lists of keys; found \[\] and \[\]",
+        "^event: segment_results must hold a key; found an empty list$",
     ),
     "a null": (
         {"segment_definitions": ["a", "b"], "segment_results": ["c", None]},
         MissingSegment,
-        "^b: each segment must have one result; found 1 results for 2 segments",
+        "^b: each segment must have one result; found 1 results for 2 segments$",
+    ),
+    "a null alone": (
+        {"segment_results": ["c", None]},
+        MissingSegment,
+        "^event: each segment must have one result; found 1 results for 2 segments$",
     ),
     "too few": (
         {"segment_definitions": ["a", "b"], "segment_results": ["c"]},
         MissingSegment,
-        "^b: each segment must have one result; found 1 results for 2 segments",
+        "^b: each segment must have one result; found 1 results for 2 segments$",
     ),
     "too many": (
         {"segment_definitions": ["a"], "segment_results": ["b", "c"]},
         InvalidEvent,
-        "found 2 results for 1 segments",
+        "^event: found 2 results for 1 segments$",
+    ),
+    "one twice": (
+        {"segment_results": ["a", "b", "a"]},
+        InvalidEvent,
+        "^event: each result must be another; found a again$",
     ),
 }
 

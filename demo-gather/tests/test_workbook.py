@@ -21,11 +21,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from python_calamine import CalamineWorkbook
 
-import sheet
-import sheet_part
+import sheet_xml
+import excel
 import workbook
-from sheet import render_parts, widest_texts
-from sheet_part import EXCEL_ROWS, InvalidCell, SheetPart, TooManyColumns
+from sheet_xml import render_rows, widest_texts
+from excel import SHEET_ROWS, InvalidCell, TooManyColumns
+from rendered import SheetPart
 from workbook import workbook_chunks
 
 settings.register_profile("workbook", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -76,10 +77,15 @@ def table(rows: list[Any], names: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names, dtype=object)
 
 
+def render_parts(df: pd.DataFrame, position: int) -> tuple[list[SheetPart], bytes]:
+    rows = render_rows(df, position, NAME)
+    return rows.parts, rows.xml
+
+
 def spliced(df: pd.DataFrame, cuts: tuple[int, ...] = (), chunk: int = 1_000_000) -> bytes:
     """The workbook of a table whose rows are rendered in pieces and arrive in chunks."""
     edges = [0, *cuts, len(df)]
-    pieces = [render_parts(df[start:stop], start, NAME) for start, stop in zip(edges, edges[1:])]
+    pieces = [render_parts(df[start:stop], start) for start, stop in zip(edges, edges[1:])]
     body = b"".join(body for _, body in pieces)
     bodies = (body[at : at + chunk] for at in range(0, len(body), chunk))
     parts = [part for parts, _ in pieces for part in parts]
@@ -185,7 +191,7 @@ def test_a_header_that_looks_like_rich_text_markup_stays_text() -> None:
 
 
 def test_a_table_continues_on_the_next_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (sheet, sheet_part, workbook):
+    for module in (sheet_xml, excel, workbook):
         monkeypatch.setattr(module, "DATA_ROWS", 4)
     file = spliced(table([[n] for n in range(10)], ["n"]), cuts=(3,))
     expected = {
@@ -198,7 +204,7 @@ def test_a_table_continues_on_the_next_sheet(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_full_sheet_has_no_empty_one_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (sheet, sheet_part, workbook):
+    for module in (sheet_xml, excel, workbook):
         monkeypatch.setattr(module, "DATA_ROWS", 4)
     assert [*read_by_calamine(spliced(table([[n] for n in range(8)], ["n"])))] == [
         "Sheet1",
@@ -207,7 +213,7 @@ def test_a_full_sheet_has_no_empty_one_after_it(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_sheets_keep_their_order_past_nine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (sheet, sheet_part, workbook):
+    for module in (sheet_xml, excel, workbook):
         monkeypatch.setattr(module, "DATA_ROWS", 1)
     assert read_by_calamine(spliced(table([[n] for n in range(12)], ["n"]))) == {
         f"Sheet{n + 1}": [["n"], [n]] for n in range(12)
@@ -215,11 +221,11 @@ def test_sheets_keep_their_order_past_nine(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_excels_last_row_is_used_and_not_passed() -> None:
-    df = pd.DataFrame({"n": range(EXCEL_ROWS + 1)})
+    df = pd.DataFrame({"n": range(SHEET_ROWS + 1)})
     first, second = read_by_calamine(spliced(df, cuts=(1_000_000,))).values()
-    assert len(first) == EXCEL_ROWS
-    assert first[-1] == [EXCEL_ROWS - 2]
-    assert second == [["n"], [EXCEL_ROWS - 1], [EXCEL_ROWS]]
+    assert len(first) == SHEET_ROWS
+    assert first[-1] == [SHEET_ROWS - 2]
+    assert second == [["n"], [SHEET_ROWS - 1], [SHEET_ROWS]]
 
 
 @pytest.mark.parametrize("rows", [0, 1, 3])
@@ -227,7 +233,7 @@ def test_excels_last_row_is_used_and_not_passed() -> None:
 def test_the_dimension_is_that_of_the_table(rows: int, columns: int) -> None:
     df = table([range(columns)] * rows, [f"c{n}" for n in range(columns)])
     book = openpyxl.load_workbook(BytesIO(spliced(df)), read_only=True)
-    last = f"{sheet_part.column_letters(columns - 1)}{rows + 1}"
+    last = f"{excel.column_letters(columns - 1)}{rows + 1}"
     assert book["Sheet1"].calculate_dimension() == f"A1:{last}"
 
 
@@ -352,7 +358,7 @@ def test_a_sheet_may_pass_4_gib(tmp_path: Path) -> None:
 
 
 def test_bodies_are_taken_one_at_a_time() -> None:
-    parts, body = render_parts(MEMBERS, 0, NAME)
+    parts, body = render_parts(MEMBERS, 0)
     taken = []
 
     def bodies() -> Iterator[bytes]:
@@ -394,7 +400,7 @@ def test_parts_that_do_not_join_are_refused(parts: list[SheetPart], message: str
     ("extra", "found"), [(b"!", "1 bytes more"), (b"", "3 bytes less")], ids=["more", "less"]
 )
 def test_bodies_of_another_length_are_refused(extra: bytes, found: str) -> None:
-    parts, body = render_parts(MEMBERS, 0, NAME)
+    parts, body = render_parts(MEMBERS, 0)
     bodies = [body, extra] if extra else [body[:-3]]
     chunks = workbook_chunks(NAME, [*MEMBERS.columns], widest_texts(MEMBERS), parts, bodies)
     with pytest.raises(ValueError, match=f"^bodies must be as long as parts say; found {found}$"):

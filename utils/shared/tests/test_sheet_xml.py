@@ -18,10 +18,11 @@ import xlsxwriter.utility  # type: ignore[import-untyped]  # XlsxWriter has no a
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-import sheet
-import sheet_part
-from sheet import render_parts, widest_texts
-from sheet_part import EXCEL_COLUMNS, EXCEL_ROWS, InvalidCell, SheetPart, TooManyColumns
+import sheet_xml
+import excel
+from sheet_xml import render_rows, widest_texts
+from excel import SHEET_COLUMNS, SHEET_ROWS, InvalidCell, TooManyColumns
+from rendered import SheetPart
 
 # The first text that hypothesis makes on a machine takes it a second, for its table of Unicode.
 settings.register_profile("sheet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -108,6 +109,11 @@ def frame(columns: list[tuple[str, list[Any]]]) -> pd.DataFrame:
     return pd.concat(series, axis=1) if series else pd.DataFrame()
 
 
+def render_parts(df: pd.DataFrame, position: int) -> tuple[list[SheetPart], bytes]:
+    rows = render_rows(df, position, SOURCE)
+    return rows.parts, rows.xml
+
+
 def inflated(parts: list[SheetPart], body: bytes) -> str:
     assert len(body) == sum(part.deflated_bytes for part in parts)
     return zlib.decompressobj(-zlib.MAX_WBITS).decompress(body).decode()
@@ -115,12 +121,12 @@ def inflated(parts: list[SheetPart], body: bytes) -> str:
 
 def rows_of(df: pd.DataFrame) -> str:
     """The XML of a frame's rows, but for rows without a cell, which XlsxWriter leaves out."""
-    return re.sub('<row r="[0-9]+"></row>', "", inflated(*render_parts(df, 0, SOURCE)))
+    return re.sub('<row r="[0-9]+"></row>', "", inflated(*render_parts(df, 0)))
 
 
 def cells_of(values: list[Any], dtype: str = "object") -> list[str]:
     """What stands in the rows of a table of one column."""
-    xml = inflated(*render_parts(pd.DataFrame({"名前": pd.Series(values, dtype=dtype)}), 0, SOURCE))
+    xml = inflated(*render_parts(pd.DataFrame({"名前": pd.Series(values, dtype=dtype)}), 0))
     return re.findall('<row r="[0-9]+">(.*?)</row>', xml, re.DOTALL)
 
 
@@ -318,12 +324,12 @@ def test_nanoseconds_before_1970_round_down_as_python_would_have_them() -> None:
 
 
 def test_columns_are_named_as_excel_names_them() -> None:
-    names = [sheet_part.column_letters(index) for index in range(EXCEL_COLUMNS)]
-    assert names == [xlsxwriter.utility.xl_col_to_name(index) for index in range(EXCEL_COLUMNS)]
+    names = [excel.column_letters(index) for index in range(SHEET_COLUMNS)]
+    assert names == [xlsxwriter.utility.xl_col_to_name(index) for index in range(SHEET_COLUMNS)]
 
 
 def test_a_table_may_be_as_wide_as_a_sheet() -> None:
-    columns = [("int64", [index, -index]) for index in range(EXCEL_COLUMNS)]
+    columns = [("int64", [index, -index]) for index in range(SHEET_COLUMNS)]
     assert rows_of(frame(columns)) == xlsxwriter_rows(columns)
 
 
@@ -333,12 +339,12 @@ def test_columns_may_have_one_name() -> None:
 
 
 def test_no_rows_make_no_parts() -> None:
-    assert render_parts(pd.DataFrame({"名前": []}), 0, SOURCE) == ([], b"")
+    assert render_parts(pd.DataFrame({"名前": []}), 0) == ([], b"")
 
 
 def test_figures_describe_the_part() -> None:
     df = pd.DataFrame({"ポイント": range(10_000)})
-    [part], body = render_parts(df, 7, SOURCE)
+    [part], body = render_parts(df, 7)
     xml = inflated([part], body).encode()
     assert part == SheetPart(7, 10_000, len(xml), len(body), zlib.crc32(xml))
     assert SheetPart(**json.loads(json.dumps(asdict(part)))) == part
@@ -346,25 +352,25 @@ def test_figures_describe_the_part() -> None:
 
 @pytest.mark.parametrize(
     ("position", "row"),
-    [(0, 2), (1, 3), (EXCEL_ROWS - 2, EXCEL_ROWS), (EXCEL_ROWS - 1, 2), (2 * EXCEL_ROWS - 2, 2)],
+    [(0, 2), (1, 3), (SHEET_ROWS - 2, SHEET_ROWS), (SHEET_ROWS - 1, 2), (2 * SHEET_ROWS - 2, 2)],
 )
 def test_a_row_has_one_place(position: int, row: int) -> None:
-    assert sheet_part.excel_row(position) == row
+    assert excel.excel_row(position) == row
 
 
 def test_a_sheet_ends_at_excels_last_row_and_the_next_begins_below_its_header() -> None:
-    parts, body = render_parts(pd.DataFrame({"n": [1, 2, 3]}), EXCEL_ROWS - 3, SOURCE)
+    parts, body = render_parts(pd.DataFrame({"n": [1, 2, 3]}), SHEET_ROWS - 3)
     assert [(part.position, part.rows) for part in parts] == [
-        (EXCEL_ROWS - 3, 2),
-        (EXCEL_ROWS - 1, 1),
+        (SHEET_ROWS - 3, 2),
+        (SHEET_ROWS - 1, 1),
     ]
     assert re.findall('<row r="([0-9]+)"', inflated(parts, body)) == ["1048575", "1048576", "2"]
 
 
 def test_rows_may_span_several_sheets(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (sheet, sheet_part):
+    for module in (sheet_xml, excel):
         monkeypatch.setattr(module, "DATA_ROWS", 4)
-    parts, body = render_parts(pd.DataFrame({"n": range(10)}), 3, SOURCE)
+    parts, body = render_parts(pd.DataFrame({"n": range(10)}), 3)
     assert [(part.position, part.rows) for part in parts] == [(3, 1), (4, 4), (8, 4), (12, 1)]
     assert re.findall('<row r="([0-9]+)"', inflated(parts, body)) == list("5234523452")
 
@@ -374,18 +380,18 @@ def test_where_a_table_is_cut_changes_nothing(
     columns: list[tuple[str, list[Any]]], cut: int, slice_cells: int
 ) -> None:
     df = frame(columns)
-    whole = inflated(*render_parts(df, 0, SOURCE))
+    whole = inflated(*render_parts(df, 0))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sheet, "SLICE_CELLS", slice_cells)
-        patch.setattr(sheet, "KNOWN_CELLS", 3)
-        head, tail = render_parts(df[:cut], 0, SOURCE), render_parts(df[cut:], len(df[:cut]), SOURCE)
+        patch.setattr(sheet_xml, "SLICE_CELLS", slice_cells)
+        patch.setattr(sheet_xml, "CACHED_CELLS", 3)
+        head, tail = render_parts(df[:cut], 0), render_parts(df[cut:], len(df[:cut]))
     assert inflated(head[0] + tail[0], head[1] + tail[1]) == whole
 
 
 def test_the_xml_of_a_part_is_never_whole_in_memory() -> None:
     df = pd.DataFrame({f"column {n}": np.arange(40_000) for n in range(10)})
     tracemalloc.start()
-    [part], _ = render_parts(df, 0, SOURCE)
+    [part], _ = render_parts(df, 0)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < part.xml_bytes / 2
@@ -425,20 +431,20 @@ def test_what_a_cell_cannot_hold_is_refused_by_name(value: Any, message: str) ->
     column.iat[5] = value
     with pytest.raises(InvalidCell) as error:
         df = pd.DataFrame({"会員番号": range(12, 19), "名前": column}, column.index)
-        render_parts(df, 12, SOURCE)
+        render_parts(df, 12)
     assert str(error.value) == f"members.json record 17, column 名前: {message}"
 
 
 def test_a_column_with_a_time_zone_is_refused_by_name() -> None:
     df = pd.DataFrame({"日時": pd.to_datetime(["2021-05-16"]).tz_localize("UTC")})
     with pytest.raises(InvalidCell, match="^members.json record 0, column 日時: Excel has no time zones"):
-        render_parts(df, 0, SOURCE)
+        render_parts(df, 0)
 
 
 def test_a_table_wider_than_a_sheet_is_refused() -> None:
     rule = "^members.json: a sheet holds at most 16384 columns; found 16385"
     with pytest.raises(TooManyColumns, match=rule):
-        render_parts(pd.DataFrame(np.zeros((1, EXCEL_COLUMNS + 1))), 0, SOURCE)
+        render_parts(pd.DataFrame(np.zeros((1, SHEET_COLUMNS + 1))), 0)
 
 
 def test_the_widest_text_is_the_widest_to_the_eye() -> None:
