@@ -1,5 +1,7 @@
 import io
 import json
+import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -8,8 +10,9 @@ from openpyxl import load_workbook
 
 import frames
 import rendered
+from checked_rows import InvalidRows
 from gather import GatherHandler, InvalidEvent, MissingSegment, result_keys, widest
-from rendered import Figures, InvalidFigures
+from rendered import Figures, InvalidFigures, SheetPart
 from sheet_xml import render_rows
 
 if TYPE_CHECKING:
@@ -156,8 +159,7 @@ def test_a_broken_segment_leaves_no_workbook(s3: "S3Client", bucket: str) -> Non
     s3.put_object(Bucket=bucket, Key="gather/job_000.pkl", Body=b"cut off")
     with pytest.raises(frames.InvalidSegment, match="^gather/job_000.pkl: must be a pickled DataFrame"):
         gather(s3, ["gather/job_000.pkl"])
-    assert "Contents" not in s3.list_objects_v2(Bucket=bucket, Prefix="test.xlsx")
-    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+    assert_no_workbook(s3, bucket)
 
 
 def test_late_columns_of_one_name_stay_apart(s3: "S3Client", bucket: str) -> None:
@@ -176,6 +178,35 @@ def test_results_alone_are_gathered(s3: "S3Client", bucket: str) -> None:
     keys = [put(s3, bucket, n, TABLE[n * 3 : n * 3 + 3], n * 3) for n in range(3)]
     assert GatherHandler({"segment_results": keys}, None, s3).main() == "test.xlsx"
     assert read(s3, bucket) == values(TABLE)
+
+
+def test_malformed_figures_leave_no_workbook(s3: "S3Client", bucket: str) -> None:
+    key = put(s3, bucket, 0, TABLE, 0)
+    s3.put_object(Bucket=bucket, Key="gather/job_000.json", Body=b'{"parts": [{}]}')
+    with pytest.raises(InvalidFigures, match="^gather/job_000.json: pickle_etag must be a str"):
+        gather(s3, [key])
+    assert_no_workbook(s3, bucket)
+
+
+def test_a_forged_formula_leaves_no_workbook(s3: "S3Client", bucket: str) -> None:
+    """Whoever may write beside the pickle makes all figures and checksums fit."""
+    key = put(s3, bucket, 0, TABLE, 0)
+    rows = render_rows(TABLE, 0, key)
+    xml = zlib.decompressobj(-zlib.MAX_WBITS).decompress(rows.xml)
+    xml = xml.replace(b"<v>0</v>", b'<f>HYPERLINK("http://example.org")</f><v>0</v>', 1)
+    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    body = deflate.compress(xml) + deflate.flush(zlib.Z_FULL_FLUSH)
+    part = SheetPart(0, 9, len(xml), len(body), zlib.crc32(xml))
+    etag = s3.head_object(Bucket=bucket, Key=key)["ETag"]
+    rendered.send(s3, bucket, key, replace(rows, parts=[part], xml=body), etag)
+    with pytest.raises(InvalidRows, match="^gather/job_000.xml.deflate: must be rows of cells"):
+        gather(s3, [key])
+    assert_no_workbook(s3, bucket)
+
+
+def assert_no_workbook(s3: "S3Client", bucket: str) -> None:
+    assert "Contents" not in s3.list_objects_v2(Bucket=bucket, Prefix="test.xlsx")
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
 
 
 EVENTS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
