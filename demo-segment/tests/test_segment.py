@@ -5,6 +5,8 @@ import pytest
 
 from segment import COLUMNS, InvalidEvent, InvalidMember, SegmentHandler, gather_key
 
+pd.set_option("mode.string_storage", "python")  # as deployed, where pyarrow is not
+
 MEMBERS = [
     {"会員番号": "000", "名前": "長野原 ひろし", "会員ランク": 4, "ポイント": 58, "タイムスタンプ": "2021-05-16"},
     {"会員番号": "001", "名前": "般若 竜門", "会員ランク": 2, "ポイント": 75, "タイムスタンプ": "2021-07-19"},
