@@ -21,12 +21,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from python_calamine import CalamineWorkbook
 
-import sheet_xml
 import excel
+import sheet_xml
 import workbook
-from sheet_xml import render_rows, widest_texts
 from excel import SHEET_ROWS, InvalidCell, TooManyColumns
 from rendered import SheetPart
+from sheet_xml import render_rows, widest_texts
 from workbook import workbook_chunks
 
 settings.register_profile("workbook", deadline=None, suppress_health_check=[HealthCheck.too_slow])

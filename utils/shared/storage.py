@@ -20,7 +20,7 @@ def client() -> "S3Client":
     unsigned: Any = {"payload_signing_enabled": False}
     s3 = boto3.client("s3", config=Config(retries=retries, s3=unsigned))
 
-    def raise_by_name(parsed: dict[str, Any], model: Any, **_: Any) -> None:
+    def raise_by_name(parsed: Any, model: Any, **_: Any) -> None:
         """Raise S3's errors under their own code (SlowDown, …), which a state machine can retry."""
         code = parsed.get("Error", {}).get("Code", "")
         if parsed["ResponseMetadata"]["HTTPStatusCode"] >= 300 and code.isalpha():

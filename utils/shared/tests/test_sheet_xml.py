@@ -18,11 +18,11 @@ import xlsxwriter.utility  # type: ignore[import-untyped]  # XlsxWriter has no a
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-import sheet_xml
 import excel
-from sheet_xml import render_rows, widest_texts
+import sheet_xml
 from excel import SHEET_COLUMNS, SHEET_ROWS, InvalidCell, TooManyColumns
 from rendered import SheetPart
+from sheet_xml import render_rows, widest_texts
 
 # The first text that hypothesis makes on a machine takes it a second, for its table of Unicode.
 settings.register_profile("sheet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
