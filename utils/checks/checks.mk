@@ -33,7 +33,7 @@ audit: $(VENVS)/audit/.ready $(FUNCTIONS:%=demo-%/requirements.txt) ## look up k
 
 test-compat: $(CHECKS)/node_modules/.package-lock.json demo-gather/.venv/.ready test-report-page ## other programs read the workbooks; needs Node, LibreOffice, Chromium
 	@demo-gather/.venv/bin/pytest -q -c demo-gather/setup.cfg --rootdir $(CHECKS) -p no:cacheprovider \
-		-o "pythonpath=$(ROOT)/demo-gather $(ROOT)/demo-gather/tests $(ROOT)/utils/shared" $(CHECKS)/test_readers.py
+		-o "pythonpath=$(ROOT)/demo-gather $(ROOT)/demo-gather/tests $(ROOT)/utils/shared $(ROOT)/utils/shared/tests" $(CHECKS)/test_readers.py
 
 test-report-page: $(VENVS)/browser/.ready
 	@$(VENVS)/browser/bin/python -m pytest -q -p no:cacheprovider -c /dev/null --rootdir $(CHECKS) $(CHECKS)/test_report_page.py

@@ -510,7 +510,7 @@ def test_a_distributed_execution_whose_segment_fails_tells_so(
     done.assert_failed_and_changed_nothing("MissingSegment")
     screen = done.screen(capsys)
     assert "job_003.pkl" in screen
-    assert f"[ERROR] InvalidMember: {done.key} record 3: 会員ランク must be 1 to 5; found 9" in screen
+    assert f"[ERROR] InvalidMember: {done.key} record 3: 会員ランク must be 1 to 5; found the number 9" in screen
     record_property("failed_s", done.took_s)
 
 

@@ -96,7 +96,7 @@ def test_faulty_input_fails_the_execution_by_name_and_place(
     execution = pipeline.run(input_obj=key)
     assert (execution["status"], execution["error"]) == ("FAILED", error)
     message = json.loads(execution["cause"])["errorMessage"]
-    assert key in message or error in ("InvalidCell", "TooManyColumns")
+    assert key in message
     assert fault in message
     with pytest.raises(pipeline.s3.exceptions.ClientError):
         pipeline.s3.head_object(Bucket=emulator().bucket, Key=key.replace(".json", ".xlsx"))

@@ -71,7 +71,7 @@ def test_a_faulty_record_fails_the_execution_and_is_explained(
     for line in (
         "stage    segment (segment-lambda)",
         "error    InvalidMember",
-        f"cause    {key} record 3: 会員ランク must be 1 to 5; found 9",
+        f"cause    {key} record 3: 会員ランク must be 1 to 5; found the number 9",
         "to do    correct that record in the input object",
     ):
         assert line in made.stdout

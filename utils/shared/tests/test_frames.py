@@ -9,15 +9,20 @@ import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import frames
 from frames import ALLOWED, InvalidSegment, dump, load
+
+# The first text that hypothesis makes on a machine takes it a second, for its table of Unicode.
+settings.register_profile("frames", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("frames")
 
 KEY = "scatter/run-1/job_000.pkl"
 MEMBERS = pd.DataFrame(
@@ -138,8 +143,8 @@ PAYLOADS: dict[str, tuple[bytes, str]] = {
     "in a cell": (dump(pd.DataFrame({"a": [Calls(eval, TOUCH)]}, dtype=object)), "builtins.eval"),
     "in a name": (dump(pd.DataFrame([[1]], columns=pd.Index([Calls(eval, TOUCH)]))), "builtins.eval"),
     "time zone": (
-        dump(pd.DataFrame({"a": pd.to_datetime(["2021-05-16"]).tz_localize("Asia/Tokyo")})),
-        "pandas.DatetimeTZDtype",
+        pickle.dumps(pd.DataFrame({"a": pd.to_datetime(["2021-05-16"]).tz_localize("Asia/Tokyo")})),
+        "builtins.getattr",
     ),
     "GLOBAL": (b"cos\nsystem\n(Vtouch owned\ntR.", "os.system"),
     "INST": (b"(Vtouch owned\nios\nsystem\n.", "os.system"),
@@ -233,7 +238,7 @@ HUGE = b"\x8a\x06\0\0\0\0\0\1"  # 2**40 as LONG1
 POINTERS = b"C\x08AAAAAAAA"
 
 GADGETS: dict[str, tuple[bytes, str]] = {
-    "objects from a buffer": (patched(NUMBERS, b"\x8c\x02i8", b"\x8c\x02O8"), "holds plain numbers"),
+    "objects from a buffer": (patched(NUMBERS, b"\x8c\x02i8", b"\x8c\x02O8"), "for list"),
     "dtype that lies about its objects": (
         program(called(named("numpy._core.multiarray", "scalar"), V8, POINTERS)),
         "found another dtype",
@@ -271,7 +276,7 @@ GADGETS: dict[str, tuple[bytes, str]] = {
     ),
     "class in a cell": (
         patched(THINGS, b"K\x07", named("pandas", "DataFrame")),
-        "KeyError",
+        "a cell holds a plain value; found DataFrame",
     ),
     "part in a cell": (
         patched(THINGS, b"K\x07", called(named("pandas", "Index"))),
@@ -304,7 +309,7 @@ GADGETS: dict[str, tuple[bytes, str]] = {
             pd.DataFrame({"a": [1]}), text("attrs") + b"\x94}", text("attrs") + b"\x94}" +
             text("source") + called(named("pandas", "Index")) + b"s"
         ),
-        "found Index for dict or list or tuple or str",
+        "found TypeError: Object of type Index is not JSON serializable",
     ),
     "method replaced": (
         patched(
@@ -481,6 +486,9 @@ def test_bytes_of_any_kind_are_refused(body: bytes) -> None:
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 int64s = st.integers(-(2**63), 2**63 - 1)
 times = st.datetimes(dt.datetime(1700, 1, 1), dt.datetime(2260, 1, 1))
+zones = st.sampled_from(
+    [dt.timezone.utc, dt.timezone(dt.timedelta(hours=9)), ZoneInfo("Asia/Tokyo"), ZoneInfo("UTC")]
+)
 durations = st.timedeltas(dt.timedelta(days=-10_000), dt.timedelta(days=10_000))
 json_values = st.recursive(
     st.none() | st.booleans() | texts | st.integers() | st.floats(allow_nan=False),
@@ -494,10 +502,10 @@ cells = st.one_of(
     st.dates(),
     st.times(),
     times,
-    times.map(lambda value: value.replace(tzinfo=dt.timezone.utc)),
+    st.builds(lambda value, zone: value.replace(tzinfo=zone), times, zones),
     durations,
     times.map(pd.Timestamp),
-    times.map(lambda value: pd.Timestamp(value).tz_localize(dt.timezone(dt.timedelta(hours=9)))),
+    st.builds(lambda value, zone: pd.Timestamp(value).tz_localize("UTC").tz_convert(zone), times, zones),
     durations.map(pd.Timedelta),
     int64s.map(np.int64),
     st.floats(width=32, allow_nan=False).map(np.float32),
@@ -523,10 +531,16 @@ COLUMNS: dict[str, st.SearchStrategy[Any]] = {
     "Float32": st.none() | st.floats(width=32, allow_nan=False),
     "Float64": st.none() | st.floats(allow_nan=False),
     **{f"datetime64[{unit}]": st.none() | times for unit in ("s", "ms", "us", "ns")},
+    **{
+        f"datetime64[{unit}, {zone}]": st.none() | times
+        for unit in ("s", "ms", "us", "ns")
+        for zone in ("UTC", "Asia/Tokyo", "America/New_York", "+09:00")
+    },
     **{f"timedelta64[{unit}]": st.none() | durations for unit in ("s", "ms", "us", "ns")},
 }
 LABELS: dict[str, st.SearchStrategy[Any]] = {
-    "str": texts, "int64": int64s, "float64": st.floats(allow_nan=False), "datetime64[us]": times
+    "str": texts, "int64": int64s, "float64": st.floats(allow_nan=False), "datetime64[us]": times,
+    "datetime64[us, Asia/Tokyo]": times,
 }
 
 
@@ -592,6 +606,32 @@ def test_plain_frames_go_through_as_they_are(df: pd.DataFrame) -> None:
     assert same_cells(read, df)
     assert read.attrs == df.attrs
     assert read.flags.allows_duplicate_labels
+
+
+ZONED = pd.DataFrame({"a": pd.to_datetime(["2021-05-16"]).tz_localize("Asia/Tokyo")})
+ZONES: dict[str, tuple[bytes, str]] = {
+    "no zone": (patched(ZONED, text("Asia/Tokyo"), text("Asia/Edo")), "ZoneInfoNotFoundError"),
+    "a path": (patched(ZONED, text("Asia/Tokyo"), text("../../etc/passwd")), "ValueError"),
+    "an absolute path": (patched(ZONED, text("Asia/Tokyo"), text("/etc/passwd")), "ValueError"),
+    "a number": (patched(ZONED, text("Asia/Tokyo"), b"K\x07"), "found int for str"),
+    "no unit": (patched(ZONED, text("unit"), text("none")), "KeyError"),
+    "another unit": (patched(ZONED, text("us"), text("ms")), "times are datetime64"),
+    "a zone that is changed": (
+        program(called(named("zoneinfo", "ZoneInfo"), text("UTC")) + b"}" + text("key") + text("x") + b"sb"),
+        "AttributeError",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "fault"), ZONES.values(), ids=ZONES)
+def test_a_forged_time_zone_is_refused(data: bytes, fault: str) -> None:
+    assert fault in refusal(data)
+    assert ZoneInfo("UTC").key == "UTC"
+
+
+def test_an_ordinary_unpickler_reads_what_is_written() -> None:
+    for df in (MEMBERS, ZONED, RANKS, LEVELS):
+        pd.testing.assert_frame_equal(pickle.loads(dump(df)), df)
 
 
 @pytest.mark.parametrize("protocol", [3, 4, 5])

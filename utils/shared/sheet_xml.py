@@ -1,6 +1,6 @@
 """Rows of a DataFrame as deflated worksheet XML that joins without inflating.
 
-A cell is written as constant, row number, rest: `<c r="C` `17` `"><v>58</v></c>`. The rests of a
+A cell is written as opening, row number, rest: `<c r="C` `17` `"><v>58</v></c>`. The rests of a
 column are made as a list, each distinct value once where values repeat, and a slice of rows is one
 bytes.join over all lists: no Python code runs per cell.
 """
@@ -11,6 +11,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import partial
 from types import NoneType
 from typing import Any
 
@@ -19,28 +20,28 @@ import pandas as pd
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from sheet_part import (
+from excel import (
     CELL_CHARACTERS,
+    COLUMN_WIDTH,
     DATA_ROWS,
     DATE_STYLE,
     DATETIME_STYLE,
     DURATION_STYLE,
+    EXACT_INTEGER,
+    LAST_DAY,
     InvalidCell,
-    SheetPart,
     check_columns,
     column_letters,
+    display_width,
     excel_row,
     text_element,
-    wide_characters,
 )
+from rendered import RenderedRows, SheetPart
 
-EXACT_INTEGER = 999_999_999_999_999  # Excel keeps 15 significant digits
-LAST_DAY = 2_958_465  # serial number of 9999-12-31
 LEVEL = 1  # as fast as 0 here, and a fifth smaller; 3 takes three times as long
-KNOWN_CELLS = 20_000  # kept for each column: some 2 MB
+CACHED_CELLS = 20_000  # of each column: some 2 MB
 SLICE_CELLS = 6_000  # rendered at a time: about 300 KB of XML, which stays in the CPU's cache
 WIDTH_ROWS = 200
-WIDTH_CHARACTERS = 255  # Excel's widest column
 
 _Cells = list[bytes]
 _Renderer = Callable[[list[Any]], _Cells]
@@ -50,40 +51,43 @@ _THREE_DIGITS = [b"%03d" % n for n in range(1000)]
 _CONTROLS = bytes(code for code in range(1, 32) if code not in b"\t\n")
 
 
-def render_parts(df: pd.DataFrame, position: int) -> tuple[list[SheetPart], bytes]:
+def render_rows(df: pd.DataFrame, position: int, source: str) -> RenderedRows:
     """Render all rows of a frame for their place in the whole table.
 
     Args:
-        df: rows of the table; an integer index is taken for the table's own in error messages.
+        df: rows of the table; error messages take its index for the record numbers, from 0 on,
+            and its attribute "source", where it has one, for the source.
         position: zero-based number of the first row among the data rows of the whole table.
-
-    Returns:
-        The parts, one for each sheet touched, and their bytes one after another; ([], b"") for
-        no rows.
+        source: the object that the rows come from.
 
     Raises:
-        InvalidCell: names the record, the column and the rule.
+        InvalidCell: names the source, the record, the column and the rule.
         TooManyColumns: more columns than a sheet has.
     """
-    check_columns(df.shape[1])
-    columns = [_Column(df, index) for index in range(df.shape[1])]
+    source = str(df.attrs.get("source", source))
+    check_columns(df.shape[1], source)
+    columns = [_Column(df, index, source) for index in range(df.shape[1])]
     rendered = [
         _render_part(columns, start, stop, position + start)
         for start, stop in _sheet_ranges(len(df), position)
     ]
-    return [part for part, _ in rendered], b"".join(body for _, body in rendered)
+    return RenderedRows(
+        columns=[str(name) for name in df.columns],
+        widest=widest_texts(df),
+        parts=[part for part, _ in rendered],
+        xml=b"".join(body for _, body in rendered),
+    )
 
 
 def widest_texts(df: pd.DataFrame) -> list[str]:
-    """The widest cell of each column among the first WIDTH_ROWS rows, for fitting its width."""
+    """The widest line of each column's first WIDTH_ROWS cells."""
     head = df.head(WIDTH_ROWS)
     return [_widest(head.iloc[:, index].dropna().tolist()) for index in range(df.shape[1])]
 
 
 def _widest(values: list[Any]) -> str:
     lines = [line for value in values for line in _shown(value).splitlines()]
-    widest = max(lines, key=lambda line: len(line) + wide_characters(line), default="")
-    return widest[:WIDTH_CHARACTERS]
+    return max(lines, key=display_width, default="")[:COLUMN_WIDTH]
 
 
 def _shown(value: Any) -> str:
@@ -93,16 +97,17 @@ def _shown(value: Any) -> str:
 class _Column:
     """One column of a frame, with the cells of values that repeat."""
 
-    def __init__(self, df: pd.DataFrame, index: int) -> None:
+    def __init__(self, df: pd.DataFrame, index: int, source: str) -> None:
+        self._source = source
         self._name = df.columns[index]
         self._labels = df.index
         self._values = _plain_array(df.iloc[:, index])
         self._opening = f'<c r="{column_letters(index)}'.encode()
-        self._known: dict[type, dict[Any, bytes]] = {}
-        self._varied: set[type] = set()
+        self._cache: dict[type, dict[Any, bytes]] = {}
+        self._uncached_kinds: set[type] = set()
 
-    def streams(self, start: int, stop: int, numbers: list[bytes]) -> list[bytes | list[bytes]]:
-        """What _weave takes for these rows; a missing cell leaves no trace."""
+    def pieces(self, start: int, stop: int, numbers: list[bytes]) -> list[bytes | list[bytes]]:
+        """The cells of some rows as _interleave takes them; a missing cell leaves no trace."""
         opening, cells = self._opening, self._cells(start, stop)
         if all(cells):
             return [opening, numbers, cells]
@@ -121,24 +126,25 @@ class _Column:
         try:
             self._array_cells(self._values[row : row + 1])
         except InvalidCell as error:
-            where = f"record {self._labels[row]}, column {self._name}"
+            where = f"{self._source} record {self._labels[row]}, column {self._name}"
             raise InvalidCell(f"{where}: {error}") from None
 
     def _array_cells(self, values: NDArray[Any]) -> _Cells:
         if values.dtype.kind in "fMm":
-            return _but_missing(values, self._present_cells)
+            return _skip_missing(values, self._present_cells)
         return self._mixed_cells(values.tolist())
 
     def _present_cells(self, values: NDArray[Any]) -> _Cells:
         if values.dtype.kind == "M":
             serials = _datetime_serials(values).tolist()
-            return self._each_once(np.datetime64, serials, _datetime_cells)
+            return self._cached(np.datetime64, serials, _datetime_cells)
         if values.dtype.kind == "m":
             serials = _duration_serials(values).tolist()
-            return self._each_once(np.timedelta64, serials, _duration_cells)
+            return self._cached(np.timedelta64, serials, _duration_cells)
         return self._mixed_cells(values.tolist())
 
     def _mixed_cells(self, values: list[Any]) -> _Cells:
+        """Render the values of each type together."""
         kinds = set(map(type, values))
         if len(kinds) == 1:
             return self._cells_of(kinds.pop(), values)
@@ -150,30 +156,37 @@ class _Column:
 
     def _cells_of(self, kind: type, values: list[Any]) -> _Cells:
         render = _renderer(kind)
-        return self._each_once(kind, values, render) if kind in _REPEATING else render(values)
+        if kind not in _REPEATING or (kind is float and _has_negative_zero(values)):
+            return render(values)
+        return self._cached(kind, values, render)
 
-    def _each_once(self, kind: type, values: list[Any], render: _Renderer) -> _Cells:
-        """Render each distinct value once; a column where few repeat is rendered as it comes."""
-        known = self._known.setdefault(kind, {})
-        if kind in self._varied:
+    def _cached(self, kind: type, values: list[Any], render: _Renderer) -> _Cells:
+        """Render each distinct value once, unless few repeat."""
+        cache = self._cache.setdefault(kind, {})
+        if kind in self._uncached_kinds:
             return render(values)
         try:
-            return list(map(known.__getitem__, values))
+            return list(map(cache.__getitem__, values))
         except KeyError:
-            new = set(values).difference(known)
-        if len(new) > len(values) // 2 or len(known) > KNOWN_CELLS:
-            self._varied.add(kind)
+            new = set(values).difference(cache)
+        if len(new) > len(values) // 2 or len(cache) > CACHED_CELLS:
+            self._uncached_kinds.add(kind)
             return render(values)
-        known.update(zip(new, render(list(new))))
-        return list(map(known.__getitem__, values))
+        cache.update(zip(new, render(list(new))))
+        return list(map(cache.__getitem__, values))
 
 
 def _plain_array(series: "pd.Series[Any]") -> NDArray[Any]:
-    """Its values as numpy holds them; a missing one does not make floats of integers."""
+    """Its values in a NumPy array, where a missing one does not make floats of integers."""
     if isinstance(series.dtype, pd.CategoricalDtype):
         categories = np.array([*series.cat.categories.tolist(), None], dtype=object)
         return categories.take(series.cat.codes)  # the code of a missing one is -1
     return series.to_numpy(dtype=series.dtype if isinstance(series.dtype, np.dtype) else object)
+
+
+def _has_negative_zero(values: list[float]) -> bool:
+    """Whether -0.0, which equals 0.0 and looks otherwise, is among them."""
+    return 0.0 in values and any(math.copysign(1, value) < 0 for value in values if value == 0)
 
 
 def _sheet_ranges(rows: int, position: int) -> Iterator[tuple[int, int]]:
@@ -203,8 +216,8 @@ def _row_slices(columns: list[_Column], start: int, stop: int, number: int) -> I
     for first in range(start, stop, step):
         last = min(first + step, stop)
         numbers = _row_numbers(number + first - start, number + last - start)
-        cells = (stream for column in columns for stream in column.streams(first, last, numbers))
-        yield _weave([b'<row r="', numbers, b'">', *cells, b"</row>"], last - first)
+        cells = [piece for column in columns for piece in column.pieces(first, last, numbers)]
+        yield _interleave([b'<row r="', numbers, b'">', *cells, b"</row>"], last - first)
 
 
 def _row_numbers(first: int, stop: int) -> list[bytes]:
@@ -217,16 +230,19 @@ def _row_numbers(first: int, stop: int) -> list[bytes]:
     return numbers
 
 
-def _weave(streams: list[bytes | list[bytes]], rows: int) -> bytes:
-    """Join row by row: of each stream the same bytes, or one piece of its list."""
-    pieces = [stream if isinstance(stream, bytes) else b"" for stream in streams] * rows
-    for place, stream in enumerate(streams):
-        if isinstance(stream, list):
-            pieces[place :: len(streams)] = stream
-    return b"".join(pieces)
+def _interleave(pieces: list[bytes | list[bytes]], rows: int) -> bytes:
+    """Join row by row the pieces of a row: bytes that all rows share, or a list with each row's.
+
+    `[b'<row r="', [b"2", b"3"], b'"/>']` makes `<row r="2"/><row r="3"/>`.
+    """
+    joined = [piece if isinstance(piece, bytes) else b"" for piece in pieces] * rows
+    for place, piece in enumerate(pieces):
+        if isinstance(piece, list):
+            joined[place :: len(pieces)] = piece
+    return b"".join(joined)
 
 
-def _but_missing(values: NDArray[Any], render: Callable[[NDArray[Any]], _Cells]) -> _Cells:
+def _skip_missing(values: NDArray[Any], render: Callable[[NDArray[Any]], _Cells]) -> _Cells:
     missing = np.isnan(values)
     if not missing.any():
         return render(values)
@@ -255,7 +271,7 @@ def _texts(values: list[str]) -> _Cells:
 
 
 def _is_plain(values: list[str], joined: str) -> bool:
-    """Whether no text needs more than & < > escaped; a cautious no costs only time."""
+    """Whether only & < > need escaping; False may also mean that only a closer look can tell."""
     return (
         list(map(str.strip, values)) == values
         and (len(joined) <= CELL_CHARACTERS // 2 or max(map(len, values)) <= CELL_CHARACTERS // 2)
@@ -378,12 +394,8 @@ def _number_cells(numbers: list[float], style: int = 0) -> _Cells:
     return [pattern % number for number in numbers]
 
 
-def _datetime_cells(serials: list[float]) -> _Cells:
-    return _number_cells(serials, DATETIME_STYLE)
-
-
-def _duration_cells(serials: list[float]) -> _Cells:
-    return _number_cells(serials, DURATION_STYLE)
+_datetime_cells = partial(_number_cells, style=DATETIME_STYLE)
+_duration_cells = partial(_number_cells, style=DURATION_STYLE)
 
 
 _REPEATING = {str, int, float, bool}
@@ -404,7 +416,7 @@ _RENDERERS: dict[type, _Renderer] = {
     list: _json,
     dt.date: _dates,
     dt.datetime: _datetimes,
-    np.datetime64: lambda values: _but_missing(np.array(values, "M8[us]"), _datetime64s),
+    np.datetime64: lambda values: _skip_missing(np.array(values, "M8[us]"), _datetime64s),
     dt.timedelta: _durations,
-    np.timedelta64: lambda values: _but_missing(np.array(values, "m8[us]"), _timedelta64s),
+    np.timedelta64: lambda values: _skip_missing(np.array(values, "m8[us]"), _timedelta64s),
 }

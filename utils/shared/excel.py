@@ -1,15 +1,17 @@
-"""What the segments that render rows and the gather that joins them agree on."""
+"""Excel's limits, and how a workbook writes the names of columns and texts."""
 
 import re
-from dataclasses import dataclass
 from unicodedata import east_asian_width
 
-# Excel specifications and limits, Microsoft Support: worksheet size, characters in a cell.
-EXCEL_ROWS = 1_048_576
-EXCEL_COLUMNS = 16_384
+# Excel specifications and limits, Microsoft Support.
+SHEET_ROWS = 1_048_576
+SHEET_COLUMNS = 16_384
 CELL_CHARACTERS = 32_767  # UTF-16 units, so an emoji counts as two
+COLUMN_WIDTH = 255  # digits
+EXACT_INTEGER = 999_999_999_999_999  # 15 significant digits
+LAST_DAY = 2_958_465  # serial number of 9999-12-31
 
-DATA_ROWS = EXCEL_ROWS - 1  # each sheet repeats the header
+DATA_ROWS = SHEET_ROWS - 1  # each sheet repeats the header
 
 HEADER_STYLE, DATE_STYLE, DATETIME_STYLE, DURATION_STYLE = 1, 2, 3, 4
 
@@ -25,36 +27,17 @@ class TooManyColumns(ValueError):
     """A table wider than an Excel sheet."""
 
 
-@dataclass(frozen=True)
-class SheetPart:
-    """Some rows of one sheet as raw deflated XML, ended by a flush so that more can follow.
-
-    All fields are ints: `asdict(part)` is plain JSON and `SheetPart(**fields)` reads it back.
-
-    Attributes:
-        position: zero-based number of the first row among the data rows of the whole table.
-        rows: data rows, at least 1, all on the sheet position // DATA_ROWS.
-        xml_bytes: length before deflating.
-        deflated_bytes: length of the part itself.
-        crc32: of the XML before deflating.
-    """
-
-    position: int
-    rows: int
-    xml_bytes: int
-    deflated_bytes: int
-    crc32: int
+def check_columns(columns: int, source: str) -> None:
+    """Raise TooManyColumns, which names the source, unless a sheet is wide enough."""
+    if columns > SHEET_COLUMNS:
+        raise TooManyColumns(
+            f"{source}: a sheet holds at most {SHEET_COLUMNS} columns; found {columns}"
+        )
 
 
 def excel_row(position: int) -> int:
     """One-based Excel row of a data row on its sheet; row 1 is the header."""
     return position % DATA_ROWS + 2
-
-
-def check_columns(columns: int) -> None:
-    """Raise TooManyColumns unless a sheet is wide enough."""
-    if columns > EXCEL_COLUMNS:
-        raise TooManyColumns(f"a sheet holds at most {EXCEL_COLUMNS} columns; found {columns}")
 
 
 def column_letters(index: int) -> str:
@@ -64,6 +47,11 @@ def column_letters(index: int) -> str:
         letters = chr(ord("A") + index % 26) + letters
         index = index // 26 - 1
     return letters
+
+
+def display_width(text: str) -> int:
+    """The width of a line in digits; a kanji is as wide as two."""
+    return len(text) + wide_characters(text)
 
 
 def wide_characters(text: str) -> int:
@@ -88,8 +76,8 @@ def _check_text(text: str) -> None:
     try:
         characters = len(text.encode("utf-16-le")) // 2
     except UnicodeEncodeError as error:
-        found = f"a lone surrogate U+{ord(text[error.start]):04X}"
-        raise InvalidCell(f"text must be valid Unicode; found {found}") from None
+        surrogate = f"a lone surrogate U+{ord(text[error.start]):04X}"
+        raise InvalidCell(f"text must be valid Unicode; found {surrogate}") from None
     if characters > CELL_CHARACTERS:
         raise InvalidCell(f"a cell holds at most {CELL_CHARACTERS} characters; found {characters}")
 

@@ -18,14 +18,17 @@ import xlsxwriter.utility  # type: ignore[import-untyped]  # XlsxWriter has no a
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-import sheet
-import sheet_part
-from sheet import render_parts, widest_texts
-from sheet_part import EXCEL_COLUMNS, EXCEL_ROWS, InvalidCell, SheetPart, TooManyColumns
+import excel
+import sheet_xml
+from excel import SHEET_COLUMNS, SHEET_ROWS, InvalidCell, TooManyColumns
+from rendered import SheetPart
+from sheet_xml import render_rows, widest_texts
 
 # The first text that hypothesis makes on a machine takes it a second, for its table of Unicode.
 settings.register_profile("sheet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("sheet")
+
+SOURCE = "members.json"
 
 AWKWARD_TEXTS = [
     "=1+1",
@@ -61,8 +64,7 @@ AWKWARD_TEXTS = [
 LONGEST_TEXTS = ["a" * 32_767, "&" * 32_767, "😀" * 16_383]
 
 texts = st.text() | st.sampled_from(AWKWARD_TEXTS)
-# 0.0 and -0.0 are one number, which may be written as either
-floats = st.floats().map(lambda value: value + 0.0)
+floats = st.floats() | st.sampled_from([0.0, -0.0])
 integers = st.integers(-(2**63), 2**63 - 1) | st.integers(-(10**15) - 1, 10**15 + 1)
 datetimes = st.datetimes(dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31, 23, 59, 59))
 nanosecond_datetimes = st.datetimes(dt.datetime(1678, 1, 1), dt.datetime(2262, 1, 1))
@@ -79,7 +81,7 @@ COLUMNS: dict[str, st.SearchStrategy[Any]] = {
     "Int64": st.none() | integers,
     "uint8": st.integers(0, 255),
     "float64": floats,
-    "float32": st.floats(width=32).map(lambda value: value + 0.0),
+    "float32": st.floats(width=32),
     "bool": st.booleans(),
     "boolean": st.none() | st.booleans(),
     "datetime64[us]": st.none() | datetimes,
@@ -105,6 +107,11 @@ def typed_columns(draw: st.DrawFn) -> list[tuple[str, list[Any]]]:
 def frame(columns: list[tuple[str, list[Any]]]) -> pd.DataFrame:
     series = [pd.Series(values, dtype=dtype) for dtype, values in columns]
     return pd.concat(series, axis=1) if series else pd.DataFrame()
+
+
+def render_parts(df: pd.DataFrame, position: int) -> tuple[list[SheetPart], bytes]:
+    rows = render_rows(df, position, SOURCE)
+    return rows.parts, rows.xml
 
 
 def inflated(parts: list[SheetPart], body: bytes) -> str:
@@ -208,6 +215,46 @@ def test_an_integer_beyond_15_digits_is_kept_as_text(dtype: str) -> None:
     assert negative == '<c r="A4" t="inlineStr"><is><t>-1000000000000000</t></is></c>'
 
 
+BEYOND = 2**53 + 1  # the first integer that a float loses
+NEIGHBOURS: dict[str, tuple[str, list[Any]]] = {
+    "none": ("int64", []),
+    "small ones": ("int64", [1, 2]),
+    "a gap, Int64": ("Int64", [None]),
+    "a gap, object": ("object", [None]),
+    "a gap, category": ("category", [None]),
+    "larger ones": ("object", [10**30]),
+    "a float": ("object", [0.5]),
+    "NumPy's": ("object", [np.int64(7), np.uint64(2**64 - 1)]),
+    "all kinds": ("object", ["x", 0.5, None, True, pd.NA, [1], Decimal(1)]),
+    "unsigned": ("uint64", [0, 2**64 - 1]),
+    "unsigned, a gap": ("UInt64", [None, 2**64 - 1]),
+}
+
+
+@pytest.mark.parametrize(("dtype", "others"), NEIGHBOURS.values(), ids=NEIGHBOURS)
+def test_an_integer_beyond_15_digits_is_text_whatever_stands_beside_it(
+    dtype: str, others: list[Any]
+) -> None:
+    [cell] = cells_of([BEYOND, *others], dtype)[:1]
+    assert cell == '<c r="A2" t="inlineStr"><is><t>9007199254740993</t></is></c>'
+    assert cells_of([*others, BEYOND], dtype)[-1] == cell.replace("A2", f"A{len(others) + 2}")
+
+
+def test_a_float_beyond_15_digits_stays_a_number() -> None:
+    assert cells_of([1e15, None], "float64")[0] == '<c r="A2"><v>1000000000000000</v></c>'
+
+
+@pytest.mark.parametrize("values", [[-0.0, 0.0, 0.0], [0.0, -0.0, 0.0]], ids=str)
+@pytest.mark.parametrize("dtype", ["float64", "object", "Float64", "category"])
+def test_each_zero_is_written_with_its_own_sign(dtype: str, values: list[float]) -> None:
+    if dtype == "category":
+        values = values[:1]  # pandas itself takes both for one category
+    signs = [f"<v>{value:.16G}</v>" for value in values]
+    assert [re.findall("<v>.*</v>", cell) for cell in cells_of(values, dtype)] == [
+        [sign] for sign in signs
+    ]
+
+
 @pytest.mark.parametrize("dtype", ["Int64", "object", "category"])
 def test_a_missing_value_leaves_large_integers_exact(dtype: str) -> None:
     assert "<t>9007199254740993</t>" in cells_of([2**53 + 1, None], dtype)[0]
@@ -277,12 +324,12 @@ def test_nanoseconds_before_1970_round_down_as_python_would_have_them() -> None:
 
 
 def test_columns_are_named_as_excel_names_them() -> None:
-    names = [sheet_part.column_letters(index) for index in range(EXCEL_COLUMNS)]
-    assert names == [xlsxwriter.utility.xl_col_to_name(index) for index in range(EXCEL_COLUMNS)]
+    names = [excel.column_letters(index) for index in range(SHEET_COLUMNS)]
+    assert names == [xlsxwriter.utility.xl_col_to_name(index) for index in range(SHEET_COLUMNS)]
 
 
 def test_a_table_may_be_as_wide_as_a_sheet() -> None:
-    columns = [("int64", [index, -index]) for index in range(EXCEL_COLUMNS)]
+    columns = [("int64", [index, -index]) for index in range(SHEET_COLUMNS)]
     assert rows_of(frame(columns)) == xlsxwriter_rows(columns)
 
 
@@ -305,23 +352,23 @@ def test_figures_describe_the_part() -> None:
 
 @pytest.mark.parametrize(
     ("position", "row"),
-    [(0, 2), (1, 3), (EXCEL_ROWS - 2, EXCEL_ROWS), (EXCEL_ROWS - 1, 2), (2 * EXCEL_ROWS - 2, 2)],
+    [(0, 2), (1, 3), (SHEET_ROWS - 2, SHEET_ROWS), (SHEET_ROWS - 1, 2), (2 * SHEET_ROWS - 2, 2)],
 )
 def test_a_row_has_one_place(position: int, row: int) -> None:
-    assert sheet_part.excel_row(position) == row
+    assert excel.excel_row(position) == row
 
 
 def test_a_sheet_ends_at_excels_last_row_and_the_next_begins_below_its_header() -> None:
-    parts, body = render_parts(pd.DataFrame({"n": [1, 2, 3]}), EXCEL_ROWS - 3)
+    parts, body = render_parts(pd.DataFrame({"n": [1, 2, 3]}), SHEET_ROWS - 3)
     assert [(part.position, part.rows) for part in parts] == [
-        (EXCEL_ROWS - 3, 2),
-        (EXCEL_ROWS - 1, 1),
+        (SHEET_ROWS - 3, 2),
+        (SHEET_ROWS - 1, 1),
     ]
     assert re.findall('<row r="([0-9]+)"', inflated(parts, body)) == ["1048575", "1048576", "2"]
 
 
 def test_rows_may_span_several_sheets(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (sheet, sheet_part):
+    for module in (sheet_xml, excel):
         monkeypatch.setattr(module, "DATA_ROWS", 4)
     parts, body = render_parts(pd.DataFrame({"n": range(10)}), 3)
     assert [(part.position, part.rows) for part in parts] == [(3, 1), (4, 4), (8, 4), (12, 1)]
@@ -335,8 +382,8 @@ def test_where_a_table_is_cut_changes_nothing(
     df = frame(columns)
     whole = inflated(*render_parts(df, 0))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sheet, "SLICE_CELLS", slice_cells)
-        patch.setattr(sheet, "KNOWN_CELLS", 3)
+        patch.setattr(sheet_xml, "SLICE_CELLS", slice_cells)
+        patch.setattr(sheet_xml, "CACHED_CELLS", 3)
         head, tail = render_parts(df[:cut], 0), render_parts(df[cut:], len(df[:cut]))
     assert inflated(head[0] + tail[0], head[1] + tail[1]) == whole
 
@@ -383,20 +430,21 @@ def test_what_a_cell_cannot_hold_is_refused_by_name(value: Any, message: str) ->
     column = pd.Series(["a"] * 7, index=range(12, 19), dtype=object)
     column.iat[5] = value
     with pytest.raises(InvalidCell) as error:
-        render_parts(pd.DataFrame({"会員番号": range(12, 19), "名前": column}, column.index), 12)
-    assert str(error.value) == f"record 17, column 名前: {message}"
+        df = pd.DataFrame({"会員番号": range(12, 19), "名前": column}, column.index)
+        render_parts(df, 12)
+    assert str(error.value) == f"members.json record 17, column 名前: {message}"
 
 
 def test_a_column_with_a_time_zone_is_refused_by_name() -> None:
     df = pd.DataFrame({"日時": pd.to_datetime(["2021-05-16"]).tz_localize("UTC")})
-    with pytest.raises(InvalidCell, match="record 0, column 日時: Excel has no time zones"):
+    with pytest.raises(InvalidCell, match="^members.json record 0, column 日時: Excel has no time zones"):
         render_parts(df, 0)
 
 
 def test_a_table_wider_than_a_sheet_is_refused() -> None:
-    rule = "a sheet holds at most 16384 columns; found 16385"
+    rule = "^members.json: a sheet holds at most 16384 columns; found 16385"
     with pytest.raises(TooManyColumns, match=rule):
-        render_parts(pd.DataFrame(np.zeros((1, EXCEL_COLUMNS + 1))), 0)
+        render_parts(pd.DataFrame(np.zeros((1, SHEET_COLUMNS + 1))), 0)
 
 
 def test_the_widest_text_is_the_widest_to_the_eye() -> None:
