@@ -52,14 +52,19 @@ def dump(df: pd.DataFrame) -> bytes:
     Text in Arrow's memory becomes Python's: whoever loads it needs no pyarrow.
     """
     file = io.BytesIO()
-    pickler = pickle.Pickler(file, protocol=5)
+    pickler = _pickler(file)
     pickler.fast = True
+    pickler.dump(df)
+    return file.getvalue()
+
+
+def _pickler(file: io.BytesIO) -> pickle.Pickler:
+    pickler = pickle.Pickler(file, protocol=5)
     pickler.dispatch_table = copyreg.dispatch_table | {
         pd.arrays.ArrowStringArray: _reduce_arrow_text,
         ZoneInfo: lambda zone: (ZoneInfo, (zone.key,)),
     }
-    pickler.dump(df)
-    return file.getvalue()
+    return pickler
 
 
 def _reduce_arrow_text(array: Any) -> Any:

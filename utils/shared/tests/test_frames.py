@@ -1,6 +1,7 @@
 """Segment files are safe: what a hostile pickle could do with the loader, tried on it."""
 
 import datetime as dt
+import io
 import os
 import pickle
 import pickletools
@@ -62,7 +63,9 @@ def program(body: bytes) -> bytes:
 
 def unframed(df: pd.DataFrame) -> bytes:
     """A frame's pickle that may be patched: frames would declare its length."""
-    data = pickle.dumps(df, protocol=5)
+    file = io.BytesIO()
+    frames._pickler(file).dump(df)
+    data = file.getvalue()
     starts = [at for op, _, at in pickletools.genops(data) if op.name == "FRAME" and at]
     for at in reversed(starts):
         data = data[:at] + data[at + 9 :]
