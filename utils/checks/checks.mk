@@ -45,14 +45,12 @@ $(CHECKS)/node_modules/.package-lock.json: $(CHECKS)/package-lock.json
 
 $(VENVS)/%/.ready: $(TOOLS)/%.txt | $(TOOLS_READY)
 	@echo "$*: installing, once" >&2
-	@$$($(TOOLS)/find-python) -m venv --clear $(@D)
-	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	@$(TOOLS)/make-venv $(@D) $<
 	@touch $@
 
 $(BENCH)/.venvs/%/.ready: $(BENCH)/locks/%.txt | $(TOOLS_READY)
 	@echo "bench: installing $*" >&2
-	@$$($(TOOLS)/find-python) -m venv --clear $(@D)
-	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	@$(TOOLS)/make-venv $(@D) $<
 	@touch $@
 
 demo-%/.venv/.ready: demo-%/Pipfile.lock | $(TOOLS_READY)
