@@ -105,6 +105,8 @@ class _Column:
         self._opening = f'<c r="{column_letters(index)}'.encode()
         self._cache: dict[type, dict[Any, bytes]] = {}
         self._uncached_kinds: set[type] = set()
+        if self._values.dtype.kind == "f" and _has_negative_zero(self._values):
+            self._uncached_kinds.add(float)
 
     def pieces(self, start: int, stop: int, numbers: list[bytes]) -> list[bytes | list[bytes]]:
         """The cells of some rows as _interleave takes them; a missing cell leaves no trace."""
@@ -156,9 +158,9 @@ class _Column:
 
     def _cells_of(self, kind: type, values: list[Any]) -> _Cells:
         render = _renderer(kind)
-        if kind not in _REPEATING or (kind is float and _has_negative_zero(values)):
+        if kind is float and self._values.dtype == object and _has_negative_zero(np.array(values)):
             return render(values)
-        return self._cached(kind, values, render)
+        return self._cached(kind, values, render) if kind in _REPEATING else render(values)
 
     def _cached(self, kind: type, values: list[Any], render: _Renderer) -> _Cells:
         """Render each distinct value once, unless few repeat."""
@@ -184,9 +186,9 @@ def _plain_array(series: "pd.Series[Any]") -> NDArray[Any]:
     return series.to_numpy(dtype=series.dtype if isinstance(series.dtype, np.dtype) else object)
 
 
-def _has_negative_zero(values: list[float]) -> bool:
-    """Whether -0.0, which equals 0.0 and looks otherwise, is among them."""
-    return 0.0 in values and any(math.copysign(1, value) < 0 for value in values if value == 0)
+def _has_negative_zero(numbers: NDArray[Any]) -> bool:
+    """Whether -0.0, which equals 0.0 and is written otherwise, is among them."""
+    return bool((np.signbit(numbers) & (numbers == 0)).any())
 
 
 def _sheet_ranges(rows: int, position: int) -> Iterator[tuple[int, int]]:
