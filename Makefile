@@ -5,6 +5,8 @@ ROWS ?= 1000
 INPUT ?= {}
 DEFINITION ?= parallel
 WORKBOOK ?= test.xlsx
+FILE :=
+KEY :=
 FUNCTIONS := scatter segment gather
 EXECUTION ?=
 LANG_ ?=
@@ -17,26 +19,35 @@ PARAMETERS ?=
 EMPTY ?=
 # `make stepfunctions` runs Aggregate; a stack's state machine has the stack's name.
 MACHINE ?= $(if $(filter aws,$(TARGET)),$(STACK),Aggregate)
-STACK_AT = --target $(TARGET) --stack $(STACK) --region '$(REGION)'
+# What is typed reaches the commands as it is, through their environment: neither make nor the
+# shell reads a $, a quote or a space in it.
+TYPED := ROWS INPUT DEFINITION WORKBOOK FILE KEY EXECUTION LANG_ TARGET STACK ARCH REGION PARAMETERS
+$(foreach name,$(TYPED),$(eval override $(name) := $$(value $(name))))
+export $(TYPED)
+STACK_AT = --target="$$TARGET" --stack="$$STACK" --region="$$REGION"
 # Lambda runs Linux wheels of its own architecture; functions that run as processes, the host's.
 LAMBDA_PLATFORM = $(if $(filter aws,$(TARGET)),PLATFORM=$(ARCH:arm64=aarch64))
 TARGET_READY = $(if $(filter aws,$(TARGET)),$(TOOLS_READY),running)
+# An ARN says where its execution is; a name is one of the emulator's.
+EXECUTION_READY = $(if $(filter arn:%,$(EXECUTION)),$(TOOLS_READY),running)
+# -j of the user's own, else enough for all three; an inner -j would end the outer one.
+SIDE_BY_SIDE = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(words $(FUNCTIONS))) \
+	-f utils/functions.mk ALREADY_UP=1
+# Each function's name, memory and timeout, as its Makefile says.
+SETTINGS = $(foreach function,$(FUNCTIONS),$$($(MAKE) --silent --no-print-directory -C demo-$(function) settings))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up running down zip create update delete bucket json stepfunctions download invoke log \
+# Targets run in the order in which they are named, whatever -j says.
+.NOTPARALLEL:
+.PHONY: help demo up running down zip create update delete bucket json upload stepfunctions stop download invoke log \
 	report watch deploy destroy cost test check clean clean-segments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  ENDPOINT=$(ENDPOINT)  BUCKET=$(BUCKET)  ROWS=$(ROWS)  INPUT='$(INPUT)'"
+	@echo "  ENDPOINT=$$ENDPOINT  BUCKET=$$BUCKET  ROWS=$$ROWS  INPUT='$$INPUT'"
 
-demo: ## everything: from an empty machine to result/test.xlsx
-	@$(MAKE) --no-print-directory up
-	@$(MAKE) --no-print-directory zip
-	@$(MAKE) --no-print-directory create bucket
-	@$(MAKE) --no-print-directory json
-	@$(MAKE) --no-print-directory stepfunctions download
-	@$(HARNESS) show $(WORKBOOK)
+demo: up zip create bucket json stepfunctions download ## everything: from an empty machine to result/test.xlsx
+	@$(HARNESS) show -- "$$WORKBOOK"
 
 up: $(TOOLS_READY) ## start LocalStack at ENDPOINT, unless one answers there
 	@$(HARNESS) up
@@ -47,31 +58,40 @@ running: $(TOOLS_READY)
 down: ## stop the LocalStack that `make up` started
 	@if [ -x $(PY) ]; then $(HARNESS) down; fi
 
-zip: $(FUNCTIONS:%=zip-%) ## package the functions whose files changed
+zip: $(TOOLS_READY) ## package the functions whose files changed
+	@$(SIDE_BY_SIDE) zip
 
-create: $(FUNCTIONS:%=create-%) ## create or update the functions, and wait until they are active
+create: running zip ## create or update the functions and the state machines, and wait until they are active
+	@$(HARNESS) create --machines $(SETTINGS)
 
 update: create ## the same as create
 
-delete: $(FUNCTIONS:%=delete-%) ## delete the functions
+delete: running ## delete the functions
+	@$(HARNESS) delete $(FUNCTIONS)
 
 bucket: running ## create the bucket
 	@$(HARNESS) bucket
 
 json: running ## write test.json with ROWS members to the bucket
-	@$(PY) utils/utils.py $(ROWS)
+	@$(PY) utils/utils.py -- "$$ROWS"
+
+upload: running ## copy FILE into the bucket, as KEY (default: the file's name)
+	@$(HARNESS) upload -- "$$FILE" "$$KEY"
 
 stepfunctions: running ## run the state machine (DEFINITION) on INPUT, and wait for its end
-	@$(HARNESS) stepfunctions '$(INPUT)' --definition $(DEFINITION)
+	@$(HARNESS) stepfunctions --definition="$$DEFINITION" -- "$$INPUT"
+
+stop: $(EXECUTION_READY) ## end the running EXECUTION, a name or ARN (default: the last one started)
+	@$(HARNESS) stop -- "$$EXECUTION"
 
 download: running ## copy WORKBOOK from the bucket to result/
-	@$(HARNESS) download $(WORKBOOK)
+	@$(HARNESS) download -- "$$WORKBOOK"
 
 clean-segments: running ## remove the segment files of past executions from the bucket
 	@$(HARNESS) clean-segments
 
-report: running ## write result/<execution>.html of EXECUTION, a name or ARN (default: the last), in LANG_=en or ja
-	@$(HARNESS) report '$(EXECUTION)' --language '$(LANG_)'
+report: $(EXECUTION_READY) ## write result/<execution>.html of EXECUTION, a name or ARN (default: the last), in LANG_=en or ja
+	@$(HARNESS) report --language="$$LANG_" -- "$$EXECUTION"
 
 watch: create bucket $(FUNCTIONS:%=watched-%) ## on each save of scatter.py, segment.py or gather.py: its tests, then the pipeline
 	@$(HARNESS) watch
@@ -79,7 +99,7 @@ watch: create bucket $(FUNCTIONS:%=watched-%) ## on each save of scatter.py, seg
 deploy: ## create or update the stack: TARGET=aws REGION=… ARCH=arm64 DEFINITION=distributed
 	@$(MAKE) --no-print-directory --silent $(TARGET_READY)
 	@$(MAKE) --no-print-directory zip $(LAMBDA_PLATFORM)
-	@$(HARNESS) deploy $(STACK_AT) --arch $(ARCH) --definition $(DEFINITION) --parameters '$(PARAMETERS)'
+	@$(HARNESS) deploy $(STACK_AT) --arch="$$ARCH" --definition="$$DEFINITION" --parameters="$$PARAMETERS"
 
 destroy: ## delete the stack; EMPTY=1: also what is in its bucket
 	@$(MAKE) --no-print-directory --silent $(TARGET_READY)
@@ -87,35 +107,32 @@ destroy: ## delete the stack; EMPTY=1: also what is in its bucket
 
 cost: ## what the last execution costs on AWS; MACHINE=aggregate: the stack's last one
 	@$(MAKE) --no-print-directory --silent $(TARGET_READY)
-	@$(HARNESS) cost --target $(TARGET) --machine $(MACHINE) --region '$(REGION)'
+	@$(HARNESS) cost --target="$$TARGET" --machine=$(MACHINE) --region="$$REGION"
 
-invoke: ## call each function by itself; results are kept in demo-*/result.log
-	@$(MAKE) --no-print-directory invoke-scatter
-	@$(MAKE) --no-print-directory invoke-segment
-	@$(MAKE) --no-print-directory invoke-gather
+invoke: running ## call each function by itself; results are kept in demo-*/result.log
+	@$(HARNESS) invoke $(FUNCTIONS)
 
-log: $(FUNCTIONS:%=log-%) ## show the functions' last log lines
+log: running ## show the functions' last log lines
+	@$(HARNESS) log $(FUNCTIONS)
 
 test: $(TOOLS_READY) ## all tests, on a LocalStack of their own
 	@$(HARNESS) with-emulator $(MAKE) --no-print-directory check ALREADY_UP=1
 
 check: zip $(FUNCTIONS:%=test-%)
+	@$(TOOLS)/.venv/bin/ruff check --quiet utils/checks utils/tests
 	@cd utils/process-executor && $(PY) -m mypy && $(PY) -m pytest -q
 	@cd utils && $(PY) -m mypy && $(PY) -m pytest -q
 
-clean: down $(FUNCTIONS:%=clean-%) ## stop LocalStack and remove everything built
+clean: down ## stop LocalStack and remove everything built; workbooks stay
+	@$(SIDE_BY_SIDE) clean
 	@rm -rf utils/tools/.venv utils/tools/.venvs utils/tools/runtimes utils/harness/.localstack \
-		utils/data/sample_data.json utils/checks/node_modules utils/checks/bench/.venvs utils/checks/bench/.data
-	@find result -type f ! -name .gitkeep -delete
+		utils/data/sample_data.* utils/checks/node_modules .ruff_cache utils/checks/bench/.venvs utils/checks/bench/.data
+	@find result -type f ! -name .gitkeep ! -name '*.xlsx' -delete
 
 include utils/checks/checks.mk
 
-define fan_out
-.PHONY: $1-$2
-$1-$2: $(TOOLS_READY) ; @$$(MAKE) --no-print-directory -C demo-$2 $1
-endef
-$(foreach action,zip create delete invoke log test clean,\
-	$(foreach function,$(FUNCTIONS),$(eval $(call fan_out,$(action),$(function)))))
+test-%: $(TOOLS_READY)
+	@$(MAKE) --no-print-directory -C demo-$* test
 
 watched-%: $(TOOLS_READY)
 	@$(MAKE) --no-print-directory -C demo-$* .venv/.ready

@@ -4,7 +4,7 @@ import io
 import itertools
 import json
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 from boto3.s3.transfer import TransferConfig
 
 import rendered
-from rendered import Rendered
+from checked_rows import check_rows
+from excel import display_width
+from found import found
+from rendered import Figures
 from workbook import workbook_chunks
 
 if TYPE_CHECKING:
@@ -47,7 +50,7 @@ class GatherHandler:
         return self.send_excel(segments, self.bucket, self.event.get("workbook", WORKBOOK))
 
     def get_event(self, bucket: str) -> dict[str, Any]:
-        """The event, with the lists that a manifest stands for: each segment's result has its name."""
+        """The event, with the lists of keys in place of its manifest."""
         if "manifest" not in self.event:
             return self.event
         manifest = self.s3.get_object(Bucket=bucket, Key=self.event["manifest"])["Body"].read()
@@ -55,17 +58,16 @@ class GatherHandler:
         results = [key.replace("scatter/", "gather/", 1) for key in definitions]
         return {"segment_definitions": definitions, "segment_results": results}
 
-    def get_rendered(self, bucket: str, keys: list[str]) -> dict[str, Rendered]:
+    def get_rendered(self, bucket: str, keys: list[str]) -> dict[str, Figures]:
         """The figures of every segment's rendered rows, in order.
 
-        Rows that are not there as the workbook needs them are rendered now, from the pickle:
-        those of a function that wrote nothing else, and those behind an ETL that dropped, added
-        or widened rows.
+        Rows are rendered here if the segment wrote only a pickle, or if the ETL changed the
+        number of rows or the columns.
         """
         etags = self.list_etags(bucket, keys)
-        segments: dict[str, Rendered] = {}
+        segments: dict[str, Figures] = {}
         position = 0
-        for key, figures in zip(keys, ahead(keys, lambda key: self.find(bucket, key, etags))):
+        for key, figures in zip(keys, ahead(keys, lambda key: self.read_figures(bucket, key, etags))):
             if figures is None or not figures.starts_at(position):
                 figures = self.render(bucket, key, etags[key], position)
             segments[key] = figures
@@ -94,34 +96,37 @@ class GatherHandler:
             )
         return etags
 
-    def find(self, bucket: str, key: str, etags: dict[str, str]) -> Rendered | None:
+    def read_figures(self, bucket: str, key: str, etags: dict[str, str]) -> Figures | None:
         """The figures beside a pickle; None where there are none or they are of an older one."""
-        if rendered.figures_key(key) not in etags:
+        figures_key = rendered.figures_key(key)
+        if figures_key not in etags:
             return None
-        data = self.s3.get_object(Bucket=bucket, Key=rendered.figures_key(key))["Body"].read()
-        figures = Rendered.from_json(data)
+        data = self.s3.get_object(Bucket=bucket, Key=figures_key)["Body"].read()
+        figures = Figures.from_json(data, figures_key)
         return figures if figures.pickle_etag == etags[key] else None
 
     def render(
         self, bucket: str, key: str, etag: str, position: int, columns: list[str] | None = None
-    ) -> Rendered:
+    ) -> Figures:
+        import sheet_xml  # pandas takes a second to load, and a gather rarely needs it
+
         df = self.get_s3_df(bucket, key)
-        df.columns = df.columns.map(str)
         if columns:
-            df = df.reindex(columns=columns)
-        return rendered.send(self.s3, bucket, key, lambda: etag, df, position)
+            df = with_columns(df, columns)
+        rows = sheet_xml.render_rows(df, position, key)
+        return rendered.send(self.s3, bucket, key, rows, etag)
 
     def get_s3_df(self, bucket: str, key: str) -> "pd.DataFrame":
-        import frames  # pandas takes a second to load, and a gather rarely needs it
+        import frames
 
         return frames.load(self.s3.get_object(Bucket=bucket, Key=key)["Body"].read(), key)
 
-    def send_excel(self, segments: dict[str, Rendered], bucket: str, workbook: str) -> str:
+    def send_excel(self, segments: dict[str, Figures], bucket: str, workbook: str) -> str:
         """Write the workbook, which appears in the bucket only when it is whole."""
         figures = list(segments.values())
         bodies = ahead(segments.items(), lambda segment: self.get_xml(bucket, *segment))
         chunks = workbook_chunks(
-            header(figures), widest(figures), [part for f in figures for part in f.parts], bodies
+            workbook, header(figures), widest(figures), [part for f in figures for part in f.parts], bodies
         )
         self.s3.upload_fileobj(
             io.BufferedReader(ChunkReader(chunks)),
@@ -132,51 +137,80 @@ class GatherHandler:
         )
         return workbook
 
-    def get_xml(self, bucket: str, key: str, figures: Rendered) -> bytes:
-        return self.s3.get_object(
-            Bucket=bucket, Key=rendered.xml_key(key), IfMatch=figures.xml_etag
-        )["Body"].read()
+    def get_xml(self, bucket: str, key: str, figures: Figures) -> bytes:
+        xml_key = rendered.xml_key(key)
+        body = self.s3.get_object(Bucket=bucket, Key=xml_key, IfMatch=figures.xml_etag)["Body"]
+        xml = body.read()
+        check_rows(xml, figures.parts, xml_key)
+        return xml
 
 
 def result_keys(event: dict[str, Any]) -> list[str]:
-    """The segment results, one for each definition.
+    """The segment results; where the event names the definitions, too, one for each of them.
 
     Raises:
         InvalidEvent: there are none, or not lists of keys.
         MissingSegment: a definition has no result.
     """
-    definitions, results = event.get("segment_definitions"), event.get("segment_results")
-    if not isinstance(definitions, list) or not isinstance(results, list) or not definitions:
-        raise InvalidEvent(
-            "event: segment_definitions and segment_results must be lists of keys; "
-            f"found {definitions!r} and {results!r}"
-        )
+    results = key_list(event, "segment_results")
+    definitions = key_list(event, "segment_definitions") if "segment_definitions" in event else results
+    if not definitions:
+        raise InvalidEvent("event: segment_results must hold a key; found an empty list")
     if len(results) > len(definitions):
-        raise InvalidEvent(
-            f"event: found {len(results)} results for {len(definitions)} segments"
-        )
-    pairs = list(itertools.zip_longest(definitions, results))
-    missing = [definition for definition, result in pairs if not isinstance(result, str)]
-    if missing:
+        raise InvalidEvent(f"event: found {len(results)} results for {len(definitions)} segments")
+    given = [result for result in results if isinstance(result, str)]
+    if len(given) < len(definitions):
+        pairs = itertools.zip_longest(definitions, results)
+        missing = next(segment for segment, result in pairs if not isinstance(result, str))
         raise MissingSegment(
-            f"{missing[0]}: each segment must have one result; "
-            f"found {len(pairs) - len(missing)} results for {len(pairs)} segments"
+            f"{missing or 'event'}: each segment must have one result; "
+            f"found {len(given)} results for {len(definitions)} segments"
         )
-    return results
+    if repeated := [key for key, count in Counter(given).items() if count > 1]:
+        raise InvalidEvent(f"event: each result must be another; found {repeated[0]} again")
+    return given
 
 
-def header(segments: Iterable[Rendered]) -> list[str]:
-    """The columns of all segments, in first-seen order."""
+def key_list(event: dict[str, Any], name: str) -> list[Any]:
+    keys = event.get(name)
+    if not isinstance(keys, list):
+        raise InvalidEvent(f"event: {name} must be a list of keys; found {found(keys)}")
+    return keys
+
+
+def header(segments: Iterable[Figures]) -> list[str]:
+    """The columns of all segments, in first-seen order.
+
+    A name that one segment has twice, the header has twice.
+    """
     first, *others = [figures.columns for figures in segments]
     if all(columns == first for columns in others):
         return first
-    return list(dict.fromkeys(itertools.chain(first, *others)))
+    labels = itertools.chain.from_iterable(map(numbered, [first, *others]))
+    return [name for name, _ in dict.fromkeys(labels)]
 
 
-def widest(segments: Iterable[Rendered]) -> list[str]:
-    """For each column the longest of the segments' widest texts."""
+def numbered(names: Iterable[str]) -> list[tuple[str, int]]:
+    """Tell apart columns of one name: each with how many of that name stand before it."""
+    counts: Counter[str] = Counter()
+    labels = []
+    for name in names:
+        labels.append((name, counts[name]))
+        counts[name] += 1
+    return labels
+
+
+def with_columns(df: "pd.DataFrame", columns: list[str]) -> "pd.DataFrame":
+    """The frame with these columns, of which its own are some; the others are missing values."""
+    places = {label: place for place, label in enumerate(numbered(columns))}
+    own = [places[label] for label in numbered(map(str, df.columns))]
+    return df.set_axis(own, axis=1).reindex(columns=range(len(columns))).set_axis(columns, axis=1)
+
+
+def widest(segments: Iterable[Figures]) -> list[str]:
+    """For each column the widest of the segments' widest texts."""
     texts = zip(*(figures.widest for figures in segments), strict=True)
-    return [max(column, key=len) for column in texts]
+    return [max(column, key=display_width) for column in texts]
 
 
 def ahead[Item, Result](

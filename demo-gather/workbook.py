@@ -17,32 +17,32 @@ from itertools import chain
 import xlsxwriter.utility  # type: ignore[import-untyped]  # XlsxWriter has no annotations
 from isal import isal_zlib
 
-from sheet_part import (
+from excel import (
+    COLUMN_WIDTH,
     DATA_ROWS,
     HEADER_STYLE,
     InvalidCell,
-    SheetPart,
     check_columns,
     column_letters,
     excel_row,
     text_element,
     wide_characters,
 )
+from rendered import SheetPart
 
-STYLES = [  # from 1 on, as sheet_part.py counts them
+STYLES = [  # numbered from 1, as in excel.py
     {"bold": True, "bottom": 1},
     {"num_format": "yyyy-mm-dd"},
     {"num_format": "yyyy-mm-dd hh:mm:ss"},
     {"num_format": "[h]:mm:ss"},
 ]
 CREATED = dt.datetime(1980, 1, 1)  # the date of each zip entry, as XlsxWriter has it
-WIDE_PIXELS = 7  # a kanji takes 15; XlsxWriter gives any character it does not know 8
-COLUMN_PIXELS = 1_790  # Excel's widest column
+DIGIT_PIXELS = 7
+WIDE_PIXELS = 7  # a kanji takes 15; XlsxWriter gives any character that it does not know 8
 
 # APPNOTE.TXT 4.4: a field with all bits set refers to a wider one in a zip64 record.
-ZIP32_LIMIT = 0xFFFF_FFFF
+_IN_ZIP64 = ZIP32_LIMIT = 0xFFFF_FFFF
 ZIP32_ENTRIES = 0xFFFF
-_IN_ZIP64 = 0xFFFF_FFFF
 _VERSION, _VERSION_ZIP64 = 20, 45
 _UNIX, _READ_WRITE = 3 << 8, 0o600 << 16
 _DEFLATED_1980 = (zlib.DEFLATED, 0, 1 << 5 | 1)  # method, time, date
@@ -60,6 +60,7 @@ class _Entry:
 
 
 def workbook_chunks(
+    name: str,
     columns: Sequence[str],
     widest: Sequence[str],
     parts: Sequence[SheetPart],
@@ -68,8 +69,9 @@ def workbook_chunks(
     """Stream a workbook of a table: Sheet1, Sheet2, …, each with the header row.
 
     Args:
+        name: of the workbook, for error messages.
         columns: the header.
-        widest: for each column the text that it is made wide enough for, besides its header.
+        widest: for each column its widest text; the column is as wide as that or its header.
         parts: all rows of the table, in order; none for an empty table.
         bodies: the bytes of the parts one after another, in chunks of any size; a chunk is taken
             only when those before it have been yielded.
@@ -83,9 +85,10 @@ def workbook_chunks(
         InvalidCell: a header that a cell cannot hold.
         TooManyColumns: more columns than a sheet has.
     """
-    check_columns(len(columns))
+    check_columns(len(columns), name)
+    header = _header_row(name, columns)
     source = _Source(bodies)
-    return _zip_chunks(_entries(columns, widest, _parts_by_sheet(parts), source), source)
+    return _zip_chunks(_entries(columns, header, widest, _parts_by_sheet(parts), source), source)
 
 
 def _parts_by_sheet(parts: Sequence[SheetPart]) -> list[list[SheetPart]]:
@@ -104,13 +107,17 @@ def _parts_by_sheet(parts: Sequence[SheetPart]) -> list[list[SheetPart]]:
 
 
 def _entries(
-    columns: Sequence[str], widest: Sequence[str], sheets: list[list[SheetPart]], source: "_Source"
+    columns: Sequence[str],
+    header: str,
+    widest: Sequence[str],
+    sheets: list[list[SheetPart]],
+    source: "_Source",
 ) -> list[_Entry]:
     with zipfile.ZipFile(_template(columns, widest, len(sheets))) as template:
         files = {name: template.read(name) for name in template.namelist()}
     sheet_parts = iter(sheets)
     return [
-        _sheet_entry(name, xml, columns, next(sheet_parts), source)
+        _sheet_entry(name, xml, len(columns), header, next(sheet_parts), source)
         if name.startswith("xl/worksheets/")
         else _plain_entry(name, xml)
         for name, xml in files.items()
@@ -118,7 +125,7 @@ def _entries(
 
 
 def _template(columns: Sequence[str], widest: Sequence[str], sheets: int) -> BytesIO:
-    """A workbook of all that the rows do not decide; its own only fix the order of the styles."""
+    """Everything but the rows, from XlsxWriter. Blank cells register the styles in order."""
     file = BytesIO()
     with xlsxwriter.Workbook(file, {"in_memory": True}) as workbook:
         workbook.set_properties({"created": CREATED})
@@ -135,15 +142,20 @@ def _template(columns: Sequence[str], widest: Sequence[str], sheets: int) -> Byt
 
 def _pixels(text: str) -> int:
     pixels: int = xlsxwriter.utility.cell_autofit_width(text)
-    return min(pixels + WIDE_PIXELS * wide_characters(text), COLUMN_PIXELS)
+    return min(pixels + WIDE_PIXELS * wide_characters(text), COLUMN_WIDTH * DIGIT_PIXELS)
 
 
 def _sheet_entry(
-    name: str, template: bytes, columns: Sequence[str], parts: list[SheetPart], source: "_Source"
+    name: str,
+    template: bytes,
+    columns: int,
+    header: str,
+    parts: list[SheetPart],
+    source: "_Source",
 ) -> _Entry:
     before, _, after = re.split("<sheetData>(.*)</sheetData>", template.decode())
-    before = re.sub('(?<=<dimension ref=")[^"]*', _dimension(len(columns), parts), before)
-    start_xml = f"{before}<sheetData>{_header_row(columns)}".encode()
+    before = re.sub('(?<=<dimension ref=")[^"]*', _dimension(columns, parts), before)
+    start_xml = f"{before}<sheetData>{header}".encode()
     end_xml = f"</sheetData>{after}".encode()
     start, end = _deflated(start_xml, zlib.Z_FULL_FLUSH), _deflated(end_xml, zlib.Z_FINISH)
     crc32 = isal_zlib.crc32(start_xml)
@@ -165,16 +177,16 @@ def _dimension(columns: int, parts: list[SheetPart]) -> str:
     return "A1" if last == "A1" else f"A1:{last}"
 
 
-def _header_row(columns: Sequence[str]) -> str:
-    cells = (_header_cell(index, name) for index, name in enumerate(columns))
+def _header_row(workbook: str, columns: Sequence[str]) -> str:
+    cells = (_header_cell(workbook, index, name) for index, name in enumerate(columns))
     return f'<row r="1">{"".join(cells)}</row>'
 
 
-def _header_cell(index: int, name: str) -> str:
+def _header_cell(workbook: str, index: int, name: str) -> str:
     try:
         text = text_element(name)
     except InvalidCell as error:
-        raise InvalidCell(f"header of column {column_letters(index)}: {error}") from None
+        raise InvalidCell(f"{workbook}: header of column {column_letters(index)}: {error}") from None
     return f'<c r="{column_letters(index)}1" s="{HEADER_STYLE}" t="inlineStr"><is>{text}</is></c>'
 
 
@@ -229,27 +241,51 @@ def _zip_chunks(entries: list[_Entry], source: _Source) -> Iterator[bytes]:
 
 def _local_header(entry: _Entry) -> bytes:
     # The zip64 field of a local header has both sizes or neither (4.5.3).
-    sizes = [entry.deflated_bytes, entry.xml_bytes]
-    wide = sizes[::-1] if max(sizes) >= ZIP32_LIMIT else []
-    return _record(b"PK\3\4", b"", entry, [_IN_ZIP64] * 2 if wide else sizes, wide, b"")
+    wide = max(entry.deflated_bytes, entry.xml_bytes) >= ZIP32_LIMIT
+    zip64 = _zip64_field([entry.xml_bytes, entry.deflated_bytes] if wide else [])
+    header = struct.pack(
+        "<4s5H3L2H",
+        b"PK\3\4",
+        _VERSION_ZIP64 if wide else _VERSION,
+        0,  # flags
+        *_DEFLATED_1980,
+        entry.crc32,
+        _IN_ZIP64 if wide else entry.deflated_bytes,
+        _IN_ZIP64 if wide else entry.xml_bytes,
+        len(entry.name),
+        len(zip64),
+    )
+    return header + entry.name + zip64
 
 
 def _directory_record(entry: _Entry, offset: int) -> bytes:
-    wide = [n for n in (entry.xml_bytes, entry.deflated_bytes, offset) if n >= ZIP32_LIMIT]
-    made_by = struct.pack("<H", _UNIX | (_VERSION_ZIP64 if wide else _VERSION))
-    sizes = [_narrow(entry.deflated_bytes), _narrow(entry.xml_bytes)]
-    where = struct.pack("<3H2L", 0, 0, 0, _READ_WRITE, _narrow(offset))
-    return _record(b"PK\1\2", made_by, entry, sizes, wide, where)
+    sizes = (entry.xml_bytes, entry.deflated_bytes, offset)
+    zip64 = _zip64_field([size for size in sizes if size >= ZIP32_LIMIT])
+    version = _VERSION_ZIP64 if zip64 else _VERSION
+    record = struct.pack(
+        "<4s6H3L5H2L",
+        b"PK\1\2",
+        _UNIX | version,  # made by
+        version,  # needed
+        0,  # flags
+        *_DEFLATED_1980,
+        entry.crc32,
+        _narrow(entry.deflated_bytes),
+        _narrow(entry.xml_bytes),
+        len(entry.name),
+        len(zip64),
+        0,  # comment
+        0,  # disk
+        0,  # internal attributes
+        _READ_WRITE,
+        _narrow(offset),
+    )
+    return record + entry.name + zip64
 
 
-def _record(
-    signature: bytes, made_by: bytes, entry: _Entry, sizes: list[int], wide: list[int], where: bytes
-) -> bytes:
-    """What a local header and a directory record have in common."""
-    version = _VERSION_ZIP64 if wide else _VERSION
-    zip64 = struct.pack(f"<2H{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
-    fields = (version, 0, *_DEFLATED_1980, entry.crc32, *sizes, len(entry.name), len(zip64))
-    return signature + made_by + struct.pack("<5H3L2H", *fields) + where + entry.name + zip64
+def _zip64_field(sizes: list[int]) -> bytes:
+    """The extra field that holds sizes beyond 32 bits; b"" for none."""
+    return struct.pack(f"<2H{len(sizes)}Q", 1, 8 * len(sizes), *sizes) if sizes else b""
 
 
 def _end_records(entries: int, size: int, offset: int) -> bytes:

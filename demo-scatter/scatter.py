@@ -1,41 +1,44 @@
 """scatter-lambda: split a JSON array in S3 into segment files, in memory bounded by a segment."""
 
-import contextlib
 import itertools
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 import pandas as pd
 
 import frames
-from helper import Helper, Part, can_help, helping
-from records import Cut, Doubtful, InvalidJSON, Reader, Record, whole_records
-from tables import Table, exact_numbers
-from transfers import Uploads, read_ahead
+from columns import Block, Table
+from exact_parser import Record
+from found import found
+from json_array import read_blocks
+from overlap import map_ahead
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 # Rows per segment, unless the event says otherwise, of tables of up to SMALL_TABLE_BYTES (1,000
-# members). Longer ones run faster in fewer segments, of up to SEGMENT_BYTES (70,000 members), or
-# more where that would make more than SEGMENTS of them; in two as soon as that pays.
+# members). Longer tables run faster in fewer segments of about SEGMENT_BYTES (70,000 members), at
+# most SEGMENTS of them; from half of SEGMENT_BYTES on in an even number, for two workers.
 DIVISION_NUMBER = 10
 SMALL_TABLE_BYTES = 200_000
 SEGMENT_BYTES = 9_800_000
 SEGMENTS = 200
-BLOCK_BYTES = 960_000  # of JSON, parsed at a time: what stays in a CPU's cache
+BLOCK_BYTES = 240_000  # of JSON, read and parsed at a time: its records stay in a CPU's cache
+BLOCK_ROWS = 1_000  # taken at a time where segments are cut by rows
+READ_AHEAD = 8  # blocks
+UPLOADS = 4  # at once
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 STATE_BYTES = 256 * 1024
 ITERATIONS = 3_500  # of an inline Map, at 7 of the 25,000 history events each
+KEY_BYTES = 1_024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 
 OVERRIDES = ("input_obj", "division_number")
-READ_BYTES = 1024 * 1024
 
 
 class InvalidEvent(ValueError):
@@ -57,20 +60,28 @@ class Job:
 
     @classmethod
     def from_event(cls, event: dict[str, Any]) -> Self:
+        """
+        Raises:
+            InvalidEvent: names the field, its rule and what was found.
+        """
         fields = {**event, **overrides_of(event)}
         input_obj, number = fields.get("input_obj"), fields.get("division_number")
-        if not isinstance(input_obj, str) or not is_plain_key(input_obj):
-            raise InvalidEvent(f"input_obj: must be the key of an object; found {input_obj!r}")
+        execution = event.get("execution")
+        if not is_key(input_obj):
+            raise InvalidEvent(f"input_obj: must be the key of an object; found {found(input_obj)}")
+        if input_obj.endswith(".xlsx"):
+            raise InvalidEvent(f"input_obj: must be JSON, no workbook; found {found(input_obj)}")
         if number is not None and (type(number) is not int or number < 1):
-            raise InvalidEvent(f"division_number: must be a whole number from 1; found {number!r}")
-        job = cls(input_obj, number, event.get("execution"), bool(event.get("manifest")))
-        if job.workbook == input_obj:
-            raise InvalidEvent(f"input_obj: the workbook would overwrite it; found {input_obj!r}")
-        return job
+            raise InvalidEvent(
+                f"division_number: must be a whole number from 1; found {found(number)}"
+            )
+        if execution is not None and (not is_key(execution) or "/" in execution):
+            raise InvalidEvent(f"execution: must be an execution's name; found {found(execution)}")
+        return cls(input_obj, number, execution, bool(event.get("manifest")))
 
     @property
     def workbook(self) -> str:
-        return str(PurePosixPath(self.input_obj).with_suffix(".xlsx"))
+        return self.input_obj.removesuffix(".json") + ".xlsx"
 
     @property
     def folder(self) -> str:
@@ -84,25 +95,9 @@ class Job:
 class Segment:
     """A segment file, with the columns of the table so far."""
 
+    key: str
     columns: list[str]
     pickled: bytes
-
-
-class LocalPart:
-    """A `Part` that this process has made."""
-
-    def __init__(self, df: pd.DataFrame) -> None:
-        self.df = df
-        self.rows = len(df)
-        self.columns: list[str] = list(df.columns)
-
-    def finish(self, start: int, columns: list[str]) -> None:
-        self.df.index = pd.RangeIndex(start, start + self.rows)
-        self.data = frames.dump(with_columns(self.df, columns))
-        del self.df  # and its memory
-
-    def pickled(self) -> bytes:
-        return self.data
 
 
 class ScatterHandler:
@@ -129,9 +124,13 @@ class ScatterHandler:
         return {"bucket": self.bucket, "manifest": manifest, **workbook}
 
     def get_s3_data(self, bucket: str, key: str) -> tuple[int, Iterator[bytes]]:
-        """Open an object: its size in bytes, and its content in pieces, read ahead."""
+        """Open an object: its size in bytes, and its content a block at a time, read ahead."""
         obj = self.s3.get_object(Bucket=bucket, Key=key)
-        return obj["ContentLength"], read_ahead(obj["Body"].iter_chunks(READ_BYTES))
+        size = obj["ContentLength"]
+        chunks = obj["Body"].iter_chunks(block_bytes(size))
+        turns = itertools.repeat(None)
+        ahead = map_ahead(lambda _: next(chunks, b""), turns, READ_AHEAD, threads=1)
+        return size, itertools.takewhile(bool, ahead)
 
     def make_segments(self, chunks: Iterable[bytes], size: int, job: Job) -> Iterator[Segment]:
         """The table's segments in row order; an empty table is one segment without rows.
@@ -139,101 +138,25 @@ class ScatterHandler:
         Args:
             chunks: the JSON text, `size` bytes in all.
         """
-        reader = Reader(chunks, job.input_obj)
-        if job.division_number or size <= SMALL_TABLE_BYTES:
-            groups = self.by_rows(reader, job.division_number)
-        else:
-            groups = self.by_bytes(reader, size)
+        blocks = read_blocks(chunks, job.input_obj, block_bytes(size))
         columns: dict[str, None] = {}
         start = 0
-        for parts in groups:
-            names = []
-            for part in parts:
-                columns |= dict.fromkeys(part.columns)
-                names.append(list(columns))
-                part.finish(start, names[-1])
-                start += part.rows
-            for part, known in zip(parts, names):
-                yield Segment(known, part.pickled())
+        for number, table in enumerate(tables(blocks, size, job.division_number)):
+            columns |= dict.fromkeys(table.columns)
+            names = list(columns)
+            pickled = frames.dump(self.make_segment_df(table, start, names, job.input_obj))
+            start += table.rows
+            del table  # before the next one is made
+            yield Segment(job.segment_key(number), names, pickled)
         if not start:
-            empty = self.make_segment_df([], 0, job.input_obj)
-            yield Segment([], frames.dump(empty))
-
-    def by_rows(self, reader: Reader, division_number: int | None) -> Iterator[Sequence[Part]]:
-        records: Iterable[Record] = itertools.chain.from_iterable(reader.blocks(BLOCK_BYTES))
-        if not division_number:
-            records = list(records)
-            division_number = max(DIVISION_NUMBER, math.ceil(len(records) / SEGMENTS))
-        start = 0
-        for segment in itertools.batched(records, division_number):
-            yield [LocalPart(self.make_segment_df([segment], start, reader.source))]
-            start += len(segment)
-
-    def by_bytes(self, reader: Reader, size: int) -> Iterator[Sequence[Part]]:
-        """Parts of as many bytes each, two at a time where a second process can help.
-
-        Text that may be no whole records is put back, to be read in the exact way.
-        """
-        pairs = math.ceil(size / (2 * SEGMENT_BYTES))
-        segments = min(SEGMENTS, 2 * pairs) if size > SEGMENT_BYTES / 2 else 1
-        part_bytes = math.ceil(size / segments)
-        reader.open(BLOCK_BYTES)
-        two = segments > 1 and can_help()
-        with helping(self.make_part) if two else contextlib.nullcontext() as helper:
-            while parts := self.make_parts(reader, part_bytes, helper):
-                yield parts
-        while (rest := self.exact_part(reader, part_bytes)).rows:
-            yield [rest]
-
-    def make_parts(self, reader: Reader, part_bytes: int, helper: Helper | None) -> list[Part]:
-        """The next part, or two; none where no text is left that may be whole records."""
-        source, first = reader.source, not reader.index
-        cuts = [Cut(reader, part_bytes, BLOCK_BYTES) for _ in range(2 if helper else 1)]
-        if helper:
-            helper.begin(source, cuts[0], first)
-            first = first and not cuts[0].texts
-        made = [self.make_part(source, cuts[-1], first)]
-        if helper:
-            made.insert(0, helper.part())
-        parts: list[Part] = []
-        for cut, part in zip(cuts, made):
-            if not cut.texts:
-                break
-            if part is None:
-                reader.put_back(cuts[len(parts) :])
-                return parts or [self.exact_part(reader, part_bytes)]
-            reader.accept(cut, part.rows)
-            parts.append(part)
-        return parts
-
-    def make_part(
-        self, source: str, texts: Iterable[bytes | bytearray], first: bool
-    ) -> Part | None:
-        """None without a text, or where one takes a closer look; the rows are numbered later."""
-        try:
-            part = LocalPart(self.make_segment_df(whole_records(texts, first), 0, source))
-        except (Doubtful, InvalidJSON):
-            return None
-        return part if part.rows else None
-
-    def exact_part(self, reader: Reader, part_bytes: int) -> Part:
-        """The next rows, or none at the array's end.
-
-        Raises:
-            InvalidJSON: names what the object's fault is.
-        """
-        blocks = itertools.islice(reader.blocks(BLOCK_BYTES), math.ceil(part_bytes / BLOCK_BYTES))
-        return LocalPart(self.make_segment_df(blocks, reader.index, reader.source))
+            empty = self.make_df(Table([]), 0, job.input_obj)
+            yield Segment(job.segment_key(0), [], frames.dump(empty))
 
     def make_segment_df(
-        self, blocks: Iterable[Sequence[Record]], start: int, source: str
+        self, table: Table, start: int, columns: list[str], source: str
     ) -> pd.DataFrame:
-        """The frame of one segment, taken block by block while each is in the CPU's cache.
-
-        Args:
-            start: row number of the first record in the whole table.
-        """
-        return self.make_df(Table(blocks), start, source)
+        """The frame of one segment, with the columns of the whole table so far."""
+        return with_columns(self.make_df(table, start, source), columns)
 
     def make_df(self, table: Table, start: int, source: str) -> pd.DataFrame:
         """The table indexed by the row numbers of the whole one, from `start` on.
@@ -241,29 +164,27 @@ class ScatterHandler:
         `attrs["source"]` keeps the whole table's name for the errors of later stages.
         """
         index = pd.RangeIndex(start, start + table.rows)
-        columns = {name: column.joined() for name, column in table.columns.items()}
-        df = pd.DataFrame(columns, index=index)
-        for name in df.columns[df.dtypes == "float64"]:
-            df[name] = exact_numbers(df[name], columns[name], f"{source} record")
+        df = pd.DataFrame(table.arrays(), index=index, copy=False)
         df.attrs["source"] = source
         return df
 
     def send_segments(self, segments: Iterable[Segment], job: Job) -> list[str]:
         """Write the segment files, all with the same columns; returns their keys in row order."""
         columns: list[str] = []
-        written: dict[str, int] = {}
-        with Uploads(self.s3, self.bucket) as uploads:
-            for segment in segments:
-                key = job.segment_key(len(written))
-                uploads.put(key, segment.pickled)
-                columns = segment.columns
-                written[key] = len(columns)
-                if not job.manifest:
-                    check_fits_execution(len(written), key, job)
-        for key, width in written.items():
+        widths: dict[str, int] = {}
+        for segment_columns, key in map_ahead(self.put, segments, UPLOADS, UPLOADS):
+            columns = segment_columns
+            widths[key] = len(columns)
+            if not job.manifest:
+                check_fits_execution(len(widths), key, job)
+        for key, width in widths.items():
             if width < len(columns):
                 self.widen(key, columns)
-        return list(written)
+        return list(widths)
+
+    def put(self, segment: Segment) -> tuple[list[str], str]:
+        self.s3.put_object(Bucket=self.bucket, Key=segment.key, Body=segment.pickled)
+        return segment.columns, segment.key
 
     def widen(self, key: str, columns: list[str]) -> None:
         """Add the columns that first came up in later segments."""
@@ -272,11 +193,64 @@ class ScatterHandler:
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=frames.dump(df))
 
 
+def segment_bytes(size: int) -> int:
+    """How much JSON a segment of a table of `size` bytes takes, unless it is cut by rows."""
+    if size <= SEGMENT_BYTES / 2:
+        return max(1, size)
+    pairs = math.ceil(size / (2 * SEGMENT_BYTES))
+    return math.ceil(size / min(SEGMENTS, 2 * pairs))
+
+
+def blocks_per_segment(size: int) -> int:
+    return math.ceil(segment_bytes(size) / BLOCK_BYTES)
+
+
+def block_bytes(size: int) -> int:
+    return math.ceil(segment_bytes(size) / blocks_per_segment(size))
+
+
+def tables(blocks: Iterator[Block], size: int, division_number: int | None) -> Iterator[Table]:
+    """Divide the records into one table for each segment.
+
+    Args:
+        size: bytes of the whole JSON text.
+        division_number: rows of each; None to choose by size.
+    """
+    cuts: Iterator[Iterable[Block]]
+    if division_number or size <= SMALL_TABLE_BYTES:
+        cuts = by_rows(blocks, division_number)
+    else:
+        cuts = (itertools.islice(blocks, blocks_per_segment(size)) for _ in itertools.count())
+    return itertools.takewhile(lambda table: table.rows, map(Table, cuts))
+
+
+def by_rows(blocks: Iterable[Block], division_number: int | None) -> Iterator[Iterable[Block]]:
+    """The blocks of each segment, for ever; all that follow the table have none.
+
+    Args:
+        division_number: rows of a segment; None for the default, and at most SEGMENTS segments.
+    """
+    records: Iterator[Record] = itertools.chain.from_iterable(block.records for block in blocks)
+    if not division_number:
+        small = list(records)
+        division_number = max(DIVISION_NUMBER, math.ceil(len(small) / SEGMENTS))
+        records = iter(small)
+    while True:
+        yield take_rows(records, division_number)
+
+
+def take_rows(records: Iterator[Record], rows: int) -> Iterator[Block]:
+    """The next rows, or as many as are left, some at a time."""
+    while rows and (taken := list(itertools.islice(records, min(rows, BLOCK_ROWS)))):
+        yield Block(taken)
+        rows -= len(taken)
+
+
 def overrides_of(event: dict[str, Any]) -> dict[str, Any]:
-    """What the execution's input changes in the event; a Comment, as consoles send it, nothing."""
+    """The fields that the execution's input overrides; the consoles' `Comment` is ignored."""
     overrides = event.get("overrides") or {}
     if not isinstance(overrides, dict):
-        raise InvalidEvent(f"overrides: must be an object; found {overrides!r}")
+        raise InvalidEvent(f"overrides: must be an object; found {found(overrides)}")
     unknown = overrides.keys() - {*OVERRIDES, "Comment"}
     if unknown:
         raise InvalidEvent(
@@ -285,9 +259,12 @@ def overrides_of(event: dict[str, Any]) -> dict[str, Any]:
     return overrides
 
 
-def is_plain_key(key: str) -> bool:
-    """Whether key names an object without climbing: no empty, `.` or `..` step."""
-    return all(step not in ("", ".", "..") for step in key.split("/")) and key.isprintable()
+def is_key(key: object) -> TypeGuard[str]:
+    """Whether the key names an object of S3, without climbing and without control characters."""
+    if not isinstance(key, str) or any(unicodedata.category(each) in ("Cc", "Cs") for each in key):
+        return False  # Cs: a lone surrogate has no UTF-8
+    steps = key.split("/")
+    return len(key.encode()) <= KEY_BYTES and not {"", ".", ".."}.intersection(steps)
 
 
 def with_columns(df: pd.DataFrame, columns: list[str]) -> pd.DataFrame:

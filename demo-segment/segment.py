@@ -8,6 +8,8 @@ import pandas as pd
 
 import frames
 import rendered
+from found import found
+from sheet_xml import render_rows
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -54,7 +56,8 @@ class SegmentHandler:
             The same columns and ボーナスポイント last: int64 where no rank exceeds 3, else float64.
 
         Raises:
-            InvalidMember: a column is missing, or a record has no value or a rank beyond 1 to 5.
+            InvalidMember: a column is missing, or a record, counted from 0, has no value or a rank
+                beyond 1 to 5.
         """
         members = df if len(df) else df.reindex(columns=COLUMNS)
         check_members(members)
@@ -69,7 +72,8 @@ class SegmentHandler:
         """
         with ThreadPoolExecutor(1) as thread:
             pickled = thread.submit(self.put_pickle, df, bucket, key)
-            rendered.send(self.s3, bucket, key, pickled.result, df, position)
+            rows = render_rows(df, position, key)
+            rendered.send(self.s3, bucket, key, rows, pickled.result())
         return key
 
     def put_pickle(self, df: pd.DataFrame, bucket: str, key: str) -> str:
@@ -88,7 +92,7 @@ def gather_key(scatter_key: str) -> str:
     """
     steps = scatter_key.split("/") if isinstance(scatter_key, str) else [""]
     if steps[0] != "scatter" or scatter_key[-4:] != ".pkl" or {"", ".", ".."} & set(steps):
-        raise InvalidEvent(f"event: must be a key like scatter/job_000.pkl; found {scatter_key!r}")
+        raise InvalidEvent(f"event: must be a key like scatter/job_000.pkl; found {found(scatter_key)}")
     return "/".join(["gather", *steps[1:]])
 
 
@@ -118,9 +122,11 @@ def is_number(column: pd.Series) -> pd.Series:
 
 def refuse(df: pd.DataFrame, name: str, faulty: pd.Series, rule: str) -> None:
     if faulty.any():
-        index = faulty.idxmax()
-        [found] = df.loc[[index], name].astype(object).fillna("nothing")
-        raise InvalidMember(f"{source_of(df)} record {index}: {name} {rule}; found {found}")
+        row = int(faulty.to_numpy().argmax())
+        value = df[name].astype(object).iloc[row]
+        what = "nothing" if df[name].isna().iloc[row] else found(value)
+        record = f"{source_of(df)} record {df.index[row]}"
+        raise InvalidMember(f"{record}: {name} {rule}; found {what}")
 
 
 def source_of(df: pd.DataFrame) -> str:

@@ -8,42 +8,48 @@ SOURCES := $(wildcard *.py) $(SHARED:%=$(ROOT)/utils/shared/%.py)
 # Wheels are Linux ones for Lambda and its containers, and the host's own for functions that run
 # as processes of a host that is no Linux.
 PLATFORM ?= $(if $(filter Linux,$(shell uname -s)),$(patsubst arm64,aarch64,$(shell uname -m)),host)
-WHEELS := $(if $(filter host,$(PLATFORM)),,--only-binary=:all: --implementation cp \
-	--python-version 3.13 --platform manylinux_2_28_$(PLATFORM) --platform manylinux2014_$(PLATFORM))
+WHEELS := $(if $(filter host,$(PLATFORM)),,--no-build --python-version 3.13 \
+	--python-platform $(PLATFORM)-manylinux_2_28)
 
 export PIPENV_VENV_IN_PROJECT := 1
 export PIPENV_IGNORE_VIRTUALENVS := 1
 export PIPENV_NOSPIN := 1
 export PIPENV_VERBOSITY := -1
-# Pipfiles name their index as $${PIP_INDEX_URL}; unless it is set, that is pip's own.
-PIPENV = PIP_INDEX_URL=$$($(PY) $(TOOLS)/index_url.py) $(TOOLS)/.venv/bin/pipenv
+PIPENV := $(PY) $(TOOLS)/as_pip.py pipenv
+UV := $(PY) $(TOOLS)/as_pip.py uv --quiet
 
 .DELETE_ON_ERROR:
-.PHONY: zip create update delete invoke log test check lock clean running
+.PHONY: zip create update settings delete invoke log test check lock clean running
 
 zip: bin/lambda.zip ; @:
 
-bin/lambda.zip: $(SOURCES) deploy-packages/.$(PLATFORM)
+bin/lambda.zip: bin/packages.zip $(SOURCES)
+	@$(PY) $(TOOLS)/make_zip.py function $@ $^
+
+# Packed once for each lock: a saved source costs no more than its own packing.
+bin/packages.zip: deploy-packages/.$(PLATFORM)
 	@mkdir -p $(@D)
-	@$(PY) $(TOOLS)/make_zip.py $@ deploy-packages $(SOURCES)
+	@$(PY) $(TOOLS)/make_zip.py packages $@ deploy-packages
 
 deploy-packages/.$(PLATFORM): requirements.txt
 	@echo "$(FUNCTION): installing its packages"
 	@rm -rf deploy-packages
-	@PIP_INDEX_URL=$$($(PY) $(TOOLS)/index_url.py) $(PY) -m pip --disable-pip-version-check --quiet install --no-compile --no-deps \
-		--require-hashes --target deploy-packages $(WHEELS) -r $<
+	@$(UV) pip install --no-deps --require-hashes --python $(PY) $(WHEELS) --target $(@D) -r $<
 	@touch $@
 
 requirements.txt: Pipfile.lock | $(TOOLS_READY)
 	@$(PIPENV) requirements --hash > $@
 
 running: $(TOOLS_READY)
-	@$(HARNESS) ensure
+	@$(if $(ALREADY_UP),,$(HARNESS) ensure)
 
 create: zip running
 	@$(HARNESS) create $(NAME) $(MEMORY) $(TIMEOUT)
 
 update: create
+
+settings:
+	@echo $(NAME) $(MEMORY) $(TIMEOUT)
 
 delete invoke log: running
 	@$(HARNESS) $@ $(NAME)
@@ -59,9 +65,10 @@ check:
 
 .venv/.ready: Pipfile.lock | $(TOOLS_READY)
 	@echo "$(FUNCTION): installing what its tests need"
-	@rm -rf .venv
-	@$$($(TOOLS)/find-python) -m venv .venv
-	@$(PIPENV) sync --dev --quiet
+	@rm -f $@
+	@mkdir -p bin
+	@$(PIPENV) requirements --dev --hash > bin/requirements-dev.txt
+	@$(TOOLS)/make-venv .venv bin/requirements-dev.txt
 	@touch $@
 
 lock: | $(TOOLS_READY)

@@ -1,19 +1,19 @@
 """Make members to try the pipeline on: `python utils/utils.py 1000`."""
 
+import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import fire
 from mimesis import Locale, Person
-from rich.console import Console
-from rich.progress import track
 
+from harness.bucket import check_bucket
 from harness.fault import Fault
+from harness.signals import exit_on_signals
 from harness.target import emulator
 
 SAMPLE = Path(__file__).resolve().parent / "data" / "sample_data.json"
@@ -35,37 +35,54 @@ def members(count: int, seed: int | None = None) -> Iterator[dict[str, Any]]:
 
 
 def write(count: int, seed: int | None, path: Path) -> None:
-    """Write a JSON array, a record a line."""
+    """Write a JSON array, a record a line, whole or not at all."""
     partial = path.with_suffix(".part")
-    shown = track(
-        members(count, seed), "members", total=count, console=Console(stderr=True), transient=True,
-        disable=count < 10_000 or not sys.stderr.isatty(),
-    )
-    with partial.open("w", encoding="utf-8") as file:
-        file.write("[")
-        for number, member in enumerate(shown):
-            file.write(",\n" if number else "\n")
-            json.dump(member, file, ensure_ascii=False)
-        file.write("\n]\n")
-    os.replace(partial, path)
-
-
-def main(count: int = 1000, seed: int | None = None, key: str = "test.json") -> None:
-    """Write `count` members to utils/data/sample_data.json and to `key` in the bucket."""
-    if type(count) is not int or count < 0:
-        raise Fault(f"count: must be a whole number from 0; found {count!r}")
-    s3 = emulator().client("s3")
     try:
-        s3.head_bucket(Bucket=emulator().bucket)
-    except s3.exceptions.ClientError:
-        raise Fault(f"the bucket {emulator().bucket} does not exist: make bucket") from None
-    write(count, seed, SAMPLE)
+        with partial.open("w", encoding="utf-8") as file:
+            file.write("[")
+            for number, member in enumerate(shown(members(count, seed), count)):
+                file.write(",\n" if number else "\n")
+                json.dump(member, file, ensure_ascii=False)
+            file.write("\n]\n")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def shown(made: Iterator[dict[str, Any]], count: int) -> Iterable[dict[str, Any]]:
+    """The same members, with a bar on a terminal where making them takes a while."""
+    if count < 10_000 or not sys.stderr.isatty():
+        return made
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(made, "members", total=count, console=Console(stderr=True), transient=True)
+
+
+def main(count: str = "1000", seed: int | None = None, key: str = "test.json") -> None:
+    """Write `count` members to utils/data/sample_data.json and to `key` in the bucket."""
+    if not (count.isascii() and count.isdecimal()):
+        raise Fault(f"ROWS: must be a whole number from 0; found {count!r}")
+    s3 = emulator().client("s3")
+    check_bucket(s3)
+    write(int(count), seed, SAMPLE)
     s3.upload_file(str(SAMPLE), emulator().bucket, key)
-    print(f"{count} members in s3://{emulator().bucket}/{key} and {os.path.relpath(SAMPLE)}")
+    print(f"{int(count)} members in s3://{emulator().bucket}/{key} and {os.path.relpath(SAMPLE)}")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("count", nargs="?", default="1000")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--key", default="test.json")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
+    exit_on_signals()
     try:
-        fire.Fire(main)
+        main(**vars(arguments()))
+    except KeyboardInterrupt:
+        sys.exit(130)
     except Fault as fault:
         sys.exit(f"error: {fault}")

@@ -1,5 +1,7 @@
 import io
 import json
+import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -8,7 +10,10 @@ from openpyxl import load_workbook
 
 import frames
 import rendered
-from gather import GatherHandler, InvalidEvent, MissingSegment, result_keys
+from checked_rows import InvalidRows
+from gather import GatherHandler, InvalidEvent, MissingSegment, result_keys, widest
+from rendered import Figures, InvalidFigures, SheetPart
+from sheet_xml import render_rows
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -25,7 +30,7 @@ def put(
     key = f"gather/job_{number:03d}.pkl"
     etag = s3.put_object(Bucket=bucket, Key=key, Body=frames.dump(df))["ETag"]
     if position is not None:
-        rendered.send(s3, bucket, key, lambda: etag, df, position)
+        rendered.send(s3, bucket, key, render_rows(df, position, key), etag)
     return key
 
 
@@ -114,6 +119,13 @@ def test_stale_rows_beside_a_newer_pickle_are_not_used(s3: "S3Client", bucket: s
     assert read(s3, bucket) == values(TABLE[3:6])
 
 
+def test_a_column_is_as_wide_as_its_widest_text_of_any_segment() -> None:
+    """Kanji take the width of two digits: 8 are wider than 12 letters."""
+    names = ["Bob Smithson", "長野原 ひろしろう", ""]
+    segments = [Figures("", "", ["名前"], [name], []) for name in names]
+    assert widest(segments) == ["長野原 ひろしろう"]
+
+
 def test_a_manifest_stands_for_the_lists(s3: "S3Client", bucket: str) -> None:
     put(s3, bucket, 0, TABLE[0:3], 0)
     put(s3, bucket, 1, TABLE[3:6], 3)
@@ -147,31 +159,102 @@ def test_a_broken_segment_leaves_no_workbook(s3: "S3Client", bucket: str) -> Non
     s3.put_object(Bucket=bucket, Key="gather/job_000.pkl", Body=b"cut off")
     with pytest.raises(frames.InvalidSegment, match="^gather/job_000.pkl: must be a pickled DataFrame"):
         gather(s3, ["gather/job_000.pkl"])
+    assert_no_workbook(s3, bucket)
+
+
+def test_late_columns_of_one_name_stay_apart(s3: "S3Client", bucket: str) -> None:
+    twice = TABLE[["ポイント", "会員番号", "ポイント"]]
+    late = twice[3:6].assign(備考="x")
+    keys = [put(s3, bucket, n, df, n * 3) for n, df in enumerate([twice[0:3], late, twice[6:9]])]
+    gather(s3, keys)
+    header, *rows = read(s3, bucket)
+    assert header == ("ポイント", "会員番号", "ポイント", "備考")
+    assert rows == [
+        (n, f"{n:03d}", n, "x" if n in range(3, 6) else None) for n in range(9)
+    ]
+
+
+def test_results_alone_are_gathered(s3: "S3Client", bucket: str) -> None:
+    keys = [put(s3, bucket, n, TABLE[n * 3 : n * 3 + 3], n * 3) for n in range(3)]
+    assert GatherHandler({"segment_results": keys}, None, s3).main() == "test.xlsx"
+    assert read(s3, bucket) == values(TABLE)
+
+
+def test_malformed_figures_leave_no_workbook(s3: "S3Client", bucket: str) -> None:
+    key = put(s3, bucket, 0, TABLE, 0)
+    s3.put_object(Bucket=bucket, Key="gather/job_000.json", Body=b'{"parts": [{}]}')
+    with pytest.raises(InvalidFigures, match="^gather/job_000.json: pickle_etag must be a str"):
+        gather(s3, [key])
+    assert_no_workbook(s3, bucket)
+
+
+def test_a_forged_formula_leaves_no_workbook(s3: "S3Client", bucket: str) -> None:
+    """Whoever may write beside the pickle makes all figures and checksums fit."""
+    key = put(s3, bucket, 0, TABLE, 0)
+    rows = render_rows(TABLE, 0, key)
+    xml = zlib.decompressobj(-zlib.MAX_WBITS).decompress(rows.xml)
+    xml = xml.replace(b"<v>0</v>", b'<f>HYPERLINK("http://example.org")</f><v>0</v>', 1)
+    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    body = deflate.compress(xml) + deflate.flush(zlib.Z_FULL_FLUSH)
+    part = SheetPart(0, 9, len(xml), len(body), zlib.crc32(xml))
+    etag = s3.head_object(Bucket=bucket, Key=key)["ETag"]
+    rendered.send(s3, bucket, key, replace(rows, parts=[part], xml=body), etag)
+    with pytest.raises(InvalidRows, match="^gather/job_000.xml.deflate: must be rows of cells"):
+        gather(s3, [key])
+    assert_no_workbook(s3, bucket)
+
+
+def assert_no_workbook(s3: "S3Client", bucket: str) -> None:
     assert "Contents" not in s3.list_objects_v2(Bucket=bucket, Prefix="test.xlsx")
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
 
 
 EVENTS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
-    "empty": ({}, InvalidEvent, "must be lists of keys; found None and None"),
+    "empty": ({}, InvalidEvent, "^event: segment_results must be a list of keys; found null$"),
+    "text": (
+        {"segment_results": "gather/job_000.pkl"},
+        InvalidEvent,
+        '^event: segment_results must be a list of keys; found the text "gather/job_000.pkl"$',
+    ),
+    "definitions that are no list": (
+        {"segment_definitions": 3, "segment_results": ["a"]},
+        InvalidEvent,
+        "^event: segment_definitions must be a list of keys; found the number 3$",
+    ),
+    "no results": (
+        {"segment_results": []},
+        InvalidEvent,
+        "^event: segment_results must hold a key; found an empty list$",
+    ),
     "no segments": (
         {"segment_definitions": [], "segment_results": []},
         InvalidEvent,
-        r"must be lists of keys; found \[\] and \[\]",
+        "^event: segment_results must hold a key; found an empty list$",
     ),
     "a null": (
         {"segment_definitions": ["a", "b"], "segment_results": ["c", None]},
         MissingSegment,
-        "^b: each segment must have one result; found 1 results for 2 segments",
+        "^b: each segment must have one result; found 1 results for 2 segments$",
+    ),
+    "a null alone": (
+        {"segment_results": ["c", None]},
+        MissingSegment,
+        "^event: each segment must have one result; found 1 results for 2 segments$",
     ),
     "too few": (
         {"segment_definitions": ["a", "b"], "segment_results": ["c"]},
         MissingSegment,
-        "^b: each segment must have one result; found 1 results for 2 segments",
+        "^b: each segment must have one result; found 1 results for 2 segments$",
     ),
     "too many": (
         {"segment_definitions": ["a"], "segment_results": ["b", "c"]},
         InvalidEvent,
-        "found 2 results for 1 segments",
+        "^event: found 2 results for 1 segments$",
+    ),
+    "one twice": (
+        {"segment_results": ["a", "b", "a"]},
+        InvalidEvent,
+        "^event: each result must be another; found a again$",
     ),
 }
 

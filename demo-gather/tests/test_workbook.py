@@ -3,6 +3,7 @@
 import datetime as dt
 import itertools
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -20,16 +21,18 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from python_calamine import CalamineWorkbook
 
-import sheet
-import sheet_part
+import excel
+import sheet_xml
 import workbook
-from sheet import render_parts, widest_texts
-from sheet_part import EXCEL_ROWS, InvalidCell, SheetPart, TooManyColumns
+from excel import SHEET_ROWS, InvalidCell, TooManyColumns
+from rendered import SheetPart
+from sheet_xml import render_rows, widest_texts
 from workbook import workbook_chunks
 
 settings.register_profile("workbook", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("workbook")
 
+NAME = "members.xlsx"
 MEMBERS = pd.DataFrame(
     {
         "会員番号": ["000", "001", "002"],
@@ -74,6 +77,11 @@ def table(rows: list[Any], names: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names, dtype=object)
 
 
+def render_parts(df: pd.DataFrame, position: int) -> tuple[list[SheetPart], bytes]:
+    rows = render_rows(df, position, NAME)
+    return rows.parts, rows.xml
+
+
 def spliced(df: pd.DataFrame, cuts: tuple[int, ...] = (), chunk: int = 1_000_000) -> bytes:
     """The workbook of a table whose rows are rendered in pieces and arrive in chunks."""
     edges = [0, *cuts, len(df)]
@@ -81,7 +89,7 @@ def spliced(df: pd.DataFrame, cuts: tuple[int, ...] = (), chunk: int = 1_000_000
     body = b"".join(body for _, body in pieces)
     bodies = (body[at : at + chunk] for at in range(0, len(body), chunk))
     parts = [part for parts, _ in pieces for part in parts]
-    return b"".join(workbook_chunks([*df.columns], widest_texts(df), parts, bodies))
+    return b"".join(workbook_chunks(NAME, [*df.columns], widest_texts(df), parts, bodies))
 
 
 def written_by_xlsxwriter(df: pd.DataFrame) -> bytes:
@@ -183,7 +191,7 @@ def test_a_header_that_looks_like_rich_text_markup_stays_text() -> None:
 
 
 def test_a_table_continues_on_the_next_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (sheet, sheet_part, workbook):
+    for module in (sheet_xml, excel, workbook):
         monkeypatch.setattr(module, "DATA_ROWS", 4)
     file = spliced(table([[n] for n in range(10)], ["n"]), cuts=(3,))
     expected = {
@@ -196,7 +204,7 @@ def test_a_table_continues_on_the_next_sheet(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_full_sheet_has_no_empty_one_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (sheet, sheet_part, workbook):
+    for module in (sheet_xml, excel, workbook):
         monkeypatch.setattr(module, "DATA_ROWS", 4)
     assert [*read_by_calamine(spliced(table([[n] for n in range(8)], ["n"])))] == [
         "Sheet1",
@@ -205,7 +213,7 @@ def test_a_full_sheet_has_no_empty_one_after_it(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_sheets_keep_their_order_past_nine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (sheet, sheet_part, workbook):
+    for module in (sheet_xml, excel, workbook):
         monkeypatch.setattr(module, "DATA_ROWS", 1)
     assert read_by_calamine(spliced(table([[n] for n in range(12)], ["n"]))) == {
         f"Sheet{n + 1}": [["n"], [n]] for n in range(12)
@@ -213,11 +221,11 @@ def test_sheets_keep_their_order_past_nine(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_excels_last_row_is_used_and_not_passed() -> None:
-    df = pd.DataFrame({"n": range(EXCEL_ROWS + 1)})
+    df = pd.DataFrame({"n": range(SHEET_ROWS + 1)})
     first, second = read_by_calamine(spliced(df, cuts=(1_000_000,))).values()
-    assert len(first) == EXCEL_ROWS
-    assert first[-1] == [EXCEL_ROWS - 2]
-    assert second == [["n"], [EXCEL_ROWS - 1], [EXCEL_ROWS]]
+    assert len(first) == SHEET_ROWS
+    assert first[-1] == [SHEET_ROWS - 2]
+    assert second == [["n"], [SHEET_ROWS - 1], [SHEET_ROWS]]
 
 
 @pytest.mark.parametrize("rows", [0, 1, 3])
@@ -225,7 +233,7 @@ def test_excels_last_row_is_used_and_not_passed() -> None:
 def test_the_dimension_is_that_of_the_table(rows: int, columns: int) -> None:
     df = table([range(columns)] * rows, [f"c{n}" for n in range(columns)])
     book = openpyxl.load_workbook(BytesIO(spliced(df)), read_only=True)
-    last = f"{sheet_part.column_letters(columns - 1)}{rows + 1}"
+    last = f"{excel.column_letters(columns - 1)}{rows + 1}"
     assert book["Sheet1"].calculate_dimension() == f"A1:{last}"
 
 
@@ -244,6 +252,13 @@ def test_a_column_is_as_wide_as_its_texts() -> None:
     book = openpyxl.load_workbook(BytesIO(spliced(MEMBERS)))
     widths = {name: column.width for name, column in book["Sheet1"].column_dimensions.items()}
     assert widths["B"] > widths["C"] > 2 * len("会員ランク")
+
+
+def test_no_column_is_wider_than_excel_allows() -> None:
+    """The Open XML SDK takes a width of 0 to 255."""
+    archive = zipfile.ZipFile(BytesIO(spliced(table([["x" * 300, "漢" * 300]], ["a", "b"]))))
+    xml = archive.read("xl/worksheets/sheet1.xml")
+    assert set(re.findall(b' width="([^"]*)"', xml)) == {b"255"}
 
 
 def test_the_same_table_makes_the_same_bytes() -> None:
@@ -268,7 +283,9 @@ def test_the_gather_needs_no_pandas() -> None:
 
 
 def run_python(script: str, **environment: str) -> str:
-    environment = {"PYTHONPATH": os.pathsep.join(sys.path), **environment}
+    function = Path(__file__).resolve().parents[1]
+    folders = (function, function / "tests", function.parent / "utils" / "shared")
+    environment = {"PYTHONPATH": os.pathsep.join(map(str, folders)), **environment}
     run = [sys.executable, "-c", script]
     return subprocess.check_output(run, env=environment, text=True).strip()
 
@@ -333,7 +350,7 @@ def test_a_sheet_may_pass_4_gib(tmp_path: Path) -> None:
     count = (1 << 12) + 1
     part = SheetPart(0, 1, 1 << 34, count << 20, 0)
     with (tmp_path / "sparse.xlsx").open("wb") as file:
-        for chunk in workbook_chunks(["n"], [""], [part], itertools.repeat(hole, count)):
+        for chunk in workbook_chunks(NAME, ["n"], [""], [part], itertools.repeat(hole, count)):
             file.seek(len(chunk), os.SEEK_CUR) if chunk is hole else file.write(chunk)
     with zipfile.ZipFile(tmp_path / "sparse.xlsx") as archive:
         entry = archive.getinfo("xl/worksheets/sheet1.xml")
@@ -351,7 +368,7 @@ def test_bodies_are_taken_one_at_a_time() -> None:
             taken.append(at)
             yield body[at : at + 10]
 
-    chunks = workbook_chunks([*MEMBERS.columns], widest_texts(MEMBERS), parts, bodies())
+    chunks = workbook_chunks(NAME, [*MEMBERS.columns], widest_texts(MEMBERS), parts, bodies())
     assert not taken
     for chunk in chunks:
         if taken:
@@ -378,7 +395,7 @@ def part(position: int, rows: int) -> SheetPart:
 )
 def test_parts_that_do_not_join_are_refused(parts: list[SheetPart], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}$"):
-        workbook_chunks(["n"], [""], parts, [])
+        workbook_chunks(NAME, ["n"], [""], parts, [])
 
 
 @pytest.mark.parametrize(
@@ -387,7 +404,7 @@ def test_parts_that_do_not_join_are_refused(parts: list[SheetPart], message: str
 def test_bodies_of_another_length_are_refused(extra: bytes, found: str) -> None:
     parts, body = render_parts(MEMBERS, 0)
     bodies = [body, extra] if extra else [body[:-3]]
-    chunks = workbook_chunks([*MEMBERS.columns], widest_texts(MEMBERS), parts, bodies)
+    chunks = workbook_chunks(NAME, [*MEMBERS.columns], widest_texts(MEMBERS), parts, bodies)
     with pytest.raises(ValueError, match=f"^bodies must be as long as parts say; found {found}$"):
         list(chunks)
 
@@ -401,10 +418,10 @@ def test_bodies_of_another_length_are_refused(extra: bytes, found: str) -> None:
     ids=["long", "surrogate"],
 )
 def test_a_header_that_a_cell_cannot_hold_is_refused(name: str, message: str) -> None:
-    with pytest.raises(InvalidCell, match=f"^header of column B: {message}$"):
-        workbook_chunks(["n", name], ["", ""], [], [])
+    with pytest.raises(InvalidCell, match=f"^members.xlsx: header of column B: {message}$"):
+        workbook_chunks(NAME, ["n", name], ["", ""], [], [])
 
 
 def test_a_table_wider_than_a_sheet_is_refused() -> None:
-    with pytest.raises(TooManyColumns, match="at most 16384 columns; found 16385"):
-        workbook_chunks(["n"] * 16_385, [""] * 16_385, [], [])
+    with pytest.raises(TooManyColumns, match="^members.xlsx: a sheet holds at most 16384 columns; found 16385"):
+        workbook_chunks(NAME, ["n"] * 16_385, [""] * 16_385, [], [])

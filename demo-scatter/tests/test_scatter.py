@@ -1,15 +1,18 @@
 import itertools
 import json
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import frames
 import scatter
-from records import InvalidJSON
+from columns import Block, Table
+from json_array import InvalidJSON
 from scatter import InvalidEvent, Job, ScatterHandler, TooManySegments
-from tables import Table
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -36,10 +39,11 @@ def read(s3: "S3Client", bucket: str, key: str) -> pd.DataFrame:
     return frames.load(s3.get_object(Bucket=bucket, Key=key)["Body"].read(), key)
 
 
-def make_segments(data: bytes) -> list[pd.DataFrame]:
+def make_segments(data: bytes, division_number: int | None = None) -> list[pd.DataFrame]:
     handler = ScatterHandler({}, None, None)  # type: ignore[arg-type]
-    chunks = [data[at : at + 1000] for at in range(0, len(data), 1000)]
-    segments = handler.make_segments(chunks, len(data), Job(KEY, None, None))
+    size = scatter.block_bytes(len(data))
+    chunks = [data[at : at + size] for at in range(0, len(data), size)]
+    segments = handler.make_segments(chunks, len(data), Job(KEY, division_number, None))
     return [frames.load(segment.pickled, KEY) for segment in segments]
 
 
@@ -51,7 +55,7 @@ def test_segments_hold_ten_rows_by_default(s3: "S3Client", bucket: str) -> None:
     assert [len(read(s3, bucket, key)) for key in keys] == [10, 10, 5]
 
 
-@pytest.mark.parametrize("division_number", [1, 7, 24, 25, 26])
+@pytest.mark.parametrize("division_number", [1, 7, 24, 25, 26, 10**9, 10**30])
 def test_segments_cover_every_row_once(
     s3: "S3Client", bucket: str, division_number: int
 ) -> None:
@@ -61,6 +65,18 @@ def test_segments_cover_every_row_once(
     whole = pd.concat([read(s3, bucket, key) for key in keys])
     assert len(keys) == -(-25 // division_number)
     pd.testing.assert_frame_equal(whole, pd.DataFrame(table), check_index_type=False)
+
+
+def test_a_division_number_beyond_the_table_takes_no_memory() -> None:
+    data = json.dumps([member(n) for n in range(25)]).encode()
+    tracemalloc.start()
+    try:
+        [segment] = make_segments(data, 10**9)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(segment) == 25
+    assert peak < 10_000_000
 
 
 def test_an_empty_table_is_one_segment_without_rows(s3: "S3Client", bucket: str) -> None:
@@ -85,6 +101,9 @@ def test_the_execution_keeps_its_segments_apart(s3: "S3Client", bucket: str) -> 
         ("2026/members.json", "2026/members.xlsx"),
         ("a.b/members", "a.b/members.xlsx"),
         ("v1.2.json", "v1.2.xlsx"),
+        ("data.2024.01", "data.2024.01.xlsx"),
+        ("data.2024.02.json", "data.2024.02.xlsx"),
+        ("会員　名簿.json", "会員　名簿.xlsx"),
     ],
 )
 def test_the_workbook_is_named_after_the_input(key: str, workbook: str) -> None:
@@ -144,6 +163,17 @@ VALUES = {
     "integers beyond a float": [2**53 + 1, 2.5],
     "integers beyond a float beside nothing": [2**60 + 1, None],
     "integers beyond 64 bits": [10**30, 1],
+    "integers beyond 63 bits": [2**63, 1],
+    "integers beyond 15 digits": [10**15, 1],
+    "integers beyond 15 digits beside nothing": [None, -(10**15)],
+    "integers beyond 15 digits beside fractions": [10**15, 2.5],
+    "integers beyond the range of floats": [10**400, None, 0.5],
+    "the largest float": [1.7976931348623157e308, 5e-324],
+    "texts beside nothing": [None, "000"],
+    "truth values beside nothing": [True, None],
+    "truth values beside numbers": [True, 1, 1.0],
+    "nothing": [None, None],
+    "lone surrogates": ["\ud83d", "x"],
     "mixed": ["x", 1],
     "nested": [{"b": [1]}, [2]],
     "booleans": [True, False],
@@ -153,9 +183,9 @@ VALUES = {
 def test_blocks_join_to_the_table_of_all_their_records() -> None:
     records: list[dict[str, Any]] = [{"a": 1, "b": 2}, {"b": 3, "a": 4}, {}, {"c": 5, "a": None}]
     for size in (1, 2, 3, 4):
-        blocks = [records[at : at + size] for at in range(0, 4, size)]
+        blocks = [Block(records[at : at + size]) for at in range(0, 4, size)]
         table = Table(blocks)
-        columns = {name: list(column.joined()) for name, column in table.columns.items()}
+        columns = {name: [None if v != v else v for v in array] for name, array in table.arrays().items()}
         expected = {"a": [1, 4, None, None], "b": [2, 3, None, None], "c": [None, None, None, 5]}
         assert (columns, table.rows) == (expected, 4)
 
@@ -165,21 +195,39 @@ def test_blocks_join_to_the_table_of_all_their_records() -> None:
 def test_values_are_kept_exactly(values: list[Any], block_rows: int) -> None:
     handler = ScatterHandler({}, None, None)  # type: ignore[arg-type]
     blocks = itertools.batched([{"a": value} for value in values], block_rows)
-    df = handler.make_df(Table(blocks), 0, KEY)
+    df = handler.make_df(Table(map(Block, blocks)), 0, KEY)
     kept = df["a"].astype(object).where(df["a"].notna(), None).tolist()
     assert (kept, list(map(type, kept))) == (values, list(map(type, values)))
-    whole = handler.make_df(Table([[{"a": value} for value in values]]), 0, KEY)
+    whole = handler.make_df(Table([Block([{"a": value} for value in values])]), 0, KEY)
     pd.testing.assert_frame_equal(df, whole)
 
 
-def test_numbers_with_gaps_are_floats() -> None:
+@pytest.mark.parametrize("values", [[1, None], [-(10**15) + 1, None], [1, 0.5], [None, 0.5]])
+def test_numbers_with_gaps_or_fractions_are_floats(values: list[Any]) -> None:
     handler = ScatterHandler({}, None, None)  # type: ignore[arg-type]
-    assert handler.make_df(Table([[{"a": 1}, {"a": None}]]), 0, KEY)["a"].dtype == "float64"
+    table = Table([Block([{"a": value} for value in values])])
+    assert handler.make_df(table, 0, KEY)["a"].dtype == "float64"
 
 
-def test_a_number_beyond_the_range_is_named(s3: "S3Client", bucket: str) -> None:
+@given(
+    st.lists(st.none() | st.sampled_from([1, 0.5, -(10**15), 10**16 + 1, 2**63, 10**400]), min_size=1),
+    st.integers(1, 5),
+)
+def test_no_float_holds_an_integer_beyond_15_digits_in_any_segment(
+    values: list[Any], division_number: int
+) -> None:
+    """Whatever stands beside it, and however the table is cut."""
+    data = json.dumps([{"a": value} for value in values]).encode()
+    segments = make_segments(data, division_number)
+    found = list(itertools.chain.from_iterable(df["a"].astype(object) for df in segments))
+    long = [(row, value) for row, value in enumerate(values) if value and abs(value) >= 10**15]
+    assert [(row, found[row]) for row, _ in long] == long
+    assert all(type(found[row]) is int for row, _ in long)
+
+
+def test_a_number_that_a_float_loses_is_named(s3: "S3Client", bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key=KEY, Body=b'[{"a": 1}, {"a": 1e999}]')
-    with pytest.raises(InvalidJSON, match="^members.json record 1: a is beyond the range"):
+    with pytest.raises(InvalidJSON, match="^members.json record 1, byte 11: .*; found 1e999$"):
         scatter_table(s3)
 
 
@@ -189,26 +237,44 @@ def test_a_faulty_record_is_named_with_the_object(s3: "S3Client", bucket: str) -
         scatter_table(s3)
 
 
+INPUT = "input_obj: must be the key of an object; found "
+NUMBER = "division_number: must be a whole number from 1; found "
+EXECUTION = "execution: must be an execution's name; found "
 EVENTS: dict[str, tuple[dict[str, Any], str]] = {
-    "no input": ({}, "input_obj: must be the key of an object; found None"),
-    "number": ({"input_obj": 7}, "input_obj: must be the key of an object; found 7"),
-    "empty": ({"input_obj": ""}, "input_obj: must be the key of an object; found ''"),
-    "climbing": ({"input_obj": "a/../b"}, "input_obj: must be the key of an object; found 'a/../b'"),
-    "workbook": ({"input_obj": "a.xlsx"}, "input_obj: the workbook would overwrite it; found 'a.xlsx'"),
-    "zero": ({"division_number": 0}, "division_number: must be a whole number from 1; found 0"),
-    "half": ({"division_number": 2.5}, "division_number: must be a whole number from 1; found 2.5"),
-    "true": ({"division_number": True}, "division_number: must be a whole number from 1; found True"),
-    "text": ({"division_number": "9"}, "division_number: must be a whole number from 1; found '9'"),
+    "no input": ({"input_obj": None}, INPUT + "null"),
+    "number": ({"input_obj": 7}, INPUT + "the number 7"),
+    "empty": ({"input_obj": ""}, INPUT + 'the text ""'),
+    "climbing": ({"input_obj": "a/../b"}, INPUT + 'the text "a/../b"'),
+    "empty step": ({"input_obj": "/a.json"}, INPUT + 'the text "/a.json"'),
+    "control character": ({"input_obj": "a\nb"}, INPUT + r'the text "a\nb"'),
+    "lone surrogate": ({"input_obj": "a\ud83d"}, INPUT + r'the text "a\ud83d"'),
+    "long key": ({"input_obj": "漢" * 342}, INPUT + f'the text "{"漢" * 60}…"'),
+    "workbook": ({"input_obj": "a.xlsx"}, 'input_obj: must be JSON, no workbook; found the text "a.xlsx"'),
+    "zero": ({"division_number": 0}, NUMBER + "the number 0"),
+    "half": ({"division_number": 2.5}, NUMBER + "the number 2.5"),
+    "true": ({"division_number": True}, NUMBER + "true"),
+    "text": ({"division_number": "9"}, NUMBER + 'the text "9"'),
     "typo": ({"overrides": {"division": 9}}, "overrides: knows input_obj, division_number; found division"),
-    "list": ({"overrides": [1]}, r"overrides: must be an object; found \[1\]"),
+    "list": ({"overrides": [1]}, "overrides: must be an object; found an array"),
+    "climbing execution": ({"execution": "../x"}, EXECUTION + 'the text "../x"'),
+    "two steps": ({"execution": "a/b"}, EXECUTION + 'the text "a/b"'),
+    "numbered execution": ({"execution": 5}, EXECUTION + "the number 5"),
+    "nameless execution": ({"execution": ""}, EXECUTION + 'the text ""'),
 }
 
 
 @pytest.mark.parametrize(("event", "fault"), EVENTS.values(), ids=EVENTS)
 def test_a_wrong_event_is_named(event: dict[str, Any], fault: str) -> None:
-    event = event if "input" in fault.split(":")[0] else {"input_obj": KEY, **event}
-    with pytest.raises(InvalidEvent, match=f"^{fault}$"):
-        Job.from_event(event)
+    with pytest.raises(InvalidEvent) as raised:
+        Job.from_event({"input_obj": KEY, **event})
+    assert str(raised.value) == fault
+
+
+@pytest.mark.parametrize("key", ["会員　名簿.json", "a b/c&d=1.json", "漢" * 341, "..a/b..json"])
+def test_a_key_that_s3_takes_is_taken(s3: "S3Client", bucket: str, key: str) -> None:
+    put(s3, bucket, [member(0)], key)
+    [segment] = ScatterHandler({"input_obj": key}, None, s3).main()["segment_definitions"]
+    assert len(read(s3, bucket, segment)) == 1
 
 
 def test_a_division_beyond_the_limits_is_refused(

@@ -5,6 +5,8 @@ import pytest
 
 from segment import COLUMNS, InvalidEvent, InvalidMember, SegmentHandler, gather_key
 
+pd.set_option("mode.string_storage", "python")  # as deployed, where pyarrow is not
+
 MEMBERS = [
     {"会員番号": "000", "名前": "長野原 ひろし", "会員ランク": 4, "ポイント": 58, "タイムスタンプ": "2021-05-16"},
     {"会員番号": "001", "名前": "般若 竜門", "会員ランク": 2, "ポイント": 75, "タイムスタンプ": "2021-07-19"},
@@ -67,15 +69,15 @@ def test_an_empty_table_has_its_headers() -> None:
 
 
 FAULTS = {
-    "rank 0": ({"会員ランク": 0}, "会員ランク must be 1 to 5; found 0"),
-    "rank 6": ({"会員ランク": 6}, "会員ランク must be 1 to 5; found 6"),
-    "rank 4.5": ({"会員ランク": 4.5}, "会員ランク must be 1 to 5; found 4.5"),
-    "rank as text": ({"会員ランク": "4"}, "会員ランク must be 1 to 5; found 4"),
-    "rank true": ({"会員ランク": True}, "会員ランク must be 1 to 5; found True"),
+    "rank 0": ({"会員ランク": 0}, "会員ランク must be 1 to 5; found the number 0"),
+    "rank 6": ({"会員ランク": 6}, "会員ランク must be 1 to 5; found the number 6"),
+    "rank 4.5": ({"会員ランク": 4.5}, "会員ランク must be 1 to 5; found the number 4.5"),
+    "rank as text": ({"会員ランク": "4"}, "会員ランク must be 1 to 5; found the text \"4\""),
+    "rank true": ({"会員ランク": True}, "会員ランク must be 1 to 5; found true"),
     "no rank": ({"会員ランク": None}, "会員ランク must be given; found nothing"),
     "no name": ({"名前": None}, "名前 must be given; found nothing"),
-    "points as text": ({"ポイント": "58"}, "ポイント must be a number; found 58"),
-    "points in a list": ({"ポイント": [58]}, r"ポイント must be a number; found \[58\]"),
+    "points as text": ({"ポイント": "58"}, "ポイント must be a number; found the text \"58\""),
+    "points in a list": ({"ポイント": [58]}, "ポイント must be a number; found an array"),
 }
 
 
@@ -100,6 +102,13 @@ def test_a_missing_column_is_named(name: str) -> None:
 )
 def test_a_result_has_its_segments_name(event: str, key: str) -> None:
     assert gather_key(event) == key
+
+
+def test_what_was_found_instead_of_a_key_is_named() -> None:
+    with pytest.raises(InvalidEvent, match='; found the text "x"$'):
+        gather_key("x")
+    with pytest.raises(InvalidEvent, match="; found the number 3$"):
+        gather_key(3)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

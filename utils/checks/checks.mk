@@ -6,17 +6,17 @@ SIZES ?= 10000 100000 1000000 5000000
 REPEAT ?= 3
 FUZZ_S ?= 60
 BENCH_READY := $(patsubst $(BENCH)/locks/%.txt,$(BENCH)/.venvs/%/.ready,$(wildcard $(BENCH)/locks/*.txt))
-LOCKS := $(patsubst %,utils/tools/%.txt,tools runtime audit fuzz)
+LOCKS := $(patsubst $(ROOT)/%,%,$(wildcard $(TOOLS)/*.txt $(BENCH)/locks/*.txt))
 
 .PHONY: bench faults soak soaked fuzz audit test-compat test-report-page
 
 bench: zip $(BENCH_READY) ## the pipeline beside other writers: SIZES rows, REPEAT runs; result/bench.json and .svg
-	@cd $(ROOT)/utils && $(PY) -m checks.bench "$(SIZES)" $(REPEAT)
+	@cd $(ROOT)/utils && $(PY) -m checks.bench --repeat $(REPEAT) $(SIZES)
 
 faults: zip demo-gather/.venv/.ready demo-scatter/.venv/.ready ## cause every fault, and print the table of what happens
 	@$(HARNESS) with-emulator $(PY) $(CHECKS)/faults.py
 
-soak: zip fuzz ## fuzz for FUZZ_S, then 100 executions in a row and 20 at once: does anything grow?
+soak: zip fuzz ## fuzz for FUZZ_S, then 100 executions in a row, 20 at once, 50 first ones
 	@$(HARNESS) with-emulator $(MAKE) --no-print-directory soaked
 
 soaked: create bucket
@@ -25,15 +25,15 @@ soaked: create bucket
 # The function's own packages, beside Atheris.
 fuzz: $(VENVS)/fuzz/.ready demo-scatter/.venv/.ready
 	@mkdir -p $(VENVS)/fuzz/corpus
-	@cd $(CHECKS) && PYTHONPATH=$(ROOT)/demo-scatter:$(ROOT)/demo-scatter/tests:$$(echo $(ROOT)/demo-scatter/.venv/lib/python3*/site-packages) \
-		$(VENVS)/fuzz/bin/python fuzz_records.py -max_total_time=$(FUZZ_S) -max_len=400 -dict=json.dict -verbosity=0 -print_final_stats=1 $(VENVS)/fuzz/corpus
+	@cd $(CHECKS) && PYTHONPATH=$(ROOT)/demo-scatter:$(ROOT)/demo-scatter/tests:$(ROOT)/utils/shared:$$(echo $(ROOT)/demo-scatter/.venv/lib/python3*/site-packages) \
+		$(VENVS)/fuzz/bin/python fuzz_json_array.py -max_total_time=$(FUZZ_S) -max_len=400 -dict=json.dict -verbosity=0 -print_final_stats=1 $(VENVS)/fuzz/corpus
 
 audit: $(VENVS)/audit/.ready $(FUNCTIONS:%=demo-%/requirements.txt) ## look up known vulnerabilities of everything locked, with pip-audit
 	@$(VENVS)/audit/bin/python $(CHECKS)/audit.py $(FUNCTIONS:%=demo-%/requirements.txt) $(LOCKS)
 
 test-compat: $(CHECKS)/node_modules/.package-lock.json demo-gather/.venv/.ready test-report-page ## other programs read the workbooks; needs Node, LibreOffice, Chromium
 	@demo-gather/.venv/bin/pytest -q -c demo-gather/setup.cfg --rootdir $(CHECKS) -p no:cacheprovider \
-		-o "pythonpath=$(ROOT)/demo-gather $(ROOT)/demo-gather/tests $(ROOT)/utils/shared" $(CHECKS)/test_readers.py
+		-o "pythonpath=$(ROOT)/demo-gather $(ROOT)/demo-gather/tests $(ROOT)/utils/shared $(ROOT)/utils/shared/tests" $(CHECKS)/test_readers.py
 
 test-report-page: $(VENVS)/browser/.ready
 	@$(VENVS)/browser/bin/python -m pytest -q -p no:cacheprovider -c /dev/null --rootdir $(CHECKS) $(CHECKS)/test_report_page.py
@@ -45,14 +45,12 @@ $(CHECKS)/node_modules/.package-lock.json: $(CHECKS)/package-lock.json
 
 $(VENVS)/%/.ready: $(TOOLS)/%.txt | $(TOOLS_READY)
 	@echo "$*: installing, once" >&2
-	@$$($(TOOLS)/find-python) -m venv --clear $(@D)
-	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	@$(TOOLS)/make-venv $(@D) $<
 	@touch $@
 
 $(BENCH)/.venvs/%/.ready: $(BENCH)/locks/%.txt | $(TOOLS_READY)
 	@echo "bench: installing $*" >&2
-	@$$($(TOOLS)/find-python) -m venv --clear $(@D)
-	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	@$(TOOLS)/make-venv $(@D) $<
 	@touch $@
 
 demo-%/.venv/.ready: demo-%/Pipfile.lock | $(TOOLS_READY)

@@ -1,7 +1,9 @@
-"""Run the pipeline a hundred times in a row and twenty times at once: what grows?
+"""Run the pipeline many times, and see what fails or grows.
 
-LocalStack keeps the history, the log and the objects of every execution until it ends. So its own
-growth is measured beside ours, with as many executions whose states of the same names do nothing.
+A hundred times in a row, twenty times at once, and fifty times right after an update of a function,
+when LocalStack makes 200 environments together. LocalStack keeps the history, the log and the
+objects of every execution until it ends, so its own growth is measured beside ours, with as many
+executions whose states of the same names do nothing.
 """
 
 import contextlib
@@ -11,25 +13,23 @@ import stat
 import sys
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 
-from harness import run
-from harness import progress
-from harness.target import emulator, endpoint
+from harness import bucket, run
 from harness.emulator import Emulator
+from harness.fault import Fault
+from harness.functions import WAIT
+from harness.target import emulator, endpoint, function_name
 from utils import members
 
-WARM_UP = 20
-IN_A_ROW = 100
-AT_ONCE = 20
-ROWS = 40
+WARM_UP, IN_A_ROW, LOOK_EVERY, AT_ONCE = 20, 100, 10, 20
+UPDATES, AT_MOST_AT_ONCE = 50, 200  # the definition's MaxConcurrency
+ROWS, ROWS_PER_SEGMENT = 40, 10
 GROWTH = 0.10
-LOOKS_EVERY = 10
+POLL_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Held:
     Attributes:
         mappings: of memory; Linux allows a process 65,530.
         files: open ones; LocalStack keeps each object of S3 as one, without a name.
-        disk_kb: of LocalStack's folder and its nameless files, the segment files of past
-            executions removed.
+        disk_kb: of LocalStack's folder and its nameless files, without the segment files of past
+            executions.
     """
 
     processes: int
@@ -54,21 +54,19 @@ class Held:
 
 class Soak:
     def __init__(self) -> None:
-        self.s3 = emulator().client("s3")
         self.states = emulator().client("stepfunctions")
         self.emulator = Emulator(endpoint())
         self.machine = run.put_state_machine(self.states, "parallel")
         self.idle = self.put_idle_machine()
-        self.key = f"soak-{uuid.uuid4()}.json"
-        self.s3.put_object(Bucket=emulator().bucket, Key=self.key, Body=json.dumps(list(members(ROWS))).encode())
 
     def put_idle_machine(self) -> str:
         """The same states with nothing to do, as many in the Map, and as many events for each."""
         definition = json.loads((run.DEFINITIONS / "parallel.json").read_text())
-        segments = [f"scatter/job_{n:03d}.pkl" for n in range(ROWS // 10)]
+        segments = [f"scatter/job_{n:03d}.pkl" for n in range(ROWS // ROWS_PER_SEGMENT)]
         states = definition["States"]
         for name in ("ScatterLambda", "GatherLambda"):
-            states[name] = {"Type": "Pass", **{k: v for k, v in states[name].items() if k in ("Next", "End")}}
+            kept = {k: v for k, v in states[name].items() if k in ("Next", "End")}
+            states[name] = {"Type": "Pass", **kept}
         states["ScatterLambda"]["Result"] = {"segment_definitions": segments}
         processing = states["ProcessAllSegments"]
         processing["ItemProcessor"]["States"] = {"SegmentLambda": {"Type": "Pass", "End": True}}
@@ -78,29 +76,58 @@ class Soak:
         )
         return str(made["stateMachineArn"])
 
-    def start(self, machine: str) -> str:
-        given = json.dumps({"input_obj": self.key})
-        started = self.states.start_execution(stateMachineArn=machine, input=given)
+    def start(
+        self, machine: str, rows: int = ROWS, rows_per_segment: int = ROWS_PER_SEGMENT
+    ) -> str:
+        key = f"soak-{rows}.json"
+        body = json.dumps(list(members(rows, seed=1))).encode()
+        emulator().client("s3").put_object(Bucket=emulator().bucket, Key=key, Body=body)
+        given = {"input_obj": key, "division_number": rows_per_segment}
+        started = self.states.start_execution(stateMachineArn=machine, input=json.dumps(given))
         return str(started["executionArn"])
 
-    def finish(self, arn: str) -> None:
-        with contextlib.redirect_stdout(io.StringIO()):
-            ended = progress.follow(self.states, arn)
-        if ended["status"] != "SUCCEEDED":
-            raise AssertionError(f"{arn}: must succeed; found {ended.get('error')}: {ended.get('cause')}")
+    def finish(self, arn: str) -> str | None:
+        """Wait for an execution's end; returns why it failed."""
+        while (found := self.states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+            time.sleep(POLL_S)
+        if found["status"] == "SUCCEEDED":
+            return None
+        return f"{arn}: {found['status']}: {found.get('error')}: {found.get('cause')}"
 
-    def remove_segments(self) -> None:
-        for prefix in ("scatter/", "gather/"):
-            pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=emulator().bucket, Prefix=prefix)
-            for page in pages:
-                keys = [{"Key": obj["Key"]} for obj in page.get("Contents", [])]
-                if keys:
-                    self.s3.delete_objects(Bucket=emulator().bucket, Delete={"Objects": keys})
+    def in_a_row(self, machine: str, times: int, look_every: int = sys.maxsize) -> None:
+        for number in range(1, times + 1):
+            if why := self.finish(self.start(machine)):
+                raise Fault(why)
+            if number % look_every == 0:
+                self.look(f"{number} in a row")
+
+    def at_once(self) -> None:
+        arns = [self.start(self.machine) for _ in range(AT_ONCE)]
+        if failed := list(filter(None, map(self.finish, arns))):
+            raise Fault("\n".join(failed))
+
+    def first_after_updates(self) -> list[str]:
+        """Executions whose every invocation needs a new environment; why some failed."""
+        functions, name = emulator().client("lambda"), function_name("segment")
+        failed = []
+        for number in range(UPDATES):
+            functions.update_function_configuration(FunctionName=name, Description=f"soak {number}")
+            functions.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=WAIT)
+            failed.append(self.finish(self.start(self.machine, AT_MOST_AT_ONCE, 1)))
+        return list(filter(None, failed))
+
+    def look(self, label: str) -> Held:
+        with contextlib.redirect_stdout(io.StringIO()):
+            bucket.clean_segments()
+        held = self.held()
+        cells = "  ".join(f"{name} {value:>6}" for name, value in asdict(held).items())
+        print(f"{label:>16}  {cells}", flush=True)
+        return held
 
     def held(self) -> Held:
-        self.remove_segments()
         localstack = self.emulator.process()
-        assert localstack, f"{endpoint()}: only a LocalStack that `make up` started can be looked into"
+        if localstack is None:
+            raise Fault(f"only a LocalStack of ours can be looked into; found none at {endpoint()}")
         workers = [child for child in localstack.children(recursive=True) if child.is_running()]
         everyone = [localstack, *workers]
         return Held(
@@ -108,92 +135,70 @@ class Soak:
             threads=sum(each.num_threads() for each in everyone),
             files=sum(each.num_fds() for each in everyone),
             mappings=sum(len(each.memory_maps(grouped=False)) for each in everyone),
-            disk_kb=disk_kb(self.emulator.folder) + nameless_kb(localstack.pid),
+            disk_kb=disk_kb(self.emulator.folder) + nameless_kb(localstack),
             workers_mb=sum(each.memory_info().rss for each in workers) >> 20,
             localstack_mb=localstack.memory_info().rss >> 20,
         )
 
-    def in_a_row(self, machine: str, times: int, look: Callable[[int], None]) -> None:
-        for number in range(1, times + 1):
-            self.finish(self.start(machine))
-            if number % LOOKS_EVERY == 0:
-                look(number)
-
-    def at_once(self, times: int) -> None:
-        for arn in [self.start(self.machine) for _ in range(times)]:
-            self.finish(arn)
-
 
 def disk_kb(folder: Path) -> int:
     """Allocated, not apparent; what vanishes while we look does not count."""
-    total = 0
+    blocks = 0
     for path in folder.rglob("*"):
         with contextlib.suppress(FileNotFoundError):
-            total += path.lstat().st_blocks
-    return total // 2
+            blocks += path.lstat().st_blocks
+    return blocks // 2
 
 
-def nameless_kb(pid: int) -> int:
+def nameless_kb(process: psutil.Process) -> int:
     """Of open files that have been deleted; only Linux shows them."""
-    total = 0
-    for path in Path(f"/proc/{pid}/fd").glob("*"):
+    blocks = 0
+    for path in Path(f"/proc/{process.pid}/fd").glob("*"):
         with contextlib.suppress(OSError):
             found = path.stat()
-            total += found.st_blocks if stat.S_ISREG(found.st_mode) and not found.st_nlink else 0
-    return total // 2
+            blocks += found.st_blocks if stat.S_ISREG(found.st_mode) and not found.st_nlink else 0
+    return blocks // 2
 
 
 def growth(before: Held, after: Held) -> list[str]:
-    """What must not grow, and did. A few threads and files more or less are pools that breathe."""
-    allowed = {
-        "processes": before.processes,
-        "threads": before.threads + 8,
-        "files": before.files * (1 + GROWTH),
-        "mappings": before.mappings * (1 + GROWTH),
-        "disk_kb": before.disk_kb * (1 + GROWTH),
-        "workers_mb": before.workers_mb * (1 + GROWTH),
-    }
+    """The counters that grew beyond their allowance; thread and file pools vary a little."""
+    most = {name: value * (1 + GROWTH) for name, value in asdict(before).items()}
+    most |= {"processes": before.processes, "threads": before.threads + 8}
+    del most["localstack_mb"]  # it keeps every execution's history
     found = asdict(after)
     return [
         f"{name}: {getattr(before, name)} after the first {WARM_UP}, {found[name]} at the end"
-        for name, most in allowed.items()
-        if found[name] > most
+        for name, allowed in most.items()
+        if found[name] > allowed
     ]
 
 
-def report(label: str, held: Held) -> None:
-    cells = "  ".join(f"{name} {value:>6}" for name, value in asdict(held).items())
-    print(f"{label:>16}  {cells}", flush=True)
-
-
 def main() -> int:
-    soak = Soak()
-    looks: dict[str, Held] = {}
-
-    def look(label: str) -> Held:
-        looks[label] = held = soak.held()
-        report(label, held)
-        return held
-
-    started = time.monotonic()
-    soak.at_once(AT_ONCE)  # LocalStack's own pools grow to their size
-    soak.in_a_row(soak.machine, WARM_UP, lambda _: None)
-    first = look("warm")
-    soak.in_a_row(soak.machine, IN_A_ROW, lambda number: report(f"{number} in a row", soak.held()))
-    row = look("after a row")
-    soak.at_once(AT_ONCE)
-    last = look(f"{AT_ONCE} at once")
-    soak.in_a_row(soak.idle, IN_A_ROW, lambda _: None)
-    idle = look("idle states")
+    soak, started = Soak(), time.monotonic()
+    soak.at_once()  # LocalStack's own pools grow to their size
+    soak.in_a_row(soak.machine, WARM_UP)
+    first = soak.look("warm")
+    soak.in_a_row(soak.machine, IN_A_ROW, LOOK_EVERY)
+    row = soak.look("after a row")
+    soak.at_once()
+    last = soak.look(f"{AT_ONCE} at once")
+    soak.in_a_row(soak.idle, IN_A_ROW)
+    idle = soak.look("idle states")
+    failed = soak.first_after_updates()
+    soak.look(f"{UPDATES} updates")
     print(
         f"LocalStack grew by {row.localstack_mb - first.localstack_mb} MB in {IN_A_ROW} executions "
         f"of the pipeline, and by {idle.localstack_mb - last.localstack_mb} MB in {IN_A_ROW} whose "
         f"states do nothing; all in {time.monotonic() - started:.0f} s"
     )
+    print(f"{len(failed)} of {UPDATES} first executions after an update failed", *failed, sep="\n")
     grown = growth(first, last)
     print("\n".join(grown) or "nothing of ours grew")
-    return 1 if grown else 0
+    return 1 if grown or failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Fault as fault:
+        sys.exit(f"error: {fault}")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness.fault import Fault
+from harness.signals import exit_on_signals
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,27 +41,29 @@ def parser() -> argparse.ArgumentParser:
     upload = verb("upload", "bucket.upload", "copy a file into the bucket")
     upload.add_argument("file")
     upload.add_argument("key", nargs="?", default="")
-    for name, says in (
-        ("download", "copy a workbook from the bucket to result/"),
-        ("show", "print a downloaded workbook's first rows"),
+    for function, says in (
+        ("bucket.download", "copy a workbook from the bucket to result/"),
+        ("show.show", "print a downloaded workbook's first rows"),
     ):
-        verb(name, f"bucket.{name}", says).add_argument("workbook", nargs="?", default="test.xlsx")
+        workbook = verb(function.split(".")[1], function, says)
+        workbook.add_argument("workbook", nargs="?", default="test.xlsx")
     verb("clean-segments", "bucket.clean_segments", "remove the segment files of past executions")
 
-    create = verb("create", "functions.create", "create a function, or bring it up to date")
-    create.add_argument("stage")
-    create.add_argument("memory_mb", type=int)
-    create.add_argument("timeout_s", type=int)
+    create = verb("create", "functions.create", "create functions, or bring them up to date")
+    create.add_argument("settings", nargs="+", help="stage, memory in MB, timeout in s, in turn")
+    create.add_argument("--machines", action="store_true", help="the state machines, too")
     for name, says in (
-        ("delete", "delete a function"),
-        ("invoke", "call a function with its smallest valid event"),
-        ("log", "the last log lines of a function"),
+        ("delete", "delete functions"),
+        ("invoke", "call functions, each with its smallest valid event"),
+        ("log", "the last log lines of functions"),
     ):
-        verb(name, f"functions.{name}", says).add_argument("stage")
+        verb(name, f"functions.{name}", says).add_argument("stages", metavar="stage", nargs="+")
 
     states = verb("stepfunctions", "run.run", "run a state machine, and wait for its end")
     states.add_argument("given", metavar="input", nargs="?", type=json_value, default=None)
     states.add_argument("--definition", default="parallel")
+    stop = verb("stop", "machines.stop", "end a running execution")
+    stop.add_argument("execution", nargs="?", default="")
 
     deploy = verb("deploy", "deploy.deploy", "create or update a stack")
     deploy.add_argument("--arch", default="x86_64")
@@ -86,20 +89,20 @@ def parser() -> argparse.ArgumentParser:
 
 
 def json_value(text: str) -> Any:
-    """An argument that is JSON."""
+    """An execution's input."""
     try:
         return json.loads(text) if text.strip() else None
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"must be JSON ({error}); found {text}") from None
+        raise Fault(f"INPUT: must be JSON ({error}); found {text}") from None
 
 
 def main(arguments: Sequence[str]) -> int | str:
     """The exit code, or the message that the command ends with."""
-    given = vars(parser().parse_args(arguments))
-    del given["verb"]
-    function = find(given.pop("function"))
+    exit_on_signals()
     try:
-        return int(function(**given) or 0)
+        given = vars(parser().parse_args(arguments))
+        del given["verb"]
+        return int(find(given.pop("function"))(**given) or 0)
     except Fault as fault:
         return f"error: {fault}"
     except KeyboardInterrupt:

@@ -76,10 +76,6 @@ ADVICE = {
         "the function timed out, crashed or ran out of memory: {log}",
         "関数が時間切れ、異常終了、メモリ不足のいずれかになりました。{log}",
     ),
-    "HelperEnded": (
-        "something killed the scatter's second process: start again; if it lacked memory, {memory}",
-        "scatter の 2 つ目のプロセスが強制終了されました。もう一度実行してください。メモリ不足なら、{memory}",
-    ),
     "Runtime.ImportModuleError": (
         "add the module to the function's Pipfile: pipenv lock, make zip create",
         "モジュールを関数の Pipfile に加え、pipenv lock、make zip create を実行してください",

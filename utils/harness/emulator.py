@@ -5,8 +5,8 @@ import fcntl
 import http.client
 import json
 import os
+import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -17,13 +17,17 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from harness import settings, signals
 from harness.fault import Fault
 
 HERE = Path(__file__).resolve().parent
+FOLDERS = HERE / ".localstack"  # one for each port
 RUNTIMES = HERE.parent / "tools" / "runtimes"
 SERVICES = "lambda,s3,stepfunctions,sts,iam,logs,sqs,cloudwatch,cloudformation,events"
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 8  # LocalStack may hang at SIGTERM while it loads a service
+# A setting of make's command line, as MAKEFLAGS hands it on; it would win over the environment.
+ENDPOINT_FLAG = re.compile(r"(?<![^ ])(?<!\\ )ENDPOINT=(?:\\.|[^\s\\])*")
 
 
 class Emulator:
@@ -36,7 +40,7 @@ class Emulator:
         self.endpoint = endpoint
         self.host = url.hostname or "localhost"
         self.port = url.port or 4566
-        self.folder = HERE / ".localstack" / str(self.port)
+        self.folder = FOLDERS / str(self.port)
         self.log = self.folder / "log"
         self.pid_file = self.folder / "pid"
 
@@ -46,6 +50,7 @@ class Emulator:
             if version := self.version():
                 return f"{self.name} {version} answers at {self.endpoint}"
             self.check_port_is_free()
+            remove_leftovers()
             started = time.monotonic()
             self.start()
             return (
@@ -76,7 +81,7 @@ class Emulator:
         )
 
     def start(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.folder / "tmp", ignore_errors=True)
         with self.log.open("wb") as log:
             process = subprocess.Popen(
                 self.argv(),
@@ -87,7 +92,7 @@ class Emulator:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.pid_file.write_text(f"{process.pid} {psutil.Process(process.pid).create_time()}")
+        self.pid_file.write_text(str(process.pid))
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self.version():
             if process.poll() is not None or time.monotonic() > deadline:
@@ -121,6 +126,7 @@ class Emulator:
         """Stop what `up` started; anything else at the endpoint is left alone."""
         process = self.process()
         if process is None:
+            remove_leftovers()
             found = f"; {self.name} {other} there is not ours" if (other := self.version()) else ""
             return f"nothing to stop at {self.endpoint}{found}"
         process.terminate()
@@ -134,12 +140,16 @@ class Emulator:
         return f"{self.name} at {self.endpoint} stopped"
 
     def process(self) -> psutil.Process | None:
+        """What `up` started, if it still runs.
+
+        A later process of that number works in another folder. Times of start would not tell:
+        they move when the system's clock is set.
+        """
         try:
-            pid, created = self.pid_file.read_text().split()
-            process = psutil.Process(int(pid))
-        except (OSError, ValueError, psutil.NoSuchProcess):
+            process = psutil.Process(int(self.pid_file.read_text()))
+            return process if Path(process.cwd()) == self.folder else None
+        except (OSError, ValueError, psutil.Error):
             return None
-        return process if process.create_time() == float(created) else None
 
     def log_tail(self, lines: int = 15) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
@@ -151,6 +161,16 @@ class Emulator:
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def remove_leftovers() -> None:
+    """Remove the temporary files of emulators that were killed: hundreds of megabytes each."""
+    for lock in FOLDERS.glob("*/lock"):
+        # One that starts holds its lock; one that ends may remove its folder at any time.
+        with contextlib.suppress(OSError), lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if Emulator(f"http://localhost:{lock.parent.name}").process() is None:
+                shutil.rmtree(lock.parent / "tmp", ignore_errors=True)
 
 
 def holder(port: int) -> str:
@@ -179,16 +199,18 @@ def kind() -> type[Emulator]:
 
 
 def chosen() -> Emulator:
-    return kind()(os.environ.get("ENDPOINT", "http://localhost:4566"))
+    return kind()(settings.endpoint())
 
 
 def up() -> None:
+    signals.heed_interrupts()
     print(chosen().up())
 
 
 def ensure() -> None:
     emulator = chosen()
     if not emulator.version():
+        signals.heed_interrupts()
         print(emulator.up())
 
 
@@ -199,10 +221,32 @@ def down() -> None:
 def run(command: list[str]) -> int:
     """Run a command with an emulator of its own at ENDPOINT, and stop that afterwards."""
     emulator = kind()(f"http://localhost:{free_port()}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signals.heed_interrupts()
     try:
         emulator.up()
-        return subprocess.call(command, env={**os.environ, "ENDPOINT": emulator.endpoint})
+        return call(command, environment(emulator.endpoint))
     finally:
+        signals.ignore_signals()
         emulator.down()
         shutil.rmtree(emulator.folder)
+
+
+def environment(endpoint: str) -> dict[str, str]:
+    """That of a command whose emulator is at `endpoint`, whatever ENDPOINT make was given."""
+    flags = ENDPOINT_FLAG.sub("", os.environ.get("MAKEFLAGS", ""))
+    return {**os.environ, "ENDPOINT": endpoint, "MAKEFLAGS": flags}
+
+
+def call(command: list[str], environment: dict[str, str]) -> int:
+    """Run a command, which gets the signals that end this process, and is waited for."""
+    # Open files are handed on, too: make's job server may be one.
+    child = subprocess.Popen(command, env=environment, close_fds=False)
+    try:
+        return child.wait()
+    except KeyboardInterrupt:  # a terminal sends it to both
+        child.wait()
+        raise
+    except SystemExit:
+        child.terminate()
+        child.wait()
+        raise

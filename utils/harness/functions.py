@@ -3,41 +3,89 @@
 import base64
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import batched
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from harness import logs
 from harness.advice import advice
 from harness.fault import Fault
-from harness.target import emulator, function_name
+from harness.machines import put
+from harness.target import MACHINES, STAGES, emulator, function_name
 
+ROOT = Path(__file__).resolve().parents[2]
 RUNTIME = "python3.13"
-WAIT = {"Delay": 0.1, "MaxAttempts": 600}
+WAIT = {"Delay": 0.05, "MaxAttempts": 600}
 # One heap for all threads: with one for each, glibc lets a worker grow with its table.
 VARIABLES = {"MALLOC_ARENA_MAX": "1"}
+# The workbook has a name of its own, so that test.xlsx stays what an execution made.
 EVENTS: dict[str, Any] = {
-    "scatter": {"input_obj": "test.json"},
-    "segment": "scatter/job_000.pkl",
+    "scatter": {"input_obj": "test.json", "execution": "invoke"},
+    "segment": "scatter/invoke/job_000.pkl",
     "gather": {
-        "segment_definitions": ["scatter/job_000.pkl"],
-        "segment_results": ["gather/job_000.pkl"],
+        "segment_definitions": ["scatter/invoke/job_000.pkl"],
+        "segment_results": ["gather/invoke/job_000.pkl"],
+        "workbook": "invoke.xlsx",
     },
 }
 
 
-def create(stage: str, memory_mb: int, timeout_s: int) -> None:
-    """Create a function from bin/lambda.zip, or bring it up to date; returns when it is active."""
-    name = function_name(stage)
-    archive = read_zip(stage)
+@dataclass(frozen=True)
+class Settings:
+    """What a function's Makefile says."""
+
+    stage: str
+    memory_mb: int
+    timeout_s: int
+
+    @classmethod
+    def parsed(cls, words: list[str]) -> list[Self]:
+        """
+        Args:
+            words: stage, memory and timeout of each function, in turn.
+        """
+        try:
+            return [
+                cls(stage, int(memory_mb), int(timeout_s))
+                for stage, memory_mb, timeout_s in batched(words, 3, strict=True)
+            ]
+        except ValueError:
+            raise Fault(
+                f"create: must be given STAGE MEMORY_MB TIMEOUT_S, each in turn; found {' '.join(words)}"
+            ) from None
+
+
+def create(settings: list[str], machines: bool = False) -> None:
+    """Create functions from their zips, or bring them up to date; returns when they are active.
+
+    Args:
+        machines: the state machines, too.
+    """
+    parsed = Settings.parsed(settings)
+    functions = emulator().client("lambda")
+    with ThreadPoolExecutor() as threads:
+        for done in threads.map(lambda each: create_function(functions, each), parsed):
+            print(done)
+    if machines:
+        states = emulator().client("stepfunctions")
+        for definition, machine in MACHINES.items():
+            print(f"{machine}: {put(states, definition)}")
+
+
+def create_function(functions: Any, given: Settings) -> str:
+    """Returns what was done."""
+    name = function_name(given.stage)
+    archive = read_zip(given.stage)
     settings = {
         "Role": emulator().role,
         "Runtime": RUNTIME,
         "Handler": "lambda.lambda_handler",
-        "MemorySize": memory_mb,
-        "Timeout": timeout_s,
+        "MemorySize": given.memory_mb,
+        "Timeout": given.timeout_s,
         "Environment": {"Variables": {"BUCKET": emulator().bucket, **VARIABLES}},
     }
-    functions = emulator().client("lambda")
     try:
         found = functions.get_function_configuration(FunctionName=name)
     except functions.exceptions.ResourceNotFoundException:
@@ -46,7 +94,7 @@ def create(stage: str, memory_mb: int, timeout_s: int) -> None:
     else:
         done = update(functions, name, found, archive, settings)
     functions.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig=WAIT)
-    print(f"{name}: {done}")
+    return f"{name}: {done}"
 
 
 def update(
@@ -66,44 +114,53 @@ def update(
 
 
 def read_zip(stage: str) -> bytes:
-    path = Path("bin/lambda.zip")
+    path = folder(stage) / "bin" / "lambda.zip"
     if not path.exists():
-        raise Fault(f"demo-{stage}/{path} does not exist: make zip")
+        raise Fault(f"{path.relative_to(ROOT)} does not exist: make zip")
     return path.read_bytes()
 
 
-def delete(stage: str) -> None:
-    """Delete a function, if it is there."""
+def folder(stage: str) -> Path:
+    if stage not in STAGES:
+        raise Fault(f"STAGE: must be one of {', '.join(STAGES)}; found {stage!r}")
+    return ROOT / f"demo-{stage}"
+
+
+def delete(stages: list[str]) -> None:
+    """Delete functions, where they are there."""
     functions = emulator().client("lambda")
-    try:
-        functions.delete_function(FunctionName=function_name(stage))
-        print(f"{function_name(stage)}: deleted")
-    except functions.exceptions.ResourceNotFoundException:
-        print(f"{function_name(stage)}: not there")
+    for name in map(function_name, stages):
+        try:
+            functions.delete_function(FunctionName=name)
+            print(f"{name}: deleted")
+        except functions.exceptions.ResourceNotFoundException:
+            print(f"{name}: not there")
 
 
-def invoke(stage: str, event: Any = None) -> None:
-    """Call a function with its smallest valid event; the result is kept in result.log."""
-    name = function_name(stage)
+def invoke(stages: list[str]) -> None:
+    """Call functions by themselves, each with its smallest valid event; keep the results in result.log."""
     functions = emulator().client("lambda", read_timeout=910, retries={"total_max_attempts": 1})
-    try:
-        answer = functions.invoke(
-            FunctionName=name,
-            Payload=json.dumps(EVENTS[stage] if event is None else event).encode(),
-            LogType="Tail",
-        )
-    except functions.exceptions.ResourceNotFoundException:
-        raise Fault(f"{name} does not exist: make create") from None
-    payload = json.loads(answer["Payload"].read())
-    Path("result.log").write_text(json.dumps(payload, ensure_ascii=False, indent=2) + "\n")
-    if "FunctionError" in answer:
-        print(base64.b64decode(answer["LogResult"]).decode())
-        error, message = payload.get("errorType", ""), str(payload.get("errorMessage"))
-        raise Fault(f"{name}: {error}: {message}\nto do: {advice(error, message)}")
-    print(f"{name}: {json.dumps(payload, ensure_ascii=False)}")
+    for stage in stages:
+        name = function_name(stage)
+        result = folder(stage) / "result.log"
+        try:
+            answer = functions.invoke(
+                FunctionName=name, Payload=json.dumps(EVENTS[stage]).encode(), LogType="Tail"
+            )
+        except functions.exceptions.ResourceNotFoundException:
+            raise Fault(f"{name} does not exist: make create") from None
+        payload = json.loads(answer["Payload"].read())
+        result.write_text(json.dumps(payload, ensure_ascii=False, indent=2) + "\n")
+        if "FunctionError" in answer:
+            print("\n".join(logs.text(base64.b64decode(answer["LogResult"]).decode())))
+            error, message = payload.get("errorType", ""), str(payload.get("errorMessage"))
+            raise Fault(f"{name}: {error}: {message}\nto do: {advice(error, message)}")
+        print(f"{name}: {json.dumps(payload, ensure_ascii=False)}")
 
 
-def log(stage: str, lines: int = 50) -> None:
-    """The last log lines of a function."""
-    for line in logs.last_lines(function_name(stage), lines):
-        print(line)
+def log(stages: list[str], lines: int = 50) -> None:
+    """The last log lines of functions, the oldest first."""
+    for name in map(function_name, stages):
+        print(f"── {name}")
+        for line in logs.last_lines(name, lines) or ["nothing was logged yet"]:
+            print(line)

@@ -55,8 +55,6 @@ def install() -> None:
     if stamp.exists() and stamp.stat().st_mtime >= LOCK.stat().st_mtime:
         return
     print("ministack: installing (once)", file=sys.stderr)
-    subprocess.run([sys.executable, "-m", "venv", "--clear", PYTHON.parents[1]], check=True)
-    pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    subprocess.run([*pip, "install", "--require-hashes", "-r", LOCK], check=True)
+    subprocess.run([TOOLS / "make-venv", PYTHON.parents[1], LOCK], check=True)
     stamp.touch()
 

@@ -5,16 +5,18 @@ import json
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from harness import history, progress
 from harness.advice import advice_on
+from harness.bucket import check_bucket
 from harness.fault import Fault
 from harness.history import Failure, Run
-from harness.target import MACHINES, STAGES, Target, emulator, function_name
+from harness.machines import DEFINITIONS as DEFINITIONS
+from harness.machines import machine_arn as machine_arn
+from harness.machines import put_state_machine as put_state_machine
+from harness.target import STAGES, Target, emulator, function_name
 
-DEFINITIONS = Path(__file__).resolve().parents[2] / "state-machine"
 LOG_LINES = 20
 
 
@@ -34,7 +36,11 @@ def run(given: dict[str, Any] | None = None, definition: str = "parallel", page:
     with ThreadPoolExecutor(1) as thread:
         # What writes the report takes a moment to load: the execution's time is free.
         report = thread.submit(importlib.import_module, "harness.report.write")
-        done = progress.show(states, arn)
+        try:
+            done = progress.show(states, arn)
+        except KeyboardInterrupt:
+            print(f"\nthe execution {arn.split(':')[-1]} goes on: make stop ends it", flush=True)
+            raise
     succeeded = done.status == "SUCCEEDED"
     if succeeded:
         took = f"{done.elapsed_s:.1f} s"
@@ -48,26 +54,6 @@ def run(given: dict[str, Any] | None = None, definition: str = "parallel", page:
         sys.exit(1)
 
 
-def machine_arn(definition: str) -> str:
-    if definition not in MACHINES:
-        raise Fault(f"definition: must be {' or '.join(MACHINES)}; found {definition}")
-    return emulator().machine(MACHINES[definition])
-
-
-def put_state_machine(states: Any, definition: str) -> str:
-    """Create the state machine, or bring it up to date; returns its ARN."""
-    arn = machine_arn(definition)
-    text = (DEFINITIONS / f"{definition}.json").read_text()
-    try:
-        found = states.describe_state_machine(stateMachineArn=arn)
-    except states.exceptions.StateMachineDoesNotExist:
-        states.create_state_machine(name=MACHINES[definition], definition=text, roleArn=emulator().role)
-    else:
-        if found["definition"] != text:
-            states.update_state_machine(stateMachineArn=arn, definition=text)
-    return arn
-
-
 def check_input(given: Any) -> dict[str, Any]:
     if given is not None and not isinstance(given, dict):
         raise Fault(f"INPUT: must be a JSON object; found {given!r}")
@@ -78,21 +64,28 @@ def check_ready(given: dict[str, Any]) -> None:
     """Name the step that is missing, before anything runs."""
     functions = emulator().client("lambda")
     for stage in STAGES:
-        try:
-            functions.get_function_configuration(FunctionName=function_name(stage))
-        except functions.exceptions.ResourceNotFoundException:
-            raise Fault(f"{function_name(stage)} does not exist: make create") from None
+        check_function(functions, function_name(stage))
     s3 = emulator().client("s3")
     key = given.get("input_obj", "test.json")
-    try:
-        s3.head_bucket(Bucket=emulator().bucket)
-    except s3.exceptions.ClientError:
-        raise Fault(f"the bucket {emulator().bucket} does not exist: make bucket") from None
+    check_bucket(s3)
     try:
         s3.head_object(Bucket=emulator().bucket, Key=key)
     except s3.exceptions.ClientError:
         fix = "make json" if key == "test.json" else "upload it first"
         raise Fault(f"s3://{emulator().bucket}/{key} does not exist: {fix}") from None
+
+
+def check_function(functions: Any, name: str) -> None:
+    try:
+        found = functions.get_function_configuration(FunctionName=name)
+    except functions.exceptions.ResourceNotFoundException:
+        raise Fault(f"{name} does not exist: make create") from None
+    bucket = found.get("Environment", {}).get("Variables", {}).get("BUCKET", "test-bucket")
+    if bucket != emulator().bucket:
+        raise Fault(
+            f"BUCKET: must be that of {name}, {bucket}; found {emulator().bucket}\n"
+            f"to do: make create BUCKET={emulator().bucket}, or leave BUCKET as {bucket}"
+        )
 
 
 def explain(target: Target, run: Run) -> None:

@@ -26,6 +26,7 @@ from botocore.exceptions import (
 )
 
 from harness.fault import Fault
+from harness.settings import bucket as bucket, endpoint as endpoint
 
 TARGETS = ("localstack", "aws")
 STAGES = ("scatter", "segment", "gather")
@@ -84,14 +85,6 @@ class Target:
 
 def function_name(stage: str) -> str:
     return f"{stage}-lambda"
-
-
-def endpoint() -> str:
-    return os.environ.get("ENDPOINT", "http://localhost:4566")
-
-
-def bucket() -> str:
-    return os.environ.get("BUCKET", "test-bucket")
 
 
 @cache

@@ -4,16 +4,16 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from harness import run
 from harness.fault import Fault
+from harness.signals import ignore_signals
 from harness.target import EMULATED_REGION, STAGES, emulator, endpoint, function_name
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,20 +31,23 @@ EMULATED = {
 }
 WAIT = {"Delay": 0.05, "MaxAttempts": 600}
 
+# Each file's time of change, and the stages that it is part of.
+Sources = dict[Path, tuple[int, list[str]]]
+
 
 def watch(rows: int = SAMPLE_ROWS) -> None:
-    """Watch the functions' sources until Ctrl-C; then make create brings the zips back.
+    """Watch the functions' sources until a signal; the functions get their zips back then.
 
     Args:
         rows: of the sample, the first members of test.json.
     """
     put_sample(rows)
     with hot_functions():
+        before = sources()
         run_sample()
-        watched = sources()
-        before = stamps(watched)
-        print("watching demo-*/*.py and utils/shared/*.py; Ctrl-C ends", flush=True)
-        for changed in changes(watched, before):
+        print("watching demo-*/*.py and utils/shared/*.py", flush=True)
+        print("Ctrl-C, SIGTERM or SIGHUP ends and gives the functions their zips back", flush=True)
+        for changed in changes(before):
             check_all(changed)
 
 
@@ -65,10 +68,19 @@ def hot_functions() -> Iterator[None]:
             set_code(stage, S3Bucket=HOT_BUCKET, S3Key=str(hot_folder(stage)))
         yield
     finally:
-        for stage in STAGES:
-            archive = ROOT / f"demo-{stage}" / "bin" / "lambda.zip"
-            set_code(stage, ZipFile=archive.read_bytes())
-        print("the functions run their zips again")
+        ignore_signals()
+        with ExitStack() as each_even_if_another_fails:
+            for stage in STAGES:
+                each_even_if_another_fails.callback(give_zip, stage)
+        print("the functions run their zips again", flush=True)
+
+
+def give_zip(stage: str) -> None:
+    set_code(stage, ZipFile=archive_of(stage).read_bytes())
+
+
+def archive_of(stage: str) -> Path:
+    return ROOT / f"demo-{stage}" / "bin" / "lambda.zip"
 
 
 def set_code(stage: str, **code: Any) -> None:
@@ -83,12 +95,15 @@ def set_code(stage: str, **code: Any) -> None:
 
 def hot_folder(stage: str) -> Path:
     """What the zip holds, its bytecode too, but with links in place of the function's modules."""
-    archive = ROOT / f"demo-{stage}" / "bin" / "lambda.zip"
+    archive = archive_of(stage)
     folder = archive.with_name("hot")
     if not folder.exists() or folder.stat().st_mtime < archive.stat().st_mtime:
         shutil.rmtree(folder, ignore_errors=True)
         with zipfile.ZipFile(archive) as packed:
             packed.extractall(folder)
+    for link in folder.glob("*.py"):
+        if link.is_symlink():
+            link.unlink()
     for path in code_of(stage):
         (folder / path.name).unlink(missing_ok=True)
         (folder / path.name).symlink_to(path)
@@ -112,35 +127,51 @@ def shared_names(makefile: str) -> list[str]:
     return []
 
 
-def sources() -> dict[Path, list[str]]:
-    """Each watched file with the stages it is part of; a stage's tests too."""
-    found: dict[Path, list[str]] = {}
+def sources() -> Sources:
+    """The watched files, a stage's tests too."""
+    found: Sources = {}
     for stage in STAGES:
         for path in [*code_of(stage), *(ROOT / f"demo-{stage}" / "tests").glob("*.py")]:
-            found.setdefault(path, []).append(stage)
+            stamp, stages = found.get(path, (stamp_of(path), []))
+            found[path] = stamp, [*stages, stage]
     return found
 
 
-def changes(watched: dict[Path, list[str]], before: dict[Path, int]) -> Iterator[list[str]]:
-    """The stages with a changed file, each time there are some."""
+def stamp_of(path: Path) -> int:
+    """The time of change; 0 for a file that an editor is just replacing."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def changes(before: Sources) -> Iterator[list[str]]:
+    """The stages with a changed, new or removed file, each time there are some."""
     while True:
         time.sleep(POLL_S)
-        now = stamps(watched)
-        changed = {stage for path in watched if now[path] != before[path] for stage in watched[path]}
+        now = sources()
+        if changed := changed_stages(before, now):
+            yield changed
         before = now
-        if changed:
-            yield [stage for stage in STAGES if stage in changed]
 
 
-def stamps(paths: dict[Path, list[str]]) -> dict[Path, int]:
-    """Times of change; 0 for a file that an editor is just replacing."""
-    return {path: path.stat().st_mtime_ns if path.exists() else 0 for path in paths}
+def changed_stages(before: Sources, now: Sources) -> list[str]:
+    changed = {
+        stage
+        for path in before.keys() | now.keys()
+        if before.get(path) != now.get(path)
+        for _, stages in filter(None, (before.get(path), now.get(path)))
+        for stage in stages
+    }
+    return [stage for stage in STAGES if stage in changed]
 
 
 def check_all(changed: list[str]) -> None:
     """Run the tests of the changed stages beside the pipeline, and say how both ended."""
     started = time.monotonic()
     print(f"── {', '.join(changed)} saved")
+    for stage in changed:
+        hot_folder(stage)
     tests = [(stage, start_tests(stage)) for stage in changed]
     run_sample()
     for stage, test in tests:
@@ -166,5 +197,6 @@ def run_sample() -> None:
     """Run the pipeline on the sample; a failure is explained, and the watch goes on."""
     try:
         run.run({"input_obj": SAMPLE}, page="watch")
-    except SystemExit:
-        return
+    except SystemExit as end:
+        if end.code != 1:  # of a signal
+            raise

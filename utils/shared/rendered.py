@@ -1,31 +1,68 @@
 """A segment's rows rendered for the workbook, kept in S3 beside its pickle.
 
 `gather/job_000.pkl` has `gather/job_000.xml.deflate`, its rows as deflated sheet XML, and
-`gather/job_000.json`, the figures the gather needs to splice them in.
+`gather/job_000.json`, the figures that the gather needs to splice them in.
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from sheet_part import SheetPart
+from excel import COLUMN_WIDTH, DATA_ROWS
+from found import found
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mypy_boto3_s3 import S3Client
 
 
+class InvalidFigures(ValueError):
+    """The figures beside a segment's pickle are not those of rendered rows."""
+
+
 @dataclass(frozen=True)
-class Rendered:
-    """What is known of rendered rows without reading them.
+class SheetPart:
+    """Some rows of one sheet as raw deflated XML, ended by a flush so that more can follow.
 
     Attributes:
-        pickle_etag: of the pickle they were rendered from; another one makes them stale.
-        xml_etag: of the deflated XML these figures describe.
+        position: zero-based number of the first row among the data rows of the whole table.
+        rows: data rows, at least 1, all on the sheet position // DATA_ROWS.
+        xml_bytes: length before deflating.
+        deflated_bytes: length of the part itself.
+        crc32: of the XML before deflating.
+    """
+
+    position: int
+    rows: int
+    xml_bytes: int
+    deflated_bytes: int
+    crc32: int
+
+
+@dataclass(frozen=True)
+class RenderedRows:
+    """All rows of a segment.
+
+    Attributes:
         columns: the header texts.
-        widest: for each column a text as wide as its cells.
+        widest: for each column the widest line of its cells.
         parts: the rows in order, split where a sheet ends.
+        xml: the parts' bytes, one after another.
+    """
+
+    columns: list[str]
+    widest: list[str]
+    parts: list[SheetPart]
+    xml: bytes
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the gather knows of rendered rows before it reads them.
+
+    Attributes:
+        pickle_etag: of the pickle that was rendered; rows of another one are stale.
+        xml_etag: of the rows that these figures describe.
+        columns, widest, parts: see RenderedRows.
     """
 
     pickle_etag: str
@@ -45,9 +82,50 @@ class Rendered:
         return json.dumps(asdict(self)).encode()
 
     @classmethod
-    def from_json(cls, data: bytes) -> Self:
-        fields = json.loads(data)
-        return cls(**{**fields, "parts": [SheetPart(**part) for part in fields["parts"]]})
+    def from_json(cls, data: bytes, key: str) -> Self:
+        """Read figures that anybody may have written.
+
+        Raises:
+            InvalidFigures: a field is not as `to_json` writes it, or the parts do not join.
+        """
+        try:
+            fields = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise InvalidFigures(f"{key}: must be JSON; found {error}") from None
+        _require(type(fields) is dict, key, "must be an object", fields)
+        for name in ("pickle_etag", "xml_etag", "columns", "widest", "parts"):
+            kind = str if name.endswith("etag") else list
+            value = fields.get(name)
+            _require(type(value) is kind, key, f"{name} must be a {kind.__name__}", value)
+        columns, widest = fields["columns"], fields["widest"]
+        for text in columns + widest:
+            _require(type(text) is str, key, "columns and widest must hold texts", text)
+        _require(len(columns) == len(widest), key, "columns must all have a widest", len(widest))
+        for length in map(len, widest):
+            _require(length <= COLUMN_WIDTH, key, f"widest is at most {COLUMN_WIDTH} long", length)
+        parts = [_part(part, key) for part in fields["parts"]]
+        for before, part in zip(parts, parts[1:]):
+            end = before.position + before.rows
+            _require(part.position == end, key, f"row {end} must follow", part.position)
+        return cls(fields["pickle_etag"], fields["xml_etag"], columns, widest, parts)
+
+
+def _part(fields: Any, key: str) -> SheetPart:
+    _require(type(fields) is dict, key, "a part must be an object", fields)
+    numbers = {name: fields.get(name) for name in SheetPart.__annotations__}
+    for name, number in numbers.items():
+        bits = 32 if name == "crc32" else 48
+        whole = type(number) is int and 0 <= number < 1 << bits
+        _require(whole, key, f"{name} of a part must be a whole number of {bits} bits", number)
+    part = SheetPart(**numbers)
+    room = DATA_ROWS - part.position % DATA_ROWS
+    _require(1 <= part.rows <= room, key, "a part must lie on one sheet", part.rows)
+    return part
+
+
+def _require(holds: bool, key: str, rule: str, value: Any) -> None:
+    if not holds:
+        raise InvalidFigures(f"{key}: {rule}; found {found(value)}")
 
 
 def xml_key(key: str) -> str:
@@ -59,24 +137,10 @@ def figures_key(key: str) -> str:
 
 
 def send(
-    s3: "S3Client",
-    bucket: str,
-    key: str,
-    pickle_etag: Callable[[], str],
-    df: "pd.DataFrame",
-    position: int,
-) -> Rendered:
-    """Render df, the content of the pickle at `key`, and write both objects.
-
-    Args:
-        pickle_etag: asked for last, so that the pickle's upload may overlap the rendering.
-        position: where df's first row stands in the whole table, see `sheet.render_parts`.
-    """
-    import sheet  # pandas takes a second to load, and a gather rarely renders
-
-    parts, xml = sheet.render_parts(df, position)
-    xml_etag = s3.put_object(Bucket=bucket, Key=xml_key(key), Body=xml)["ETag"]
-    columns = [str(name) for name in df.columns]
-    rendered = Rendered(pickle_etag(), xml_etag, columns, sheet.widest_texts(df), parts)
-    s3.put_object(Bucket=bucket, Key=figures_key(key), Body=rendered.to_json())
-    return rendered
+    s3: "S3Client", bucket: str, key: str, rows: RenderedRows, pickle_etag: str
+) -> Figures:
+    """Write the rows, and the figures of them and of the pickle at `key`."""
+    xml_etag = s3.put_object(Bucket=bucket, Key=xml_key(key), Body=rows.xml)["ETag"]
+    figures = Figures(pickle_etag, xml_etag, rows.columns, rows.widest, rows.parts)
+    s3.put_object(Bucket=bucket, Key=figures_key(key), Body=figures.to_json())
+    return figures

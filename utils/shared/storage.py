@@ -1,5 +1,6 @@
 """The functions' S3 client, whose errors bear the names that S3 gives them."""
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -19,12 +20,17 @@ def client() -> "S3Client":
     unsigned: Any = {"payload_signing_enabled": False}
     s3 = boto3.client("s3", config=Config(retries=retries, s3=unsigned))
 
-    def raise_by_name(parsed: dict[str, Any], model: Any, **_: Any) -> None:
-        """botocore has classes for few errors; the others would fail an execution as ClientError."""
+    def raise_by_name(parsed: Any, model: Any, **_: Any) -> None:
+        """Raise S3's errors under their own code (SlowDown, …), which a state machine can retry."""
         code = parsed.get("Error", {}).get("Code", "")
         if parsed["ResponseMetadata"]["HTTPStatusCode"] >= 300 and code.isalpha():
             if not hasattr(s3.exceptions, code):
-                raise type(code, (ClientError,), {})(parsed, model.name)
+                raise error_class(code)(parsed, model.name)
 
     s3.meta.events.register("after-call.s3", raise_by_name)
     return s3
+
+
+@cache
+def error_class(code: str) -> type[ClientError]:
+    return type(code, (ClientError,), {})

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from openpyxl import load_workbook
 
-from harness import run
-from harness import progress
+from harness import progress, run
 from harness.target import MACHINES, emulator
 
 ROOT = Path(__file__).resolve().parents[2]

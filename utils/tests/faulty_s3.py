@@ -20,11 +20,11 @@ MESSAGES = {
 
 
 @dataclass
-class Fault:
+class Rule:
     """What happens to the requests whose method and path fit.
 
     Attributes:
-        part: text within the URL's path and query; the path begins with the bucket.
+        within: text of the URL's path and query; the path begins with the bucket.
         answer: the code of S3's error; RESET: the connection breaks half-way through the object's
             bytes; FORWARD: nothing but `before`.
         times: how often; None: always.
@@ -32,7 +32,7 @@ class Fault:
     """
 
     method: str
-    part: str
+    within: str
     answer: str
     times: int | None = 1
     before: Callable[[], Any] = lambda: None
@@ -50,7 +50,7 @@ class Proxy:
     """
 
     upstream: str
-    faults: list[Fault] = field(default_factory=list)
+    rules: list[Rule] = field(default_factory=list)
     seen: list[tuple[str, str]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -66,22 +66,22 @@ class Proxy:
         self._server.server_close()
 
     @contextmanager
-    def failing(self, *faults: Fault) -> Iterator[None]:
+    def failing(self, *rules: Rule) -> Iterator[None]:
         """Let requests fail inside the block."""
-        self.faults = list(faults)
+        self.rules = list(rules)
         try:
             yield
         finally:
-            self.faults = []
+            self.rules = []
 
-    def fault_for(self, method: str, path: str) -> Fault | None:
+    def rule_for(self, method: str, path: str) -> Rule | None:
         with self._lock:
             self.seen.append((method, path))
-            for fault in self.faults:
-                left = fault.times is None or fault.hits < fault.times
-                if left and fault.method == method and fault.part in path:
-                    fault.hits += 1
-                    return fault
+            for rule in self.rules:
+                left = rule.times is None or rule.hits < rule.times
+                if left and rule.method == method and rule.within in path:
+                    rule.hits += 1
+                    return rule
         return None
 
 
@@ -99,10 +99,10 @@ class _Handler(BaseHTTPRequestHandler):
     proxy: Proxy
 
     def do_GET(self) -> None:
-        fault = self.proxy.fault_for(self.command, self.path)
-        if fault:
-            fault.before()
-        answer = fault.answer if fault else FORWARD
+        rule = self.proxy.rule_for(self.command, self.path)
+        if rule:
+            rule.before()
+        answer = rule.answer if rule else FORWARD
         if answer == RESET and self.command == "PUT":
             self.rfile.read(int(self.headers.get("Content-Length") or 2) // 2)
             self._reset()

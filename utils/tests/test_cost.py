@@ -1,12 +1,13 @@
 import pytest
 
-from harness import cost
 from conftest import Make, Pipeline
+from harness import cost
 from harness.cost import Charge
 from harness.fault import Fault
 from harness.logs import Report
 from replay import Replay
 from test_pipeline import EXAMPLE
+
 
 def report(billed_ms: int, memory_mb: int) -> Report:
     return Report("r", 1, billed_ms, billed_ms, memory_mb, 50)

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from openpyxl import load_workbook
 
-from harness.target import emulator, endpoint
 from conftest import ROOT, Make
 from harness.emulator import free_port
-from harness.progress import follow
 from harness.ministack import MiniStack
+from harness.progress import follow
+from harness.target import emulator, endpoint
 from test_pipeline import EXAMPLE, expected
 
 Deploy = Callable[..., subprocess.CompletedProcess[str]]

@@ -10,11 +10,11 @@ from typing import Any
 import psutil
 import pytest
 
-from harness import run as executions
-from harness import history
-from harness.target import MACHINES, emulator, endpoint, function_name
 from conftest import Make, Pipeline
-from faulty_s3 import FORWARD, RESET, Fault, Proxy
+from faulty_s3 import FORWARD, RESET, Proxy, Rule
+from harness import history
+from harness import run as executions
+from harness.target import MACHINES, emulator, endpoint, function_name
 from test_pipeline import EXAMPLE, expected
 from utils import members
 
@@ -24,6 +24,12 @@ WRITES = {"scatter": "/scatter/", "segment": "/gather/", "gather": ".xlsx"}
 TABLE = list(members(60, seed=3))
 QUICKLY_S = 60
 SCREEN_LINES = 40
+
+RETRIED = ("retried, the workbook right", "再試行され、ワークブックは正しい")
+FAILED = (
+    "fails by its own name and is explained on one screen; the previous workbook stays",
+    "その名前で失敗し、1画面で説明される。前のワークブックは残る",
+)
 
 Record = Callable[[str, object], None]
 
@@ -80,10 +86,10 @@ class Run:
         self.previous = b"the previous workbook"
         pipeline.s3.put_object(Bucket=emulator().bucket, Key=self.workbook, Body=self.previous)
 
-    def __call__(self, *faults: Fault, definition: str = "parallel", **given: Any) -> "Run":
+    def __call__(self, *rules: Rule, definition: str = "parallel", **given: Any) -> "Run":
         self.start = time.monotonic()
         given = {"division_number": -(-len(self.table) // 2), **given}
-        with self.proxy.failing(*faults):
+        with self.proxy.failing(*rules):
             self.execution = self.pipeline.run(definition, input_obj=self.key, **given)
         self.took_s = time.monotonic() - self.start
         self.errors = [
@@ -144,6 +150,13 @@ def kill_workers(stage: str) -> None:
         process.kill()
 
 
+@pytest.mark.fault(
+    tried=(
+        "S3 answers 500 or 503 SlowDown, or resets half-way through a GET or PUT; each stage",
+        "S3 が 500・503 SlowDown、GET・PUT 途中の切断(各ステージ)",
+    ),
+    happened=RETRIED,
+)
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("action", ["read", "write"])
 @pytest.mark.parametrize("answer", ["InternalError", "SlowDown", RESET])
@@ -151,9 +164,9 @@ def test_a_transient_fault_of_s3_is_retried(
     run: Callable[..., Run], stage: str, action: str, answer: str, record_property: Record
 ) -> None:
     part, method = (READS, "GET") if action == "read" else (WRITES, "PUT")
-    fault = Fault(method, key_part(part[stage]), answer)
-    done = run()(fault)
-    assert fault.hits == 1
+    rule = Rule(method, key_part(part[stage]), answer)
+    done = run()(rule)
+    assert rule.hits == 1
     done.assert_right()
     record_property("recovery_s", done.took_s)
 
@@ -162,22 +175,30 @@ def key_part(part: str) -> str:
     return ".json" if part == "members-" else part
 
 
+@pytest.mark.fault(
+    tried=("worker killed (SIGKILL); each stage", "ワーカーの SIGKILL(各ステージ)"),
+    happened=RETRIED,
+)
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_killed_worker_is_replaced(
     run: Callable[..., Run], stage: str, record_property: Record
 ) -> None:
-    fault = Fault("PUT", WRITES[stage], FORWARD, before=lambda: kill_workers(stage))
-    done = run()(fault)
+    rule = Rule("PUT", WRITES[stage], FORWARD, before=lambda: kill_workers(stage))
+    done = run()(rule)
     assert "Runtime.ExitError" in done.errors
     done.assert_right()
     record_property("recovery_s", done.took_s)
 
 
+@pytest.mark.fault(
+    tried=("worker killed every time", "ワーカーが毎回 SIGKILL"),
+    happened=FAILED,
+)
 def test_a_worker_that_always_dies_fails_the_execution(
     run: Callable[..., Run], capsys: pytest.CaptureFixture[str], record_property: Record
 ) -> None:
-    fault = Fault("PUT", WRITES["scatter"], FORWARD, None, before=lambda: kill_workers("scatter"))
-    done = run()(fault)
+    rule = Rule("PUT", WRITES["scatter"], FORWARD, None, before=lambda: kill_workers("scatter"))
+    done = run()(rule)
     done.assert_failed_and_changed_nothing("Runtime.ExitError")
     screen = done.screen(capsys)
     assert "stage    scatter (scatter-lambda)" in screen
@@ -196,6 +217,13 @@ def never() -> Iterator[Callable[[], bool]]:
     over.set()
 
 
+@pytest.mark.fault(
+    tried=(
+        "a request hangs: timeout of 2 s; each stage",
+        "応答なし: 2秒でタイムアウト(各ステージ)",
+    ),
+    happened=RETRIED,
+)
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_request_that_hangs_once_is_retried_after_the_timeout(
     run: Callable[..., Run],
@@ -205,12 +233,16 @@ def test_a_request_that_hangs_once_is_retried_after_the_timeout(
     record_property: Record,
 ) -> None:
     set_up(stage, Timeout=2)
-    done = run()(Fault("GET", key_part(READS[stage]), FORWARD, before=never))
+    done = run()(Rule("GET", key_part(READS[stage]), FORWARD, before=never))
     assert "Sandbox.Timedout" in done.errors
     done.assert_right()
     record_property("recovery_s", done.took_s)
 
 
+@pytest.mark.fault(
+    tried=("every request hangs: timeout of 2 s", "毎回応答なし: 2秒でタイムアウト"),
+    happened=FAILED,
+)
 def test_a_request_that_always_hangs_fails_the_execution_as_timed_out(
     run: Callable[..., Run],
     set_up: Callable[..., None],
@@ -219,7 +251,7 @@ def test_a_request_that_always_hangs_fails_the_execution_as_timed_out(
     record_property: Record,
 ) -> None:
     set_up("segment", Timeout=2)
-    done = run()(Fault("GET", READS["segment"], FORWARD, None, before=never))
+    done = run()(Rule("GET", READS["segment"], FORWARD, None, before=never))
     done.assert_failed_and_changed_nothing("Sandbox.Timedout")
     screen = done.screen(capsys)
     assert "stage    segment (segment-lambda)" in screen
@@ -234,6 +266,13 @@ def test_a_request_that_always_hangs_fails_the_execution_as_timed_out(
 LONG_TABLE = [{**EXAMPLE[0], "名前": Random(n).randbytes(1000).hex()} for n in range(12_000)]
 
 
+@pytest.mark.fault(
+    tried=("out of memory; each stage", "メモリ不足(各ステージ)"),
+    happened=(
+        "retried once, fails as Runtime.ExitError and is explained on one screen; the previous workbook stays",
+        "一度再試行され、Runtime.ExitError で失敗し、1画面で説明される。前のワークブックは残る",
+    ),
+)
 @pytest.mark.parametrize("stage", STAGES)
 def test_out_of_memory_fails_the_execution(
     pipeline: Pipeline,
@@ -246,7 +285,7 @@ def test_out_of_memory_fails_the_execution(
     set_up(stage, MemorySize=128)
     big = run(LONG_TABLE)
     # A gather takes little memory unless it must render the rows of a segment itself.
-    figures = Fault("GET", "list-type=2", FORWARD, before=lambda: delete_figures(pipeline))
+    figures = Rule("GET", "list-type=2", FORWARD, before=lambda: delete_figures(pipeline))
     done = big(figures, division_number=len(LONG_TABLE))
     done.assert_failed_and_changed_nothing("Runtime.ExitError")
     # Retried once: AWS gives it the name of any other end of the process.
@@ -268,6 +307,13 @@ def delete_figures(pipeline: Pipeline) -> None:
                 pipeline.s3.delete_object(Bucket=emulator().bucket, Key=obj["Key"])
 
 
+@pytest.mark.fault(
+    tried=(
+        "function throttled; each stage (LocalStack's name for it; AWS's is retried)",
+        "関数のスロットリング(各ステージ。LocalStack での名前。AWS での名前なら再試行)",
+    ),
+    happened=FAILED,
+)
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_throttled_function_fails_the_execution_here(
     run: Callable[..., Run],
@@ -296,10 +342,14 @@ def test_throttling_is_retried_by_the_name_aws_gives_it(definition: str) -> None
     assert text.count('"Lambda.TooManyRequestsException"') == len(STAGES)
 
 
+@pytest.mark.fault(
+    tried=("S3 answers 503 SlowDown for ever", "S3 が 503 SlowDown を返し続ける"),
+    happened=FAILED,
+)
 def test_an_s3_that_never_recovers_fails_the_execution_by_name(
     run: Callable[..., Run], capsys: pytest.CaptureFixture[str], record_property: Record
 ) -> None:
-    done = run(EXAMPLE)(Fault("PUT", WRITES["gather"], "SlowDown", None))
+    done = run(EXAMPLE)(Rule("PUT", WRITES["gather"], "SlowDown", None))
     done.assert_failed_and_changed_nothing("SlowDown")
     screen = done.screen(capsys)
     assert "stage    gather (gather-lambda)" in screen
@@ -308,29 +358,47 @@ def test_an_s3_that_never_recovers_fails_the_execution_by_name(
     record_property("failed_s", done.took_s)
 
 
+@pytest.mark.fault(
+    tried=("gather fails while it writes", "書き込み中の gather の失敗"),
+    happened=(
+        "the previous workbook, no unfinished upload",
+        "前のワークブックが残り、未完のアップロードは残らない",
+    ),
+)
 def test_a_gather_that_fails_during_its_upload_leaves_no_unfinished_one(
     run: Callable[..., Run],
 ) -> None:
     """An error of the gather itself: boto3 aborts what it began."""
     done = run(LONG_TABLE)(
-        Fault("GET", "job_011.xml", "NoSuchKey", None), division_number=1000
+        Rule("GET", "job_011.xml", "NoSuchKey", None), division_number=1000
     )
     done.assert_failed_and_changed_nothing("NoSuchKey")
     assert any("uploads" in path for _, path in done.proxy.seen)
 
 
+@pytest.mark.fault(
+    tried=(
+        "gather killed in the middle of its multipart upload",
+        "マルチパートアップロード途中の gather の SIGKILL",
+    ),
+    happened=RETRIED,
+)
 def test_a_gather_killed_during_its_upload_is_retried_and_the_workbook_whole(
     run: Callable[..., Run], record_property: Record
 ) -> None:
     """What its upload had written stays invisible until a lifecycle rule aborts it."""
     long = run(LONG_TABLE)
-    done = long(Fault("PUT", "partNumber=2", FORWARD, before=lambda: kill_workers("gather")))
+    done = long(Rule("PUT", "partNumber=2", FORWARD, before=lambda: kill_workers("gather")))
     assert "Runtime.ExitError" in done.errors
     assert done.pipeline.rows(done.execution) == expected(LONG_TABLE)
     assert len(done.unfinished_uploads()) <= 1
     record_property("recovery_s", done.took_s)
 
 
+@pytest.mark.fault(
+    tried=("workbook read while it is written", "書き込み中のワークブックの読み出し"),
+    happened=("the previous workbook", "前のワークブックが見える"),
+)
 def test_an_unfinished_workbook_is_never_seen(
     pipeline: Pipeline, run: Callable[..., Run]
 ) -> None:
@@ -340,7 +408,7 @@ def test_an_unfinished_workbook_is_never_seen(
     def look() -> None:
         seen.append(pipeline.s3.get_object(Bucket=emulator().bucket, Key=long.workbook)["Body"].read())
 
-    done = long(Fault("PUT", "partNumber=", FORWARD, None, before=look))
+    done = long(Rule("PUT", "partNumber=", FORWARD, None, before=look))
     done.assert_right()
     assert seen == [long.previous] * len(seen) != []
 
@@ -366,6 +434,13 @@ def call(stage: str, event: Any) -> Any:
     return json.loads(answer["Payload"].read())
 
 
+@pytest.mark.fault(
+    tried=(
+        "a stage invoked twice with the same event; each stage",
+        "同じイベントでの二重の呼び出し(各ステージ)",
+    ),
+    happened=("nothing changes", "何も変わらない"),
+)
 def test_a_duplicated_invocation_of_any_stage_changes_nothing(
     pipeline: Pipeline, finished: Run
 ) -> None:
@@ -381,6 +456,10 @@ def test_a_duplicated_invocation_of_any_stage_changes_nothing(
     finished.assert_right()
 
 
+@pytest.mark.fault(
+    tried=("an execution started twice under one name", "同名の実行を2回開始"),
+    happened=("runs once", "1回だけ実行される"),
+)
 def test_the_same_execution_name_runs_once(pipeline: Pipeline, finished: Run) -> None:
     before = objects(pipeline, finished.execution["name"])
     again = {
@@ -392,6 +471,10 @@ def test_the_same_execution_name_runs_once(pipeline: Pipeline, finished: Run) ->
     assert objects(pipeline, finished.execution["name"]) == before
 
 
+@pytest.mark.fault(
+    tried=("four executions at once", "4つの同時実行"),
+    happened=("each touches its own keys only", "各自のキーにしか触れない"),
+)
 def test_concurrent_executions_touch_only_their_own_keys(
     pipeline: Pipeline, proxy: Proxy
 ) -> None:
@@ -399,9 +482,12 @@ def test_concurrent_executions_touch_only_their_own_keys(
     keys = [pipeline.put(table) for table in tables]
     first = len(proxy.seen)
     arns = [pipeline.start(input_obj=key, division_number=10) for key in keys]
-    for arn, table in zip(arns, tables):
+    for arn, table in zip(arns, tables, strict=True):
         assert pipeline.rows(pipeline.wait(arn)) == expected(table)
-    own = [(arn.rpartition(":")[2], key.removesuffix(".json")) for arn, key in zip(arns, keys)]
+    own = [
+        (arn.rpartition(":")[2], key.removesuffix(".json"))
+        for arn, key in zip(arns, keys, strict=True)
+    ]
     written = [path for method, path in proxy.seen[first:] if method in ("PUT", "POST", "DELETE")]
     assert len(written) >= 4 * (5 + 3 * 5 + 1) - 4
     for path in written:
@@ -409,6 +495,13 @@ def test_concurrent_executions_touch_only_their_own_keys(
         assert len(owners) == 1, path
 
 
+@pytest.mark.fault(
+    tried=("a segment fails in the distributed definition", "distributed 定義でのセグメントの失敗"),
+    happened=(
+        "fails as MissingSegment, with the log of the segment; the previous workbook stays",
+        "MissingSegment で失敗し、セグメントのログを表示。前のワークブックは残る",
+    ),
+)
 def test_a_distributed_execution_whose_segment_fails_tells_so(
     run: Callable[..., Run], capsys: pytest.CaptureFixture[str], record_property: Record
 ) -> None:
@@ -417,7 +510,7 @@ def test_a_distributed_execution_whose_segment_fails_tells_so(
     done.assert_failed_and_changed_nothing("MissingSegment")
     screen = done.screen(capsys)
     assert "job_003.pkl" in screen
-    assert f"[ERROR] InvalidMember: {done.key} record 3: 会員ランク must be 1 to 5; found 9" in screen
+    assert f"[ERROR] InvalidMember: {done.key} record 3: 会員ランク must be 1 to 5; found the number 9" in screen
     record_property("failed_s", done.took_s)
 
 

@@ -5,12 +5,22 @@ from typing import Any
 
 import pytest
 
-from harness.target import emulator
 from conftest import Pipeline
+from harness.target import emulator
 from test_pipeline import EXAMPLE, HEADER, expected
 
 FIRST, SECOND, THIRD = EXAMPLE
 TEXT = json.dumps(EXAMPLE, ensure_ascii=False)
+FAULTY = pytest.mark.fault(
+    tried=(
+        "faulty input: empty, cut off, UTF-16, NaN, key twice, 100 MB string, 200,000 deep, `../`, …",
+        "不正な入力: 空、途中切れ、UTF-16、NaN、キーの重複、100 MB の文字列、深さ 200,000、`../` など",
+    ),
+    happened=(
+        "refused with record and byte or column; no workbook",
+        "レコードと位置を示して拒否。ワークブックなし",
+    ),
+)
 
 
 def encoded(*table: dict[str, Any]) -> bytes:
@@ -31,7 +41,7 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "a key twice": (
         TEXT.replace('"会員ランク": 2, "ポイント": 75', '"ポイント": 1, "ポイント": 75').encode(),
         "InvalidJSON",
-        'a key may stand once in an object; found "ポイント" again',
+        'a key may occur once in an object; found "ポイント" again',
     ),
     "not an object": (b"[7]", "InvalidJSON", "record 0, byte 1: expected an object"),
     "nested 200,000 deep": (
@@ -42,7 +52,7 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "a number beyond the range": (
         encoded(FIRST).replace(b" 58", b" 1e999"),
         "InvalidJSON",
-        "record 0: ポイント is beyond the range of numbers",
+        "record 0, byte 1: numbers must be within a float's range; found 1e999",
     ),
     "a required column missing": (
         encoded(*(without(member, "ポイント") for member in EXAMPLE)),
@@ -77,6 +87,7 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
 }
 
 
+@FAULTY
 @pytest.mark.parametrize(("body", "error", "fault"), REFUSED.values(), ids=REFUSED)
 def test_faulty_input_fails_the_execution_by_name_and_place(
     pipeline: Pipeline, body: bytes, error: str, fault: str
@@ -85,23 +96,24 @@ def test_faulty_input_fails_the_execution_by_name_and_place(
     execution = pipeline.run(input_obj=key)
     assert (execution["status"], execution["error"]) == ("FAILED", error)
     message = json.loads(execution["cause"])["errorMessage"]
-    assert key in message or error in ("InvalidCell", "TooManyColumns")
+    assert key in message
     assert fault in message
     with pytest.raises(pipeline.s3.exceptions.ClientError):
         pipeline.s3.head_object(Bucket=emulator().bucket, Key=key.replace(".json", ".xlsx"))
 
 
+@FAULTY
 @pytest.mark.parametrize(
     ("given", "error", "fault"),
     [
         ("absent.json", "NoSuchKey", "The specified key does not exist"),
-        ("../test.json", "InvalidEvent", "must be the key of an object; found '../test.json'"),
-        ("a/../../b.json", "InvalidEvent", "found 'a/../../b.json'"),
-        ("/test.json", "InvalidEvent", "found '/test.json'"),
-        ("", "InvalidEvent", "found ''"),
-        (None, "InvalidEvent", "found None"),
-        (["test.json"], "InvalidEvent", "found ['test.json']"),
-        ("test.xlsx", "InvalidEvent", "the workbook would overwrite it"),
+        ("../test.json", "InvalidEvent", 'must be the key of an object; found the text "../test.json"'),
+        ("a/../../b.json", "InvalidEvent", 'found the text "a/../../b.json"'),
+        ("/test.json", "InvalidEvent", 'found the text "/test.json"'),
+        ("", "InvalidEvent", 'found the text ""'),
+        (None, "InvalidEvent", "found null"),
+        (["test.json"], "InvalidEvent", "found an array"),
+        ("test.xlsx", "InvalidEvent", "must be JSON, no workbook"),
     ],
     ids=str,
 )
@@ -113,11 +125,19 @@ def test_an_input_that_is_no_objects_key_is_refused(
     assert fault in json.loads(execution["cause"])["errorMessage"]
 
 
+@pytest.mark.fault(
+    tried=("a byte order mark", "BOM"),
+    happened=("read as if it were not there", "ないものとして読まれる"),
+)
 def test_a_byte_order_mark_is_no_fault(pipeline: Pipeline) -> None:
     key = pipeline.put(TEXT.encode("utf-8-sig"))
     assert pipeline.rows(pipeline.run(input_obj=key)) == expected(EXAMPLE)
 
 
+@pytest.mark.fault(
+    tried=("columns that only some records have", "一部のレコードにしかない列"),
+    happened=("kept, in the order in which they come up", "現れた順に保たれる"),
+)
 def test_more_columns_are_kept_in_the_order_they_come_up(pipeline: Pipeline) -> None:
     table = [FIRST, {**SECOND, "町": "京都"}, {"順": 3, **THIRD}]
     rows = pipeline.rows(pipeline.run(input_obj=pipeline.put(encoded(*table)), division_number=1))
@@ -125,6 +145,10 @@ def test_more_columns_are_kept_in_the_order_they_come_up(pipeline: Pipeline) -> 
     assert [row[5:7] for row in rows[1:]] == [(None, None), ("京都", None), (None, 3)]
 
 
+@pytest.mark.fault(
+    tried=("nested values", "入れ子の値"),
+    happened=("written as JSON", "JSON として書かれる"),
+)
 def test_nested_values_are_written_as_json(pipeline: Pipeline) -> None:
     nested = {"住所": {"町": "京都", "番": [1, 2.5, None]}}
     rows = pipeline.rows(pipeline.run(input_obj=pipeline.put(encoded({**FIRST, **nested}))))
@@ -137,6 +161,10 @@ AWKWARD = [
 ]
 
 
+@pytest.mark.fault(
+    tried=("text like `=1+1`, a number or a URL", "`=1+1` や数、URL のような文字列"),
+    happened=("stays text", "文字列のまま"),
+)
 def test_text_that_looks_like_something_else_stays_text(pipeline: Pipeline) -> None:
     table = [{**FIRST, "名前": text} for text in AWKWARD]
     rows = pipeline.rows(pipeline.run(input_obj=pipeline.put(encoded(*table)), division_number=3))

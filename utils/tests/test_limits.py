@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from conftest import ROOT, Pipeline
 from harness import run
 from harness.target import MACHINES, emulator
-from conftest import ROOT, Pipeline
 from utils import members
 
 DEFINITION_BYTES = 1024 * 1024
@@ -110,6 +110,13 @@ def changed(definition: str, **fields: Any) -> str:
     return json.dumps(parsed)
 
 
+@pytest.mark.fault(
+    tried=(
+        "a definition beyond AWS's limits: names, sizes, 40-wide Map",
+        "AWS の上限を超える定義: 名前、サイズ、40並列",
+    ),
+    happened=("seen before AWS would", "AWS より先に見つかる"),
+)
 @pytest.mark.parametrize(
     ("name", "text", "problem"),
     [
@@ -149,6 +156,13 @@ def test_the_most_segments_that_the_scatter_allows_fit_the_history() -> None:
     assert EVENTS_PER_ITERATION * ITERATIONS + 20 <= EVENTS
 
 
+@pytest.mark.fault(
+    tried=(
+        "more segments than 25,000 events of history hold",
+        "履歴の 25,000 イベントに収まらないセグメント数",
+    ),
+    happened=("refused before any segment runs", "セグメントの実行前に拒否"),
+)
 def test_a_division_beyond_the_limits_fails_before_any_segment_runs(pipeline: Pipeline) -> None:
     """The scatter keeps the limits that the emulator does not."""
     key = pipeline.put(list(members(2500, seed=4)))
@@ -160,6 +174,10 @@ def test_a_division_beyond_the_limits_fails_before_any_segment_runs(pipeline: Pi
     )
 
 
+@pytest.mark.fault(
+    tried=("more than 256 KiB of state", "256 KiB を超える状態"),
+    happened=("refused by the emulator, too", "エミュレーターでも拒否される"),
+)
 def test_more_state_than_aws_allows_is_refused_by_the_emulator_too(pipeline: Pipeline) -> None:
     half = "x" * (STATE_BYTES // 2)
     name = f"TooMuchState-{uuid.uuid4()}"

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import subprocess
@@ -8,10 +9,10 @@ import psutil
 import pytest
 from openpyxl import load_workbook
 
-from harness.target import emulator, endpoint
 from conftest import ROOT, Make
-from harness.emulator import free_port
+from harness.emulator import Emulator, free_port
 from harness.ministack import MiniStack
+from harness.target import emulator, endpoint
 from test_pipeline import expected
 from utils import members
 
@@ -56,17 +57,36 @@ def test_the_same_targets_give_the_same_workbook(mini: MiniStack) -> None:
     assert workbook_of(mini.endpoint) == workbook_of(endpoint()) == expected(TABLE)
 
 
-def test_it_listens_on_loopback_alone(mini: MiniStack) -> None:
-    process = mini.process()
+def test_nothing_listens_beyond_loopback_while_everything_runs(mini: MiniStack) -> None:
+    emulators = (mini, Emulator(endpoint()))
+    for each in emulators:
+        make_at(each.endpoint, "create", "bucket")
+        put(each.endpoint, json.dumps(TABLE).encode())
+    executions = [
+        subprocess.Popen(["make", "stepfunctions"], cwd=ROOT, env={**os.environ, "ENDPOINT": each.endpoint})
+        for each in emulators
+    ]
+    seen: list[set[str]] = [set(), set()]
+    while any(execution.poll() is None for execution in executions):
+        for each, addresses in zip(emulators, seen):
+            addresses |= listening(each)
+    assert [execution.returncode for execution in executions] == [0, 0]
+    assert seen == [{"127.0.0.1"}, {"127.0.0.1"}]
+
+
+def listening(emulator: Emulator) -> set[str]:
+    """The addresses that an emulator's processes listen on; some end meanwhile."""
+    process = emulator.process()
     assert process
-    family = [process, *process.children(recursive=True)]
-    listening = {
-        connection.laddr[0]
-        for each in family
-        for connection in each.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN
-    }
-    assert listening == {"127.0.0.1"}
+    found: set[str] = set()
+    for each in [process, *process.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found |= {
+                connection.laddr[0]
+                for connection in each.net_connections("tcp")
+                if connection.status == psutil.CONN_LISTEN
+            }
+    return found
 
 
 def test_up_finds_what_runs(mini: MiniStack) -> None:

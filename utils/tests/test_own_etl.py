@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from conftest import Make, Pipeline
 from harness import progress
 from harness.target import EMULATED_ACCOUNT, emulator
-from conftest import Make, Pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
 SEGMENT = ROOT / "demo-segment"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from conftest import ROOT, Make, Pipeline
 from harness import run
 from harness.target import MACHINES, emulator, endpoint
-from conftest import ROOT, Make, Pipeline
 from utils import members
 
 EXAMPLE = [
@@ -71,7 +71,7 @@ def test_a_faulty_record_fails_the_execution_and_is_explained(
     for line in (
         "stage    segment (segment-lambda)",
         "error    InvalidMember",
-        f"cause    {key} record 3: 会員ランク must be 1 to 5; found 9",
+        f"cause    {key} record 3: 会員ランク must be 1 to 5; found the number 9",
         "to do    correct that record in the input object",
     ):
         assert line in made.stdout
@@ -90,7 +90,7 @@ def test_a_failed_segment_fails_a_distributed_execution(pipeline: Pipeline) -> N
 def test_executions_on_different_inputs_do_not_touch(pipeline: Pipeline) -> None:
     tables = [list(members(70 + n, seed=n)) for n in range(3)]
     arns = [pipeline.start(input_obj=pipeline.put(table)) for table in tables]
-    for arn, table in zip(arns, tables):
+    for arn, table in zip(arns, tables, strict=True):
         assert pipeline.rows(pipeline.wait(arn)) == expected(table)
 
 

@@ -12,10 +12,10 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from conftest import ROOT, Make
+from conftest import Make
 from harness.emulator import free_port
-from harness.progress import follow
 from harness.ministack import MiniStack
+from harness.progress import follow
 from test_pipeline import EXAMPLE
 
 STAGES = ("scatter", "segment", "gather")

@@ -1,4 +1,3 @@
-import json
 import re
 import subprocess
 import sys
@@ -8,8 +7,8 @@ from typing import Any
 import pytest
 from cfnlint.decode import decode  # type: ignore[import-untyped]  # it ships no types
 
-from harness.artifacts import TEMPLATE, read_definition, substitutable
 from conftest import ROOT
+from harness.artifacts import TEMPLATE, read_definition, substitutable
 
 STAGES = ("scatter", "segment", "gather")
 DEFINITIONS = sorted(path.stem for path in (ROOT / "state-machine").glob("*.json"))

@@ -43,13 +43,26 @@ def test_a_zip_for_the_other_architecture_is_built_on_this_one(tmp_path: Path) -
     assert {int.from_bytes(library[18:20], "little") for library in libraries} == {machine}
 
 
+@pytest.mark.parametrize("source", ["demo-scatter/scatter.py", "utils/shared/storage.py"])
+def test_a_syntax_error_names_its_file_and_line_and_makes_no_zip(
+    source: str, tmp_path: Path
+) -> None:
+    copy_sources("scatter", tmp_path)
+    (tmp_path / source).write_text("first = 1\ndef second(:\n")
+    built = make_zip("scatter", tmp_path)
+    assert built.returncode != 0
+    assert f"scatter-lambda: {source}:2: SyntaxError: " in built.stderr
+    assert not (tmp_path / "demo-scatter/bin/lambda.zip").exists()
+
+
 def build(stage: str, folder: Path, *settings: str) -> None:
-    built = subprocess.run(
-        ["make", "--no-print-directory", "-C", folder / f"demo-{stage}", "zip", *settings],
-        capture_output=True,
-        text=True,
-    )
+    built = make_zip(stage, folder, *settings)
     assert built.returncode == 0, built.stdout + built.stderr
+
+
+def make_zip(stage: str, folder: Path, *settings: str) -> subprocess.CompletedProcess[str]:
+    command = ["make", "--no-print-directory", "-C", f"{folder}/demo-{stage}", "zip", *settings]
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 def copy_sources(stage: str, folder: Path) -> None:

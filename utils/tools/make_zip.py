@@ -1,7 +1,10 @@
-"""Pack a function: the same files give the same bytes, wherever and whenever it runs."""
+"""Pack a function: the same files give the same bytes, wherever and whenever it runs.
+
+make_zip.py packages ZIP FOLDER       the packages that a function needs, once for each lock
+make_zip.py function ZIP PACKAGES SOURCE…   the function: that zip, and its sources
+"""
 
 import compileall
-import io
 import os
 import py_compile
 import shutil
@@ -11,11 +14,29 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 ZIP_BYTES = 50 * 1024 * 1024
 UNZIPPED_BYTES = 250 * 1024 * 1024
 EPOCH = (1980, 1, 1, 0, 0, 0)
 LEFT_OUT = {"tests", "__pycache__", "bin"}
+# Checked against nothing at import: zip times are not file times, so that ordinary bytecode would
+# be compiled anew in every worker.
+UNCHECKED = py_compile.PycInvalidationMode.UNCHECKED_HASH
+
+
+def pack_packages(target: Path, packages: Path) -> None:
+    """Zip installed packages, with their bytecode and without their tests."""
+    with tempfile.TemporaryDirectory(dir=target.parent) as staged:
+        for file in packed_files(packages):
+            copy = Path(staged, file.relative_to(packages))
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            os.link(file, copy)
+        compileall.compile_dir(
+            staged, quiet=1, stripdir=staged, invalidation_mode=UNCHECKED, workers=0
+        )
+        with zipfile.ZipFile(target, "w") as archive:
+            add_folder(archive, Path(staged))
 
 
 def packed_files(packages: Path) -> Iterator[Path]:
@@ -26,56 +47,59 @@ def packed_files(packages: Path) -> Iterator[Path]:
                 yield Path(folder, name)
 
 
-def stage(target: Path, packages: Path, sources: list[Path]) -> None:
-    """Lay out what the function unzips to, with its bytecode.
+def pack_function(target: Path, packages: Path, sources: list[Path]) -> None:
+    """Zip a function's sources and their bytecode behind its packages.
 
-    Bytecode is checked against nothing at import: zip times are not file times, so that ordinary
-    bytecode would be compiled anew in every worker.
+    Raises:
+        SystemExit: a source does not compile, or the zip is larger than Lambda takes.
     """
-    for file in packed_files(packages):
-        copy = target / file.relative_to(packages)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        os.link(file, copy)
-    for source in sources:
-        shutil.copy(source, target / source.name)
-    compileall.compile_dir(
-        target,
-        quiet=1,
-        stripdir=str(target),
-        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-        workers=0,
-    )
-
-
-def pack(folder: Path) -> tuple[bytes, int]:
-    """Zip a folder; returns the archive and the size it unzips to, in bytes."""
-    buffer = io.BytesIO()
-    unzipped = 0
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-            info = zipfile.ZipInfo(str(file.relative_to(folder)), EPOCH)
-            info.external_attr = 0o644 << 16
-            info.compress_type = zipfile.ZIP_DEFLATED
-            data = file.read_bytes()
-            unzipped += len(data)
-            archive.writestr(info, data)
-    return buffer.getvalue(), unzipped
-
-
-def main(target: str, packages: str, *sources: str) -> None:
-    with tempfile.TemporaryDirectory(dir=Path(target).parent) as staged:
-        stage(Path(staged), Path(packages), [Path(source) for source in sources])
-        archive, unzipped = pack(Path(staged))
     name = Path.cwd().name.replace("demo-", "") + "-lambda"
-    for size, limit, what in (
-        (len(archive), ZIP_BYTES, "zipped"),
-        (unzipped, UNZIPPED_BYTES, "unzipped"),
-    ):
-        if size > limit:
-            sys.exit(f"{name}: Lambda takes at most {limit} bytes {what}; found {size}")
-    Path(target).write_bytes(archive)
-    print(f"{name}: {target}, {len(archive) / 1e6:.1f} MB, {unzipped / 1e6:.1f} MB unzipped")
+    with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
+        staged, whole = Path(temporary, "staged"), Path(temporary, "whole.zip")
+        staged.mkdir()
+        for source in sources:
+            copy = str(shutil.copy(source, staged))
+            try:
+                py_compile.compile(
+                    copy, dfile=source.name, doraise=True, invalidation_mode=UNCHECKED
+                )
+            except py_compile.PyCompileError as error:
+                sys.exit(f"{name}: {located(source, error)}")
+        shutil.copyfile(packages, whole)
+        with zipfile.ZipFile(whole, "a") as archive:
+            add_folder(archive, staged)
+            unzipped = sum(entry.file_size for entry in archive.infolist())
+        zipped = whole.stat().st_size
+        for size, limit, what in (
+            (zipped, ZIP_BYTES, "zipped"),
+            (unzipped, UNZIPPED_BYTES, "unzipped"),
+        ):
+            if size > limit:
+                sys.exit(f"{name}: Lambda takes at most {limit} bytes {what}; found {size}")
+        os.replace(whole, target)
+    print(f"{name}: {target}, {zipped / 1e6:.1f} MB, {unzipped / 1e6:.1f} MB unzipped")
+
+
+def located(source: Path, error: py_compile.PyCompileError) -> str:
+    """Where in the project a source does not compile, and why."""
+    line = getattr(error.exc_value, "lineno", None)
+    place = f"{os.path.relpath(source, ROOT)}:{line}" if line else os.path.relpath(source, ROOT)
+    return f"{place}: {error.exc_type_name}: {getattr(error.exc_value, 'msg', error.exc_value)}"
+
+
+def add_folder(archive: zipfile.ZipFile, folder: Path) -> None:
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        info = zipfile.ZipInfo(str(file.relative_to(folder)), EPOCH)
+        info.external_attr = 0o644 << 16
+        info.compress_type = zipfile.ZIP_DEFLATED
+        archive.writestr(info, file.read_bytes())
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    match sys.argv[1:]:
+        case ["packages", target, folder]:
+            pack_packages(Path(target), Path(folder))
+        case ["function", target, packages, *sources]:
+            pack_function(Path(target), Path(packages), [Path(source) for source in sources])
+        case _:
+            sys.exit(__doc__)

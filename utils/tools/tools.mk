@@ -1,4 +1,7 @@
 # The environment of every make target: the tools' Python, and an emulator in place of AWS.
+ifneq ($(words $(CURDIR)),1)
+$(error the folder of the checkout must have no space in its path; found $(CURDIR))
+endif
 ROOT := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))/../..)
 TOOLS := $(ROOT)/utils/tools
 PY := $(TOOLS)/.venv/bin/python
@@ -6,6 +9,9 @@ HARNESS := $(PY) -P -m harness
 EMULATOR ?= localstack
 ENDPOINT ?= http://localhost:4566
 BUCKET ?= test-bucket
+# As typed: make reads no $ in it.
+override ENDPOINT := $(value ENDPOINT)
+override BUCKET := $(value BUCKET)
 
 export ENDPOINT BUCKET EMULATOR
 export NO_PROXY := localhost,127.0.0.1,$(NO_PROXY)
@@ -14,5 +20,5 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 # The stamp's Python proves that the environment still runs: an upgrade of the host's may break it.
 TOOLS_READY := $(TOOLS)/.venv/.ready
-$(TOOLS_READY): $(TOOLS)/tools.txt $(ROOT)/utils/pyproject.toml $(TOOLS)/runtime.txt $(wildcard $(addprefix $(ROOT)/utils/process-executor/,pyproject.toml src/*/*.py))
+$(TOOLS_READY): $(ROOT)/utils/pyproject.toml $(addprefix $(TOOLS)/,uv.txt tools.txt runtime.txt) $(wildcard $(addprefix $(ROOT)/utils/process-executor/,pyproject.toml src/*/*.py))
 	@$(TOOLS)/install

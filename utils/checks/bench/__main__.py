@@ -1,25 +1,37 @@
-"""Run the bench: `python -m bench "10000 100000" 3`, as `make bench` does."""
+"""Run the pipeline beside other writers of workbooks, on the same data."""
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+import psutil
 from rich.console import Console
 
-from harness.fault import Fault
-from checks.bench.competitors import WRITERS, WriterFailed, run_writer
-from checks.bench.figures import Bench, PipelineRun, Sized, WriterRun
-from checks.bench.others import Others
-from checks.bench.places import DATA, EMULATOR, RESULT, UTILS, python
+from checks.bench.compare import check
+from checks.bench.figures import (
+    DATA,
+    HERE,
+    RESULT,
+    UTILS,
+    WRITERS,
+    Bench,
+    Execution,
+    Run,
+    Sized,
+    python,
+)
 from checks.bench.show import show
-from checks.bench.tables import check, members_file
+from harness.fault import Fault
+from utils import write
 
+SEED = 1
 ENOUGH_S = 120  # a competitor that has taken as long is not run again at that size
-
 WIDTH = 120  # what the tables need
 
 console = Console(highlight=False)
@@ -27,88 +39,102 @@ if console.width < WIDTH and not console.is_terminal:
     console.width = WIDTH
 
 
-def main(sizes: str, repeat: str) -> int:
-    rows = sorted(parse_counts("SIZES", sizes))
-    [times] = parse_counts("REPEAT", repeat)
-    bench = Bench(os.cpu_count() or 1, os.getloadavg()[0], [], [], [])
+def main(sizes: list[int], repeat: int) -> int:
+    bench = Bench(os.cpu_count() or 1, os.getloadavg()[0])
     noise = ": a noisy machine, and so will be the times" if bench.noisy else ""
     console.print(f"load average {bench.load:.1f} on {bench.cpus} CPUs{noise}")
-    bench.noop_ms.extend(on_emulator("checks.bench.noop"))
-    for count in rows:
-        bench.sizes.append(measure(count, times, bench.faults))
+    for rows in sorted(sizes):
+        bench.sizes.append(measure(rows, repeat, bench.faults))
         keep(bench)
     show(bench, console)
-    draw()
+    figures, picture = RESULT / "bench.json", RESULT / "bench.svg"
+    draw = [python("bench"), "-m", "checks.bench.plot", str(figures), str(picture)]
+    subprocess.run(draw, cwd=UTILS, check=True)
+    console.print("result/bench.json result/bench.svg")
     return 1 if bench.faults else 0
 
 
-def parse_counts(name: str, text: str) -> list[int]:
-    words = text.replace(",", " ").split()
-    if not words or not all(word.isdecimal() and int(word) for word in words):
-        raise Fault(f"{name}: must be whole numbers from 1; found {text!r}")
-    return [int(word) for word in words]
-
-
 def measure(rows: int, repeat: int, faults: list[str]) -> Sized:
+    """Run everyone on one table; what is wrong goes into `faults`."""
     console.print(f"{rows:,} rows")
     source = members_file(rows)
-    with Others() as others:
-        writers = {name: measure_writer(name, source, rows, repeat, faults) for name in WRITERS}
-        cold, warm, sheets = measure_pipeline(source, rows, repeat, faults)
-    size = source.stat().st_size
-    return Sized(rows, size, writers, cold, warm, sheets, others.cpus)
-
-
-def measure_pipeline(
-    source: Path, rows: int, repeat: int, faults: list[str]
-) -> tuple[list[PipelineRun], list[PipelineRun], int]:
-    """The cold run, the warm ones and the sheets; none if one of its workbooks was wrong."""
+    size = Sized(rows, source.stat().st_size)
+    began, before_s = time.monotonic(), others_cpu_s()
     try:
-        found = on_emulator("checks.bench.pipeline", str(source), str(rows), str(repeat))
-        if found["fault"]:
-            raise Fault(found["fault"])
+        measure_writers(size, source, repeat, faults)
+        measure_pipeline(size, source, repeat)
     except Fault as fault:
         add_fault(faults, f"pipeline, {rows:,} rows: {fault}")
-        return [], [], 0
-    cold, warm = ([PipelineRun(**run) for run in found[kind]] for kind in ("cold", "warm"))
-    progress("pipeline, cold", [run.wall_s for run in cold])
-    progress("pipeline, warm", [run.wall_s for run in warm])
-    return cold, warm, found["sheets"]
+    cpus = max(0.0, others_cpu_s() - before_s) / (time.monotonic() - began)
+    return Sized(**{**vars(size), "others_cpus": cpus})
 
 
-def measure_writer(
-    name: str, source: Path, rows: int, repeat: int, faults: list[str]
-) -> list[WriterRun]:
-    """Its runs; none if one of its workbooks was wrong."""
-    runs: list[WriterRun] = []
-    while len(runs) < repeat and sum(run.wall_s for run in runs) < ENOUGH_S:
-        run, fault = checked_run(name, source, rows)
-        if run is None:
-            add_fault(faults, f"{WRITERS[name]}, {rows:,} rows: {fault}")
-            return []
-        runs.append(run)
-    progress(WRITERS[name], [run.wall_s for run in runs])
-    return runs
+def measure_writers(size: Sized, source: Path, repeat: int, faults: list[str]) -> None:
+    for name, label in WRITERS.items():
+        runs: list[Run] = []
+        try:
+            while len(runs) < repeat and sum(run.wall_s for run in runs) < ENOUGH_S:
+                runs.append(run_writer(name, source, size.rows))
+        except Fault as fault:
+            add_fault(faults, f"{label}, {size.rows:,} rows: {fault}")
+            continue
+        size.writers[name] = runs
+        progress(label, runs)
 
 
-def checked_run(name: str, source: Path, rows: int) -> tuple[WriterRun | None, str | None]:
+def run_writer(name: str, source: Path, rows: int) -> Run:
+    """Let a competitor make a workbook, in a process and an environment of its own.
+
+    Raises:
+        Fault: it ended without a workbook, or with a wrong one.
+    """
+    script = HERE / "writers" / f"{name}_writer.py"
+    measured = [sys.executable, "-I", "-S", str(HERE / "measured.py"), python(name), str(script)]
     with tempfile.TemporaryDirectory(dir=DATA) as folder:
         workbook = Path(folder, "members.xlsx")
-        try:
-            run = run_writer(name, source, workbook)
-        except WriterFailed as error:
-            return None, str(error)
-        fault = check(source, rows, workbook)["fault"]
-        return (None, fault) if fault else (run, None)
+        command = [*measured, str(source), str(workbook)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or ["no message: out of memory?"]
+            raise Fault(f"failed: {lines[-1]}")
+        if fault := check(source, rows, workbook):
+            raise Fault(fault)
+    return Run(**json.loads(done.stdout))
 
 
-def on_emulator(module: str, *arguments: str) -> Any:
-    """Run a module on a fresh emulator; returns what it prints, from JSON."""
-    command = [*EMULATOR, module, *arguments]
-    done = subprocess.run(command, cwd=UTILS, capture_output=True, text=True)
+def measure_pipeline(size: Sized, source: Path, repeat: int) -> None:
+    """Run the pipeline on a fresh emulator; no run counts if one of its workbooks was wrong."""
+    emulated = [sys.executable, "-m", "harness", "with-emulator", sys.executable, "-m"]
+    module = ["checks.bench.pipeline", str(source), str(size.rows), str(repeat)]
+    done = subprocess.run([*emulated, *module], cwd=UTILS, capture_output=True, text=True)
     if done.returncode:
-        raise Fault(f"{module} ended with {done.returncode}:\n{done.stderr}")
-    return json.loads(done.stdout)
+        raise Fault(done.stderr.strip())
+    found = json.loads(done.stdout)
+    size.cold.extend(Execution(**run) for run in found["cold"])
+    size.warm.extend(Execution(**run) for run in found["warm"])
+    size.noop_ms.extend(found["noop_ms"])
+    progress("pipeline, cold", size.cold)
+    progress("pipeline, warm", size.warm)
+
+
+def members_file(rows: int) -> Path:
+    """The JSON array of so many members, the same ones every time."""
+    path = DATA / f"members-{rows}-{SEED}.json"
+    if not path.exists():
+        DATA.mkdir(exist_ok=True)
+        write(rows, SEED, path)
+    return path
+
+
+def others_cpu_s() -> float:
+    """CPU time so far of all that is not this process or its ended children.
+
+    Time that a hypervisor took away counts.
+    """
+    times = psutil.cpu_times()._asdict()
+    counted_elsewhere = ("idle", "iowait", "guest", "guest_nice")
+    busy_s = float(sum(s for kind, s in times.items() if kind not in counted_elsewhere))
+    return busy_s - sum(os.times()[:4])
 
 
 def add_fault(faults: list[str], fault: str) -> None:
@@ -116,27 +142,26 @@ def add_fault(faults: list[str], fault: str) -> None:
     console.print(f"  [red]wrong[/] {fault}")
 
 
-def progress(label: str, walls: list[float]) -> None:
-    console.print(f"  {label:28} {' '.join(f'{wall_s:.2f}' for wall_s in walls)}")
+def progress(label: str, runs: list[Run] | list[Execution]) -> None:
+    console.print(f"  {label:28} {' '.join(f'{run.wall_s:.2f}' for run in runs)}")
 
 
 def keep(bench: Bench) -> None:
-    text = json.dumps(bench.to_json(), ensure_ascii=False, indent=2)
+    text = json.dumps({**asdict(bench), "noisy": bench.noisy}, ensure_ascii=False, indent=2)
     (RESULT / "bench.json").write_text(text + "\n", encoding="utf-8")
 
 
-def draw() -> None:
-    figures, picture = RESULT / "bench.json", RESULT / "bench.svg"
-    subprocess.run(
-        [python("bench"), "-m", "checks.bench.plot", str(figures), str(picture)], cwd=UTILS, check=True
-    )
-    console.print("result/bench.json result/bench.svg")
+def positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1; found {text!r}")
+    return int(text)
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m checks.bench", description=__doc__)
+    parser.add_argument("sizes", nargs="+", type=positive, help="rows of each table")
+    parser.add_argument("--repeat", type=positive, default=3, help="runs of each")
     try:
-        sys.exit(main(*sys.argv[1:]))
-    except Fault as fault:
-        sys.exit(f"error: {fault}")
+        sys.exit(main(**vars(parser.parse_args())))
     except KeyboardInterrupt:
         sys.exit(130)

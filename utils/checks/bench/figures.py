@@ -1,18 +1,39 @@
-"""What a bench finds: its runs, and how they are kept as JSON."""
+"""What a bench finds, and where things are."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass, field
+from pathlib import Path
 
-STAGES = ("scatter", "segment", "gather")
+HERE = Path(__file__).resolve().parent
+UTILS = HERE.parents[1]
+ROOT = UTILS.parent
+DATA = HERE / ".data"
+RESULT = ROOT / "result"
+
+WRITERS = {
+    "pandas": "pandas to_excel",
+    "xlsxwriter": "XlsxWriter constant_memory",
+    "polars": "polars write_excel",
+    "rustpy": "Rust: rustpy-xlsxwriter",
+    "rustypyxl": "Rust: rustypyxl",
+    "jetxl": "Rust: jetxl",
+}
+RUST = ("rustpy", "rustypyxl", "jetxl")
+
+
+def python(environment: str) -> str:
+    """The Python of an environment made from locks/<environment>.txt."""
+    return str(HERE / ".venvs" / environment / "bin" / "python")
 
 
 @dataclass(frozen=True)
-class WriterRun:
-    """One process that read the JSON and wrote the workbook.
+class Run:
+    """One workbook made from one JSON file.
 
     Attributes:
-        cpu_s: user and system time.
-        peak_mb: most resident memory, in MiB as Lambda counts.
+        wall_s: of the process; of an execution, from its start to its stop as Step Functions
+            dates them.
+        cpu_s: user and system time of the process; of an execution, of LocalStack and all workers.
+        peak_mb: most resident memory of the process, or of the largest worker; MiB, as Lambda's.
     """
 
     wall_s: float
@@ -21,76 +42,54 @@ class WriterRun:
 
 
 @dataclass(frozen=True)
-class PipelineRun:
-    """One execution, from its start to its stop as Step Functions dates them.
+class Execution(Run):
+    """One workbook made by the pipeline.
 
     Attributes:
-        cpu_s: of LocalStack and all workers.
         stage_s: seconds in the states of each stage; for segment, the whole Map.
-        peak_mb: of each stage's largest worker so far, as its REPORT lines say, in MiB.
-        localstack_mb: the most resident memory that LocalStack held during the execution, in MiB.
+        stage_mb: of each stage's largest worker so far, as its REPORT lines say, in MiB.
+        localstack_mb: the most resident memory that LocalStack was seen to hold, in MiB.
         gb_s: what Lambda would bill.
     """
 
-    wall_s: float
-    cpu_s: float
     segments: int
     stage_s: dict[str, float]
-    peak_mb: dict[str, int]
+    stage_mb: dict[str, int]
     localstack_mb: float
     gb_s: float
 
 
 @dataclass(frozen=True)
 class Sized:
-    """All runs with one table; a competitor that wrote something wrong has none.
+    """All runs on one table; whoever made a wrong workbook has none.
 
     Attributes:
-        sheets: of the pipeline's workbook.
+        noop_ms: of warm invocations of a function that does nothing.
         others_cpus: CPUs that were busy with something else, on average.
     """
 
     rows: int
     json_bytes: int
-    writers: dict[str, list[WriterRun]] = field(default_factory=dict)
-    cold: list[PipelineRun] = field(default_factory=list)
-    warm: list[PipelineRun] = field(default_factory=list)
-    sheets: int = 0
+    writers: dict[str, list[Run]] = field(default_factory=dict)
+    cold: list[Execution] = field(default_factory=list)
+    warm: list[Execution] = field(default_factory=list)
+    noop_ms: list[float] = field(default_factory=list)
     others_cpus: float = 0
-
-    @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> Self:
-        writers = {
-            name: [WriterRun(**run) for run in runs] for name, runs in fields["writers"].items()
-        }
-        executions = {
-            kind: [PipelineRun(**run) for run in fields[kind]] for kind in ("cold", "warm")
-        }
-        return cls(**{**fields, **executions, "writers": writers})
 
 
 @dataclass(frozen=True)
 class Bench:
     """Attributes:
     load: the machine's load average over a minute, when the bench started.
-    noop_ms: of warm invocations of a function that does nothing, in the order they were made.
-    faults: what was wrong, by who did it; whoever has a fault at a size has no speed there.
+    faults: what was wrong, by who did it.
     """
 
     cpus: int
     load: float
-    sizes: list[Sized]
-    noop_ms: list[float]
-    faults: list[str]
+    sizes: list[Sized] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
 
     @property
     def noisy(self) -> bool:
         """Whether the machine did something else: a tenth of it is left to the system."""
         return max(self.load, *(size.others_cpus for size in self.sizes), 0) > self.cpus / 10
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> Self:
-        return cls(**{**fields, "sizes": [Sized.from_json(size) for size in fields["sizes"]]})

@@ -1,121 +1,150 @@
 """Time the pipeline on the emulator at ENDPOINT: `python -m checks.bench.pipeline JSON ROWS REPEAT`.
 
-The emulator must be a fresh one: the first execution is the cold one. Prints the runs as JSON.
+The emulator must be a fresh one: the first execution is the cold one. Prints JSON.
 """
 
+import io
 import json
 import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from harness import history, run
+from checks.bench.compare import check
+from checks.bench.figures import DATA, ROOT, Execution
+from harness import history
+from harness.emulator import Emulator
 from harness.fault import Fault
-from harness.history import Run
-from harness.logs import Report
-from harness.target import emulator
-from checks.bench import localstack
-from checks.bench.figures import STAGES, PipelineRun
-from checks.bench.places import DATA, ROOT
-from checks.bench.tables import check
+from harness.functions import RUNTIME, WAIT
+from harness.run import put_state_machine
+from harness.target import emulator, endpoint
 
-KEY = "members.json"
-POLL_S = 0.5  # each poll is work for the LocalStack that is timed
-
-Execution = dict[str, Any]
-
-
-class Pipeline:
-    """The deployed functions and the state machine `Aggregate`, with one table in the bucket."""
-
-    def __init__(self, source: Path, rows: int) -> None:
-        self.source = source
-        self.rows = rows
-        self.localstack: psutil.Process = localstack.process()
-        self.s3 = emulator().client("s3")
-        self.states = emulator().client("stepfunctions")
-        self.machine = run.put_state_machine(self.states, "parallel")
-        self.s3.upload_file(str(source), emulator().bucket, KEY)
-
-    def run(self) -> PipelineRun:
-        """Run one execution; its workbook is still to be checked."""
-        cpu_s = localstack.cpu_s(self.localstack)
-        with localstack.PeakMemory(self.localstack) as memory:
-            execution = self.execute()
-        cpu_s = localstack.cpu_s(self.localstack) - cpu_s
-        run = history.read(self.states, execution["executionArn"])
-        history.add_logs(emulator(), run)
-        reports = reports_by_stage(run)
-        return PipelineRun(
-            wall_s=(execution["stopDate"] - execution["startDate"]).total_seconds(),
-            cpu_s=cpu_s,
-            segments=run.segments,
-            stage_s={
-                stage: (visit.exited_s or 0) - visit.entered_s
-                for stage, visit in run.stages.items()
-            },
-            peak_mb={stage: max(each.peak_mb for each in reports[stage]) for stage in STAGES},
-            localstack_mb=memory.mb,
-            gb_s=sum(report.gb_seconds for report in run.reports),
-        )
-
-    def execute(self) -> Execution:
-        given = json.dumps({"input_obj": KEY})
-        arn = self.states.start_execution(stateMachineArn=self.machine, input=given)["executionArn"]
-        while True:
-            execution: Execution = self.states.describe_execution(executionArn=arn)
-            if execution["status"] == "SUCCEEDED":
-                return execution
-            if execution["status"] != "RUNNING":
-                raise Fault(f"{execution['status']}: {execution['error']}: {execution['cause']}")
-            time.sleep(POLL_S)
-
-    def check(self) -> dict[str, Any]:
-        with tempfile.TemporaryDirectory(dir=DATA) as folder:
-            workbook = Path(folder, "members.xlsx")
-            self.s3.download_file(emulator().bucket, workbook.name, str(workbook))
-            self.s3.delete_object(Bucket=emulator().bucket, Key=workbook.name)
-            return check(self.source, self.rows, workbook)
-
-
-def reports_by_stage(run: Run) -> dict[str, list[Report]]:
-    """
-    Raises:
-        Fault: a call has no REPORT line.
-    """
-    if len(run.reports) < len(run.attempts):
-        raise Fault(f"expected {len(run.attempts)} REPORT lines; found {len(run.reports)}")
-    return {
-        stage: [a.report for t in run.tasks if t.stage == stage for a in t.attempts if a.report]
-        for stage in STAGES
-    }
+KEY, WORKBOOK = "members.json", "members.xlsx"
+POLL_S = 0.2  # each poll is work for the LocalStack that is timed
+NOOP, NOOP_WARM_UP, NOOP_TIMES = "noop-lambda", 20, 200
 
 
 def measure(source: Path, rows: int, repeat: int) -> dict[str, Any]:
-    """One cold execution and `repeat` warm ones; none after a wrong workbook."""
+    """One cold execution and `repeat` warm ones, then invocations of a function without work.
+
+    Raises:
+        Fault: an execution failed, or its workbook is not the table.
+    """
     make = ["make", "--no-print-directory", "create", "bucket"]
     subprocess.run(make, cwd=ROOT, stdout=sys.stderr, check=True)
-    pipeline = Pipeline(source, rows)
-    runs, found = [], {"sheets": 0, "fault": None}
+    emulator().client("s3").upload_file(str(source), emulator().bucket, KEY)
+    runs = []
     for _ in range(1 + repeat):
-        run = pipeline.run()
-        found = pipeline.check()
-        if found["fault"]:
-            break
-        runs.append(asdict(run))
-    return {"cold": runs[:1], "warm": runs[1:], **found}
+        runs.append(asdict(execute()))
+        if fault := check_workbook(source, rows):
+            raise Fault(fault)
+    return {"cold": runs[:1], "warm": runs[1:], "noop_ms": noop_ms()}
+
+
+def execute() -> Execution:
+    """Run one execution; its workbook is still to be checked."""
+    localstack = Emulator(endpoint()).process()
+    if localstack is None:
+        raise Fault(f"a bench needs an emulator of its own; nothing of ours runs at {endpoint()}")
+    states = emulator().client("stepfunctions")
+    machine = put_state_machine(states, "parallel")
+    before_s, memory = cpu_s(localstack), []
+    given = json.dumps({"input_obj": KEY})
+    arn = states.start_execution(stateMachineArn=machine, input=given)["executionArn"]
+    while (found := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+        memory.append(localstack.memory_info().rss / (1 << 20))
+        time.sleep(POLL_S)
+    if found["status"] != "SUCCEEDED":
+        raise Fault(f"{found['status']}: {found.get('error')}: {found.get('cause')}")
+    stages = read_stages(states, arn)
+    return Execution(
+        wall_s=(found["stopDate"] - found["startDate"]).total_seconds(),
+        cpu_s=cpu_s(localstack) - before_s,
+        peak_mb=max(stages["stage_mb"].values()),
+        localstack_mb=max(memory),
+        **stages,
+    )
+
+
+def read_stages(states: Any, arn: str) -> dict[str, Any]:
+    """The fields of an Execution that its history and its REPORT lines tell.
+
+    Raises:
+        Fault: a call has no REPORT line.
+    """
+    run = history.read(states, arn)
+    history.add_logs(emulator(), run)
+    if len(run.reports) < len(run.attempts):
+        raise Fault(f"expected {len(run.attempts)} REPORT lines; found {len(run.reports)}")
+    stage_mb: dict[str, int] = {}
+    for task in run.tasks:
+        peaks = [attempt.report.peak_mb for attempt in task.attempts if attempt.report]
+        stage_mb[task.stage] = max(stage_mb.get(task.stage, 0), *peaks)
+    return {
+        "segments": run.segments,
+        "stage_s": {
+            stage: (visit.exited_s or 0) - visit.entered_s for stage, visit in run.stages.items()
+        },
+        "stage_mb": stage_mb,
+        "gb_s": sum(report.gb_seconds for report in run.reports),
+    }
+
+
+def check_workbook(source: Path, rows: int) -> str | None:
+    s3 = emulator().client("s3")
+    with tempfile.TemporaryDirectory(dir=DATA) as folder:
+        workbook = Path(folder, WORKBOOK)
+        s3.download_file(emulator().bucket, WORKBOOK, str(workbook))
+        s3.delete_object(Bucket=emulator().bucket, Key=WORKBOOK)
+        return check(source, rows, workbook)
+
+
+def cpu_s(localstack: psutil.Process) -> float:
+    """User and system time so far, of LocalStack and of all workers that it has or had."""
+    total = 0.0
+    for process in [localstack, *localstack.children(recursive=True)]:
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def noop_ms() -> list[float]:
+    """Milliseconds of each warm invocation of a function that does nothing."""
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("noop.py", "def lambda_handler(event, context):\n    pass\n")
+    functions = emulator().client("lambda")
+    functions.create_function(
+        FunctionName=NOOP,
+        Role=emulator().role,
+        Runtime=RUNTIME,
+        Handler="noop.lambda_handler",
+        Timeout=10,
+        Code={"ZipFile": code.getvalue()},
+    )
+    functions.get_waiter("function_active_v2").wait(FunctionName=NOOP, WaiterConfig=WAIT)
+    times_ms = []
+    for _ in range(NOOP_WARM_UP + NOOP_TIMES):
+        began = time.perf_counter()
+        functions.invoke(FunctionName=NOOP)["Payload"].read()
+        times_ms.append((time.perf_counter() - began) * 1000)
+    return times_ms[NOOP_WARM_UP:]
 
 
 def main(source: str, rows: str, repeat: str) -> None:
     try:
         print(json.dumps(measure(Path(source), int(rows), int(repeat))))
     except Fault as fault:
-        print(json.dumps({"cold": [], "warm": [], "sheets": 0, "fault": str(fault)}))
+        sys.exit(str(fault))
 
 
 if __name__ == "__main__":

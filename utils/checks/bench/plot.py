@@ -2,71 +2,48 @@
 
 import json
 import sys
-from pathlib import Path
+from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 import matplotlib
 
-from checks.bench.competitors import WRITERS
-from checks.bench.figures import Bench, PipelineRun, Sized, WriterRun
+from checks.bench.figures import WRITERS
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-
-Lines = dict[str, list[tuple[int, float]]]
+from matplotlib import pyplot  # after the choice of a backend
 
 
-type Runs = list[WriterRun] | list[PipelineRun]
+def lines(bench: dict[str, Any], figure: Callable[[list[Any]], float]) -> dict[str, list[Any]]:
+    """(rows, figure of the runs) by who made them: each competitor, and the pipeline twice."""
+    found: dict[str, list[Any]] = {}
+    for size in bench["sizes"]:
+        runs_of = {WRITERS[name]: runs for name, runs in size["writers"].items()}
+        runs_of |= {"pipeline, cold": size["cold"], "pipeline, warm": size["warm"]}
+        for label, runs in runs_of.items():
+            if runs:
+                found.setdefault(label, []).append((size["rows"], figure(runs)))
+    return found
 
 
-def walls(bench: Bench) -> Lines:
-    """Median seconds by rows, a line for each competitor and two for the pipeline."""
-    return {
-        label: [(size.rows, median(run.wall_s for run in runs)) for size, runs in points]
-        for label, points in runs_by_label(bench).items()
-        if points
+def draw(bench: dict[str, Any], path: str) -> None:
+    figure, axes = pyplot.subplots(1, 2, figsize=(12, 5), layout="constrained")
+    panels = {
+        "seconds, median": lambda runs: median(run["wall_s"] for run in runs),
+        "peak memory of a process, MB": lambda runs: max(run["peak_mb"] for run in runs),
     }
-
-
-def peaks(bench: Bench) -> Lines:
-    """MB by rows: of the process, of the pipeline the largest worker."""
-    return {
-        label: [(size.rows, max(map(peak_mb, runs))) for size, runs in points]
-        for label, points in runs_by_label(bench).items()
-        if points
-    }
-
-
-def runs_by_label(bench: Bench) -> dict[str, list[tuple[Sized, Runs]]]:
-    lines: dict[str, list[tuple[Sized, Runs]]] = {
-        label: [(size, size.writers[name]) for size in bench.sizes if size.writers.get(name)]
-        for name, label in WRITERS.items()
-    }
-    lines["pipeline, cold"] = [(size, size.cold) for size in bench.sizes if size.cold]
-    lines["pipeline, warm"] = [(size, size.warm) for size in bench.sizes if size.warm]
-    return lines
-
-
-def peak_mb(run: WriterRun | PipelineRun) -> float:
-    return max(run.peak_mb.values()) if isinstance(run, PipelineRun) else run.peak_mb
-
-
-def draw(bench: Bench, path: Path) -> None:
-    figure, axes = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
-    for panel, lines, title in zip(
-        axes, (walls(bench), peaks(bench)), ("seconds, median", "peak memory of a process, MB")
-    ):
-        for label, points in lines.items():
-            ours = label.startswith("pipeline")
-            panel.plot(*zip(*points), marker="o", label=label, linewidth=2.5 if ours else 1.2)
+    for panel, (title, of) in zip(axes, panels.items(), strict=True):
+        for label, points in lines(bench, of).items():
+            width = 2.5 if label.startswith("pipeline") else 1.2
+            panel.plot(*zip(*points, strict=True), marker="o", label=label, linewidth=width)
         panel.set(xscale="log", yscale="log", xlabel="rows", title=title)
         panel.grid(True, which="both", alpha=0.2)
     axes[0].legend()
-    noise = ", shared with other work: times are not to be relied on" if bench.noisy else ""
-    figure.suptitle(f"{bench.cpus} CPUs{noise}")
+    noise = ", shared with other work: times are not to be relied on" if bench["noisy"] else ""
+    figure.suptitle(f"{bench['cpus']} CPUs{noise}")
     figure.savefig(path)
 
 
 if __name__ == "__main__":
-    figures, picture = map(Path, sys.argv[1:])
-    draw(Bench.from_json(json.loads(figures.read_text())), picture)
+    with open(sys.argv[1], encoding="utf-8") as file:
+        draw(json.load(file), sys.argv[2])

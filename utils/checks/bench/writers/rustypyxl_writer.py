@@ -14,6 +14,6 @@ workbook = WriteOnlyWorkbook(path)
 for sheet, start, stop in sheets(len(members)):
     workbook.create_sheet(sheet)
     workbook.append_row([*members[0], BONUS])
-    for batch in itertools.batched(members[start:stop], BATCH_ROWS):
+    for batch in itertools.batched(members[start:stop], BATCH_ROWS, strict=False):
         workbook.append_rows([[*member.values(), bonus(member)] for member in batch])
 workbook.close()

@@ -1,0 +1,77 @@
+"""An ETL may bring pyarrow, with which pandas keeps text in Arrow's memory."""
+
+import pickle
+import pickletools
+import subprocess
+import sys
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import frames
+from segment import COLUMNS, SegmentHandler
+from sheet_xml import render_rows
+
+KEY = "gather/job_000.pkl"
+ARROW = pd.StringDtype("pyarrow", na_value=float("nan"))
+PYTHON = pd.StringDtype("python", na_value=float("nan"))
+MEMBERS = pd.DataFrame(
+    [["000", "長野原 ひろし", 4, 58, "2021-05-16"], ["001", None, 2, 75, ""]], columns=COLUMNS
+)
+
+
+def members(dtype: "pd.StringDtype[Any]") -> pd.DataFrame:
+    """Text in columns, categories, the header and the index."""
+    df = MEMBERS.astype({"会員番号": dtype, "名前": dtype, "タイムスタンプ": dtype})
+    df["区分"] = pd.Categorical.from_codes([0, -1], pd.Index(["正", "準"], dtype=dtype))
+    df["nullable"] = df["名前"].astype(pd.StringDtype(dtype.storage))
+    df.columns = df.columns.astype(dtype)
+    df.index = pd.Index(["a", "b"], dtype=dtype)
+    return df
+
+
+def test_text_in_arrow_is_loaded_as_pythons() -> None:
+    assert members(ARROW)["名前"].dtype.storage == "pyarrow"  # type: ignore[union-attr]
+    read = frames.load(frames.dump(members(ARROW)), KEY)
+    pd.testing.assert_frame_equal(read, members(PYTHON))
+    assert read["名前"].dtype.storage == "python"  # type: ignore[union-attr]
+    assert read["nullable"].isna().tolist() == [False, True]
+
+
+def test_a_segment_file_of_text_in_arrow_names_nothing_of_arrow() -> None:
+    words = [argument for _, argument, _ in pickletools.genops(frames.dump(members(ARROW)))]
+    assert not [word for word in words if isinstance(word, str) and "arrow" in word.lower()]
+
+
+def test_the_gather_renders_text_in_arrow_without_pyarrow() -> None:
+    script = (
+        "import sys; sys.modules['pyarrow'] = None\n"
+        "import frames, sheet_xml\n"
+        f"df = frames.load(bytes.fromhex(sys.stdin.read()), {KEY!r})\n"
+        f"print(sheet_xml.render_rows(df, 0, {KEY!r}).xml.hex())"
+    )
+    rendered = subprocess.run(
+        [sys.executable, "-c", script],
+        input=frames.dump(members(ARROW)).hex(),
+        env={"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert bytes.fromhex(rendered.stdout) == render_rows(members(ARROW), 0, KEY).xml
+
+
+def test_rows_of_text_in_arrow_are_those_of_text_in_python() -> None:
+    assert render_rows(members(ARROW), 0, KEY) == render_rows(members(PYTHON), 0, KEY)
+
+
+def test_process_takes_text_in_arrow() -> None:
+    df = members(ARROW).fillna({"名前": "十河 アンナ"})
+    processed = SegmentHandler("", None, None).process(df)  # type: ignore[arg-type]
+    assert processed["ボーナスポイント"].tolist() == [72.5, 75]
+
+
+def test_arrow_text_that_another_program_pickled_is_refused_by_name() -> None:
+    with pytest.raises(frames.InvalidSegment, match="found pandas.arrays.ArrowStringArray$"):
+        frames.load(pickle.dumps(members(ARROW)), KEY)

@@ -1,1 +1,0 @@
-"""`make bench`: the pipeline beside other writers of workbooks, on the same data."""

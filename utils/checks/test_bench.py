@@ -1,0 +1,176 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openpyxl import Workbook, load_workbook
+
+from checks.bench.compare import difference, expected_sheets, read_members
+from checks.bench.figures import Bench, Execution, Run, Sized
+from checks.bench.verdicts import verdicts
+from utils import members, write
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Workbook:
+    """What a right writer makes of seven members, five to a sheet."""
+    book = Workbook()
+    book.remove(book.worksheets[0])
+    for number, rows in enumerate(expected_sheets(members(7, seed=7), 7, limit=5), 1):
+        sheet = book.create_sheet(f"Sheet{number}")
+        for row in rows:
+            sheet.append(row)
+    book.save(tmp_path / "members.xlsx")
+    return load_workbook(tmp_path / "members.xlsx")
+
+
+def first_difference(book: Workbook) -> str | None:
+    sheets = expected_sheets(members(7, seed=7), 7, limit=5)
+    found = (
+        difference(sheet.title, rows, map(list, sheet.values))
+        for sheet, rows in zip(book.worksheets, sheets, strict=True)
+    )
+    return next(filter(None, found), None)
+
+
+def test_a_right_workbook_has_no_difference(book: Workbook) -> None:
+    assert [sheet.max_row for sheet in book.worksheets] == [6, 3]
+    assert first_difference(book) is None
+
+
+def test_bonuses_are_computed_by_the_rule() -> None:
+    member = {"会員番号": "000", "会員ランク": 4, "ポイント": 58}
+    [rows] = expected_sheets([member, {**member, "会員ランク": 3}], 2)
+    assert [row[-1] for row in rows] == ["ボーナスポイント", 72.5, 58]
+
+
+@pytest.mark.parametrize(
+    ("sheet", "cell", "value", "place"),
+    [
+        ("Sheet1", "F3", 1, "Sheet1 row 3"),
+        ("Sheet1", "A2", 0, "Sheet1 row 2"),
+        ("Sheet2", "A2", "006", "Sheet2 row 2"),
+        ("Sheet2", "B1", "name", "Sheet2 row 1"),
+        ("Sheet2", "G2", "more", "Sheet2 row 1"),
+        ("Sheet2", "A4", "007", "Sheet2 row 4"),
+    ],
+    ids=["bonus", "number for text", "other member", "header", "column too many", "row too many"],
+)
+def test_a_wrong_cell_is_found(
+    book: Workbook, sheet: str, cell: str, value: Any, place: str
+) -> None:
+    book[sheet][cell] = value
+    assert (first_difference(book) or "").startswith(f"{place}: expected ")
+
+
+def test_a_missing_row_is_found(book: Workbook) -> None:
+    book["Sheet1"].delete_rows(6)
+    assert (first_difference(book) or "").startswith("Sheet1 row 6: expected ['004'")
+
+
+def test_true_is_not_one() -> None:
+    assert difference("Sheet1", [[1]], [[True]]) == "Sheet1 row 1: expected [1]; found [True]"
+
+
+def test_members_are_read_back_as_written(tmp_path: Path) -> None:
+    path = tmp_path / "members.json"
+    write(3, 1, path)
+    assert list(read_members(path)) == json.loads(path.read_text()) == list(members(3, seed=1))
+
+
+def execution(wall_s: float, **figures: Any) -> Execution:
+    default: dict[str, Any] = {
+        "peak_mb": 160,
+        "stage_s": {"scatter": 2.0, "segment": wall_s - 2.5, "gather": 0.5},
+        "stage_mb": {"scatter": 150, "segment": 160, "gather": 120},
+    }
+    return Execution(
+        wall_s=wall_s,
+        cpu_s=wall_s,
+        segments=40,
+        localstack_mb=400,
+        gb_s=9,
+        **{**default, **figures},
+    )
+
+
+def sized(rows: int, wall_s: float, others_cpus: float = 0, **figures: Any) -> Sized:
+    """A size at which pandas takes eight times the pipeline's time, and the Rust writers 5 to 7 s."""
+    writers = {
+        "pandas": [Run(8 * wall_s, 8 * wall_s, 900)],
+        "rustpy": [Run(7, 7, 700)],
+        "rustypyxl": [Run(6, 6, 700)],
+        "jetxl": [Run(5, 9, 1500)],
+    }
+    runs = [execution(wall_s, **figures)] * 3
+    return Sized(rows, 140 * rows, writers, runs[:1], runs, [6.0] * 200, others_cpus)
+
+
+def bench(*sizes: Sized) -> Bench:
+    return Bench(2, 0.1, list(sizes))
+
+
+GOOD = bench(
+    sized(100_000, 0.45),
+    sized(1_000_000, 4.4),
+    sized(5_000_000, 22, stage_s={"scatter": 10.0, "segment": 10.0, "gather": 2.0}),
+)
+CLAIMS = 9
+AIM = 1  # the position of the claim that GOOD does not meet
+
+
+def met(bench: Bench) -> list[bool | None]:
+    return [verdict.met for verdict in verdicts(bench)]
+
+
+def test_each_claim_has_a_verdict() -> None:
+    expected: list[bool | None] = [True] * CLAIMS
+    expected[AIM] = False
+    assert met(GOOD) == expected
+
+
+def test_a_bench_without_the_sizes_decides_only_on_memory_and_invocations() -> None:
+    assert met(bench(sized(10_000, 0.3))) == [*[None] * (CLAIMS - 2), True, True]
+
+
+@pytest.mark.parametrize(
+    ("figures", "claim"),
+    [
+        ({"peak_mb": 257}, "every worker: at most 256 MB"),
+        ({"stage_s": {"scatter": 2.5, "segment": 1, "gather": 0.5}}, "for 60 MB of JSON"),
+        ({"stage_s": {"scatter": 2.0, "segment": 1, "gather": 1.1}}, "at most 1 s per million"),
+    ],
+    ids=["memory", "scatter", "gather"],
+)
+def test_what_exceeds_its_limit_is_not_met(figures: dict[str, Any], claim: str) -> None:
+    found = verdicts(bench(sized(1_000_000, 4.4, **figures)))
+    assert [verdict.met for verdict in found if claim in verdict.claim] == [False]
+
+
+def test_the_fastest_rust_writer_decides() -> None:
+    [first, *_] = verdicts(GOOD)
+    assert first.measured == "0.629 of rustpy, 0.733 of rustypyxl, 0.88 of jetxl"
+    [slower, *_] = verdicts(bench(sized(1_000_000, 4.6)))
+    assert (slower.measured.endswith("0.92 of jetxl"), slower.met) == (True, False)
+
+
+def test_a_writer_that_was_wrong_has_no_speed() -> None:
+    size = sized(1_000_000, 4.6)
+    del size.writers["jetxl"]
+    assert met(bench(size))[0]
+    for name in ("rustpy", "rustypyxl"):
+        del size.writers[name]
+    assert met(bench(size))[:3] == [None, None, True]
+    assert verdicts(bench(size))[0].measured == "not measured"
+
+
+def test_rows_that_take_longer_in_a_larger_table_are_not_met() -> None:
+    found = verdicts(bench(sized(100_000, 0.5), sized(1_000_000, 5), sized(5_000_000, 30)))
+    [per_row] = [verdict for verdict in found if "per row" in verdict.claim]
+    assert (per_row.measured, per_row.met) == ("1 at 1,000,000, 1.2 at 5,000,000", False)
+
+
+def test_a_machine_in_use_is_noisy() -> None:
+    assert not GOOD.noisy
+    assert Bench(2, 3.0).noisy
+    assert bench(sized(1_000_000, 5, others_cpus=0.9)).noisy

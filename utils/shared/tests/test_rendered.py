@@ -1,0 +1,77 @@
+"""Figures are read as they were written, and refused by field otherwise."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from rendered import Figures, InvalidFigures, SheetPart
+
+KEY = "gather/job_000.json"
+FIGURES = Figures(
+    '"etag"',
+    '"other"',
+    ["会員番号", "ポイント"],
+    ["000", "58"],
+    [SheetPart(1_048_570, 5, 900, 300, 2**32 - 1), SheetPart(1_048_575, 2, 300, 90, 0)],
+)
+
+
+def test_figures_are_read_as_they_were_written() -> None:
+    assert Figures.from_json(FIGURES.to_json(), KEY) == FIGURES
+
+
+def changed(**fields: Any) -> bytes:
+    return json.dumps({**asdict(FIGURES), **fields}).encode()
+
+
+def without(name: str) -> bytes:
+    return json.dumps({n: value for n, value in asdict(FIGURES).items() if n != name}).encode()
+
+
+def with_part(**fields: Any) -> bytes:
+    return changed(parts=[{**asdict(FIGURES.parts[0]), **fields}])
+
+
+MALFORMED: dict[str, tuple[bytes, str]] = {
+    "nothing": (b"", "must be JSON; found "),
+    "no JSON": (b"{", "must be JSON; found "),
+    "no UTF-8": (b'"\xff"', "must be JSON; found "),
+    "200,000 deep": (b"[" * 200_000, "must be JSON; found "),
+    "null": (b"null", "must be an object; found null"),
+    "an array": (b"[]", "must be an object; found an array"),
+    "no fields": (b"{}", "pickle_etag must be a str; found null"),
+    "an ETag of no text": (changed(xml_etag=3), "xml_etag must be a str; found the number 3"),
+    "no columns": (without("columns"), "columns must be a list; found null"),
+    "columns as an object": (changed(columns={}), "columns must be a list; found an object"),
+    "a column of no text": (changed(columns=["a", 3]), "must hold texts; found the number 3"),
+    "a widest of no text": (changed(widest=["a", None]), "must hold texts; found null"),
+    "a widest too few": (changed(widest=["a"]), "columns must all have a widest; found the number 1"),
+    "a long widest": (
+        changed(widest=["a", "x" * 256]),
+        "widest is at most 255 long; found the number 256",
+    ),
+    "no parts": (without("parts"), "parts must be a list; found null"),
+    "a part of no object": (changed(parts=[1]), "a part must be an object; found the number 1"),
+    "a part without rows": (with_part(rows=None), "rows of a part must be a whole number of 48 bits; found null"),
+    "true rows": (with_part(rows=True), "rows of a part must be a whole number of 48 bits; found true"),
+    "half a row": (with_part(rows=0.5), "rows of a part must be a whole number of 48 bits; found the number 0.5"),
+    "negative bytes": (with_part(xml_bytes=-1), "xml_bytes of a part must be a whole number of 48 bits; found the number -1"),
+    "huge bytes": (with_part(deflated_bytes=10**30), "deflated_bytes of a part must be a whole number of 48 bits; found the number 1000"),
+    "a wide CRC-32": (with_part(crc32=2**32), "crc32 of a part must be a whole number of 32 bits; found the number 4294967296"),
+    "no rows": (with_part(rows=0), "a part must lie on one sheet; found the number 0"),
+    "rows beyond the sheet": (with_part(rows=6), "a part must lie on one sheet; found the number 6"),
+    "parts that do not join": (
+        changed(parts=[asdict(FIGURES.parts[0]), asdict(SheetPart(1_048_576, 1, 1, 1, 1))]),
+        "row 1048575 must follow; found the number 1048576",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "fault"), MALFORMED.values(), ids=MALFORMED)
+def test_malformed_figures_are_refused_by_field(data: bytes, fault: str) -> None:
+    with pytest.raises(InvalidFigures) as raised:
+        Figures.from_json(data, KEY)
+    assert str(raised.value).startswith(f"{KEY}: ")
+    assert fault in str(raised.value)

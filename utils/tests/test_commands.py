@@ -1,0 +1,288 @@
+"""What is typed after make reaches the commands as it is, and they do what they say."""
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openpyxl import Workbook
+
+from conftest import ROOT, Make, Pipeline
+from harness import __main__ as command_line
+from harness import logs, run
+from harness.fault import Fault
+from harness.functions import EVENTS
+from harness.settings import local_copy
+from harness.target import STAGES, emulator, function_name
+from test_pipeline import EXAMPLE, aws
+from utils import SAMPLE, members
+
+# What make, the shell and argument parsers would read something into.
+ODD = "-a  b'c'\"d\"&e;f|g>h`i`#j$HOME$$(k)${l}%m\\.json"
+
+
+def checked(made: subprocess.CompletedProcess[str]) -> str:
+    assert made.returncode == 0, made.stdout + made.stderr
+    return made.stdout
+
+
+def refused(made: subprocess.CompletedProcess[str]) -> str:
+    """The message of a command that ended with one, and not with a traceback."""
+    assert made.returncode != 0, made.stdout
+    assert "Traceback" not in made.stderr
+    return made.stderr
+
+
+def test_a_file_gets_its_own_name_in_the_bucket(pipeline: Pipeline, make: Make, tmp_path: Path) -> None:
+    path = tmp_path / f"{uuid.uuid4()}.json"
+    path.write_text("[]")
+    assert f"s3://{emulator().bucket}/{path.name}" in checked(make("upload", f"FILE={path}"))
+    assert body(pipeline, path.name) == b"[]"
+
+
+def test_a_file_that_is_not_there_is_refused(pipeline: Pipeline, make: Make) -> None:
+    assert "FILE: must be a file to upload; found 'gone.json'" in refused(make("upload", "FILE=gone.json"))
+    assert "FILE: must be a file to upload; found ''" in refused(make("upload"))
+
+
+def body(pipeline: Pipeline, key: str) -> bytes:
+    read: bytes = pipeline.s3.get_object(Bucket=emulator().bucket, Key=key)["Body"].read()
+    return read
+
+
+def test_odd_names_of_files_and_keys_arrive(pipeline: Pipeline, make: Make, tmp_path: Path) -> None:
+    (tmp_path / ODD).write_text("[1]")
+    checked(make("upload", f"FILE={tmp_path / ODD}", f"KEY={ODD}"))
+    assert body(pipeline, ODD) == b"[1]"
+
+
+def test_odd_names_of_workbooks_arrive(pipeline: Pipeline, make: Make) -> None:
+    pipeline.s3.put_object(Bucket=emulator().bucket, Key=ODD, Body=b"1")
+    checked(make("download", f"WORKBOOK={ODD}"))
+    assert local_copy(ODD).read_bytes() == b"1"
+    local_copy(ODD).unlink()
+
+
+def test_odd_names_in_an_input_arrive(pipeline: Pipeline, make: Make) -> None:
+    given = json.dumps({"input_obj": f"gone {ODD}"})
+    message = refused(make("stepfunctions", f"INPUT={given}"))
+    assert f"s3://{emulator().bucket}/gone {ODD} does not exist" in message
+
+
+def test_odd_names_of_executions_arrive(pipeline: Pipeline, make: Make) -> None:
+    assert f"found {ODD!r}" in refused(make("stop", f"EXECUTION={ODD}"))
+    assert f"{ODD}: there is no execution" in refused(make("report", f"EXECUTION={ODD}"))
+
+
+def test_odd_names_of_buckets_arrive(pipeline: Pipeline, make: Make) -> None:
+    assert f'"{ODD}"' in refused(make("download", f"BUCKET={ODD}"))
+
+
+def test_a_value_of_the_environment_arrives_as_well() -> None:
+    shown = subprocess.run(
+        ["make", "help"], cwd=ROOT, env={**os.environ, "INPUT": ODD}, capture_output=True, text=True
+    )
+    assert f"INPUT='{ODD}'" in shown.stdout
+
+
+def test_an_input_is_json() -> None:
+    assert command_line.json_value('{"a": true, "b": null, "c": "x\\/y"}') == {"a": True, "b": None, "c": "x/y"}
+    with pytest.raises(Fault, match="INPUT: must be JSON .*; found {'a': 1}"):
+        command_line.json_value("{'a': 1}")
+
+
+def test_an_execution_named_like_a_number_is_text(pipeline: Pipeline, make: Make) -> None:
+    assert "20260101: there is no execution of that name" in refused(make("report", "EXECUTION=20260101"))
+
+
+def test_another_bucket_than_the_functions_own_is_refused(pipeline: Pipeline, make: Make) -> None:
+    message = refused(make("stepfunctions", "BUCKET=other-bucket"))
+    assert f"BUCKET: must be that of scatter-lambda, {emulator().bucket}; found other-bucket" in message
+    assert "make create BUCKET=other-bucket" in message
+
+
+def test_a_state_machine_is_there_after_create(pipeline: Pipeline, make: Make) -> None:
+    arn = run.machine_arn("parallel")
+    pipeline.states.delete_state_machine(stateMachineArn=arn)
+    assert "Aggregate: created" in checked(make("create"))
+    pipeline.s3.put_object(Bucket=emulator().bucket, Key="test.json", Body=json.dumps(EXAMPLE).encode())
+    started = aws("stepfunctions", "start-execution", "--state-machine-arn", arn)
+    assert pipeline.wait(started["executionArn"])["status"] == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_function_is_created_from_its_own_folder(pipeline: Pipeline, make: Make, stage: str) -> None:
+    assert checked(make("-C", f"demo-{stage}", "create")) == f"{function_name(stage)}: up to date\n"
+
+
+def test_functions_called_by_themselves_leave_the_workbook_alone(pipeline: Pipeline, make: Make) -> None:
+    for key, content in (("test.json", json.dumps(EXAMPLE).encode()), ("test.xlsx", b"mine")):
+        pipeline.s3.put_object(Bucket=emulator().bucket, Key=key, Body=content)
+    checked(make("invoke"))
+    assert body(pipeline, "test.xlsx") == b"mine"
+    assert body(pipeline, EVENTS["gather"]["workbook"]).startswith(b"PK")
+    for stage in STAGES:
+        assert json.loads((ROOT / f"demo-{stage}" / "result.log").read_text())
+
+
+def test_no_log_line_holds_a_carriage_return(pipeline: Pipeline, make: Make) -> None:
+    pipeline.s3.put_object(Bucket=emulator().bucket, Key="test.json", Body=b"[7]")
+    failed = make("invoke")
+    assert failed.returncode != 0
+    assert "[ERROR] InvalidJSON" in failed.stdout
+    shown = checked(make("log"))
+    assert "Traceback (most recent call last):" in shown
+    # Not splitlines: text mode has made newlines of them.
+    for command in ("invoke", "log"):
+        ran = subprocess.run(
+            [sys.executable, "-m", "harness", command, "scatter"], cwd=ROOT, capture_output=True
+        )
+        assert b"Traceback" in ran.stdout
+        assert b"\r" not in ran.stdout
+
+
+def test_the_log_has_a_heading_a_function(pipeline: Pipeline, make: Make) -> None:
+    headings = [line for line in checked(make("log")).splitlines() if line.startswith("── ")]
+    assert headings == [f"── {function_name(stage)}" for stage in STAGES]
+
+
+def test_a_log_is_in_order_of_time_whichever_environment_wrote_it() -> None:
+    client = emulator().client("logs")
+    function = f"ordered-{uuid.uuid4()}"
+    client.create_log_group(logGroupName=logs.group(function))
+    start_ms = int(time.time() * 1000) - 100
+    for stream, offsets in (("b", (0, 20, 40)), ("a", (10, 30, 50))):
+        client.create_log_stream(logGroupName=logs.group(function), logStreamName=stream)
+        client.put_log_events(
+            logGroupName=logs.group(function),
+            logStreamName=stream,
+            logEvents=[{"timestamp": start_ms + n, "message": f"{n} one\r{n} two\n"} for n in offsets],
+        )
+    assert logs.last_lines(function, 5) == ["30 two", "40 one", "40 two", "50 one", "50 two"]
+
+
+@pytest.fixture
+def waiting(pipeline: Pipeline) -> Iterator[dict[str, Any]]:
+    """An execution that runs until it is stopped."""
+    name = f"waits-{uuid.uuid4()}"
+    definition = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 3600, "End": True}}}
+    machine = pipeline.states.create_state_machine(
+        name=name, definition=json.dumps(definition), roleArn=emulator().role
+    )["stateMachineArn"]
+    arn = pipeline.states.start_execution(stateMachineArn=machine, name=name)["executionArn"]
+    yield {"name": name, "arn": arn}
+    pipeline.states.stop_execution(executionArn=arn)
+    pipeline.states.delete_state_machine(stateMachineArn=machine)
+
+
+@pytest.mark.parametrize("how", ["the last", "by name", "by ARN"])
+def test_a_running_execution_is_stopped(
+    pipeline: Pipeline, make: Make, waiting: dict[str, Any], how: str
+) -> None:
+    given = {"the last": "", "by name": waiting["name"], "by ARN": waiting["arn"]}[how]
+    assert f"stopped {waiting['arn']}" in checked(make("stop", f"EXECUTION={given}"))
+    assert pipeline.wait(waiting["arn"])["status"] == "ABORTED"
+    assert "must be one that runs" in refused(make("stop", f"EXECUTION={waiting['name']}"))
+
+
+def test_segment_files_of_a_running_execution_stay(
+    pipeline: Pipeline, make: Make, waiting: dict[str, Any]
+) -> None:
+    bucket = emulator().bucket
+    kept = [f"{folder}/{waiting['name']}/job_000.pkl" for folder in ("scatter", "gather")]
+    for key in (*kept, "scatter/past/job_000.pkl", "gather/job_000.pkl"):
+        pipeline.s3.put_object(Bucket=bucket, Key=key, Body=b"1")
+    assert "2 of running executions stay" in checked(make("clean-segments"))
+    assert segments(pipeline) == sorted(kept)
+    checked(make("stop"))
+    checked(make("clean-segments"))
+    assert segments(pipeline) == []
+
+
+def segments(pipeline: Pipeline) -> list[str]:
+    listed = pipeline.s3.list_objects_v2(Bucket=emulator().bucket).get("Contents", [])
+    return sorted(obj["Key"] for obj in listed if obj["Key"].startswith(("scatter/", "gather/")))
+
+
+def test_an_interrupted_command_says_that_its_execution_goes_on(pipeline: Pipeline, make: Make) -> None:
+    given = {"input_obj": pipeline.put(list(members(300, seed=5))), "division_number": 1}
+    command = subprocess.Popen(
+        ["make", "--no-print-directory", "stepfunctions", f"INPUT={json.dumps(given)}"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )
+    assert command.stdout
+    assert "scatter started" in command.stdout.readline()
+    os.killpg(command.pid, signal.SIGINT)
+    rest = command.stdout.read()
+    assert command.wait() != 0
+    assert "goes on: make stop ends it" in rest
+    assert "Traceback" not in rest
+    stopped = checked(make("stop")).removeprefix("stopped ").strip()
+    assert stopped.split(":")[-1] in rest
+    assert pipeline.wait(stopped)["status"] == "ABORTED"
+
+
+def test_a_workbook_in_a_folder_of_the_bucket_is_shown(pipeline: Pipeline, make: Make) -> None:
+    book = Workbook()
+    assert book.active
+    book.active.append(["名前"])
+    book.active.append(["x"])
+    content = io.BytesIO()
+    book.save(content)
+    key = f"nightly/{uuid.uuid4()}.xlsx"
+    pipeline.s3.put_object(Bucket=emulator().bucket, Key=key, Body=content.getvalue())
+    checked(make("download", f"WORKBOOK={key}"))
+    shown = subprocess.run([sys.executable, "-m", "harness", "show", key], capture_output=True, text=True)
+    assert "1 rows in" in checked(shown)
+    local_copy(key).unlink()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_command_that_is_ended_leaves_no_partial_file(pipeline: Pipeline, number: signal.Signals) -> None:
+    partial = SAMPLE.with_suffix(".part")
+    command = subprocess.Popen([sys.executable, ROOT / "utils" / "utils.py", "50000000"], cwd=ROOT)
+    while not partial.exists():
+        assert command.poll() is None
+    command.send_signal(number)
+    assert command.wait() == 128 + number
+    assert not partial.exists()
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """What make reads, in a folder of its own, as in a fresh clone."""
+    for path in ("Makefile", "utils/lambda.mk", "utils/functions.mk", "utils/tools/tools.mk", "utils/checks/checks.mk",
+                 *(f"demo-{stage}/Makefile" for stage in STAGES)):
+        (tmp_path / "a clone" / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, tmp_path / "a clone" / path)
+    return tmp_path / "a clone"
+
+
+def test_a_checkout_with_a_space_in_its_path_gets_one_sentence(clone: Path) -> None:
+    for folder in (clone, clone / "demo-segment"):
+        made = subprocess.run(["make", "zip"], cwd=folder, capture_output=True, text=True)
+        assert made.returncode != 0
+        assert made.stdout == ""
+        [line] = made.stderr.splitlines()
+        assert f"must have no space in its path; found {folder}" in line
+
+
+def test_clean_keeps_workbooks_and_installs_nothing(clone: Path) -> None:
+    folder = clone.rename(clone.with_name("clone"))
+    (folder / "result").mkdir()
+    (folder / "utils" / "data").mkdir()
+    for name in ("result/.gitkeep", "result/a.xlsx", "result/a.html", "result/a.part", "utils/data/sample_data.part"):
+        (folder / name).touch()
+    checked(subprocess.run(["make", "clean"], cwd=folder, capture_output=True, text=True))
+    assert sorted(path.name for path in (folder / "result").iterdir()) == [".gitkeep", "a.xlsx"]
+    assert list((folder / "utils" / "data").iterdir()) == []
+    assert not (folder / "utils" / "tools" / ".venv").exists()

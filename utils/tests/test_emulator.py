@@ -1,0 +1,147 @@
+"""Start, find and stop LocalStack: whatever make was given, whichever signal comes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from conftest import ROOT, Make
+from harness.emulator import Emulator, environment, free_port, remove_leftovers
+from harness.settings import endpoint
+
+HARNESS = [sys.executable, "-m", "harness"]
+NO_ENDPOINTS = (
+    "localhost:4666", "http://localhost", "https://localhost:4566", "http://localhost:0", "http://localhost:99999",
+    "http://localhost:4566/x", "http://user@localhost:4566", "4566", "",
+)
+
+
+@pytest.mark.parametrize("given", NO_ENDPOINTS)
+def test_a_wrong_endpoint_is_refused_before_anything_starts(make: Make, given: str) -> None:
+    made = make("bucket", f"ENDPOINT={given}")
+    assert made.returncode != 0
+    assert f"error: ENDPOINT: must be http://HOST:PORT, such as http://localhost:4566; found {given!r}" in made.stderr
+    assert "started" not in made.stdout
+
+
+@pytest.mark.parametrize("given", ["http://localhost:1", "http://127.0.0.1:65535/", "http://[::1]:80"])
+def test_an_endpoint_may_name_any_host(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("ENDPOINT", given)
+    assert endpoint() == given.removesuffix("/")
+
+
+@pytest.mark.parametrize(
+    ("flags", "left"),
+    [
+        (" --no-print-directory -- ENDPOINT=http://localhost:1", " --no-print-directory -- "),
+        (" -- ENDPOINT=a\\ b ROWS=3", " --  ROWS=3"),
+        (" -- INPUT=an\\ ENDPOINT=x", " -- INPUT=an\\ ENDPOINT=x"),
+        ("", ""),
+    ],
+)
+def test_an_endpoint_of_makes_command_line_is_not_handed_on(
+    monkeypatch: pytest.MonkeyPatch, flags: str, left: str
+) -> None:
+    monkeypatch.setenv("MAKEFLAGS", flags)
+    handed_on = environment("http://localhost:2")
+    assert (handed_on["ENDPOINT"], handed_on["MAKEFLAGS"]) == ("http://localhost:2", left)
+
+
+MAKEFILE = """
+export ENDPOINT
+outer: ; @{harness} with-emulator $(MAKE) --no-print-directory -f {itself} inner
+inner: ; @echo $(ENDPOINT); {python} -c 'import signal; print(signal.getsignal(signal.SIGINT) == signal.SIG_IGN)'
+"""
+
+
+def test_a_command_has_its_own_emulator_and_heeds_signals_whoever_calls(tmp_path: Path) -> None:
+    """Of the user's own emulator, and of a script's background job, where SIGINT is ignored."""
+    makefile = tmp_path / "Makefile"
+    makefile.write_text(
+        MAKEFILE.format(harness=" ".join(HARNESS), itself=makefile, python=sys.executable)
+    )
+    ran = subprocess.run(
+        ["sh", "-c", 'trap "" INT; exec make -s -j2 -f "$0" ENDPOINT=http://localhost:1 outer', makefile],
+        capture_output=True, text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    used, ignored = ran.stdout.splitlines()
+    assert used.startswith("http://localhost:") and used != "http://localhost:1"
+    assert ignored == "False"
+    assert "jobserver" not in ran.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_ended_takes_its_emulator_with_it(number: signal.Signals) -> None:
+    said = f"import json, os; print(json.dumps([os.environ['ENDPOINT'], os.getpid()]), flush=True); input()"
+    command = subprocess.Popen(
+        [*HARNESS, "with-emulator", sys.executable, "-c", said],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )
+    assert command.stdout
+    its_endpoint, child = json.loads(command.stdout.readline())
+    its = Emulator(its_endpoint)
+    assert its.version() and its.process()
+    command.send_signal(number)
+    assert command.wait() == 128 + number
+    assert its.version() is None
+    assert not psutil.pid_exists(child)
+    assert not its.folder.exists()
+
+
+def test_make_down_finds_its_emulator_after_a_step_of_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """psutil counts a process's start from the machine's, which moves when the clock is set."""
+    its = Emulator(f"http://localhost:{free_port()}")
+    its.up()
+    created = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: created(self) + 1)
+    assert its.down() == f"LocalStack at {its.endpoint} stopped"
+    assert its.version() is None
+
+
+@pytest.fixture
+def killed() -> Emulator:
+    """An emulator that was killed, and whose number a process of another kind has now."""
+    emulator = Emulator(f"http://localhost:{free_port()}")
+    (emulator.folder / "tmp").mkdir(parents=True)
+    (emulator.folder / "tmp" / "leftover").touch()
+    (emulator.folder / "lock").touch()
+    emulator.pid_file.write_text(str(os.getpid()))
+    return emulator
+
+
+def test_another_process_of_its_number_is_left_alone(killed: Emulator) -> None:
+    assert killed.process() is None
+    assert killed.down() == f"nothing to stop at {killed.endpoint}"
+
+
+def test_what_a_killed_emulator_left_is_removed(killed: Emulator) -> None:
+    remove_leftovers()
+    assert not (killed.folder / "tmp").exists()
+
+
+def test_what_a_starting_emulator_has_is_not(killed: Emulator) -> None:
+    with killed.locked():
+        remove_leftovers()
+        assert (killed.folder / "tmp" / "leftover").exists()
+
+
+def test_the_running_emulators_files_stay() -> None:
+    remove_leftovers()
+    assert (Emulator(endpoint()).folder / "tmp").exists()
+
+
+def test_a_report_of_an_execution_elsewhere_starts_no_emulator(make: Make, tmp_path: Path) -> None:
+    at = f"http://localhost:{free_port()}"
+    made = subprocess.run(
+        ["make", "report", "EXECUTION=arn:aws:states:us-east-1:123456789012:execution:a:b", f"ENDPOINT={at}"],
+        cwd=ROOT, capture_output=True, text=True,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"},
+    )
+    assert "to do: log in" in made.stderr
+    assert Emulator(at).version() is None

@@ -1,0 +1,167 @@
+"""Who may import whom: the rooms of the house stand on each other in one direction."""
+
+import ast
+import graphlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+
+FUNCTIONS = {"demo-scatter", "demo-segment", "demo-gather"}
+# What a room may import besides itself; `shared.facts` is the schema of what the functions know.
+BELOW: dict[str, set[str]] = {
+    "shared": set(),
+    **{function: {"shared"} for function in FUNCTIONS},
+    "process-executor": set(),
+    "tools": set(),
+    "harness": {"shared.facts"},
+    "utils.py": {"harness"},
+    "tests": {"harness", "utils.py", "shared.facts"},
+    "checks": {"harness", "utils.py", "shared.facts", "shared", *FUNCTIONS},
+}
+
+
+def python_files() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    return [Path(path) for path in listed if (ROOT / path).exists()]
+
+
+FILES = python_files()
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse((ROOT / path).read_text(encoding="utf-8"))
+
+
+def room(path: Path) -> str:
+    """`utils/harness/run.py` → `harness`, `demo-gather/tests/conftest.py` → `demo-gather`."""
+    return path.parts[1] if path.parts[0] == "utils" else path.parts[0]
+
+
+def names(path: Path) -> set[str]:
+    """The names under which a file can be imported: of its package, or of a folder on the path."""
+    within = path.relative_to("utils") if path.parts[0] == "utils" else path
+    dotted = ".".join(within.with_suffix("").parts).removesuffix(".__init__")
+    return {dotted} if room(path) == "harness" else {dotted, path.stem}
+
+
+NAMED: dict[str, list[Path]] = {}
+for file in FILES:
+    for name in names(file):
+        NAMED.setdefault(name, []).append(file)
+
+
+def imports(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """The modules that statements import, `from a import b` as `a.b`."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def found(name: str, importer: Path) -> Path | None:
+    """The file of ours that a name means, if any: in the importer's own room before another."""
+    if name.partition(".")[0] in sys.stdlib_module_names:
+        return None
+    files = NAMED.get(name) or NAMED.get(name.rpartition(".")[0], [])
+    return min(files, key=lambda path: room(path) != room(importer), default=None)
+
+
+def arrows(nodes: Callable[[ast.Module], Iterable[ast.AST]]) -> set[tuple[Path, Path]]:
+    pairs = {(path, found(name, path)) for path in FILES for name in imports(nodes(tree(path)))}
+    return {(path, other) for path, other in pairs if other is not None and other != path}
+
+
+ARROWS = arrows(ast.walk)
+
+
+def allowed(importer: Path, imported: Path) -> bool:
+    may = {room(importer)} | BELOW[room(importer)]
+    return room(imported) in may or any(name in may for name in names(imported))
+
+
+def test_every_file_is_in_a_room_with_a_rule() -> None:
+    assert {room(path) for path in FILES} == set(BELOW)
+
+
+def test_rooms_import_only_what_is_below_them() -> None:
+    assert [f"{a} → {b}" for a, b in sorted(ARROWS) if not allowed(a, b)] == []
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported"),
+    [
+        ("utils/harness/run.py", "utils/harness/history.py"),
+        ("utils/checks/soak.py", "utils/harness/run.py"),
+        ("utils/tests/conftest.py", "utils/harness/run.py"),
+        ("demo-gather/gather.py", "utils/shared/frames.py"),
+        ("utils/utils.py", "utils/harness/fault.py"),
+    ],
+)
+def test_the_arrows_are_seen(importer: str, imported: str) -> None:
+    assert (Path(importer), Path(imported)) in ARROWS
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported"),
+    [
+        ("utils/tests/conftest.py", "utils/checks/bench/show.py"),
+        ("utils/harness/run.py", "utils/checks/soak.py"),
+        ("utils/harness/run.py", "utils/shared/frames.py"),
+        ("utils/shared/frames.py", "demo-gather/gather.py"),
+        ("demo-gather/gather.py", "utils/harness/run.py"),
+        ("demo-gather/gather.py", "demo-segment/segment.py"),
+    ],
+)
+def test_arrows_that_run_up_are_refused(importer: str, imported: str) -> None:
+    assert not allowed(Path(importer), Path(imported))
+
+
+def test_no_module_needs_itself_to_be_imported() -> None:
+    """Imports inside functions apart."""
+    graph: dict[Path, set[Path]] = {}
+    for importer, imported in arrows(lambda module: module.body):
+        graph.setdefault(importer, set()).add(imported)
+    assert list(graphlib.TopologicalSorter(graph).static_order())
+
+
+def touches_the_path(path: Path) -> bool:
+    """Whether a file reads or changes the list of folders that Python imports from."""
+    return any(
+        isinstance(node, ast.Attribute)
+        and node.attr == "path"
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "sys"
+        for node in ast.walk(tree(path))
+    )
+
+
+def test_only_the_executors_bootstrap_touches_the_path_of_imports() -> None:
+    tests = Path("utils/process-executor/tests")
+    touching = [path for path in FILES if touches_the_path(path)]
+    others = [path for path in touching if tests not in path.parents]
+    assert [path.name for path in others] == ["bootstrap.py"]
+
+
+def test_the_harness_has_one_class_fault() -> None:
+    classes = [
+        path
+        for path in FILES
+        if room(path) == "harness"
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ClassDef) and node.name == "Fault"
+    ]
+    assert classes == [Path("utils/harness/fault.py")]

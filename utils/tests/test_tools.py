@@ -1,0 +1,132 @@
+"""What is installed comes from pip's index, by pip's certificate."""
+
+import base64
+import datetime
+import hashlib
+import http.server
+import os
+import ssl
+import subprocess
+import threading
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from test_zips import copy_sources
+
+PIPFILE = """
+[[source]]
+name = "index"
+url = "${PIP_INDEX_URL}"
+verify_ssl = true
+
+[requires]
+python_version = "3.13"
+
+[packages]
+only-here = "*"
+"""
+
+
+@pytest.fixture
+def pip_conf(tmp_path: Path) -> Iterator[Path]:
+    """pip's settings for an index over TLS that no certificate of the system's vouches for."""
+    folder = tmp_path / "index"
+    certificate, key = make_certificate(tmp_path)
+    write_index(folder / "simple" / "only-here")
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever).start()
+    path = tmp_path / "pip.conf"
+    index = f"https://localhost:{server.server_port}/simple"
+    path.write_text(f"[global]\nindex-url = {index}\ncert = {certificate}\n")
+    yield path
+    server.shutdown()
+    server.server_close()
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate of its own authority, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "an index of their own")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName("localhost")]), False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "cert.pem", folder / "key.pem"
+    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return paths
+
+
+def write_index(folder: Path) -> None:
+    """The page of one package that no other index has, and its wheel."""
+    folder.mkdir(parents=True)
+    wheel = folder / "only_here-1.0-py3-none-any.whl"
+    about = "only_here-1.0.dist-info"
+    files = {
+        "only_here.py": b"here = True\n",
+        f"{about}/METADATA": b"Metadata-Version: 2.1\nName: only-here\nVersion: 1.0\n",
+        f"{about}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    lines = [f"{name},{record_hash(data)},{len(data)}\n" for name, data in files.items()]
+    files[f"{about}/RECORD"] = "".join([*lines, f"{about}/RECORD,,\n"]).encode()
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    (folder / "index.html").write_text(f'<a href="{wheel.name}#sha256={digest}">{wheel.name}</a>\n')
+
+
+def record_hash(data: bytes) -> str:
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=")
+    return f"sha256={digest.decode()}"
+
+
+def user_of(pip_conf: Path) -> dict[str, str]:
+    """The environment of somebody who has told pip alone, in its own file."""
+    told = ("PIP_", "PIPENV_", "UV_", "SSL_", "REQUESTS_", "CURL_")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(told)}
+    home = pip_conf.parent / "home"
+    home.mkdir()
+    return env | {"PIP_CONFIG_FILE": str(pip_conf), "HOME": str(home)}
+
+
+def test_a_function_is_locked_packed_and_tested_from_pips_index_by_its_certificate(
+    pip_conf: Path, tmp_path: Path
+) -> None:
+    copy_sources("segment", tmp_path)
+    folder = tmp_path / "demo-segment"
+    (folder / "Pipfile").write_text(PIPFILE)
+    (folder / "Pipfile.lock").unlink()
+    env = user_of(pip_conf)
+    for target in ("lock", "zip", ".venv/.ready"):
+        made = subprocess.run(
+            ["make", "--no-print-directory", "-C", folder, target],
+            env=env,
+            capture_output=True,
+            text=True,
+        )
+        assert made.returncode == 0, made.stdout + made.stderr
