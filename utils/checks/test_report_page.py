@@ -318,8 +318,8 @@ def test_a_failed_page_says_which_record_of_which_input_broke_and_why(open_page:
     assert page.locator("#record .named dd").text_content() == "<script>alert(1)</script>"
     assert page.locator("#record dd").first.text_content() == "037"
     assert "SegmentLambda (segment-lambda)" in shown
-    assert "1 of 4 failed" in shown
-    assert ("number 3, counted from 0" in shown) == (name == "failed")  # a log numbers no calls
+    assert "number 3, counted from 0; 1 of 4 failed" in shown
+    assert f'"scatter/{name}/job_003.pkl"' in shown
     assert ("ended as MissingSegment" in shown) == (name == "distributed-failed")
     assert "correct that record in the input object" in str(page.locator("#todo").text_content())
     assert "[ERROR] InvalidMember" in str(page.locator("#failure .log").text_content())

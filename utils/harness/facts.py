@@ -14,6 +14,7 @@ from harness.target import Target
 from shared.facts import (
     Column,
     ScatterFacts,
+    SegmentCut,
     SegmentFacts,
     WorkbookFacts,
     facts_key,
@@ -52,60 +53,71 @@ class Facts:
 def read(target: Target, run: Run) -> Facts:
     """The facts of an execution: those of its scatter and of its gather, else of each segment."""
     s3, found = target.client("s3"), Facts(bucket_of(target, run))
-
-    def get[Kind](key: str, parse: Callable[[bytes], Kind]) -> Kind | None:
-        return read_object(s3, found.bucket, key, parse)
-
-    if (key := scatter_key(run)) is None:
-        return found
-    found.scatter = get(key, ScatterFacts.from_json)
+    found.scatter = scatter_facts(target, run)
     if found.scatter is None:
         return found
     keys = [cut.key for cut in found.scatter.segments]
-    found.workbook = get(result_key(key), WorkbookFacts.from_json)
+    gathered = result_key(scatter_key(run) or "")
+    found.workbook = read_object(s3, found.bucket, gathered, WorkbookFacts.from_json)
     if found.workbook:
         told: Iterable[SegmentFacts | None] = found.workbook.segments
     else:
         with ThreadPoolExecutor(THREADS) as threads:
             told = threads.map(
-                lambda key: get(segment_facts_key(result_key(key)), SegmentFacts.from_json),
+                lambda key: read_object(
+                    s3, found.bucket, segment_facts_key(result_key(key)), SegmentFacts.from_json
+                ),
                 keys if len(keys) <= MOST_SEGMENTS else [],
             )
     found.segments = {key: facts for key, facts in zip(keys, told) if facts}
     return found
 
 
-def rows_in(target: Target, run: Run) -> int:
-    """How many rows a scatter that has ended read; 0 where it has not said so."""
+def scatter_facts(target: Target, run: Run) -> ScatterFacts | None:
+    """None before the scatter has ended, or where it wrote none."""
     key = scatter_key(run)
     if key is None:
-        return 0
-    facts = read_object(
-        target.client("s3"), bucket_of(target, run), key, ScatterFacts.from_json
-    )
-    return facts.rows if facts else 0
+        return None
+    s3, bucket = target.client("s3"), bucket_of(target, run)
+    return read_object(s3, bucket, key, ScatterFacts.from_json)
 
 
-def record(target: Target, facts: Facts, place: tuple[str, int]) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class Place:
+    """Where a record is: its segment, and its number among that segment's records."""
+
+    index: int
+    cut: SegmentCut
+    number: int
+
+
+def place_of(scatter: ScatterFacts | None, record: tuple[str, int] | None) -> Place | None:
+    """
+    Args:
+        record: its object and its number there, as an error names it.
+    """
+    if scatter is None or record is None or record[0] != scatter.input_obj:
+        return None
+    number = record[1]
+    for index, cut in enumerate(scatter.segments):
+        if number < cut.rows:
+            return Place(index, cut, number)
+        number -= cut.rows
+    return None
+
+
+def record(target: Target, facts: Facts, place: Place | None) -> dict[str, Any] | None:
     """A record of the input, from the bytes of its segment alone.
 
     Returns:
         None where the input is not known to hold that record still.
     """
-    scatter, (key, number) = facts.scatter, place
-    if scatter is None or scatter.input_obj != key:
+    if facts.scatter is None or place is None or place.cut.end <= place.cut.start:
         return None
-    for cut in scatter.segments:
-        if number < cut.rows:
-            break
-        number -= cut.rows
-    else:
-        return None
-    if cut.end <= cut.start:
-        return None
-    asked = {"Range": f"bytes={cut.start}-{cut.end - 1}", "IfMatch": scatter.etag}
-    records = read_object(target.client("s3"), facts.bucket, key, records_of, **asked) or []
-    return records[number] if number < len(records) else None
+    s3, scatter = target.client("s3"), facts.scatter
+    asked = {"Range": f"bytes={place.cut.start}-{place.cut.end - 1}", "IfMatch": scatter.etag}
+    records = read_object(s3, facts.bucket, scatter.input_obj, records_of, **asked) or []
+    return records[place.number] if place.number < len(records) else None
 
 
 def records_of(data: bytes) -> list[dict[str, Any]]:

@@ -87,7 +87,8 @@ class Follower:
         took = time.monotonic() - asked
         self.next_history = time.monotonic() + max(HISTORY_S, took / SHARE)
         if self.run.segments and not self.rows:
-            self.rows = facts.rows_in(emulator(), self.run)
+            scatter = facts.scatter_facts(emulator(), self.run)
+            self.rows = scatter.rows if scatter else 0
 
     def snapshot(self) -> Snapshot:
         return Snapshot(time.monotonic() - self.started, self.run, self.rows)

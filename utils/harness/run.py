@@ -7,7 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from harness import history, progress
+from harness import facts, history, progress
 from harness.advice import advice_on
 from harness.bucket import check_bucket
 from harness.fault import Fault
@@ -96,7 +96,7 @@ def explain(target: Target, run: Run) -> None:
     print(f"{run.status}: execution {run.name}")
     failure = run.failure or Failure(run.status, "", None)
     if failure.task:
-        print_task(run, failure.task)
+        print_task(target, run, failure.task)
     print(f"error    {failure.error}")
     print(f"cause    {failure.message}")
     if failure.end:
@@ -107,12 +107,15 @@ def explain(target: Target, run: Run) -> None:
     print(f"to do    {advice_on(failure, emulated=target.emulated, logged=bool(log))}", flush=True)
 
 
-def print_task(run: Run, task: history.Task) -> None:
+def print_task(target: Target, run: Run, task: history.Task) -> None:
     print(f"stage    {task.stage} ({task.attempts[-1].function or function_name(task.stage)})")
     if task.index is not None:
         # A log does not number the calls of a Map Run, nor an emulator's history without predecessors.
-        numbered = run.chained and not run.map_runs
-        place = f"number {task.index}, counted from 0; " if numbered else ""
-        print(f"segment  {place}{run.failed} of {run.segments} failed")
+        index: int | None = task.index
+        if run.map_runs or not run.chained:
+            place = facts.place_of(facts.scatter_facts(target, run), task.record)
+            index = place.index if place else None
+        number = f"number {index}, counted from 0; " if index is not None else ""
+        print(f"segment  {number}{run.failed} of {run.segments} failed")
     if task.input:
         print(f"input    {json.dumps(json.loads(task.input), ensure_ascii=False)}")

@@ -60,8 +60,9 @@ def test_a_record_of_an_input_that_was_replaced_is_not_shown() -> None:
 def test_a_record_beyond_the_input_is_not_looked_for() -> None:
     replay = Replay("failed")
     found = facts.read(replay.target, replay.run())
-    assert facts.record(replay.target, found, ("failed.json", 40)) is None
-    assert facts.record(replay.target, found, ("other.json", 3)) is None
+    for record in (("failed.json", 40), ("other.json", 3), None):
+        assert facts.place_of(found.scatter, record) is None
+    assert facts.record(replay.target, found, None) is None
 
 
 @pytest.mark.parametrize("text", ['{"a": "},{"}, {"b": 1}', ' , {"a": "},{"},\n{"b": 1}\n, '])

@@ -37,7 +37,7 @@ def test_a_failure_is_one_story(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_segment_left_out_is_the_story_of_its_gather(capsys: pytest.CaptureFixture[str]) -> None:
     said = named(screen("distributed-failed", capsys))
     assert said["stage"] == "segment (segment-lambda)"
-    assert said["segment"] == "1 of 4 failed"
+    assert said["segment"] == "number 3, counted from 0; 1 of 4 failed"
     assert said["error"] == "InvalidMember"
     assert said["then"].startswith("MissingSegment: gather/distributed-failed/job_003.pkl")
 

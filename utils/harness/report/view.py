@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harness.advice import advice_on
-from harness.facts import Facts
+from harness.facts import Facts, Place
 from harness.history import Attempt, Node, Run, Task, json_text
 from harness.report import formats
 from harness.report.words import words
@@ -45,6 +45,7 @@ class Content:
     cost_usd: float | None = None
     log: list[str] = field(default_factory=list)
     record: dict[str, Any] | None = None
+    place: Place | None = None
 
 
 class View:
@@ -126,7 +127,7 @@ class View:
             "error": failure.error,
             "cause": failure.message,
             "end": failure.end,
-            "event": pretty(attempt.input or task.input) if task and attempt else "",
+            "event": pretty(self.event_of(task, attempt)),
             "record": record,
             "named": [name for name in record or {} if name in failure.message],
             "todo": advice_on(
@@ -148,9 +149,16 @@ class View:
         if task is None or task.index is None:
             return ""
         failed = self.count("n of m failed", self.run.failed).format(self.run.segments)
-        if self.run.map_runs:
+        index, place = task.index, self.content.place
+        if self.run.map_runs and place is None:
             return failed
-        return f"{self.t['number'].format(task.index)}; {failed}"
+        return f"{self.t['number'].format(place.index if place else index)}; {failed}"
+
+    def event_of(self, task: Task | None, attempt: Attempt | None) -> str:
+        """What the failed call was given; a log does not tell it, but the record it names may."""
+        told = (attempt.input if attempt else "") or (task.input if task else "")
+        place = self.content.place
+        return told or (json.dumps(place.cut.key) if place and self.run.map_runs else "")
 
     @property
     def stages(self) -> list[dict[str, Any]]:
