@@ -154,7 +154,7 @@ def invoke(stages: list[str]) -> None:
         if "FunctionError" in answer:
             print("\n".join(logs.text(base64.b64decode(answer["LogResult"]).decode())))
             error, message = payload.get("errorType", ""), str(payload.get("errorMessage"))
-            raise Fault(f"{name}: {error}: {message}\nto do: {advice(error, message)}")
+            raise Fault(f"{name}: {error}: {message}\nto do: {advice(error, message, stage=stage)}")
         print(f"{name}: {json.dumps(payload, ensure_ascii=False)}")
 
 

@@ -236,8 +236,7 @@ class Run:
         reader = _Reader(run)
         for event in events:
             reader.read(event)
-        # LocalStack ends an execution that is stopped within a Map with an error of its own.
-        if reader.aborted and not any(task.failed for task in run.tasks):
+        if reader.aborted and is_localstacks_stop(run.ended):
             run.status = "ABORTED"
         run.failure = run.find_failure()
         return run
@@ -627,6 +626,11 @@ def match_in_order(attempts: list[Attempt], reports: list[Report]) -> None:
 def is_within(report: Report, attempt: Attempt) -> bool:
     earliest = attempt.scheduled_s + report.duration_ms / 1000 - CLOCK_SLACK_S
     return earliest <= report.ended_s <= (attempt.ended_s or 0) + CLOCK_SLACK_S
+
+
+def is_localstacks_stop(ended: tuple[str, str] | None) -> bool:
+    """LocalStack ends an execution that is stopped within a Map with a bug of its own."""
+    return ended is not None and ended[0] == "States.Runtime" and "AttributeError" in ended[1]
 
 
 def seconds(event: Event) -> float:

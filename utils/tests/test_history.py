@@ -411,6 +411,18 @@ def test_an_execution_stopped_by_hand_has_not_failed(name: str) -> None:
     assert "failed" not in {run.state_outcome(state) for state in run.visits}
 
 
+@pytest.mark.parametrize(("kind", "status"), [("ExecutionTimedOut", "TIMED_OUT"), ("ExecutionFailed", "FAILED")])
+def test_a_map_that_another_failure_aborts_was_not_stopped_by_hand(kind: str, status: str) -> None:
+    replay = Replay("stopped-in-map")
+    for event in replay.recorded["events"]:
+        if event["type"] == "ExecutionFailed":
+            event["type"] = kind
+            event["executionFailedEventDetails"] = {"error": "States.Timeout", "cause": "x"}
+    replay.recorded["described"]["status"] = status
+    run = replay.run()
+    assert (run.status, run.failure and run.failure.error) == (status, "States.Timeout")
+
+
 def test_ministacks_history_without_predecessors_tells_stages_and_segments() -> None:
     run = Replay("ministack").run()
     assert list(run.stages) == ["scatter", "segment", "gather"]
