@@ -1,6 +1,8 @@
 """Read what the functions wrote of an execution beside its objects; see `shared.facts`."""
 
+import bisect
 import json
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -26,6 +28,7 @@ from shared.facts import (
 # The object is gone, is another now, or is not ours to read.
 MISSING = ("404", "NoSuchKey", "NoSuchBucket", "403", "AccessDenied", "412", "PreconditionFailed")
 THREADS = 8
+BETWEEN = re.compile(r"[\s,]*")  # what stands between two records
 MOST_SEGMENTS = 1000  # whose facts are read one by one
 
 
@@ -101,7 +104,7 @@ def rows_in(target: Target, run: Run) -> int:
 
 
 def record(target: Target, facts: Facts, place: tuple[str, int]) -> dict[str, Any] | None:
-    """A record of the input, from the bytes of its segment alone.
+    """A record of the input, from the bytes of its block alone.
 
     Returns:
         None where the input is not known to hold that record still.
@@ -109,23 +112,31 @@ def record(target: Target, facts: Facts, place: tuple[str, int]) -> dict[str, An
     scatter, (key, number) = facts.scatter, place
     if scatter is None or scatter.input_obj != key:
         return None
-    for cut in scatter.segments:
-        if number < cut.rows:
-            break
-        number -= cut.rows
-    else:
+    block = bisect.bisect_right(scatter.index, number, key=lambda entry: entry[1]) - 1
+    if block < 0 or number >= scatter.rows:
         return None
-    if cut.end <= cut.start:
-        return None
-    asked = {"Range": f"bytes={cut.start}-{cut.end - 1}", "IfMatch": scatter.etag}
-    records = read_object(target.client("s3"), facts.bucket, key, records_of, **asked) or []
-    return records[number] if number < len(records) else None
+    (start, first), *later = scatter.index[block:]
+    end = later[0][0] if later else scatter.size
+    asked = {"Range": f"bytes={start}-{end - 1}", "IfMatch": scatter.etag}
+
+    def parse(data: bytes) -> dict[str, Any] | None:
+        return record_of(data, number - first)
+
+    return read_object(target.client("s3"), facts.bucket, key, parse, **asked)
 
 
-def records_of(data: bytes) -> list[dict[str, Any]]:
-    """The records in a slice of a JSON array, with the commas and white space around them."""
-    found = json.loads(b"[" + data.strip(b" \t\r\n,") + b"]")
-    return found if all(isinstance(each, dict) for each in found) else []
+def record_of(data: bytes, number: int) -> dict[str, Any] | None:
+    """A record of a slice of a JSON array, which begins before a record.
+
+    Raises:
+        ValueError: it is no such slice, or ends before that record does.
+    """
+    text, end, decoder = data.decode(), 0, json.JSONDecoder()
+    record = None
+    for _ in range(number + 1):
+        between = BETWEEN.match(text, end)
+        record, end = decoder.raw_decode(text, between.end() if between else end)
+    return record if isinstance(record, dict) else None
 
 
 def read_object[Kind](

@@ -19,20 +19,11 @@ SMALLEST = -1074  # exponent of the least float
 
 @dataclass(frozen=True)
 class SegmentCut:
-    """A segment file, and where its records stand in the input.
-
-    Attributes:
-        size: of the file, in bytes.
-        start, end: the half-open byte range of its records in the input object, which holds them
-            and nothing but white space and commas besides; (0, 0) where the input is not bytes of
-            records, as a compressed one.
-    """
+    """A segment file; its size in bytes."""
 
     key: str
     rows: int
     size: int
-    start: int = 0
-    end: int = 0
 
 
 @dataclass(frozen=True)
@@ -41,6 +32,8 @@ class ScatterFacts:
 
     Attributes:
         size, etag: of the input object; bytes.
+        index: (byte, record) pairs in order: record number `record` of the input, counted from 0,
+            begins at `byte` or after it, behind nothing but white space and commas.
     """
 
     input_obj: str
@@ -48,6 +41,7 @@ class ScatterFacts:
     etag: str
     rows: int
     segments: list[SegmentCut]
+    index: list[tuple[int, int]]
 
     def to_json(self) -> bytes:
         return to_json(self)
@@ -61,7 +55,8 @@ class ScatterFacts:
         try:
             fields = json.loads(data)
             cuts = [SegmentCut(**cut) for cut in fields["segments"]]
-            return cls(**{**fields, "segments": cuts})
+            index = [(int(byte), int(record)) for byte, record in fields["index"]]
+            return cls(**{**fields, "segments": cuts, "index": index})
         except (TypeError, KeyError) as error:
             raise ValueError(f"must be a scatter's facts; found {error}") from None
 
@@ -165,7 +160,7 @@ class SegmentFacts:
     size: int = 0
 
     def to_json(self) -> bytes:
-        return json.dumps({"facts": asdict(self)}, ensure_ascii=False).encode()
+        return json.dumps({"facts": asdict(self)}).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
@@ -178,7 +173,7 @@ class SegmentFacts:
             fields = json.loads(data)["facts"]
             columns = [Column.of(column) for column in fields["columns"]]
             return cls(**{**fields, "columns": columns})
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"must be a segment's facts; found {error}") from None
 
 
@@ -238,7 +233,7 @@ def merged(segments: Iterable[list[Column]]) -> list[Column]:
 
 
 def to_json(facts: Any) -> bytes:
-    return json.dumps(asdict(facts), ensure_ascii=False).encode()
+    return json.dumps(asdict(facts)).encode()
 
 
 def added(one: dict[str, int], two: dict[str, int]) -> dict[str, int]:
