@@ -7,6 +7,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from boto3.s3.transfer import TransferConfig
@@ -14,7 +15,7 @@ from boto3.s3.transfer import TransferConfig
 import rendered
 from checked_rows import check_rows
 from excel import DATA_ROWS, display_width
-from facts import WorkbookFacts, facts_key
+from facts import SegmentFacts, Told, facts_key
 from found import found
 from overlap import map_ahead
 from rendered import Figures
@@ -45,6 +46,7 @@ class GatherHandler:
         self.context = context
         self.s3 = s3
         self.bucket = os.environ.get("BUCKET", "test-bucket")
+        self.told = Told()
 
     def main(self) -> str:
         keys = result_keys(self.get_event(self.bucket))
@@ -76,18 +78,19 @@ class GatherHandler:
             lambda key: self.read_figures(bucket, key, etags), keys, TRANSFERS, TRANSFERS
         )
         for key, figures in zip(keys, found_ahead, strict=True):
+            self.told.add(told_by(figures))
             if figures is None or not figures.starts_at(position):
-                facts = figures.facts if figures else None
+                facts = figures and figures.facts
                 figures = self.render(bucket, key, etags[key], position, facts)
-            segments[key] = figures
+            segments[key] = replace(figures, facts=None)  # of 100,000 segments, too much to hold
             position += figures.rows
         columns = header(segments.values())
         for key, figures in segments.items():
             if figures.columns != columns:
                 start = figures.parts[0].position if figures.parts else 0
-                segments[key] = self.render(
-                    bucket, key, etags[key], start, figures.facts, columns
-                )
+                before = self.read_figures(bucket, key, etags)
+                facts = before and before.facts
+                segments[key] = self.render(bucket, key, etags[key], start, facts, columns)
         return segments
 
     def list_etags(self, bucket: str, keys: list[str]) -> dict[str, str]:
@@ -166,7 +169,7 @@ class GatherHandler:
     ) -> None:
         rows = sum(figures.rows for figures in segments.values())
         sheets = [f"Sheet{number}" for number in range(1, 1 + sheet_count(rows))]
-        facts = WorkbookFacts(workbook, size, rows, header(segments.values()), sheets)
+        facts = self.told.facts(workbook, size, rows, header(segments.values()), sheets)
         self.s3.put_object(Bucket=bucket, Key=facts_key(next(iter(segments))), Body=facts.to_json())
 
     def get_xml(self, bucket: str, key: str, figures: Figures) -> bytes:
@@ -220,6 +223,14 @@ def header(segments: Iterable[Figures]) -> list[str]:
         return first
     labels = itertools.chain.from_iterable(map(numbered, [first, *others]))
     return [name for name, _ in dict.fromkeys(labels)]
+
+
+def told_by(figures: Figures | None) -> SegmentFacts | None:
+    """What a segment tells; None where it tells nothing, or what nobody understands."""
+    try:
+        return SegmentFacts.of(figures.facts) if figures else None
+    except ValueError:
+        return None
 
 
 def sheet_count(rows: int) -> int:

@@ -3,10 +3,9 @@
 import bisect
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -15,13 +14,11 @@ from harness.history import Run
 from harness.logs import json_object
 from harness.target import Target
 from shared.facts import (
-    FIRST_ROWS,
     Column,
     ScatterFacts,
     SegmentFacts,
     WorkbookFacts,
     facts_key,
-    merged,
     segment_facts_key,
 )
 
@@ -29,7 +26,7 @@ from shared.facts import (
 MISSING = ("404", "NoSuchKey", "NoSuchBucket", "403", "AccessDenied", "412", "PreconditionFailed")
 THREADS = 8
 BETWEEN = re.compile(r"[\s,]*")  # what stands between two records
-MOST_SEGMENTS = 1000  # whose facts are read one by one
+MOST_SEGMENTS = 1000  # whose facts are read one by one, where there is no workbook
 
 
 @dataclass
@@ -46,30 +43,17 @@ class Facts:
     workbook: WorkbookFacts | None = None
 
     @property
-    def is_whole(self) -> bool:
-        """Whether each segment's facts are there."""
-        return self.scatter is not None and len(self.segments) == len(self.scatter.segments)
-
-    @cached_property
     def columns(self) -> list[Column]:
-        """The profiles of the whole result; [] unless they are known."""
-        return merged(s.columns for s in self.segments.values()) if self.is_whole else []
+        """The profiles of the whole result; [] where they are not known."""
+        return self.workbook.profile if self.workbook else []
 
-    @cached_property
+    @property
     def first_rows(self) -> list[list[str]]:
-        """The first rows of the result, each with a text for each of `columns`."""
-        names = [column.name for column in self.columns]
-        rows: list[list[str]] = []
-        for segment in self.segments.values() if names else ():
-            own = [column.name for column in segment.columns]
-            for row in segment.first_rows[: FIRST_ROWS - len(rows)]:
-                cells = dict(zip(own, row))
-                rows.append([cells.get(name, "") for name in names])
-        return rows
+        return self.workbook.first_rows if self.workbook else []
 
 
 def read(target: Target, run: Run) -> Facts:
-    """The facts of an execution: a few small objects, and one for each of its segments."""
+    """The facts of an execution: those of its scatter and of its gather, else of each segment."""
     s3, found = target.client("s3"), Facts(bucket_of(target, run))
 
     def get[Kind](key: str, parse: Callable[[bytes], Kind]) -> Kind | None:
@@ -81,14 +65,16 @@ def read(target: Target, run: Run) -> Facts:
     if found.scatter is None:
         return found
     keys = [cut.key for cut in found.scatter.segments]
-    with ThreadPoolExecutor(THREADS) as threads:
-        workbook = threads.submit(get, result_key(key), WorkbookFacts.from_json)
-        written = threads.map(
-            lambda key: get(segment_facts_key(result_key(key)), SegmentFacts.from_json),
-            keys if len(keys) <= MOST_SEGMENTS else [],
-        )
-        found.segments = {key: facts for key, facts in zip(keys, written) if facts}
-    found.workbook = workbook.result()
+    found.workbook = get(result_key(key), WorkbookFacts.from_json)
+    if found.workbook:
+        told: Iterable[SegmentFacts | None] = found.workbook.segments
+    else:
+        with ThreadPoolExecutor(THREADS) as threads:
+            told = threads.map(
+                lambda key: get(segment_facts_key(result_key(key)), SegmentFacts.from_json),
+                keys if len(keys) <= MOST_SEGMENTS else [],
+            )
+    found.segments = {key: facts for key, facts in zip(keys, told) if facts}
     return found
 
 

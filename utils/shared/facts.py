@@ -7,8 +7,7 @@ of the workbook. The functions write them, the harness reads them; nobody reads 
 
 import json
 import math
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 FIRST_ROWS = 10
@@ -169,10 +168,20 @@ class SegmentFacts:
         Raises:
             ValueError: it is not what `to_json` writes.
         """
+        fields = json.loads(data)
+        return cls.of(fields.get("facts") if isinstance(fields, dict) else fields)
+
+    @classmethod
+    def of(cls, fields: Any) -> Self:
+        """
+        Raises:
+            ValueError: they are not the fields of a segment's facts.
+        """
         try:
-            fields = json.loads(data)["facts"]
             columns = [Column.of(column) for column in fields["columns"]]
-            return cls(**{**fields, "columns": columns})
+            rows = [[str(cell) for cell in row] for row in fields["first_rows"]]
+            rows_in, rows_out = int(fields["rows_in"]), int(fields["rows_out"])
+            return cls(rows_in, rows_out, columns, rows, int(fields.get("size", 0)))
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"must be a segment's facts; found {error}") from None
 
@@ -185,6 +194,9 @@ class WorkbookFacts:
         size: in bytes.
         sheets: their names.
         rows: of the table, header excluded.
+        profile: of the whole table; [] where a segment told nothing.
+        first_rows: of the whole table, each with a text for each of its columns.
+        segments: in the order of the table, without columns and first rows of their own.
     """
 
     workbook: str
@@ -192,6 +204,9 @@ class WorkbookFacts:
     rows: int
     columns: list[str]
     sheets: list[str]
+    profile: list[Column] = field(default_factory=list)
+    first_rows: list[list[str]] = field(default_factory=list)
+    segments: list[SegmentFacts] = field(default_factory=list)
 
     def to_json(self) -> bytes:
         return to_json(self)
@@ -203,8 +218,11 @@ class WorkbookFacts:
             ValueError: it is not what `to_json` writes.
         """
         try:
-            return cls(**json.loads(data))
-        except TypeError as error:
+            fields = json.loads(data)
+            fields["profile"] = [Column.of(column) for column in fields.get("profile", [])]
+            fields["segments"] = [SegmentFacts(**each) for each in fields.get("segments", [])]
+            return cls(**fields)
+        except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"must be a gather's facts; found {error}") from None
 
 
@@ -218,18 +236,43 @@ def segment_facts_key(result_key: str) -> str:
     return result_key.removesuffix(".pkl") + ".json"
 
 
-def merged(segments: Iterable[list[Column]]) -> list[Column]:
-    """The profiles of the whole table; columns in first-seen order, those that a segment lacks missing."""
-    found: dict[str, Column] = {}
-    rows = 0
-    for columns in segments:
-        here = sum(columns[0].kinds.values()) + columns[0].missing if columns else 0
-        by_name = {column.name: column for column in columns}
-        for name in {**found, **by_name}:
-            before = found.get(name) or Column(name, missing=rows)
-            found[name] = before.merged(by_name.get(name) or Column(name, missing=here))
-        rows += here
-    return list(found.values())
+class Told:
+    """What segments tell, in the order of the table, merged as it comes: a reader of the whole
+    needs none of their objects.
+
+    Attributes:
+        whole: whether every segment told something; without, there is no profile.
+    """
+
+    def __init__(self) -> None:
+        self.whole = True
+        self.rows = 0
+        self.profile: dict[str, Column] = {}
+        self.first_rows: list[dict[str, str]] = []
+        self.segments: list[SegmentFacts] = []
+
+    def add(self, segment: SegmentFacts | None) -> None:
+        if segment is None:
+            self.whole = False
+            return
+        by_name = {column.name: column for column in segment.columns}
+        for name in {**self.profile, **by_name}:
+            before = self.profile.get(name) or Column(name, missing=self.rows)
+            here = by_name.get(name) or Column(name, missing=segment.rows_out)
+            self.profile[name] = before.merged(here)
+        for row in segment.first_rows[: FIRST_ROWS - len(self.first_rows)]:
+            self.first_rows.append(dict(zip(by_name, row)))
+        self.rows += segment.rows_out
+        self.segments.append(replace(segment, columns=[], first_rows=[]))
+
+    def facts(
+        self, workbook: str, size: int, rows: int, columns: list[str], sheets: list[str]
+    ) -> WorkbookFacts:
+        if not self.whole:
+            return WorkbookFacts(workbook, size, rows, columns, sheets)
+        first = [[row.get(name, "") for name in self.profile] for row in self.first_rows]
+        profile = list(self.profile.values())
+        return WorkbookFacts(workbook, size, rows, columns, sheets, profile, first, self.segments)
 
 
 def to_json(facts: Any) -> bytes:

@@ -63,7 +63,7 @@ class Figures:
         pickle_etag: of the pickle that was rendered; rows of another one are stale.
         xml_etag: of the rows that these figures describe.
         columns, widest, parts: see RenderedRows.
-        facts: for the report, which alone reads them: see `facts.SegmentFacts`.
+        facts: what the segment tells the report, as `facts.SegmentFacts` reads it.
     """
 
     pickle_etag: str

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from openpyxl import load_workbook
 
-from harness import progress, run
+from harness import history, progress, run
 from harness.target import MACHINES, emulator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,8 +56,7 @@ class Pipeline:
         return self.wait(self.start(definition, **given))
 
     def history(self, arn: str) -> list[dict[str, Any]]:
-        events: list[dict[str, Any]] = self.states.get_execution_history(executionArn=arn)["events"]
-        return events
+        return history.read_events(self.states, arn)
 
     def rows(self, execution: dict[str, Any]) -> list[tuple[Any, ...]]:
         """The workbook of a succeeded execution, header first."""

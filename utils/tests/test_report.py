@@ -12,7 +12,7 @@ import pytest
 from conftest import Make, Pipeline
 from harness import advice, facts
 from harness.advice import ADVICE, BY_MESSAGE
-from harness.facts import records_of
+from harness.facts import record_of
 from harness.history import Failure, Run
 from harness.report import write
 from harness.report.view import Content, View
@@ -25,6 +25,7 @@ from shared.facts import (
     ScatterFacts,
     SegmentCut,
     SegmentFacts,
+    Told,
     WorkbookFacts,
     segment_facts_key,
 )
@@ -38,19 +39,17 @@ def opened(replay: Replay) -> list[str]:
 def test_a_report_reads_neither_the_input_nor_the_workbook() -> None:
     replay = Replay("succeeded")
     content = write.collect(replay.target, replay.run())
-    folder = "gather/succeeded"
-    segments = {f"{folder}/job_{n:03d}.json" for n in range(3)}
-    assert set(opened(replay)) == {"scatter/succeeded/facts.json", f"{folder}/facts.json", *segments}
+    assert opened(replay) == ["scatter/succeeded/facts.json", "gather/succeeded/facts.json"]
     assert len(content.facts.first_rows) == 10
 
 
-def test_the_record_that_broke_costs_the_bytes_of_its_segment() -> None:
+def test_the_record_that_broke_costs_the_bytes_of_its_block() -> None:
     replay = Replay("failed")
     content = write.collect(replay.target, replay.run())
     assert content.record and content.record["会員番号"] == "037"
     [asked] = [asked for _, asked in replay.asked if asked.get("Key") == "failed.json"]
-    cut = content.facts.scatter.segments[3] if content.facts.scatter else None
-    assert cut and asked["Range"] == f"bytes={cut.start}-{cut.end - 1}"
+    scatter = content.facts.scatter
+    assert scatter and asked["Range"] == f"bytes={scatter.index[3][0]}-{scatter.size - 1}"
 
 
 def test_a_record_of_an_input_that_was_replaced_is_not_shown() -> None:
@@ -66,9 +65,10 @@ def test_a_record_beyond_the_input_is_not_looked_for() -> None:
     assert facts.record(replay.target, found, ("other.json", 3)) is None
 
 
-@pytest.mark.parametrize("text", ['{"a": "},{"}, {"b": 1}', ' , {"a": "},{"},\n{"b": 1}\n, '])
-def test_a_slice_of_an_array_is_its_records(text: str) -> None:
-    assert records_of(text.encode()) == [{"a": "},{"}, {"b": 1}]
+@pytest.mark.parametrize("end", ["", " ]", ',{"cut o'])
+@pytest.mark.parametrize("text", ['{"a": "},{"}, {"b": 1}', ' , {"a": "},{"},\n{"b": 1}'])
+def test_a_record_is_found_in_a_slice_of_an_array(text: str, end: str) -> None:
+    assert record_of((text + end).encode(), 1) == {"b": 1}
 
 
 def test_functions_that_keep_no_facts_cost_one_look() -> None:
@@ -79,18 +79,29 @@ def test_functions_that_keep_no_facts_cost_one_look() -> None:
     assert View(content, "en").cards[1]["values"][0].shown == "unknown"
 
 
-def test_a_table_of_which_a_segment_is_unknown_has_no_profile() -> None:
-    replay = Replay("succeeded")
-    del replay.recorded["objects"]["gather/succeeded/job_001.json"]
+def test_segments_of_a_failed_execution_tell_what_they_did() -> None:
+    replay = Replay("failed")
     content = write.collect(replay.target, replay.run())
-    assert (content.facts.columns, len(content.facts.segments)) == ([], 2)
+    keys = [f"scatter/failed/job_{n:03d}.pkl" for n in range(3)]
+    assert {key: facts.rows_out for key, facts in content.facts.segments.items()} == dict.fromkeys(keys, 10)
+    assert content.facts.columns == []
+
+
+def test_a_workbook_of_functions_that_told_less_has_its_size_and_no_profile() -> None:
+    replay = Replay("succeeded")
+    told = replay.recorded["objects"]["gather/succeeded/facts.json"]
+    for name in ("profile", "first_rows", "segments"):
+        del told[name]
+    content = write.collect(replay.target, replay.run())
+    assert (content.facts.columns, content.facts.segments) == ([], {})
+    assert content.facts.workbook and content.facts.workbook.rows == 30
 
 
 def of_five_million_rows() -> Replay:
     """200 segments, whose functions told of 25,000 rows each."""
     replay = Replay("wide")
     keys = [f"scatter/wide/job_{n:03d}.pkl" for n in range(200)]
-    cuts = [SegmentCut(key, 25_000, 3_000_000, n * 3_000_000, n * 3_000_000 + 1) for n, key in enumerate(keys)]
+    cuts = [SegmentCut(key, 25_000, 3_000_000) for key in keys]
     bins = Histogram(1, {n: 625 for n in range(40)})
     numbers = [Column(name, {"numbers": 25_000}, 0, 0, 80, bins, {}, True) for name in "abc"]
     few = Column("rank", {"numbers": 25_000}, 0, 1, 5, bins, {str(n): 5_000 for n in range(5)})
@@ -100,21 +111,23 @@ def of_five_million_rows() -> Replay:
     told: dict[str, ScatterFacts | WorkbookFacts | SegmentFacts] = {
         segment_facts_key(key.replace("scatter", "gather")): segment for key in keys
     }
-    told["scatter/wide/facts.json"] = ScatterFacts("wide.json", 700_000_000, "e", 5_000_000, cuts)
-    told["gather/wide/facts.json"] = WorkbookFacts("wide.xlsx", 140_000_000, 5_000_000, [], ["1"])
+    told["scatter/wide/facts.json"] = ScatterFacts("wide.json", 700_000_000, "e", 5_000_000, cuts, [(1, 0)])
+    whole = Told()
+    for _ in keys:
+        whole.add(segment)
+    told["gather/wide/facts.json"] = whole.facts("wide.xlsx", 140_000_000, 5_000_000, [], ["Sheet1"])
     replay.recorded["objects"] = {key: json.loads(facts.to_json()) for key, facts in told.items()}
     return replay
 
 
 def test_a_report_of_five_million_rows_takes_a_second_of_cpu_at_most(tmp_path: Path) -> None:
-    """Of which the client library takes most: 204 objects, a definition and a log."""
     replay = of_five_million_rows()
     run = replay.run()
     begun_s = time.process_time()
     path = write.write(replay.target, run, "en", "", tmp_path)
     assert time.process_time() - begun_s < 1
     assert "5,000,000" in path.read_text()
-    assert len(opened(replay)) == 202
+    assert len(opened(replay)) == 2
 
 
 def test_a_report_of_five_million_rows_takes_60_mb_at_most(tmp_path: Path) -> None:
