@@ -73,7 +73,7 @@ bucket: running ## create the bucket
 	@$(HARNESS) bucket
 
 json: running ## write test.json with ROWS members to the bucket
-	@$(PY) utils/utils.py -- "$$ROWS"
+	@$(PY) utils/utils.py "$$ROWS"
 
 upload: running ## copy FILE into the bucket, as KEY (default: the file's name)
 	@$(HARNESS) upload -- "$$FILE" "$$KEY"

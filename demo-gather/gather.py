@@ -3,18 +3,21 @@
 import io
 import itertools
 import json
+import math
 import os
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from boto3.s3.transfer import TransferConfig
 
 import rendered
 from checked_rows import check_rows
-from excel import display_width
+from excel import DATA_ROWS, display_width
+from facts import SegmentFacts, Told, facts_key
 from found import found
+from overlap import map_ahead
 from rendered import Figures
 from workbook import workbook_chunks
 
@@ -43,11 +46,15 @@ class GatherHandler:
         self.context = context
         self.s3 = s3
         self.bucket = os.environ.get("BUCKET", "test-bucket")
+        self.told = Told()
 
     def main(self) -> str:
         keys = result_keys(self.get_event(self.bucket))
         segments = self.get_rendered(self.bucket, keys)
-        return self.send_excel(segments, self.bucket, self.event.get("workbook", WORKBOOK))
+        workbook: str = self.event.get("workbook", WORKBOOK)
+        size = self.send_excel(segments, self.bucket, workbook)
+        self.send_facts(segments, self.bucket, workbook, size)
+        return workbook
 
     def get_event(self, bucket: str) -> dict[str, Any]:
         """The event, with the lists of keys in place of its manifest."""
@@ -67,16 +74,23 @@ class GatherHandler:
         etags = self.list_etags(bucket, keys)
         segments: dict[str, Figures] = {}
         position = 0
-        for key, figures in zip(keys, ahead(keys, lambda key: self.read_figures(bucket, key, etags))):
+        found_ahead = map_ahead(
+            lambda key: self.read_figures(bucket, key, etags), keys, TRANSFERS, TRANSFERS
+        )
+        for key, figures in zip(keys, found_ahead, strict=True):
+            self.told.add(told_by(figures))
             if figures is None or not figures.starts_at(position):
-                figures = self.render(bucket, key, etags[key], position)
-            segments[key] = figures
+                facts = figures and figures.facts
+                figures = self.render(bucket, key, etags[key], position, facts)
+            segments[key] = replace(figures, facts=None)  # of 100,000 segments, too much to hold
             position += figures.rows
         columns = header(segments.values())
         for key, figures in segments.items():
             if figures.columns != columns:
                 start = figures.parts[0].position if figures.parts else 0
-                segments[key] = self.render(bucket, key, etags[key], start, columns)
+                before = self.read_figures(bucket, key, etags)
+                facts = before and before.facts
+                segments[key] = self.render(bucket, key, etags[key], start, facts, columns)
         return segments
 
     def list_etags(self, bucket: str, keys: list[str]) -> dict[str, str]:
@@ -106,7 +120,13 @@ class GatherHandler:
         return figures if figures.pickle_etag == etags[key] else None
 
     def render(
-        self, bucket: str, key: str, etag: str, position: int, columns: list[str] | None = None
+        self,
+        bucket: str,
+        key: str,
+        etag: str,
+        position: int,
+        facts: Any,
+        columns: list[str] | None = None,
     ) -> Figures:
         import sheet_xml  # pandas takes a second to load, and a gather rarely needs it
 
@@ -114,28 +134,43 @@ class GatherHandler:
         if columns:
             df = with_columns(df, columns)
         rows = sheet_xml.render_rows(df, position, key)
-        return rendered.send(self.s3, bucket, key, rows, etag)
+        return rendered.send(self.s3, bucket, key, rows, etag, facts)
 
     def get_s3_df(self, bucket: str, key: str) -> "pd.DataFrame":
         import frames
 
         return frames.load(self.s3.get_object(Bucket=bucket, Key=key)["Body"].read(), key)
 
-    def send_excel(self, segments: dict[str, Figures], bucket: str, workbook: str) -> str:
-        """Write the workbook, which appears in the bucket only when it is whole."""
+    def send_excel(self, segments: dict[str, Figures], bucket: str, workbook: str) -> int:
+        """Write the workbook, which appears in the bucket only when it is whole.
+
+        Returns:
+            Its size in bytes.
+        """
         figures = list(segments.values())
-        bodies = ahead(segments.items(), lambda segment: self.get_xml(bucket, *segment))
+        bodies = map_ahead(
+            lambda segment: self.get_xml(bucket, *segment), segments.items(), TRANSFERS, TRANSFERS
+        )
         chunks = workbook_chunks(
             workbook, header(figures), widest(figures), [part for f in figures for part in f.parts], bodies
         )
+        reader = ChunkReader(chunks)
         self.s3.upload_fileobj(
-            io.BufferedReader(ChunkReader(chunks)),
+            io.BufferedReader(reader),
             bucket,
             workbook,
             ExtraArgs={"ContentType": CONTENT_TYPE},
             Config=upload_config(),
         )
-        return workbook
+        return reader.size
+
+    def send_facts(
+        self, segments: dict[str, Figures], bucket: str, workbook: str, size: int
+    ) -> None:
+        rows = sum(figures.rows for figures in segments.values())
+        sheets = [f"Sheet{number}" for number in range(1, 1 + sheet_count(rows))]
+        facts = self.told.facts(workbook, size, rows, header(segments.values()), sheets)
+        self.s3.put_object(Bucket=bucket, Key=facts_key(next(iter(segments))), Body=facts.to_json())
 
     def get_xml(self, bucket: str, key: str, figures: Figures) -> bytes:
         xml_key = rendered.xml_key(key)
@@ -190,6 +225,18 @@ def header(segments: Iterable[Figures]) -> list[str]:
     return [name for name, _ in dict.fromkeys(labels)]
 
 
+def told_by(figures: Figures | None) -> SegmentFacts | None:
+    """What a segment tells; None where it tells nothing, or what nobody understands."""
+    try:
+        return SegmentFacts.of(figures.facts) if figures else None
+    except ValueError:
+        return None
+
+
+def sheet_count(rows: int) -> int:
+    return max(1, math.ceil(rows / DATA_ROWS))
+
+
 def numbered(names: Iterable[str]) -> list[tuple[str, int]]:
     """Tell apart columns of one name: each with how many of that name stand before it."""
     counts: Counter[str] = Counter()
@@ -213,20 +260,6 @@ def widest(segments: Iterable[Figures]) -> list[str]:
     return [max(column, key=display_width) for column in texts]
 
 
-def ahead[Item, Result](
-    items: Iterable[Item], fetch: Callable[[Item], Result]
-) -> Iterator[Result]:
-    """Fetch in order, a few at a time, ahead of the caller."""
-    with ThreadPoolExecutor(TRANSFERS) as threads:
-        pending: deque[Future[Result]] = deque()
-        for item in items:
-            pending.append(threads.submit(fetch, item))
-            if len(pending) == TRANSFERS:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-
-
 def upload_config() -> TransferConfig:
     """Parts of 8 MiB, of which few are in memory at a time, and up to 10,000 in a workbook."""
     config = TransferConfig(multipart_chunksize=8 * 1024 * 1024, max_concurrency=2)
@@ -240,6 +273,7 @@ class ChunkReader(io.RawIOBase):
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self.chunks = chunks
         self.rest = memoryview(b"")
+        self.size = 0  # of what was read
 
     def readable(self) -> bool:
         return True
@@ -252,5 +286,6 @@ class ChunkReader(io.RawIOBase):
             self.rest = memoryview(chunk)
         size = min(len(buffer), len(self.rest))
         buffer[:size] = self.rest[:size]
+        self.size += size
         self.rest = self.rest[size:]
         return size

@@ -20,11 +20,13 @@ class Block:
     """Some records, and the same as columns; a record without a key has None there.
 
     Attributes:
+        start: the byte of the file where it begins, and the number of its first record.
         columns: in first-seen order.
         kinds: the types of each column's values.
     """
 
     def __init__(self, records: Sequence[Record]) -> None:
+        self.start = (0, 0)
         self.records = records
         self.columns = columns_of(records)
         self.kinds = {name: set(map(type, values)) for name, values in self.columns.items()}

@@ -56,7 +56,9 @@ class _Reader:
         self._open(block_bytes)
         wanted = block_bytes
         while True:
+            start = self.offset, self.index
             if block := self._fast() or self._exact():
+                block.start = start
                 yield block
                 del block  # before the next one is made
                 wanted = block_bytes

@@ -6,7 +6,7 @@ import math
 import os
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 import pandas as pd
@@ -14,6 +14,7 @@ import pandas as pd
 import frames
 from columns import Block, Table
 from exact_parser import Record
+from facts import ScatterFacts, SegmentCut, facts_key
 from found import found
 from json_array import read_blocks
 from overlap import map_ahead
@@ -97,7 +98,17 @@ class Segment:
 
     key: str
     columns: list[str]
+    rows: int
     pickled: bytes
+
+
+@dataclass(frozen=True)
+class Source:
+    """An object as it is read: its ETag, its size in bytes, and its content block by block."""
+
+    etag: str
+    size: int
+    chunks: Iterator[bytes]
 
 
 class ScatterHandler:
@@ -108,11 +119,15 @@ class ScatterHandler:
         self.context = context
         self.s3 = s3
         self.bucket = os.environ.get("BUCKET", "test-bucket")
+        self.index: list[tuple[int, int]] = []
 
     def main(self) -> dict[str, Any]:
         job = Job.from_event(self.event)
-        size, chunks = self.get_s3_data(self.bucket, job.input_obj)
-        return self.result(job, self.send_segments(self.make_segments(chunks, size, job), job))
+        source = self.get_s3_data(self.bucket, job.input_obj)
+        segments = self.make_segments(source.chunks, source.size, job)
+        cuts = self.send_segments(segments, job)
+        self.send_facts(source, cuts, job)
+        return self.result(job, [cut.key for cut in cuts])
 
     def result(self, job: Job, keys: list[str]) -> dict[str, Any]:
         """The state's output; with a manifest the keys stay in S3, however many they are."""
@@ -123,14 +138,14 @@ class ScatterHandler:
         self.s3.put_object(Bucket=self.bucket, Key=manifest, Body=json.dumps(keys))
         return {"bucket": self.bucket, "manifest": manifest, **workbook}
 
-    def get_s3_data(self, bucket: str, key: str) -> tuple[int, Iterator[bytes]]:
-        """Open an object: its size in bytes, and its content a block at a time, read ahead."""
+    def get_s3_data(self, bucket: str, key: str) -> Source:
+        """Open an object, and read it ahead."""
         obj = self.s3.get_object(Bucket=bucket, Key=key)
         size = obj["ContentLength"]
         chunks = obj["Body"].iter_chunks(block_bytes(size))
         turns = itertools.repeat(None)
         ahead = map_ahead(lambda _: next(chunks, b""), turns, READ_AHEAD, threads=1)
-        return size, itertools.takewhile(bool, ahead)
+        return Source(obj["ETag"], size, itertools.takewhile(bool, ahead))
 
     def make_segments(self, chunks: Iterable[bytes], size: int, job: Job) -> Iterator[Segment]:
         """The table's segments in row order; an empty table is one segment without rows.
@@ -138,19 +153,26 @@ class ScatterHandler:
         Args:
             chunks: the JSON text, `size` bytes in all.
         """
-        blocks = read_blocks(chunks, job.input_obj, block_bytes(size))
+        blocks = self.indexed(read_blocks(chunks, job.input_obj, block_bytes(size)))
         columns: dict[str, None] = {}
         start = 0
         for number, table in enumerate(tables(blocks, size, job.division_number)):
             columns |= dict.fromkeys(table.columns)
             names = list(columns)
             pickled = frames.dump(self.make_segment_df(table, start, names, job.input_obj))
-            start += table.rows
+            rows = table.rows
             del table  # before the next one is made
-            yield Segment(job.segment_key(number), names, pickled)
+            yield Segment(job.segment_key(number), names, rows, pickled)
+            start += rows
         if not start:
             empty = self.make_df(Table([]), 0, job.input_obj)
-            yield Segment(job.segment_key(0), [], frames.dump(empty))
+            yield Segment(job.segment_key(0), [], 0, frames.dump(empty))
+
+    def indexed(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """The blocks; where each begins is noted for the facts."""
+        for block in blocks:
+            self.index.append(block.start)
+            yield block
 
     def make_segment_df(
         self, table: Table, start: int, columns: list[str], source: str
@@ -168,29 +190,38 @@ class ScatterHandler:
         df.attrs["source"] = source
         return df
 
-    def send_segments(self, segments: Iterable[Segment], job: Job) -> list[str]:
-        """Write the segment files, all with the same columns; returns their keys in row order."""
+    def send_segments(self, segments: Iterable[Segment], job: Job) -> list[SegmentCut]:
+        """Write the segment files, all with the same columns; returns them in row order."""
         columns: list[str] = []
-        widths: dict[str, int] = {}
-        for segment_columns, key in map_ahead(self.put, segments, UPLOADS, UPLOADS):
+        widths: list[int] = []
+        cuts: list[SegmentCut] = []
+        for segment_columns, cut in map_ahead(self.put, segments, UPLOADS, UPLOADS):
             columns = segment_columns
-            widths[key] = len(columns)
+            widths.append(len(columns))
+            cuts.append(cut)
             if not job.manifest:
-                check_fits_execution(len(widths), key, job)
-        for key, width in widths.items():
-            if width < len(columns):
-                self.widen(key, columns)
-        return list(widths)
+                check_fits_execution(len(cuts), cut.key, job)
+        return [
+            self.widen(cut, columns) if width < len(columns) else cut
+            for cut, width in zip(cuts, widths, strict=True)
+        ]
 
-    def put(self, segment: Segment) -> tuple[list[str], str]:
+    def put(self, segment: Segment) -> tuple[list[str], SegmentCut]:
         self.s3.put_object(Bucket=self.bucket, Key=segment.key, Body=segment.pickled)
-        return segment.columns, segment.key
+        return segment.columns, SegmentCut(segment.key, segment.rows, len(segment.pickled))
 
-    def widen(self, key: str, columns: list[str]) -> None:
+    def widen(self, cut: SegmentCut, columns: list[str]) -> SegmentCut:
         """Add the columns that first came up in later segments."""
-        data = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
-        df = with_columns(frames.load(data, key), columns)
-        self.s3.put_object(Bucket=self.bucket, Key=key, Body=frames.dump(df))
+        data = self.s3.get_object(Bucket=self.bucket, Key=cut.key)["Body"].read()
+        pickled = frames.dump(with_columns(frames.load(data, cut.key), columns))
+        self.s3.put_object(Bucket=self.bucket, Key=cut.key, Body=pickled)
+        return replace(cut, size=len(pickled))
+
+    def send_facts(self, source: Source, cuts: list[SegmentCut], job: Job) -> None:
+        rows = sum(cut.rows for cut in cuts)
+        facts = ScatterFacts(job.input_obj, source.size, source.etag, rows, cuts, self.index)
+        key = facts_key(job.segment_key(0))
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=facts.to_json())
 
 
 def segment_bytes(size: int) -> int:

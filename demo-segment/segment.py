@@ -2,6 +2,7 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pandas as pd
 import frames
 import rendered
 from found import found
+from profile_table import segment_facts
 from sheet_xml import render_rows
 
 if TYPE_CHECKING:
@@ -39,7 +41,8 @@ class SegmentHandler:
     def main(self) -> str:
         key = gather_key(self.event)
         df = self.get_s3_data(self.bucket, self.event)
-        return self.send_segment_df(self.process(df), self.bucket, key, first_row(df))
+        rows_in, position = len(df), first_row(df)
+        return self.send_segment_df(self.process(df), self.bucket, key, position, rows_in)
 
     def get_s3_data(self, bucket: str, key: str) -> pd.DataFrame:
         return frames.load(self.s3.get_object(Bucket=bucket, Key=key)["Body"].read(), key)
@@ -64,20 +67,27 @@ class SegmentHandler:
         rank, points = members["会員ランク"], members["ポイント"]
         return members.assign(ボーナスポイント=points.where(rank <= 3, points * BONUS_RATE))
 
-    def send_segment_df(self, df: pd.DataFrame, bucket: str, key: str, position: int = 0) -> str:
-        """Write the result and, beside it, its rows rendered for the workbook.
+    def send_segment_df(
+        self, df: pd.DataFrame, bucket: str, key: str, position: int = 0, rows_in: int = 0
+    ) -> str:
+        """Write the result and, beside it, its rows rendered for the workbook, and its facts.
 
         Args:
             position: row number of the first row in the whole table.
+            rows_in: of the segment file.
         """
         with ThreadPoolExecutor(1) as thread:
             pickled = thread.submit(self.put_pickle, df, bucket, key)
             rows = render_rows(df, position, key)
-            rendered.send(self.s3, bucket, key, rows, pickled.result())
+            facts = segment_facts(df, rows_in)
+            etag, size = pickled.result()
+            rendered.send(self.s3, bucket, key, rows, etag, asdict(replace(facts, size=size)))
         return key
 
-    def put_pickle(self, df: pd.DataFrame, bucket: str, key: str) -> str:
-        return self.s3.put_object(Bucket=bucket, Key=key, Body=frames.dump(df))["ETag"]
+    def put_pickle(self, df: pd.DataFrame, bucket: str, key: str) -> tuple[str, int]:
+        """Returns its ETag, and its size in bytes."""
+        pickled = frames.dump(df)
+        return self.s3.put_object(Bucket=bucket, Key=key, Body=pickled)["ETag"], len(pickled)
 
 
 def first_row(df: pd.DataFrame) -> int:

@@ -1,6 +1,5 @@
 """Make members to try the pipeline on: `python utils/utils.py 1000`."""
 
-import argparse
 import json
 import os
 import sys
@@ -9,6 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import fire
 from mimesis import Locale, Person
 
 from harness.bucket import check_bucket
@@ -59,29 +59,21 @@ def shown(made: Iterator[dict[str, Any]], count: int) -> Iterable[dict[str, Any]
     return track(made, "members", total=count, console=Console(stderr=True), transient=True)
 
 
-def main(count: str = "1000", seed: int | None = None, key: str = "test.json") -> None:
+def main(count: int = 1000, seed: int | None = None, key: str = "test.json") -> None:
     """Write `count` members to utils/data/sample_data.json and to `key` in the bucket."""
-    if not (count.isascii() and count.isdecimal()):
+    if type(count) is not int or count < 0:
         raise Fault(f"ROWS: must be a whole number from 0; found {count!r}")
     s3 = emulator().client("s3")
     check_bucket(s3)
-    write(int(count), seed, SAMPLE)
+    write(count, seed, SAMPLE)
     s3.upload_file(str(SAMPLE), emulator().bucket, key)
-    print(f"{int(count)} members in s3://{emulator().bucket}/{key} and {os.path.relpath(SAMPLE)}")
-
-
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("count", nargs="?", default="1000")
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--key", default="test.json")
-    return parser.parse_args()
+    print(f"{count} members in s3://{emulator().bucket}/{key} and {os.path.relpath(SAMPLE)}")
 
 
 if __name__ == "__main__":
     exit_on_signals()
     try:
-        main(**vars(arguments()))
+        fire.Fire(main)
     except KeyboardInterrupt:
         sys.exit(130)
     except Fault as fault:

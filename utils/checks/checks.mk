@@ -8,7 +8,7 @@ FUZZ_S ?= 60
 BENCH_READY := $(patsubst $(BENCH)/locks/%.txt,$(BENCH)/.venvs/%/.ready,$(wildcard $(BENCH)/locks/*.txt))
 LOCKS := $(patsubst $(ROOT)/%,%,$(wildcard $(TOOLS)/*.txt $(BENCH)/locks/*.txt))
 
-.PHONY: bench faults soak soaked fuzz audit test-compat test-report-page
+.PHONY: pictures bench faults soak soaked fuzz audit test-compat test-report-page
 
 bench: zip $(BENCH_READY) ## the pipeline beside other writers: SIZES rows, REPEAT runs; result/bench.json and .svg
 	@cd $(ROOT)/utils && $(PY) -m checks.bench --repeat $(REPEAT) $(SIZES)
@@ -31,7 +31,14 @@ fuzz: $(VENVS)/fuzz/.ready demo-scatter/.venv/.ready
 audit: $(VENVS)/audit/.ready $(FUNCTIONS:%=demo-%/requirements.txt) ## look up known vulnerabilities of everything locked, with pip-audit
 	@$(VENVS)/audit/bin/python $(CHECKS)/audit.py $(FUNCTIONS:%=demo-%/requirements.txt) $(LOCKS)
 
-test-compat: $(CHECKS)/node_modules/.package-lock.json demo-gather/.venv/.ready test-report-page ## other programs read the workbooks; needs Node, LibreOffice, Chromium
+test-compat: pictures: $(TOOLS_READY) ## draw the README's picture of a report; needs Chromium
+	@$(HARNESS) with-emulator $(MAKE) --no-print-directory create bucket json stepfunctions
+	@$${CHROMIUM:-chromium} --headless --no-sandbox --disable-gpu --hide-scrollbars --disable-background-networking \
+		--window-size=1100,1050 --screenshot=$(ROOT)/.github/pictures/report.png \
+		"file://$$(ls -t $(ROOT)/result/*.html | head -1)" 2>/dev/null
+	@ls -l $(ROOT)/.github/pictures/report.png
+
+$(CHECKS)/node_modules/.package-lock.json demo-gather/.venv/.ready test-report-page ## other programs read the workbooks; needs Node, LibreOffice, Chromium
 	@demo-gather/.venv/bin/pytest -q -c demo-gather/setup.cfg --rootdir $(CHECKS) -p no:cacheprovider \
 		-o "pythonpath=$(ROOT)/demo-gather $(ROOT)/demo-gather/tests $(ROOT)/utils/shared $(ROOT)/utils/shared/tests" $(CHECKS)/test_readers.py
 

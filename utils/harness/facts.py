@@ -1,6 +1,9 @@
 """Read what the functions wrote of an execution beside its objects; see `shared.facts`."""
 
+import bisect
+import itertools
 import json
+import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,7 +17,6 @@ from harness.target import Target
 from shared.facts import (
     Column,
     ScatterFacts,
-    SegmentCut,
     SegmentFacts,
     WorkbookFacts,
     facts_key,
@@ -24,6 +26,7 @@ from shared.facts import (
 # The object is gone, is another now, or is not ours to read.
 MISSING = ("404", "NoSuchKey", "NoSuchBucket", "403", "AccessDenied", "412", "PreconditionFailed")
 THREADS = 8
+BETWEEN = re.compile(r"[\s,]*")  # what stands between two records
 MOST_SEGMENTS = 1000  # whose facts are read one by one, where there is no workbook
 
 
@@ -82,48 +85,55 @@ def scatter_facts(target: Target, run: Run) -> ScatterFacts | None:
     return read_object(s3, bucket, key, ScatterFacts.from_json)
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a record is: its segment, and its number among that segment's records."""
+def segment_of(scatter: ScatterFacts | None, record: tuple[str, int] | None) -> int | None:
+    """The number of the segment that a record of the input is in.
 
-    index: int
-    cut: SegmentCut
-    number: int
-
-
-def place_of(scatter: ScatterFacts | None, record: tuple[str, int] | None) -> Place | None:
-    """
     Args:
         record: its object and its number there, as an error names it.
     """
     if scatter is None or record is None or record[0] != scatter.input_obj:
         return None
-    number = record[1]
-    for index, cut in enumerate(scatter.segments):
-        if number < cut.rows:
-            return Place(index, cut, number)
-        number -= cut.rows
-    return None
+    ends = itertools.accumulate(cut.rows for cut in scatter.segments)
+    return next((index for index, end in enumerate(ends) if record[1] < end), None)
 
 
-def record(target: Target, facts: Facts, place: Place | None) -> dict[str, Any] | None:
-    """A record of the input, from the bytes of its segment alone.
+def record(
+    target: Target, facts: Facts, place: tuple[str, int] | None
+) -> dict[str, Any] | None:
+    """A record of the input, from the bytes of its block alone.
 
     Returns:
         None where the input is not known to hold that record still.
     """
-    if facts.scatter is None or place is None or place.cut.end <= place.cut.start:
+    scatter = facts.scatter
+    if scatter is None or place is None or segment_of(scatter, place) is None:
         return None
-    s3, scatter = target.client("s3"), facts.scatter
-    asked = {"Range": f"bytes={place.cut.start}-{place.cut.end - 1}", "IfMatch": scatter.etag}
-    records = read_object(s3, facts.bucket, scatter.input_obj, records_of, **asked) or []
-    return records[place.number] if place.number < len(records) else None
+    key, number = place
+    block = bisect.bisect_right(scatter.index, number, key=lambda entry: entry[1]) - 1
+    if block < 0:
+        return None
+    (start, first), *later = scatter.index[block:]
+    end = later[0][0] if later else scatter.size
+    asked = {"Range": f"bytes={start}-{end - 1}", "IfMatch": scatter.etag}
+
+    def parse(data: bytes) -> dict[str, Any] | None:
+        return record_of(data, number - first)
+
+    return read_object(target.client("s3"), facts.bucket, key, parse, **asked)
 
 
-def records_of(data: bytes) -> list[dict[str, Any]]:
-    """The records in a slice of a JSON array, with the commas and white space around them."""
-    found = json.loads(b"[" + data.strip(b" \t\r\n,") + b"]")
-    return found if all(isinstance(each, dict) for each in found) else []
+def record_of(data: bytes, number: int) -> dict[str, Any] | None:
+    """A record of a slice of a JSON array, which begins before a record.
+
+    Raises:
+        ValueError: it is no such slice, or ends before that record does.
+    """
+    text, end, decoder = data.decode(), 0, json.JSONDecoder()
+    record = None
+    for _ in range(number + 1):
+        between = BETWEEN.match(text, end)
+        record, end = decoder.raw_decode(text, between.end() if between else end)
+    return record if isinstance(record, dict) else None
 
 
 def read_object[Kind](

@@ -113,8 +113,7 @@ def print_task(target: Target, run: Run, task: history.Task) -> None:
         # A log does not number the calls of a Map Run, nor an emulator's history without predecessors.
         index: int | None = task.index
         if run.map_runs or not run.chained:
-            place = facts.place_of(facts.scatter_facts(target, run), task.record)
-            index = place.index if place else None
+            index = facts.segment_of(facts.scatter_facts(target, run), task.record)
         number = f"number {index}, counted from 0; " if index is not None else ""
         print(f"segment  {number}{run.failed} of {run.segments} failed")
     if task.input:

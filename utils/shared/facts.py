@@ -7,7 +7,6 @@ of the workbook. The functions write them, the harness reads them; nobody reads 
 
 import json
 import math
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
@@ -19,20 +18,11 @@ SMALLEST = -1074  # exponent of the least float
 
 @dataclass(frozen=True)
 class SegmentCut:
-    """A segment file, and where its records stand in the input.
-
-    Attributes:
-        size: of the file, in bytes.
-        start, end: the half-open byte range of its records in the input object, which holds them
-            and nothing but white space and commas besides; (0, 0) where the input is not bytes of
-            records, as a compressed one.
-    """
+    """A segment file; its size in bytes."""
 
     key: str
     rows: int
     size: int
-    start: int = 0
-    end: int = 0
 
 
 @dataclass(frozen=True)
@@ -41,6 +31,8 @@ class ScatterFacts:
 
     Attributes:
         size, etag: of the input object; bytes.
+        index: (byte, record) pairs in order: record number `record` of the input, counted from 0,
+            begins at `byte` or after it, behind nothing but white space and commas.
     """
 
     input_obj: str
@@ -48,6 +40,7 @@ class ScatterFacts:
     etag: str
     rows: int
     segments: list[SegmentCut]
+    index: list[tuple[int, int]]
 
     def to_json(self) -> bytes:
         return to_json(self)
@@ -61,7 +54,8 @@ class ScatterFacts:
         try:
             fields = json.loads(data)
             cuts = [SegmentCut(**cut) for cut in fields["segments"]]
-            return cls(**{**fields, "segments": cuts})
+            index = [(int(byte), int(record)) for byte, record in fields["index"]]
+            return cls(**{**fields, "segments": cuts, "index": index})
         except (TypeError, KeyError) as error:
             raise ValueError(f"must be a scatter's facts; found {error}") from None
 
@@ -165,7 +159,7 @@ class SegmentFacts:
     size: int = 0
 
     def to_json(self) -> bytes:
-        return json.dumps({"facts": asdict(self)}, ensure_ascii=False).encode()
+        return json.dumps({"facts": asdict(self)}).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
@@ -174,11 +168,21 @@ class SegmentFacts:
         Raises:
             ValueError: it is not what `to_json` writes.
         """
+        fields = json.loads(data)
+        return cls.of(fields.get("facts") if isinstance(fields, dict) else fields)
+
+    @classmethod
+    def of(cls, fields: Any) -> Self:
+        """
+        Raises:
+            ValueError: they are not the fields of a segment's facts.
+        """
         try:
-            fields = json.loads(data)["facts"]
             columns = [Column.of(column) for column in fields["columns"]]
-            return cls(**{**fields, "columns": columns})
-        except (TypeError, KeyError) as error:
+            rows = [[str(cell) for cell in row] for row in fields["first_rows"]]
+            rows_in, rows_out = int(fields["rows_in"]), int(fields["rows_out"])
+            return cls(rows_in, rows_out, columns, rows, int(fields.get("size", 0)))
+        except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"must be a segment's facts; found {error}") from None
 
 
@@ -203,15 +207,6 @@ class WorkbookFacts:
     profile: list[Column] = field(default_factory=list)
     first_rows: list[list[str]] = field(default_factory=list)
     segments: list[SegmentFacts] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, workbook: str, size: int, sheets: list[str], segments: list[SegmentFacts]) -> Self:
-        """The facts of a workbook of some segments, so that a reader needs no other object."""
-        profile = merged(segment.columns for segment in segments)
-        names = [column.name for column in profile]
-        rows = sum(segment.rows_out for segment in segments)
-        bare = [replace(segment, columns=[], first_rows=[]) for segment in segments]
-        return cls(workbook, size, rows, names, sheets, profile, first_rows(segments, names), bare)
 
     def to_json(self) -> bytes:
         return to_json(self)
@@ -241,33 +236,47 @@ def segment_facts_key(result_key: str) -> str:
     return result_key.removesuffix(".pkl") + ".json"
 
 
-def merged(segments: Iterable[list[Column]]) -> list[Column]:
-    """The profiles of the whole table; columns in first-seen order, those that a segment lacks missing."""
-    found: dict[str, Column] = {}
-    rows = 0
-    for columns in segments:
-        here = sum(columns[0].kinds.values()) + columns[0].missing if columns else 0
-        by_name = {column.name: column for column in columns}
-        for name in {**found, **by_name}:
-            before = found.get(name) or Column(name, missing=rows)
-            found[name] = before.merged(by_name.get(name) or Column(name, missing=here))
-        rows += here
-    return list(found.values())
+class Told:
+    """What segments tell, in the order of the table, merged as it comes: a reader of the whole
+    needs none of their objects.
 
+    Attributes:
+        whole: whether every segment told something; without, there is no profile.
+    """
 
-def first_rows(segments: Iterable[SegmentFacts], names: list[str]) -> list[list[str]]:
-    """The first rows of the whole table, each with a text for each of its columns."""
-    rows: list[list[str]] = []
-    for segment in segments:
-        own = [column.name for column in segment.columns]
-        for row in segment.first_rows[: FIRST_ROWS - len(rows)]:
-            cells = dict(zip(own, row))
-            rows.append([cells.get(name, "") for name in names])
-    return rows
+    def __init__(self) -> None:
+        self.whole = True
+        self.rows = 0
+        self.profile: dict[str, Column] = {}
+        self.first_rows: list[dict[str, str]] = []
+        self.segments: list[SegmentFacts] = []
+
+    def add(self, segment: SegmentFacts | None) -> None:
+        if segment is None:
+            self.whole = False
+            return
+        by_name = {column.name: column for column in segment.columns}
+        for name in {**self.profile, **by_name}:
+            before = self.profile.get(name) or Column(name, missing=self.rows)
+            here = by_name.get(name) or Column(name, missing=segment.rows_out)
+            self.profile[name] = before.merged(here)
+        for row in segment.first_rows[: FIRST_ROWS - len(self.first_rows)]:
+            self.first_rows.append(dict(zip(by_name, row)))
+        self.rows += segment.rows_out
+        self.segments.append(replace(segment, columns=[], first_rows=[]))
+
+    def facts(
+        self, workbook: str, size: int, rows: int, columns: list[str], sheets: list[str]
+    ) -> WorkbookFacts:
+        if not self.whole:
+            return WorkbookFacts(workbook, size, rows, columns, sheets)
+        first = [[row.get(name, "") for name in self.profile] for row in self.first_rows]
+        profile = list(self.profile.values())
+        return WorkbookFacts(workbook, size, rows, columns, sheets, profile, first, self.segments)
 
 
 def to_json(facts: Any) -> bytes:
-    return json.dumps(asdict(facts), ensure_ascii=False).encode()
+    return json.dumps(asdict(facts)).encode()
 
 
 def added(one: dict[str, int], two: dict[str, int]) -> dict[str, int]:

@@ -63,6 +63,7 @@ class Figures:
         pickle_etag: of the pickle that was rendered; rows of another one are stale.
         xml_etag: of the rows that these figures describe.
         columns, widest, parts: see RenderedRows.
+        facts: what the segment tells the report, as `facts.SegmentFacts` reads it.
     """
 
     pickle_etag: str
@@ -70,6 +71,7 @@ class Figures:
     columns: list[str]
     widest: list[str]
     parts: list[SheetPart]
+    facts: Any = None
 
     @property
     def rows(self) -> int:
@@ -107,7 +109,8 @@ class Figures:
         for before, part in zip(parts, parts[1:]):
             end = before.position + before.rows
             _require(part.position == end, key, f"row {end} must follow", part.position)
-        return cls(fields["pickle_etag"], fields["xml_etag"], columns, widest, parts)
+        etags = fields["pickle_etag"], fields["xml_etag"]
+        return cls(*etags, columns, widest, parts, fields.get("facts"))
 
 
 def _part(fields: Any, key: str) -> SheetPart:
@@ -137,10 +140,15 @@ def figures_key(key: str) -> str:
 
 
 def send(
-    s3: "S3Client", bucket: str, key: str, rows: RenderedRows, pickle_etag: str
+    s3: "S3Client",
+    bucket: str,
+    key: str,
+    rows: RenderedRows,
+    pickle_etag: str,
+    facts: Any = None,
 ) -> Figures:
     """Write the rows, and the figures of them and of the pickle at `key`."""
     xml_etag = s3.put_object(Bucket=bucket, Key=xml_key(key), Body=rows.xml)["ETag"]
-    figures = Figures(pickle_etag, xml_etag, rows.columns, rows.widest, rows.parts)
+    figures = Figures(pickle_etag, xml_etag, rows.columns, rows.widest, rows.parts, facts)
     s3.put_object(Bucket=bucket, Key=figures_key(key), Body=figures.to_json())
     return figures

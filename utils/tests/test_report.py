@@ -12,7 +12,7 @@ import pytest
 from conftest import Make, Pipeline
 from harness import advice, facts
 from harness.advice import ADVICE, BY_MESSAGE
-from harness.facts import records_of
+from harness.facts import record_of
 from harness.history import Failure, Run
 from harness.report import write
 from harness.report.view import Content, View
@@ -25,6 +25,7 @@ from shared.facts import (
     ScatterFacts,
     SegmentCut,
     SegmentFacts,
+    Told,
     WorkbookFacts,
     segment_facts_key,
 )
@@ -42,13 +43,13 @@ def test_a_report_reads_neither_the_input_nor_the_workbook() -> None:
     assert len(content.facts.first_rows) == 10
 
 
-def test_the_record_that_broke_costs_the_bytes_of_its_segment() -> None:
+def test_the_record_that_broke_costs_the_bytes_of_its_block() -> None:
     replay = Replay("failed")
     content = write.collect(replay.target, replay.run())
     assert content.record and content.record["会員番号"] == "037"
     [asked] = [asked for _, asked in replay.asked if asked.get("Key") == "failed.json"]
-    cut = content.facts.scatter.segments[3] if content.facts.scatter else None
-    assert cut and asked["Range"] == f"bytes={cut.start}-{cut.end - 1}"
+    scatter = content.facts.scatter
+    assert scatter and asked["Range"] == f"bytes={scatter.index[3][0]}-{scatter.size - 1}"
 
 
 def test_a_record_of_an_input_that_was_replaced_is_not_shown() -> None:
@@ -61,13 +62,14 @@ def test_a_record_beyond_the_input_is_not_looked_for() -> None:
     replay = Replay("failed")
     found = facts.read(replay.target, replay.run())
     for record in (("failed.json", 40), ("other.json", 3), None):
-        assert facts.place_of(found.scatter, record) is None
-    assert facts.record(replay.target, found, None) is None
+        assert facts.segment_of(found.scatter, record) is None
+        assert facts.record(replay.target, found, record) is None
 
 
-@pytest.mark.parametrize("text", ['{"a": "},{"}, {"b": 1}', ' , {"a": "},{"},\n{"b": 1}\n, '])
-def test_a_slice_of_an_array_is_its_records(text: str) -> None:
-    assert records_of(text.encode()) == [{"a": "},{"}, {"b": 1}]
+@pytest.mark.parametrize("end", ["", " ]", ',{"cut o'])
+@pytest.mark.parametrize("text", ['{"a": "},{"}, {"b": 1}', ' , {"a": "},{"},\n{"b": 1}'])
+def test_a_record_is_found_in_a_slice_of_an_array(text: str, end: str) -> None:
+    assert record_of((text + end).encode(), 1) == {"b": 1}
 
 
 def test_functions_that_keep_no_facts_cost_one_look() -> None:
@@ -100,7 +102,7 @@ def of_five_million_rows() -> Replay:
     """200 segments, whose functions told of 25,000 rows each."""
     replay = Replay("wide")
     keys = [f"scatter/wide/job_{n:03d}.pkl" for n in range(200)]
-    cuts = [SegmentCut(key, 25_000, 3_000_000, n * 3_000_000, n * 3_000_000 + 1) for n, key in enumerate(keys)]
+    cuts = [SegmentCut(key, 25_000, 3_000_000) for key in keys]
     bins = Histogram(1, {n: 625 for n in range(40)})
     numbers = [Column(name, {"numbers": 25_000}, 0, 0, 80, bins, {}, True) for name in "abc"]
     few = Column("rank", {"numbers": 25_000}, 0, 1, 5, bins, {str(n): 5_000 for n in range(5)})
@@ -110,8 +112,11 @@ def of_five_million_rows() -> Replay:
     told: dict[str, ScatterFacts | WorkbookFacts | SegmentFacts] = {
         segment_facts_key(key.replace("scatter", "gather")): segment for key in keys
     }
-    told["scatter/wide/facts.json"] = ScatterFacts("wide.json", 700_000_000, "e", 5_000_000, cuts)
-    told["gather/wide/facts.json"] = WorkbookFacts.of("wide.xlsx", 140_000_000, ["1"], [segment] * 200)
+    told["scatter/wide/facts.json"] = ScatterFacts("wide.json", 700_000_000, "e", 5_000_000, cuts, [(1, 0)])
+    whole = Told()
+    for _ in keys:
+        whole.add(segment)
+    told["gather/wide/facts.json"] = whole.facts("wide.xlsx", 140_000_000, 5_000_000, [], ["Sheet1"])
     replay.recorded["objects"] = {key: json.loads(facts.to_json()) for key, facts in told.items()}
     return replay
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harness.advice import advice_on
-from harness.facts import Facts, Place
+from harness.facts import Facts
 from harness.history import Attempt, Node, Run, Task, json_text
 from harness.report import formats
 from harness.report.words import words
@@ -45,7 +45,7 @@ class Content:
     cost_usd: float | None = None
     log: list[str] = field(default_factory=list)
     record: dict[str, Any] | None = None
-    place: Place | None = None
+    segment: int | None = None
 
 
 class View:
@@ -149,16 +149,15 @@ class View:
         if task is None or task.index is None:
             return ""
         failed = self.count("n of m failed", self.run.failed).format(self.run.segments)
-        index, place = task.index, self.content.place
-        if self.run.map_runs and place is None:
-            return failed
-        return f"{self.t['number'].format(place.index if place else index)}; {failed}"
+        index = self.content.segment if self.run.map_runs else task.index
+        return failed if index is None else f"{self.t['number'].format(index)}; {failed}"
 
     def event_of(self, task: Task | None, attempt: Attempt | None) -> str:
         """What the failed call was given; a log does not tell it, but the record it names may."""
         told = (attempt.input if attempt else "") or (task.input if task else "")
-        place = self.content.place
-        return told or (json.dumps(place.cut.key) if place and self.run.map_runs else "")
+        if told or self.content.segment is None or self.facts.scatter is None:
+            return told
+        return json.dumps(self.facts.scatter.segments[self.content.segment].key)
 
     @property
     def stages(self) -> list[dict[str, Any]]:

@@ -90,7 +90,7 @@ def collect(target: Target, run: Run) -> Content:
     if not run.chained:
         raise Fault(f"no report of {run.name}: its history does not say which event follows which")
     found = facts.read(target, run)
-    place = facts.place_of(found.scatter, run.failure.record) if run.failure else None
+    broken = run.failure.record if run.failure else None
     return Content(
         run=run,
         facts=found,
@@ -101,8 +101,8 @@ def collect(target: Target, run: Run) -> Content:
         emulated=target.emulated,
         cost_usd=cost_usd(target, run, found),
         log=history.failure_lines(target, run),
-        record=facts.record(target, found, place),
-        place=place,
+        record=facts.record(target, found, broken),
+        segment=facts.segment_of(found.scatter, broken),
     )
 
 

@@ -47,7 +47,12 @@ def test_no_call_starts_once_the_caller_has_stopped() -> None:
             hold.wait(60)
 
     results = map_ahead(call, range(9), at_once=4, threads=1)
-    threading.Thread(target=lambda: (running.wait(60), hold.set())).start()
+
+    def let_go() -> None:
+        running.wait(60)
+        hold.set()
+
+    threading.Thread(target=let_go).start()
     next(results)
     running.wait(60)
     count = threading.active_count()

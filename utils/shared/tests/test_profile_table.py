@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facts import BINS, DISTINCT, FIRST_ROWS, Column, SegmentFacts, merged
+from facts import BINS, DISTINCT, FIRST_ROWS, Column, SegmentFacts, Told, WorkbookFacts
 from profile_table import COLUMNS, segment_facts
 
 CELLS = st.one_of(
@@ -76,7 +76,13 @@ def test_any_cut_gives_the_profile_of_the_whole_table(cells: list[Any], cuts: li
     bounds = [0, *sorted(cuts), len(table)]
     parts = [table.iloc[start:stop] for start, stop in zip(bounds, bounds[1:])]
     [whole] = segment_facts(table, len(table)).columns
-    [joined] = merged(segment_facts(part, len(part)).columns for part in parts)
+    told = Told()
+    for part in parts:
+        told.add(segment_facts(part, len(part)))
+    facts = told.facts("x.xlsx", 0, len(table), ["x"], ["Sheet1"])
+    assert WorkbookFacts.from_json(facts.to_json()) == facts
+    assert facts.first_rows == segment_facts(table, len(table)).first_rows
+    [joined] = facts.profile
     assert (joined.kinds, joined.missing, joined.many) == (whole.kinds, whole.missing, whole.many)
     assert joined.values == whole.values
     if set(whole.kinds) == {"numbers"}:
@@ -87,9 +93,10 @@ def test_any_cut_gives_the_profile_of_the_whole_table(cells: list[Any], cuts: li
 
 
 def test_a_column_that_a_segment_lacks_is_missing_there() -> None:
-    one = segment_facts(pd.DataFrame({"a": [1, 2]}), 2).columns
-    two = segment_facts(pd.DataFrame({"b": ["x"], "a": [3]}), 1).columns
-    a, b = merged([one, two])
+    told = Told()
+    told.add(segment_facts(pd.DataFrame({"a": [1, 2]}), 2))
+    told.add(segment_facts(pd.DataFrame({"b": ["x"], "a": [3]}), 1))
+    a, b = told.facts("x.xlsx", 0, 3, ["a", "b"], []).profile
     assert (a.name, a.missing, b.name, b.missing, b.values) == ("a", 0, "b", 2, {"x": 1})
 
 
@@ -103,3 +110,10 @@ def test_facts_come_back_from_json(cells: list[Any]) -> None:
 def test_other_json_is_no_facts(text: bytes) -> None:
     with pytest.raises(ValueError):
         SegmentFacts.from_json(text)
+
+
+def test_a_segment_that_tells_nothing_leaves_the_whole_without_a_profile() -> None:
+    told = Told()
+    told.add(segment_facts(pd.DataFrame({"a": [1]}), 1))
+    told.add(None)
+    assert told.facts("x.xlsx", 7, 1, ["a"], ["Sheet1"]).profile == []
