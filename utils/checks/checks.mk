@@ -31,16 +31,16 @@ fuzz: $(VENVS)/fuzz/.ready demo-scatter/.venv/.ready
 audit: $(VENVS)/audit/.ready $(FUNCTIONS:%=demo-%/requirements.txt) ## look up known vulnerabilities of everything locked, with pip-audit
 	@$(VENVS)/audit/bin/python $(CHECKS)/audit.py $(FUNCTIONS:%=demo-%/requirements.txt) $(LOCKS)
 
-test-compat: pictures: $(TOOLS_READY) ## draw the README's picture of a report; needs Chromium
+test-compat: $(CHECKS)/node_modules/.package-lock.json demo-gather/.venv/.ready test-report-page ## other programs read the workbooks; needs Node, LibreOffice, Chromium
+	@demo-gather/.venv/bin/pytest -q -c demo-gather/setup.cfg --rootdir $(CHECKS) -p no:cacheprovider \
+		-o "pythonpath=$(ROOT)/demo-gather $(ROOT)/demo-gather/tests $(ROOT)/utils/shared $(ROOT)/utils/shared/tests" $(CHECKS)/test_readers.py
+
+pictures: $(TOOLS_READY) ## draw the README's picture of a report; needs Chromium
 	@$(HARNESS) with-emulator $(MAKE) --no-print-directory create bucket json stepfunctions
 	@$${CHROMIUM:-chromium} --headless --no-sandbox --disable-gpu --hide-scrollbars --disable-background-networking \
 		--window-size=1100,1050 --screenshot=$(ROOT)/.github/pictures/report.png \
 		"file://$$(ls -t $(ROOT)/result/*.html | head -1)" 2>/dev/null
 	@ls -l $(ROOT)/.github/pictures/report.png
-
-$(CHECKS)/node_modules/.package-lock.json demo-gather/.venv/.ready test-report-page ## other programs read the workbooks; needs Node, LibreOffice, Chromium
-	@demo-gather/.venv/bin/pytest -q -c demo-gather/setup.cfg --rootdir $(CHECKS) -p no:cacheprovider \
-		-o "pythonpath=$(ROOT)/demo-gather $(ROOT)/demo-gather/tests $(ROOT)/utils/shared $(ROOT)/utils/shared/tests" $(CHECKS)/test_readers.py
 
 test-report-page: $(VENVS)/browser/.ready
 	@$(VENVS)/browser/bin/python -m pytest -q -p no:cacheprovider -c /dev/null --rootdir $(CHECKS) $(CHECKS)/test_report_page.py
