@@ -11,15 +11,17 @@ LANG_ ?=
 # A stack: on the emulator at ENDPOINT, or in an AWS account.
 TARGET ?= localstack
 STACK ?= aggregate
-ARCH ?= x86_64
+ARCH ?=
 REGION ?=
 PARAMETERS ?=
+TAGS ?=
+PLAN ?=
+REPLACE_BUCKET ?=
 EMPTY ?=
+YES ?=
 # `make stepfunctions` runs Aggregate; a stack's state machine has the stack's name.
 MACHINE ?= $(if $(filter aws,$(TARGET)),$(STACK),Aggregate)
 STACK_AT = --target $(TARGET) --stack $(STACK) --region '$(REGION)'
-# Lambda runs Linux wheels of its own architecture; functions that run as processes, the host's.
-LAMBDA_PLATFORM = $(if $(filter aws,$(TARGET)),PLATFORM=$(ARCH:arm64=aarch64))
 TARGET_READY = $(if $(filter aws,$(TARGET)),$(TOOLS_READY),running)
 
 .DEFAULT_GOAL := help
@@ -76,14 +78,18 @@ report: running ## write result/<execution>.html of EXECUTION, a name or ARN (de
 watch: create bucket $(FUNCTIONS:%=watched-%) ## on each save of scatter.py, segment.py or gather.py: its tests, then the pipeline
 	@$(HARNESS) watch
 
-deploy: ## create or update the stack: TARGET=aws REGION=… ARCH=arm64 DEFINITION=distributed
+# Lambda runs Linux wheels of its own architecture; functions that run as processes, the host's.
+deploy: ## create or update the stack: TARGET=aws REGION=… ARCH=arm64 DEFINITION=distributed; PLAN=1: only say what changes
 	@$(MAKE) --no-print-directory --silent $(TARGET_READY)
-	@$(MAKE) --no-print-directory zip $(LAMBDA_PLATFORM)
-	@$(HARNESS) deploy $(STACK_AT) --arch $(ARCH) --definition $(DEFINITION) --parameters '$(PARAMETERS)'
+	@$(if $(filter aws,$(TARGET)),platform=$$($(HARNESS) architecture $(STACK_AT) --arch '$(ARCH)') &&) \
+		$(MAKE) --no-print-directory zip $(if $(filter aws,$(TARGET)),PLATFORM=$$platform)
+	@$(HARNESS) deploy $(STACK_AT) --arch '$(ARCH)' --parameters '$(PARAMETERS)' --tags '$(TAGS)' \
+		$(if $(filter-out file,$(origin DEFINITION)),--definition $(DEFINITION)) \
+		$(if $(PLAN),--plan) $(if $(REPLACE_BUCKET),--replace-bucket)
 
-destroy: ## delete the stack; EMPTY=1: also what is in its bucket
+destroy: ## delete the stack, once you say yes; YES=1: unasked; EMPTY=1: also what is in its bucket
 	@$(MAKE) --no-print-directory --silent $(TARGET_READY)
-	@$(HARNESS) destroy $(STACK_AT) $(if $(EMPTY),--empty)
+	@$(HARNESS) destroy $(STACK_AT) $(if $(EMPTY),--empty) $(if $(YES),--yes)
 
 cost: ## what the last execution costs on AWS; MACHINE=aggregate: the stack's last one
 	@$(MAKE) --no-print-directory --silent $(TARGET_READY)
