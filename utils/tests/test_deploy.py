@@ -20,6 +20,7 @@ from harness.emulator import free_port
 from harness.progress import follow
 from harness.ministack import MiniStack
 from test_pipeline import EXAMPLE, expected
+from utils import members
 
 Deploy = Callable[..., subprocess.CompletedProcess[str]]
 Repack = Callable[[str, str, str], None]
@@ -153,6 +154,24 @@ def test_a_stack_makes_the_workbook(stack: str, tmp_path: Path) -> None:
     assert execution["output"] == '"members.xlsx"'
     s3.download_file(bucket, "members.xlsx", str(tmp_path / "members.xlsx"))
     assert list(load_workbook(tmp_path / "members.xlsx")["Sheet1"].values) == expected(EXAMPLE)
+
+
+def test_a_stack_chooses_its_segments_by_size(stack: str, deploy: Deploy) -> None:
+    """And not by the ten rows that show the emulator's functions at work, unless it is told to."""
+    s3, bucket = emulator().client("s3"), outputs(stack)["BucketName"]
+    s3.put_object(Bucket=bucket, Key="100.json", Body=json.dumps(list(members(100, seed=7))).encode())
+    assert segments_of(run(stack, "100.json")) == 1
+    made = deploy("deploy", *at(stack), "--parameters", "DivisionNumber=30")
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert segments_of(run(stack, "100.json")) == 4
+
+
+def segments_of(execution: dict[str, Any]) -> int:
+    assert execution["status"] == "SUCCEEDED", execution["cause"]
+    history = emulator().client("stepfunctions").get_execution_history(
+        executionArn=execution["executionArn"]
+    )
+    return sum(event["type"] == "MapIterationStarted" for event in history["events"])
 
 
 def test_deploying_twice_changes_nothing(stack: str, deploy: Deploy) -> None:
