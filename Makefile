@@ -26,7 +26,7 @@ TARGET_READY = $(if $(filter aws,$(TARGET)),$(TOOLS_READY),running)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up running down zip create update delete bucket json stepfunctions download invoke log \
-	report watch deploy destroy cost test check clean clean-segments
+	report watch deploy destroy cost test check checkov clean clean-segments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,9 +105,13 @@ log: $(FUNCTIONS:%=log-%) ## show the functions' last log lines
 test: $(TOOLS_READY) ## all tests, on a LocalStack of their own
 	@$(HARNESS) with-emulator $(MAKE) --no-print-directory check ALREADY_UP=1
 
-check: zip $(FUNCTIONS:%=test-%)
+check: zip checkov $(FUNCTIONS:%=test-%)
 	@cd utils/process-executor && $(PY) -m mypy && $(PY) -m pytest -q
 	@cd utils && $(PY) -m mypy && $(PY) -m pytest -q
+
+checkov: $(TOOLS)/.venvs/checkov/.ready
+	@$(TOOLS)/.venvs/checkov/bin/checkov --file state-machine/template.yaml --framework cloudformation \
+		--compact --quiet --skip-download
 
 clean: down $(FUNCTIONS:%=clean-%) ## stop LocalStack and remove everything built
 	@rm -rf utils/tools/.venv utils/tools/.venvs utils/tools/runtimes utils/harness/.localstack \
