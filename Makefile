@@ -19,6 +19,7 @@ PLAN ?=
 REPLACE_BUCKET ?=
 EMPTY ?=
 YES ?=
+SMOKE_ROWS ?= 1000000
 # `make stepfunctions` runs Aggregate; a stack's state machine has the stack's name.
 MACHINE ?= $(if $(filter aws,$(TARGET)),$(STACK),Aggregate)
 STACK_AT = --target $(TARGET) --stack $(STACK) --region '$(REGION)'
@@ -26,7 +27,7 @@ TARGET_READY = $(if $(filter aws,$(TARGET)),$(TOOLS_READY),running)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up running down zip create update delete bucket json stepfunctions download invoke log \
-	report watch deploy destroy cost test check checkov clean clean-segments
+	report watch deploy destroy smoke cost test check checkov clean clean-segments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +91,11 @@ deploy: ## create or update the stack: TARGET=aws REGION=… ARCH=arm64 DEFINITI
 destroy: ## delete the stack, once you say yes; YES=1: unasked; EMPTY=1: also what is in its bucket
 	@$(MAKE) --no-print-directory --silent $(TARGET_READY)
 	@$(HARNESS) destroy $(STACK_AT) $(if $(EMPTY),--empty) $(if $(YES),--yes)
+
+smoke: ## prove all of it: a stack of its own, 1,000 and SMOKE_ROWS rows, two failures, costs, destroyed; TARGET=aws REGION=…
+	@$(MAKE) --no-print-directory --silent $(TARGET_READY)
+	@$(MAKE) --no-print-directory zip $(if $(filter aws,$(TARGET)),PLATFORM=x86_64)
+	@$(HARNESS) smoke --target $(TARGET) --region '$(REGION)' --rows $(SMOKE_ROWS)
 
 cost: ## what the last execution costs on AWS; MACHINE=aggregate: the stack's last one
 	@$(MAKE) --no-print-directory --silent $(TARGET_READY)

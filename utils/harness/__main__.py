@@ -78,6 +78,11 @@ def parser() -> argparse.ArgumentParser:
         each.add_argument("--stack", default="aggregate")
         each.add_argument("--region", default="")
 
+    smoke = verb("smoke", "smoke.smoke", "deploy a stack, run it, fail it, destroy it: all as it should be?")
+    smoke.add_argument("--target", default="localstack")
+    smoke.add_argument("--region", default="")
+    smoke.add_argument("--rows", type=int, default=1_000_000)
+
     cost = verb("cost", "cost.last", "what the last execution costs on AWS")
     cost.add_argument("--target", default="localstack")
     cost.add_argument("--machine", default="Aggregate")

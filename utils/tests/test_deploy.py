@@ -228,6 +228,13 @@ def test_make_deploys_and_destroys(make: Make) -> None:
     assert leftovers(name) == []
 
 
+def test_the_smoke_test_passes_and_leaves_nothing(make: Make) -> None:
+    made = make("smoke", "SMOKE_ROWS=20000")
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert "20,000 rows, distributed" in made.stdout
+    assert leftovers("smoke-") == []
+
+
 def test_destroying_what_is_not_there_is_no_fault(deploy: Deploy) -> None:
     destroyed = deploy("destroy", *at(stack_name()))
     assert destroyed.returncode == 0
