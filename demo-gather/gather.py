@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.s3.transfer import TransferConfig
 
 import rendered
+from expiry import let_expire
 from rendered import Rendered
 from workbook import workbook_chunks
 
@@ -42,9 +43,12 @@ class GatherHandler:
         self.bucket = os.environ.get("BUCKET", "test-bucket")
 
     def main(self) -> str:
-        keys = result_keys(self.get_event(self.bucket))
+        event = self.get_event(self.bucket)
+        keys = result_keys(event)
         segments = self.get_rendered(self.bucket, keys)
-        return self.send_excel(segments, self.bucket, self.event.get("workbook", WORKBOOK))
+        workbook = self.send_excel(segments, self.bucket, self.event.get("workbook", WORKBOOK))
+        let_expire(self.s3, self.bucket, event.get("segment_definitions", []), keys)
+        return workbook
 
     def get_event(self, bucket: str) -> dict[str, Any]:
         """The event, with the lists that a manifest stands for: each segment's result has its name."""
