@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -23,26 +23,32 @@ def let_expire(
     """Tag the segment files, and what the segments wrote beside their results, if it is worth it.
 
     Args:
-        definitions: the segment files, each about as large as its result.
+        definitions: the segment files; those that are not there any more are passed over.
         results: of the same segments.
 
     Returns:
         The keys tagged. A retry tags them again, with nothing changed.
     """
-    pages = s3.get_paginator("list_objects_v2").paginate(
-        Bucket=bucket, Prefix=os.path.commonprefix(list(results)).removesuffix(".pkl")
-    )
-    sizes = {found["Key"]: found["Size"] for page in pages for found in page.get("Contents", [])}
-    folder_and_stem = {key.removesuffix(".pkl") for key in results}
-    written = (key for key in sizes if re.sub(r"\.[^/]*$", "", key) in folder_and_stem)
-    large = [key for key in written if sizes[key] >= WORTH_A_TAG_BYTES]
-    large += [
-        definition
-        for definition, result in zip(definitions, results)
-        if sizes.get(result, 0) >= WORTH_A_TAG_BYTES
-    ]
     name, value = SUCCEEDED
     tags: TaggingTypeDef = {"TagSet": [{"Key": name, "Value": value}]}
+    large = [key for keys in (definitions, results) for key in large_keys(s3, bucket, keys)]
     with ThreadPoolExecutor(TRANSFERS) as pool:
         list(pool.map(lambda key: s3.put_object_tagging(Bucket=bucket, Key=key, Tagging=tags), large))
     return large
+
+
+def large_keys(s3: "S3Client", bucket: str, keys: Sequence[str]) -> Iterator[str]:
+    """Those of the objects, and of what stands beside them, that cost more to keep than to tag."""
+    if not keys:
+        return
+    stems = {stem(key) for key in keys}
+    prefix = os.path.commonprefix(list(stems))
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for found in page.get("Contents", []):
+            if stem(found["Key"]) in stems and found["Size"] >= WORTH_A_TAG_BYTES:
+                yield found["Key"]
+
+
+def stem(key: str) -> str:
+    """`gather/run/job_000.xml.deflate` → `gather/run/job_000`."""
+    return re.sub(r"\.[^/]*$", "", key)

@@ -32,7 +32,7 @@ def test_what_costs_more_to_keep_than_to_tag_is_tagged(s3: "S3Client", bucket: s
     }
     for key, size in sizes.items():
         s3.put_object(Bucket=bucket, Key=key, Body=bytes(size))
-    results = ["gather/run.1/job_000.pkl", "gather/run.1/job_001.pkl"]
+    results = [f"gather/run.1/job_{number:03d}.pkl" for number in (0, 1, 3)]
     definitions = [key.replace("gather", "scatter") for key in results]
     expected = {
         "scatter/run.1/job_000.pkl",
@@ -42,3 +42,10 @@ def test_what_costs_more_to_keep_than_to_tag_is_tagged(s3: "S3Client", bucket: s
     for _ in range(2):
         assert set(let_expire(s3, bucket, definitions, results)) == expected
         assert tagged(s3, bucket) == expected
+
+
+def test_segment_files_that_are_gone_are_passed_over(s3: "S3Client", bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="gather/job_000.pkl", Body=bytes(LARGE))
+    tagged_keys = let_expire(s3, bucket, ["scatter/job_000.pkl"], ["gather/job_000.pkl"])
+    assert tagged_keys == ["gather/job_000.pkl"]
+    assert let_expire(s3, bucket, [], ["gather/job_000.pkl"]) == tagged_keys

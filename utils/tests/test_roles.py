@@ -188,6 +188,7 @@ ALLOWED = {
     ],
     "gather": [
         listing("gather/run/job_0"),
+        listing("scatter/run/job_0"),
         get("gather/run/job_000.pkl"),
         get("gather/run/job_000.json"),
         put("gather/run/job_000.json"),
@@ -227,7 +228,7 @@ DENIED = {
         delete("gather/run/job_000.pkl"),
         delete("members.xlsx"),
         tag("members.json"),
-        listing("scatter/"),
+        listing("members"),
         listing(""),
     ],
 }
