@@ -32,8 +32,12 @@ def let_expire(
     name, value = SUCCEEDED
     tags: TaggingTypeDef = {"TagSet": [{"Key": name, "Value": value}]}
     large = [key for keys in (definitions, results) for key in large_keys(s3, bucket, keys)]
+
+    def tag(key: str) -> None:
+        s3.put_object_tagging(Bucket=bucket, Key=key, Tagging=tags)
+
     with ThreadPoolExecutor(TRANSFERS) as pool:
-        list(pool.map(lambda key: s3.put_object_tagging(Bucket=bucket, Key=key, Tagging=tags), large))
+        list(pool.map(tag, large))
     return large
 
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 # Rows per segment, unless the event says otherwise, of tables of up to SMALL_TABLE_BYTES (1,000
 # members). A variable of this name sets it for every table, and 0 has small ones cut as longer
-# ones are: a deployed stack's default, as ten rows cost as much as 70,000. Longer ones run faster in fewer segments, of up to SEGMENT_BYTES (70,000 members), or
+# ones are: a deployed stack's default, as ten rows cost as much as 70,000.
+# Longer ones run faster in fewer segments, of up to SEGMENT_BYTES (70,000 members), or
 # more where that would make more than SEGMENTS of them; in two as soon as that pays.
 DIVISION_NUMBER = 10
 SMALL_TABLE_BYTES = 200_000

@@ -2,13 +2,14 @@
 
 import base64
 import hashlib
+import itertools
 import json
 import re
 from pathlib import Path
 from typing import Any
 
 # It ships no types.
-from awscli.customizations.cloudformation.yamlhelper import yaml_parse  # type: ignore[import-untyped]
+from awscli.customizations.cloudformation import yamlhelper  # type: ignore[import-untyped]
 
 from harness.fault import Fault
 from harness.target import STAGES, Target
@@ -18,8 +19,8 @@ TEMPLATE = ROOT / "state-machine" / "template.yaml"
 
 # What the definitions name as they run on an emulator, and the template's name for it.
 SUBSTITUTIONS = {
-    f"arn:aws:lambda:us-east-1:000000000000:function:{stage}-lambda": f"${{{stage.title()}Function}}"
-    for stage in STAGES
+    f"arn:aws:lambda:us-east-1:000000000000:function:{stage}-lambda": f"${{{name}Function}}"
+    for stage, name in zip(STAGES, ("Scatter", "Segment", "Gather"))
 }
 
 
@@ -55,7 +56,7 @@ class Artifacts:
                 self.s3.put_object(**self.at, Key=key, Body=body)
 
     def make_bucket(self) -> None:
-        """Create the bucket, private and encrypted as S3 makes them since 2023, if it is not there."""
+        """Create the bucket, private and encrypted as S3 makes them, if it is not there."""
         if not self.exists():
             # us-east-1 is the one region that must not be named.
             region = self.place.region
@@ -78,8 +79,8 @@ class Artifacts:
                     return False
                 case "AccessDenied":
                     raise Fault(
-                        f"S3 refuses s3://{self.bucket} to the account {self.place.account}: another "
-                        "account owns it, or these credentials lack s3:GetBucketPolicy\n"
+                        f"S3 refuses s3://{self.bucket} to the account {self.place.account}: "
+                        "another owns it, or these credentials lack s3:GetBucketPolicy\n"
                         "to do: choose another name, STACK=…"
                     ) from None
                 case "NoSuchBucketPolicy":
@@ -124,7 +125,7 @@ def tls_only(s3: Any, bucket: str) -> dict[str, Any]:
 
 def declared(parameters: dict[str, str]) -> dict[str, str]:
     """Those that the template still has."""
-    known = yaml_parse(TEMPLATE.read_text())["Parameters"]
+    known = yamlhelper.yaml_parse(TEMPLATE.read_text())["Parameters"]
     return {name: value for name, value in parameters.items() if name in known}
 
 
@@ -137,7 +138,7 @@ def rendered(parameters: dict[str, str], emulated: bool = False) -> str:
     Args:
         parameters: those given and those that the stack has; the template's defaults need not be.
     """
-    template = yaml_parse(TEMPLATE.read_text())
+    template = yamlhelper.yaml_parse(TEMPLATE.read_text())
     names = {}
     for stage in STAGES:
         function = f"{stage.title()}Function"
@@ -200,9 +201,9 @@ def is_empty(s3: Any, at: dict[str, str]) -> bool:
 
 def empty(s3: Any, at: dict[str, str]) -> None:
     """Delete a bucket's objects and unfinished uploads."""
-    for page in s3.get_paginator("list_objects_v2").paginate(**at):
-        if keys := [{"Key": found["Key"]} for found in page.get("Contents", [])]:
-            s3.delete_objects(**at, Delete={"Objects": keys, "Quiet": True})
+    for found in itertools.batched(objects(s3, at), 1000):
+        keys = [{"Key": each["Key"]} for each in found]
+        s3.delete_objects(**at, Delete={"Objects": keys, "Quiet": True})
     for page in s3.get_paginator("list_multipart_uploads").paginate(**at):
         for found in page.get("Uploads", []):
             s3.abort_multipart_upload(**at, Key=found["Key"], UploadId=found["UploadId"])

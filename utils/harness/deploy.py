@@ -48,7 +48,8 @@ def deploy(
     zips = Artifacts(place, stack, definition or kept.get("Definition", "parallel"))
     wanted = kept | zips.parameters() | ({"Architecture": arch} if arch else {})
     wanted |= pairs("PARAMETERS", parameters)
-    for warning in warnings(place, wanted):
+    limits = place.client("lambda").get_account_settings()["AccountLimit"]
+    for warning in warnings(limits["ConcurrentExecutions"], wanted):
         print(f"warning  {warning}")
     if not plan:
         zips.upload()
@@ -61,8 +62,10 @@ def deploy(
     tagged = (had.tags if had else {}) | pairs("TAGS", tags)
     template = artifacts.rendered(wanted, place.emulated)
     changes = pipeline.change(template, wanted, tagged, approved)
-    done = f"{len(changes)} changes in {time.monotonic() - started:.0f} s" if changes else "up to date"
-    done = f"{len(changes)} changes, of which none is made" if plan else done
+    done = "up to date"
+    if changes:
+        took = "none is made" if plan else f"in {time.monotonic() - started:.0f} s"
+        done = f"{len(changes)} changes, {took}"
     print(f"stack    {stack} in {place.region} of {place.account}: {done}")
     for change in changes:
         print(f"         {change}")
@@ -71,7 +74,8 @@ def deploy(
     found = pipeline.find()
     assert found
     check_code(place, found.outputs)
-    zips.forget_all_but({*zips.parameters().values(), *kept.values()})
+    if changes:
+        zips.forget_all_but({*zips.parameters().values(), *kept.values()})
     print(f"bucket   {found.outputs['BucketName']}")
     print(f"states   {found.outputs['StateMachineArn']}")
     print(f"to run   {start_line(place, found.outputs['StateMachineArn'])}")
@@ -104,7 +108,8 @@ def destroy(
             artifacts.empty(place.client("s3"), owned(place, bucket))
         pipeline.delete()
     Artifacts(place, stack).delete()
-    print(f"stack {stack} in {place.region} of {place.account}: {'deleted' if found else 'not there'}")
+    done = "deleted" if found else "not there"
+    print(f"stack {stack} in {place.region} of {place.account}: {done}")
 
 
 def ask(flags: str) -> None:
@@ -135,7 +140,7 @@ def check_bucket_stays(changes: list[Change]) -> None:
         lost = change["Action"] == "Remove" or change.get("Replacement") == "True"
         if change["LogicalResourceId"] == "Bucket" and lost:
             raise Fault(
-                f"this deploy would {described(change)}, and the tables and workbooks in it are left behind\n"
+                f"this deploy would {described(change)}, and leave its tables and workbooks behind\n"
                 "to do: take back that edit of template.yaml, or make deploy … REPLACE_BUCKET=1"
             )
 
@@ -152,13 +157,11 @@ def check_code(place: Target, outputs: dict[str, str]) -> None:
         runs = functions.get_function_configuration(FunctionName=version)["CodeSha256"]
         if runs != artifacts.sha256(artifacts.read_zip(stage)):
             digest = base64.b64decode(runs).hex()
-            raise Fault(f"{version} runs other code than demo-{stage}/bin/lambda.zip: SHA-256 {digest}")
+            raise Fault(f"{version} runs other code than demo-{stage}'s zip: SHA-256 {digest}")
 
 
-def warnings(place: Target, parameters: dict[str, str]) -> list[str]:
-    """What the account's own limits will do to the pipeline."""
-    limits = place.client("lambda").get_account_settings()["AccountLimit"]
-    at_once = limits["ConcurrentExecutions"]
+def warnings(at_once: int, parameters: dict[str, str]) -> list[str]:
+    """What the limits of an account that runs so many functions at once do to the pipeline."""
     if at_once > 5 * NEW_ACCOUNT_AT_ONCE:
         return []
     found = [

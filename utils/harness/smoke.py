@@ -84,8 +84,9 @@ class Smoke:
         workbook = self.folder / "smoke.xlsx"
         key = json.loads(execution["output"])
         self.place.client("s3").download_file(self.bucket, key, str(workbook))
-        with zipfile.ZipFile(workbook) as archive, archive.open("xl/worksheets/sheet1.xml") as sheet:
-            return sum(chunk.count(b"</row>") for chunk in split_after(sheet.read, b">")) - 1
+        sheet = zipfile.Path(workbook, "xl/worksheets/sheet1.xml")
+        with sheet.open("rb") as opened:
+            return sum(chunk.count(b"</row>") for chunk in split_after(opened.read, b">")) - 1
 
 
 def split_after(read: Callable[[int], bytes], end: bytes, size: int = 1 << 20) -> Iterator[bytes]:
@@ -139,7 +140,8 @@ def smoke(target: str = "localstack", region: str = "", rows: int = 1_000_000) -
 
 
 def show(place: Target, outcomes: list[Outcome]) -> None:
-    table = Table("run", "ended with", "as it should", "s", title=f"{place.region} of {place.account}")
+    where = f"{place.region} of {place.account}"
+    table = Table("run", "ended with", "as it should", "s", title=where)
     for outcome in outcomes:
         verdict = "yes" if outcome.passed else f"no: {' or '.join(outcome.wanted)}"
         table.add_row(outcome.what, outcome.found, verdict, f"{outcome.took_s:.1f}")

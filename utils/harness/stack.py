@@ -11,7 +11,7 @@ from harness.fault import Fault
 Event = dict[str, Any]
 Change = dict[str, Any]
 
-# A tag that every stack of this project bears, and an output's value: no other is changed or deleted.
+# A tag of every stack of this project, and an output's value: no other is changed or deleted.
 MARK = "scatter-gather"
 
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
@@ -25,7 +25,9 @@ STUCK = {
     "ROLLBACK_FAILED": "its creation failed: make destroy {flags}, then make deploy {flags}",
     "CREATE_FAILED": "its creation failed: make destroy {flags}, then make deploy {flags}",
     "DELETE_FAILED": "something holds it: remove that, and make destroy {flags}",
-    "UPDATE_FAILED": "aws cloudformation rollback-stack --stack-name {stack}, then make deploy {flags}",
+    "UPDATE_FAILED": (
+        "aws cloudformation rollback-stack --stack-name {stack}, then make deploy {flags}"
+    ),
     "UPDATE_ROLLBACK_FAILED": (
         "correct what is below, then "
         "aws cloudformation continue-update-rollback --stack-name {stack}, and make deploy {flags}"
@@ -119,8 +121,8 @@ class Stack:
         if status.endswith("_IN_PROGRESS"):
             raise Fault(
                 f"the stack {self.name} is {status}: something else changes it\n"
-                f"to do: aws cloudformation describe-stack-events --stack-name {self.name} shows what; "
-                "try again when it is done"
+                f"to do: aws cloudformation describe-stack-events --stack-name {self.name} "
+                "shows what; try again when it is done"
             )
         if status in STUCK:
             raise self.failed(status, failures(self.events()))
@@ -142,13 +144,14 @@ class Stack:
             Fault: CloudFormation refuses the change or fails in it; with the resources' own words.
         """
         kind = "UPDATE" if self.find() else "CREATE"
+        tags = {MARK: "pipeline"} | tags
         change_set = self.cfn.create_change_set(
             StackName=self.name,
             ChangeSetName=f"deploy-{uuid.uuid4()}",
             ChangeSetType=kind,
             TemplateBody=template,
             Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
-            Tags=[{"Key": name, "Value": value} for name, value in ({MARK: "pipeline"} | tags).items()],
+            Tags=[{"Key": k, "Value": v} for k, v in tags.items()],
             Capabilities=["CAPABILITY_IAM"],
         )["Id"]
         since = self.last_event()
@@ -179,8 +182,9 @@ class Stack:
                 reason = found.get("StatusReason", "")
                 if any(words in reason for words in NO_CHANGES):
                     return []
-                reasons = [f"CloudFormation refuses the change: {reason}", *self.invalid(change_set, reason)]
-                raise Fault("\n".join(reasons + remedies(reasons)))
+                reasons = [reason, *self.invalid(change_set, reason)]
+                said = "\n".join(reasons + remedies(reasons))
+                raise Fault(f"CloudFormation refuses the change: {said}")
             if found["Status"] == "CREATE_COMPLETE":
                 return [each["ResourceChange"] for each in found["Changes"]]
             time.sleep(POLL_S[self.target])
@@ -234,8 +238,8 @@ class Stack:
     def failed(self, status: str, reasons: list[str]) -> Fault:
         to_do = STUCK.get(status, "correct that, and make deploy {flags}")
         advice = to_do.format(stack=self.name, flags=self.flags)
-        lines = [f"the stack {self.name} is {status}", *reasons, *remedies(reasons), f"to do: {advice}"]
-        return Fault("\n".join(lines))
+        said = "\n".join([*reasons, *remedies(reasons), f"to do: {advice}"])
+        return Fault(f"the stack {self.name} is {status}\n{said}")
 
     def last_event(self) -> str:
         return next((str(event["EventId"]) for event in self.events()), "")

@@ -204,7 +204,8 @@ def test_segments_of_ten_seconds_may_wait_for_their_turn(pipeline: Pipeline, wor
     processing |= {"InputPath": "$", "ResultPath": "$", "End": True}
     del processing["Next"]
     [task] = processing["ItemProcessor"]["States"].values()
-    task |= {"Resource": working, "TimeoutSeconds": task["TimeoutSeconds"] // SHORTENED, "Retry": []}
+    timeout_s = task["TimeoutSeconds"] // SHORTENED
+    task |= {"Resource": working, "TimeoutSeconds": timeout_s, "Retry": []}
     name = f"Waiting-{uuid.uuid4()}"
     machine = pipeline.states.create_state_machine(
         name=name,
