@@ -13,20 +13,25 @@ LANG_ ?=
 # A stack: on the emulator at ENDPOINT, or in an AWS account.
 TARGET ?= localstack
 STACK ?= aggregate
-ARCH ?= x86_64
+ARCH ?=
 REGION ?=
 PARAMETERS ?=
+TAGS ?=
+PLAN ?=
+REPLACE_BUCKET ?=
 EMPTY ?=
+YES ?=
+SMOKE_ROWS ?= 1000000
 # `make stepfunctions` runs Aggregate; a stack's state machine has the stack's name.
 MACHINE ?= $(if $(filter aws,$(TARGET)),$(STACK),Aggregate)
+# Whether DEFINITION was typed: a redeploy keeps the stack's own unless it was.
+DEFINITION_ORIGIN := $(origin DEFINITION)
 # What is typed reaches the commands as it is, through their environment: neither make nor the
 # shell reads a $, a quote or a space in it.
-TYPED := ROWS INPUT DEFINITION WORKBOOK FILE KEY EXECUTION LANG_ TARGET STACK ARCH REGION PARAMETERS
+TYPED := ROWS INPUT DEFINITION WORKBOOK FILE KEY EXECUTION LANG_ TARGET STACK ARCH REGION PARAMETERS TAGS
 $(foreach name,$(TYPED),$(eval override $(name) := $$(value $(name))))
 export $(TYPED)
 STACK_AT = --target="$$TARGET" --stack="$$STACK" --region="$$REGION"
-# Lambda runs Linux wheels of its own architecture; functions that run as processes, the host's.
-LAMBDA_PLATFORM = $(if $(filter aws,$(TARGET)),PLATFORM=$(ARCH:arm64=aarch64))
 TARGET_READY = $(if $(filter aws,$(TARGET)),$(TOOLS_READY),running)
 # An ARN says where its execution is; a name is one of the emulator's.
 EXECUTION_READY = $(if $(filter arn:%,$(EXECUTION)),$(TOOLS_READY),running)
@@ -40,7 +45,7 @@ SETTINGS = $(foreach function,$(FUNCTIONS),$$($(MAKE) --silent --no-print-direct
 # Targets run in the order in which they are named, whatever -j says.
 .NOTPARALLEL:
 .PHONY: help demo up running down zip create update delete bucket json upload stepfunctions stop download invoke log \
-	report watch deploy destroy cost test check clean clean-segments
+	report watch deploy destroy smoke cost test check checkov clean clean-segments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,14 +101,23 @@ report: $(EXECUTION_READY) ## write result/<execution>.html of EXECUTION, a name
 watch: create bucket $(FUNCTIONS:%=watched-%) ## on each save of scatter.py, segment.py or gather.py: its tests, then the pipeline
 	@$(HARNESS) watch
 
-deploy: ## create or update the stack: TARGET=aws REGION=… ARCH=arm64 DEFINITION=distributed
+# Lambda runs Linux wheels of its own architecture; functions that run as processes, the host's.
+deploy: ## create or update the stack: TARGET=aws REGION=… ARCH=arm64 DEFINITION=distributed; PLAN=1: only say what changes
 	@$(MAKE) --no-print-directory --silent $(TARGET_READY)
-	@$(MAKE) --no-print-directory zip $(LAMBDA_PLATFORM)
-	@$(HARNESS) deploy $(STACK_AT) --arch="$$ARCH" --definition="$$DEFINITION" --parameters="$$PARAMETERS"
+	@$(if $(filter aws,$(TARGET)),platform=$$($(HARNESS) architecture $(STACK_AT) --arch="$$ARCH") &&) \
+		$(MAKE) --no-print-directory zip $(if $(filter aws,$(TARGET)),PLATFORM=$$platform)
+	@$(HARNESS) deploy $(STACK_AT) --arch="$$ARCH" --parameters="$$PARAMETERS" --tags="$$TAGS" \
+		$(if $(filter-out file,$(DEFINITION_ORIGIN)),--definition="$$DEFINITION") \
+		$(if $(PLAN),--plan) $(if $(REPLACE_BUCKET),--replace-bucket)
 
-destroy: ## delete the stack; EMPTY=1: also what is in its bucket
+destroy: ## delete the stack, once you say yes; YES=1: unasked; EMPTY=1: also what is in its bucket
 	@$(MAKE) --no-print-directory --silent $(TARGET_READY)
-	@$(HARNESS) destroy $(STACK_AT) $(if $(EMPTY),--empty)
+	@$(HARNESS) destroy $(STACK_AT) $(if $(EMPTY),--empty) $(if $(YES),--yes)
+
+smoke: ## prove all of it: a stack of its own, 1,000 and SMOKE_ROWS rows, two failures, costs, destroyed; TARGET=aws REGION=…
+	@$(MAKE) --no-print-directory --silent $(TARGET_READY)
+	@$(MAKE) --no-print-directory zip $(if $(filter aws,$(TARGET)),PLATFORM=x86_64)
+	@$(PY) -P -m checks.smoke --target="$$TARGET" --region="$$REGION" --rows=$(SMOKE_ROWS)
 
 cost: ## what the last execution costs on AWS; MACHINE=aggregate: the stack's last one
 	@$(MAKE) --no-print-directory --silent $(TARGET_READY)
@@ -118,10 +132,14 @@ log: running ## show the functions' last log lines
 test: $(TOOLS_READY) ## all tests, on a LocalStack of their own
 	@$(HARNESS) with-emulator $(MAKE) --no-print-directory check ALREADY_UP=1
 
-check: zip $(FUNCTIONS:%=test-%)
+check: zip checkov $(FUNCTIONS:%=test-%)
 	@$(TOOLS)/.venv/bin/ruff check --quiet utils/checks utils/tests
 	@cd utils/process-executor && $(PY) -m mypy && $(PY) -m pytest -q
 	@cd utils && $(PY) -m mypy && $(PY) -m pytest -q
+
+checkov: $(TOOLS)/.venvs/checkov/.ready
+	@$(TOOLS)/.venvs/checkov/bin/checkov --file state-machine/template.yaml --framework cloudformation \
+		--compact --quiet --skip-download
 
 clean: down ## stop LocalStack and remove everything built; workbooks stay
 	@$(SIDE_BY_SIDE) clean

@@ -15,6 +15,7 @@ from boto3.s3.transfer import TransferConfig
 import rendered
 from checked_rows import check_rows
 from excel import DATA_ROWS, display_width
+from expiry import let_expire
 from facts import SegmentFacts, Told, facts_key
 from found import found
 from overlap import map_ahead
@@ -49,11 +50,14 @@ class GatherHandler:
         self.told = Told()
 
     def main(self) -> str:
-        keys = result_keys(self.get_event(self.bucket))
+        event = self.get_event(self.bucket)
+        keys = result_keys(event)
         segments = self.get_rendered(self.bucket, keys)
         workbook: str = self.event.get("workbook", WORKBOOK)
         size = self.send_excel(segments, self.bucket, workbook)
         self.send_facts(segments, self.bucket, workbook, size)
+        if os.environ.get("SEGMENTS_EXPIRE"):
+            let_expire(self.s3, self.bucket, event.get("segment_definitions", []), keys)
         return workbook
 
     def get_event(self, bucket: str) -> dict[str, Any]:

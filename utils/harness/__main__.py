@@ -66,12 +66,17 @@ def parser() -> argparse.ArgumentParser:
     stop.add_argument("execution", nargs="?", default="")
 
     deploy = verb("deploy", "deploy.deploy", "create or update a stack")
-    deploy.add_argument("--arch", default="x86_64")
-    deploy.add_argument("--definition", default="parallel")
-    deploy.add_argument("--parameters", default="")
+    for option in ("--definition", "--parameters", "--tags"):
+        deploy.add_argument(option, default="")
+    for flag in ("--plan", "--replace-bucket"):
+        deploy.add_argument(flag, action="store_true")
+    arch = verb("architecture", "deploy.architecture", "the platform of the zips that a stack needs")
     destroy = verb("destroy", "deploy.destroy", "delete a stack")
-    destroy.add_argument("--empty", action="store_true")
-    for each in (deploy, destroy):
+    for flag in ("--empty", "--yes"):
+        destroy.add_argument(flag, action="store_true")
+    for each in (deploy, arch):
+        each.add_argument("--arch", default="")
+    for each in (deploy, arch, destroy):
         each.add_argument("--target", default="localstack")
         each.add_argument("--stack", default="aggregate")
         each.add_argument("--region", default="")

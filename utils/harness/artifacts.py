@@ -1,8 +1,15 @@
 """What a stack is made from: the zips and the definition, in a bucket of their own."""
 
+import base64
 import hashlib
+import itertools
+import json
+import re
 from pathlib import Path
 from typing import Any
+
+# It ships no types.
+from awscli.customizations.cloudformation import yamlhelper  # type: ignore[import-untyped]
 
 from harness.fault import Fault
 from harness.target import STAGES, Target
@@ -12,26 +19,153 @@ TEMPLATE = ROOT / "state-machine" / "template.yaml"
 
 # What the definitions name as they run on an emulator, and the template's name for it.
 SUBSTITUTIONS = {
-    "arn:aws:lambda:us-east-1:000000000000:function:scatter-lambda": "${ScatterFunction}",
-    "arn:aws:lambda:us-east-1:000000000000:function:segment-lambda": "${SegmentFunction}",
-    "arn:aws:lambda:us-east-1:000000000000:function:gather-lambda": "${GatherFunction}",
+    f"arn:aws:lambda:us-east-1:000000000000:function:{stage}-lambda": f"${{{name}Function}}"
+    for stage, name in zip(STAGES, ("Scatter", "Segment", "Gather"))
 }
 
 
-def bucket_name(target: Target, stack: str) -> str:
-    return f"{stack}-artifacts-{target.account}-{target.region}"
+class Artifacts:
+    """The zips and the definition of a stack, under keys that change with their content.
+
+    No other account can make a bucket of this name, and S3 refuses every call if one has:
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/gpbucketnamespaces.html
+    """
+
+    def __init__(self, place: Target, stack: str, definition: str = "parallel") -> None:
+        self.s3 = place.client("s3")
+        self.place = place
+        self.bucket = f"{stack}-zips-{place.account}-{place.region}-an"
+        self.at = owned(place, self.bucket)
+        self.definition = definition
+
+    def bodies(self) -> dict[str, bytes]:
+        """What to upload, by the template's parameter for its key."""
+        states = substitutable(read_definition(self.definition)).encode()
+        zips = {f"{stage.title()}Zip": read_zip(stage) for stage in STAGES}
+        return zips | {"DefinitionKey": states}
+
+    def parameters(self) -> dict[str, str]:
+        keys = {name: key_of(name, body) for name, body in self.bodies().items()}
+        return {"ArtifactBucket": self.bucket, "Definition": self.definition, **keys}
+
+    def upload(self) -> None:
+        self.make_bucket()
+        there = {each["Key"] for each in objects(self.s3, self.at)}
+        for name, body in self.bodies().items():
+            if (key := key_of(name, body)) not in there:
+                self.s3.put_object(**self.at, Key=key, Body=body)
+
+    def make_bucket(self) -> None:
+        """Create the bucket, private and encrypted as S3 makes them, if it is not there."""
+        if not self.exists():
+            # us-east-1 is the one region that must not be named.
+            region = self.place.region
+            given = {"CreateBucketConfiguration": {"LocationConstraint": region}}
+            self.s3.meta.events.register("before-call.s3.CreateBucket", in_own_namespace)
+            self.s3.create_bucket(Bucket=self.bucket, **({} if region == "us-east-1" else given))
+        self.s3.put_bucket_policy(**self.at, Policy=json.dumps(tls_only(self.s3, self.bucket)))
+
+    def exists(self) -> bool:
+        """
+        Raises:
+            Fault: it is another account's.
+        """
+        try:
+            # LocalStack, too, asks here who the owner is.
+            self.s3.get_bucket_policy(**self.at)
+        except self.s3.exceptions.ClientError as error:
+            match error.response["Error"]["Code"]:
+                case "NoSuchBucket":
+                    return False
+                case "AccessDenied":
+                    raise Fault(
+                        f"S3 refuses s3://{self.bucket} to the account {self.place.account}: "
+                        "another owns it, or these credentials lack s3:GetBucketPolicy\n"
+                        "to do: choose another name, STACK=…"
+                    ) from None
+                case "NoSuchBucketPolicy":
+                    return True
+            raise
+        return True
+
+    def forget_all_but(self, keys: set[str]) -> None:
+        """Delete what neither this deploy nor the one before it uses."""
+        for each in objects(self.s3, self.at):
+            if each["Key"] not in keys:
+                self.s3.delete_object(**self.at, Key=each["Key"])
+
+    def delete(self) -> None:
+        if self.exists():
+            empty(self.s3, self.at)
+            self.s3.delete_bucket(**self.at)
 
 
-def upload(target: Target, stack: str, definition: str) -> dict[str, str]:
-    """Bring zips and definition to the artifact bucket; returns the template's parameters for them."""
-    s3, bucket = target.client("s3"), bucket_name(target, stack)
-    zips = {stage: read_zip(stage) for stage in STAGES}
-    states = substitutable(read_definition(definition)).encode()
-    make_bucket(s3, bucket, target.region)
-    parameters = {"ArtifactBucket": bucket, "Definition": definition}
-    for stage, archive in zips.items():
-        parameters[f"{stage.title()}Zip"] = put(s3, bucket, stage, "zip", archive)
-    return parameters | {"DefinitionKey": put(s3, bucket, definition, "json", states)}
+def owned(place: Target, bucket: str) -> dict[str, str]:
+    """A call's arguments for a bucket, which S3 refuses unless the account owns it."""
+    return {"Bucket": bucket, "ExpectedBucketOwner": place.account}
+
+
+def in_own_namespace(params: dict[str, Any], **_: Any) -> None:
+    """The locked boto3 is older than CreateBucket's BucketNamespace."""
+    params["headers"]["x-amz-bucket-namespace"] = "account-regional"
+
+
+def tls_only(s3: Any, bucket: str) -> dict[str, Any]:
+    arn = f"arn:{s3.meta.partition}:s3:::{bucket}"
+    denied = {
+        "Sid": "TlsOnly",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [arn, f"{arn}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    return {"Version": "2012-10-17", "Statement": [denied]}
+
+
+def declared(parameters: dict[str, str]) -> dict[str, str]:
+    """Those that the template still has."""
+    known = yamlhelper.yaml_parse(TEMPLATE.read_text())["Parameters"]
+    return {name: value for name, value in parameters.items() if name in known}
+
+
+def rendered(parameters: dict[str, str], emulated: bool = False) -> str:
+    """The template with a name for each function's version that changes with code and settings.
+
+    Lambda publishes no second version of the same code and settings, and CloudFormation none under
+    a name that it knows.
+
+    Args:
+        parameters: those given and those that the stack has; the template's defaults need not be.
+    """
+    template = yamlhelper.yaml_parse(TEMPLATE.read_text())
+    names = {}
+    for stage in STAGES:
+        function = f"{stage.title()}Function"
+        version = template["Resources"][f"{stage.title()}Version"]
+        version["Properties"]["CodeSha256"] = sha256(read_zip(stage))
+        settings = json.dumps(template["Resources"][function]["Properties"], sort_keys=True)
+        used = [
+            (name, parameters.get(name, str(declared.get("Default"))))
+            for name, declared in sorted(template["Parameters"].items())
+            if f'{{"Ref": "{name}"}}' in settings
+        ]
+        digest = hashlib.sha256(f"{settings}{used}".encode()).hexdigest()[:12]
+        names[f"{stage.title()}Version"] = f"{stage.title()}Version{digest}"
+    text = json.dumps(template)
+    if emulated:
+        # LocalStack deletes what has the other policy, and neither takes back what failed.
+        text = text.replace("RetainExceptOnCreate", "Retain")
+    return re.sub(r'"(\w+Version)"', lambda found: f'"{names.get(found[1], found[1])}"', text)
+
+
+def sha256(body: bytes) -> str:
+    """As Lambda writes it."""
+    return base64.b64encode(hashlib.sha256(body).digest()).decode()
+
+
+def key_of(parameter: str, body: bytes) -> str:
+    return f"{parameter}/{hashlib.sha256(body).hexdigest()}"
 
 
 def read_zip(stage: str) -> bytes:
@@ -56,51 +190,20 @@ def substitutable(definition: str) -> str:
     return definition
 
 
-def make_bucket(s3: Any, bucket: str, region: str) -> None:
-    """Create the bucket, private and encrypted as S3 makes them since 2023, if it is not there."""
-    try:
-        s3.head_bucket(Bucket=bucket)
-    except s3.exceptions.ClientError as error:
-        if error.response["Error"]["Code"] != "404":
-            raise
-        # us-east-1 is the one region that must not be named.
-        place = {} if region == "us-east-1" else {"LocationConstraint": region}
-        s3.create_bucket(Bucket=bucket, **({"CreateBucketConfiguration": place} if place else {}))
+def objects(s3: Any, at: dict[str, str]) -> list[dict[str, Any]]:
+    pages = s3.get_paginator("list_objects_v2").paginate(**at)
+    return [found for page in pages for found in page.get("Contents", [])]
 
 
-def put(s3: Any, bucket: str, name: str, suffix: str, body: bytes) -> str:
-    """Write an object under a key that changes with its content, unless it is there."""
-    key = f"{name}/{hashlib.sha256(body).hexdigest()}.{suffix}"
-    try:
-        s3.head_object(Bucket=bucket, Key=key)
-    except s3.exceptions.ClientError as error:
-        if error.response["Error"]["Code"] != "404":
-            raise
-        s3.put_object(Bucket=bucket, Key=key, Body=body)
-    return key
+def is_empty(s3: Any, at: dict[str, str]) -> bool:
+    return not s3.list_objects_v2(**at, MaxKeys=1)["KeyCount"]
 
 
-def is_empty(s3: Any, bucket: str) -> bool:
-    return not s3.list_objects_v2(Bucket=bucket, MaxKeys=1)["KeyCount"]
-
-
-def empty(s3: Any, bucket: str) -> int:
-    """Delete a bucket's objects and unfinished uploads; returns how many objects there were."""
-    deleted = 0
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-        if keys := [{"Key": found["Key"]} for found in page.get("Contents", [])]:
-            s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
-            deleted += len(keys)
-    for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
+def empty(s3: Any, at: dict[str, str]) -> None:
+    """Delete a bucket's objects and unfinished uploads."""
+    for found in itertools.batched(objects(s3, at), 1000):
+        keys = [{"Key": each["Key"]} for each in found]
+        s3.delete_objects(**at, Delete={"Objects": keys, "Quiet": True})
+    for page in s3.get_paginator("list_multipart_uploads").paginate(**at):
         for found in page.get("Uploads", []):
-            s3.abort_multipart_upload(Bucket=bucket, Key=found["Key"], UploadId=found["UploadId"])
-    return deleted
-
-
-def delete_bucket(s3: Any, bucket: str) -> None:
-    """Delete a bucket with what is in it, if it is there."""
-    try:
-        empty(s3, bucket)
-        s3.delete_bucket(Bucket=bucket)
-    except s3.exceptions.NoSuchBucket:
-        pass
+            s3.abort_multipart_upload(**at, Key=found["Key"], UploadId=found["UploadId"])

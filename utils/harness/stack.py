@@ -2,14 +2,20 @@
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from harness.fault import Fault
 
 Event = dict[str, Any]
+Change = dict[str, Any]
+
+# A tag of every stack of this project, and an output's value: no other is changed or deleted.
+MARK = "scatter-gather"
 
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
+STACK = "AWS::CloudFormation::Stack"
 POLL_S = {"aws": 2.0, "localstack": 0.1}
 SETTLED_S = 3.0
 
@@ -19,12 +25,45 @@ STUCK = {
     "ROLLBACK_FAILED": "its creation failed: make destroy {flags}, then make deploy {flags}",
     "CREATE_FAILED": "its creation failed: make destroy {flags}, then make deploy {flags}",
     "DELETE_FAILED": "something holds it: remove that, and make destroy {flags}",
-    "UPDATE_FAILED": "aws cloudformation rollback-stack --stack-name {stack}, then make deploy {flags}",
+    "UPDATE_FAILED": (
+        "aws cloudformation rollback-stack --stack-name {stack}, then make deploy {flags}"
+    ),
     "UPDATE_ROLLBACK_FAILED": (
         "correct what is below, then "
         "aws cloudformation continue-update-rollback --stack-name {stack}, and make deploy {flags}"
     ),
 }
+# What AWS's words leave open, by some of them.
+REMEDIES = {
+    "less than or equal to 3008": (
+        "a new account's functions have at most 3,008 MB: PARAMETERS=ScatterMemory=3008, "
+        "or ask AWS Support for more"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A stack as CloudFormation describes it; by its id it is found when it is deleted, too."""
+
+    id: str
+    status: str
+    parameters: dict[str, str]
+    tags: dict[str, str]
+    outputs: dict[str, str]
+
+    @classmethod
+    def parse(cls, stack: dict[str, Any]) -> "Found":
+        def pairs(field: str, name: str, value: str) -> dict[str, str]:
+            return {each[name]: each[value] for each in stack.get(field, [])}
+
+        return cls(
+            stack["StackId"],
+            stack["StackStatus"],
+            pairs("Parameters", "ParameterKey", "ParameterValue"),
+            pairs("Tags", "Key", "Value"),
+            pairs("Outputs", "OutputKey", "OutputValue"),
+        )
 
 
 class Stack:
@@ -35,85 +74,99 @@ class Stack:
         self.name = name
         self.target = target
 
-    def describe(self) -> dict[str, Any] | None:
-        try:
-            [found] = self.cfn.describe_stacks(StackName=self.name)["Stacks"]
-        except self.cfn.exceptions.ClientError as error:
-            if "does not exist" not in str(error):
-                raise
-            return None
-        # A deleted one is kept for a while, and one under review has no resources yet.
-        gone = found["StackStatus"] in ("DELETE_COMPLETE", "REVIEW_IN_PROGRESS")
-        return None if gone else dict(found)
-
-    def outputs(self) -> dict[str, str]:
-        found = self.describe()
-        if found is None:
-            raise Fault(f"the stack {self.name} does not exist: make deploy {self.flags}")
-        return {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
-
-    def bucket(self) -> str | None:
-        """The bucket's name; None if it was not made or is deleted."""
-        try:
-            found = self.cfn.describe_stack_resource(
-                StackName=self.name, LogicalResourceId="Bucket"
-            )["StackResourceDetail"]
-        except self.cfn.exceptions.ClientError as error:
-            if "does not exist" not in str(error):
-                raise
-            return None
-        return found.get("PhysicalResourceId") if is_there(found["ResourceStatus"]) else None
-
     @property
     def flags(self) -> str:
         return f"TARGET={self.target} STACK={self.name}"
 
-    def check_can_change(self) -> None:
-        """Raise a Fault that says what to do unless CloudFormation would take a change."""
-        found = self.describe()
-        status = found["StackStatus"] if found else ""
+    def find(self) -> Found | None:
+        """The stack, if it is there.
+
+        Raises:
+            Fault: it is none of this project's.
+        """
+        try:
+            [stack] = self.cfn.describe_stacks(StackName=self.name)["Stacks"]
+        except self.cfn.exceptions.ClientError as error:
+            if "does not exist" not in str(error):
+                raise
+            return None
+        found = Found.parse(stack)
+        # A deleted one is kept for a while, and one under review has no resources yet.
+        if found.status in ("DELETE_COMPLETE", "REVIEW_IN_PROGRESS"):
+            return None
+        if MARK not in found.tags and MARK not in found.outputs.values():
+            raise Fault(
+                f"the stack {self.name} is not of this project: it bears no tag {MARK}\n"
+                "to do: choose another name, STACK=…"
+            )
+        return found
+
+    def resources(self) -> dict[str, str]:
+        """The physical names of what is there, by the template's names."""
+        found = self.cfn.describe_stack_resources(StackName=self.name)["StackResources"]
+        return {
+            each["LogicalResourceId"]: each["PhysicalResourceId"]
+            for each in found
+            if is_there(each["ResourceStatus"]) and each.get("PhysicalResourceId")
+        }
+
+    def ready(self) -> Found | None:
+        """The stack, if it is there.
+
+        Raises:
+            Fault: CloudFormation would take no change of it; with what to do.
+        """
+        found = self.find()
+        status = found.status if found else ""
         if status.endswith("_IN_PROGRESS"):
             raise Fault(
                 f"the stack {self.name} is {status}: something else changes it\n"
-                f"to do: aws cloudformation describe-stack-events --stack-name {self.name} shows what; "
-                "try again when it is done"
+                f"to do: aws cloudformation describe-stack-events --stack-name {self.name} "
+                "shows what; try again when it is done"
             )
         if status in STUCK:
             raise self.failed(status, failures(self.events()))
+        return found
 
-    def deploy(self, template: str, parameters: dict[str, str]) -> list[str]:
-        """Create or update the stack.
+    def change(
+        self,
+        template: str,
+        parameters: dict[str, str],
+        tags: dict[str, str],
+        approved: Callable[[list[Change]], bool],
+    ) -> list[str]:
+        """Create or update the stack, if what that will do is approved of.
 
         Returns:
-            What changed, such as "Modify SegmentFunction"; [] where nothing had to.
+            What changed or would, such as "Modify SegmentFunction"; [] where nothing had to.
 
         Raises:
             Fault: CloudFormation refuses the change or fails in it; with the resources' own words.
         """
-        self.check_can_change()
-        kind = "UPDATE" if self.describe() else "CREATE"
+        kind = "UPDATE" if self.find() else "CREATE"
+        tags = {MARK: "pipeline"} | tags
         change_set = self.cfn.create_change_set(
             StackName=self.name,
             ChangeSetName=f"deploy-{uuid.uuid4()}",
             ChangeSetType=kind,
             TemplateBody=template,
-            Parameters=[
-                {"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()
-            ],
+            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
+            Tags=[{"Key": k, "Value": v} for k, v in tags.items()],
             Capabilities=["CAPABILITY_IAM"],
         )["Id"]
+        since = self.last_event()
+        executed = False
         try:
             changes = self.planned(change_set)
-        except Fault:
-            self.forget(change_set, kind)
-            raise
-        if changes:
-            since = self.last_event()
-            self.cfn.execute_change_set(ChangeSetName=change_set)
+            if changes and approved(changes):
+                self.cfn.execute_change_set(ChangeSetName=change_set)
+                executed = True
+        finally:
+            if not executed:
+                self.forget(change_set, kind)
+        if executed:
             self.follow(f"{kind}_COMPLETE", since)
-        else:
-            self.forget(change_set, kind)
-        return changes
+        return [described(each) for each in changes]
 
     def forget(self, change_set: str, kind: str) -> None:
         """Take back a change set, and the stack that it alone would have made."""
@@ -121,7 +174,7 @@ class Stack:
         if kind == "CREATE":
             self.cfn.delete_stack(StackName=self.name)
 
-    def planned(self, change_set: str) -> list[str]:
+    def planned(self, change_set: str) -> list[Change]:
         """What a change set will do, once CloudFormation knows."""
         while True:
             found = self.cfn.describe_change_set(ChangeSetName=change_set)
@@ -129,21 +182,31 @@ class Stack:
                 reason = found.get("StatusReason", "")
                 if any(words in reason for words in NO_CHANGES):
                     return []
-                raise Fault(f"CloudFormation refuses the change: {reason}")
+                reasons = [reason, *self.invalid(change_set, reason)]
+                said = "\n".join(reasons + remedies(reasons))
+                raise Fault(f"CloudFormation refuses the change: {said}")
             if found["Status"] == "CREATE_COMPLETE":
-                changes = [each["ResourceChange"] for each in found["Changes"]]
-                return [f"{each['Action']} {each['LogicalResourceId']}" for each in changes]
+                return [each["ResourceChange"] for each in found["Changes"]]
             time.sleep(POLL_S[self.target])
+
+    def invalid(self, change_set: str, reason: str) -> list[str]:
+        """What CloudFormation's early validation found, which the reason does not name."""
+        if "DescribeEvents" not in reason:
+            return []
+        events = self.cfn.describe_events(ChangeSetName=change_set, Filters={"FailedEvents": True})
+        return [
+            f"  {event.get('LogicalResourceId', '')}: {event['ValidationStatusReason']}"
+            for event in events["OperationEvents"]
+            if event.get("ValidationStatus") == "FAILED"
+        ]
 
     def delete(self) -> None:
         """Delete the stack, if it is there."""
-        found = self.describe()
-        if found is None:
-            return
-        since = self.last_event()
-        self.cfn.delete_stack(StackName=self.name)
-        # By its name a deleted stack is no longer found.
-        self.follow("DELETE_COMPLETE", since, found["StackId"])
+        if found := self.find():
+            since = self.last_event()
+            self.cfn.delete_stack(StackName=self.name)
+            # By its name a deleted stack is no longer found.
+            self.follow("DELETE_COMPLETE", since, found.id)
 
     def follow(self, wanted: str, since: str, stack_id: str = "") -> None:
         """Print each resource that is done until the stack is.
@@ -163,7 +226,8 @@ class Stack:
                     show(event)
                     seen.add(event["EventId"])
                     moved = time.monotonic()
-            if status == wanted:
+            # The state may still be that of the change before.
+            if status == wanted and any(event["ResourceType"] == STACK for event in events):
                 return
             # LocalStack calls a stack failed at the first failure, and goes on.
             settled = time.monotonic() - moved > SETTLED_S
@@ -174,7 +238,8 @@ class Stack:
     def failed(self, status: str, reasons: list[str]) -> Fault:
         to_do = STUCK.get(status, "correct that, and make deploy {flags}")
         advice = to_do.format(stack=self.name, flags=self.flags)
-        return Fault("\n".join([f"the stack {self.name} is {status}", *reasons, f"to do: {advice}"]))
+        said = "\n".join([*reasons, *remedies(reasons), f"to do: {advice}"])
+        return Fault(f"the stack {self.name} is {status}\n{said}")
 
     def last_event(self) -> str:
         return next((str(event["EventId"]) for event in self.events()), "")
@@ -197,6 +262,15 @@ class Stack:
 
 def is_there(status: str) -> bool:
     return status not in ("DELETE_COMPLETE", "CREATE_FAILED", "CREATE_IN_PROGRESS")
+
+
+def described(change: Change) -> str:
+    replaced = " (replaced)" if change.get("Replacement") == "True" else ""
+    return f"{change['Action']} {change['LogicalResourceId']}{replaced}"
+
+
+def remedies(reasons: list[str]) -> list[str]:
+    return [f"  {advice}" for words, advice in REMEDIES.items() if words in "\n".join(reasons)]
 
 
 def show(event: Event) -> None:

@@ -96,7 +96,7 @@ def test_a_value_of_the_environment_arrives_as_well() -> None:
 
 def test_an_input_is_json() -> None:
     assert command_line.json_value('{"a": true, "b": null, "c": "x\\/y"}') == {"a": True, "b": None, "c": "x/y"}
-    with pytest.raises(Fault, match="INPUT: must be JSON .*; found {'a': 1}"):
+    with pytest.raises(Fault, match=r"INPUT: must be JSON .*; found {'a': 1}"):
         command_line.json_value("{'a': 1}")
 
 

@@ -78,7 +78,7 @@ def test_a_command_has_its_own_emulator_and_heeds_signals_whoever_calls(tmp_path
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_command_that_is_ended_takes_its_emulator_with_it(number: signal.Signals) -> None:
-    said = f"import json, os; print(json.dumps([os.environ['ENDPOINT'], os.getpid()]), flush=True); input()"
+    said = "import json, os; print(json.dumps([os.environ['ENDPOINT'], os.getpid()]), flush=True); input()"
     command = subprocess.Popen(
         [*HARNESS, "with-emulator", sys.executable, "-c", said],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,

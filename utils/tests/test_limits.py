@@ -4,9 +4,11 @@ https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 Whether a definition is valid States Language at all, test_template.py asks statelint.
 """
 
+import io
 import json
 import re
 import uuid
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -127,8 +129,8 @@ def changed(definition: str, **fields: Any) -> str:
         ("Aggregate", changed("parallel", Comment=""), "an inline Map runs 40 at once; found 200"),
         ("Aggregate", changed("parallel", Comment="", MaxConcurrency=0), "40 at once; found 41"),
         ("Aggregate", changed("distributed", MaxConcurrency=10_001), "10000 at once; found 10001"),
-        ("Aggregate", read("parallel").replace('"TimeoutSeconds": 900,', ""), "without TimeoutSeconds"),
-        ("Aggregate", read("parallel").replace(": 900,", ": 100000000,"), "TimeoutSeconds is 1 to"),
+        ("Aggregate", read("parallel").replace('"TimeoutSeconds": 3600,', ""), "without TimeoutSeconds"),
+        ("Aggregate", read("parallel").replace(": 3600,", ": 100000000,"), "TimeoutSeconds is 1 to"),
     ],
     ids=lambda value: str(value)[:30] if len(str(value)) < 60 else "definition",
 )
@@ -172,6 +174,64 @@ def test_a_division_beyond_the_limits_fails_before_any_segment_runs(pipeline: Pi
     assert not any(
         event["type"] == "MapStateStarted" for event in pipeline.history(execution["executionArn"])
     )
+
+
+WORK = """
+import time
+
+
+def lambda_handler(event, context):
+    time.sleep({seconds})
+"""
+
+
+@pytest.fixture
+def working() -> Iterator[str]:
+    """The ARN of a function that takes a tenth of a second, and may take nine."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("lambda.py", WORK.format(seconds=10 / SHORTENED))
+    functions, name = emulator().client("lambda"), f"working-{uuid.uuid4()}"
+    created = functions.create_function(
+        FunctionName=name,
+        Role=emulator().role,
+        Runtime="python3.13",
+        Handler="lambda.lambda_handler",
+        Timeout=900 // SHORTENED,
+        Code={"ZipFile": archive.getvalue()},
+    )
+    functions.get_waiter("function_active_v2").wait(FunctionName=name)
+    yield created["FunctionArn"]
+    functions.delete_function(FunctionName=name)
+
+
+SHORTENED = 100
+
+
+def test_segments_of_ten_seconds_may_wait_for_their_turn(pipeline: Pipeline, working: str) -> None:
+    """200 of them, 1,000 s on two workers, with every number a hundredth.
+
+    LocalStack counts TimeoutSeconds while a segment waits, AWS only while it runs.
+    """
+    states = json.loads(read("parallel"))["States"]
+    processing = states["ProcessAllSegments"]
+    processing |= {"InputPath": "$", "ResultPath": "$", "End": True}
+    del processing["Next"]
+    [task] = processing["ItemProcessor"]["States"].values()
+    timeout_s = task["TimeoutSeconds"] // SHORTENED
+    task |= {"Resource": working, "TimeoutSeconds": timeout_s, "Retry": []}
+    name = f"Waiting-{uuid.uuid4()}"
+    machine = pipeline.states.create_state_machine(
+        name=name,
+        roleArn=emulator().role,
+        definition=json.dumps({"StartAt": "Process", "States": {"Process": processing}}),
+    )["stateMachineArn"]
+    started = pipeline.states.start_execution(
+        stateMachineArn=machine, input=json.dumps(list(range(200)))
+    )["executionArn"]
+    execution = pipeline.wait(started)
+    assert execution["status"] == "SUCCEEDED", execution.get("cause")
+    pipeline.states.delete_state_machine(stateMachineArn=machine)
 
 
 @pytest.mark.fault(

@@ -68,7 +68,7 @@ def test_nothing_listens_beyond_loopback_while_everything_runs(mini: MiniStack) 
     ]
     seen: list[set[str]] = [set(), set()]
     while any(execution.poll() is None for execution in executions):
-        for each, addresses in zip(emulators, seen):
+        for each, addresses in zip(emulators, seen, strict=True):
             addresses |= listening(each)
     assert [execution.returncode for execution in executions] == [0, 0]
     assert seen == [{"127.0.0.1"}, {"127.0.0.1"}]

@@ -163,6 +163,10 @@ def delete(key: str) -> Call:
     return "delete_object", {"Key": key}
 
 
+def tag(key: str) -> Call:
+    return "put_object_tagging", {"Key": key}
+
+
 def listing(prefix: str) -> Call:
     return "list_objects_v2", {"Prefix": prefix}
 
@@ -184,12 +188,15 @@ ALLOWED = {
     ],
     "gather": [
         listing("gather/run/job_0"),
+        listing("scatter/run/job_0"),
         get("gather/run/job_000.pkl"),
         get("gather/run/job_000.json"),
         put("gather/run/job_000.json"),
         get("scatter/run/manifest.json"),
         put("members.xlsx"),
         put("2026/members.xlsx"),
+        tag("scatter/run/job_000.pkl"),
+        tag("gather/run/job_000.xml.deflate"),
         ("create_multipart_upload", {"Key": "members.xlsx"}),
     ],
 }
@@ -220,10 +227,17 @@ DENIED = {
         put("members.json"),
         delete("gather/run/job_000.pkl"),
         delete("members.xlsx"),
-        listing("scatter/"),
+        tag("members.json"),
+        listing("members"),
         listing(""),
     ],
 }
+TAGS = {"TagSet": [{"Key": "execution", "Value": "succeeded"}]}
+
+
+def with_tags(call: Call) -> dict[str, Any]:
+    operation, arguments = call
+    return arguments | ({"Tagging": TAGS} if operation == "put_object_tagging" else {})
 
 
 def cases(calls: dict[str, list[Call]]) -> list[Any]:
@@ -239,22 +253,22 @@ def test_a_stage_may(
     stage: str, call: Call, as_stage: dict[str, Any], bucket: str, account: Account
 ) -> None:
     operation, arguments = call
-    if operation == "get_object":
+    if operation in ("get_object", "put_object_tagging"):
         account.s3.put_object(Bucket=bucket, **arguments)
-    getattr(as_stage[stage], operation)(Bucket=bucket, **arguments)
+    getattr(as_stage[stage], operation)(Bucket=bucket, **with_tags(call))
 
 
 @pytest.mark.parametrize(("stage", "call"), cases(DENIED))
 def test_a_stage_may_not(stage: str, call: Call, as_stage: dict[str, Any], bucket: str) -> None:
-    operation, arguments = call
+    operation, _ = call
     with pytest.raises(ClientError, match="AccessDenied"):
-        getattr(as_stage[stage], operation)(Bucket=bucket, **arguments)
+        getattr(as_stage[stage], operation)(Bucket=bucket, **with_tags(call))
 
 
 @pytest.mark.parametrize(("stage", "call"), cases(ALLOWED))
 def test_in_another_bucket_a_stage_may_do_nothing(
     stage: str, call: Call, as_stage: dict[str, Any]
 ) -> None:
-    operation, arguments = call
+    operation, _ = call
     with pytest.raises(ClientError, match="AccessDenied"):
-        getattr(as_stage[stage], operation)(Bucket="another-bucket", **arguments)
+        getattr(as_stage[stage], operation)(Bucket="another-bucket", **with_tags(call))

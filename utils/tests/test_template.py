@@ -1,14 +1,16 @@
+import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cfnlint.decode import decode  # type: ignore[import-untyped]  # it ships no types
 
-from conftest import ROOT
-from harness.artifacts import TEMPLATE, read_definition, substitutable
+from conftest import ROOT, Make
+from harness.artifacts import TEMPLATE, read_definition, rendered, substitutable
 
 STAGES = ("scatter", "segment", "gather")
 DEFINITIONS = sorted(path.stem for path in (ROOT / "state-machine").glob("*.json"))
@@ -21,6 +23,12 @@ def template() -> dict[str, Any]:
     loaded, problems = decode(str(TEMPLATE))
     assert not problems
     return dict(loaded)
+
+
+@pytest.fixture(scope="module")
+def zips(make: Make) -> None:
+    made = make("zip")
+    assert made.returncode == 0, made.stdout + made.stderr
 
 
 def substituted(name: str, template: dict[str, Any]) -> str:
@@ -37,6 +45,43 @@ def test_cfn_lint_finds_nothing() -> None:
     lint = Path(sys.executable).with_name("cfn-lint")
     found = subprocess.run([lint, TEMPLATE], capture_output=True, text=True)
     assert found.stdout + found.stderr == ""
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS)
+def test_cfn_lint_finds_nothing_in_what_is_sent(
+    definition: str, zips: None, tmp_path: Path
+) -> None:
+    sent = tmp_path / "template.json"
+    sent.write_text(rendered({"Definition": definition}))
+    lint = Path(sys.executable).with_name("cfn-lint")
+    found = subprocess.run([lint, sent], capture_output=True, text=True)
+    assert found.stdout + found.stderr == ""
+
+
+VERSIONS = re.compile(r'"(\w+?Version)(\w+)": {"Type": "AWS::Lambda::Version"')
+
+
+@pytest.mark.parametrize(
+    ("changed", "published"),
+    [
+        pytest.param({}, [], id="nothing"),
+        pytest.param({"AlarmTopic": "arn:topic"}, [], id="what no function has"),
+        pytest.param({"SegmentMemory": "1024"}, ["SegmentVersion"], id="a setting"),
+        pytest.param({"GatherZip": "GatherZip/1"}, ["GatherVersion"], id="code"),
+        pytest.param(
+            {"Architecture": "arm64"},
+            ["ScatterVersion", "SegmentVersion", "GatherVersion"],
+            id="a setting of all",
+        ),
+    ],
+)
+def test_a_version_is_published_where_code_or_settings_change(
+    changed: dict[str, str], published: list[str], zips: None
+) -> None:
+    before = dict(VERSIONS.findall(rendered({"Architecture": "x86_64"})))
+    after = dict(VERSIONS.findall(rendered({"Architecture": "x86_64"} | changed)))
+    assert len(before) == 3
+    assert [name for name in before if before[name] != after[name]] == published
 
 
 def problems(definition: str) -> list[str]:
@@ -91,16 +136,74 @@ def test_what_has_a_name_is_named_after_the_stack(template: dict[str, Any]) -> N
         f"{logical}.{key}": value
         for logical, resource in template["Resources"].items()
         for key, value in resource["Properties"].items()
-        if key in ("BucketName", "RoleName", "StateMachineName")
-        or key in ("AlarmName", "FunctionName", "LogGroupName")
+        if key in ("BucketName", "RoleName", "StateMachineName", "AlarmName", "LogGroupName")
+        or (key == "FunctionName" and resource["Type"] == "AWS::Lambda::Function")
     }
     assert len(names) == 9
     assert all("AWS::StackName" in str(value) for value in names.values())
 
 
+def of_type(template: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    resources = template["Resources"].values()
+    return [each["Properties"] for each in resources if each["Type"] == f"AWS::{kind}"]
+
+
 def test_every_log_group_forgets(template: dict[str, Any]) -> None:
-    groups = [each for each in template["Resources"].values() if each["Type"] == "AWS::Logs::LogGroup"]
-    assert [group["Properties"]["RetentionInDays"] for group in groups] == [30] * 4
+    groups = of_type(template, "Logs::LogGroup")
+    assert [group["RetentionInDays"] for group in groups] == [{"Ref": "LogRetentionDays"}] * 4
+    assert template["Parameters"]["LogRetentionDays"]["Default"] == 30
+
+
+def test_every_role_has_the_boundary_and_every_log_the_key(template: dict[str, Any]) -> None:
+    nothing = {"Ref": "AWS::NoValue"}
+    boundary = {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundary"}, nothing]}
+    key = {"Fn::If": ["HasKmsKey", {"Ref": "KmsKey"}, nothing]}
+    roles = of_type(template, "IAM::Role")
+    assert [role["PermissionsBoundary"] for role in roles] == [boundary] * 4
+    assert [group["KmsKeyId"] for group in of_type(template, "Logs::LogGroup")] == [key] * 4
+
+
+def test_what_executions_read_is_logged_only_when_asked(template: dict[str, Any]) -> None:
+    [machine] = of_type(template, "StepFunctions::StateMachine")
+    logged = machine["LoggingConfiguration"]["IncludeExecutionData"]
+    assert logged == {"Ref": "IncludeExecutionData"}
+    assert template["Parameters"]["IncludeExecutionData"]["Default"] == "false"
+
+
+def tasks(definition: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for state in definition["States"].values():
+        if state["Type"] == "Task":
+            yield state
+        if state["Type"] == "Map":
+            yield from tasks(state["ItemProcessor"])
+
+
+# https://docs.aws.amazon.com/step-functions/latest/dg/bp-lambda-serviceexception.html
+LAMBDAS_OWN = {
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+}
+
+
+@each_definition
+def test_lambdas_own_errors_are_retried_as_aws_recommends(name: str) -> None:
+    for task in tasks(json.loads(read_definition(name))):
+        [retry] = [each for each in task["Retry"] if set(each["ErrorEquals"]) >= LAMBDAS_OWN]
+        timing = {"IntervalSeconds": 2, "MaxAttempts": 6, "BackoffRate": 2.0}
+        assert retry.items() >= timing.items()
+
+
+@each_definition
+def test_a_functions_timeout_ends_it_before_the_state_does(
+    name: str, template: dict[str, Any]
+) -> None:
+    """Step Functions counts from LambdaFunctionStarted, before Lambda does: with the same
+    number it would be States.Timeout, without a request id to find the log by."""
+    longest = max(template["Parameters"][f"{stage.title()}Timeout"]["MaxValue"] for stage in STAGES)
+    states = tasks(json.loads(read_definition(name)))
+    assert all(task["TimeoutSeconds"] > longest for task in states)
 
 
 def test_the_template_uses_no_macros_and_no_yaml_that_cloudformation_does_not_read(

@@ -1,0 +1,51 @@
+from typing import TYPE_CHECKING
+
+from expiry import SUCCEEDED, WORTH_A_TAG_BYTES, let_expire
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+LARGE, SMALL = WORTH_A_TAG_BYTES, WORTH_A_TAG_BYTES - 1
+
+
+def tagged(s3: "S3Client", bucket: str) -> set[str]:
+    """The keys of all objects with the tag that the lifecycle looks for."""
+    found = [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+    return {
+        key
+        for key in found
+        for tag in s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
+        if (tag["Key"], tag["Value"]) == SUCCEEDED
+    }
+
+
+def test_what_costs_more_to_keep_than_to_tag_is_tagged(s3: "S3Client", bucket: str) -> None:
+    sizes = {
+        "scatter/run.1/job_000.pkl": LARGE,
+        "scatter/run.1/job_001.pkl": SMALL,
+        "gather/run.1/job_000.pkl": LARGE,
+        "gather/run.1/job_000.xml.deflate": LARGE,
+        "gather/run.1/job_000.json": SMALL,
+        "gather/run.1/job_001.pkl": SMALL,
+        "gather/run.1/job_002.pkl": LARGE,  # of no segment of this execution
+        "gather/run.2/job_000.pkl": LARGE,
+    }
+    for key, size in sizes.items():
+        s3.put_object(Bucket=bucket, Key=key, Body=bytes(size))
+    results = [f"gather/run.1/job_{number:03d}.pkl" for number in (0, 1, 3)]
+    definitions = [key.replace("gather", "scatter") for key in results]
+    expected = {
+        "scatter/run.1/job_000.pkl",
+        "gather/run.1/job_000.pkl",
+        "gather/run.1/job_000.xml.deflate",
+    }
+    for _ in range(2):
+        assert set(let_expire(s3, bucket, definitions, results)) == expected
+        assert tagged(s3, bucket) == expected
+
+
+def test_segment_files_that_are_gone_are_passed_over(s3: "S3Client", bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="gather/job_000.pkl", Body=bytes(LARGE))
+    tagged_keys = let_expire(s3, bucket, ["scatter/job_000.pkl"], ["gather/job_000.pkl"])
+    assert tagged_keys == ["gather/job_000.pkl"]
+    assert let_expire(s3, bucket, [], ["gather/job_000.pkl"]) == tagged_keys
