@@ -4,6 +4,7 @@ import pickle
 import pickletools
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -54,7 +55,7 @@ def test_the_gather_renders_text_in_arrow_without_pyarrow() -> None:
     rendered = subprocess.run(
         [sys.executable, "-c", script],
         input=frames.dump(members(ARROW)).hex(),
-        env={"PYTHONPATH": ":".join(sys.path)},
+        cwd=Path(frames.__file__).parent,
         capture_output=True,
         text=True,
         check=True,
