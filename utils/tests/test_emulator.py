@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -102,17 +104,19 @@ def test_make_down_finds_its_emulator_after_a_step_of_the_clock(monkeypatch: pyt
     monkeypatch.setattr(psutil.Process, "create_time", lambda self: created(self) + 1)
     assert its.down() == f"LocalStack at {its.endpoint} stopped"
     assert its.version() is None
+    shutil.rmtree(its.folder)
 
 
 @pytest.fixture
-def killed() -> Emulator:
+def killed() -> Iterator[Emulator]:
     """An emulator that was killed, and whose number a process of another kind has now."""
     emulator = Emulator(f"http://localhost:{free_port()}")
     (emulator.folder / "tmp").mkdir(parents=True)
     (emulator.folder / "tmp" / "leftover").touch()
     (emulator.folder / "lock").touch()
     emulator.pid_file.write_text(str(os.getpid()))
-    return emulator
+    yield emulator
+    shutil.rmtree(emulator.folder)
 
 
 def test_another_process_of_its_number_is_left_alone(killed: Emulator) -> None:
