@@ -38,7 +38,7 @@ UPLOADS = 4  # at once
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 STATE_BYTES = 256 * 1024
-ITERATIONS = 3_500  # of an inline Map, at 7 of the 25,000 history events each
+ITERATIONS = 1_500  # of an inline Map; with three retries each, 16 of the 25,000 events
 KEY_BYTES = 1_024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 
 OVERRIDES = ("input_obj", "division_number")
@@ -326,5 +326,5 @@ def check_fits_execution(segments: int, key: str, job: Job) -> None:
         raise TooManySegments(
             f"{job.input_obj}: an execution holds at most {ITERATIONS} segments and {STATE_BYTES} "
             f"bytes of state; division_number {job.division_number} passes that at segment "
-            f"{segments}: choose a larger one, or the distributed state machine"
+            f"{segments}: choose a larger one, or DEFINITION=distributed"
         )

@@ -47,8 +47,8 @@ REFUSALS = {
     "UnrecognizedClientException": "these keys are of no user, or this region is not enabled: "
     + LOGIN,
     "SignatureDoesNotMatch": "the secret key is not that of the key id: aws configure",
-    "AccessDenied": "these credentials may not do that: the README lists what deploying needs",
-    "AccessDeniedException": "these credentials may not do that: the README lists what deploying needs",
+    "AccessDenied": "these credentials may not do that: state-machine/README.md lists what deploying needs",
+    "AccessDeniedException": "these credentials may not do that: state-machine/README.md lists what deploying needs",
 }
 
 

@@ -31,7 +31,7 @@ ERROR_CHARACTERS = 256
 INLINE_WIDTH = 40
 DISTRIBUTED_WIDTH = 10_000
 WAIT_S = 99_999_999
-ITERATIONS = 3_500  # that the scatter allows, see scatter.py
+ITERATIONS = 1_500  # that the scatter allows, see scatter.py
 
 State = dict[str, Any]
 
@@ -155,7 +155,8 @@ def test_a_run_of_a_thousand_members_is_within_aws_limits(
 def test_the_most_segments_that_the_scatter_allows_fit_the_history() -> None:
     scatter = (ROOT / "demo-scatter" / "scatter.py").read_text()
     assert f"ITERATIONS = {ITERATIONS:_}" in scatter
-    assert EVENTS_PER_ITERATION * ITERATIONS + 20 <= EVENTS
+    # Each further attempt leaves three events, and each segment may take three.
+    assert (EVENTS_PER_ITERATION + 3 * 3) * ITERATIONS + 20 <= EVENTS
 
 
 @pytest.mark.fault(
