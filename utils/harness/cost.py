@@ -25,6 +25,7 @@ PRICES = {
         "state transition": 0.025 / 1_000,
         "S3 PUT, LIST": 0.005 / 1_000,
         "S3 GET": 0.0004 / 1_000,
+        "GB-day stored": 0.023 / 30,
     },
     "ap-northeast-1": {
         "GB-second x86_64": 0.0000166667,
@@ -33,11 +34,16 @@ PRICES = {
         "state transition": 0.025 / 1_000,
         "S3 PUT, LIST": 0.0047 / 1_000,
         "S3 GET": 0.00037 / 1_000,
+        "GB-day stored": 0.025 / 30,
     },
 }
 
 LIST_PAGE = 1000  # keys
 UPLOAD_PART_BYTES = 8 * 1024 * 1024  # of gather's upload_config
+# As state-machine/template.yaml lets segments expire, and demo-gather/expiry.py tags the large ones
+# of an execution that succeeded.
+TAGGED_BYTES = 430_000
+TAGGED_DAYS, UNTAGGED_DAYS = 1, 15
 
 
 @dataclass(frozen=True)
@@ -59,11 +65,13 @@ def cost(
     s3_calls: dict[str, int],
     region: str = "us-east-1",
     architecture: str = "x86_64",
+    gb_days: float = 0,
 ) -> list[Charge]:
-    """The bill of some calls, state transitions and S3 calls.
+    """The bill of some calls, state transitions, S3 calls and what is stored.
 
     Args:
         s3_calls: how many "PUT", "LIST" and "GET" there are.
+        gb_days: of 10**9 bytes.
         region: one of PRICES.
         architecture: x86_64 or arm64.
 
@@ -79,24 +87,47 @@ def cost(
         "state transition": transitions,
         "S3 PUT, LIST": s3_calls.get("PUT", 0) + s3_calls.get("LIST", 0),
         "S3 GET": s3_calls.get("GET", 0),
+        "GB-day stored": gb_days,
     }
     return [Charge(unit, amount, PRICES[region][unit]) for unit, amount in amounts.items()]
 
 
-def s3_calls(segments: int, workbook_bytes: int) -> dict[str, int]:
-    """The S3 calls of a clean run: no retries, no rows rendered again, no late columns or manifest."""
+def s3_calls(segments: int, workbook_bytes: int, tagged: int = 0) -> dict[str, int]:
+    """The S3 calls of a clean run: no retries, no rows rendered again, no late columns or manifest.
+
+    Args:
+        tagged: objects that the gather tags.
+    """
     parts = math.ceil(workbook_bytes / UPLOAD_PART_BYTES)
     # An upload in parts is begun and completed, too.
     upload = parts + 2 if workbook_bytes >= UPLOAD_PART_BYTES else 1
     return {
         "GET": 1 + segments + 2 * segments,
-        "PUT": segments + 3 * segments + upload,
-        "LIST": math.ceil(3 * segments / LIST_PAGE),
+        # Scatter and gather write their facts, too.
+        "PUT": segments + 1 + 3 * segments + upload + 1 + tagged,
+        # The gather lists the results, and again both kinds of files to tag.
+        "LIST": 2 * math.ceil(3 * segments / LIST_PAGE) + math.ceil(segments / LIST_PAGE),
     }
 
 
-def bill(run: Run, workbook_bytes: int, region: str) -> list[Charge]:
-    """The bill of an execution that succeeded and whose log was read.
+def leftovers(found: facts.Facts) -> list[int]:
+    """The sizes of what an execution leaves beside the workbook: segment files, results and rows.
+
+    The rendered rows of a segment are its share of the workbook, which is made of them.
+    """
+    cuts = found.scatter.segments if found.scatter else []
+    results = list(found.segments.values())
+    workbook = found.workbook
+    each_row = workbook.size / max(1, workbook.rows) if workbook else 0
+    return [
+        *(cut.size for cut in cuts),
+        *(result.size for result in results),
+        *(round(result.rows_out * each_row) for result in results),
+    ]
+
+
+def bill(run: Run, found: facts.Facts, region: str) -> list[Charge]:
+    """The bill of an execution that succeeded and whose log was read, as a stack on AWS runs it.
 
     Raises:
         Fault: a region without prices, or a call without a REPORT line.
@@ -105,8 +136,12 @@ def bill(run: Run, workbook_bytes: int, region: str) -> list[Charge]:
     if len(reports) < calls:
         raise Fault(f"{run.name}: each call must have a REPORT line; found {len(reports)} of {calls}")
     architecture = next((each.architecture for each in run.functions.values()), "x86_64")
-    calls_of_s3 = s3_calls(run.segments, workbook_bytes)
-    return cost(reports, run.transitions, calls_of_s3, region, architecture)
+    left = leftovers(found)
+    tagged = [size for size in left if size >= TAGGED_BYTES]
+    days = TAGGED_DAYS * sum(tagged) + UNTAGGED_DAYS * (sum(left) - sum(tagged))
+    workbook_bytes = found.workbook.size if found.workbook else 0
+    calls_of_s3 = s3_calls(run.segments, workbook_bytes, len(tagged))
+    return cost(reports, run.transitions, calls_of_s3, region, architecture, days / 1e9)
 
 
 def last(target: str, machine: str = "Aggregate", region: str = "") -> None:
@@ -114,7 +149,7 @@ def last(target: str, machine: str = "Aggregate", region: str = "") -> None:
     place = connect(target, region)
     run = last_run(place, place.machine(machine))
     history.add_logs(place, run)
-    show(run, bill(run, workbook_bytes(place, run), place.region))
+    show(run, bill(run, facts.read(place, run), place.region))
 
 
 def last_run(place: Target, machine: str) -> Run:
@@ -128,12 +163,6 @@ def last_run(place: Target, machine: str) -> Run:
     return history.read(states, found["executions"][0]["executionArn"])
 
 
-def workbook_bytes(place: Target, run: Run) -> int:
-    bucket = facts.bucket_of(place, run)
-    head = place.client("s3").head_object(Bucket=bucket, Key=run.workbook)
-    return int(head["ContentLength"])
-
-
 def show(run: Run, charges: list[Charge]) -> None:
     table = Table("", "amount", "price, USD", "USD", title=f"execution {run.name}")
     for charge in charges:
@@ -142,4 +171,4 @@ def show(run: Run, charges: list[Charge]) -> None:
         )
     table.add_row("together", "", "", f"{sum(charge.dollars for charge in charges):.6f}")
     Console().print(table)
-    print(f"List prices of {PRICES_OF}, without free tiers; not counted: storage, logs, transfer.")
+    print(f"List prices of {PRICES_OF}, without free tiers; not counted: input and workbook, logs, transfer.")

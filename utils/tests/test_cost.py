@@ -3,9 +3,11 @@ import pytest
 from conftest import Make, Pipeline
 from harness import cost
 from harness.cost import Charge
+from harness.facts import Facts, read
 from harness.fault import Fault
 from harness.logs import Report
 from replay import Replay
+from shared.facts import ScatterFacts, SegmentCut, SegmentFacts, WorkbookFacts
 from test_pipeline import EXAMPLE
 
 
@@ -18,6 +20,7 @@ def test_a_bill_is_amounts_times_prices() -> None:
         [report(1000, 1024), report(500, 2048)],
         transitions=1000,
         s3_calls={"GET": 1000, "PUT": 900, "LIST": 100},
+        gb_days=3,
     )
     assert {charge.unit: charge.amount for charge in charges} == {
         "GB-second x86_64": 2.0,
@@ -25,8 +28,9 @@ def test_a_bill_is_amounts_times_prices() -> None:
         "state transition": 1000,
         "S3 PUT, LIST": 1000,
         "S3 GET": 1000,
+        "GB-day stored": 3,
     }
-    dollars = [0.0000333334, 0.0000004, 0.025, 0.005, 0.0004]
+    dollars = [0.0000333334, 0.0000004, 0.025, 0.005, 0.0004, 0.0023]
     assert [charge.dollars for charge in charges] == pytest.approx(dollars)
 
 
@@ -44,7 +48,8 @@ def test_an_execution_is_billed_by_its_reports_in_its_functions_architecture() -
     replay = Replay("retried")
     for settings in replay.recorded["functions"].values():
         settings["Architectures"] = ["arm64"]
-    duration, calls, transitions, *_ = cost.bill(replay.run(), 8647, "us-east-1")
+    run = replay.run()
+    duration, calls, transitions, *_ = cost.bill(run, read(replay.target, run), "us-east-1")
     assert (duration.unit, duration.unit_price) == ("GB-second arm64", 0.0000133334)
     assert (calls.amount, transitions.amount) == (10, 3 + 6 + 2)
 
@@ -53,7 +58,43 @@ def test_a_call_without_a_report_line_is_not_billed_as_nothing() -> None:
     run = Replay("succeeded").run()
     run.attempts[0].report = None
     with pytest.raises(Fault, match="each call must have a REPORT line; found 4 of 5"):
-        cost.bill(run, 0, "us-east-1")
+        cost.bill(run, Facts("bucket"), "us-east-1")
+
+
+def test_what_a_run_leaves_is_stored_a_day_if_large_and_fifteen_if_not() -> None:
+    """By hand: 2 segments, 20 MB each as file, 22 as result, 10 as rows; 2 of 1, 1.1 and 0.1 kB."""
+    cuts = [SegmentCut("a", 100_000, 20_000_000)] * 2 + [SegmentCut("b", 1_000, 1_000)] * 2
+    results = [(100_000, 22_000_000), (100_000, 22_000_000), (1_000, 1_100), (1_000, 1_100)]
+    segments = {
+        str(number): SegmentFacts(rows, rows, [], [], size)
+        for number, (rows, size) in enumerate(results)
+    }
+    found = Facts(
+        "bucket",
+        ScatterFacts("x.json", 80_000_000, "e", 202_000, cuts, []),
+        segments,
+        WorkbookFacts("x.xlsx", 20_200_000, 202_000, [], ["Sheet1"]),
+    )
+    run = Replay("succeeded").run()
+    run.segments = 4
+    bill = {charge.unit: charge.amount for charge in cost.bill(run, found, "us-east-1")}
+    large = 2 * (20_000_000 + 22_000_000 + 10_000_000)
+    small = 2 * (1_000 + 1_100 + 100_000)
+    assert bill["GB-day stored"] == pytest.approx((large + 15 * small) / 1e9)
+    # 4 segment files, 12 results, 2 facts, 3 parts of an upload and its two ends, 6 tags; 3 lists.
+    assert bill["S3 PUT, LIST"] == 4 + 12 + 2 + 3 + 2 + 6 + 3
+
+
+def test_a_distributed_execution_bills_each_child_and_its_state() -> None:
+    """By hand: 3 states of the parent, 3 children of one state each, 5 calls."""
+    replay = Replay("distributed")
+    run = replay.run()
+    amounts = {
+        charge.unit: charge.amount
+        for charge in cost.bill(run, read(replay.target, run), "us-east-1")
+    }
+    calls = run.segments + 2
+    assert (amounts["invocation"], amounts["state transition"]) == (calls, 3 + run.segments)
 
 
 def test_make_cost_bills_the_last_execution(pipeline: Pipeline, make: Make) -> None:
@@ -63,8 +104,9 @@ def test_make_cost_bills_the_last_execution(pipeline: Pipeline, make: Make) -> N
     assert execution["name"] in shown.stdout
     rows = [line.split("│") for line in shown.stdout.splitlines() if line.startswith("│")]
     amounts = {cells[1].strip(): cells[2].strip() for cells in rows}
-    # 3 segments: 5 functions ran, 6 states were entered, and each segment costs 3 GETs and 4 PUTs.
+    # 3 segments: 5 functions ran, 6 states were entered, and each segment costs 3 GETs and 4 PUTs;
+    # 1 PUT for the workbook, 2 for facts, 3 LISTs.
     assert amounts["invocation"] == "5"
     assert amounts["state transition"] == "6"
     assert amounts["S3 GET"] == "10"
-    assert amounts["S3 PUT, LIST"] == "14"
+    assert amounts["S3 PUT, LIST"] == "18"

@@ -111,7 +111,7 @@ def cost_usd(target: Target, run: Run, found: facts.Facts) -> float | None:
     if run.status != "SUCCEEDED" or not run.attempts:
         return None
     try:
-        charges = cost.bill(run, found.workbook.size if found.workbook else 0, target.region)
+        charges = cost.bill(run, found, target.region)
     except Fault:
         return None
     return sum(charge.dollars for charge in charges)
