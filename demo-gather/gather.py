@@ -156,7 +156,11 @@ class GatherHandler:
             lambda segment: self.get_xml(bucket, *segment), segments.items(), TRANSFERS, TRANSFERS
         )
         chunks = workbook_chunks(
-            workbook, header(figures), widest(figures), [part for f in figures for part in f.parts], bodies
+            workbook,
+            header(figures),
+            widest(figures),
+            [part for f in figures for part in f.parts],
+            bodies,
         )
         reader = ChunkReader(chunks)
         self.s3.upload_fileobj(
@@ -192,7 +196,9 @@ def result_keys(event: dict[str, Any]) -> list[str]:
         MissingSegment: a definition has no result.
     """
     results = key_list(event, "segment_results")
-    definitions = key_list(event, "segment_definitions") if "segment_definitions" in event else results
+    definitions = (
+        key_list(event, "segment_definitions") if "segment_definitions" in event else results
+    )
     if not definitions:
         raise InvalidEvent("event: segment_results must hold a key; found an empty list")
     if len(results) > len(definitions):

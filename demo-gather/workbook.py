@@ -186,7 +186,9 @@ def _header_cell(workbook: str, index: int, name: str) -> str:
     try:
         text = text_element(name)
     except InvalidCell as error:
-        raise InvalidCell(f"{workbook}: header of column {column_letters(index)}: {error}") from None
+        raise InvalidCell(
+            f"{workbook}: header of column {column_letters(index)}: {error}"
+        ) from None
     return f'<c r="{column_letters(index)}1" s="{HEADER_STYLE}" t="inlineStr"><is>{text}</is></c>'
 
 

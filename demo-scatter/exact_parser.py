@@ -158,7 +158,7 @@ class _Decoder:
 
     def _float(self, token: str) -> float:
         value = float(token)
-        if math.isinf(value) or value == 0 and _NOT_ZERO.match(token):
+        if math.isinf(value) or (value == 0 and _NOT_ZERO.match(token)):
             number = token if len(token) <= SHOWN else token[:SHOWN] + "…"
             self.refused.append(f"numbers must be within a float's range; found {number}")
         return value

@@ -102,7 +102,9 @@ def gather_key(scatter_key: str) -> str:
     """
     steps = scatter_key.split("/") if isinstance(scatter_key, str) else [""]
     if steps[0] != "scatter" or scatter_key[-4:] != ".pkl" or {"", ".", ".."} & set(steps):
-        raise InvalidEvent(f"event: must be a key like scatter/job_000.pkl; found {found(scatter_key)}")
+        raise InvalidEvent(
+            f"event: must be a key like scatter/job_000.pkl; found {found(scatter_key)}"
+        )
     return "/".join(["gather", *steps[1:]])
 
 

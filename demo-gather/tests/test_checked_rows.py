@@ -7,14 +7,12 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from isal import isal_zlib
-from test_sheet_xml import AWKWARD_TEXTS, LONGEST_TEXTS, frame, typed_columns
 
 import checked_rows
-import sheet_xml
 from checked_rows import InvalidRows, check_rows
 from rendered import SheetPart
 from sheet_xml import render_rows
+from test_sheet_xml import AWKWARD_TEXTS, LONGEST_TEXTS, frame, typed_columns
 
 KEY = "gather/job_000.xml.deflate"
 CELL = b'<c r="A7"><v>1</v></c>'

@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 TABLE = pd.DataFrame(
-    {"会員番号": [f"{n:03d}" for n in range(9)], "ポイント": range(9), "日": pd.Timestamp("2021-05-16")}
+    {
+        "会員番号": [f"{n:03d}" for n in range(9)],
+        "ポイント": range(9),
+        "日": pd.Timestamp("2021-05-16"),
+    }
 )
 
 
-def put(
-    s3: "S3Client", bucket: str, number: int, df: pd.DataFrame, position: int | None
-) -> str:
+def put(s3: "S3Client", bucket: str, number: int, df: pd.DataFrame, position: int | None) -> str:
     """Write a segment's result; without a position only its pickle."""
     key = f"gather/job_{number:03d}.pkl"
     etag = s3.put_object(Bucket=bucket, Key=key, Body=frames.dump(df))["ETag"]
@@ -141,7 +143,13 @@ def test_large_workbooks_go_up_in_parts(s3: "S3Client", bucket: str) -> None:
     import random
 
     noise = random.Random(1)
-    df = pd.DataFrame({"text": ["".join(map(chr, noise.choices(range(0x4E00, 0x9FA5), k=3000))) for _ in range(1500)]})
+    df = pd.DataFrame(
+        {
+            "text": [
+                "".join(map(chr, noise.choices(range(0x4E00, 0x9FA5), k=3000))) for _ in range(1500)
+            ]
+        }
+    )
     gather(s3, [put(s3, bucket, 0, df, 0)])
     assert s3.head_object(Bucket=bucket, Key="test.xlsx")["ETag"].endswith('-2"')
     assert read(s3, bucket) == values(df)
@@ -150,14 +158,18 @@ def test_large_workbooks_go_up_in_parts(s3: "S3Client", bucket: str) -> None:
 def test_a_missing_result_leaves_the_workbook_as_it_was(s3: "S3Client", bucket: str) -> None:
     key = put(s3, bucket, 0, TABLE[0:3], 0)
     gather(s3, [key])
-    with pytest.raises(MissingSegment, match="^gather/job_001.pkl: each segment must have a result"):
+    with pytest.raises(
+        MissingSegment, match="^gather/job_001.pkl: each segment must have a result"
+    ):
         gather(s3, [key, "gather/job_001.pkl"])
     assert read(s3, bucket) == values(TABLE[0:3])
 
 
 def test_a_broken_segment_leaves_no_workbook(s3: "S3Client", bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="gather/job_000.pkl", Body=b"cut off")
-    with pytest.raises(frames.InvalidSegment, match="^gather/job_000.pkl: must be a pickled DataFrame"):
+    with pytest.raises(
+        frames.InvalidSegment, match="^gather/job_000.pkl: must be a pickled DataFrame"
+    ):
         gather(s3, ["gather/job_000.pkl"])
     assert_no_workbook(s3, bucket)
 
@@ -169,9 +181,7 @@ def test_late_columns_of_one_name_stay_apart(s3: "S3Client", bucket: str) -> Non
     gather(s3, keys)
     header, *rows = read(s3, bucket)
     assert header == ("ポイント", "会員番号", "ポイント", "備考")
-    assert rows == [
-        (n, f"{n:03d}", n, "x" if n in range(3, 6) else None) for n in range(9)
-    ]
+    assert rows == [(n, f"{n:03d}", n, "x" if n in range(3, 6) else None) for n in range(9)]
 
 
 def test_results_alone_are_gathered(s3: "S3Client", bucket: str) -> None:
@@ -260,8 +270,6 @@ EVENTS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
 
 
 @pytest.mark.parametrize(("event", "error", "fault"), EVENTS.values(), ids=EVENTS)
-def test_a_wrong_event_is_named(
-    event: dict[str, Any], error: type[Exception], fault: str
-) -> None:
+def test_a_wrong_event_is_named(event: dict[str, Any], error: type[Exception], fault: str) -> None:
     with pytest.raises(error, match=fault):
         result_keys(event)

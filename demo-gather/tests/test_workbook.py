@@ -370,9 +370,7 @@ def test_bodies_are_taken_one_at_a_time() -> None:
 
     chunks = workbook_chunks(NAME, [*MEMBERS.columns], widest_texts(MEMBERS), parts, bodies())
     assert not taken
-    for chunk in chunks:
-        if taken:
-            break
+    chunk = next(chunk for chunk in chunks if taken)
     assert chunk == body[:10] and taken == [0]
 
 
@@ -423,5 +421,7 @@ def test_a_header_that_a_cell_cannot_hold_is_refused(name: str, message: str) ->
 
 
 def test_a_table_wider_than_a_sheet_is_refused() -> None:
-    with pytest.raises(TooManyColumns, match="^members.xlsx: a sheet holds at most 16384 columns; found 16385"):
+    with pytest.raises(
+        TooManyColumns, match="^members.xlsx: a sheet holds at most 16384 columns; found 16385"
+    ):
         workbook_chunks(NAME, ["n"] * 16_385, [""] * 16_385, [], [])

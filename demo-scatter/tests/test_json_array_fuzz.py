@@ -16,7 +16,9 @@ NAME = "members.json"
 PLACE = re.compile(rf"{NAME} record (\d+), byte (\d+): .+", re.DOTALL)
 
 # JSON may hold any text; UTF-8 no lone surrogates, but an escape may stand for one.
-characters = st.characters(exclude_categories=["Cs"]) | st.sampled_from('{}[],:"\\\n\t é漢😀\ufeff\0')
+characters = st.characters(exclude_categories=["Cs"]) | st.sampled_from(
+    '{}[],:"\\\n\t é漢😀\ufeff\0'
+)
 texts = st.text(characters, max_size=12)
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 values = st.recursive(
@@ -73,7 +75,7 @@ def reference(data: bytes) -> list[Any]:
 
     def kept(token: str) -> float:
         value, digits = float(token), token.lower().partition("e")[0].strip("-0.")
-        if math.isinf(value) or value == 0 and digits:
+        if math.isinf(value) or (value == 0 and digits):
             raise ValueError(token)
         return value
 
@@ -110,7 +112,19 @@ def test_valid_arrays_are_read_as_json_reads_them(
 
 PIECES = [
     *(b"", b",", b"{", b"}", b"[", b"]", b'"', b":", b"\\", b"\\u003a", b"\\ud83d", b'":"', b'":'),
-    *(b"NaN", b"-Infinity", b"true", b"nul", b"7", b"e", b"-0", b"-0.0", b"1E5", b"1e400", b"1e-400"),
+    *(
+        b"NaN",
+        b"-Infinity",
+        b"true",
+        b"nul",
+        b"7",
+        b"e",
+        b"-0",
+        b"-0.0",
+        b"1E5",
+        b"1e400",
+        b"1e-400",
+    ),
     *(b"12345678901234567890", b"-9223372036854775809", b"1.7976931348623159e308", b"00000000"),
 ]
 
@@ -122,9 +136,7 @@ def nearly_json(draw: st.DrawFn) -> bytes:
     data = bytearray(json.dumps(table, **layout).encode())
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, len(data)))
-        change = draw(
-            st.sampled_from(PIECES) | st.binary(max_size=3)
-        )
+        change = draw(st.sampled_from(PIECES) | st.binary(max_size=3))
         data[at : at + draw(st.integers(0, 3))] = change
     return bytes(data)
 

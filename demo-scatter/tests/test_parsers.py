@@ -12,20 +12,44 @@ import fast_parser
 from exact_parser import Fault
 
 DIGITS = st.text("0123456789", min_size=1, max_size=330)
-EXPONENTS = st.sampled_from(["", "e0", "E5", "e+308", "e-308", "e-323", "E-324", "e-400", "e309", "E+999"])
+EXPONENTS = st.sampled_from(
+    ["", "e0", "E5", "e+308", "e-308", "e-323", "E-324", "e-400", "e309", "E+999"]
+)
 
 
 @st.composite
 def number_tokens(draw: st.DrawFn) -> str:
     """Numbers as JSON may write them, many of which no float holds."""
-    whole = draw(st.sampled_from(["0", "1", "9", "17976931348623157", "18446744073709551615"]) | DIGITS)
+    whole = draw(
+        st.sampled_from(["0", "1", "9", "17976931348623157", "18446744073709551615"]) | DIGITS
+    )
     fraction = draw(st.just("") | DIGITS.map(".{}".format))
-    return draw(st.sampled_from(["", "-"])) + (whole.lstrip("0") or "0") + fraction + draw(EXPONENTS)
+    return (
+        draw(st.sampled_from(["", "-"])) + (whole.lstrip("0") or "0") + fraction + draw(EXPONENTS)
+    )
 
 
 texts = st.text(':"\\\n {}[],e-0é漢\ud83d', max_size=8).map(json.dumps)
-values = number_tokens() | texts | st.sampled_from(["null", "true", "[]", '{"a": 1}', '[{"a:": [0.5], "b": ":"}]', '[0.0, 1e-400]', "[1e20]", "[{}, 18446744073709551616]", '[{"a": 1, "a": 2}]'])
-records = st.lists(st.tuples(st.sampled_from(['"a"', '"b:"', '"\\u003a"', '"c"']), values), max_size=4)
+values = (
+    number_tokens()
+    | texts
+    | st.sampled_from(
+        [
+            "null",
+            "true",
+            "[]",
+            '{"a": 1}',
+            '[{"a:": [0.5], "b": ":"}]',
+            "[0.0, 1e-400]",
+            "[1e20]",
+            "[{}, 18446744073709551616]",
+            '[{"a": 1, "a": 2}]',
+        ]
+    )
+)
+records = st.lists(
+    st.tuples(st.sampled_from(['"a"', '"b:"', '"\\u003a"', '"c"']), values), max_size=4
+)
 arrays = st.lists(records, min_size=1, max_size=4).map(
     lambda table: ", ".join("{" + ", ".join(map(": ".join, record)) + "}" for record in table)
 )
@@ -53,9 +77,17 @@ def test_what_the_fast_parser_takes_is_what_the_exact_one_reads(text: str) -> No
 
 
 ORDINARY: dict[str, Any] = {
-    "members": {"会員番号": "000", "名前": "十河 アンナ", "ポイント": 57, "タイムスタンプ": "2021-05-16"},
+    "members": {
+        "会員番号": "000",
+        "名前": "十河 アンナ",
+        "ポイント": 57,
+        "タイムスタンプ": "2021-05-16",
+    },
     "times and addresses": {"time": "12:30:00", "url": "s3://b/k", "key:1": 1},
-    "long numbers in text": {"card": "4111111111111111", "uuid": "3e8f12e4-0000-4000-8000-123456789e01"},
+    "long numbers in text": {
+        "card": "4111111111111111",
+        "uuid": "3e8f12e4-0000-4000-8000-123456789e01",
+    },
     "milliseconds": {"at": 1_700_000_000_000, "largest": 2**63 - 1},
     "nested values": {"tags": ["a:b", 0.5], "town": {"name": "京都", "at": [{"t": "12:30"}, {}]}},
     "prices": {"price": 0.0, "rate": -1.5, "tax": 0.1, "gap": None, "paid": True},
@@ -93,7 +125,9 @@ LOST = ["1e999", "-1e999", "1.7976931348623159e308", "1e-400", "-2e-324", "0." +
 
 
 @pytest.mark.parametrize("token", LOST, ids=lambda token: token[:22])
-@pytest.mark.parametrize("value", ["{}", "[{}]", '{{"b": {}}}'], ids=["plain", "in an array", "in an object"])
+@pytest.mark.parametrize(
+    "value", ["{}", "[{}]", '{{"b": {}}}'], ids=["plain", "in an array", "in an object"]
+)
 def test_a_number_that_a_float_loses_is_refused(token: str, value: str) -> None:
     text = '{"a": 1}, {"a": ' + value.format(token) + "}"
     parsed = exact_parser.parse(text, first=True, last=False)
@@ -103,7 +137,9 @@ def test_a_number_that_a_float_loses_is_refused(token: str, value: str) -> None:
     assert parse_fast(text) is None
 
 
-@pytest.mark.parametrize("token", ["0." + "0" * 330 + "12e40", "7" * 5000 + ".5e-5000", "-" + "1" * 400 + "e-390"])
+@pytest.mark.parametrize(
+    "token", ["0." + "0" * 330 + "12e40", "7" * 5000 + ".5e-5000", "-" + "1" * 400 + "e-390"]
+)
 def test_a_number_is_judged_when_it_is_complete(token: str) -> None:
     """Where a text's end cuts it in two, its beginning alone would be refused."""
     text = '{"a": ' + token + "}"
@@ -114,9 +150,7 @@ def test_a_number_is_judged_when_it_is_complete(token: str) -> None:
 
 
 @given(arrays, st.data())
-def test_a_cut_text_gives_the_records_before_the_cut(
-    text: str, data: st.DataObject
-) -> None:
+def test_a_cut_text_gives_the_records_before_the_cut(text: str, data: st.DataObject) -> None:
     whole = exact_parser.parse(text + "]", first=True, last=True)
     cut = data.draw(st.integers(0, len(text)))
     parsed = exact_parser.parse(text[:cut], first=True, last=False)

@@ -56,9 +56,7 @@ def test_segments_hold_ten_rows_by_default(s3: "S3Client", bucket: str) -> None:
 
 
 @pytest.mark.parametrize("division_number", [1, 7, 24, 25, 26, 10**9, 10**30])
-def test_segments_cover_every_row_once(
-    s3: "S3Client", bucket: str, division_number: int
-) -> None:
+def test_segments_cover_every_row_once(s3: "S3Client", bucket: str, division_number: int) -> None:
     table = [member(n) for n in range(25)]
     put(s3, bucket, table)
     keys = scatter_table(s3, division_number=division_number)
@@ -111,9 +109,7 @@ def test_the_workbook_is_named_after_the_input(key: str, workbook: str) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 10_000, 123_457, 4_700_000, 700_000_000])
-def test_no_table_makes_more_than_200_segments(
-    size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_table_makes_more_than_200_segments(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scaled down a thousand times: the sizes are bytes of records of 7 bytes."""
     monkeypatch.setattr(scatter, "SEGMENT_BYTES", 6_900)
     monkeypatch.setattr(scatter, "BLOCK_BYTES", 960)
@@ -185,7 +181,9 @@ def test_blocks_join_to_the_table_of_all_their_records() -> None:
     for size in (1, 2, 3, 4):
         blocks = [Block(records[at : at + size]) for at in range(0, 4, size)]
         table = Table(blocks)
-        columns = {name: [None if v != v else v for v in array] for name, array in table.arrays().items()}
+        columns = {
+            name: [None if v != v else v for v in array] for name, array in table.arrays().items()
+        }
         expected = {"a": [1, 4, None, None], "b": [2, 3, None, None], "c": [None, None, None, 5]}
         assert (columns, table.rows) == (expected, 4)
 
@@ -210,7 +208,9 @@ def test_numbers_with_gaps_or_fractions_are_floats(values: list[Any]) -> None:
 
 
 @given(
-    st.lists(st.none() | st.sampled_from([1, 0.5, -(10**15), 10**16 + 1, 2**63, 10**400]), min_size=1),
+    st.lists(
+        st.none() | st.sampled_from([1, 0.5, -(10**15), 10**16 + 1, 2**63, 10**400]), min_size=1
+    ),
     st.integers(1, 5),
 )
 def test_no_float_holds_an_integer_beyond_15_digits_in_any_segment(
@@ -249,12 +249,18 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "control character": ({"input_obj": "a\nb"}, INPUT + r'the text "a\nb"'),
     "lone surrogate": ({"input_obj": "a\ud83d"}, INPUT + r'the text "a\ud83d"'),
     "long key": ({"input_obj": "漢" * 342}, INPUT + f'the text "{"漢" * 60}…"'),
-    "workbook": ({"input_obj": "a.xlsx"}, 'input_obj: must be JSON, no workbook; found the text "a.xlsx"'),
+    "workbook": (
+        {"input_obj": "a.xlsx"},
+        'input_obj: must be JSON, no workbook; found the text "a.xlsx"',
+    ),
     "zero": ({"division_number": 0}, NUMBER + "the number 0"),
     "half": ({"division_number": 2.5}, NUMBER + "the number 2.5"),
     "true": ({"division_number": True}, NUMBER + "true"),
     "text": ({"division_number": "9"}, NUMBER + 'the text "9"'),
-    "typo": ({"overrides": {"division": 9}}, "overrides: knows input_obj, division_number; found division"),
+    "typo": (
+        {"overrides": {"division": 9}},
+        "overrides: knows input_obj, division_number; found division",
+    ),
     "list": ({"overrides": [1]}, "overrides: must be an object; found an array"),
     "climbing execution": ({"execution": "../x"}, EXECUTION + 'the text "../x"'),
     "two steps": ({"execution": "a/b"}, EXECUTION + 'the text "a/b"'),

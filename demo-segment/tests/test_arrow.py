@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 
 import frames
-from segment import COLUMNS, SegmentHandler
 from sheet_xml import render_rows
 
 KEY = "gather/job_000.pkl"
 ARROW = pd.StringDtype("pyarrow", na_value=float("nan"))
 PYTHON = pd.StringDtype("python", na_value=float("nan"))
 MEMBERS = pd.DataFrame(
-    [["000", "長野原 ひろし", 4, 58, "2021-05-16"], ["001", None, 2, 75, ""]], columns=COLUMNS
+    [["000", "長野原 ひろし", 4, 58, "2021-05-16"], ["001", None, 2, 75, ""]],
+    columns=["会員番号", "名前", "会員ランク", "ポイント", "タイムスタンプ"],
 )
 
 
@@ -65,12 +65,6 @@ def test_the_gather_renders_text_in_arrow_without_pyarrow() -> None:
 
 def test_rows_of_text_in_arrow_are_those_of_text_in_python() -> None:
     assert render_rows(members(ARROW), 0, KEY) == render_rows(members(PYTHON), 0, KEY)
-
-
-def test_process_takes_text_in_arrow() -> None:
-    df = members(ARROW).fillna({"名前": "十河 アンナ"})
-    processed = SegmentHandler("", None, None).process(df)  # type: ignore[arg-type]
-    assert processed["ボーナスポイント"].tolist() == [72.5, 75]
 
 
 def test_arrow_text_that_another_program_pickled_is_refused_by_name() -> None:

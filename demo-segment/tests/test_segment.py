@@ -8,9 +8,27 @@ from segment import COLUMNS, InvalidEvent, InvalidMember, SegmentHandler, gather
 pd.set_option("mode.string_storage", "python")  # as deployed, where pyarrow is not
 
 MEMBERS = [
-    {"会員番号": "000", "名前": "長野原 ひろし", "会員ランク": 4, "ポイント": 58, "タイムスタンプ": "2021-05-16"},
-    {"会員番号": "001", "名前": "般若 竜門", "会員ランク": 2, "ポイント": 75, "タイムスタンプ": "2021-07-19"},
-    {"会員番号": "002", "名前": "十河 アンナ", "会員ランク": 2, "ポイント": 57, "タイムスタンプ": "2021-09-06"},
+    {
+        "会員番号": "000",
+        "名前": "長野原 ひろし",
+        "会員ランク": 4,
+        "ポイント": 58,
+        "タイムスタンプ": "2021-05-16",
+    },
+    {
+        "会員番号": "001",
+        "名前": "般若 竜門",
+        "会員ランク": 2,
+        "ポイント": 75,
+        "タイムスタンプ": "2021-07-19",
+    },
+    {
+        "会員番号": "002",
+        "名前": "十河 アンナ",
+        "会員ランク": 2,
+        "ポイント": 57,
+        "タイムスタンプ": "2021-09-06",
+    },
 ]
 
 
@@ -72,11 +90,11 @@ FAULTS = {
     "rank 0": ({"会員ランク": 0}, "会員ランク must be 1 to 5; found the number 0"),
     "rank 6": ({"会員ランク": 6}, "会員ランク must be 1 to 5; found the number 6"),
     "rank 4.5": ({"会員ランク": 4.5}, "会員ランク must be 1 to 5; found the number 4.5"),
-    "rank as text": ({"会員ランク": "4"}, "会員ランク must be 1 to 5; found the text \"4\""),
+    "rank as text": ({"会員ランク": "4"}, '会員ランク must be 1 to 5; found the text "4"'),
     "rank true": ({"会員ランク": True}, "会員ランク must be 1 to 5; found true"),
     "no rank": ({"会員ランク": None}, "会員ランク must be given; found nothing"),
     "no name": ({"名前": None}, "名前 must be given; found nothing"),
-    "points as text": ({"ポイント": "58"}, "ポイント must be a number; found the text \"58\""),
+    "points as text": ({"ポイント": "58"}, 'ポイント must be a number; found the text "58"'),
     "points in a list": ({"ポイント": [58]}, "ポイント must be a number; found an array"),
 }
 
@@ -112,8 +130,17 @@ def test_what_was_found_instead_of_a_key_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "event", ["", "job_000.pkl", "gather/job_000.pkl", "scatter/../x.pkl", "scatter/a.json", {}, None]
+    "event",
+    ["", "job_000.pkl", "gather/job_000.pkl", "scatter/../x.pkl", "scatter/a.json", {}, None],
 )
 def test_other_keys_are_refused(event: object) -> None:
-    with pytest.raises(InvalidEvent, match="^event: must be a key like scatter/job_000.pkl; found "):
+    with pytest.raises(
+        InvalidEvent, match="^event: must be a key like scatter/job_000.pkl; found "
+    ):
         gather_key(event)  # type: ignore[arg-type]
+
+
+def test_text_in_arrow_is_processed_as_any() -> None:
+    arrow = pd.StringDtype("pyarrow", na_value=float("nan"))
+    df = members().astype({"会員番号": arrow, "名前": arrow, "タイムスタンプ": arrow})
+    assert process(df)["ボーナスポイント"].tolist() == [72.5, 75, 57]

@@ -1,6 +1,6 @@
 """Atheris, guided by coverage of the scatter's parsers, looks for bytes that they read as json would not.
 
-    fuzz_json_array.py -max_total_time=60
+fuzz_json_array.py -max_total_time=60
 """
 
 import sys

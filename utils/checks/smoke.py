@@ -126,9 +126,7 @@ def smoke(target: str = "localstack", region: str = "", rows: int = 1_000_000) -
                 tested.run("a faulty record", "faulty.json", "InvalidMember"),
             ]
             tested.deploy(definition="distributed")
-            outcomes.append(
-                tested.run(f"{rows:,} rows, distributed", "large.json", f"{rows} rows")
-            )
+            outcomes.append(tested.run(f"{rows:,} rows, distributed", "large.json", f"{rows} rows"))
             tested.deploy(definition="parallel", parameters=TOO_LITTLE_MEMORY)
             tested.put("heavy.json", text_of(TOO_MANY_ROWS))
             outcomes.append(

@@ -83,7 +83,9 @@ def test_content_equals_xlsxwriters(reader: Reader, df: pd.DataFrame, tmp_path: 
 
 
 LONG = "x" * 32_767
-SHEETS_OF_4 = {f"{module}.DATA_ROWS": 4 for module in ("excel", "rendered", "sheet_xml", "workbook")}
+SHEETS_OF_4 = {
+    f"{module}.DATA_ROWS": 4 for module in ("excel", "rendered", "sheet_xml", "workbook")
+}
 KINDS: dict[str, tuple[pd.DataFrame, dict[str, int]]] = {
     **{name: (df, {}) for name, df in TABLES.items()},
     "no columns": (pd.DataFrame(), {}),
@@ -94,7 +96,9 @@ KINDS: dict[str, tuple[pd.DataFrame, dict[str, int]]] = {
     "an empty header": (pd.DataFrame([[1, 2]], columns=["", "b"]), {}),
     "numbers": (table([[-0.0, 1e300, 5e-324, 10**15, Decimal("0.1"), True]], [*"abcdef"]), {}),
     "times": (
-        table([[dt.date(1900, 1, 1), dt.datetime(9999, 12, 31, 23, 59), dt.timedelta(-1.5)]], [*"abc"]),
+        table(
+            [[dt.date(1900, 1, 1), dt.datetime(9999, 12, 31, 23, 59), dt.timedelta(-1.5)]], [*"abc"]
+        ),
         {},
     ),
     "several sheets": (table([[n] for n in range(10)], ["n"]), SHEETS_OF_4),

@@ -24,8 +24,13 @@ WIDTHS = (1280, 390)
 PAGE_BYTES = 2_000_000
 UNITS = {"": 1, "s": 1, "min": 60, "h": 3600, "B": 1, "kB": 1e3, "MB": 1e6}
 FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
 ]
 
 Open = Callable[..., Page]
@@ -43,7 +48,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def browser() -> Iterator[Browser]:
     found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if not found:
-        pytest.fail("these tests need Chromium: apt-get install chromium, or set CHROMIUM to its path")
+        pytest.fail(
+            "these tests need Chromium: apt-get install chromium, or set CHROMIUM to its path"
+        )
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=found, args=FLAGS)
         yield chromium
@@ -63,7 +70,10 @@ def open_page(browser: Browser, folder: Path) -> Iterator[Open]:
         page.on("console", lambda message: faults.append(message.text))
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("dialog", lambda dialog: faults.append(f"dialog: {dialog.message}"))
-        page.on("request", lambda request: None if request.url.startswith("file:") else faults.append(request.url))
+        page.on(
+            "request",
+            lambda request: None if request.url.startswith("file:") else faults.append(request.url),
+        )
         page.goto((folder / f"{name}.html").as_uri())
         page.wait_for_selector("#timeline .row")
         return page
@@ -126,7 +136,12 @@ def test_a_page_fits_its_width(open_page: Open, name: str, width: int) -> None:
     page = open_page(name, width)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     too_small = "all => all.filter(e => parseFloat(getComputedStyle(e).fontSize) < 12).length"
-    assert page.locator("main :is(p, dt, dd, th, td, li, pre, button, label, text)").evaluate_all(too_small) == 0
+    assert (
+        page.locator("main :is(p, dt, dd, th, td, li, pre, button, label, text)").evaluate_all(
+            too_small
+        )
+        == 0
+    )
 
 
 # The contrast of each text with what is behind it, as WCAG 2 defines it.
@@ -154,7 +169,9 @@ CONTRASTS = """() => {
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["retried", "failed"])
-def test_every_text_is_readable_by_day_and_by_night(open_page: Open, name: str, scheme: str) -> None:
+def test_every_text_is_readable_by_day_and_by_night(
+    open_page: Open, name: str, scheme: str
+) -> None:
     page = open_page(name, scheme=scheme)
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(23, 29, 35)"}[scheme]
@@ -164,7 +181,9 @@ def test_every_text_is_readable_by_day_and_by_night(open_page: Open, name: str, 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_figure_is_that_of_the_record(open_page: Open, recorded: dict[str, Any], name: str) -> None:
+def test_every_figure_is_that_of_the_record(
+    open_page: Open, recorded: dict[str, Any], name: str
+) -> None:
     expected = recorded[name]["figures"]
     found, _ = figures(open_page(name), expected)
     # Times are rounded to microseconds, a cost is not.
@@ -195,7 +214,9 @@ def test_every_figure_reads_as_it_is(open_page: Open, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_notes_count_what_was_recorded(open_page: Open, recorded: dict[str, Any], name: str) -> None:
+def test_notes_count_what_was_recorded(
+    open_page: Open, recorded: dict[str, Any], name: str
+) -> None:
     page, told = open_page(name), recorded[name]
     texts = {place: " ".join(page.locator(place).all_text_contents()) for place in told["notes"]}
     assert {place: numbers(text) for place, text in texts.items()} == told["notes"]
@@ -208,11 +229,19 @@ def test_notes_count_what_was_recorded(open_page: Open, recorded: dict[str, Any]
 def test_every_segment_is_a_row_with_its_key_outcome_and_environments(
     open_page: Open, recorded: dict[str, Any], name: str
 ) -> None:
-    rows = open_page(name).locator("#segments tbody tr").evaluate_all(
-        "all => all.map(row => [row.querySelector('th').title, row.querySelector('.mark').className,"
-        " row.children[5].textContent])"
+    rows = (
+        open_page(name)
+        .locator("#segments tbody tr")
+        .evaluate_all(
+            "all => all.map(row => [row.querySelector('th').title, row.querySelector('.mark').className,"
+            " row.children[5].textContent])"
+        )
     )
-    words = {"cold": "コールド", "warm": "ウォーム"} if name == "wide" else {"cold": "cold", "warm": "warm"}
+    words = (
+        {"cold": "コールド", "warm": "ウォーム"}
+        if name == "wide"
+        else {"cold": "cold", "warm": "warm"}
+    )
     assert rows == [
         [key, f"mark {outcome}", " → ".join(words[each] for each in environments)]
         for key, outcome, environments in recorded[name]["segments"]
@@ -230,7 +259,9 @@ def test_the_graph_says_what_its_list_says(
     for state, node, item in zip(told.values(), nodes, items, strict=True):
         title, word, more = node.locator("text").all_text_contents()
         assert item.split() == [f"{title}:", *word.split()[1:], *more.replace("·", "").split()]
-        assert numbers(" ".join(more.split(" · ")[1:])) == [each for each in state["counts"] if each]
+        assert numbers(" ".join(more.split(" · ")[1:])) == [
+            each for each in state["counts"] if each
+        ]
         bars = node.locator(".count").evaluate_all("all => all.map(bar => bar.classList[1])")
         assert sorted(bars) == state["outcomes"]
 
@@ -310,7 +341,9 @@ def test_a_succeeded_page_links_to_the_workbook_beside_it(open_page: Open) -> No
 
 
 @pytest.mark.parametrize("name", FAILED)
-def test_a_failed_page_says_which_record_of_which_input_broke_and_why(open_page: Open, name: str) -> None:
+def test_a_failed_page_says_which_record_of_which_input_broke_and_why(
+    open_page: Open, name: str
+) -> None:
     page = open_page(name)
     shown = page.locator("#failure").inner_text()
     assert f"Record 37 of {name}.json broke the run." in shown

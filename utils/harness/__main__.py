@@ -70,7 +70,9 @@ def parser() -> argparse.ArgumentParser:
         deploy.add_argument(option, default="")
     for flag in ("--plan", "--replace-bucket"):
         deploy.add_argument(flag, action="store_true")
-    arch = verb("architecture", "deploy.architecture", "the platform of the zips that a stack needs")
+    arch = verb(
+        "architecture", "deploy.architecture", "the platform of the zips that a stack needs"
+    )
     destroy = verb("destroy", "deploy.destroy", "delete a stack")
     for flag in ("--empty", "--yes"):
         destroy.add_argument(flag, action="store_true")

@@ -3,16 +3,34 @@
 from harness.history import STAGES, Failure
 
 MEMORY = {
-    "localstack": ("raise MEMORY in demo-{stage}/Makefile and make create", "demo-{stage}/Makefile の MEMORY を増やして make create する"),
-    "aws": ("make deploy TARGET=aws PARAMETERS={Stage}Memory=…", "make deploy TARGET=aws PARAMETERS={Stage}Memory=… を実行する"),
+    "localstack": (
+        "raise MEMORY in demo-{stage}/Makefile and make create",
+        "demo-{stage}/Makefile の MEMORY を増やして make create する",
+    ),
+    "aws": (
+        "make deploy TARGET=aws PARAMETERS={Stage}Memory=…",
+        "make deploy TARGET=aws PARAMETERS={Stage}Memory=… を実行する",
+    ),
 }
 TIMEOUT = {
-    "localstack": ("raise TIMEOUT in demo-{stage}/Makefile and make create", "demo-{stage}/Makefile の TIMEOUT を延ばして make create する"),
-    "aws": ("make deploy TARGET=aws PARAMETERS={Stage}Timeout=…", "make deploy TARGET=aws PARAMETERS={Stage}Timeout=… を実行する"),
+    "localstack": (
+        "raise TIMEOUT in demo-{stage}/Makefile and make create",
+        "demo-{stage}/Makefile の TIMEOUT を延ばして make create する",
+    ),
+    "aws": (
+        "make deploy TARGET=aws PARAMETERS={Stage}Timeout=…",
+        "make deploy TARGET=aws PARAMETERS={Stage}Timeout=… を実行する",
+    ),
 }
 LOG = {
-    "localstack": ("make log shows what the functions logged", "make log で関数のログを表示できます"),
-    "aws": ("CloudWatch Logs shows what the function logged", "CloudWatch Logs に関数のログがあります"),
+    "localstack": (
+        "make log shows what the functions logged",
+        "make log で関数のログを表示できます",
+    ),
+    "aws": (
+        "CloudWatch Logs shows what the function logged",
+        "CloudWatch Logs に関数のログがあります",
+    ),
 }
 ABOVE = ("its log is above", "ログは上のとおりです")
 
@@ -80,7 +98,10 @@ ADVICE = {
         "add the module to the function's Pipfile: pipenv lock, make zip create",
         "モジュールを関数の Pipfile に加え、pipenv lock、make zip create を実行してください",
     ),
-    "Runtime.ExitError": ("the process ended by itself: {log}", "プロセスが自ら終了しました。{log}"),
+    "Runtime.ExitError": (
+        "the process ended by itself: {log}",
+        "プロセスが自ら終了しました。{log}",
+    ),
 }
 # By the message, whatever the error's name.
 BY_MESSAGE = {

@@ -53,7 +53,9 @@ def download(workbook: str = "test.xlsx") -> None:
     except s3.exceptions.ClientError as error:
         if error.response["Error"]["Code"] not in ("404", "NoSuchBucket", "NoSuchKey"):
             raise
-        raise Fault(f"s3://{emulator().bucket}/{workbook} does not exist: make stepfunctions") from None
+        raise Fault(
+            f"s3://{emulator().bucket}/{workbook} does not exist: make stepfunctions"
+        ) from None
     finally:
         partial.unlink(missing_ok=True)
     print(os.path.relpath(target))
@@ -65,11 +67,15 @@ def clean_segments() -> None:
     keys = [
         obj["Key"]
         for prefix in ("scatter/", "gather/")
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=emulator().bucket, Prefix=prefix)
+        for page in s3.get_paginator("list_objects_v2").paginate(
+            Bucket=emulator().bucket, Prefix=prefix
+        )
         for obj in page.get("Contents", [])
     ]
     # Asked after the listing: one that starts later has nothing in it.
-    needed = {execution["name"] for execution in machines.running(emulator().client("stepfunctions"))}
+    needed = {
+        execution["name"] for execution in machines.running(emulator().client("stepfunctions"))
+    }
     past = [{"Key": key} for key in keys if key.split("/")[1] not in needed]
     for start in range(0, len(past), 1000):
         s3.delete_objects(Bucket=emulator().bucket, Delete={"Objects": past[start : start + 1000]})

@@ -134,7 +134,9 @@ def bill(run: Run, found: facts.Facts, region: str) -> list[Charge]:
     """
     calls, reports = len(run.attempts), run.reports
     if len(reports) < calls:
-        raise Fault(f"{run.name}: each call must have a REPORT line; found {len(reports)} of {calls}")
+        raise Fault(
+            f"{run.name}: each call must have a REPORT line; found {len(reports)} of {calls}"
+        )
     architecture = next((each.architecture for each in run.functions.values()), "x86_64")
     left = leftovers(found)
     tagged = [size for size in left if size >= TAGGED_BYTES]
@@ -155,7 +157,9 @@ def last(target: str, machine: str = "Aggregate", region: str = "") -> None:
 def last_run(place: Target, machine: str) -> Run:
     states = place.client("stepfunctions")
     try:
-        found = states.list_executions(stateMachineArn=machine, statusFilter="SUCCEEDED", maxResults=1)
+        found = states.list_executions(
+            stateMachineArn=machine, statusFilter="SUCCEEDED", maxResults=1
+        )
     except states.exceptions.StateMachineDoesNotExist:
         raise Fault(f"{machine} does not exist: make stepfunctions, or make deploy") from None
     if not found["executions"]:
@@ -167,8 +171,13 @@ def show(run: Run, charges: list[Charge]) -> None:
     table = Table("", "amount", "price, USD", "USD", title=f"execution {run.name}")
     for charge in charges:
         table.add_row(
-            charge.unit, f"{charge.amount:,.4g}", f"{charge.unit_price:.10f}", f"{charge.dollars:.6f}"
+            charge.unit,
+            f"{charge.amount:,.4g}",
+            f"{charge.unit_price:.10f}",
+            f"{charge.dollars:.6f}",
         )
     table.add_row("together", "", "", f"{sum(charge.dollars for charge in charges):.6f}")
     Console().print(table)
-    print(f"List prices of {PRICES_OF}, without free tiers; not counted: input and workbook, logs, transfer.")
+    print(
+        f"List prices of {PRICES_OF}, without free tiers; not counted: input and workbook, logs, transfer."
+    )

@@ -114,7 +114,9 @@ class Emulator:
             "DISABLE_EVENTS": "1",
             "SKIP_SSL_CERT_DOWNLOAD": "1",
             "DNS_ADDRESS": "0",
-            "LS_LOG": os.environ.get("LS_LOG", "warning"),  # a line a request costs a tenth of its time
+            "LS_LOG": os.environ.get(
+                "LS_LOG", "warning"
+            ),  # a line a request costs a tenth of its time
             "FILESYSTEM_ROOT": str(self.folder),
             "HOME": str(self.folder),  # for its cache of plugins
             "TMPDIR": str(temporary),

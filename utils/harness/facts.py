@@ -97,9 +97,7 @@ def segment_of(scatter: ScatterFacts | None, record: tuple[str, int] | None) -> 
     return next((index for index, end in enumerate(ends) if record[1] < end), None)
 
 
-def record(
-    target: Target, facts: Facts, place: tuple[str, int] | None
-) -> dict[str, Any] | None:
+def record(target: Target, facts: Facts, place: tuple[str, int] | None) -> dict[str, Any] | None:
     """A record of the input, from the bytes of its block alone.
 
     Returns:

@@ -159,7 +159,11 @@ class Failure:
     def kind(self) -> str:
         """The error's name, or the REPORT line's, which alone knows of an out of memory."""
         report = self.attempt.report if self.attempt else None
-        return "Runtime.OutOfMemory" if report and report.status == "Runtime.OutOfMemory" else self.error
+        return (
+            "Runtime.OutOfMemory"
+            if report and report.status == "Runtime.OutOfMemory"
+            else self.error
+        )
 
 
 @dataclass(frozen=True)
@@ -588,7 +592,9 @@ def followers(state: dict[str, Any]) -> list[str]:
 def inner_states(state: dict[str, Any]) -> dict[str, str]:
     processor = state.get("ItemProcessor") or state.get("Iterator") or {}
     return {
-        name: function_of(inner.get("Parameters", {}).get("FunctionName") or inner.get("Resource", ""))
+        name: function_of(
+            inner.get("Parameters", {}).get("FunctionName") or inner.get("Resource", "")
+        )
         for name, inner in processor.get("States", {}).items()
     }
 

@@ -28,7 +28,9 @@ def put(states: Any, definition: str) -> str:
     try:
         found = states.describe_state_machine(stateMachineArn=arn)
     except states.exceptions.StateMachineDoesNotExist:
-        states.create_state_machine(name=MACHINES[definition], definition=text, roleArn=emulator().role)
+        states.create_state_machine(
+            name=MACHINES[definition], definition=text, roleArn=emulator().role
+        )
         return "created"
     if found["definition"] == text:
         return "up to date"

@@ -57,4 +57,3 @@ def install() -> None:
     print("ministack: installing (once)", file=sys.stderr)
     subprocess.run([TOOLS / "make-venv", PYTHON.parents[1], LOCK], check=True)
     stamp.touch()
-

@@ -26,7 +26,8 @@ from botocore.exceptions import (
 )
 
 from harness.fault import Fault
-from harness.settings import bucket as bucket, endpoint as endpoint
+from harness.settings import bucket as bucket
+from harness.settings import endpoint as endpoint
 
 TARGETS = ("localstack", "aws")
 STAGES = ("scatter", "segment", "gather")

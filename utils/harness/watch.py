@@ -56,8 +56,12 @@ def put_sample(rows: int) -> None:
     try:
         body = s3.get_object(Bucket=emulator().bucket, Key="test.json")["Body"].read()
     except s3.exceptions.ClientError:
-        raise Fault(f"s3://{emulator().bucket}/test.json does not exist: make bucket json") from None
-    s3.put_object(Bucket=emulator().bucket, Key=SAMPLE, Body=json.dumps(json.loads(body)[:rows]).encode())
+        raise Fault(
+            f"s3://{emulator().bucket}/test.json does not exist: make bucket json"
+        ) from None
+    s3.put_object(
+        Bucket=emulator().bucket, Key=SAMPLE, Body=json.dumps(json.loads(body)[:rows]).encode()
+    )
 
 
 @contextmanager

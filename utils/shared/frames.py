@@ -27,7 +27,9 @@ import pandas as pd
 from pandas._libs.internals import _unpickle_block  # type: ignore[import-not-found]
 from pandas.core.internals.managers import BlockManager  # type: ignore[import-not-found]
 
-NUMPY_CODES = frozenset("b1 i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8 M8 m8 O8".split())
+NUMPY_CODES = frozenset(
+    ["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "M8", "m8", "O8"]
+)
 TIME_UNITS = frozenset([b"D", b"s", b"ms", b"us", b"ns"])
 RESOLUTIONS: dict[int, Any] = {7: "s", 8: "ms", 9: "us", 10: "ns"}  # as pandas numbers them
 

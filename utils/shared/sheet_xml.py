@@ -296,7 +296,7 @@ def _text(value: str) -> bytes:
 
 
 def _integers(values: list[int]) -> _Cells:
-    if -EXACT_INTEGER <= min(values) and max(values) <= EXACT_INTEGER:
+    if min(values) >= -EXACT_INTEGER and max(values) <= EXACT_INTEGER:
         return [b'"><v>%d</v></c>' % value for value in values]
     cells = iter(_texts([str(value) for value in values if abs(value) > EXACT_INTEGER]))
     return [

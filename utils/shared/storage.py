@@ -23,9 +23,9 @@ def client() -> "S3Client":
     def raise_by_name(parsed: Any, model: Any, **_: Any) -> None:
         """Raise S3's errors under their own code (SlowDown, …), which a state machine can retry."""
         code = parsed.get("Error", {}).get("Code", "")
-        if parsed["ResponseMetadata"]["HTTPStatusCode"] >= 300 and code.isalpha():
-            if not hasattr(s3.exceptions, code):
-                raise error_class(code)(parsed, model.name)
+        failed = parsed["ResponseMetadata"]["HTTPStatusCode"] >= 300 and code.isalpha()
+        if failed and not hasattr(s3.exceptions, code):
+            raise error_class(code)(parsed, model.name)
 
     s3.meta.events.register("after-call.s3", raise_by_name)
     return s3

@@ -18,7 +18,7 @@ from openpyxl import Workbook
 
 from conftest import ROOT, Make, Pipeline
 from harness import __main__ as command_line
-from harness import logs, run
+from harness import history, logs, run
 from harness.fault import Fault
 from harness.functions import EVENTS
 from harness.settings import local_copy
@@ -42,7 +42,9 @@ def refused(made: subprocess.CompletedProcess[str]) -> str:
     return made.stderr
 
 
-def test_a_file_gets_its_own_name_in_the_bucket(pipeline: Pipeline, make: Make, tmp_path: Path) -> None:
+def test_a_file_gets_its_own_name_in_the_bucket(
+    pipeline: Pipeline, make: Make, tmp_path: Path
+) -> None:
     path = tmp_path / f"{uuid.uuid4()}.json"
     path.write_text("[]")
     assert f"s3://{emulator().bucket}/{path.name}" in checked(make("upload", f"FILE={path}"))
@@ -50,7 +52,9 @@ def test_a_file_gets_its_own_name_in_the_bucket(pipeline: Pipeline, make: Make, 
 
 
 def test_a_file_that_is_not_there_is_refused(pipeline: Pipeline, make: Make) -> None:
-    assert "FILE: must be a file to upload; found 'gone.json'" in refused(make("upload", "FILE=gone.json"))
+    assert "FILE: must be a file to upload; found 'gone.json'" in refused(
+        make("upload", "FILE=gone.json")
+    )
     assert "FILE: must be a file to upload; found ''" in refused(make("upload"))
 
 
@@ -95,18 +99,27 @@ def test_a_value_of_the_environment_arrives_as_well() -> None:
 
 
 def test_an_input_is_json() -> None:
-    assert command_line.json_value('{"a": true, "b": null, "c": "x\\/y"}') == {"a": True, "b": None, "c": "x/y"}
+    assert command_line.json_value('{"a": true, "b": null, "c": "x\\/y"}') == {
+        "a": True,
+        "b": None,
+        "c": "x/y",
+    }
     with pytest.raises(Fault, match=r"INPUT: must be JSON .*; found {'a': 1}"):
         command_line.json_value("{'a': 1}")
 
 
 def test_an_execution_named_like_a_number_is_text(pipeline: Pipeline, make: Make) -> None:
-    assert "20260101: there is no execution of that name" in refused(make("report", "EXECUTION=20260101"))
+    assert "20260101: there is no execution of that name" in refused(
+        make("report", "EXECUTION=20260101")
+    )
 
 
 def test_another_bucket_than_the_functions_own_is_refused(pipeline: Pipeline, make: Make) -> None:
     message = refused(make("stepfunctions", "BUCKET=other-bucket"))
-    assert f"BUCKET: must be that of scatter-lambda, {emulator().bucket}; found other-bucket" in message
+    assert (
+        f"BUCKET: must be that of scatter-lambda, {emulator().bucket}; found other-bucket"
+        in message
+    )
     assert "make create BUCKET=other-bucket" in message
 
 
@@ -114,17 +127,23 @@ def test_a_state_machine_is_there_after_create(pipeline: Pipeline, make: Make) -
     arn = run.machine_arn("parallel")
     pipeline.states.delete_state_machine(stateMachineArn=arn)
     assert "Aggregate: created" in checked(make("create"))
-    pipeline.s3.put_object(Bucket=emulator().bucket, Key="test.json", Body=json.dumps(EXAMPLE).encode())
+    pipeline.s3.put_object(
+        Bucket=emulator().bucket, Key="test.json", Body=json.dumps(EXAMPLE).encode()
+    )
     started = aws("stepfunctions", "start-execution", "--state-machine-arn", arn)
     assert pipeline.wait(started["executionArn"])["status"] == "SUCCEEDED"
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_function_is_created_from_its_own_folder(pipeline: Pipeline, make: Make, stage: str) -> None:
+def test_a_function_is_created_from_its_own_folder(
+    pipeline: Pipeline, make: Make, stage: str
+) -> None:
     assert checked(make("-C", f"demo-{stage}", "create")) == f"{function_name(stage)}: up to date\n"
 
 
-def test_functions_called_by_themselves_leave_the_workbook_alone(pipeline: Pipeline, make: Make) -> None:
+def test_functions_called_by_themselves_leave_the_workbook_alone(
+    pipeline: Pipeline, make: Make
+) -> None:
     for key, content in (("test.json", json.dumps(EXAMPLE).encode()), ("test.xlsx", b"mine")):
         pipeline.s3.put_object(Bucket=emulator().bucket, Key=key, Body=content)
     checked(make("invoke"))
@@ -165,7 +184,9 @@ def test_a_log_is_in_order_of_time_whichever_environment_wrote_it() -> None:
         client.put_log_events(
             logGroupName=logs.group(function),
             logStreamName=stream,
-            logEvents=[{"timestamp": start_ms + n, "message": f"{n} one\r{n} two\n"} for n in offsets],
+            logEvents=[
+                {"timestamp": start_ms + n, "message": f"{n} one\r{n} two\n"} for n in offsets
+            ],
         )
     assert logs.last_lines(function, 5) == ["30 two", "40 one", "40 two", "50 one", "50 two"]
 
@@ -174,7 +195,10 @@ def test_a_log_is_in_order_of_time_whichever_environment_wrote_it() -> None:
 def waiting(pipeline: Pipeline) -> Iterator[dict[str, Any]]:
     """An execution that runs until it is stopped."""
     name = f"waits-{uuid.uuid4()}"
-    definition = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 3600, "End": True}}}
+    definition = {
+        "StartAt": "Wait",
+        "States": {"Wait": {"Type": "Wait", "Seconds": 3600, "End": True}},
+    }
     machine = pipeline.states.create_state_machine(
         name=name, definition=json.dumps(definition), roleArn=emulator().role
     )["stateMachineArn"]
@@ -213,11 +237,17 @@ def segments(pipeline: Pipeline) -> list[str]:
     return sorted(obj["Key"] for obj in listed if obj["Key"].startswith(("scatter/", "gather/")))
 
 
-def test_an_interrupted_command_says_that_its_execution_goes_on(pipeline: Pipeline, make: Make) -> None:
+def test_an_interrupted_command_says_that_its_execution_goes_on(
+    pipeline: Pipeline, make: Make
+) -> None:
     given = {"input_obj": pipeline.put(list(members(300, seed=5))), "division_number": 1}
     command = subprocess.Popen(
         ["make", "--no-print-directory", "stepfunctions", f"INPUT={json.dumps(given)}"],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
     assert command.stdout
     assert "scatter started" in command.stdout.readline()
@@ -228,7 +258,8 @@ def test_an_interrupted_command_says_that_its_execution_goes_on(pipeline: Pipeli
     assert "Traceback" not in rest
     stopped = checked(make("stop")).removeprefix("stopped ").strip()
     assert stopped.split(":")[-1] in rest
-    assert pipeline.wait(stopped)["status"] == "ABORTED"
+    pipeline.wait(stopped)
+    assert history.read(pipeline.states, stopped).status == "ABORTED"
 
 
 def test_a_workbook_in_a_folder_of_the_bucket_is_shown(pipeline: Pipeline, make: Make) -> None:
@@ -241,13 +272,17 @@ def test_a_workbook_in_a_folder_of_the_bucket_is_shown(pipeline: Pipeline, make:
     key = f"nightly/{uuid.uuid4()}.xlsx"
     pipeline.s3.put_object(Bucket=emulator().bucket, Key=key, Body=content.getvalue())
     checked(make("download", f"WORKBOOK={key}"))
-    shown = subprocess.run([sys.executable, "-m", "harness", "show", key], capture_output=True, text=True)
+    shown = subprocess.run(
+        [sys.executable, "-m", "harness", "show", key], capture_output=True, text=True
+    )
     assert "1 rows in" in checked(shown)
     local_copy(key).unlink()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_command_that_is_ended_leaves_no_partial_file(pipeline: Pipeline, number: signal.Signals) -> None:
+def test_a_command_that_is_ended_leaves_no_partial_file(
+    pipeline: Pipeline, number: signal.Signals
+) -> None:
     partial = SAMPLE.with_suffix(".part")
     command = subprocess.Popen([sys.executable, ROOT / "utils" / "utils.py", "50000000"], cwd=ROOT)
     while not partial.exists():
@@ -260,8 +295,14 @@ def test_a_command_that_is_ended_leaves_no_partial_file(pipeline: Pipeline, numb
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """What make reads, in a folder of its own, as in a fresh clone."""
-    for path in ("Makefile", "utils/lambda.mk", "utils/functions.mk", "utils/tools/tools.mk", "utils/checks/checks.mk",
-                 *(f"demo-{stage}/Makefile" for stage in STAGES)):
+    for path in (
+        "Makefile",
+        "utils/lambda.mk",
+        "utils/functions.mk",
+        "utils/tools/tools.mk",
+        "utils/checks/checks.mk",
+        *(f"demo-{stage}/Makefile" for stage in STAGES),
+    ):
         (tmp_path / "a clone" / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, tmp_path / "a clone" / path)
     return tmp_path / "a clone"
@@ -280,7 +321,13 @@ def test_clean_keeps_workbooks_and_installs_nothing(clone: Path) -> None:
     folder = clone.rename(clone.with_name("clone"))
     (folder / "result").mkdir()
     (folder / "utils" / "data").mkdir()
-    for name in ("result/.gitkeep", "result/a.xlsx", "result/a.html", "result/a.part", "utils/data/sample_data.part"):
+    for name in (
+        "result/.gitkeep",
+        "result/a.xlsx",
+        "result/a.html",
+        "result/a.part",
+        "utils/data/sample_data.part",
+    ):
         (folder / name).touch()
     checked(subprocess.run(["make", "clean"], cwd=folder, capture_output=True, text=True))
     assert sorted(path.name for path in (folder / "result").iterdir()) == [".gitkeep", "a.xlsx"]

@@ -37,7 +37,9 @@ def checkout(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert made.returncode == 0, made.stdout + made.stderr
     folder = tmp_path_factory.mktemp("checkout")
     for part in ("state-machine", "utils/harness"):
-        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns(".*", "__pycache__"))
+        shutil.copytree(
+            ROOT / part, folder / part, ignore=shutil.ignore_patterns(".*", "__pycache__")
+        )
     for stage in STAGES:
         archive = Path(f"demo-{stage}/bin/lambda.zip")
         (folder / archive.parent).mkdir(parents=True)
@@ -53,7 +55,10 @@ def repack(checkout: Path) -> Iterator[Repack]:
     def run(stage: str, name: str, more: str) -> None:
         archive = Path(f"demo-{stage}/bin/lambda.zip")
         compiled = f"__pycache__/{Path(name).stem}.cpython-313.pyc"
-        with zipfile.ZipFile(ROOT / archive) as old, zipfile.ZipFile(checkout / archive, "w") as new:
+        with (
+            zipfile.ZipFile(ROOT / archive) as old,
+            zipfile.ZipFile(checkout / archive, "w") as new,
+        ):
             for entry in old.infolist():
                 if entry.filename != compiled:
                     body = old.read(entry)
@@ -140,11 +145,22 @@ def run(stack: str, key: str) -> dict[str, Any]:
 def leftovers(stack: str) -> list[str]:
     """Everything of any service that bears the stack's name."""
     names = [each["Name"] for each in emulator().client("s3").list_buckets()["Buckets"]]
-    names += [each["FunctionName"] for each in emulator().client("lambda").list_functions()["Functions"]]
+    names += [
+        each["FunctionName"] for each in emulator().client("lambda").list_functions()["Functions"]
+    ]
     names += [each["RoleName"] for each in emulator().client("iam").list_roles()["Roles"]]
-    names += [each["name"] for each in emulator().client("stepfunctions").list_state_machines()["stateMachines"]]
-    names += [each["logGroupName"] for each in emulator().client("logs").describe_log_groups()["logGroups"]]
-    names += [each["AlarmName"] for each in emulator().client("cloudwatch").describe_alarms()["MetricAlarms"]]
+    names += [
+        each["name"]
+        for each in emulator().client("stepfunctions").list_state_machines()["stateMachines"]
+    ]
+    names += [
+        each["logGroupName"]
+        for each in emulator().client("logs").describe_log_groups()["logGroups"]
+    ]
+    names += [
+        each["AlarmName"]
+        for each in emulator().client("cloudwatch").describe_alarms()["MetricAlarms"]
+    ]
     return [name for name in names if stack in name]
 
 
@@ -171,8 +187,10 @@ def test_a_stack_chooses_its_segments_by_size(stack: str, deploy: Deploy) -> Non
 
 def segments_of(execution: dict[str, Any]) -> int:
     assert execution["status"] == "SUCCEEDED", execution["cause"]
-    history = emulator().client("stepfunctions").get_execution_history(
-        executionArn=execution["executionArn"]
+    history = (
+        emulator()
+        .client("stepfunctions")
+        .get_execution_history(executionArn=execution["executionArn"])
     )
     return sum(event["type"] == "MapIterationStarted" for event in history["events"])
 
@@ -252,7 +270,9 @@ def test_a_failed_creation_is_explained_until_it_is_destroyed(deploy: Deploy) ->
     assert failed.returncode == 1
     assert "GatherLogs" in failed.stderr
     again = deploy("deploy", *at(name))
-    assert f"to do: its creation failed: make destroy TARGET=localstack STACK={name}" in again.stderr
+    assert (
+        f"to do: its creation failed: make destroy TARGET=localstack STACK={name}" in again.stderr
+    )
     assert "GatherLogs" in again.stderr
     assert deploy("destroy", *at(name), "--yes").returncode == 0
     # AWS leaves a stranger's log group alone, and LocalStack deletes it.
@@ -490,7 +510,9 @@ KEYS = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "s
             id="a region that is none",
         ),
         pytest.param(
-            {**KEYS, "AWS_REGION": "tokyo"}, ["Unknown region", "REGION=us-east-1"], id="no region's name"
+            {**KEYS, "AWS_REGION": "tokyo"},
+            ["Unknown region", "REGION=us-east-1"],
+            id="no region's name",
         ),
         pytest.param(
             {"AWS_PROFILE": "none", "AWS_REGION": "us-east-1"},

@@ -18,8 +18,15 @@ from harness.settings import endpoint
 
 HARNESS = [sys.executable, "-m", "harness"]
 NO_ENDPOINTS = (
-    "localhost:4666", "http://localhost", "https://localhost:4566", "http://localhost:0", "http://localhost:99999",
-    "http://localhost:4566/x", "http://user@localhost:4566", "4566", "",
+    "localhost:4666",
+    "http://localhost",
+    "https://localhost:4566",
+    "http://localhost:0",
+    "http://localhost:99999",
+    "http://localhost:4566/x",
+    "http://user@localhost:4566",
+    "4566",
+    "",
 )
 
 
@@ -27,11 +34,16 @@ NO_ENDPOINTS = (
 def test_a_wrong_endpoint_is_refused_before_anything_starts(make: Make, given: str) -> None:
     made = make("bucket", f"ENDPOINT={given}")
     assert made.returncode != 0
-    assert f"error: ENDPOINT: must be http://HOST:PORT, such as http://localhost:4566; found {given!r}" in made.stderr
+    assert (
+        f"error: ENDPOINT: must be http://HOST:PORT, such as http://localhost:4566; found {given!r}"
+        in made.stderr
+    )
     assert "started" not in made.stdout
 
 
-@pytest.mark.parametrize("given", ["http://localhost:1", "http://127.0.0.1:65535/", "http://[::1]:80"])
+@pytest.mark.parametrize(
+    "given", ["http://localhost:1", "http://127.0.0.1:65535/", "http://[::1]:80"]
+)
 def test_an_endpoint_may_name_any_host(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     monkeypatch.setenv("ENDPOINT", given)
     assert endpoint() == given.removesuffix("/")
@@ -68,8 +80,14 @@ def test_a_command_has_its_own_emulator_and_heeds_signals_whoever_calls(tmp_path
         MAKEFILE.format(harness=" ".join(HARNESS), itself=makefile, python=sys.executable)
     )
     ran = subprocess.run(
-        ["sh", "-c", 'trap "" INT; exec make -s -j2 -f "$0" ENDPOINT=http://localhost:1 outer', makefile],
-        capture_output=True, text=True,
+        [
+            "sh",
+            "-c",
+            'trap "" INT; exec make -s -j2 -f "$0" ENDPOINT=http://localhost:1 outer',
+            makefile,
+        ],
+        capture_output=True,
+        text=True,
     )
     assert ran.returncode == 0, ran.stderr
     used, ignored = ran.stdout.splitlines()
@@ -83,7 +101,9 @@ def test_a_command_that_is_ended_takes_its_emulator_with_it(number: signal.Signa
     said = "import json, os; print(json.dumps([os.environ['ENDPOINT'], os.getpid()]), flush=True); input()"
     command = subprocess.Popen(
         [*HARNESS, "with-emulator", sys.executable, "-c", said],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert command.stdout
     its_endpoint, child = json.loads(command.stdout.readline())
@@ -96,7 +116,9 @@ def test_a_command_that_is_ended_takes_its_emulator_with_it(number: signal.Signa
     assert not its.folder.exists()
 
 
-def test_make_down_finds_its_emulator_after_a_step_of_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_make_down_finds_its_emulator_after_a_step_of_the_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """psutil counts a process's start from the machine's, which moves when the clock is set."""
     its = Emulator(f"http://localhost:{free_port()}")
     its.up()
@@ -143,9 +165,20 @@ def test_the_running_emulators_files_stay() -> None:
 def test_a_report_of_an_execution_elsewhere_starts_no_emulator(make: Make, tmp_path: Path) -> None:
     at = f"http://localhost:{free_port()}"
     made = subprocess.run(
-        ["make", "report", "EXECUTION=arn:aws:states:us-east-1:123456789012:execution:a:b", f"ENDPOINT={at}"],
-        cwd=ROOT, capture_output=True, text=True,
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"},
+        [
+            "make",
+            "report",
+            "EXECUTION=arn:aws:states:us-east-1:123456789012:execution:a:b",
+            f"ENDPOINT={at}",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "AWS_EC2_METADATA_DISABLED": "true",
+        },
     )
     assert "to do: log in" in made.stderr
     assert Emulator(at).version() is None

@@ -43,7 +43,9 @@ def configure(stage: str, **settings: Any) -> None:
 
 
 def settings_of(stage: str) -> dict[str, Any]:
-    found = emulator().client("lambda").get_function_configuration(FunctionName=function_name(stage))
+    found = (
+        emulator().client("lambda").get_function_configuration(FunctionName=function_name(stage))
+    )
     return {name: found[name] for name in ("Environment", "MemorySize", "Timeout")}
 
 
@@ -108,13 +110,17 @@ class Run:
     def assert_failed_and_changed_nothing(self, error: str) -> None:
         assert self.execution["status"] == "FAILED"
         assert error in self.execution["error"] + self.execution["cause"]
-        body = self.pipeline.s3.get_object(Bucket=emulator().bucket, Key=self.workbook)["Body"].read()
+        body = self.pipeline.s3.get_object(Bucket=emulator().bucket, Key=self.workbook)[
+            "Body"
+        ].read()
         assert body == self.previous
         assert not self.unfinished_uploads()
         assert self.took_s < QUICKLY_S
 
     def unfinished_uploads(self) -> list[Any]:
-        answer = self.pipeline.s3.list_multipart_uploads(Bucket=emulator().bucket, Prefix=self.workbook)
+        answer = self.pipeline.s3.list_multipart_uploads(
+            Bucket=emulator().bucket, Prefix=self.workbook
+        )
         return list(answer.get("Uploads", []))
 
     def screen(self, capsys: pytest.CaptureFixture[str]) -> str:
@@ -300,7 +306,9 @@ def test_out_of_memory_fails_the_execution(
 
 
 def delete_figures(pipeline: Pipeline) -> None:
-    pages = pipeline.s3.get_paginator("list_objects_v2").paginate(Bucket=emulator().bucket, Prefix="gather/")
+    pages = pipeline.s3.get_paginator("list_objects_v2").paginate(
+        Bucket=emulator().bucket, Prefix="gather/"
+    )
     for page in pages:
         for obj in page.get("Contents", []):
             if obj["Key"].endswith(".json"):
@@ -369,9 +377,7 @@ def test_a_gather_that_fails_during_its_upload_leaves_no_unfinished_one(
     run: Callable[..., Run],
 ) -> None:
     """An error of the gather itself: boto3 aborts what it began."""
-    done = run(LONG_TABLE)(
-        Rule("GET", "job_011.xml", "NoSuchKey", None), division_number=1000
-    )
+    done = run(LONG_TABLE)(Rule("GET", "job_011.xml", "NoSuchKey", None), division_number=1000)
     done.assert_failed_and_changed_nothing("NoSuchKey")
     assert any("uploads" in path for _, path in done.proxy.seen)
 
@@ -399,14 +405,14 @@ def test_a_gather_killed_during_its_upload_is_retried_and_the_workbook_whole(
     tried=("workbook read while it is written", "書き込み中のワークブックの読み出し"),
     happened=("the previous workbook", "前のワークブックが見える"),
 )
-def test_an_unfinished_workbook_is_never_seen(
-    pipeline: Pipeline, run: Callable[..., Run]
-) -> None:
+def test_an_unfinished_workbook_is_never_seen(pipeline: Pipeline, run: Callable[..., Run]) -> None:
     long = run(LONG_TABLE)
     seen: list[bytes] = []
 
     def look() -> None:
-        seen.append(pipeline.s3.get_object(Bucket=emulator().bucket, Key=long.workbook)["Body"].read())
+        seen.append(
+            pipeline.s3.get_object(Bucket=emulator().bucket, Key=long.workbook)["Body"].read()
+        )
 
     done = long(Rule("PUT", "partNumber=", FORWARD, None, before=look))
     done.assert_right()
@@ -421,14 +427,18 @@ def finished(pipeline: Pipeline, proxy: Proxy) -> Run:
 def objects(pipeline: Pipeline, execution: str) -> dict[str, tuple[str, int]]:
     found: dict[str, tuple[str, int]] = {}
     for stage in ("scatter", "gather"):
-        answer = pipeline.s3.list_objects_v2(Bucket=emulator().bucket, Prefix=f"{stage}/{execution}/")
+        answer = pipeline.s3.list_objects_v2(
+            Bucket=emulator().bucket, Prefix=f"{stage}/{execution}/"
+        )
         found |= {obj["Key"]: (obj["ETag"], obj["Size"]) for obj in answer["Contents"]}
     return found
 
 
 def call(stage: str, event: Any) -> Any:
-    answer = emulator().client("lambda").invoke(
-        FunctionName=function_name(stage), Payload=json.dumps(event).encode()
+    answer = (
+        emulator()
+        .client("lambda")
+        .invoke(FunctionName=function_name(stage), Payload=json.dumps(event).encode())
     )
     assert "FunctionError" not in answer
     return json.loads(answer["Payload"].read())
@@ -475,9 +485,7 @@ def test_the_same_execution_name_runs_once(pipeline: Pipeline, finished: Run) ->
     tried=("four executions at once", "4つの同時実行"),
     happened=("each touches its own keys only", "各自のキーにしか触れない"),
 )
-def test_concurrent_executions_touch_only_their_own_keys(
-    pipeline: Pipeline, proxy: Proxy
-) -> None:
+def test_concurrent_executions_touch_only_their_own_keys(pipeline: Pipeline, proxy: Proxy) -> None:
     tables = [list(members(40 + n, seed=n)) for n in range(4)]
     keys = [pipeline.put(table) for table in tables]
     first = len(proxy.seen)
@@ -510,7 +518,10 @@ def test_a_distributed_execution_whose_segment_fails_tells_so(
     done.assert_failed_and_changed_nothing("MissingSegment")
     screen = done.screen(capsys)
     assert "job_003.pkl" in screen
-    assert f"[ERROR] InvalidMember: {done.key} record 3: 会員ランク must be 1 to 5; found the number 9" in screen
+    assert (
+        f"[ERROR] InvalidMember: {done.key} record 3: 会員ランク must be 1 to 5; found the number 9"
+        in screen
+    )
     record_property("failed_s", done.took_s)
 
 

@@ -37,22 +37,30 @@ class Recorder:
         )
         return number
 
-    def enter(self, state: str, after: int, at: float, kind: str = "Task", given: str = "{}") -> int:
+    def enter(
+        self, state: str, after: int, at: float, kind: str = "Task", given: str = "{}"
+    ) -> int:
         details = {"name": state, "input": given}
         return self.add(f"{kind}StateEntered", after, at, stateEnteredEventDetails=details)
 
-    def exit(self, state: str, after: int, at: float, kind: str = "Task", output: str = "{}") -> int:
+    def exit(
+        self, state: str, after: int, at: float, kind: str = "Task", output: str = "{}"
+    ) -> int:
         details = {"name": state, "output": output}
         return self.add(f"{kind}StateExited", after, at, stateExitedEventDetails=details)
 
     def schedule(self, stage: str, after: int, at: float, given: str = "{}") -> int:
         details = {"resource": ARN.format(stage), "input": given, "timeoutInSeconds": 900}
-        before = self.add("LambdaFunctionScheduled", after, at, lambdaFunctionScheduledEventDetails=details)
+        before = self.add(
+            "LambdaFunctionScheduled", after, at, lambdaFunctionScheduledEventDetails=details
+        )
         return self.add("LambdaFunctionStarted", before, at)
 
     def succeed(self, after: int, at: float, output: str = "{}") -> int:
         details = {"output": output}
-        return self.add("LambdaFunctionSucceeded", after, at, lambdaFunctionSucceededEventDetails=details)
+        return self.add(
+            "LambdaFunctionSucceeded", after, at, lambdaFunctionSucceededEventDetails=details
+        )
 
     def fail(self, after: int, at: float, error: str, message: str) -> int:
         cause = {"errorType": error, "errorMessage": message, "requestId": REQUEST}
@@ -70,7 +78,9 @@ class Recorder:
         started = self.add("MapStateStarted", entered, at, mapStateStartedEventDetails=details)
         return [
             self.add(
-                "MapIterationStarted", started, at,
+                "MapIterationStarted",
+                started,
+                at,
                 mapIterationStartedEventDetails={"name": "ProcessAllSegments", "index": index},
             )
             for index in range(length)
@@ -78,13 +88,19 @@ class Recorder:
 
     def segment(self, iteration: int, index: int, at: float) -> int:
         key = json.dumps(f"scatter/run/job_{index:03d}.pkl")
-        return self.schedule("segment", self.enter("SegmentLambda", iteration, at, given=key), at, key)
+        return self.schedule(
+            "segment", self.enter("SegmentLambda", iteration, at, given=key), at, key
+        )
 
     def done(self, call: int, index: int, at: float) -> int:
         ended = self.succeed(call, at, json.dumps(f"gather/run/job_{index:03d}.pkl"))
-        left = self.exit("SegmentLambda", ended, at, output=json.dumps(f"gather/run/job_{index:03d}.pkl"))
+        left = self.exit(
+            "SegmentLambda", ended, at, output=json.dumps(f"gather/run/job_{index:03d}.pkl")
+        )
         details = {"name": "ProcessAllSegments", "index": index}
-        return self.add("MapIterationSucceeded", left, at, mapIterationSucceededEventDetails=details)
+        return self.add(
+            "MapIterationSucceeded", left, at, mapIterationSucceededEventDetails=details
+        )
 
 
 def interleaved() -> Recorder:
@@ -92,13 +108,17 @@ def interleaved() -> Recorder:
     record = Recorder()
     first, second = record.map(record.task("ScatterLambda", "scatter", 0, 0, 1), 1, 2)
     slow, quick = record.segment(first, 0, 1.25), record.segment(second, 1, 1.5)
-    crashed = record.fail(quick, 2, "Runtime.ExitError", f"RequestId: {REQUEST} Error: exit status 1")
+    crashed = record.fail(
+        quick, 2, "Runtime.ExitError", f"RequestId: {REQUEST} Error: exit status 1"
+    )
     last = record.done(record.schedule("segment", crashed, 3), 1, 4)
     last = record.done(slow, 0, 5)
     record.add("MapStateSucceeded", last, 5)
     left = record.exit("ProcessAllSegments", last, 5, "Map")
     end = record.task("GatherLambda", "gather", left, 5, 6)
-    record.add("ExecutionSucceeded", end, 6.5, executionSucceededEventDetails={"output": '"test.xlsx"'})
+    record.add(
+        "ExecutionSucceeded", end, 6.5, executionSucceededEventDetails={"output": '"test.xlsx"'}
+    )
     return record
 
 
@@ -126,14 +146,18 @@ def of(status: str, events: list[Event]) -> Run:
 
 def offsets(run: Run) -> list[tuple[int | None, float, float]]:
     return [
-        (t.index, t.entered_s - run.started_s, (t.ended_s or 0) - run.started_s) for t in run.iterations
+        (t.index, t.entered_s - run.started_s, (t.ended_s or 0) - run.started_s)
+        for t in run.iterations
     ]
 
 
 def test_each_segment_keeps_its_own_times_when_iterations_interleave() -> None:
     run = of("SUCCEEDED", interleaved().events)
     assert offsets(run) == [(0, 1.25, 5), (1, 1.5, 4)]
-    assert [[a.scheduled_s - run.started_s for a in t.attempts] for t in run.iterations] == [[1.25], [1.5, 3]]
+    assert [[a.scheduled_s - run.started_s for a in t.attempts] for t in run.iterations] == [
+        [1.25],
+        [1.5, 3],
+    ]
 
 
 def test_a_retried_segment_tells_its_error_and_its_retries() -> None:
@@ -145,7 +169,10 @@ def test_a_retried_segment_tells_its_error_and_its_retries() -> None:
 
 def test_what_follows_a_map_is_no_segment() -> None:
     run = of("SUCCEEDED", interleaved().events)
-    assert [task.state for task in run.tasks if task.index is None] == ["ScatterLambda", "GatherLambda"]
+    assert [task.state for task in run.tasks if task.index is None] == [
+        "ScatterLambda",
+        "GatherLambda",
+    ]
     assert run.visits["ProcessAllSegments"].exited_s == run.started_s + 5
     assert run.elapsed_s == 6.5
     assert run.failure is None
@@ -181,7 +208,12 @@ def test_a_failure_outside_of_tasks_blames_none() -> None:
     record = Recorder()
     left = record.task("ScatterLambda", "scatter", 0, 0, 1)
     entered = record.enter("ProcessAllSegments", left, 1, "Map")
-    record.add("ExecutionFailed", entered, 1, executionFailedEventDetails={"error": "States.Runtime", "cause": "x"})
+    record.add(
+        "ExecutionFailed",
+        entered,
+        1,
+        executionFailedEventDetails={"error": "States.Runtime", "cause": "x"},
+    )
     run = of("FAILED", record.events)
     assert run.failure and run.failure.task is None
     assert run.failure.message == "x"
@@ -203,7 +235,9 @@ def test_a_segment_that_outlives_a_failed_execution_changes_only_what_is_done(la
     run = of("FAILED", events)
     assert (run.failed, run.segments, run.elapsed_s) == (1, 2, 3)
     assert run.failure and run.failure.task is run.iterations[0]
-    assert run.done == sum(event["type"] == "MapIterationSucceeded" for event in events) == (late == 0)
+    assert (
+        run.done == sum(event["type"] == "MapIterationSucceeded" for event in events) == (late == 0)
+    )
 
 
 def test_the_segments_of_a_distributed_map_are_the_calls_in_its_log() -> None:
@@ -229,7 +263,9 @@ def test_the_segments_of_a_distributed_map_are_the_calls_in_its_log() -> None:
 def test_the_optimised_integration_leaves_the_same_figures() -> None:
     record = Recorder()
     entered = record.enter("ScatterLambda", 0, 0)
-    parameters = json.dumps({"FunctionName": ARN.format("scatter") + ":$LATEST", "Payload": {"input_obj": "a.json"}})
+    parameters = json.dumps(
+        {"FunctionName": ARN.format("scatter") + ":$LATEST", "Payload": {"input_obj": "a.json"}}
+    )
     details = {"resourceType": "lambda", "resource": "invoke", "parameters": parameters}
     scheduled = record.add("TaskScheduled", entered, 0, taskScheduledEventDetails=details)
     ended = record.add("TaskSucceeded", scheduled, 2, taskSucceededEventDetails={"output": "{}"})
@@ -240,9 +276,15 @@ def test_the_optimised_integration_leaves_the_same_figures() -> None:
 
 
 @pytest.mark.parametrize("status", ["FAILED", "ABORTED", "TIMED_OUT"])
-def test_an_execution_that_ended_before_its_first_state_has_neither_stage_nor_task(status: str) -> None:
+def test_an_execution_that_ended_before_its_first_state_has_neither_stage_nor_task(
+    status: str,
+) -> None:
     record = Recorder()
-    kind = {"FAILED": "ExecutionFailed", "ABORTED": "ExecutionAborted", "TIMED_OUT": "ExecutionTimedOut"}
+    kind = {
+        "FAILED": "ExecutionFailed",
+        "ABORTED": "ExecutionAborted",
+        "TIMED_OUT": "ExecutionTimedOut",
+    }
     record.add(kind[status], 1, 0)
     run = of(status, record.events)
     assert (run.stages, run.tasks, run.elapsed_s) == ({}, [], 0)
@@ -284,7 +326,9 @@ def test_a_segment_about_to_be_retried_is_not_to_blame() -> None:
     failed = record.fail(broken, 2, "InvalidSegment", "x")
     details = {"name": "ProcessAllSegments", "index": 1}
     record.add("MapIterationFailed", failed, 2, mapIterationFailedEventDetails=details)
-    record.add("ExecutionFailed", failed, 2, executionFailedEventDetails={"error": "InvalidSegment"})
+    record.add(
+        "ExecutionFailed", failed, 2, executionFailedEventDetails={"error": "InvalidSegment"}
+    )
     failure = of("FAILED", record.events).failure
     assert failure and failure.task and failure.task.index == 1
 
@@ -316,7 +360,9 @@ def test_a_failed_call_without_a_request_takes_a_report_of_a_failure() -> None:
 
 
 def test_a_report_of_another_time_is_nobodys() -> None:
-    assert match_reports([Attempt("f", 10, ended_s=11)], [report_at(5, "a"), report_at(20, "b")]) == 0
+    assert (
+        match_reports([Attempt("f", 10, ended_s=11)], [report_at(5, "a"), report_at(20, "b")]) == 0
+    )
 
 
 def test_as_many_reports_as_calls_all_find_one_however_late_the_log() -> None:
@@ -331,8 +377,11 @@ def test_a_graph_has_the_edges_of_every_kind_of_state() -> None:
             "A": {"Type": "Task", "Next": "B", "Catch": [{"ErrorEquals": ["X"], "Next": "D"}]},
             "B": {"Type": "Choice", "Choices": [{"Next": "C"}, {"Next": "D"}], "Default": "C"},
             "C": {
-                "Type": "Map", "End": True,
-                "ItemProcessor": {"States": {"Inner": {"Type": "Task", "Resource": ARN.format("segment")}}},
+                "Type": "Map",
+                "End": True,
+                "ItemProcessor": {
+                    "States": {"Inner": {"Type": "Task", "Resource": ARN.format("segment")}}
+                },
             },
             "D": {"Type": "Fail"},
         }
@@ -360,7 +409,10 @@ def test_two_faulty_segments_are_one_story() -> None:
     log = history.failure_lines(replay.target, run)
     assert log[0].startswith(f"START RequestId: {run.failure.attempt.request_id}")
     assert log[1] == f"[ERROR] InvalidMember: {run.failure.message}"
-    assert log[2:4] == ["Traceback (most recent call last):", '  File "/var/task/lambda.py", line 10, in lambda_handler']
+    assert log[2:4] == [
+        "Traceback (most recent call last):",
+        '  File "/var/task/lambda.py", line 10, in lambda_handler',
+    ]
     assert log[-1].startswith("REPORT ")
 
 
@@ -368,10 +420,15 @@ def test_a_distributed_maps_failure_is_that_of_its_segment() -> None:
     replay = Replay("distributed-failed")
     run = replay.run()
     assert run.failure and run.failure.end
-    assert (run.failure.error, run.failure.record) == ("InvalidMember", ("distributed-failed.json", 37))
+    assert (run.failure.error, run.failure.record) == (
+        "InvalidMember",
+        ("distributed-failed.json", 37),
+    )
     assert run.failure.end[0] == "MissingSegment"
     assert (run.done, run.failed, run.segments) == (3, 1, 4)
-    assert any("[ERROR] InvalidMember" in line for line in history.failure_lines(replay.target, run))
+    assert any(
+        "[ERROR] InvalidMember" in line for line in history.failure_lines(replay.target, run)
+    )
 
 
 def test_a_failed_init_has_its_log() -> None:
@@ -411,7 +468,9 @@ def test_an_execution_stopped_by_hand_has_not_failed(name: str) -> None:
     assert "failed" not in {run.state_outcome(state) for state in run.visits}
 
 
-@pytest.mark.parametrize(("kind", "status"), [("ExecutionTimedOut", "TIMED_OUT"), ("ExecutionFailed", "FAILED")])
+@pytest.mark.parametrize(
+    ("kind", "status"), [("ExecutionTimedOut", "TIMED_OUT"), ("ExecutionFailed", "FAILED")]
+)
 def test_a_map_that_another_failure_aborts_was_not_stopped_by_hand(kind: str, status: str) -> None:
     replay = Replay("stopped-in-map")
     for event in replay.recorded["events"]:
@@ -434,5 +493,8 @@ def test_ministacks_history_without_predecessors_tells_the_lowest_faulty_record(
     run = Replay("ministack-failed").run()
     assert run.failure and run.failure.task
     assert run.failure.record == ("mini-bad.json", 17)
-    assert (run.failure.task.stage, run.failure.task.attempts[0].function) == ("segment", "segment-lambda")
+    assert (run.failure.task.stage, run.failure.task.attempts[0].function) == (
+        "segment",
+        "segment-lambda",
+    )
     assert (run.segments, run.done, run.failed, run.retries) == (4, 2, 2, 0)

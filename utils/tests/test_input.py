@@ -107,7 +107,11 @@ def test_faulty_input_fails_the_execution_by_name_and_place(
     ("given", "error", "fault"),
     [
         ("absent.json", "NoSuchKey", "The specified key does not exist"),
-        ("../test.json", "InvalidEvent", 'must be the key of an object; found the text "../test.json"'),
+        (
+            "../test.json",
+            "InvalidEvent",
+            'must be the key of an object; found the text "../test.json"',
+        ),
         ("a/../../b.json", "InvalidEvent", 'found the text "a/../../b.json"'),
         ("/test.json", "InvalidEvent", 'found the text "/test.json"'),
         ("", "InvalidEvent", 'found the text ""'),

@@ -88,7 +88,9 @@ def run_problems(events: list[dict[str, Any]]) -> list[str]:
             ):
                 size = len(str(details.get(field, "")).encode())
                 if size > limit:
-                    found.append(f"{event['type']}: {field} has at most {limit} bytes; found {size}")
+                    found.append(
+                        f"{event['type']}: {field} has at most {limit} bytes; found {size}"
+                    )
     return found
 
 
@@ -129,8 +131,16 @@ def changed(definition: str, **fields: Any) -> str:
         ("Aggregate", changed("parallel", Comment=""), "an inline Map runs 40 at once; found 200"),
         ("Aggregate", changed("parallel", Comment="", MaxConcurrency=0), "40 at once; found 41"),
         ("Aggregate", changed("distributed", MaxConcurrency=10_001), "10000 at once; found 10001"),
-        ("Aggregate", read("parallel").replace('"TimeoutSeconds": 3600,', ""), "without TimeoutSeconds"),
-        ("Aggregate", read("parallel").replace(": 3600,", ": 100000000,"), "TimeoutSeconds is 1 to"),
+        (
+            "Aggregate",
+            read("parallel").replace('"TimeoutSeconds": 3600,', ""),
+            "without TimeoutSeconds",
+        ),
+        (
+            "Aggregate",
+            read("parallel").replace(": 3600,", ": 100000000,"),
+            "TimeoutSeconds is 1 to",
+        ),
     ],
     ids=lambda value: str(value)[:30] if len(str(value)) < 60 else "definition",
 )
@@ -249,7 +259,12 @@ def test_more_state_than_aws_allows_is_refused_by_the_emulator_too(pipeline: Pip
             {
                 "StartAt": "First",
                 "States": {
-                    "First": {"Type": "Pass", "Result": half, "ResultPath": "$.a", "Next": "Second"},
+                    "First": {
+                        "Type": "Pass",
+                        "Result": half,
+                        "ResultPath": "$.a",
+                        "Next": "Second",
+                    },
                     "Second": {"Type": "Pass", "Result": half, "ResultPath": "$.b", "End": True},
                 },
             }

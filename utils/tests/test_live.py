@@ -26,7 +26,11 @@ def shown(state: Snapshot) -> str:
 
 def test_each_line_is_said_once() -> None:
     said: list[str] = []
-    assert news(snapshot(0), said) == ["scatter started", "scatter done in 0.5 s", "segment started"]
+    assert news(snapshot(0), said) == [
+        "scatter started",
+        "scatter done in 0.5 s",
+        "segment started",
+    ]
     assert news(snapshot(1), said) == []
     assert news(snapshot(2), said) == ["segment 25 % of 8 segments done"]
     assert news(snapshot(3, failed=1), said) == ["segment 1 failed"]

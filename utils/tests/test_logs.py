@@ -18,7 +18,13 @@ METRICS = {"durationMs": 42.66, "billedDurationMs": 43, "memorySizeMB": 1769, "m
 
 
 def platform(kind: str, **record: object) -> str:
-    return json.dumps({"time": "2026-03-01T00:00:00.000Z", "type": kind, "record": {"requestId": REQUEST, **record}})
+    return json.dumps(
+        {
+            "time": "2026-03-01T00:00:00.000Z",
+            "type": kind,
+            "record": {"requestId": REQUEST, **record},
+        }
+    )
 
 
 JSON_FORMAT = platform("platform.report", status="success", metrics=METRICS)
@@ -42,12 +48,18 @@ def test_lambda_bills_configured_memory_times_billed_time() -> None:
     assert Report("r", 0, 577, 1157, 2048, 58).gb_seconds == pytest.approx(2 * 1.157)
 
 
-@pytest.mark.parametrize("line", ["START RequestId: x Version: 1\n", "members", '{"level": "INFO"}', "[1]", "{", ""])
+@pytest.mark.parametrize(
+    "line", ["START RequestId: x Version: 1\n", "members", '{"level": "INFO"}', "[1]", "{", ""]
+)
 def test_other_log_lines_are_no_reports(line: str) -> None:
     assert Report.parse(line, 0) is None
 
 
-TEXT_CALL = [f"START RequestId: {REQUEST} Version: 1\n", "[ERROR] InvalidMember: a.json record 7: x\rTraceback\r\xa0 f\n", COLD]
+TEXT_CALL = [
+    f"START RequestId: {REQUEST} Version: 1\n",
+    "[ERROR] InvalidMember: a.json record 7: x\rTraceback\r\xa0 f\n",
+    COLD,
+]
 JSON_CALL = [
     platform("platform.start"),
     json.dumps({"errorType": "InvalidMember", "errorMessage": "a.json record 7: x"}),

@@ -63,7 +63,9 @@ def test_nothing_listens_beyond_loopback_while_everything_runs(mini: MiniStack) 
         make_at(each.endpoint, "create", "bucket")
         put(each.endpoint, json.dumps(TABLE).encode())
     executions = [
-        subprocess.Popen(["make", "stepfunctions"], cwd=ROOT, env={**os.environ, "ENDPOINT": each.endpoint})
+        subprocess.Popen(
+            ["make", "stepfunctions"], cwd=ROOT, env={**os.environ, "ENDPOINT": each.endpoint}
+        )
         for each in emulators
     ]
     seen: list[set[str]] = [set(), set()]

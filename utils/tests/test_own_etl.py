@@ -67,7 +67,9 @@ def test_both_readmes_show_the_same_example(readme: str) -> None:
 def test_the_examples_tests_and_types_pass(own: Path) -> None:
     tools = SEGMENT / ".venv" / "bin"
     for command in (["pytest", "-q", "tests"], ["mypy", "segment.py", "tests"]):
-        ran = subprocess.run([tools / command[0], *command[1:]], cwd=own, capture_output=True, text=True)
+        ran = subprocess.run(
+            [tools / command[0], *command[1:]], cwd=own, capture_output=True, text=True
+        )
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
@@ -103,8 +105,13 @@ def package(own: Path) -> bytes:
 def create_function(archive: bytes) -> None:
     functions = emulator().client("lambda")
     functions.create_function(
-        FunctionName=FUNCTION, Runtime="python3.13", Role=ROLE, Handler="lambda.lambda_handler",
-        Code={"ZipFile": archive}, MemorySize=1769, Timeout=900,
+        FunctionName=FUNCTION,
+        Runtime="python3.13",
+        Role=ROLE,
+        Handler="lambda.lambda_handler",
+        Code={"ZipFile": archive},
+        MemorySize=1769,
+        Timeout=900,
         Environment={"Variables": {"BUCKET": emulator().bucket}},
     )
     functions.get_waiter("function_active_v2").wait(FunctionName=FUNCTION)

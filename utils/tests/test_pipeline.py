@@ -13,9 +13,27 @@ from harness.target import MACHINES, emulator, endpoint
 from utils import members
 
 EXAMPLE = [
-    {"会員番号": "000", "名前": "長野原 ひろし", "会員ランク": 4, "ポイント": 58, "タイムスタンプ": "2021-05-16"},
-    {"会員番号": "001", "名前": "般若 竜門", "会員ランク": 2, "ポイント": 75, "タイムスタンプ": "2021-07-19"},
-    {"会員番号": "002", "名前": "十河 アンナ", "会員ランク": 2, "ポイント": 57, "タイムスタンプ": "2021-09-06"},
+    {
+        "会員番号": "000",
+        "名前": "長野原 ひろし",
+        "会員ランク": 4,
+        "ポイント": 58,
+        "タイムスタンプ": "2021-05-16",
+    },
+    {
+        "会員番号": "001",
+        "名前": "般若 竜門",
+        "会員ランク": 2,
+        "ポイント": 75,
+        "タイムスタンプ": "2021-07-19",
+    },
+    {
+        "会員番号": "002",
+        "名前": "十河 アンナ",
+        "会員ランク": 2,
+        "ポイント": 57,
+        "タイムスタンプ": "2021-09-06",
+    },
 ]
 HEADER = ("会員番号", "名前", "会員ランク", "ポイント", "タイムスタンプ", "ボーナスポイント")
 
@@ -43,18 +61,18 @@ def test_the_example_gives_its_table(pipeline: Pipeline, definition: str) -> Non
     assert [type(cell) for cell in rows[2]] == [str, str, int, int, str, int]
 
 
-def test_a_thousand_members_go_through_a_hundred_segments(
-    pipeline: Pipeline, make: Make
-) -> None:
+def test_a_thousand_members_go_through_a_hundred_segments(pipeline: Pipeline, make: Make) -> None:
     made = make("json", "stepfunctions", "download", "ROWS=1000")
     assert made.returncode == 0, made.stdout + made.stderr
     assert f"s3://{emulator().bucket}/test.xlsx" in made.stdout
     table = json.loads((ROOT / "utils/data/sample_data.json").read_text())
-    [latest] = pipeline.states.list_executions(stateMachineArn=run.machine_arn("parallel"), maxResults=1)[
-        "executions"
-    ][:1]
+    [latest] = pipeline.states.list_executions(
+        stateMachineArn=run.machine_arn("parallel"), maxResults=1
+    )["executions"][:1]
     assert pipeline.rows(pipeline.wait(latest["executionArn"])) == expected(table)
-    done = [e for e in pipeline.history(latest["executionArn"]) if e["type"] == "MapIterationSucceeded"]
+    done = [
+        e for e in pipeline.history(latest["executionArn"]) if e["type"] == "MapIterationSucceeded"
+    ]
     assert len(done) == 100
 
 
@@ -116,7 +134,11 @@ def test_start_execution_by_hand(pipeline: Pipeline, given: str | None) -> None:
     pipeline.s3.put_object(Bucket=emulator().bucket, Key=key, Body=json.dumps(table).encode())
     arguments = ("--input", json.dumps({"input_obj": given})) if given else ()
     started = aws(
-        "stepfunctions", "start-execution", "--state-machine-arn", run.machine_arn("parallel"), *arguments
+        "stepfunctions",
+        "start-execution",
+        "--state-machine-arn",
+        run.machine_arn("parallel"),
+        *arguments,
     )
     execution = pipeline.wait(started["executionArn"])
     assert json.loads(execution["output"]) == key.replace("json", "xlsx")

@@ -84,7 +84,9 @@ def test_segments_of_a_failed_execution_tell_what_they_did() -> None:
     replay = Replay("failed")
     content = write.collect(replay.target, replay.run())
     keys = [f"scatter/failed/job_{n:03d}.pkl" for n in range(3)]
-    assert {key: facts.rows_out for key, facts in content.facts.segments.items()} == dict.fromkeys(keys, 10)
+    assert {key: facts.rows_out for key, facts in content.facts.segments.items()} == dict.fromkeys(
+        keys, 10
+    )
     assert content.facts.columns == []
 
 
@@ -112,11 +114,15 @@ def of_five_million_rows() -> Replay:
     told: dict[str, ScatterFacts | WorkbookFacts | SegmentFacts] = {
         segment_facts_key(key.replace("scatter", "gather")): segment for key in keys
     }
-    told["scatter/wide/facts.json"] = ScatterFacts("wide.json", 700_000_000, "e", 5_000_000, cuts, [(1, 0)])
+    told["scatter/wide/facts.json"] = ScatterFacts(
+        "wide.json", 700_000_000, "e", 5_000_000, cuts, [(1, 0)]
+    )
     whole = Told()
     for _ in keys:
         whole.add(segment)
-    told["gather/wide/facts.json"] = whole.facts("wide.xlsx", 140_000_000, 5_000_000, [], ["Sheet1"])
+    told["gather/wide/facts.json"] = whole.facts(
+        "wide.xlsx", 140_000_000, 5_000_000, [], ["Sheet1"]
+    )
     replay.recorded["objects"] = {key: json.loads(facts.to_json()) for key, facts in told.items()}
     return replay
 
@@ -149,13 +155,23 @@ def test_only_the_last_reports_stay(tmp_path: Path) -> None:
     replay = Replay("stopped")
     write.write(replay.target, replay.run(), "en", "", tmp_path)
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"aborted-scatter.html", "test.xlsx", *(f"old-{n}.html" for n in range(4, KEPT + 3))}
+    assert left == {
+        "aborted-scatter.html",
+        "test.xlsx",
+        *(f"old-{n}.html" for n in range(4, KEPT + 3)),
+    }
 
 
 @pytest.mark.parametrize("language", ["en", "ja"])
 @pytest.mark.parametrize("kind", ["ExecutionFailed", "ExecutionAborted", "ExecutionTimedOut"])
-def test_an_execution_that_ended_before_its_first_state_has_a_page(kind: str, language: str) -> None:
-    status = {"ExecutionFailed": "FAILED", "ExecutionAborted": "ABORTED", "ExecutionTimedOut": "TIMED_OUT"}
+def test_an_execution_that_ended_before_its_first_state_has_a_page(
+    kind: str, language: str
+) -> None:
+    status = {
+        "ExecutionFailed": "FAILED",
+        "ExecutionAborted": "ABORTED",
+        "ExecutionTimedOut": "TIMED_OUT",
+    }
     replay = Replay("stopped")
     first = replay.recorded["events"][0]
     replay.recorded["events"] = [first, {**first, "id": 2, "previousEventId": 1, "type": kind}]
@@ -171,7 +187,9 @@ def test_a_stopped_execution_shows_no_failure() -> None:
     assert (view.outcome, view.failure) == ("stopped", None)
 
 
-def test_an_execution_whose_name_is_not_ascii_gets_its_report(pipeline: Pipeline, make: Make) -> None:
+def test_an_execution_whose_name_is_not_ascii_gets_its_report(
+    pipeline: Pipeline, make: Make
+) -> None:
     name = f"夜間集計-{uuid.uuid4()}"
     arn = pipeline.states.start_execution(
         stateMachineArn=machine_arn("parallel"),
@@ -234,7 +252,9 @@ def test_an_out_of_memory_is_told_by_its_message_too(
     assert fix in advice.advice(error, message, stage="gather", target=target)
 
 
-@pytest.mark.parametrize("text", ["</script><script>alert(1)</script>", "<!--<script>", "a&b", "\u2028"])
+@pytest.mark.parametrize(
+    "text", ["</script><script>alert(1)</script>", "<!--<script>", "a&b", "\u2028"]
+)
 def test_inlined_json_cannot_end_its_element(text: str) -> None:
     encoded = inline_json({text: text})
     assert not set("<>&\u2028\u2029") & set(encoded)

@@ -70,7 +70,9 @@ class Account:
         )["Role"]["Arn"]
         for name in self.iam.list_role_policies(RoleName=role)["PolicyNames"]:
             policy = self.iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-            self.iam.put_role_policy(RoleName=twin, PolicyName=name, PolicyDocument=json.dumps(policy))
+            self.iam.put_role_policy(
+                RoleName=twin, PolicyName=name, PolicyDocument=json.dumps(policy)
+            )
         session = self.client("sts").assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
         return self.client(
             "s3", session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"]
@@ -78,7 +80,10 @@ class Account:
 
     def roles(self, stack: str) -> dict[str, str]:
         found = self.client("cloudformation").describe_stack_resources(StackName=stack)
-        names = {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in found["StackResources"]}
+        names = {
+            each["LogicalResourceId"]: each["PhysicalResourceId"]
+            for each in found["StackResources"]
+        }
         return {stage: names[f"{stage.title()}Role"] for stage in STAGES}
 
     def run(self, arn: str) -> dict[str, Any]:

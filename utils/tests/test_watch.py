@@ -75,7 +75,10 @@ def test_the_functions_get_their_zips_back_however_the_watch_ends(
     pages = set((ROOT / "result").glob("*.html"))
     watch = subprocess.Popen(
         [sys.executable, "-m", "harness", "watch"],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     assert watch.stdout
     said: list[str] = []

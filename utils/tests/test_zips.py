@@ -33,7 +33,9 @@ def test_another_build_in_another_folder_gives_the_same_bytes(
 
 
 def test_a_zip_for_the_other_architecture_is_built_on_this_one(tmp_path: Path) -> None:
-    other, machine = ("x86_64", 0x3E) if platform.machine() in ("aarch64", "arm64") else ("aarch64", 0xB7)
+    other, machine = (
+        ("x86_64", 0x3E) if platform.machine() in ("aarch64", "arm64") else ("aarch64", 0xB7)
+    )
     copy_sources("segment", tmp_path)
     build("segment", tmp_path, f"PLATFORM={other}")
     archive = zipfile.ZipFile(tmp_path / "demo-segment/bin/lambda.zip")
@@ -72,7 +74,8 @@ def copy_sources(stage: str, folder: Path) -> None:
     )
     for part in (f"demo-{stage}", "utils/shared", "utils/tools", "utils/harness"):
         shutil.copytree(ROOT / part, folder / part, ignore=built)
-    shutil.copy(ROOT / "utils/lambda.mk", folder / "utils")
+    for file in ("lambda.mk", "pyproject.toml"):
+        shutil.copy(ROOT / "utils" / file, folder / "utils")
     for installed in (".venv", "runtimes"):
         (folder / "utils/tools" / installed).symlink_to(ROOT / "utils/tools" / installed)
 
@@ -111,8 +114,12 @@ def test_a_zip_holds_nothing_that_lambda_has_or_never_needs(
     stage: str, zips: dict[str, Path]
 ) -> None:
     names = zipfile.ZipFile(zips[stage]).namelist()
-    assert not {"boto3", "botocore", "pip", "pytest", "bin"} & {name.split("/")[0] for name in names}
-    assert [name for name in names if set(name.split("/")) & {"tests", "bin", ".pytest_cache"}] == []
+    assert not {"boto3", "botocore", "pip", "pytest", "bin"} & {
+        name.split("/")[0] for name in names
+    }
+    assert [
+        name for name in names if set(name.split("/")) & {"tests", "bin", ".pytest_cache"}
+    ] == []
     assert [name for name in names if name.endswith((".pth", "/RECORD"))] == []
 
 

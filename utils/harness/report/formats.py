@@ -15,12 +15,11 @@ def size(count: int) -> str:
     """Decimal units, as S3 and the browsers count."""
     if count < 1000:
         return f"{count} B"
-    value = float(count)
-    for unit in ("kB", "MB", "GB", "TB"):
+    value, units = count / 1000, ["kB", "MB", "GB", "TB"]
+    while value >= 999.5 and len(units) > 1:
         value /= 1000
-        if value < 999.5:
-            break
-    return f"{value:.3g} {unit}"
+        del units[0]
+    return f"{value:.3g} {units[0]}"
 
 
 def megabytes(count: int) -> str:
@@ -32,7 +31,9 @@ def number(count: int) -> str:
 
 
 def dollars(amount: float) -> str:
-    return f"${amount:.2f}" if amount >= 1 else f"${amount:.2g}" if amount >= 0.0001 else "< $0.0001"
+    return (
+        f"${amount:.2f}" if amount >= 1 else f"${amount:.2g}" if amount >= 0.0001 else "< $0.0001"
+    )
 
 
 def plain(value: float) -> str:

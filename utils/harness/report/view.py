@@ -90,23 +90,41 @@ class View:
         cold = sum(report.init_ms is not None for report in run.reports)
         cards = [
             card("time", self.t["time"], [self.seconds(run.elapsed_s)]),
-            card("rows", self.t["rows"], [
-                self.maybe(scatter.rows if scatter else None, formats.number),
-                self.output(workbook.rows if workbook else None, formats.number),
-            ], " → "),
-            card("bytes", self.t["bytes"], [
-                self.maybe(scatter.size if scatter else None, formats.size),
-                self.output(workbook.size if workbook else None, formats.size),
-            ], " → "),
-            card("segments", self.t["segments"], [
-                number(run.done),
-                self.maybe(run.segments or None, formats.number),
-            ], " / ", ", ".join(
-                self.count(key, value)
-                for key, value in (("n failed", run.failed), ("retries", run.retries))
-                if value
-            )),
-            card("calls", self.t["calls"], [number(len(run.attempts))], note=self.count("cold", cold)),
+            card(
+                "rows",
+                self.t["rows"],
+                [
+                    self.maybe(scatter.rows if scatter else None, formats.number),
+                    self.output(workbook.rows if workbook else None, formats.number),
+                ],
+                " → ",
+            ),
+            card(
+                "bytes",
+                self.t["bytes"],
+                [
+                    self.maybe(scatter.size if scatter else None, formats.size),
+                    self.output(workbook.size if workbook else None, formats.size),
+                ],
+                " → ",
+            ),
+            card(
+                "segments",
+                self.t["segments"],
+                [
+                    number(run.done),
+                    self.maybe(run.segments or None, formats.number),
+                ],
+                " / ",
+                ", ".join(
+                    self.count(key, value)
+                    for key, value in (("n failed", run.failed), ("retries", run.retries))
+                    if value
+                ),
+            ),
+            card(
+                "calls", self.t["calls"], [number(len(run.attempts))], note=self.count("cold", cold)
+            ),
         ]
         if self.content.cost_usd is not None:
             cost = Figure(formats.dollars(self.content.cost_usd), self.content.cost_usd)
@@ -194,7 +212,11 @@ class View:
     def rows(self) -> list[dict[str, Any]]:
         """The timeline: a row a task, stages and segments in the order of the definition."""
         stages = [task for task in self.run.tasks if task.index is None]
-        first = [task for task in stages if not self.run.iterations or task.entered_s < self.run.iterations[0].entered_s]
+        first = [
+            task
+            for task in stages
+            if not self.run.iterations or task.entered_s < self.run.iterations[0].entered_s
+        ]
         ordered = first + self.run.iterations + [task for task in stages if task not in first]
         return [self.row(task) for task in ordered]
 
@@ -229,8 +251,14 @@ class View:
         begin = self.run.started_s
         ended = attempt.ended_s or end
         report = attempt.report
-        working = max(attempt.scheduled_s, ended - report.duration_ms / 1000) if report else attempt.scheduled_s
-        cold = max(attempt.scheduled_s, working - (report.init_ms or 0) / 1000) if report else working
+        working = (
+            max(attempt.scheduled_s, ended - report.duration_ms / 1000)
+            if report
+            else attempt.scheduled_s
+        )
+        cold = (
+            max(attempt.scheduled_s, working - (report.init_ms or 0) / 1000) if report else working
+        )
         return {
             "start": round(attempt.scheduled_s - begin, 6),
             "cold": round(cold - begin, 6),
@@ -328,11 +356,11 @@ class View:
         bars = bars_of(column)
         return {
             "name": column.name,
-            "kinds": ", ".join(self.t[f"kind {kind}"] for kind, count in column.kinds.items() if count),
+            "kinds": ", ".join(
+                self.t[f"kind {kind}"] for kind, count in column.kinds.items() if count
+            ),
             "missing": number(column.missing),
-            "distinct": Figure(self.t["many"])
-            if column.many
-            else number(len(column.values)),
+            "distinct": Figure(self.t["many"]) if column.many else number(len(column.values)),
             "low": known(column.low, formats.plain),
             "high": known(column.high, formats.plain),
             "bars": bars,
@@ -345,9 +373,7 @@ class View:
     def data(self) -> dict[str, Any]:
         """What the page's script draws."""
         return {
-            "stages": [
-                {**stage, "took": stage["took"].shown} for stage in self.stages
-            ],
+            "stages": [{**stage, "took": stage["took"].shown} for stage in self.stages],
             "rows": self.rows,
             "elapsed": round(self.run.elapsed_s, 6),
             "words": {"pick": self.t["pick"]},
@@ -387,9 +413,7 @@ def by_number(value: str) -> tuple[bool, float, str]:
         return True, 0.0, value
 
 
-def known[Number: (int, float)](
-    value: Number | None, shown: Callable[[Number], str]
-) -> Figure:
+def known[Number: (int, float)](value: Number | None, shown: Callable[[Number], str]) -> Figure:
     return Figure("") if value is None else Figure(shown(value), value)
 
 

@@ -104,13 +104,19 @@ WORDS: dict[str, tuple[str, str]] = {
     "workbook": ("Workbook", "ワークブック"),
     "no workbook": ("This execution wrote none.", "この実行では作成されていません。"),
     "first rows": ("The first {0} of {1} rows", "先頭 {0} 行（全 {1} 行）"),
-    "fetch note": ("make download WORKBOOK={0} puts it beside this page", "make download WORKBOOK={0} でこのページの隣に置けます"),
+    "fetch note": (
+        "make download WORKBOOK={0} puts it beside this page",
+        "make download WORKBOOK={0} でこのページの隣に置けます",
+    ),
     "profile": ("Columns of the result", "結果の列"),
     "profile note": (
         "As the segments counted them. A bar is a value, or a range of numbers where there are more than 20.",
         "セグメントが数えた値です。棒は 1 つの値、20 種類を超える場合は数値の範囲を表します。",
     ),
-    "no profile": ("The functions of this execution left no profile of their data.", "この実行の関数はデータの概要を残していません。"),
+    "no profile": (
+        "The functions of this execution left no profile of their data.",
+        "この実行の関数はデータの概要を残していません。",
+    ),
     "column": ("Column", "列"),
     "kind": ("Kind", "種類"),
     "kind numbers": ("numbers", "数値"),
@@ -128,6 +134,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "実行履歴と、関数のログ、関数が残した値から作成。",
     ),
 }
+
 
 def words(language: str) -> dict[str, str]:
     return {name: pair[language == "ja"] for name, pair in WORDS.items()}

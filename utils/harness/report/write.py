@@ -121,8 +121,11 @@ def html(view: View) -> str:
     style, script = (HERE / "page.css").read_text(), (HERE / "page.js").read_text()
     library = (HERE / "vendor" / "d3.min.js").read_text()
     environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.get_template("page.html.j2").render(
         view=view,

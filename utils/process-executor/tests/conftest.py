@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from emulator import RUNTIME, Emulator
 
+from emulator import RUNTIME, Emulator
 from process_executor.launch import Launch
 from process_executor.worker import Invocation, Outcome, Worker
 

@@ -142,7 +142,7 @@ class Emulator:
 
 
 def function_of(worker: psutil.Process) -> str:
-    """"" once it has ended."""
+    """ "" once it has ended."""
     try:
         return str(worker.environ().get("AWS_LAMBDA_FUNCTION_NAME", ""))
     except psutil.Error:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from conftest import Function, invocation, runs, wait_until
 
 Functions = Callable[..., Function]

@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import wait_until
 from localstack.services.lambda_.invocation.lambda_models import (
     HotReloadingCode,
     LayerVersion,
     S3Code,
 )
 
+from conftest import wait_until
 from process_executor.code import ChangeDetector, CodeStore
 from process_executor.faults import NotRunnable
 
@@ -147,9 +147,7 @@ def edit_behind_a_link(folder: Path) -> None:
 @pytest.mark.parametrize(
     "change", [edit, edit_unseen, replace_file, add, remove, rename, edit_behind_a_link]
 )
-def test_every_change_of_a_file_is_noticed(
-    tmp_path: Path, change: Callable[[Path], None]
-) -> None:
+def test_every_change_of_a_file_is_noticed(tmp_path: Path, change: Callable[[Path], None]) -> None:
     folder, shared = tmp_path / "code", tmp_path / "shared"
     (folder / "deep" / "er").mkdir(parents=True)
     shared.mkdir()

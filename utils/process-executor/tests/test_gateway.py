@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from emulator import Emulator
 
+from emulator import Emulator
 from process_executor.gateway import IN_MEMORY_BYTES, SENT_BYTES
 
 HOOKED = f"""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from conftest import wait_until
 from emulator import Emulator
 

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from emulator import RUNTIME
 from localstack.services.lambda_.invocation.lambda_models import FunctionVersion
 
+from emulator import RUNTIME
 from process_executor.executor import pool_size
 from process_executor.faults import NotRunnable
 from process_executor.launch import (

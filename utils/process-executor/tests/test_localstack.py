@@ -17,6 +17,7 @@ from subprocess import Popen
 from typing import Any
 
 import pytest
+
 from conftest import runs, wait_until
 from emulator import RUNTIME, Emulator, zipped
 
@@ -218,7 +219,7 @@ def test_layers_lie_beside_the_code_the_later_over_the_earlier(emulator: Emulato
 
 def test_a_wrapper_in_a_layer_or_the_package_starts_the_runtime(emulator: Emulator) -> None:
     source = "import os\ndef handler(event, context): return os.environ.get('WRAPPED')"
-    script = "#!/bin/sh\nexport WRAPPED=1\nexec \"$@\"\n"
+    script = '#!/bin/sh\nexport WRAPPED=1\nexec "$@"\n'
     layer = publish_layer(emulator, "wrapper", {"wrapper": script})
     wrapped = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrapper"}}
     name = emulator.create(source, Layers=[layer], Environment=wrapped)

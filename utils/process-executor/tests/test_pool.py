@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import Function, invocation, runs, wait_until
 
+from conftest import Function, invocation, runs, wait_until
 from process_executor.faults import InitFailed
 from process_executor.pool import PoolClosed, WorkerPool
 from process_executor.worker import Outcome, Worker
@@ -122,7 +122,7 @@ def test_a_worker_without_a_process_is_taken_after_all_warm_ones(
 
 
 def test_initialising_loads_the_function_once_for_each_worker(
-    client: Callable[..., Client]
+    client: Callable[..., Client],
 ) -> None:
     each = client("print('loading')\n" + textwrap.dedent(SOURCE))
     for _ in range(3):
@@ -131,9 +131,7 @@ def test_initialising_loads_the_function_once_for_each_worker(
     assert each.pid() == worker.pid
 
 
-def test_what_cannot_be_loaded_is_told_and_leaves_no_worker(
-    client: Callable[..., Client]
-) -> None:
+def test_what_cannot_be_loaded_is_told_and_leaves_no_worker(client: Callable[..., Client]) -> None:
     each = client("import nowhere")
     with pytest.raises(InitFailed, match="Runtime.ImportModuleError"):
         each.pool.initialise(each.function.start)
@@ -241,7 +239,7 @@ def held() -> dict[str, int]:
 
 
 def test_hundreds_of_invocations_and_dozens_of_deaths_leave_nothing(
-    client: Callable[..., Client]
+    client: Callable[..., Client],
 ) -> None:
     source = """
         import os

@@ -16,8 +16,8 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import Function, invocation, runs, wait_until
 
+from conftest import Function, invocation, runs, wait_until
 from process_executor import runtime_process
 from process_executor.faults import InitFailed, TimedOut
 from process_executor.report import JsonLog
@@ -205,7 +205,6 @@ def test_loading_has_no_part_in_duration(function: Functions) -> None:
     assert not outcome.is_error
     assert 600 < number(outcome, "Init Duration") < 5000
     assert number(outcome, "\tDuration") < 500
-
 
 
 SLOW_ONCE = """
@@ -491,7 +490,7 @@ def test_what_a_function_reports_names_var_task(function: Functions) -> None:
     imported = worker.run(invocation('"import"'))
     assert error(imported)["errorMessage"].endswith("'main' (/var/task/main.py)")
     warned = worker.run(invocation('"warn"'))
-    assert '/var/task/main.py:6: UserWarning: old\n' in warned.log
+    assert "/var/task/main.py:6: UserWarning: old\n" in warned.log
     # An answer stays as the function made it.
     assert json.loads(warned.payload) == str(made.folder / "main.py")
     assert str(made.folder) not in outcome.log + imported.log + warned.log

@@ -119,7 +119,9 @@ PAYLOADS: dict[str, tuple[bytes, str]] = {
         "builtins.getattr",
     ),
     "subprocess": (
-        program(called(named("subprocess", "call"), b"]" + text("touch") + b"a" + text("owned") + b"a")),
+        program(
+            called(named("subprocess", "call"), b"]" + text("touch") + b"a" + text("owned") + b"a")
+        ),
         "subprocess.call",
     ),
     "dotted name": (
@@ -144,7 +146,10 @@ PAYLOADS: dict[str, tuple[bytes, str]] = {
     ),
     "nested in an argument": (pickle.dumps(Calls(Decimal, Calls(eval, TOUCH))), "builtins.eval"),
     "in a cell": (dump(pd.DataFrame({"a": [Calls(eval, TOUCH)]}, dtype=object)), "builtins.eval"),
-    "in a name": (dump(pd.DataFrame([[1]], columns=pd.Index([Calls(eval, TOUCH)]))), "builtins.eval"),
+    "in a name": (
+        dump(pd.DataFrame([[1]], columns=pd.Index([Calls(eval, TOUCH)]))),
+        "builtins.eval",
+    ),
     "time zone": (
         pickle.dumps(pd.DataFrame({"a": pd.to_datetime(["2021-05-16"]).tz_localize("Asia/Tokyo")})),
         "builtins.getattr",
@@ -175,7 +180,16 @@ def test_a_forbidden_global_is_named_and_not_called(
 
 @pytest.mark.parametrize(
     "payload",
-    ["os.system", "eval", "protocol 0", "getattr", "dotted name", "numpy gadget", "in a cell", "INST"],
+    [
+        "os.system",
+        "eval",
+        "protocol 0",
+        "getattr",
+        "dotted name",
+        "numpy gadget",
+        "in a cell",
+        "INST",
+    ],
 )
 def test_the_payloads_would_run_in_an_ordinary_unpickler(
     payload: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -210,7 +224,14 @@ def test_no_allowed_class_can_be_changed(module: str, name: str, state: bytes) -
 @pytest.mark.parametrize(("module", "name"), ALLOWED, ids=map(".".join, ALLOWED))
 @pytest.mark.parametrize(
     "call",
-    [b")R", b")\x81", b")}\x92", b")}" + text("x") + b"K\x01s\x92", b"K\x05\x85R", b"(K\x05K\x05K\x05tR"],
+    [
+        b")R",
+        b")\x81",
+        b")}\x92",
+        b")}" + text("x") + b"K\x01s\x92",
+        b"K\x05\x85R",
+        b"(K\x05K\x05K\x05tR",
+    ],
     ids=["REDUCE", "NEWOBJ", "NEWOBJ_EX", "keyword", "one argument", "three arguments"],
 )
 def test_what_an_allowed_class_makes_is_no_frame(module: str, name: str, call: bytes) -> None:
@@ -232,8 +253,17 @@ LEVELS = pd.DataFrame(
     {"a": [1, 2]}, index=pd.MultiIndex.from_tuples([("k", 300), ("l", 301)], names=["x", "y"])
 )
 OBJECT_STATE = b"(K\x03" + text("|") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK?t"
-FORGED_STATE = b"(K\x03" + text("|") + b"N" + text("f") + b"\x85}" + text("f") + (
-    called(named("numpy", "dtype"), text("O8"), b"\x89", b"\x88") + b"K\x00\x86sK\x08K\x01K\x00tb"
+FORGED_STATE = (
+    b"(K\x03"
+    + text("|")
+    + b"N"
+    + text("f")
+    + b"\x85}"
+    + text("f")
+    + (
+        called(named("numpy", "dtype"), text("O8"), b"\x89", b"\x88")
+        + b"K\x00\x86sK\x08K\x01K\x00tb"
+    )
 )
 I8 = called(named("numpy", "dtype"), text("i8"), b"\x89", b"\x88")
 V8 = called(named("numpy", "dtype"), text("V8"), b"\x89", b"\x88") + FORGED_STATE
@@ -290,11 +320,15 @@ GADGETS: dict[str, tuple[bytes, str]] = {
     "codes beyond the categories": (patched(RANKS, b"\x00\x01", b"\x00\x7f"), "codes need to be"),
     "codes beyond the levels": (patched(LEVELS, b"C\x02\x00\x01", b"C\x02\x00\x7f"), "code max"),
     "block in two places": (
-        patched(pd.DataFrame({"a": [1], "b": [1.5]}), b"K\x01K\x02K\x01\x87", b"K\x00K\x01K\x01\x87"),
+        patched(
+            pd.DataFrame({"a": [1], "b": [1.5]}), b"K\x01K\x02K\x01\x87", b"K\x00K\x01K\x01\x87"
+        ),
         "each column must stand in one block",
     ),
     "block of more columns": (
-        patched(pd.DataFrame({"a": [1], "b": [1.5]}), b"K\x01K\x02K\x01\x87", b"K\x00K\x02K\x01\x87"),
+        patched(
+            pd.DataFrame({"a": [1], "b": [1.5]}), b"K\x01K\x02K\x01\x87", b"K\x00K\x02K\x01\x87"
+        ),
         "a block must have the shape (2, 1); found (1, 1)",
     ),
     "rows without columns": (
@@ -302,15 +336,14 @@ GADGETS: dict[str, tuple[bytes, str]] = {
         "rows without columns are 1048576 at most; found 1099511627776",
     ),
     "columns without rows": (
-        patched(
-            pd.DataFrame(np.empty((0, 3))), b"K\x03" + text("step"), HUGE + text("step")
-        ),
+        patched(pd.DataFrame(np.empty((0, 3))), b"K\x03" + text("step"), HUGE + text("step")),
         "columns are 1048576 at most; found ",
     ),
     "attrs of no plain kind": (
         patched(
-            pd.DataFrame({"a": [1]}), text("attrs") + b"\x94}", text("attrs") + b"\x94}" +
-            text("source") + called(named("pandas", "Index")) + b"s"
+            pd.DataFrame({"a": [1]}),
+            text("attrs") + b"\x94}",
+            text("attrs") + b"\x94}" + text("source") + called(named("pandas", "Index")) + b"s",
         ),
         "found TypeError: Object of type Index is not JSON serializable",
     ),
@@ -490,7 +523,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]))
 int64s = st.integers(-(2**63), 2**63 - 1)
 times = st.datetimes(dt.datetime(1700, 1, 1), dt.datetime(2260, 1, 1))
 zones = st.sampled_from(
-    [dt.timezone.utc, dt.timezone(dt.timedelta(hours=9)), ZoneInfo("Asia/Tokyo"), ZoneInfo("UTC")]
+    [dt.UTC, dt.timezone(dt.timedelta(hours=9)), ZoneInfo("Asia/Tokyo"), ZoneInfo("UTC")]
 )
 durations = st.timedeltas(dt.timedelta(days=-10_000), dt.timedelta(days=10_000))
 json_values = st.recursive(
@@ -508,7 +541,9 @@ cells = st.one_of(
     st.builds(lambda value, zone: value.replace(tzinfo=zone), times, zones),
     durations,
     times.map(pd.Timestamp),
-    st.builds(lambda value, zone: pd.Timestamp(value).tz_localize("UTC").tz_convert(zone), times, zones),
+    st.builds(
+        lambda value, zone: pd.Timestamp(value).tz_localize("UTC").tz_convert(zone), times, zones
+    ),
     durations.map(pd.Timedelta),
     int64s.map(np.int64),
     st.floats(width=32, allow_nan=False).map(np.float32),
@@ -542,7 +577,10 @@ COLUMNS: dict[str, st.SearchStrategy[Any]] = {
     **{f"timedelta64[{unit}]": st.none() | durations for unit in ("s", "ms", "us", "ns")},
 }
 LABELS: dict[str, st.SearchStrategy[Any]] = {
-    "str": texts, "int64": int64s, "float64": st.floats(allow_nan=False), "datetime64[us]": times,
+    "str": texts,
+    "int64": int64s,
+    "float64": st.floats(allow_nan=False),
+    "datetime64[us]": times,
     "datetime64[us, Asia/Tokyo]": times,
 }
 
@@ -658,7 +696,15 @@ def test_a_missing_value_is_the_one_pandas_tests_for() -> None:
 
 SAMPLES = [
     dump(df)
-    for df in (MEMBERS, NUMBERS, FLAGS, THINGS, RANKS, LEVELS, pd.DataFrame({"a": pd.array([1, None])}))
+    for df in (
+        MEMBERS,
+        NUMBERS,
+        FLAGS,
+        THINGS,
+        RANKS,
+        LEVELS,
+        pd.DataFrame({"a": pd.array([1, None])}),
+    )
 ]
 
 

@@ -32,7 +32,11 @@ def profile(*cells: Any) -> Column:
         ([1, 2.5, 3], {"numbers": 3}, 0),
         ([1, None, 3], {"numbers": 2}, 1),
         (["a", None], {"texts": 1}, 1),
-        ([True, 1, "1", date(2021, 5, 16)], {"booleans": 1, "numbers": 1, "texts": 1, "dates": 1}, 0),
+        (
+            [True, 1, "1", date(2021, 5, 16)],
+            {"booleans": 1, "numbers": 1, "texts": 1, "dates": 1},
+            0,
+        ),
         ([10**15, 1], {"texts": 1, "numbers": 1}, 0),
         ([[1], {"a": 1}], {"texts": 2}, 0),
         ([], {}, 0),

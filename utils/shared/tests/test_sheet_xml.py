@@ -151,9 +151,9 @@ def write_cell(worksheet: Any, row: int, column: int, value: Any, formats: list[
         worksheet.write_string(row, column, json.dumps(value, ensure_ascii=False))
     elif isinstance(value, bool):
         worksheet.write_boolean(row, column, value)
-    elif isinstance(value, int) and abs(value) > 999_999_999_999_999:
-        worksheet.write_string(row, column, str(value))
-    elif isinstance(value, float) and abs(value) == float("inf"):
+    elif (isinstance(value, int) and abs(value) > 999_999_999_999_999) or (
+        isinstance(value, float) and abs(value) == float("inf")
+    ):
         worksheet.write_string(row, column, str(value))
     elif isinstance(value, (int, float)):
         worksheet.write_number(row, column, value)
@@ -437,7 +437,9 @@ def test_what_a_cell_cannot_hold_is_refused_by_name(value: Any, message: str) ->
 
 def test_a_column_with_a_time_zone_is_refused_by_name() -> None:
     df = pd.DataFrame({"日時": pd.to_datetime(["2021-05-16"]).tz_localize("UTC")})
-    with pytest.raises(InvalidCell, match="^members.json record 0, column 日時: Excel has no time zones"):
+    with pytest.raises(
+        InvalidCell, match="^members.json record 0, column 日時: Excel has no time zones"
+    ):
         render_parts(df, 0)
 
 

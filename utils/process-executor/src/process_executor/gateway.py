@@ -29,4 +29,4 @@ def move_large_pieces() -> None:
 
 def got_length(request: Any, length: int | None) -> None:
     in_memory = length is not None and length <= IN_MEMORY_BYTES
-    request.content = io.BytesIO() if in_memory else tempfile.TemporaryFile()
+    request.content = io.BytesIO() if in_memory else tempfile.TemporaryFile()  # noqa: SIM115  # twisted closes it

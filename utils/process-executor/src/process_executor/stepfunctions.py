@@ -33,7 +33,9 @@ def know_every_name() -> None:
     """LocalStack starts an execution whose name is not ASCII, as AWS does, but does not find it again."""
     from localstack.services.stepfunctions.provider import StepFunctionsProvider
 
-    arn = re.compile(r"arn:aws[a-z-]*:states:[a-z0-9-]+:\d{12}:(stateMachine|execution|express):\S+$")
+    arn = re.compile(
+        r"arn:aws[a-z-]*:states:[a-z0-9-]+:\d{12}:(stateMachine|execution|express):\S+$"
+    )
     setattr(StepFunctionsProvider, "_STATE_MACHINE_EXECUTION_ARN_REGEX", arn)
 
 
