@@ -75,7 +75,7 @@ def copy_sources(stage: str, folder: Path) -> None:
     for part in (f"demo-{stage}", "utils/shared", "utils/tools", "utils/harness"):
         shutil.copytree(ROOT / part, folder / part, ignore=built)
     for file in ("lambda.mk", "pyproject.toml"):
-        shutil.copy(ROOT / "utils" / file, folder / "utils")
+        shutil.copy2(ROOT / "utils" / file, folder / "utils")
     for installed in (".venv", "runtimes"):
         (folder / "utils/tools" / installed).symlink_to(ROOT / "utils/tools" / installed)
 
