@@ -14,8 +14,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from harness import cost, deploy, history
+from harness import cost, deploy, facts, history
 from harness.fault import Fault
+from harness.history import Run
 from harness.progress import follow
 from harness.report.write import write
 from harness.stack import Stack
@@ -78,7 +79,9 @@ class Smoke:
         succeeded = execution["status"] == "SUCCEEDED"
         found = f"{self.rows(execution)} rows" if succeeded else execution.get("error", "")
         if succeeded:
-            cost.last(self.place.name, self.stack, self.place.region)
+            bill = cost.bill(ran, facts.read(self.place, ran), self.place.region)
+            cost.show(ran, bill)
+            found += miscounted(ran, {charge.unit: charge.amount for charge in bill})
         took = execution["stopDate"] - execution["startDate"]
         return Outcome(what, wanted, found, took.total_seconds())
 
@@ -90,6 +93,19 @@ class Smoke:
         sheet = zipfile.Path(workbook, "xl/worksheets/sheet1.xml")
         with sheet.open("rb") as opened:
             return sum(chunk.count(b"</row>") for chunk in split_after(opened.read, b">")) - 1
+
+
+def miscounted(run: Run, amounts: dict[str, float]) -> str:
+    """What a bill says otherwise than the definitions have it: a call and a transition for each
+    segment and retry, the scatter and the gather, and a transition for the Map.
+    """
+    calls = run.segments + run.retries + 2
+    wanted = {"invocation": calls, "state transition": calls + 1}
+    return "".join(
+        f", {amounts[unit]} for {wanted[unit]} {unit}s billed"
+        for unit in wanted
+        if amounts[unit] != wanted[unit]
+    )
 
 
 def split_after(read: Callable[[int], bytes], end: bytes, size: int = 1 << 20) -> Iterator[bytes]:
