@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from emulator import Emulator
-from process_executor.gateway import IN_MEMORY_BYTES, SENT_BYTES
+from process_executor.gateway import IDLE_S, IN_MEMORY_BYTES, SENT_BYTES
 
 HOOKED = f"""
 from localstack.runtime import hooks
@@ -22,6 +22,10 @@ for length, in_memory in [(0, True), ({IN_MEMORY_BYTES}, True), ({IN_MEMORY_BYTE
     request = Request.__new__(Request)
     request.gotLength(length)
     assert isinstance(request.content, io.BytesIO) == in_memory
+
+from twisted.web.server import Site
+from twisted.web.resource import Resource
+assert Site(Resource()).buildProtocol(None).timeOut == {IDLE_S}
 """
 
 
