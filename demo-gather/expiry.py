@@ -3,17 +3,16 @@
 import os
 import re
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
+
+from facts import TAGGED_BYTES
+from overlap import map_ahead
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import TaggingTypeDef
 
 SUCCEEDED = "execution", "succeeded"
-# To tag an object costs $0.000005, and to keep it for 14 more days $0.0117 a GB (us-east-1, 2026):
-# https://aws.amazon.com/s3/pricing/
-WORTH_A_TAG_BYTES = 430_000
 TRANSFERS = 4
 
 
@@ -36,8 +35,8 @@ def let_expire(
     def tag(key: str) -> None:
         s3.put_object_tagging(Bucket=bucket, Key=key, Tagging=tags)
 
-    with ThreadPoolExecutor(TRANSFERS) as pool:
-        list(pool.map(tag, large))
+    for _ in map_ahead(tag, large, TRANSFERS, TRANSFERS):
+        pass
     return large
 
 
@@ -49,7 +48,7 @@ def large_keys(s3: "S3Client", bucket: str, keys: Sequence[str]) -> Iterator[str
     prefix = os.path.commonprefix(list(stems))
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for found in page.get("Contents", []):
-            if stem(found["Key"]) in stems and found["Size"] >= WORTH_A_TAG_BYTES:
+            if stem(found["Key"]) in stems and found["Size"] >= TAGGED_BYTES:
                 yield found["Key"]
 
 

@@ -10,8 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from exact_parser import Record
-
-EXACT_INTEGER = 999_999_999_999_999  # Excel keeps 15 digits: longer integers become text
+from excel import EXACT_INTEGER
 
 Array = NDArray[Any] | pd.api.extensions.ExtensionArray
 

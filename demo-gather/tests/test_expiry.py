@@ -1,11 +1,12 @@
 from typing import TYPE_CHECKING
 
-from expiry import SUCCEEDED, WORTH_A_TAG_BYTES, let_expire
+from expiry import SUCCEEDED, let_expire
+from facts import TAGGED_BYTES
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-LARGE, SMALL = WORTH_A_TAG_BYTES, WORTH_A_TAG_BYTES - 1
+LARGE, SMALL = TAGGED_BYTES, TAGGED_BYTES - 1
 
 
 def tagged(s3: "S3Client", bucket: str) -> set[str]:

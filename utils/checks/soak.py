@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from harness import bucket, run
+from harness import bucket, machines
 from harness.emulator import Emulator
 from harness.fault import Fault
 from harness.functions import WAIT
@@ -56,12 +56,13 @@ class Soak:
     def __init__(self) -> None:
         self.states = emulator().client("stepfunctions")
         self.emulator = Emulator(endpoint())
-        self.machine = run.put_state_machine(self.states, "parallel")
+        machines.put(self.states, "parallel")
+        self.machine = machines.machine_arn("parallel")
         self.idle = self.put_idle_machine()
 
     def put_idle_machine(self) -> str:
         """The same states with nothing to do, as many in the Map, and as many events for each."""
-        definition = json.loads((run.DEFINITIONS / "parallel.json").read_text())
+        definition = json.loads((machines.DEFINITIONS / "parallel.json").read_text())
         segments = [f"scatter/job_{n:03d}.pkl" for n in range(ROWS // ROWS_PER_SEGMENT)]
         states = definition["States"]
         for name in ("ScatterLambda", "GatherLambda"):

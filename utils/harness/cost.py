@@ -12,6 +12,7 @@ from harness.fault import Fault
 from harness.history import Run
 from harness.logs import Report
 from harness.target import Target, connect
+from shared.facts import TAGGED_BYTES
 
 # List prices in US dollars, without free tiers, of Lambda (first tier), Step Functions (standard
 # workflows) and S3 (Standard). AWS changes them seldom: https://aws.amazon.com/lambda/pricing/,
@@ -40,9 +41,7 @@ PRICES = {
 
 LIST_PAGE = 1000  # keys
 UPLOAD_PART_BYTES = 8 * 1024 * 1024  # of gather's upload_config
-# As state-machine/template.yaml lets segments expire, and demo-gather/expiry.py tags the large ones
-# of an execution that succeeded.
-TAGGED_BYTES = 430_000
+# As state-machine/template.yaml lets what a segment left expire.
 TAGGED_DAYS, UNTAGGED_DAYS = 1, 15
 
 

@@ -15,12 +15,6 @@ def machine_arn(definition: str) -> str:
     return emulator().machine(MACHINES[definition])
 
 
-def put_state_machine(states: Any, definition: str) -> str:
-    """Bring the state machine up to date; returns its ARN."""
-    put(states, definition)
-    return machine_arn(definition)
-
-
 def put(states: Any, definition: str) -> str:
     """Create the state machine, or bring it up to date; returns what was done."""
     arn = machine_arn(definition)

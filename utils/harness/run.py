@@ -7,14 +7,11 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from harness import facts, history, progress
+from harness import facts, history, machines, progress
 from harness.advice import advice_on
 from harness.bucket import check_bucket
 from harness.fault import Fault
 from harness.history import Failure, Run
-from harness.machines import DEFINITIONS as DEFINITIONS
-from harness.machines import machine_arn as machine_arn
-from harness.machines import put_state_machine as put_state_machine
 from harness.target import STAGES, Target, emulator, function_name
 
 LOG_LINES = 20
@@ -31,8 +28,10 @@ def run(given: dict[str, Any] | None = None, definition: str = "parallel", page:
     check_ready(given)
     target = emulator()
     states = target.client("stepfunctions")
-    machine = put_state_machine(states, definition)
-    arn = states.start_execution(stateMachineArn=machine, input=json.dumps(given))["executionArn"]
+    machines.put(states, definition)
+    arn = states.start_execution(
+        stateMachineArn=machines.machine_arn(definition), input=json.dumps(given)
+    )["executionArn"]
     with ThreadPoolExecutor(1) as thread:
         # What writes the report takes a moment to load: the execution's time is free.
         report = thread.submit(importlib.import_module, "harness.report.write")
@@ -71,7 +70,7 @@ def check_ready(given: dict[str, Any]) -> None:
     try:
         s3.head_object(Bucket=emulator().bucket, Key=key)
     except s3.exceptions.ClientError:
-        fix = "make json" if key == "test.json" else "upload it first"
+        fix = "make json" if key == "test.json" else f"make upload FILE={key}"
         raise Fault(f"s3://{emulator().bucket}/{key} does not exist: {fix}") from None
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from excel import EXACT_INTEGER
 from facts import DISTINCT, FIRST_ROWS, Column, Histogram, SegmentFacts, exponent_of
 
 COLUMNS = 100  # profiled; a wider table's others are not
 CHARACTERS = 60  # of a value that is counted; a column with longer ones has too many to show
 SMALL = 100  # rows, of which Python counts the values faster than pandas
 HEAD = 1000  # rows that show at once that a column has more than DISTINCT values
-EXACT = 10**15  # integers beyond become text, as Excel keeps 15 digits
 
 KINDS: list[tuple[type, str]] = [
     (bool, "booleans"),
@@ -78,7 +78,7 @@ def has_long_integers(given: pd.Series) -> bool:
     if not pd.api.types.is_integer_dtype(given.dtype):
         return False
     low, high = int(given.min()), int(given.max())
-    return max(-low, high) >= EXACT
+    return max(-low, high) > EXACT_INTEGER
 
 
 def kind_of_dtype(dtype: Any) -> str:
@@ -94,7 +94,7 @@ def kind_of_dtype(dtype: Any) -> str:
 
 
 def kind_of(cell: Any) -> str:
-    if isinstance(cell, int | np.integer) and abs(int(cell)) >= EXACT:
+    if isinstance(cell, int | np.integer) and abs(int(cell)) > EXACT_INTEGER:
         return "texts"
     return next((kind for type_, kind in KINDS if isinstance(cell, type_)), "texts")
 

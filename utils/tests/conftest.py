@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from openpyxl import load_workbook
 
-from harness import history, progress, run
+from harness import history, machines, progress
 from harness.target import MACHINES, emulator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +45,7 @@ class Pipeline:
 
     def start(self, definition: str = "parallel", **given: Any) -> str:
         arn: str = self.states.start_execution(
-            stateMachineArn=run.machine_arn(definition), input=json.dumps(given)
+            stateMachineArn=machines.machine_arn(definition), input=json.dumps(given)
         )["executionArn"]
         return arn
 
@@ -74,5 +74,5 @@ def pipeline(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         assert made.returncode == 0, made.stdout + made.stderr
     pipeline = Pipeline(tmp_path_factory.mktemp("workbooks"))
     for definition in MACHINES:
-        run.put_state_machine(pipeline.states, definition)
+        machines.put(pipeline.states, definition)
     yield pipeline

@@ -18,7 +18,7 @@ from openpyxl import Workbook
 
 from conftest import ROOT, Make, Pipeline
 from harness import __main__ as command_line
-from harness import history, logs, run
+from harness import history, logs, machines
 from harness.fault import Fault
 from harness.functions import EVENTS
 from harness.settings import local_copy
@@ -124,7 +124,7 @@ def test_another_bucket_than_the_functions_own_is_refused(pipeline: Pipeline, ma
 
 
 def test_a_state_machine_is_there_after_create(pipeline: Pipeline, make: Make) -> None:
-    arn = run.machine_arn("parallel")
+    arn = machines.machine_arn("parallel")
     pipeline.states.delete_state_machine(stateMachineArn=arn)
     assert "Aggregate: created" in checked(make("create"))
     pipeline.s3.put_object(

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import Make, Pipeline
 from faulty_s3 import FORWARD, RESET, Proxy, Rule
-from harness import history
+from harness import history, machines
 from harness import run as executions
 from harness.target import MACHINES, emulator, endpoint, function_name
 from test_pipeline import EXAMPLE, expected
@@ -346,7 +346,7 @@ def test_a_throttled_function_fails_the_execution_here(
 
 @pytest.mark.parametrize("definition", MACHINES)
 def test_throttling_is_retried_by_the_name_aws_gives_it(definition: str) -> None:
-    text = (executions.DEFINITIONS / f"{definition}.json").read_text()
+    text = (machines.DEFINITIONS / f"{definition}.json").read_text()
     assert text.count('"Lambda.TooManyRequestsException"') == len(STAGES)
 
 
@@ -473,7 +473,7 @@ def test_a_duplicated_invocation_of_any_stage_changes_nothing(
 def test_the_same_execution_name_runs_once(pipeline: Pipeline, finished: Run) -> None:
     before = objects(pipeline, finished.execution["name"])
     again = {
-        "stateMachineArn": executions.machine_arn("parallel"),
+        "stateMachineArn": machines.machine_arn("parallel"),
         "name": finished.execution["name"],
     }
     with pytest.raises(pipeline.states.exceptions.ExecutionAlreadyExists):

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from conftest import ROOT, Pipeline
-from harness import run
+from harness import machines
 from harness.target import MACHINES, emulator
 from utils import members
 
@@ -98,7 +98,7 @@ each_definition = pytest.mark.parametrize("definition", MACHINES)
 
 
 def read(definition: str) -> str:
-    return (run.DEFINITIONS / f"{definition}.json").read_text()
+    return (machines.DEFINITIONS / f"{definition}.json").read_text()
 
 
 @each_definition

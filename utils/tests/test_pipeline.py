@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from conftest import ROOT, Make, Pipeline
-from harness import run
+from harness import machines
 from harness.target import MACHINES, emulator, endpoint
 from utils import members
 
@@ -67,7 +67,7 @@ def test_a_thousand_members_go_through_a_hundred_segments(pipeline: Pipeline, ma
     assert f"s3://{emulator().bucket}/test.xlsx" in made.stdout
     table = json.loads((ROOT / "utils/data/sample_data.json").read_text())
     [latest] = pipeline.states.list_executions(
-        stateMachineArn=run.machine_arn("parallel"), maxResults=1
+        stateMachineArn=machines.machine_arn("parallel"), maxResults=1
     )["executions"][:1]
     assert pipeline.rows(pipeline.wait(latest["executionArn"])) == expected(table)
     done = [
@@ -137,7 +137,7 @@ def test_start_execution_by_hand(pipeline: Pipeline, given: str | None) -> None:
         "stepfunctions",
         "start-execution",
         "--state-machine-arn",
-        run.machine_arn("parallel"),
+        machines.machine_arn("parallel"),
         *arguments,
     )
     execution = pipeline.wait(started["executionArn"])

@@ -14,10 +14,10 @@ from harness import advice, facts
 from harness.advice import ADVICE, BY_MESSAGE
 from harness.facts import record_of
 from harness.history import Failure, Run
+from harness.machines import machine_arn
 from harness.report import write
 from harness.report.view import Content, View
 from harness.report.write import KEPT, inline_json
-from harness.run import machine_arn
 from replay import Replay
 from shared.facts import (
     Column,

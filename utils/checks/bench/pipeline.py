@@ -18,11 +18,10 @@ import psutil
 
 from checks.bench.compare import check
 from checks.bench.figures import DATA, ROOT, Execution
-from harness import history
+from harness import history, machines
 from harness.emulator import Emulator
 from harness.fault import Fault
 from harness.functions import RUNTIME, WAIT
-from harness.run import put_state_machine
 from harness.target import emulator, endpoint
 
 KEY, WORKBOOK = "members.json", "members.xlsx"
@@ -53,7 +52,8 @@ def execute() -> Execution:
     if localstack is None:
         raise Fault(f"a bench needs an emulator of its own; nothing of ours runs at {endpoint()}")
     states = emulator().client("stepfunctions")
-    machine = put_state_machine(states, "parallel")
+    machines.put(states, "parallel")
+    machine = machines.machine_arn("parallel")
     before_s, memory = cpu_s(localstack), []
     given = json.dumps({"input_obj": KEY})
     arn = states.start_execution(stateMachineArn=machine, input=given)["executionArn"]

@@ -2,7 +2,6 @@
 
 from functools import partial
 from typing import Any
-from unittest.mock import patch
 
 from localstack import config
 from localstack.runtime import hooks
@@ -12,6 +11,7 @@ from twisted.internet import endpoints
 from process_executor.workspace import scratch_folder
 
 _register = TwistedRuntimeServer.register
+_endpoint = endpoints.TCP4ServerEndpoint
 
 
 @hooks.on_infra_start(should_load=lambda: config.LAMBDA_RUNTIME_EXECUTOR == "process")  # type: ignore[untyped-decorator]
@@ -26,9 +26,9 @@ def register(
 ) -> None:
     """Bind each address of GATEWAY_LISTEN; LocalStack binds every interface for an IPv4 one."""
     for address in listen:
-        bound = partial(endpoints.TCP4ServerEndpoint, interface=address.host)
-        with patch.object(endpoints, "TCP4ServerEndpoint", bound):
-            _register(server, gateway, [address], ssl_creds)
+        setattr(endpoints, "TCP4ServerEndpoint", partial(_endpoint, interface=address.host))
+        _register(server, gateway, [address], ssl_creds)
+    setattr(endpoints, "TCP4ServerEndpoint", _endpoint)
 
 
 def keep_what_s3_stores() -> None:
