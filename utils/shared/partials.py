@@ -1,0 +1,388 @@
+"""Partial results: tables of groups that add up, sorted by their keys, in blocks that merge."""
+
+import json
+import re
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import batched, pairwise
+from operator import lt
+from typing import Any
+
+import numpy as np
+
+from cells import (
+    BOOLEAN,
+    DAY,
+    DESCENDING,
+    MISSING,
+    NUMBER,
+    SPELLED,
+    Cells,
+    Codes,
+    Distinct,
+    ranked,
+    split,
+)
+from found import found
+
+BLOCK_BYTES = 64 * 1024
+INTEGERS = ("|i1", "<i2", "<i4", "<i8")
+KINDS = [MISSING, *range(BOOLEAN + 1), *range(DESCENDING - BOOLEAN, DESCENDING + 1)]
+LAST_DAY = 3_652_059  # 9999-12-31
+# A place beyond these belongs to no number: a float's square, or the square of 4,300 digits.
+_SUM = re.compile(r"size|(count|above|below|fractions|(sum|square)-?[0-9]{1,3}) .*", re.DOTALL)
+_PICK = re.compile(r"(min|max|first|last) .*", re.DOTALL)
+
+Key = tuple[int | str, ...]
+
+
+class InvalidPartials(ValueError):
+    """The partial results beside a segment's pickle are not those that a segment writes."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Groups, or rows that are yet to be grouped.
+
+    Attributes:
+        keys: of each key column, a cell for each group.
+        sums: what adds up: name → an integer for each group. A name that is not there counts 0.
+        picks: `min ポイント`, `first 名前`, … → a cell for each group.
+    """
+
+    rows: int
+    keys: list[Cells]
+    sums: dict[str, Codes]
+    picks: dict[str, Cells]
+
+    def take(self, rows: slice) -> "Table":
+        return Table(
+            len(range(self.rows)[rows]),
+            [cells.take(rows).compact() for cells in self.keys],
+            {name: column[rows] for name, column in self.sums.items()},
+            {name: cells.take(rows).compact() for name, cells in self.picks.items()},
+        )
+
+    def key(self, row: int) -> Key:
+        """Keys compare as groups sort; a shorter one comes before those that it begins."""
+        return tuple(part for cells in self.keys for part in cells.key(row))
+
+
+class Index:
+    """The distinct keys of some tables, sorted.
+
+    Attributes:
+        numbers: of each table, the number of each group among them.
+        rows: how many there are.
+    """
+
+    def __init__(self, tables: Sequence[Table]) -> None:
+        self._levels: list[tuple[Distinct, Codes | None]] = []
+        self.numbers = [np.zeros(table.rows, np.int64) for table in tables]
+        self.rows = 1
+        for column in zip(*(table.keys for table in tables), strict=True):
+            distinct = Distinct(column)
+            if self._levels:
+                pairs = zip(self.numbers, distinct.places, strict=True)
+                wide = np.concatenate([above * len(distinct) + below for above, below in pairs])
+                ranks, level = ranked(wide)
+                self.numbers = split(ranks, self.numbers)
+                self._levels.append((distinct, level))
+                self.rows = len(level)
+            else:
+                self.numbers, self.rows = distinct.places, len(distinct)
+                self._levels.append((distinct, None))
+
+    def keys(self) -> list[Cells]:
+        """Of each key column, the cell of each group."""
+        numbers, found = np.arange(self.rows), []
+        for distinct, level in reversed(self._levels):
+            places = numbers
+            if level is not None:
+                numbers, places = np.divmod(level[numbers], len(distinct))
+            found.append(distinct.cells(places))
+        return found[::-1]
+
+
+def grouped(tables: Sequence[Table], index: Index) -> Table:
+    """One table of groups; of equal keys the sums are added, in the order of the tables picked."""
+    sums: dict[str, Codes] = {}
+    for table, numbers in zip(tables, index.numbers, strict=True):
+        for name, column in table.sums.items():
+            np.add.at(sums.setdefault(name, np.zeros(index.rows, np.int64)), numbers, column)
+    names = dict.fromkeys(name for table in tables for name in table.picks)
+    picks = {
+        name: _picked(name.split(" ")[0], [table.picks[name] for table in tables], index)
+        for name in names
+    }
+    return Table(index.rows, index.keys(), sums, picks)
+
+
+@dataclass(frozen=True)
+class Partials:
+    """What some rows contribute to one summary, or to its total.
+
+    Attributes:
+        groups: by their keys.
+        distinct: column → the distinct values of each group and their counts; the keys are the
+            group's number among the groups, and the value.
+    """
+
+    groups: Table
+    distinct: dict[str, Table]
+
+    def tables(self) -> dict[str, Table]:
+        return {"": self.groups, **self.distinct}
+
+
+def combined(parts: Sequence[Partials]) -> Partials:
+    """What they contribute together; the order of the parts is that of their rows."""
+    index = Index([each.groups for each in parts])
+    distinct = {}
+    for column in parts[0].distinct:
+        values = [
+            renumbered(each.distinct[column], numbers)
+            for each, numbers in zip(parts, index.numbers, strict=True)
+        ]
+        distinct[column] = grouped(values, Index(values))
+    return Partials(grouped([each.groups for each in parts], index), distinct)
+
+
+def renumbered(values: Table, numbers: Codes, first: int = 0) -> Table:
+    """
+    Args:
+        numbers: the new number of each group, from the number `first` on.
+    """
+    group, value = values.keys
+    places = group.values - first
+    within = not values.rows or (places.min() >= 0 and places.max() < len(numbers))
+    _require(within, f"values must belong to {len(numbers)} groups", places.tolist()[:1])
+    return Table(values.rows, [Cells.numbered(numbers[places]), value], values.sums, {})
+
+
+def _picked(how: str, columns: list[Cells], index: Index) -> Cells:
+    distinct = Distinct(columns)
+    places = np.concatenate(distinct.places)
+    given = np.flatnonzero(np.concatenate([cells.given for cells in columns]))
+    groups = np.concatenate(index.numbers)[given]
+    order = places[given] if how in ("min", "max") else given
+    if how in ("min", "first"):
+        best = np.full(index.rows, len(places), np.int64)
+        np.minimum.at(best, groups, order)
+        none = best == len(places)
+    else:
+        best = np.full(index.rows, -1, np.int64)
+        np.maximum.at(best, groups, order)
+        none = best == -1
+    if none.all():
+        missing = np.full(index.rows, MISSING, np.uint8)
+        return Cells(missing, np.zeros(index.rows, np.int64), [])
+    best[none] = best[~none][0]
+    cells = distinct.cells(best if how in ("min", "max") else places[best])
+    return Cells(np.where(none, MISSING, cells.kinds).astype(np.uint8), cells.values, cells.texts)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some groups of a table as bytes.
+
+    Attributes:
+        first: the first key; of distinct values, the key of their group and the value.
+        number: of the first value's group, where it holds distinct values.
+    """
+
+    start: int
+    size: int
+    first: Key
+    number: int = -1
+
+    @property
+    def begins(self) -> Key:
+        """Its first key as its table has it."""
+        return self.first if self.number < 0 else (NUMBER, self.number, *self.first[-2:])
+
+
+def written(table: Table, groups: Table | None = None) -> Iterator[tuple[bytes, Key, int]]:
+    """The table in blocks of about BLOCK_BYTES, each with its first key and number.
+
+    Args:
+        groups: those that a table of distinct values belongs to.
+    """
+    if not table.rows:
+        return
+    data = packed(table)
+    if len(data) <= 2 * BLOCK_BYTES or table.rows == 1:
+        first = table.key(0)
+        number = int(first[1]) if groups else -1
+        yield data, first if groups is None else groups.key(number) + first[2:], number
+        return
+    rows = -(-table.rows // -(-len(data) // BLOCK_BYTES))
+    for start in range(0, table.rows, rows):
+        yield from written(table.take(slice(start, start + rows)), groups)
+
+
+def packed(table: Table) -> bytes:
+    """A line of JSON, the integers of each column in as few bytes as they need, and all texts."""
+    cells = [*table.keys, *table.picks.values()]
+    columns = [*table.sums.values()]
+    for each in cells:
+        lengths = np.fromiter(map(len, each.texts), np.int64, len(each.texts))
+        columns += [each.kinds.astype(np.int64), each.values, lengths]
+    arrays = [_narrowed(column) for column in columns]
+    header = {
+        "rows": table.rows,
+        "keys": len(table.keys),
+        "sums": list(table.sums),
+        "picks": list(table.picks),
+        "texts": [len(each.texts) for each in cells],
+        "arrays": [[array.dtype.str, len(array)] for array in arrays],
+    }
+    line = json.dumps(header, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    text = "".join(text for each in cells for text in each.texts)
+    bodies = [array.tobytes() for array in arrays]
+    return b"".join([line, b"\n", *bodies, text.encode("utf-8", "surrogatepass")])
+
+
+def _narrowed(column: Codes) -> Any:
+    """Of equal numbers, one."""
+    low, high = int(column.min(initial=0)), int(column.max(initial=0))
+    if len(column) > 1 and column.min() == column.max():
+        column = column[:1]
+    for kind in INTEGERS:
+        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+            return column.astype(kind)
+    raise AssertionError("no integer has more than 64 bits")
+
+
+def unpacked(data: bytes) -> Table:
+    """Read what anybody may have written.
+
+    Raises:
+        InvalidPartials: it is not as `packed` writes it.
+    """
+    line, _, rest = data.partition(b"\n")
+    try:
+        header = json.loads(line)
+        rows, texts, keys = int(header["rows"]), list(map(int, header["texts"])), header["keys"]
+        names = [[str(name) for name in header[kind]] for kind in ("sums", "picks")]
+        lengths = [rows] * len(names[0]) + [n for each in texts for n in (rows, rows, each)]
+        _require(0 <= min(lengths) <= max(lengths) <= len(data), "a block must be whole", rows)
+        columns, size = _columns(header["arrays"], lengths, rest)
+        text = rest[size:].decode("utf-8", "surrogatepass")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise InvalidPartials(f"must be partial results; found {error!r}") from None
+    sums = dict(zip(names[0], columns))
+    cells, end = [], 0
+    for kinds, values, lengths_of in batched(columns[len(sums) :], 3):
+        ends = [end, *(np.cumsum(lengths_of) + end).tolist()]
+        cells.append(_cells(kinds, values, [text[start:stop] for start, stop in pairwise(ends)]))
+        end = ends[-1]
+    _require(end == len(text), "a block must hold its texts", end)
+    _require(len(cells) == keys + len(names[1]), "a block must hold its cells", len(cells))
+    for pattern, each in zip((_SUM, _PICK), names):
+        strange = [name for name in each if not pattern.fullmatch(name)]
+        _require(not strange, "columns must be those of summaries", strange)
+    table = Table(rows, cells[:keys], sums, dict(zip(names[1], cells[keys:])))
+    _require(_is_sorted(table), "groups must be sorted, each once", f"{rows}")
+    return table
+
+
+def _columns(fields: Any, lengths: list[int], data: bytes) -> tuple[list[Codes], int]:
+    """The columns, and how many bytes they take."""
+    columns, start = [], 0
+    for (kind, stored), length in zip(fields, lengths, strict=True):
+        _require(kind in INTEGERS and stored in (min(1, length), length), "must be integers", kind)
+        column = np.frombuffer(data, kind, stored, start).astype(np.int64)
+        columns.append(column if stored == length else np.repeat(column, length))
+        start += np.dtype(kind).itemsize * stored
+    return columns, start
+
+
+def _cells(kinds: Codes, values: Codes, texts: list[str]) -> Cells:
+    _require(np.isin(kinds, KINDS).all(), "kinds must be those of cells", kinds.tolist()[:3])
+    _require(all(map(lt, texts, texts[1:])), "texts must be sorted, each once", len(texts))
+    limits = {DAY: (1, LAST_DAY), BOOLEAN: (0, 1)} | dict.fromkeys(SPELLED, (0, len(texts) - 1))
+    for kind, (low, high) in limits.items():
+        of_kind = values[kinds == kind]
+        strange = of_kind[(of_kind < low) | (high < of_kind)].tolist()
+        _require(not strange, f"values must be {low} to {high}", strange[:3])
+    return Cells(kinds.astype(np.uint8), values, texts)
+
+
+def _is_sorted(table: Table) -> bool:
+    ascends, equal = np.zeros(max(0, table.rows - 1), bool), np.ones(max(0, table.rows - 1), bool)
+    for column in (part for cells in table.keys for part in (cells.kinds, cells.values)):
+        ascends |= equal & (column[:-1] < column[1:])
+        equal &= column[:-1] == column[1:]
+    return bool(ascends.all()) and (table.rows == 1 or bool(table.keys))
+
+
+def _require(holds: Any, rule: str, what: Any) -> None:
+    if not holds:
+        raise InvalidPartials(f"{rule}; found {found(what)}")
+
+
+class Run:
+    """The groups of one table in their order, read block by block.
+
+    Args:
+        blocks: in the order of their keys.
+        read: the bytes from a start on, of a length.
+        ahead: bytes to read at a time, where there are as many.
+
+    Attributes:
+        taken: groups that were given out.
+    """
+
+    def __init__(
+        self, blocks: Iterable[Block], read: Callable[[int, int], bytes], ahead: int = 0
+    ) -> None:
+        self.blocks = deque(blocks)
+        self.taken = 0
+        self._read = read
+        self._ahead = ahead
+        self._start, self._data = 0, b""
+        self._rest: Table | None = None
+
+    def before(self, end: Key | None) -> Iterator[Table]:
+        """The groups that follow and sort before the end; all, without one."""
+        while self._rest or (self.blocks and (end is None or self.blocks[0].begins < end)):
+            table = self._rest or self._next()
+            stop = table.rows
+            if end is not None:
+                stop = bisect_left(range(table.rows), end, key=table.key)
+            self._rest = table.take(slice(stop, None)) if stop < table.rows else None
+            self.taken += stop
+            if stop:
+                yield table.take(slice(0, stop)) if self._rest else table
+            if self._rest:
+                return
+
+    def _next(self) -> Table:
+        block = self.blocks.popleft()
+        if not self._start <= block.start < self._start + len(self._data):
+            size = block.size
+            for following in self.blocks:
+                if size + following.size > self._ahead:
+                    break
+                size += following.size
+            self._start, self._data = block.start, self._read(block.start, size)
+        start = block.start - self._start
+        table = unpacked(self._data[start : start + block.size])
+        begins = table.key(0) if table.rows else ()
+        _require(begins == block.begins, "a block must begin with its first key", f"{begins}")
+        return table
+
+
+def ends(runs: Iterable[Run], size: int) -> Iterator[Key | None]:
+    """Keys that cut all runs into ranges, each of about `size` bytes of blocks; None at last."""
+    blocks = sorted((block.first, block.size) for run in runs for block in run.blocks)
+    taken, last = 0, blocks[0][0] if blocks else ()
+    for first, block_size in blocks:
+        if taken >= size and first > last:
+            yield first
+            taken, last = 0, first
+        taken += block_size
+    yield None
