@@ -11,8 +11,9 @@ from openpyxl import load_workbook
 import frames
 import rendered
 from checked_rows import InvalidRows
-from gather import GatherHandler, InvalidEvent, MissingSegment, result_keys, widest
-from rendered import Figures, InvalidFigures, SheetPart
+from excel import widest
+from gather import GatherHandler, InvalidEvent, MissingSegment, result_keys
+from rendered import InvalidFigures, SheetPart
 from sheet_xml import render_rows
 
 if TYPE_CHECKING:
@@ -124,8 +125,7 @@ def test_stale_rows_beside_a_newer_pickle_are_not_used(s3: "S3Client", bucket: s
 def test_a_column_is_as_wide_as_its_widest_text_of_any_segment() -> None:
     """Kanji take the width of two digits: 8 are wider than 12 letters."""
     names = ["Bob Smithson", "長野原 ひろしろう", ""]
-    segments = [Figures("", "", ["名前"], [name], []) for name in names]
-    assert widest(segments) == ["長野原 ひろしろう"]
+    assert widest([name] for name in names) == ["長野原 ひろしろう"]
 
 
 def test_a_manifest_stands_for_the_lists(s3: "S3Client", bucket: str) -> None:
