@@ -5,6 +5,7 @@ with a full flush, so that together they are one deflate stream. XlsxWriter writ
 """
 
 import datetime as dt
+import math
 import re
 import struct
 import zipfile
@@ -21,7 +22,11 @@ from isal import isal_zlib
 from excel import (
     COLUMN_WIDTH,
     DATA_ROWS,
+    DATE_STYLE,
+    DATETIME_STYLE,
+    DURATION_STYLE,
     HEADER_STYLE,
+    STYLE_FORMATS,
     InvalidCell,
     check_columns,
     check_sheet_names,
@@ -31,11 +36,13 @@ from excel import (
     style_formats,
     text_element,
     wide_characters,
+    xstring,
 )
 from rendered import SheetPart
 
 HEADER = {"bold": True, "bottom": 1}
 TOTAL = {"bold": True, "top": 1}
+DAY = dt.timedelta(1)
 DAY_0 = dt.datetime(1899, 12, 30)  # of Excel's days from 1900-03-01 on
 CREATED = dt.datetime(1980, 1, 1)  # the date of each zip entry, as XlsxWriter has it
 DIGIT_PIXELS = 7
@@ -216,7 +223,7 @@ def _template(sheets: list[_Sheet], formats: Mapping[str, str]) -> BytesIO:
                 worksheet.write_blank(row, 0, None, style)
             _lay_out(worksheet, sheet, total)
             if sheet.table.chart and sheet.last_data_row - 1 == len(sheet.table.first_rows) > 0:
-                _insert_chart(workbook, worksheet, sheet)
+                _insert_chart(workbook, worksheet, sheet, formats)
     return file
 
 
@@ -239,10 +246,11 @@ def _pixels(text: str) -> int:
     return pixels + WIDE_PIXELS * wide_characters(text)
 
 
-def _insert_chart(workbook: Any, worksheet: Any, sheet: _Sheet) -> None:
-    """XlsxWriter takes what the chart shows until it is read anew, because it has no rows here."""
+def _insert_chart(workbook: Any, worksheet: Any, sheet: _Sheet, formats: Mapping[str, str]) -> None:
+    """Here XlsxWriter has no rows: it is given what the chart shows until Excel has read them."""
     table, last = sheet.table, sheet.last_data_row - 1
     values = [list(column) for column in zip(*table.first_rows, strict=True)]
+    cached = [list(map(_cached, column)) for column in values]
     numbers = [n for n in range(table.keys, len(values)) if _are_numbers(values[n])]
     if not numbers:
         return
@@ -250,17 +258,21 @@ def _insert_chart(workbook: Any, worksheet: Any, sheet: _Sheet) -> None:
     chart.set_title({"name": table.name})
     chart.set_legend({"position": "bottom"})
     chart.set_size({"width": 720, "height": 400})
-    labels = [list(map(_label, column)) for column in values[: table.keys]]
+    x, y = (_format(table.columns[n], values[n], formats) for n in (0, numbers[0]))
+    if table.chart == "bar":  # its y axis has the keys, the first of them at the bottom
+        x, y = y, x
+    chart.set_x_axis({"num_format": x})
+    chart.set_y_axis({"num_format": y, "reverse": table.chart == "bar"})
     for index in numbers[:1] if table.chart == "pie" else numbers:
         series = {
             "name": [sheet.name, 0, index],
-            "name_data": [table.columns[index]],
+            "name_data": [xstring(table.columns[index])],
             "values": [sheet.name, 1, index, last, index],
-            "values_data": values[index],
+            "values_data": cached[index],
         }
-        if labels:
+        if table.keys:
             series["categories"] = [sheet.name, 1, 0, last, table.keys - 1]
-            series["categories_data"] = labels if table.keys > 1 else labels[0]
+            series["categories_data"] = cached[: table.keys] if table.keys > 1 else cached[0]
         chart.add_series(series)
     worksheet.insert_chart(1, len(table.columns) + 1, chart)
 
@@ -270,13 +282,34 @@ def _are_numbers(values: Iterable[Any]) -> bool:
     return bool(kinds) and kinds <= {int, float}
 
 
-def _label(value: Any) -> Any:
-    """A key as its cell holds it: a date is a number of days."""
-    if isinstance(value, bool):
-        return str(value).upper()
-    if isinstance(value, dt.date):
-        return (dt.datetime(*value.timetuple()[:6]) - DAY_0) / dt.timedelta(1)
-    return value / dt.timedelta(1) if isinstance(value, dt.timedelta) else value
+def _format(name: str, values: list[Any], formats: Mapping[str, str]) -> str:
+    """The number format of a column's first cell."""
+    kinds = {dt.timedelta: DURATION_STYLE, dt.datetime: DATETIME_STYLE, dt.date: DATE_STYLE}
+    styles = (style for kind, style in kinds.items() if isinstance(values[0], kind))
+    return formats.get(name, STYLE_FORMATS[next(styles, 0)])
+
+
+def _cached(value: Any) -> Any:
+    """A cell's value as a chart caches it: a date is a number of days."""
+    match value:
+        case bool():
+            return _Text(str(value).upper())
+        case str():
+            return _Text(xstring(value))
+        case dt.date():
+            return (dt.datetime(*value.timetuple()[:6]) - DAY_0) / DAY
+        case dt.timedelta():
+            return value / DAY
+        case float() if not math.isfinite(value):
+            return None
+    return value
+
+
+class _Text(str):
+    """One that XlsxWriter does not take for a number, "000" for example."""
+
+    def __float__(self) -> float:
+        raise ValueError
 
 
 def _sheet_entry(name: str, template: bytes, sheet: _Sheet) -> _Entry:
