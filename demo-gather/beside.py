@@ -11,7 +11,7 @@ import pandas as pd
 from excel import widest
 from rendered import SheetPart
 from sheet_xml import render_rows
-from workbook import CHART_ROWS, Table
+from table import CHART_ROWS, Table
 
 PIECE_BYTES = 1 << 20  # read at a time
 

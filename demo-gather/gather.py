@@ -19,7 +19,8 @@ from facts import SegmentFacts, Told, facts_key
 from found import found
 from overlap import map_ahead
 from rendered import Figures
-from workbook import Table, sheet_names, workbook_chunks
+from table import Table
+from workbook import sheet_names, workbook_chunks
 
 if TYPE_CHECKING:
     import pandas as pd

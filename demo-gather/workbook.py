@@ -5,7 +5,6 @@ with a full flush, so that together they are one deflate stream. XlsxWriter writ
 """
 
 import datetime as dt
-import math
 import re
 import struct
 import zipfile
@@ -19,14 +18,11 @@ from typing import Any
 import xlsxwriter.utility  # type: ignore[import-untyped]  # XlsxWriter has no annotations
 from isal import isal_zlib
 
+from chart import insert_chart
 from excel import (
     COLUMN_WIDTH,
     DATA_ROWS,
-    DATE_STYLE,
-    DATETIME_STYLE,
-    DURATION_STYLE,
     HEADER_STYLE,
-    STYLE_FORMATS,
     InvalidCell,
     check_columns,
     check_sheet_names,
@@ -36,14 +32,12 @@ from excel import (
     style_formats,
     text_element,
     wide_characters,
-    xstring,
 )
 from rendered import SheetPart
+from table import Table
 
 HEADER = {"bold": True, "bottom": 1}
 TOTAL = {"bold": True, "top": 1}
-DAY = dt.timedelta(1)
-DAY_0 = dt.datetime(1899, 12, 30)  # of Excel's days from 1900-03-01 on
 CREATED = dt.datetime(1980, 1, 1)  # the date of each zip entry, as XlsxWriter has it
 DIGIT_PIXELS = 7
 WIDE_PIXELS = 7  # a kanji takes 15; XlsxWriter gives any character that it does not know 8
@@ -57,41 +51,6 @@ _UNIX, _READ_WRITE = 3 << 8, 0o600 << 16
 _DEFLATED_1980 = (zlib.DEFLATED, 0, 1 << 5 | 1)  # method, time, date
 
 _LENGTH_RULE = "bodies must be as long as parts say"
-
-
-CHART_ROWS = 200  # a chart of more cannot be read
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows under a header, on as many sheets as they take.
-
-    Attributes:
-        name: of its first sheet; the next ones are `name (2)`, `name (3)`, …
-        columns: the header.
-        widest: for each column its widest text; the column is as wide as that or its header.
-        parts: all rows, in order; none for an empty table.
-        bodies: the bytes of the parts one after another, in chunks of any size; a chunk is taken
-            only when those before it have been yielded.
-        total: whether the last row is a total, which stands out and is not filtered.
-        chart: column, bar, line or pie, drawn beside the rows if there are at most CHART_ROWS.
-        keys: how many columns, the first ones, name a row in the chart.
-        first_rows: the values of the first CHART_ROWS rows, without the total.
-    """
-
-    name: str
-    columns: Sequence[str]
-    widest: Sequence[str]
-    parts: Sequence[SheetPart]
-    bodies: Iterable[bytes]
-    total: bool = False
-    chart: str | None = None
-    keys: int = 1
-    first_rows: Sequence[Sequence[Any]] = ()
-
-    @property
-    def rows(self) -> int:
-        return sum(part.rows for part in self.parts)
 
 
 @dataclass(frozen=True)
@@ -223,7 +182,7 @@ def _template(sheets: list[_Sheet], formats: Mapping[str, str]) -> BytesIO:
                 worksheet.write_blank(row, 0, None, style)
             _lay_out(worksheet, sheet, total)
             if sheet.table.chart and sheet.last_data_row - 1 == len(sheet.table.first_rows) > 0:
-                _insert_chart(workbook, worksheet, sheet, formats)
+                insert_chart(workbook, worksheet, sheet.table, formats)
     return file
 
 
@@ -244,72 +203,6 @@ def _lay_out(worksheet: Any, sheet: _Sheet, total: Any) -> None:
 def _pixels(text: str) -> int:
     pixels: int = xlsxwriter.utility.cell_autofit_width(text)
     return pixels + WIDE_PIXELS * wide_characters(text)
-
-
-def _insert_chart(workbook: Any, worksheet: Any, sheet: _Sheet, formats: Mapping[str, str]) -> None:
-    """Here XlsxWriter has no rows: it is given what the chart shows until Excel has read them."""
-    table, last = sheet.table, sheet.last_data_row - 1
-    values = [list(column) for column in zip(*table.first_rows, strict=True)]
-    cached = [list(map(_cached, column)) for column in values]
-    numbers = [n for n in range(table.keys, len(values)) if _are_numbers(values[n])]
-    if not numbers:
-        return
-    chart = workbook.add_chart({"type": table.chart})
-    chart.set_title({"name": table.name})
-    chart.set_legend({"position": "bottom"})
-    chart.set_size({"width": 720, "height": 400})
-    x, y = (_format(table.columns[n], values[n], formats) for n in (0, numbers[0]))
-    if table.chart == "bar":  # its y axis has the keys, the first of them at the bottom
-        x, y = y, x
-    chart.set_x_axis({"num_format": x})
-    chart.set_y_axis({"num_format": y, "reverse": table.chart == "bar"})
-    for index in numbers[:1] if table.chart == "pie" else numbers:
-        series = {
-            "name": [sheet.name, 0, index],
-            "name_data": [xstring(table.columns[index])],
-            "values": [sheet.name, 1, index, last, index],
-            "values_data": cached[index],
-        }
-        if table.keys:
-            series["categories"] = [sheet.name, 1, 0, last, table.keys - 1]
-            series["categories_data"] = cached[: table.keys] if table.keys > 1 else cached[0]
-        chart.add_series(series)
-    worksheet.insert_chart(1, len(table.columns) + 1, chart)
-
-
-def _are_numbers(values: Iterable[Any]) -> bool:
-    kinds = {type(value) for value in values if value is not None}
-    return bool(kinds) and kinds <= {int, float}
-
-
-def _format(name: str, values: list[Any], formats: Mapping[str, str]) -> str:
-    """The number format of a column's first cell."""
-    kinds = {dt.timedelta: DURATION_STYLE, dt.datetime: DATETIME_STYLE, dt.date: DATE_STYLE}
-    styles = (style for kind, style in kinds.items() if isinstance(values[0], kind))
-    return formats.get(name, STYLE_FORMATS[next(styles, 0)])
-
-
-def _cached(value: Any) -> Any:
-    """A cell's value as a chart caches it: a date is a number of days."""
-    match value:
-        case bool():
-            return _Text(str(value).upper())
-        case str():
-            return _Text(xstring(value))
-        case dt.date():
-            return (dt.datetime(*value.timetuple()[:6]) - DAY_0) / DAY
-        case dt.timedelta():
-            return value / DAY
-        case float() if not math.isfinite(value):
-            return None
-    return value
-
-
-class _Text(str):
-    """One that XlsxWriter does not take for a number, "000" for example."""
-
-    def __float__(self) -> float:
-        raise ValueError
 
 
 def _sheet_entry(name: str, template: bytes, sheet: _Sheet) -> _Entry:

@@ -27,7 +27,8 @@ import workbook
 from excel import SHEET_ROWS, InvalidCell, TooManyColumns
 from rendered import SheetPart
 from sheet_xml import render_rows, widest_texts
-from workbook import Table, workbook_chunks
+from table import Table
+from workbook import workbook_chunks
 
 settings.register_profile("workbook", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("workbook")
