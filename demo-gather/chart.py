@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from excel import DATE_STYLE, DATETIME_STYLE, DURATION_STYLE, STYLE_FORMATS, xstring
+from excel import DATE_STYLE, DATETIME_STYLE, DURATION_STYLE, STYLE_FORMATS
 from table import Table
 
 SIZE = {"width": 720, "height": 400}
@@ -36,7 +36,7 @@ def insert_chart(workbook: Any, worksheet: Any, table: Table, formats: Mapping[s
     for index in numbers[:1] if table.chart == "pie" else numbers:
         series = {
             "name": [sheet, 0, index],
-            "name_data": [xstring(table.columns[index])],
+            "name_data": [table.columns[index]],
             "values": [sheet, 1, index, last, index],
             "values_data": cached[index],
         }
@@ -65,7 +65,7 @@ def _cached(value: Any) -> Any:
         case bool():
             return _Text(str(value).upper())
         case str():
-            return _Text(xstring(value))
+            return _Text(value)
         case dt.date():
             return (dt.datetime(*value.timetuple()[:6]) - DAY_0) / DAY
         case dt.timedelta():

@@ -28,12 +28,19 @@ TABLE = pd.DataFrame(
 )
 
 
-def put(s3: "S3Client", bucket: str, number: int, df: pd.DataFrame, position: int | None) -> str:
+def put(
+    s3: "S3Client",
+    bucket: str,
+    number: int,
+    df: pd.DataFrame,
+    position: int | None,
+    formats: dict[str, str] | None = None,
+) -> str:
     """Write a segment's result; without a position only its pickle."""
     key = f"gather/job_{number:03d}.pkl"
     etag = s3.put_object(Bucket=bucket, Key=key, Body=frames.dump(df))["ETag"]
     if position is not None:
-        rendered.send(s3, bucket, key, render_rows(df, position, key), etag)
+        rendered.send(s3, bucket, key, render_rows(df, position, key, formats or {}), etag)
     return key
 
 
@@ -106,6 +113,31 @@ def test_columns_of_some_segments_are_those_of_all(s3: "S3Client", bucket: str) 
     keys = [put(s3, bucket, n, df, n * 3) for n, df in enumerate(segments)]
     gather(s3, keys)
     assert read(s3, bucket) == values(pd.concat(segments))
+
+
+PIECES = {"ポイント": "#,##0", "日": "m/d"}
+FORMATS: dict[str, list[tuple[int | None, dict[str, str]]]] = {
+    "of all": [(0, PIECES), (3, PIECES), (6, PIECES)],
+    "of the first": [(0, PIECES), (3, {}), (6, {"会員番号": "0", "ポイント": "0"})],
+    "of the first that tells them": [(None, {}), (3, PIECES), (6, PIECES)],
+    "moved rows": [(0, PIECES), (4, PIECES), (None, {})],
+}
+
+
+@pytest.mark.parametrize("segments", FORMATS.values(), ids=FORMATS)
+def test_number_formats_are_the_first_ones(
+    s3: "S3Client", bucket: str, segments: list[tuple[int | None, dict[str, str]]]
+) -> None:
+    keys = [
+        put(s3, bucket, n, TABLE[n * 3 : n * 3 + 3], position, formats)
+        for n, (position, formats) in enumerate(segments)
+    ]
+    gather(s3, keys)
+    body = s3.get_object(Bucket=bucket, Key="test.xlsx")["Body"].read()
+    rows = list(load_workbook(io.BytesIO(body))["Sheet1"].iter_rows(min_row=2))
+    assert [[cell.number_format for cell in row] for row in rows] == [
+        ["General", "#,##0", "m/d"]
+    ] * 9
 
 
 def test_columns_of_the_same_name_stay_apart(s3: "S3Client", bucket: str) -> None:

@@ -158,15 +158,10 @@ def text_element(text: str) -> str:
         InvalidCell: more than CELL_CHARACTERS, or a lone surrogate.
     """
     _check_text(text)
-    text = xstring(text)
+    text = _NOT_IN_XML.sub(_hex_escape, _ESCAPE_LITERALS.sub(r"_x005F\1", text))
     preserve = ' xml:space="preserve"' if text != text.strip() else ""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return f"<t{preserve}>{text}</t>"
-
-
-def xstring(text: str) -> str:
-    """Escape what XML cannot hold as Excel does (ECMA-376, ST_Xstring); & < > stay."""
-    return _NOT_IN_XML.sub(_hex_escape, _ESCAPE_LITERALS.sub(r"_x005F\1", text))
 
 
 def _check_text(text: str) -> None:
