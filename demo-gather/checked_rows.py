@@ -5,11 +5,13 @@ matching release the GIL, so that the gather's threads check several segments at
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
 
 import re2  # type: ignore[import-untyped]  # google-re2 has no annotations
 from isal import igzip_lib, isal_zlib
 
-from excel import excel_row
+from excel import DATE_STYLE, STYLE_FORMATS, excel_row
 from found import quoted
 from rendered import SheetPart
 
@@ -18,21 +20,10 @@ SLICE_BYTES = 1 << 18  # of XML in memory at a time; longer than any cell
 # All that sheet_xml writes, and only in UTF-8.
 _TEXT = r"(?:[^<>&\x00-\x08\x0b-\x1f\x{d800}-\x{dfff}\x{fffe}\x{ffff}]|&(?:amp|lt|gt);)+"
 _NUMBER = r"-?[0-9.]+(?:E[-+][0-9]+)?"
-_VALUE = (
-    rf'(?: s="[2-4]")?><v>{_NUMBER}</v>|'
+_OTHER_VALUE = (
     r' t="b"><v>[01]</v>|'
     rf' t="inlineStr"><is><t(?: xml:space="preserve")?>{_TEXT}</t></is>'
 )
-_CELLS = rf'(?:<c r="[A-Z]{{1,3}}[0-9]+"(?:{_VALUE})</c>)*'
-_ROW = rf'<row r="[0-9]+">{_CELLS}'
-# A slice of a part may begin, or end, between two cells of a row.
-_SLICES = {
-    (inside, ends_inside): re2.compile(
-        f"{_CELLS if inside else _ROW}(?:</row>{_ROW})*{'' if ends_inside else '</row>'}".encode()
-    )
-    for inside in (False, True)
-    for ends_inside in (False, True)
-}
 _LAST_BLOCK = b"\x01\0\0\xff\xff"  # empty; it ends a stream at once only between two blocks
 
 
@@ -40,10 +31,15 @@ class InvalidRows(ValueError):
     """The rows beside a segment's pickle are not those that a segment renders."""
 
 
-def check_rows(body: bytes, parts: Sequence[SheetPart], key: str) -> None:
+def check_rows(
+    body: bytes, parts: Sequence[SheetPart], key: str, styles: int = len(STYLE_FORMATS)
+) -> None:
     """Check that the parts hold nothing but rows of cells as sheet_xml writes them.
 
     Of the row numbers only the first and the last of each part are compared.
+
+    Args:
+        styles: how many the workbook has; the header's is for no cell of a row.
 
     Raises:
         InvalidRows: names the key, the rule and what was found.
@@ -52,11 +48,27 @@ def check_rows(body: bytes, parts: Sequence[SheetPart], key: str) -> None:
     try:
         for part in parts:
             end = start + part.deflated_bytes
-            _check_part(memoryview(body)[start:end], part)
+            _check_part(memoryview(body)[start:end], part, _patterns(styles))
             start = end
         _require(start == len(body), f"must be {start} bytes long", str(len(body)))
     except _Broken as error:
         raise InvalidRows(f"{key}: {error}") from None
+
+
+@cache
+def _patterns(styles: int) -> dict[tuple[bool, bool], Any]:
+    """Of a part's slices, which may begin, or end, between two cells of a row."""
+    style = "|".join(map(str, [0, *range(DATE_STYLE, styles)]))
+    value = rf'(?: s="(?:{style})")?><v>{_NUMBER}</v>|{_OTHER_VALUE}'
+    cells = rf'(?:<c r="[A-Z]{{1,3}}[0-9]+"(?:{value})</c>)*'
+    row = rf'<row r="[0-9]+">{cells}'
+    return {
+        (inside, ends_inside): re2.compile(
+            f"{cells if inside else row}(?:</row>{row})*{'' if ends_inside else '</row>'}".encode()
+        )
+        for inside in (False, True)
+        for ends_inside in (False, True)
+    }
 
 
 class _Broken(Exception):
@@ -68,12 +80,14 @@ def _require(holds: bool, rule: str, what: str) -> None:
         raise _Broken(f"{rule}; found {what}")
 
 
-def _check_part(deflated: memoryview, part: SheetPart) -> None:
+def _check_part(
+    deflated: memoryview, part: SheetPart, patterns: dict[tuple[bool, bool], Any]
+) -> None:
     crc32 = xml_bytes = 0
     row_starts = []
     for xml, inside, ends_inside in _slices(_inflated(deflated)):
-        if not _SLICES[inside, ends_inside].fullmatch(xml):
-            begun = _SLICES[inside, True].match(xml)
+        if not patterns[inside, ends_inside].fullmatch(xml):
+            begun = patterns[inside, True].match(xml)
             rest = _shown(xml[begun.end() if begun else 0 :])
             raise _Broken(f"must be rows of cells as segments write them; found {rest}")
         if not inside:

@@ -3,10 +3,9 @@
 import io
 import itertools
 import json
-import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +13,14 @@ from boto3.s3.transfer import TransferConfig
 
 import rendered
 from checked_rows import check_rows
-from excel import DATA_ROWS, display_width
+from excel import style_formats, widest
 from expiry import let_expire
 from facts import SegmentFacts, Told, facts_key
 from found import found
 from overlap import map_ahead
 from rendered import Figures
-from workbook import workbook_chunks
+from table import Table
+from workbook import sheet_names, workbook_chunks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,8 +54,10 @@ class GatherHandler:
         keys = result_keys(event)
         segments = self.get_rendered(self.bucket, keys)
         workbook: str = self.event.get("workbook", WORKBOOK)
-        size = self.send_excel(segments, self.bucket, workbook)
-        self.send_facts(segments, self.bucket, workbook, size)
+        tables = [self.table(segments, self.bucket)]
+        formats = next(iter(segments.values())).formats
+        size = self.send_excel(tables, formats, self.bucket, workbook)
+        self.send_facts(segments, self.bucket, workbook, size, sheet_names(tables))
         if os.environ.get("SEGMENTS_EXPIRE"):
             let_expire(self.s3, self.bucket, event.get("segment_definitions", []), keys)
         return workbook
@@ -72,29 +74,34 @@ class GatherHandler:
     def get_rendered(self, bucket: str, keys: list[str]) -> dict[str, Figures]:
         """The figures of every segment's rendered rows, in order.
 
-        Rows are rendered here if the segment wrote only a pickle, or if the ETL changed the
-        number of rows or the columns.
+        Rows are rendered here if the segment wrote only a pickle, if the ETL changed the number of
+        rows or the columns, or if its number formats are not the first ones.
         """
         etags = self.list_etags(bucket, keys)
         segments: dict[str, Figures] = {}
+        formats: dict[str, str] | None = None
         position = 0
         found_ahead = map_ahead(
             lambda key: self.read_figures(bucket, key, etags), keys, TRANSFERS, TRANSFERS
         )
         for key, figures in zip(keys, found_ahead, strict=True):
             self.told.add(told_by(figures))
+            if figures and formats is None:
+                formats = figures.formats
             if figures is None or not figures.starts_at(position):
                 facts = figures and figures.facts
-                figures = self.render(bucket, key, etags[key], position, facts)
+                figures = self.render(bucket, key, etags[key], position, facts, formats or {})
             segments[key] = replace(figures, facts=None)  # of 100,000 segments, too much to hold
             position += figures.rows
         columns = header(segments.values())
         for key, figures in segments.items():
-            if figures.columns != columns:
+            if figures.columns != columns or figures.formats != (formats or {}):
                 start = figures.parts[0].position if figures.parts else 0
                 before = self.read_figures(bucket, key, etags)
                 facts = before and before.facts
-                segments[key] = self.render(bucket, key, etags[key], start, facts, columns)
+                segments[key] = self.render(
+                    bucket, key, etags[key], start, facts, formats or {}, columns
+                )
         return segments
 
     def list_etags(self, bucket: str, keys: list[str]) -> dict[str, str]:
@@ -130,6 +137,7 @@ class GatherHandler:
         etag: str,
         position: int,
         facts: Any,
+        formats: dict[str, str],
         columns: list[str] | None = None,
     ) -> Figures:
         import sheet_xml  # pandas takes a second to load, and a gather rarely needs it
@@ -137,7 +145,7 @@ class GatherHandler:
         df = self.get_s3_df(bucket, key)
         if columns:
             df = with_columns(df, columns)
-        rows = sheet_xml.render_rows(df, position, key)
+        rows = sheet_xml.render_rows(df, position, key, formats)
         return rendered.send(self.s3, bucket, key, rows, etag, facts)
 
     def get_s3_df(self, bucket: str, key: str) -> "pd.DataFrame":
@@ -145,24 +153,34 @@ class GatherHandler:
 
         return frames.load(self.s3.get_object(Bucket=bucket, Key=key)["Body"].read(), key)
 
-    def send_excel(self, segments: dict[str, Figures], bucket: str, workbook: str) -> int:
+    def table(self, segments: dict[str, Figures], bucket: str) -> Table:
+        """The segments' rows, which are read when the workbook takes them."""
+        figures = list(segments.values())
+        return Table(
+            "Sheet1",
+            header(figures),
+            widest(f.widest for f in figures),
+            [part for f in figures for part in f.parts],
+            map_ahead(
+                lambda segment: self.get_xml(bucket, *segment),
+                segments.items(),
+                TRANSFERS,
+                TRANSFERS,
+            ),
+        )
+
+    def send_excel(
+        self, tables: Sequence[Table], formats: Mapping[str, str], bucket: str, workbook: str
+    ) -> int:
         """Write the workbook, which appears in the bucket only when it is whole.
+
+        Args:
+            tables: the segments' rows, and those beside them.
 
         Returns:
             Its size in bytes.
         """
-        figures = list(segments.values())
-        bodies = map_ahead(
-            lambda segment: self.get_xml(bucket, *segment), segments.items(), TRANSFERS, TRANSFERS
-        )
-        chunks = workbook_chunks(
-            workbook,
-            header(figures),
-            widest(figures),
-            [part for f in figures for part in f.parts],
-            bodies,
-        )
-        reader = ChunkReader(chunks)
+        reader = ChunkReader(workbook_chunks(workbook, tables, formats))
         self.s3.upload_fileobj(
             io.BufferedReader(reader),
             bucket,
@@ -173,10 +191,14 @@ class GatherHandler:
         return reader.size
 
     def send_facts(
-        self, segments: dict[str, Figures], bucket: str, workbook: str, size: int
+        self,
+        segments: dict[str, Figures],
+        bucket: str,
+        workbook: str,
+        size: int,
+        sheets: list[str],
     ) -> None:
         rows = sum(figures.rows for figures in segments.values())
-        sheets = [f"Sheet{number}" for number in range(1, 1 + sheet_count(rows))]
         facts = self.told.facts(workbook, size, rows, header(segments.values()), sheets)
         self.s3.put_object(Bucket=bucket, Key=facts_key(next(iter(segments))), Body=facts.to_json())
 
@@ -184,7 +206,7 @@ class GatherHandler:
         xml_key = rendered.xml_key(key)
         body = self.s3.get_object(Bucket=bucket, Key=xml_key, IfMatch=figures.xml_etag)["Body"]
         xml = body.read()
-        check_rows(xml, figures.parts, xml_key)
+        check_rows(xml, figures.parts, xml_key, len(style_formats(figures.formats)))
         return xml
 
 
@@ -243,10 +265,6 @@ def told_by(figures: Figures | None) -> SegmentFacts | None:
         return None
 
 
-def sheet_count(rows: int) -> int:
-    return max(1, math.ceil(rows / DATA_ROWS))
-
-
 def numbered(names: Iterable[str]) -> list[tuple[str, int]]:
     """Tell apart columns of one name: each with how many of that name stand before it."""
     counts: Counter[str] = Counter()
@@ -262,12 +280,6 @@ def with_columns(df: "pd.DataFrame", columns: list[str]) -> "pd.DataFrame":
     places = {label: place for place, label in enumerate(numbered(columns))}
     own = [places[label] for label in numbered(map(str, df.columns))]
     return df.set_axis(own, axis=1).reindex(columns=range(len(columns))).set_axis(columns, axis=1)
-
-
-def widest(segments: Iterable[Figures]) -> list[str]:
-    """For each column the widest of the segments' widest texts."""
-    texts = zip(*(figures.widest for figures in segments), strict=True)
-    return [max(column, key=display_width) for column in texts]
 
 
 def upload_config() -> TransferConfig:

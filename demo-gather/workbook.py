@@ -9,36 +9,39 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import chain
+from itertools import chain, count, islice
+from typing import Any
 
 import xlsxwriter.utility  # type: ignore[import-untyped]  # XlsxWriter has no annotations
 from isal import isal_zlib
 
+from chart import insert_chart
 from excel import (
     COLUMN_WIDTH,
     DATA_ROWS,
     HEADER_STYLE,
     InvalidCell,
     check_columns,
+    check_sheet_names,
     column_letters,
     excel_row,
+    numbered_sheet,
+    style_formats,
     text_element,
     wide_characters,
 )
 from rendered import SheetPart
+from table import Table
 
-STYLES = [  # numbered from 1, as in excel.py
-    {"bold": True, "bottom": 1},
-    {"num_format": "yyyy-mm-dd"},
-    {"num_format": "yyyy-mm-dd hh:mm:ss"},
-    {"num_format": "[h]:mm:ss"},
-]
+HEADER = {"bold": True, "bottom": 1}
+TOTAL = {"bold": True, "top": 1}
 CREATED = dt.datetime(1980, 1, 1)  # the date of each zip entry, as XlsxWriter has it
 DIGIT_PIXELS = 7
 WIDE_PIXELS = 7  # a kanji takes 15; XlsxWriter gives any character that it does not know 8
+FILTER_PIXELS = 16  # the button in a header
 
 # APPNOTE.TXT 4.4: a field with all bits set refers to a wider one in a zip64 record.
 _IN_ZIP64 = ZIP32_LIMIT = 0xFFFF_FFFF
@@ -51,6 +54,32 @@ _LENGTH_RULE = "bodies must be as long as parts say"
 
 
 @dataclass(frozen=True)
+class _Sheet:
+    """
+    Attributes:
+        header: its XML.
+        has_total: whether its last row is the table's total.
+        source: the table's bodies.
+    """
+
+    name: str
+    table: Table
+    header: str
+    parts: list[SheetPart]
+    has_total: bool
+    source: "_Source"
+
+    @property
+    def last_row(self) -> int:
+        """One-based."""
+        return excel_row(self.parts[-1].position) + self.parts[-1].rows - 1 if self.parts else 1
+
+    @property
+    def last_data_row(self) -> int:
+        return self.last_row - self.has_total
+
+
+@dataclass(frozen=True)
 class _Entry:
     name: bytes
     xml_bytes: int
@@ -60,21 +89,13 @@ class _Entry:
 
 
 def workbook_chunks(
-    name: str,
-    columns: Sequence[str],
-    widest: Sequence[str],
-    parts: Sequence[SheetPart],
-    bodies: Iterable[bytes],
+    name: str, tables: Sequence[Table], formats: Mapping[str, str]
 ) -> Iterator[bytes]:
-    """Stream a workbook of a table: Sheet1, Sheet2, …, each with the header row.
+    """Stream a workbook of tables, one after another; the first one's sheets are Sheet1, Sheet2, …
 
     Args:
         name: of the workbook, for error messages.
-        columns: the header.
-        widest: for each column its widest text; the column is as wide as that or its header.
-        parts: all rows of the table, in order; none for an empty table.
-        bodies: the bytes of the parts one after another, in chunks of any size; a chunk is taken
-            only when those before it have been yielded.
+        formats: Excel's number formats by the names of columns, as the rows were rendered with.
 
     Returns:
         The file in chunks; the same input gives the same bytes.
@@ -83,12 +104,40 @@ def workbook_chunks(
         ValueError: parts that do not follow one another from row 0, at once; bodies longer or
             shorter than the parts say, while streaming.
         InvalidCell: a header that a cell cannot hold.
+        InvalidSheetName: the name of a further table that Excel does not take.
         TooManyColumns: more columns than a sheet has.
     """
-    check_columns(len(columns), name)
-    header = _header_row(name, columns)
-    source = _Source(bodies)
-    return _zip_chunks(_entries(columns, header, widest, _parts_by_sheet(parts), source), source)
+    check_sheet_names(table.name for table in tables[1:])
+    sources = [_Source(table.bodies) for table in tables]
+    return _zip_chunks(_entries(_sheets(name, tables, sources), formats), sources)
+
+
+def sheet_names(tables: Sequence[Table]) -> list[str]:
+    """Of all sheets, in order; a name that is taken gets the next free number."""
+    counts = [len(_parts_by_sheet(table.parts)) for table in tables]
+    names = [f"Sheet{number}" for number in range(1, counts[0] + 1)]
+    taken = {table.name.lower() for table in tables[1:]}
+    for table, sheets in zip(tables[1:], counts[1:]):
+        numbered = (numbered_sheet(table.name, number) for number in count(2))
+        more = list(islice((name for name in numbered if name.lower() not in taken), sheets - 1))
+        taken.update(map(str.lower, more))
+        names += [table.name, *more]
+    return names
+
+
+def _sheets(workbook: str, tables: Sequence[Table], sources: Sequence["_Source"]) -> list[_Sheet]:
+    names = iter(sheet_names(tables))
+    sheets = []
+    for table, source in zip(tables, sources):
+        where = workbook if table is tables[0] else f"{workbook} {table.name}"
+        check_columns(len(table.columns), where)
+        header = _header_row(where, table.columns)
+        by_sheet = _parts_by_sheet(table.parts)
+        sheets += [
+            _Sheet(next(names), table, header, parts, table.total and parts is by_sheet[-1], source)
+            for parts in by_sheet
+        ]
+    return sheets
 
 
 def _parts_by_sheet(parts: Sequence[SheetPart]) -> list[list[SheetPart]]:
@@ -106,74 +155,77 @@ def _parts_by_sheet(parts: Sequence[SheetPart]) -> list[list[SheetPart]]:
     return sheets
 
 
-def _entries(
-    columns: Sequence[str],
-    header: str,
-    widest: Sequence[str],
-    sheets: list[list[SheetPart]],
-    source: "_Source",
-) -> list[_Entry]:
-    with zipfile.ZipFile(_template(columns, widest, len(sheets))) as template:
+def _entries(sheets: list[_Sheet], formats: Mapping[str, str]) -> list[_Entry]:
+    with zipfile.ZipFile(_template(sheets, formats)) as template:
         files = {name: template.read(name) for name in template.namelist()}
-    sheet_parts = iter(sheets)
+    in_order = iter(sheets)
     return [
-        _sheet_entry(name, xml, len(columns), header, next(sheet_parts), source)
-        if name.startswith("xl/worksheets/")
+        _sheet_entry(name, xml, next(in_order))
+        if name.startswith("xl/worksheets/sheet")
         else _plain_entry(name, xml)
         for name, xml in files.items()
     ]
 
 
-def _template(columns: Sequence[str], widest: Sequence[str], sheets: int) -> BytesIO:
+def _template(sheets: list[_Sheet], formats: Mapping[str, str]) -> BytesIO:
     """Everything but the rows, from XlsxWriter. Blank cells register the styles in order."""
     file = BytesIO()
     with xlsxwriter.Workbook(file, {"in_memory": True}) as workbook:
         workbook.set_properties({"created": CREATED})
-        formats = [workbook.add_format(style) for style in STYLES]
-        for _ in range(sheets):
-            worksheet = workbook.add_worksheet()
-            worksheet.freeze_panes(1, 0)
-            for index, texts in enumerate(zip(columns, widest, strict=True)):
-                worksheet.set_column_pixels(index, index, max(map(_pixels, texts)))
-            for row, cell_format in enumerate(formats):
-                worksheet.write_blank(row, 0, None, cell_format)
+        header, *others = style_formats(formats)[HEADER_STYLE:]
+        styles = [workbook.add_format({"num_format": header, **HEADER})]
+        styles += [workbook.add_format({"num_format": style}) for style in others]
+        total = workbook.add_format(TOTAL)
+        for sheet in sheets:
+            worksheet = workbook.add_worksheet(sheet.name)
+            for row, style in enumerate(styles):
+                worksheet.write_blank(row, 0, None, style)
+            _lay_out(worksheet, sheet, total)
+            if sheet.table.chart and sheet.last_data_row - 1 == len(sheet.table.first_rows) > 0:
+                insert_chart(workbook, worksheet, sheet.table, formats)
     return file
+
+
+def _lay_out(worksheet: Any, sheet: _Sheet, total: Any) -> None:
+    columns = sheet.table.columns
+    worksheet.freeze_panes(1, 0)
+    for index, (name, widest) in enumerate(zip(columns, sheet.table.widest, strict=True)):
+        pixels = max(_pixels(name) + FILTER_PIXELS, _pixels(widest))
+        worksheet.set_column_pixels(index, index, min(pixels, COLUMN_WIDTH * DIGIT_PIXELS))
+    if columns:
+        worksheet.autofilter(0, 0, sheet.last_data_row - 1, len(columns) - 1)
+    if sheet.has_total:
+        row = sheet.last_row - 1
+        always = {"type": "formula", "criteria": "=TRUE", "format": total}
+        worksheet.conditional_format(row, 0, row, len(columns) - 1, always)
 
 
 def _pixels(text: str) -> int:
     pixels: int = xlsxwriter.utility.cell_autofit_width(text)
-    return min(pixels + WIDE_PIXELS * wide_characters(text), COLUMN_WIDTH * DIGIT_PIXELS)
+    return pixels + WIDE_PIXELS * wide_characters(text)
 
 
-def _sheet_entry(
-    name: str,
-    template: bytes,
-    columns: int,
-    header: str,
-    parts: list[SheetPart],
-    source: "_Source",
-) -> _Entry:
+def _sheet_entry(name: str, template: bytes, sheet: _Sheet) -> _Entry:
     before, _, after = re.split("<sheetData>(.*)</sheetData>", template.decode())
-    before = re.sub('(?<=<dimension ref=")[^"]*', _dimension(columns, parts), before)
-    start_xml = f"{before}<sheetData>{header}".encode()
+    before = re.sub('(?<=<dimension ref=")[^"]*', _dimension(sheet), before)
+    start_xml = f"{before}<sheetData>{sheet.header}".encode()
     end_xml = f"</sheetData>{after}".encode()
     start, end = _deflated(start_xml, zlib.Z_FULL_FLUSH), _deflated(end_xml, zlib.Z_FINISH)
     crc32 = isal_zlib.crc32(start_xml)
-    for part in parts:
+    for part in sheet.parts:
         crc32 = isal_zlib.crc32_combine(crc32, part.crc32, part.xml_bytes)
-    deflated_bytes = sum(part.deflated_bytes for part in parts)
+    deflated_bytes = sum(part.deflated_bytes for part in sheet.parts)
     return _Entry(
         name=name.encode(),
-        xml_bytes=len(start_xml) + sum(part.xml_bytes for part in parts) + len(end_xml),
+        xml_bytes=len(start_xml) + sum(part.xml_bytes for part in sheet.parts) + len(end_xml),
         deflated_bytes=len(start) + deflated_bytes + len(end),
         crc32=isal_zlib.crc32(end_xml, crc32),
-        body=chain([start], source.take(deflated_bytes), [end]),
+        body=chain([start], sheet.source.take(deflated_bytes), [end]),
     )
 
 
-def _dimension(columns: int, parts: list[SheetPart]) -> str:
-    last_row = excel_row(parts[-1].position) + parts[-1].rows - 1 if parts else 1
-    last = f"{column_letters(max(columns, 1) - 1)}{last_row}"
+def _dimension(sheet: _Sheet) -> str:
+    last = f"{column_letters(max(len(sheet.table.columns), 1) - 1)}{sheet.last_row}"
     return "A1" if last == "A1" else f"A1:{last}"
 
 
@@ -228,7 +280,7 @@ class _Source:
             raise ValueError(f"{_LENGTH_RULE}; found {more} bytes more")
 
 
-def _zip_chunks(entries: list[_Entry], source: _Source) -> Iterator[bytes]:
+def _zip_chunks(entries: list[_Entry], sources: Sequence[_Source]) -> Iterator[bytes]:
     directory, offset = [], 0
     for entry in entries:
         directory.append(_directory_record(entry, offset))
@@ -236,7 +288,8 @@ def _zip_chunks(entries: list[_Entry], source: _Source) -> Iterator[bytes]:
         yield header
         yield from entry.body
         offset += len(header) + entry.deflated_bytes
-    source.check_end()
+    for source in sources:
+        source.check_end()
     yield b"".join(directory)
     yield _end_records(len(directory), sum(map(len, directory)), offset)
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 import frames
 import rendered
+from excel import check_formats
 from found import found
 from profile_table import segment_facts
 from sheet_xml import render_rows
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 COLUMNS = ["会員番号", "名前", "会員ランク", "ポイント", "タイムスタンプ"]
+FORMATS = {"ポイント": "#,##0", "平均": "#,##0.0"}  # as Excel's, of columns that a sheet may have
 RANKS = range(1, 6)
 BONUS_RATE = 1.25  # for members ranked above 3
+
+check_formats(FORMATS)
 
 
 class InvalidEvent(ValueError):
@@ -78,7 +82,7 @@ class SegmentHandler:
         """
         with ThreadPoolExecutor(1) as thread:
             pickled = thread.submit(self.put_pickle, df, bucket, key)
-            rows = render_rows(df, position, key)
+            rows = render_rows(df, position, key, FORMATS)
             facts = segment_facts(df, rows_in)
             etag, size = pickled.result()
             rendered.send(self.s3, bucket, key, rows, etag, asdict(replace(facts, size=size)))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import checked_rows
 from checked_rows import InvalidRows, check_rows
+from excel import HEADER_STYLE
 from rendered import SheetPart
 from sheet_xml import render_rows
 from test_sheet_xml import AWKWARD_TEXTS, LONGEST_TEXTS, frame, typed_columns
@@ -86,6 +87,7 @@ FORGED: dict[str, bytes] = {
     "an error": row(b'<c r="A7" t="e"><v>#REF!</v></c>'),
     "rich text": row(b'<c r="A7" t="inlineStr"><is><r><t>x</t></r></is></c>'),
     "a header's style": row(b'<c r="A7" s="1"><v>1</v></c>'),
+    "a style that there is not": row(b'<c r="A7" s="5"><v>1</v></c>'),
     "an attribute more": row(b'<c r="A7" vm="1"><v>1</v></c>'),
     "an attribute of the row": b'<row r="7" hidden="1">' + CELL + b"</row>",
     "a hyperlink": row(CELL) + b'</sheetData><hyperlinks><hyperlink ref="A1"/></hyperlinks>',
@@ -113,6 +115,19 @@ FORGED: dict[str, bytes] = {
     "white space": row(CELL) + b"\n",
     "nothing": b"",
 }
+
+
+def test_exactly_the_styles_that_there_are_are_taken() -> None:
+    for styles in (5, 6, 12):
+        for style in range(15):
+            xml = row(b'<c r="A7" s="%d"><v>1</v></c>' % style)
+            body = deflated(xml)
+            parts = [part_of(xml, body)]
+            if style < styles and style != HEADER_STYLE:
+                check_rows(body, parts, KEY, styles)
+            else:
+                with pytest.raises(InvalidRows):
+                    check_rows(body, parts, KEY, styles)
 
 
 FORGERY = pytest.mark.fault(

@@ -11,8 +11,9 @@ from openpyxl import load_workbook
 import frames
 import rendered
 from checked_rows import InvalidRows
-from gather import GatherHandler, InvalidEvent, MissingSegment, result_keys, widest
-from rendered import Figures, InvalidFigures, SheetPart
+from excel import widest
+from gather import GatherHandler, InvalidEvent, MissingSegment, result_keys
+from rendered import InvalidFigures, SheetPart
 from sheet_xml import render_rows
 
 if TYPE_CHECKING:
@@ -27,12 +28,19 @@ TABLE = pd.DataFrame(
 )
 
 
-def put(s3: "S3Client", bucket: str, number: int, df: pd.DataFrame, position: int | None) -> str:
+def put(
+    s3: "S3Client",
+    bucket: str,
+    number: int,
+    df: pd.DataFrame,
+    position: int | None,
+    formats: dict[str, str] | None = None,
+) -> str:
     """Write a segment's result; without a position only its pickle."""
     key = f"gather/job_{number:03d}.pkl"
     etag = s3.put_object(Bucket=bucket, Key=key, Body=frames.dump(df))["ETag"]
     if position is not None:
-        rendered.send(s3, bucket, key, render_rows(df, position, key), etag)
+        rendered.send(s3, bucket, key, render_rows(df, position, key, formats or {}), etag)
     return key
 
 
@@ -107,6 +115,31 @@ def test_columns_of_some_segments_are_those_of_all(s3: "S3Client", bucket: str) 
     assert read(s3, bucket) == values(pd.concat(segments))
 
 
+PIECES = {"ポイント": "#,##0", "日": "m/d"}
+FORMATS: dict[str, list[tuple[int | None, dict[str, str]]]] = {
+    "of all": [(0, PIECES), (3, PIECES), (6, PIECES)],
+    "of the first": [(0, PIECES), (3, {}), (6, {"会員番号": "0", "ポイント": "0"})],
+    "of the first that tells them": [(None, {}), (3, PIECES), (6, PIECES)],
+    "moved rows": [(0, PIECES), (4, PIECES), (None, {})],
+}
+
+
+@pytest.mark.parametrize("segments", FORMATS.values(), ids=FORMATS)
+def test_number_formats_are_the_first_ones(
+    s3: "S3Client", bucket: str, segments: list[tuple[int | None, dict[str, str]]]
+) -> None:
+    keys = [
+        put(s3, bucket, n, TABLE[n * 3 : n * 3 + 3], position, formats)
+        for n, (position, formats) in enumerate(segments)
+    ]
+    gather(s3, keys)
+    body = s3.get_object(Bucket=bucket, Key="test.xlsx")["Body"].read()
+    rows = list(load_workbook(io.BytesIO(body))["Sheet1"].iter_rows(min_row=2))
+    assert [[cell.number_format for cell in row] for row in rows] == [
+        ["General", "#,##0", "m/d"]
+    ] * 9
+
+
 def test_columns_of_the_same_name_stay_apart(s3: "S3Client", bucket: str) -> None:
     df = TABLE[["ポイント", "ポイント", "会員番号"]]
     keys = [put(s3, bucket, n, df[n * 3 : n * 3 + 3], n * 3) for n in range(3)]
@@ -124,8 +157,7 @@ def test_stale_rows_beside_a_newer_pickle_are_not_used(s3: "S3Client", bucket: s
 def test_a_column_is_as_wide_as_its_widest_text_of_any_segment() -> None:
     """Kanji take the width of two digits: 8 are wider than 12 letters."""
     names = ["Bob Smithson", "長野原 ひろしろう", ""]
-    segments = [Figures("", "", ["名前"], [name], []) for name in names]
-    assert widest(segments) == ["長野原 ひろしろう"]
+    assert widest([name] for name in names) == ["長野原 ひろしろう"]
 
 
 def test_a_manifest_stands_for_the_lists(s3: "S3Client", bucket: str) -> None:

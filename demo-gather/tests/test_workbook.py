@@ -8,7 +8,7 @@ import struct
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ import workbook
 from excel import SHEET_ROWS, InvalidCell, TooManyColumns
 from rendered import SheetPart
 from sheet_xml import render_rows, widest_texts
+from table import Table
 from workbook import workbook_chunks
 
 settings.register_profile("workbook", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -89,7 +90,13 @@ def spliced(df: pd.DataFrame, cuts: tuple[int, ...] = (), chunk: int = 1_000_000
     body = b"".join(body for _, body in pieces)
     bodies = (body[at : at + chunk] for at in range(0, len(body), chunk))
     parts = [part for parts, _ in pieces for part in parts]
-    return b"".join(workbook_chunks(NAME, [*df.columns], widest_texts(df), parts, bodies))
+    table = Table(NAME, [*df.columns], widest_texts(df), parts, bodies)
+    return b"".join(workbook_chunks(NAME, [table], {}))
+
+
+def only(columns: list[str], parts: list[SheetPart], bodies: Iterable[bytes]) -> Iterator[bytes]:
+    """The chunks of a workbook of one table."""
+    return workbook_chunks(NAME, [Table("", columns, [""] * len(columns), parts, bodies)], {})
 
 
 def written_by_xlsxwriter(df: pd.DataFrame) -> bytes:
@@ -350,7 +357,7 @@ def test_a_sheet_may_pass_4_gib(tmp_path: Path) -> None:
     count = (1 << 12) + 1
     part = SheetPart(0, 1, 1 << 34, count << 20, 0)
     with (tmp_path / "sparse.xlsx").open("wb") as file:
-        for chunk in workbook_chunks(NAME, ["n"], [""], [part], itertools.repeat(hole, count)):
+        for chunk in only(["n"], [part], itertools.repeat(hole, count)):
             file.seek(len(chunk), os.SEEK_CUR) if chunk is hole else file.write(chunk)
     with zipfile.ZipFile(tmp_path / "sparse.xlsx") as archive:
         entry = archive.getinfo("xl/worksheets/sheet1.xml")
@@ -368,7 +375,7 @@ def test_bodies_are_taken_one_at_a_time() -> None:
             taken.append(at)
             yield body[at : at + 10]
 
-    chunks = workbook_chunks(NAME, [*MEMBERS.columns], widest_texts(MEMBERS), parts, bodies())
+    chunks = only([*MEMBERS.columns], parts, bodies())
     assert not taken
     chunk = next(chunk for chunk in chunks if taken)
     assert chunk == body[:10] and taken == [0]
@@ -393,7 +400,7 @@ def part(position: int, rows: int) -> SheetPart:
 )
 def test_parts_that_do_not_join_are_refused(parts: list[SheetPart], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}$"):
-        workbook_chunks(NAME, ["n"], [""], parts, [])
+        only(["n"], parts, [])
 
 
 @pytest.mark.parametrize(
@@ -402,7 +409,7 @@ def test_parts_that_do_not_join_are_refused(parts: list[SheetPart], message: str
 def test_bodies_of_another_length_are_refused(extra: bytes, found: str) -> None:
     parts, body = render_parts(MEMBERS, 0)
     bodies = [body, extra] if extra else [body[:-3]]
-    chunks = workbook_chunks(NAME, [*MEMBERS.columns], widest_texts(MEMBERS), parts, bodies)
+    chunks = only([*MEMBERS.columns], parts, bodies)
     with pytest.raises(ValueError, match=f"^bodies must be as long as parts say; found {found}$"):
         list(chunks)
 
@@ -417,11 +424,11 @@ def test_bodies_of_another_length_are_refused(extra: bytes, found: str) -> None:
 )
 def test_a_header_that_a_cell_cannot_hold_is_refused(name: str, message: str) -> None:
     with pytest.raises(InvalidCell, match=f"^members.xlsx: header of column B: {message}$"):
-        workbook_chunks(NAME, ["n", name], ["", ""], [], [])
+        only(["n", name], [], [])
 
 
 def test_a_table_wider_than_a_sheet_is_refused() -> None:
     with pytest.raises(
         TooManyColumns, match="^members.xlsx: a sheet holds at most 16384 columns; found 16385"
     ):
-        workbook_chunks(NAME, ["n"] * 16_385, [""] * 16_385, [], [])
+        only(["n"] * 16_385, [], [])

@@ -1,8 +1,11 @@
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+import segment
+from excel import InvalidFormat
 from segment import COLUMNS, InvalidEvent, InvalidMember, SegmentHandler, gather_key
 
 pd.set_option("mode.string_storage", "python")  # as deployed, where pyarrow is not
@@ -109,6 +112,12 @@ def test_a_faulty_record_is_named(changed: dict[str, Any], fault: str) -> None:
 def test_a_missing_column_is_named(name: str) -> None:
     with pytest.raises(InvalidMember, match=f"^members.json: members have .*; found no {name}$"):
         process(members().drop(columns=name))
+
+
+def test_a_wrong_format_is_named_when_the_module_is_loaded() -> None:
+    source = Path(segment.__file__).read_text(encoding="utf-8").replace('"#,##0"', '""')
+    with pytest.raises(InvalidFormat, match="^FORMATS: ポイント must have a text"):
+        exec(source, {"__name__": "segment"})
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from test_beside import CHARTS, beside, ranks
 from test_workbook import AWKWARD, MEMBERS, spliced, table, written_by_xlsxwriter
 
 HERE = Path(__file__).resolve().parent
@@ -82,6 +83,14 @@ def test_content_equals_xlsxwriters(reader: Reader, df: pd.DataFrame, tmp_path: 
     assert str(df.columns[-1]) in json.dumps(read, ensure_ascii=False)
 
 
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+def test_a_table_beside_the_first_is_read(reader: Reader, tmp_path: Path) -> None:
+    path = tmp_path / "beside.xlsx"
+    path.write_bytes(beside(ranks("column")))
+    read = json.dumps(reader(path), ensure_ascii=False)
+    assert "会員ランク別" in read and "合計" in read
+
+
 LONG = "x" * 32_767
 SHEETS_OF_4 = {
     f"{module}.DATA_ROWS": 4 for module in ("excel", "rendered", "sheet_xml", "workbook")
@@ -129,6 +138,14 @@ def test_microsofts_validator_finds_no_fault(
         monkeypatch.setattr(name, limit)
     path = tmp_path / "table.xlsx"
     path.write_bytes(spliced(df, cuts=(len(df) // 3, len(df) // 2)))
+    assert faults(path) == []
+
+
+@needs_validator
+@pytest.mark.parametrize("chart", CHARTS)
+def test_microsofts_validator_finds_no_fault_beside(chart: str, tmp_path: Path) -> None:
+    path = tmp_path / "beside.xlsx"
+    path.write_bytes(beside(ranks(chart)))
     assert faults(path) == []
 
 

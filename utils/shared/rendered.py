@@ -5,10 +5,10 @@
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from excel import COLUMN_WIDTH, DATA_ROWS
+from excel import COLUMN_WIDTH, DATA_ROWS, InvalidFormat, check_formats
 from found import found
 
 if TYPE_CHECKING:
@@ -47,12 +47,14 @@ class RenderedRows:
         widest: for each column the widest line of its cells.
         parts: the rows in order, split where a sheet ends.
         xml: the parts' bytes, one after another.
+        formats: the number formats that they were rendered with, by the names of columns.
     """
 
     columns: list[str]
     widest: list[str]
     parts: list[SheetPart]
     xml: bytes
+    formats: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Figures:
     Attributes:
         pickle_etag: of the pickle that was rendered; rows of another one are stale.
         xml_etag: of the rows that these figures describe.
-        columns, widest, parts: see RenderedRows.
+        columns, widest, parts, formats: see RenderedRows.
         facts: what the segment tells the report, as `facts.SegmentFacts` reads it.
     """
 
@@ -72,6 +74,7 @@ class Figures:
     widest: list[str]
     parts: list[SheetPart]
     facts: Any = None
+    formats: dict[str, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -105,12 +108,18 @@ class Figures:
         _require(len(columns) == len(widest), key, "columns must all have a widest", len(widest))
         for length in map(len, widest):
             _require(length <= COLUMN_WIDTH, key, f"widest is at most {COLUMN_WIDTH} long", length)
+        formats = fields.get("formats", {})
+        _require(type(formats) is dict, key, "formats must be an object", formats)
+        try:
+            check_formats(formats)
+        except InvalidFormat as error:
+            raise InvalidFigures(f"{key}: {error}") from None
         parts = [_part(part, key) for part in fields["parts"]]
         for before, part in zip(parts, parts[1:]):
             end = before.position + before.rows
             _require(part.position == end, key, f"row {end} must follow", part.position)
         etags = fields["pickle_etag"], fields["xml_etag"]
-        return cls(*etags, columns, widest, parts, fields.get("facts"))
+        return cls(*etags, columns, widest, parts, fields.get("facts"), formats)
 
 
 def _part(fields: Any, key: str) -> SheetPart:
@@ -149,6 +158,8 @@ def send(
 ) -> Figures:
     """Write the rows, and the figures of them and of the pickle at `key`."""
     xml_etag = s3.put_object(Bucket=bucket, Key=xml_key(key), Body=rows.xml)["ETag"]
-    figures = Figures(pickle_etag, xml_etag, rows.columns, rows.widest, rows.parts, facts)
+    figures = Figures(
+        pickle_etag, xml_etag, rows.columns, rows.widest, rows.parts, facts, rows.formats
+    )
     s3.put_object(Bucket=bucket, Key=figures_key(key), Body=figures.to_json())
     return figures

@@ -8,11 +8,13 @@ bytes.join over all lists: no Python code runs per cell.
 import datetime as dt
 import json
 import math
+import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import partial
-from types import NoneType
+from numbers import Real
+from types import MappingProxyType, NoneType
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,7 @@ from excel import (
     column_letters,
     display_width,
     excel_row,
+    style_formats,
     text_element,
 )
 from rendered import RenderedRows, SheetPart
@@ -45,13 +48,17 @@ WIDTH_ROWS = 200
 
 _Cells = list[bytes]
 _Renderer = Callable[[list[Any]], _Cells]
+_NO_FORMATS: Mapping[str, str] = MappingProxyType({})
+_NUMBER_OPENING = re.compile(rb'"(?: s="[0-9]+")?><v>')
 _TEXT = b'" t="inlineStr"><is><t>', b"</t></is></c>"
 _BELOW_THOUSAND = [b"%d" % n for n in range(1000)]
 _THREE_DIGITS = [b"%03d" % n for n in range(1000)]
 _CONTROLS = bytes(code for code in range(1, 32) if code not in b"\t\n")
 
 
-def render_rows(df: pd.DataFrame, position: int, source: str) -> RenderedRows:
+def render_rows(
+    df: pd.DataFrame, position: int, source: str, formats: Mapping[str, str] = _NO_FORMATS
+) -> RenderedRows:
     """Render all rows of a frame for their place in the whole table.
 
     Args:
@@ -59,6 +66,8 @@ def render_rows(df: pd.DataFrame, position: int, source: str) -> RenderedRows:
             and its attribute "source", where it has one, for the source.
         position: zero-based number of the first row among the data rows of the whole table.
         source: the object that the rows come from.
+        formats: Excel's number formats by the names of columns, of which the table has some; all
+            of the workbook, because they number its styles.
 
     Raises:
         InvalidCell: names the source, the record, the column and the rule.
@@ -66,39 +75,58 @@ def render_rows(df: pd.DataFrame, position: int, source: str) -> RenderedRows:
     """
     source = str(df.attrs.get("source", source))
     check_columns(df.shape[1], source)
-    columns = [_Column(df, index, source) for index in range(df.shape[1])]
+    names = [str(name) for name in df.columns]
+    styles = style_formats(formats)
+    numbers = [styles.index(formats[name]) if name in formats else None for name in names]
+    columns = [_Column(df, index, source, style) for index, style in enumerate(numbers)]
     rendered = [
         _render_part(columns, start, stop, position + start)
         for start, stop in _sheet_ranges(len(df), position)
     ]
     return RenderedRows(
-        columns=[str(name) for name in df.columns],
-        widest=widest_texts(df),
+        columns=names,
+        widest=widest_texts(df, formats),
         parts=[part for part, _ in rendered],
         xml=b"".join(body for _, body in rendered),
+        formats=dict(formats),
     )
 
 
-def widest_texts(df: pd.DataFrame) -> list[str]:
+def widest_texts(df: pd.DataFrame, formats: Mapping[str, str] = _NO_FORMATS) -> list[str]:
     """The widest line of each column's first WIDTH_ROWS cells."""
     head = df.head(WIDTH_ROWS)
-    return [_widest(head.iloc[:, index].dropna().tolist()) for index in range(df.shape[1])]
+    return [
+        _widest(head.iloc[:, index].dropna().tolist(), formats.get(str(name), ""))
+        for index, name in enumerate(df.columns)
+    ]
 
 
-def _widest(values: list[Any]) -> str:
-    lines = [line for value in values for line in _shown(value).splitlines()]
+def _widest(values: list[Any], number_format: str) -> str:
+    lines = [line for value in values for line in _shown(value, number_format).splitlines()]
     return max(lines, key=display_width, default="")[:COLUMN_WIDTH]
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, number_format: str) -> str:
+    if number_format and isinstance(value, Real) and not isinstance(value, bool):
+        return _formatted(value, number_format)
     return f"{value:.16G}" if isinstance(value, float) else str(value)
+
+
+def _formatted(number: Real, number_format: str) -> str:
+    """About as wide as Excel shows the number: its separators, decimals and the texts around it."""
+    positive = number_format.partition(";")[0]
+    decimals = len(re.split("[^0#?]", positive.partition(".")[2])[0])
+    around = re.sub(r'\[[^]]*\]|[0#?,."\\_*]', "", positive)
+    return f"{float(number):{',' if ',' in positive else ''}.{decimals}f}{around}"
 
 
 class _Column:
     """One column of a frame, with the cells of values that repeat."""
 
-    def __init__(self, df: pd.DataFrame, index: int, source: str) -> None:
+    def __init__(self, df: pd.DataFrame, index: int, source: str, style: int | None) -> None:
+        """style: of numbers, dates and durations; None for that of their kind."""
         self._source = source
+        self._style = style
         self._name = df.columns[index]
         self._labels = df.index
         self._values = _plain_array(df.iloc[:, index])
@@ -139,10 +167,10 @@ class _Column:
     def _present_cells(self, values: NDArray[Any]) -> _Cells:
         if values.dtype.kind == "M":
             serials = _datetime_serials(values).tolist()
-            return self._cached(np.datetime64, serials, _datetime_cells)
+            return self._cached(np.datetime64, serials, self._styled(_datetime_cells))
         if values.dtype.kind == "m":
             serials = _duration_serials(values).tolist()
-            return self._cached(np.timedelta64, serials, _duration_cells)
+            return self._cached(np.timedelta64, serials, self._styled(_duration_cells))
         return self._mixed_cells(values.tolist())
 
     def _mixed_cells(self, values: list[Any]) -> _Cells:
@@ -157,10 +185,19 @@ class _Column:
         return [next(cells[type(value)]) for value in values]
 
     def _cells_of(self, kind: type, values: list[Any]) -> _Cells:
-        render = _renderer(kind)
+        render = self._styled(_renderer(kind))
         if kind is float and self._values.dtype == object and _has_negative_zero(np.array(values)):
             return render(values)
         return self._cached(kind, values, render) if kind in _REPEATING else render(values)
+
+    def _styled(self, render: _Renderer) -> _Renderer:
+        if self._style is None:
+            return render
+        opening = b'" s="%d"><v>' % self._style
+        return lambda values: [
+            opening + cell[number.end() :] if (number := _NUMBER_OPENING.match(cell)) else cell
+            for cell in render(values)
+        ]
 
     def _cached(self, kind: type, values: list[Any], render: _Renderer) -> _Cells:
         """Render each distinct value once, unless few repeat."""

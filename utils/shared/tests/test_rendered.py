@@ -15,6 +15,7 @@ FIGURES = Figures(
     ["会員番号", "ポイント"],
     ["000", "58"],
     [SheetPart(1_048_570, 5, 900, 300, 2**32 - 1), SheetPart(1_048_575, 2, 300, 90, 0)],
+    formats={"ポイント": "#,##0"},
 )
 
 
@@ -52,6 +53,8 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
         changed(widest=["a", "x" * 256]),
         "widest is at most 255 long; found the number 256",
     ),
+    "formats as a list": (changed(formats=[]), "formats must be an object; found an array"),
+    "a format of no text": (changed(formats={"a": 3}), "FORMATS: a must have a text of 1 to 255 printable characters; found the number 3"),
     "no parts": (without("parts"), "parts must be a list; found null"),
     "a part of no object": (changed(parts=[1]), "a part must be an object; found the number 1"),
     "a part without rows": (with_part(rows=None), "rows of a part must be a whole number of 48 bits; found null"),
