@@ -58,7 +58,7 @@ def render_table(
         widths,
         parts,
         _pieces(file),
-        total is not None,
+        () if total is None else plain_rows(total)[0],
         chart,
         keys,
         first_rows,

@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,12 +14,13 @@ from boto3.s3.transfer import TransferConfig
 
 import rendered
 from checked_rows import check_rows
-from excel import style_formats, widest
+from excel import EXACT_INTEGER, style_formats, widest
 from expiry import let_expire
-from facts import SegmentFacts, Told, facts_key
+from facts import SegmentFacts, SummaryFacts, Told, facts_key
 from found import found
 from overlap import map_ahead
 from rendered import Figures
+from summaries import Summaries
 from table import Table
 from workbook import sheet_names, workbook_chunks
 
@@ -48,19 +50,33 @@ class GatherHandler:
         self.s3 = s3
         self.bucket = os.environ.get("BUCKET", "test-bucket")
         self.told = Told()
+        self.summaries = Summaries(lambda key: self.get_s3_df(self.bucket, key))
 
     def main(self) -> str:
         event = self.get_event(self.bucket)
         keys = result_keys(event)
         segments = self.get_rendered(self.bucket, keys)
         workbook: str = self.event.get("workbook", WORKBOOK)
-        tables = [self.table(segments, self.bucket)]
         formats = next(iter(segments.values())).formats
+        tables = [self.table(segments, self.bucket), *self.summaries.tables(formats, self.finish)]
         size = self.send_excel(tables, formats, self.bucket, workbook)
-        self.send_facts(segments, self.bucket, workbook, size, sheet_names(tables))
+        self.send_facts(segments, tables, self.bucket, workbook, size)
         if os.environ.get("SEGMENTS_EXPIRE"):
             let_expire(self.s3, self.bucket, event.get("segment_definitions", []), keys)
         return workbook
+
+    def finish(self, name: str, df: "pd.DataFrame") -> "pd.DataFrame":
+        """What the sheet of a summary shows: here what cannot be declared is computed, such as a
+        ratio of two sums.
+
+        Args:
+            name: of the summary.
+            df: some of its groups, or its total row, each column as declared.
+
+        Returns:
+            As many rows; the same columns for every frame.
+        """
+        return df
 
     def get_event(self, bucket: str) -> dict[str, Any]:
         """The event, with the lists of keys in place of its manifest."""
@@ -82,25 +98,26 @@ class GatherHandler:
         formats: dict[str, str] | None = None
         position = 0
         found_ahead = map_ahead(
-            lambda key: self.read_figures(bucket, key, etags), keys, TRANSFERS, TRANSFERS
+            lambda key: self.read_segment(bucket, key, etags), keys, TRANSFERS, TRANSFERS
         )
-        for key, figures in zip(keys, found_ahead, strict=True):
+        for key, (figures, partials) in zip(keys, found_ahead, strict=True):
             self.told.add(told_by(figures))
             if figures and formats is None:
                 formats = figures.formats
+            before = figures
             if figures is None or not figures.starts_at(position):
-                facts = figures and figures.facts
-                figures = self.render(bucket, key, etags[key], position, facts, formats or {})
-            segments[key] = replace(figures, facts=None)  # of 100,000 segments, too much to hold
+                figures = self.render(bucket, key, etags[key], position, before, formats or {})
+            self.summaries.add(key, figures.rows, before and before.summaries, partials)
+            # Of 100,000 segments, too much to hold.
+            segments[key] = replace(figures, facts=None, summaries=None)
             position += figures.rows
         columns = header(segments.values())
         for key, figures in segments.items():
             if figures.columns != columns or figures.formats != (formats or {}):
                 start = figures.parts[0].position if figures.parts else 0
                 before = self.read_figures(bucket, key, etags)
-                facts = before and before.facts
                 segments[key] = self.render(
-                    bucket, key, etags[key], start, facts, formats or {}, columns
+                    bucket, key, etags[key], start, before, formats or {}, columns
                 )
         return segments
 
@@ -130,13 +147,20 @@ class GatherHandler:
         figures = Figures.from_json(data, figures_key)
         return figures if figures.pickle_etag == etags[key] else None
 
+    def read_segment(
+        self, bucket: str, key: str, etags: dict[str, str]
+    ) -> tuple[Figures | None, bytes]:
+        """The figures, and what the segment contributes to summaries."""
+        figures = self.read_figures(bucket, key, etags)
+        return figures, rendered.contributed(self.s3, bucket, key, figures)
+
     def render(
         self,
         bucket: str,
         key: str,
         etag: str,
         position: int,
-        facts: Any,
+        before: Figures | None,
         formats: dict[str, str],
         columns: list[str] | None = None,
     ) -> Figures:
@@ -146,7 +170,8 @@ class GatherHandler:
         if columns:
             df = with_columns(df, columns)
         rows = sheet_xml.render_rows(df, position, key, formats)
-        return rendered.send(self.s3, bucket, key, rows, etag, facts)
+        facts, summaries = (before.facts, before.summaries) if before else (None, None)
+        return rendered.send(self.s3, bucket, key, rows, etag, facts, summaries)
 
     def get_s3_df(self, bucket: str, key: str) -> "pd.DataFrame":
         import frames
@@ -193,13 +218,16 @@ class GatherHandler:
     def send_facts(
         self,
         segments: dict[str, Figures],
+        tables: Sequence[Table],
         bucket: str,
         workbook: str,
         size: int,
-        sheets: list[str],
     ) -> None:
-        rows = sum(figures.rows for figures in segments.values())
-        facts = self.told.facts(workbook, size, rows, header(segments.values()), sheets)
+        table, *beside = tables
+        facts = self.told.facts(
+            workbook, size, table.rows, list(table.columns), sheet_names(tables)
+        )
+        facts = replace(facts, summaries=[told_of(each) for each in beside])
         self.s3.put_object(Bucket=bucket, Key=facts_key(next(iter(segments))), Body=facts.to_json())
 
     def get_xml(self, bucket: str, key: str, figures: Figures) -> bytes:
@@ -263,6 +291,20 @@ def told_by(figures: Figures | None) -> SegmentFacts | None:
         return SegmentFacts.of(figures.facts) if figures else None
     except ValueError:
         return None
+
+
+def told_of(table: Table) -> SummaryFacts:
+    """A table beside the segments' own, as JSON has it."""
+    rows = [[json_cell(cell) for cell in row] for row in (*table.first_rows, table.total)]
+    count = table.rows - bool(table.total)
+    return SummaryFacts(
+        table.name, list(table.columns), table.keys, count, table.chart, rows[:-1], rows[-1]
+    )
+
+
+def json_cell(cell: Any) -> Any:
+    plain = cell is None or (isinstance(cell, int | float) and math.isfinite(cell))
+    return cell if plain and abs(cell or 0) <= EXACT_INTEGER else str(cell)
 
 
 def numbered(names: Iterable[str]) -> list[tuple[str, int]]:

@@ -20,7 +20,7 @@ class Table:
         parts: all rows, in order; none for an empty table.
         bodies: the bytes of the parts one after another, in chunks of any size; a chunk is taken
             only when those before it have been yielded.
-        total: whether the last row is a total, which stands out and is not filtered.
+        total: values of the last row, where it is a total, which stands out and is not filtered.
         chart: column, bar, line or pie, drawn beside the rows if there are at most CHART_ROWS.
         keys: how many columns, the first ones, name a row in the chart.
         first_rows: the values of the first CHART_ROWS rows, without the total.
@@ -31,7 +31,7 @@ class Table:
     widest: Sequence[str]
     parts: Sequence[SheetPart]
     bodies: Iterable[bytes]
-    total: bool = False
+    total: Sequence[Any] = ()
     chart: str | None = None
     keys: int = 1
     first_rows: Sequence[Sequence[Any]] = ()

@@ -134,7 +134,14 @@ def _sheets(workbook: str, tables: Sequence[Table], sources: Sequence["_Source"]
         header = _header_row(where, table.columns)
         by_sheet = _parts_by_sheet(table.parts)
         sheets += [
-            _Sheet(next(names), table, header, parts, table.total and parts is by_sheet[-1], source)
+            _Sheet(
+                next(names),
+                table,
+                header,
+                parts,
+                bool(table.total) and parts is by_sheet[-1],
+                source,
+            )
             for parts in by_sheet
         ]
     return sheets

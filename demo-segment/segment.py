@@ -13,16 +13,29 @@ from excel import check_formats
 from found import found
 from profile_table import segment_facts
 from sheet_xml import render_rows
+from summary import Summary, carried, check_summaries
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 COLUMNS = ["会員番号", "名前", "会員ランク", "ポイント", "タイムスタンプ"]
+SUMMARIES = [
+    Summary(
+        "会員ランク別",
+        by="会員ランク",
+        total="合計",
+        chart="column",
+        人数=("会員番号", "count"),
+        ポイント=("ポイント", "sum"),
+        平均=("ボーナスポイント", "mean"),
+    ),
+]
 FORMATS = {"ポイント": "#,##0", "平均": "#,##0.0"}  # as Excel's, of columns that a sheet may have
 RANKS = range(1, 6)
 BONUS_RATE = 1.25  # for members ranked above 3
 
 check_formats(FORMATS)
+check_summaries(SUMMARIES)
 
 
 class InvalidEvent(ValueError):
@@ -74,18 +87,22 @@ class SegmentHandler:
     def send_segment_df(
         self, df: pd.DataFrame, bucket: str, key: str, position: int = 0, rows_in: int = 0
     ) -> str:
-        """Write the result and, beside it, its rows rendered for the workbook, and its facts.
+        """Write the result and, beside it, its rows rendered for the workbook, what it contributes
+        to summaries, and its facts.
 
         Args:
             position: row number of the first row in the whole table.
             rows_in: of the segment file.
         """
+        partials = carried(SUMMARIES, df, key)
         with ThreadPoolExecutor(1) as thread:
             pickled = thread.submit(self.put_pickle, df, bucket, key)
             rows = render_rows(df, position, key, FORMATS)
             facts = segment_facts(df, rows_in)
+            summaries = rendered.contribution(self.s3, bucket, key, *partials)
             etag, size = pickled.result()
-            rendered.send(self.s3, bucket, key, rows, etag, asdict(replace(facts, size=size)))
+            told = asdict(replace(facts, size=size))
+            rendered.send(self.s3, bucket, key, rows, etag, told, summaries)
         return key
 
     def put_pickle(self, df: pd.DataFrame, bucket: str, key: str) -> tuple[str, int]:

@@ -90,7 +90,8 @@ class Cells:
 
     @property
     def given(self) -> NDArray[np.bool_]:
-        return self.kinds != MISSING
+        given: NDArray[np.bool_] = self.kinds != MISSING
+        return given
 
     @property
     def spelled(self) -> NDArray[np.bool_]:
@@ -143,6 +144,10 @@ class Cells:
         if kind == DAY:
             return [dt.date.fromordinal(day) for day in values.tolist()]
         return values.astype({MOMENT: "M8[us]", DURATION: "m8[us]", BOOLEAN: "?"}[kind])
+
+
+def missing(rows: int) -> Cells:
+    return Cells(np.full(rows, MISSING, np.uint8), np.zeros(rows, np.int64), [])
 
 
 class Distinct:
@@ -218,7 +223,8 @@ def only_texts(cells: Any) -> bool:
 def in_order(bits: Any) -> Codes:
     """From the bits of floats to integers in their order, and back."""
     bits = bits.view(np.int64)
-    return bits ^ ((bits >> 63) & np.int64(0x7FFF_FFFF_FFFF_FFFF))
+    ordered: Codes = bits ^ ((bits >> 63) & np.int64(0x7FFF_FFFF_FFFF_FFFF))
+    return ordered
 
 
 def whole(numbers: NDArray[np.float64]) -> NDArray[Any]:

@@ -197,6 +197,27 @@ class SegmentFacts:
 
 
 @dataclass(frozen=True)
+class SummaryFacts:
+    """A summary, or another table beside the workbook's own.
+
+    Attributes:
+        keys: how many columns, the first ones, name a row.
+        rows: of all its sheets, header and total excluded.
+        chart: column, bar, line or pie; None for none.
+        first_rows: numbers as numbers, all other cells as texts, missing ones as None.
+        total: the row over everything; [] for none.
+    """
+
+    name: str
+    columns: list[str]
+    keys: int
+    rows: int
+    chart: str | None
+    first_rows: list[list[Any]]
+    total: list[Any]
+
+
+@dataclass(frozen=True)
 class WorkbookFacts:
     """What a gather wrote.
 
@@ -207,6 +228,7 @@ class WorkbookFacts:
         profile: of the whole table; [] where a segment told nothing.
         first_rows: of the whole table, each with a text for each of its columns.
         segments: in the order of the table, without columns and first rows of their own.
+        summaries: in the order of their sheets.
     """
 
     workbook: str
@@ -217,6 +239,7 @@ class WorkbookFacts:
     profile: list[Column] = field(default_factory=list)
     first_rows: list[list[str]] = field(default_factory=list)
     segments: list[SegmentFacts] = field(default_factory=list)
+    summaries: list[SummaryFacts] = field(default_factory=list)
 
     def to_json(self) -> bytes:
         return to_json(self)
@@ -231,6 +254,7 @@ class WorkbookFacts:
             fields = json.loads(data)
             fields["profile"] = [Column.of(column) for column in fields.get("profile", [])]
             fields["segments"] = [SegmentFacts(**each) for each in fields.get("segments", [])]
+            fields["summaries"] = [SummaryFacts(**each) for each in fields.get("summaries", [])]
             return cls(**fields)
 
 

@@ -11,37 +11,55 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cells import NUMBER, Cells, Codes, whole
+from cells import NUMBER, Cells, Codes, missing, whole
 from exact import totals
-from partials import Block, Index, Key, Partials, Run, Table, ends, grouped, renumbered, written
-from summary import SORTED, Declared, Summary
+from partials import (
+    Block,
+    Groups,
+    Index,
+    InvalidPartials,
+    Key,
+    Partials,
+    Run,
+    ends,
+    grouped,
+    renumbered,
+    written,
+)
+from summary import SORTED, Columns, Declared, Summary
 
 RANGE_BYTES = 2 << 20  # of blocks merged at a time: some 200,000 groups
 SPOOLED_BYTES = 8 << 20  # in memory; more goes to a file
-NO_CELLS = Cells(np.zeros(0, np.uint8), np.zeros(0, np.int64), [])
 
 
 class Spool:
     """Tables put aside, in memory or in a file without a name."""
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(SPOOLED_BYTES)
+        self._file = tempfile.SpooledTemporaryFile(SPOOLED_BYTES)  # noqa: SIM115  # closed with it
         self._size = 0
 
-    def run(self, table: Table, groups: Table | None = None) -> Run:
-        blocks = []
+    def add(self, data: bytes) -> int:
+        """Where the bytes start."""
         self._file.seek(self._size)
-        for data, first, number in written(table, groups):
-            self._file.write(data)
-            blocks.append(Block(self._size, len(data), first, number))
-            self._size += len(data)
-        return Run(blocks, self._read)
+        self._file.write(data)
+        self._size += len(data)
+        return self._size - len(data)
+
+    def run(self, table: Groups, groups: Groups | None = None) -> Run:
+        return Run(
+            [
+                Block(self.add(data), len(data), first, number)
+                for data, first, number in written(table, groups)
+            ],
+            self.read,
+        )
 
     def source(self, parts: Partials) -> "Source":
         distinct = {name: self.run(table, parts.groups) for name, table in parts.distinct.items()}
         return Source(self.run(parts.groups), distinct)
 
-    def _read(self, start: int, size: int) -> bytes:
+    def read(self, start: int, size: int) -> bytes:
         self._file.seek(start)
         return self._file.read(size)
 
@@ -52,10 +70,20 @@ class Source:
 
     Attributes:
         distinct: by column.
+        key, rows: of the result that they were made of; None of several.
     """
 
     groups: Run
     distinct: dict[str, Run]
+    key: str | None = None
+    rows: int = 0
+
+    def check(self) -> None:
+        """Once all is read: raise InvalidPartials unless each row was counted once."""
+        if self.key and self.groups.rows != self.rows:
+            raise InvalidPartials(
+                f"{self.key}: must count {self.rows} rows; found {self.groups.rows}"
+            )
 
 
 def group_frames(declared: Declared, sources: Sequence[Source]) -> Iterator[pd.DataFrame]:
@@ -85,7 +113,7 @@ def total_frame(declared: Declared, sources: Sequence[Source]) -> pd.DataFrame:
 def summarize(df: pd.DataFrame, summary: Summary) -> pd.DataFrame:
     """The summary of one frame, its total row last: for an ETL's own tests."""
     spool = Spool()
-    groups, *total = (spool.source(each) for each in summary.partials(df, "table"))
+    groups, *total = (spool.source(each) for each in summary.partials(Columns(df, "table")))
     frames = [*group_frames(summary.declared, [groups])]
     frames += [total_frame(summary.declared, [each]) for each in total]
     return pd.concat(frames, ignore_index=True)
@@ -99,7 +127,7 @@ def _frames(declared: Declared, by: list[str], sources: Sequence[Source]) -> Ite
     for end in ends([each.groups for each in sources], RANGE_BYTES):
         pieces = _Pieces(sources, end)
         if pieces.tables or end is None:
-            tables = pieces.tables or [Table(0, [NO_CELLS] * len(by), {}, {})]
+            tables = pieces.tables or [Groups(0, [missing(0)] * len(by), {}, {})]
             index = Index(tables)
             groups = grouped(tables, index)
             pieces.number(index)
@@ -108,6 +136,8 @@ def _frames(declared: Declared, by: list[str], sources: Sequence[Source]) -> Ite
                 given = groups.sums.get(f"count {column}", np.zeros(index.rows, np.int64))
                 middles[column] = each.before(end, pieces, given)
             yield finished(declared, by, groups, middles)
+    for source in sources:
+        source.check()
 
 
 class _Pieces:
@@ -152,6 +182,7 @@ class _Distinct:
             self._add(middles, pieces, [pieces.end_in(n, inner) for n in range(len(self._runs))])
         last = [(NUMBER, start + len(n)) for start, n in zip(pieces.starts, pieces.numbers)]
         self._add(middles, pieces, last)
+        middles.check()
         return middles
 
     def _add(self, middles: "_Middles", pieces: _Pieces, source_ends: Sequence[Key]) -> None:
@@ -176,6 +207,7 @@ class _Middles:
 
     def __init__(self, given: Codes) -> None:
         self.unique = np.zeros_like(given)
+        self._given = given
         self._seen = np.zeros_like(given)
         # In a sorted group, the middle value, or the two around the middle.
         self._sought = {"low": (given - 1) // 2, "high": given // 2}
@@ -194,13 +226,17 @@ class _Middles:
             self.values[name][groups[rows]] = cells.take(rows).to_series().astype(object)
         np.add.at(self._seen, groups, counts)
 
+    def check(self) -> None:
+        if (self._seen != self._given).any():
+            raise InvalidPartials(f"values must be {self._given.sum()}; found {self._seen.sum()}")
+
     def medians(self) -> list[Any]:
         pairs = zip(self.values["low"].tolist(), self.values["high"].tolist())
         return [low if low == high else (low + high) / 2 for low, high in pairs]
 
 
 def finished(
-    declared: Declared, by: list[str], groups: Table, middles: dict[str, _Middles]
+    declared: Declared, by: list[str], groups: Groups, middles: dict[str, _Middles]
 ) -> pd.DataFrame:
     """The rows of a summary: its keys and its columns."""
     columns: dict[str, Any] = {
@@ -211,7 +247,7 @@ def finished(
     return pd.DataFrame(columns)
 
 
-def _results(how: str, column: str, groups: Table, middles: dict[str, _Middles]) -> Any:
+def _results(how: str, column: str, groups: Groups, middles: dict[str, _Middles]) -> Any:
     if how in ("min", "max", "first", "last"):
         picked = groups.picks.get(f"{how} {column}")
         return [None] * groups.rows if picked is None else picked.to_series()
@@ -266,11 +302,11 @@ def quotient(dividend: int, divisor: int) -> float | None:
         return math.inf if dividend > 0 else -math.inf
 
 
-def _sums(name: str, groups: Table) -> Codes:
+def _sums(name: str, groups: Groups) -> Codes:
     return groups.sums.get(name, np.zeros(groups.rows, np.int64))
 
 
-def _digits(what: str, column: str, groups: Table) -> dict[int, Codes]:
+def _digits(what: str, column: str, groups: Groups) -> dict[int, Codes]:
     found = {}
     for name, sums in groups.sums.items():
         state, _, of = name.partition(" ")
@@ -301,7 +337,7 @@ def _sorted(
         keys = [first.descending() if sort.startswith("-") else first]
         keys += [Cells.of(df[by]) for by in declared.by]
         picks = {f"first {name}": Cells.of(df[name]) for name in df.columns}
-        table = Table(len(df), keys, {}, picks)
+        table = Groups(len(df), keys, {}, picks)
         runs.append(spool.run(grouped([table], Index([table]))))
         empty = df.head(0)
     if not any(run.blocks for run in runs):

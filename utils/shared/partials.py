@@ -22,6 +22,7 @@ from cells import (
     Cells,
     Codes,
     Distinct,
+    missing,
     ranked,
     split,
 )
@@ -30,6 +31,7 @@ from found import found
 BLOCK_BYTES = 64 * 1024
 INTEGERS = ("|i1", "<i2", "<i4", "<i8")
 KINDS = [MISSING, *range(BOOLEAN + 1), *range(DESCENDING - BOOLEAN, DESCENDING + 1)]
+NO_ROWS = np.zeros(0, np.int64)
 LAST_DAY = 3_652_059  # 9999-12-31
 # A place beyond these belongs to no number: a float's square, or the square of 4,300 digits.
 _SUM = re.compile(r"size|(count|above|below|fractions|(sum|square)-?[0-9]{1,3}) .*", re.DOTALL)
@@ -43,7 +45,7 @@ class InvalidPartials(ValueError):
 
 
 @dataclass(frozen=True)
-class Table:
+class Groups:
     """Groups, or rows that are yet to be grouped.
 
     Attributes:
@@ -57,8 +59,8 @@ class Table:
     sums: dict[str, Codes]
     picks: dict[str, Cells]
 
-    def take(self, rows: slice) -> "Table":
-        return Table(
+    def take(self, rows: slice) -> "Groups":
+        return Groups(
             len(range(self.rows)[rows]),
             [cells.take(rows).compact() for cells in self.keys],
             {name: column[rows] for name, column in self.sums.items()},
@@ -78,7 +80,7 @@ class Index:
         rows: how many there are.
     """
 
-    def __init__(self, tables: Sequence[Table]) -> None:
+    def __init__(self, tables: Sequence[Groups]) -> None:
         self._levels: list[tuple[Distinct, Codes | None]] = []
         self.numbers = [np.zeros(table.rows, np.int64) for table in tables]
         self.rows = 1
@@ -106,18 +108,17 @@ class Index:
         return found[::-1]
 
 
-def grouped(tables: Sequence[Table], index: Index) -> Table:
+def grouped(tables: Sequence[Groups], index: Index) -> Groups:
     """One table of groups; of equal keys the sums are added, in the order of the tables picked."""
     sums: dict[str, Codes] = {}
     for table, numbers in zip(tables, index.numbers, strict=True):
         for name, column in table.sums.items():
             np.add.at(sums.setdefault(name, np.zeros(index.rows, np.int64)), numbers, column)
-    names = dict.fromkeys(name for table in tables for name in table.picks)
-    picks = {
-        name: _picked(name.split(" ")[0], [table.picks[name] for table in tables], index)
-        for name in names
-    }
-    return Table(index.rows, index.keys(), sums, picks)
+    picks = {}
+    for name in dict.fromkeys(name for table in tables for name in table.picks):
+        columns = [table.picks.get(name) or missing(table.rows) for table in tables]
+        picks[name] = _picked(name.split(" ")[0], columns, index)
+    return Groups(index.rows, index.keys(), sums, picks)
 
 
 @dataclass(frozen=True)
@@ -130,10 +131,10 @@ class Partials:
             group's number among the groups, and the value.
     """
 
-    groups: Table
-    distinct: dict[str, Table]
+    groups: Groups
+    distinct: dict[str, Groups]
 
-    def tables(self) -> dict[str, Table]:
+    def tables(self) -> dict[str, Groups]:
         return {"": self.groups, **self.distinct}
 
 
@@ -150,7 +151,7 @@ def combined(parts: Sequence[Partials]) -> Partials:
     return Partials(grouped([each.groups for each in parts], index), distinct)
 
 
-def renumbered(values: Table, numbers: Codes, first: int = 0) -> Table:
+def renumbered(values: Groups, numbers: Codes, first: int = 0) -> Groups:
     """
     Args:
         numbers: the new number of each group, from the number `first` on.
@@ -159,7 +160,7 @@ def renumbered(values: Table, numbers: Codes, first: int = 0) -> Table:
     places = group.values - first
     within = not values.rows or (places.min() >= 0 and places.max() < len(numbers))
     _require(within, f"values must belong to {len(numbers)} groups", places.tolist()[:1])
-    return Table(values.rows, [Cells.numbered(numbers[places]), value], values.sums, {})
+    return Groups(values.rows, [Cells.numbered(numbers[places]), value], values.sums, {})
 
 
 def _picked(how: str, columns: list[Cells], index: Index) -> Cells:
@@ -177,8 +178,7 @@ def _picked(how: str, columns: list[Cells], index: Index) -> Cells:
         np.maximum.at(best, groups, order)
         none = best == -1
     if none.all():
-        missing = np.full(index.rows, MISSING, np.uint8)
-        return Cells(missing, np.zeros(index.rows, np.int64), [])
+        return missing(index.rows)
     best[none] = best[~none][0]
     cells = distinct.cells(best if how in ("min", "max") else places[best])
     return Cells(np.where(none, MISSING, cells.kinds).astype(np.uint8), cells.values, cells.texts)
@@ -204,7 +204,7 @@ class Block:
         return self.first if self.number < 0 else (NUMBER, self.number, *self.first[-2:])
 
 
-def written(table: Table, groups: Table | None = None) -> Iterator[tuple[bytes, Key, int]]:
+def written(table: Groups, groups: Groups | None = None) -> Iterator[tuple[bytes, Key, int]]:
     """The table in blocks of about BLOCK_BYTES, each with its first key and number.
 
     Args:
@@ -223,7 +223,7 @@ def written(table: Table, groups: Table | None = None) -> Iterator[tuple[bytes, 
         yield from written(table.take(slice(start, start + rows)), groups)
 
 
-def packed(table: Table) -> bytes:
+def packed(table: Groups) -> bytes:
     """A line of JSON, the integers of each column in as few bytes as they need, and all texts."""
     cells = [*table.keys, *table.picks.values()]
     columns = [*table.sums.values()]
@@ -256,7 +256,7 @@ def _narrowed(column: Codes) -> Any:
     raise AssertionError("no integer has more than 64 bits")
 
 
-def unpacked(data: bytes) -> Table:
+def unpacked(data: bytes) -> Groups:
     """Read what anybody may have written.
 
     Raises:
@@ -284,7 +284,7 @@ def unpacked(data: bytes) -> Table:
     for pattern, each in zip((_SUM, _PICK), names):
         strange = [name for name in each if not pattern.fullmatch(name)]
         _require(not strange, "columns must be those of summaries", strange)
-    table = Table(rows, cells[:keys], sums, dict(zip(names[1], cells[keys:])))
+    table = Groups(rows, cells[:keys], sums, dict(zip(names[1], cells[keys:])))
     _require(_is_sorted(table), "groups must be sorted, each once", f"{rows}")
     return table
 
@@ -311,7 +311,7 @@ def _cells(kinds: Codes, values: Codes, texts: list[str]) -> Cells:
     return Cells(kinds.astype(np.uint8), values, texts)
 
 
-def _is_sorted(table: Table) -> bool:
+def _is_sorted(table: Groups) -> bool:
     ascends, equal = np.zeros(max(0, table.rows - 1), bool), np.ones(max(0, table.rows - 1), bool)
     for column in (part for cells in table.keys for part in (cells.kinds, cells.values)):
         ascends |= equal & (column[:-1] < column[1:])
@@ -330,26 +330,23 @@ class Run:
     Args:
         blocks: in the order of their keys.
         read: the bytes from a start on, of a length.
-        ahead: bytes to read at a time, where there are as many.
 
     Attributes:
         taken: groups that were given out.
+        rows: of the table that they stand for.
     """
 
-    def __init__(
-        self, blocks: Iterable[Block], read: Callable[[int, int], bytes], ahead: int = 0
-    ) -> None:
+    def __init__(self, blocks: Iterable[Block], read: Callable[[int, int], bytes]) -> None:
         self.blocks = deque(blocks)
-        self.taken = 0
+        self.taken = self.rows = 0
         self._read = read
-        self._ahead = ahead
-        self._start, self._data = 0, b""
-        self._rest: Table | None = None
+        self._rest: Groups | None = None
 
-    def before(self, end: Key | None) -> Iterator[Table]:
+    def before(self, end: Key | None) -> Iterator[Groups]:
         """The groups that follow and sort before the end; all, without one."""
         while self._rest or (self.blocks and (end is None or self.blocks[0].begins < end)):
             table = self._rest or self._next()
+            self.rows += 0 if self._rest else int(table.sums.get("size", NO_ROWS).sum())
             stop = table.rows
             if end is not None:
                 stop = bisect_left(range(table.rows), end, key=table.key)
@@ -360,17 +357,9 @@ class Run:
             if self._rest:
                 return
 
-    def _next(self) -> Table:
+    def _next(self) -> Groups:
         block = self.blocks.popleft()
-        if not self._start <= block.start < self._start + len(self._data):
-            size = block.size
-            for following in self.blocks:
-                if size + following.size > self._ahead:
-                    break
-                size += following.size
-            self._start, self._data = block.start, self._read(block.start, size)
-        start = block.start - self._start
-        table = unpacked(self._data[start : start + block.size])
+        table = unpacked(self._read(block.start, block.size))
         begins = table.key(0) if table.rows else ()
         _require(begins == block.begins, "a block must begin with its first key", f"{begins}")
         return table

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cells import only_texts
 from excel import EXACT_INTEGER
 from facts import DISTINCT, FIRST_ROWS, Column, Histogram, SegmentFacts, exponent_of
 
@@ -59,10 +60,6 @@ def column(name: str, cells: pd.Series) -> Column:
         values=values or {},
         many=values is None,
     )
-
-
-def only_texts(cells: pd.Series) -> bool:
-    return cells.dtype == object and pd.api.types.infer_dtype(cells, skipna=False) == "string"
 
 
 def kinds_of(given: pd.Series) -> dict[str, int]:

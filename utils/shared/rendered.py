@@ -1,9 +1,11 @@
 """A segment's rows rendered for the workbook, kept in S3 beside its pickle.
 
 `gather/job_000.pkl` has `gather/job_000.xml.deflate`, its rows as deflated sheet XML, and
-`gather/job_000.json`, the figures that the gather needs to splice them in.
+`gather/job_000.json`, the figures that the gather needs to splice them in, and
+`gather/job_000.partials`, what it contributes to summaries, if that is much.
 """
 
+import base64
 import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -13,6 +15,9 @@ from found import found
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+
+INLINE_BYTES = 8 * 1024  # of partial results that stand among the figures
 
 
 class InvalidFigures(ValueError):
@@ -66,6 +71,7 @@ class Figures:
         xml_etag: of the rows that these figures describe.
         columns, widest, parts, formats: see RenderedRows.
         facts: what the segment tells the report, as `facts.SegmentFacts` reads it.
+        summaries: what it contributes to summaries, as `contribution` gives it; None for nothing.
     """
 
     pickle_etag: str
@@ -75,6 +81,7 @@ class Figures:
     parts: list[SheetPart]
     facts: Any = None
     formats: dict[str, str] = field(default_factory=dict)
+    summaries: Any = None
 
     @property
     def rows(self) -> int:
@@ -119,7 +126,9 @@ class Figures:
             end = before.position + before.rows
             _require(part.position == end, key, f"row {end} must follow", part.position)
         etags = fields["pickle_etag"], fields["xml_etag"]
-        return cls(*etags, columns, widest, parts, fields.get("facts"), formats)
+        return cls(
+            *etags, columns, widest, parts, fields.get("facts"), formats, fields.get("summaries")
+        )
 
 
 def _part(fields: Any, key: str) -> SheetPart:
@@ -144,6 +153,10 @@ def xml_key(key: str) -> str:
     return key.removesuffix(".pkl") + ".xml.deflate"
 
 
+def partials_key(key: str) -> str:
+    return key.removesuffix(".pkl") + ".partials"
+
+
 def figures_key(key: str) -> str:
     return key.removesuffix(".pkl") + ".json"
 
@@ -155,11 +168,48 @@ def send(
     rows: RenderedRows,
     pickle_etag: str,
     facts: Any = None,
+    summaries: Any = None,
 ) -> Figures:
     """Write the rows, and the figures of them and of the pickle at `key`."""
     xml_etag = s3.put_object(Bucket=bucket, Key=xml_key(key), Body=rows.xml)["ETag"]
     figures = Figures(
-        pickle_etag, xml_etag, rows.columns, rows.widest, rows.parts, facts, rows.formats
+        pickle_etag, xml_etag, rows.columns, rows.widest, rows.parts, facts, rows.formats, summaries
     )
     s3.put_object(Bucket=bucket, Key=figures_key(key), Body=figures.to_json())
     return figures
+
+
+def contribution(s3: "S3Client", bucket: str, key: str, fields: list[Any], data: bytes) -> Any:
+    """What a segment contributes to summaries, for its figures; much of it goes to an object.
+
+    Args:
+        fields, data: as `summary.carried` gives them.
+    """
+    if not fields:
+        return None
+    if len(data) <= INLINE_BYTES:
+        return {"summaries": fields, "data": base64.b64encode(data).decode()}
+    etag = s3.put_object(Bucket=bucket, Key=partials_key(key), Body=data)["ETag"]
+    return {"summaries": fields, "etag": etag}
+
+
+def contributed(s3: "S3Client", bucket: str, key: str, figures: Figures | None) -> bytes:
+    """The partial results that a segment's figures tell of; b"" without any.
+
+    Raises:
+        InvalidFigures: the figures are not those that `contribution` makes.
+        PreconditionFailed, NoSuchKey: of S3; the object is another than the figures say.
+    """
+    if figures is None or figures.summaries is None:
+        return b""
+    name, fields = figures_key(key), figures.summaries
+    _require(type(fields) is dict, name, "summaries must be an object", fields)
+    _require(type(fields.get("summaries")) is list, name, "summaries must be a list", None)
+    if "etag" in fields:
+        _require(type(fields["etag"]) is str, name, "etag must be a text", fields["etag"])
+        found_at = partials_key(key)
+        return s3.get_object(Bucket=bucket, Key=found_at, IfMatch=fields["etag"])["Body"].read()
+    try:
+        return base64.b64decode(fields["data"], validate=True)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidFigures(f"{name}: data must be base64; found {error}") from None

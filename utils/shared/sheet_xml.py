@@ -22,6 +22,7 @@ import pandas as pd
 from isal import isal_zlib
 from numpy.typing import NDArray
 
+from cells import plain_array
 from excel import (
     CELL_CHARACTERS,
     COLUMN_WIDTH,
@@ -129,7 +130,7 @@ class _Column:
         self._style = style
         self._name = df.columns[index]
         self._labels = df.index
-        self._values = _plain_array(df.iloc[:, index])
+        self._values = plain_array(df.iloc[:, index])
         self._opening = f'<c r="{column_letters(index)}'.encode()
         self._cache: dict[type, dict[Any, bytes]] = {}
         self._uncached_kinds: set[type] = set()
@@ -213,14 +214,6 @@ class _Column:
             return render(values)
         cache.update(zip(new, render(list(new))))
         return list(map(cache.__getitem__, values))
-
-
-def _plain_array(series: "pd.Series[Any]") -> NDArray[Any]:
-    """Its values in a NumPy array, where a missing one does not make floats of integers."""
-    if isinstance(series.dtype, pd.CategoricalDtype):
-        categories = np.array([*series.cat.categories.tolist(), None], dtype=object)
-        return categories.take(series.cat.codes)  # the code of a missing one is -1
-    return series.to_numpy(dtype=series.dtype if isinstance(series.dtype, np.dtype) else object)
 
 
 def _has_negative_zero(numbers: NDArray[Any]) -> bool:

@@ -1,22 +1,35 @@
 """Summaries of the whole table: what an ETL declares, and what one segment contributes."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NoReturn, Self
 
 import numpy as np
 import pandas as pd
 
-from cells import BOOLEAN, MISSING, NUMBER, SPELLED, TEXT, Cells, NoCell, in_order, only_texts
+from cells import (
+    BOOLEAN,
+    MISSING,
+    NEGATIVE,
+    NUMBER,
+    POSITIVE,
+    Cells,
+    Codes,
+    NoCell,
+    in_order,
+    only_texts,
+)
 from exact import digits, long_digits, square_digits
-from excel import EXACT_INTEGER
+from excel import EXACT_INTEGER, check_sheet_name, check_sheet_names
 from found import found
-from partials import Partials, Table, combined
+from partials import Groups, Partials, combined, written
 
 AGGREGATIONS = (
     *("count", "size", "sum", "mean", "median", "min", "max"),
     *("var", "std", "first", "last", "nunique"),
 )
+ADDENDS = [MISSING, NEGATIVE, NUMBER, POSITIVE, BOOLEAN]
+MEDIANS = [MISSING, NEGATIVE, NUMBER, POSITIVE]
 OF_NUMBERS = ("sum", "mean", "var", "std", "median")
 SORTED = ("nunique", "median")  # from the distinct values and their counts
 PICKED = ("min", "max", "first", "last")  # one of the cells
@@ -114,140 +127,181 @@ class Summary:
         computed = [key for key, made in self.keys.items() if callable(made)]
         self.declared = Declared(name, names, computed, named, total, sort, top, chart)
 
-    def partials(self, df: pd.DataFrame, source: str) -> list[Partials]:
+    def partials(self, columns: "Columns") -> list[Partials]:
         """What these rows contribute: to the groups and, where one is declared, to the total.
 
         Raises:
             InvalidSummary: names the record, the rule and what was found.
         """
-        columns = Columns(df, self.declared.name, source)
-        keys = [columns.key(name, made) for name, made in self.keys.items()]
+        name = self.declared.name
+        keys = [columns.key(key, made, name) for key, made in self.keys.items()]
         return partials_of(self.declared, keys, columns)
 
 
 class Columns:
-    """The columns of a result, each turned into what aggregations need once."""
+    """The columns of a result, each turned into what aggregations need once.
 
-    def __init__(self, df: pd.DataFrame, summary: str, source: str) -> None:
+    Args:
+        source: of its rows, for error messages.
+    """
+
+    def __init__(self, df: pd.DataFrame, source: str) -> None:
         self.df = df
-        self.names = [str(name) for name in df.columns]
-        self.summary = summary
-        self.source = str(df.attrs.get("source", source))
+        self._names = [str(name) for name in df.columns]
+        self._source = str(df.attrs.get("source", source))
         self._cells: dict[str, Cells] = {}
+        self._addends: dict[tuple[str, int], dict[str, Codes]] = {}
 
-    def series(self, name: str) -> "pd.Series[Any]":
-        if self.names.count(name) != 1:
-            raise InvalidSummary(
-                f"{self.source}: summary {self.summary} needs one column {name}; "
-                f"found {self.names.count(name)} among {', '.join(self.names)}"
-            )
-        return self.df.iloc[:, self.names.index(name)]
-
-    def cells(self, name: str) -> Cells:
-        if name not in self._cells:
-            self._cells[name] = self._cells_of(name, self.series(name))
-        return self._cells[name]
-
-    def key(self, name: str, made: Key) -> Cells:
+    def key(self, name: str, made: Key, summary: str) -> Cells:
         if isinstance(made, str):
-            return self.cells(made)
+            return self.cells(made, summary)
         column = made(self.df)
         if not isinstance(column, pd.Series) or len(column) != len(self.df):
             what = f"{len(column)} cells" if isinstance(column, pd.Series) else found(column)
             raise InvalidSummary(
-                f"{self.source}: {name} of summary {self.summary} must be made by a function that "
-                f"returns a cell for each of {len(self.df)} rows; found {what}"
+                f"{self._source}: {name} of summary {summary} must be a column of "
+                f"{len(self.df)} cells; found {what}"
             )
-        return self._cells_of(name, column)
+        return self._cells_of(name, column, summary)
 
-    def _cells_of(self, name: str, column: "pd.Series[Any]") -> Cells:
+    def cells(self, name: str, summary: str) -> Cells:
+        if name not in self._cells:
+            self._cells[name] = self._cells_of(name, self._series(name, summary), summary)
+        return self._cells[name]
+
+    def given(self, name: str, summary: str) -> Any:
+        column = self._series(name, summary)
+        texts = only_texts(column)
+        return np.ones(len(column), bool) if texts else column.notna().to_numpy(dtype=bool)
+
+    def numbers(self, name: str, how: str, summary: str) -> Cells:
+        """Cells that may be added up.
+
+        Raises:
+            InvalidSummary: one of them is no number.
+        """
+        cells = self.cells(name, summary)
+        faulty = ~np.isin(cells.kinds, MEDIANS if how == "median" else ADDENDS)
+        if faulty.any():
+            row = int(faulty.argmax())
+            value = self._series(name, summary).astype(object).iloc[row]
+            self._refuse(row, name, f"must be a number for its {how}", found(value), summary)
+        return cells
+
+    def addends(self, name: str, power: int, summary: str) -> dict[str, Codes]:
+        """What adds up to the sum of the cells, or of their squares: see `exact`."""
+        if (name, power) not in self._addends:
+            self._addends[name, power] = addends(self.cells(name, summary), power)
+        return self._addends[name, power]
+
+    def _series(self, name: str, summary: str) -> "pd.Series[Any]":
+        if self._names.count(name) != 1:
+            raise InvalidSummary(
+                f"{self._source}: summary {summary} needs one column {name}; "
+                f"found {self._names.count(name)} among {', '.join(self._names)}"
+            )
+        return self.df.iloc[:, self._names.index(name)]
+
+    def _cells_of(self, name: str, column: "pd.Series[Any]", summary: str) -> Cells:
         try:
             return Cells.of(column)
         except NoCell as error:
-            self.refuse(error.row, name, "must be a text, number, date or boolean", str(error))
-            raise
+            rule = "must be a text, number, date or boolean"
+            self._refuse(error.row, name, rule, str(error), summary)
 
-    def given(self, name: str) -> Any:
-        column = self.series(name)
-        if only_texts(column):
-            return np.ones(len(column), bool)
-        return column.notna().to_numpy(dtype=bool)
+    def _refuse(self, row: int, column: str, rule: str, what: str, summary: str) -> NoReturn:
+        record = f"{self._source} record {self.df.index[row]}"
+        raise InvalidSummary(f"{record}: {column} {rule} in summary {summary}; found {what}")
 
-    def numbers(self, name: str, how: str) -> Cells:
-        cells = self.cells(name)
-        countable = [MISSING, NUMBER, *SPELLED, *([] if how == "median" else [BOOLEAN])]
-        faulty = ~np.isin(cells.kinds, countable) | (cells.kinds == TEXT)
-        if faulty.any():
-            row = int(faulty.argmax())
-            value = self.series(name).astype(object).iloc[row]
-            self.refuse(row, name, f"must be a number for its {how}", found(value))
-        return cells
 
-    def refuse(self, row: int, column: str, rule: str, what: str) -> None:
-        record = f"{self.source} record {self.df.index[row]}"
-        raise InvalidSummary(f"{record}: {column} {rule} in {self.summary}; found {what}")
+def carried(summaries: Sequence[Summary], df: pd.DataFrame, source: str) -> tuple[list[Any], bytes]:
+    """What these rows contribute, as it travels: what it means, and its blocks one after another.
+
+    Raises:
+        InvalidSummary: names the record, the rule and what was found.
+    """
+    columns = Columns(df, source)
+    fields, bodies = [], []
+    for summary in summaries:
+        scopes = []
+        for parts in summary.partials(columns):
+            scope = {}
+            for name, table in parts.tables().items():
+                blocks = [*written(table, parts.groups if name else None)]
+                scope[name] = [[len(data), first, number] for data, first, number in blocks]
+                bodies += [data for data, _, _ in blocks]
+            scopes.append(scope)
+        fields.append({"declared": asdict(summary.declared), "scopes": scopes})
+    return fields, b"".join(bodies)
+
+
+def check_summaries(summaries: Sequence[Summary]) -> None:
+    """Raise InvalidSheetName unless each has a sheet of its own."""
+    check_sheet_names(summary.declared.name for summary in summaries)
 
 
 def partials_of(declared: Declared, keys: list[Cells], columns: Columns) -> list[Partials]:
+    """
+    Args:
+        keys: the cells of each key column.
+    """
     for column, how in declared.named.values():
         if how in OF_NUMBERS:
-            columns.numbers(column, how)
+            columns.numbers(column, how, declared.name)
     every = rows_of(declared, columns)
     distinct = {}
     for column in declared.columns(*SORTED):
-        values = columns.cells(column)
+        values = columns.cells(column, declared.name)
         given = np.flatnonzero(values.given)
         ones = {"size": np.ones(len(given), np.int64)}
-        distinct[column] = Table(len(given), [Cells.numbered(given), values.take(given)], ones, {})
+        distinct[column] = Groups(len(given), [Cells.numbered(given), values.take(given)], ones, {})
     scopes = [keys] if declared.total is None else [keys, []]
     return [combined([Partials(replace(every, keys=scope), distinct)]) for scope in scopes]
 
 
-def rows_of(declared: Declared, columns: Columns) -> Table:
+def rows_of(declared: Declared, columns: Columns) -> Groups:
     """Each row as a group of its own, without a key."""
-    rows = len(columns.df)
+    rows, name = len(columns.df), declared.name
     sums: dict[str, Any] = {"size": np.ones(rows, np.int64)}
     for column in declared.columns(*set(AGGREGATIONS) - {"size", *PICKED}):
-        sums[f"count {column}"] = columns.given(column).astype(np.int64)
-    for column in declared.columns("sum", "mean", "var", "std"):
-        squares = column in declared.columns("var", "std")
-        parts = addends(columns.cells(column), squares)
-        sums |= {f"{name} {column}": part for name, part in parts.items()}
+        sums[f"count {column}"] = columns.given(column, name).astype(np.int64)
+    for power, how in ((1, ("sum", "mean", "var", "std")), (2, ("var", "std"))):
+        for column in declared.columns(*how):
+            parts = columns.addends(column, power, name)
+            sums |= {f"{part} {column}": numbers for part, numbers in parts.items()}
     picks = {
-        f"{how} {column}": columns.cells(column)
+        f"{how} {column}": columns.cells(column, name)
         for column, how in declared.named.values()
         if how in PICKED
     }
-    return Table(rows, [], sums, picks)
+    return Groups(rows, [], sums, picks)
 
 
-def addends(cells: Cells, squares: bool) -> dict[str, Any]:
-    """Of each cell, what adds up to sums: see `exact`."""
+def addends(cells: Cells, power: int) -> dict[str, Codes]:
     numbers = in_order(cells.values).view("f8")
     if not (cells.kinds == NUMBER).all():
         numbers = np.where(cells.kinds == NUMBER, numbers, 0.0)
         numbers = np.where(cells.kinds == BOOLEAN, cells.values, numbers)
     infinite = np.isinf(numbers)
-    found: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
     if infinite.any():
-        found = {"above": infinite & (numbers > 0), "below": infinite & (numbers < 0)}
+        parts = {"above": infinite & (numbers > 0), "below": infinite & (numbers < 0)}
         numbers = np.where(infinite, 0.0, numbers)
-    found["fractions"] = (np.abs(numbers) > EXACT_INTEGER) | (numbers != np.floor(numbers))
-    found |= {f"sum{place}": digit for place, digit in digits(numbers).items()}
-    if squares:
-        found |= {f"square{place}": digit for place, digit in square_digits(numbers).items()}
+    parts["fractions"] = (np.abs(numbers) > EXACT_INTEGER) | (numbers != np.floor(numbers))
+    name, split_up = ("sum", digits) if power == 1 else ("square", square_digits)
+    parts |= {f"{name}{place}": part for place, part in split_up(numbers).items()}
     long = np.flatnonzero(cells.spelled)
     if len(long):
-        integers = cells.take(long).to_series().tolist()
-        for name, power in (("sum", 1), ("square", 2))[: 1 + squares]:
-            for place, digit in long_digits([n**power for n in integers]).items():
-                column = np.zeros(len(cells), np.int64) + found.get(f"{name}{place}", 0)
-                column[long] += digit
-                found[f"{name}{place}"] = column
-    return {name: part.astype(np.int64) for name, part in found.items() if part.any()}
+        integers = [integer**power for integer in cells.take(long).to_series().tolist()]
+        for place, part in long_digits(integers).items():
+            column = np.zeros(len(cells), np.int64) + parts.get(f"{name}{place}", 0)
+            column[long] += part
+            parts[f"{name}{place}"] = column
+    return {part: column.astype(np.int64) for part, column in parts.items() if column.any()}
 
 
 def _check(declared: Declared) -> None:
+    check_sheet_name(declared.name)
 
     def require(holds: bool, rule: str, value: Any) -> None:
         if not holds:

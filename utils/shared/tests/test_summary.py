@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merged import Spool, group_frames, summarize, total_frame
-from summary import AGGREGATIONS, Summary
+from summary import AGGREGATIONS, Columns, Summary
 
 EVERY_NUMBER = {f"{how} of x": ("x", how) for how in AGGREGATIONS}
 EVERY_TEXT = {
@@ -60,7 +60,8 @@ def merged(summary: Summary, pieces: list[pd.DataFrame]) -> list[list[Any]]:
     """What the gather makes of segments: the rows, the total's last."""
     spool = Spool()
     sources = [
-        [spool.source(each) for each in summary.partials(piece, "table")] for piece in pieces
+        [spool.source(each) for each in summary.partials(Columns(piece, "table"))]
+        for piece in pieces
     ]
     groups, *total = zip(*sources)
     frames = [*group_frames(summary.declared, groups)]
