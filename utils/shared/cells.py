@@ -102,6 +102,8 @@ class Cells:
 
     def compact(self) -> "Cells":
         """The same cells, with no text that none of them has."""
+        if not self.texts:
+            return self
         spelled = self.spelled
         used = self.values[spelled]
         if not len(used):
@@ -269,6 +271,9 @@ def _typed(rows: Codes, array: NDArray[Any]) -> Any:
 
 def _integers(rows: Codes, array: NDArray[Any]) -> Any:
     """Of any integers, of NumPy or of Python."""
+    if len(array) and array.min() >= -EXACT_INTEGER and array.max() <= EXACT_INTEGER:
+        yield rows, NUMBER, in_order(array.astype(np.float64))
+        return
     short = np.abs(array) <= EXACT_INTEGER if array.dtype.kind != "u" else array <= EXACT_INTEGER
     short &= array != np.iinfo(np.int64).min  # which has no absolute value
     short = short.astype(bool)

@@ -85,3 +85,12 @@ def totals(sums: dict[int, Integers], count: int) -> tuple[list[int], int]:
         else:
             whole = [n << BITS for n in whole]
     return whole, -lowest * BITS
+
+
+def small_totals(sums: dict[int, Integers], count: int) -> NDArray[np.float64] | None:
+    """The sums as floats, where all are exact as such and come of few digits."""
+    none = np.zeros(count, np.int64)
+    high, low = sums.get(0, none), sums.get(-1, none)
+    bits = 19 if -1 in sums else MANTISSA
+    fits = all((np.abs(part) < 1 << bits).all() for part in (high, low >> BITS))
+    return high + low / (1 << BITS) if fits and sums.keys() <= {0, -1} else None

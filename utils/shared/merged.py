@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cells import NUMBER, Cells, Codes, missing, whole
-from exact import totals
+from exact import small_totals, totals
 from partials import (
     Block,
     Groups,
@@ -260,9 +260,15 @@ def _results(how: str, column: str, groups: Groups, middles: dict[str, _Middles]
     given = _sums(f"count {column}", groups)
     if how == "count":
         return given
-    sums, bits = totals(_digits("sum", column, groups), groups.rows)
+    fractions = _sums(f"fractions {column}", groups)
+    infinite = _sums(f"above {column}", groups) + _sums(f"below {column}", groups)
+    digits = _digits("sum", column, groups)
+    small = small_totals(digits, groups.rows)
+    if small is not None and not infinite.any() and how in ("sum", "mean"):
+        with np.errstate(invalid="ignore"):
+            return whole(small) if how == "sum" else small / given
+    sums, bits = totals(digits, groups.rows)
     if how == "sum":
-        fractions = _sums(f"fractions {column}", groups)
         found = [
             quotient(total, 1 << bits) if fraction else total >> bits
             for total, fraction in zip(sums, fractions.tolist())
@@ -273,10 +279,10 @@ def _results(how: str, column: str, groups: Groups, middles: dict[str, _Middles]
         found = _variances(sums, bits, _digits("square", column, groups), given.tolist())
         if how == "std":
             found = [None if variance is None else math.sqrt(variance) for variance in found]
-    above, below = (_sums(f"{name} {column}", groups) for name in ("above", "below"))
-    for row in np.flatnonzero(above + below).tolist():
-        infinite = None if (above[row] and below[row]) or how in ("var", "std") else math.inf
-        found[row] = -infinite if infinite and below[row] else infinite
+    above = _sums(f"above {column}", groups)
+    for row in np.flatnonzero(infinite).tolist():
+        one_sign = above[row] in (0, infinite[row]) and how in ("sum", "mean")
+        found[row] = (math.inf if above[row] else -math.inf) if one_sign else None
     return _column(found)
 
 

@@ -113,7 +113,11 @@ def grouped(tables: Sequence[Groups], index: Index) -> Groups:
     sums: dict[str, Codes] = {}
     for table, numbers in zip(tables, index.numbers, strict=True):
         for name, column in table.sums.items():
-            np.add.at(sums.setdefault(name, np.zeros(index.rows, np.int64)), numbers, column)
+            total = sums.setdefault(name, np.zeros(index.rows, np.int64))
+            if index.rows == 1:
+                total += column.sum()
+            else:
+                np.add.at(total, numbers, column)
     picks = {}
     for name in dict.fromkeys(name for table in tables for name in table.picks):
         columns = [table.picks.get(name) or missing(table.rows) for table in tables]

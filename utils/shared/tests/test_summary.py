@@ -3,10 +3,14 @@ from datetime import date, datetime
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import merged as merged_module
+import partials
 from merged import Spool, group_frames, summarize, total_frame
 from summary import AGGREGATIONS, Columns, Summary
 
@@ -91,7 +95,12 @@ def test_a_summary_does_not_depend_on_the_cut(
     numbers = {name: made for name, made in EVERY_NUMBER.items() if "median" not in name}
     summary = Summary("x", by=["k", "j"], total="all", sort=sort, **numbers, **EVERY_TEXT)
     df = frame(rows)
-    assert repr(merged(summary, as_segments(df, cuts))) == repr(merged(summary, [df]))
+    whole = merged(summary, [df])
+    assert repr(merged(summary, as_segments(df, cuts))) == repr(whole)
+    with pytest.MonkeyPatch.context() as patch:  # many blocks, and ranges of a few groups
+        patch.setattr(partials, "BLOCK_BYTES", 1)
+        patch.setattr(merged_module, "RANGE_BYTES", 2_000)
+        assert repr(merged(summary, as_segments(df, cuts))) == repr(whole)
 
 
 SORTABLE = st.lists(
@@ -116,7 +125,10 @@ def test_a_summary_is_what_pandas_answers_over_the_whole_table(
     keyed = df.astype({"k": float}).groupby(["k", "j"], dropna=False)
     named: Any = {**EVERY_NUMBER, **EVERY_TEXT}
     answer = cells(keyed.agg(**named).reset_index())
-    found = merged(summary, as_segments(df, cuts))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(partials, "BLOCK_BYTES", 1)
+        patch.setattr(merged_module, "RANGE_BYTES", 2_000)
+        found = merged(summary, as_segments(df, cuts))
     assert len(found) == len(answer)
     for mine, theirs in zip(found, answer):
         for one, other in zip(mine, theirs):
@@ -146,3 +158,86 @@ def test_a_variance_is_right_to_the_last_digit(numbers: list[float]) -> None:
     exact = sum((Fraction(n) - mean) ** 2 for n in numbers) / (len(numbers) - 1)
     assert variance == float(exact)
     assert deviation == math.sqrt(float(exact))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "answer"),
+    [
+        ([math.inf, 1.5], [math.inf, math.inf, None]),
+        ([-math.inf, 1.5], [-math.inf, -math.inf, None]),
+        ([math.inf, -math.inf], [None, None, None]),
+        ([None, None], [0, None, None]),
+        ([1e308, 1e308], [math.inf, 1e308, 0]),
+    ],
+    ids=str,
+)
+def test_infinite_and_missing_numbers_answer_as_in_pandas(
+    numbers: list[Any], answer: list[Any]
+) -> None:
+    df = pd.DataFrame({"x": pd.Series(numbers, dtype=float)})
+    summary = Summary("x", sum=("x", "sum"), mean=("x", "mean"), var=("x", "var"))
+    assert cells(summarize(df, summary)) == [answer]
+
+
+def test_groups_are_kept_apart_and_sorted_as_excel_sorts() -> None:
+    keys = [
+        *("1", "", True, None, "b", "あ", "a", date(2024, 1, 2), 10**15, -(10**20), 1, 1.0, -0.0),
+        *(0, False, math.nan, datetime(2024, 1, 1), pd.NaT, pd.Timedelta(hours=1), -(10**15), 2.5),
+    ]
+    df = pd.DataFrame({"k": pd.Series(keys, dtype=object)})
+    found = cells(summarize(df, Summary("x", by="k", n=("k", "size"))))
+    assert found == [
+        [-(10**20), 1],
+        [-(10**15), 1],
+        [0, 2],
+        [1, 2],
+        [2.5, 1],
+        [10**15, 1],
+        [date(2024, 1, 2), 1],
+        [datetime(2024, 1, 1), 1],
+        [pd.Timedelta(hours=1), 1],
+        ["", 1],
+        ["1", 1],
+        ["a", 1],
+        ["b", 1],
+        ["あ", 1],
+        [False, 1],
+        [True, 1],
+        [None, 3],
+    ]
+
+
+def test_a_group_may_hold_nearly_all_records_each_with_a_value_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(partials, "BLOCK_BYTES", 4_000)
+    monkeypatch.setattr(merged_module, "RANGE_BYTES", 20_000)
+    rows = 20_000
+    values = np.random.default_rng(1).permutation(rows)
+    df = pd.DataFrame({"k": ["all"] * (rows - 1) + ["one"], "x": values, "s": values.astype(str)})
+    summary = Summary("x", by="k", u=("s", "nunique"), m=("x", "median"), n=("x", "nunique"))
+    pieces = [df.iloc[start : start + 3000] for start in range(0, rows, 3000)]
+    most = np.median(values[:-1])
+    expected = [["all", rows - 1, plain(most), rows - 1], ["one", 1, int(values[-1]), 1]]
+    assert merged(summary, pieces) == expected
+
+
+def test_the_longest_text_of_a_cell_is_a_key() -> None:
+    long = ["あ" * 32_767, "あ" * 32_766 + "い"]
+    df = pd.DataFrame({"k": long * 2})
+    assert cells(summarize(df, Summary("x", by="k", n=("k", "size")))) == [[k, 2] for k in long]
+
+
+@given(ROWS, st.data())
+def test_damaged_partial_results_are_refused_or_read(rows: list[Any], data: st.DataObject) -> None:
+    summary = Summary("x", by=["k", "j"], u=("s", "nunique"), m=("s", "min"), n=("x", "sum"))
+    parts = summary.partials(Columns(frame(rows), "table"))[0]
+    packed = bytearray(partials.packed(data.draw(st.sampled_from([*parts.tables().values()]))))
+    place = data.draw(st.integers(0, len(packed) - 1))
+    packed[place] ^= data.draw(st.integers(1, 255))
+    try:
+        table = partials.unpacked(bytes(packed[: data.draw(st.integers(0, len(packed)))]))
+    except partials.InvalidPartials:
+        return
+    for cells_of in table.keys:
+        assert len(cells_of.to_series()) == table.rows
