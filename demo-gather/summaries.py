@@ -98,35 +98,23 @@ class Summaries:
     def _take(self, key: str, rows: int, fields: list[Any], data: bytes) -> None:
         small = len(data) <= INLINE_BYTES
         start = end = 0 if small else self._spool.add(data)
+        contributions = []
         for declared, each, scopes in zip(self._declared, fields, self._scopes, strict=True):
-            for scope, tables, by in zip(scopes, each["scopes"], (declared.by, [])):
-                found = {}
+            pairs = zip(scopes, each["scopes"], strict=True)
+            for (scope, tables), by in zip(pairs, (declared.by, [])):
+                blocks = {}
                 for column in ["", *declared.columns(*SORTED)]:
-                    found[column] = blocks_of(tables[column], end, 2 * len(by) + 2 * bool(column))
-                    end += sum(block.size for block in found[column])
-                if small:
-                    scope.add(self._small(key, rows, found, len(by), data))
-                else:
-                    runs = {name: Run(blocks, self._spool.read) for name, blocks in found.items()}
-                    scope.add_source(Source(runs.pop(""), runs, key, rows))
+                    blocks[column] = blocks_of(tables[column], end, 2 * len(by) + 2 * bool(column))
+                    end += sum(block.size for block in blocks[column])
+                contributions.append((scope, blocks, len(by)))
         if end - start != len(data):
             raise InvalidPartials(f"blocks must have {end - start} bytes; found {len(data)}")
-
-    def _small(
-        self, key: str, rows: int, blocks: dict[str, list[Block]], keys: int, data: bytes
-    ) -> Partials:
-        tables = {}
-        for name, found in blocks.items():
-            read = [unpacked(data[each.start : each.start + each.size]) for each in found]
-            columns = 2 if name else keys
-            tables[name] = read[0] if read else Groups(0, [missing(0)] * columns, {}, {})
-            if len(read) > 1 or len(tables[name].keys) != columns:
-                raise InvalidPartials(f"a small table must be one block; found {len(read)}")
-        parts = Partials(tables.pop(""), tables)
-        counted = int(parts.groups.sums["size"].sum()) if parts.groups.rows else 0
-        if counted != rows:
-            raise InvalidPartials(f"must count {rows} rows; found {counted}")
-        return parts
+        for scope, blocks, keys in contributions:
+            if small:
+                scope.add(small_partials(rows, blocks, keys, data))
+            else:
+                runs = {name: Run(each, self._spool.read, key) for name, each in blocks.items()}
+                scope.add_source(Source(runs.pop(""), runs, rows))
 
     def _count(self, key: str) -> None:
         columns = Columns(self._load(key), key)
@@ -168,6 +156,25 @@ class _Scope:
         if self._small:
             self._sources.append(self._spool.source(combined(self._small)))
             self._small = []
+
+
+def small_partials(rows: int, blocks: dict[str, list[Block]], keys: int, data: bytes) -> Partials:
+    """
+    Raises:
+        InvalidPartials: they are not those of a result of so many rows.
+    """
+    tables = {}
+    for name, found in blocks.items():
+        read = [unpacked(data[each.start : each.start + each.size]) for each in found]
+        columns = 2 if name else keys
+        tables[name] = read[0] if read else Groups(0, [missing(0)] * columns, {}, {})
+        if len(read) > 1 or len(tables[name].keys) != columns:
+            raise InvalidPartials(f"a small table must be one block; found {len(read)}")
+    parts = Partials(tables.pop(""), tables)
+    counted = int(parts.groups.sums["size"].sum()) if parts.groups.rows else 0
+    if counted != rows:
+        raise InvalidPartials(f"must count {rows} rows; found {counted}")
+    return parts
 
 
 def blocks_of(fields: Any, start: int, parts: int) -> list[Block]:

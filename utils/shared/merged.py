@@ -23,6 +23,7 @@ from partials import (
     Run,
     ends,
     grouped,
+    naming,
     renumbered,
     written,
 )
@@ -70,20 +71,18 @@ class Source:
 
     Attributes:
         distinct: by column.
-        key, rows: of the result that they were made of; None of several.
+        rows: of the result that they were made of; None of several results.
     """
 
     groups: Run
     distinct: dict[str, Run]
-    key: str | None = None
-    rows: int = 0
+    rows: int | None = None
 
     def check(self) -> None:
         """Once all is read: raise InvalidPartials unless each row was counted once."""
-        if self.key and self.groups.rows != self.rows:
-            raise InvalidPartials(
-                f"{self.key}: must count {self.rows} rows; found {self.groups.rows}"
-            )
+        if self.rows not in (None, self.groups.rows):
+            key, counted = self.groups.key, self.groups.rows
+            raise InvalidPartials(f"{key}: must count {self.rows} rows; found {counted}")
 
 
 def group_frames(declared: Declared, sources: Sequence[Source]) -> Iterator[pd.DataFrame]:
@@ -186,13 +185,11 @@ class _Distinct:
         return middles
 
     def _add(self, middles: "_Middles", pieces: _Pieces, source_ends: Sequence[Key]) -> None:
-        tables = [
-            renumbered(table, numbers, start)
-            for run, end, start, numbers in zip(
-                self._runs, source_ends, pieces.starts, pieces.numbers, strict=True
-            )
-            for table in run.before(end)
-        ]
+        tables = []
+        ranges = zip(self._runs, source_ends, pieces.starts, pieces.numbers, strict=True)
+        for run, end, start, numbers in ranges:
+            with naming(run.key):
+                tables += [renumbered(table, numbers, start) for table in run.before(end)]
         if tables:
             values = grouped(tables, Index(tables))
             groups, cells = values.keys

@@ -5,6 +5,7 @@ import re
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import batched, pairwise
 from operator import lt
@@ -323,6 +324,15 @@ def _is_sorted(table: Groups) -> bool:
     return bool(ascends.all()) and (table.rows == 1 or bool(table.keys))
 
 
+@contextmanager
+def naming(key: str) -> Iterator[None]:
+    """Say whose partial results are invalid."""
+    try:
+        yield
+    except InvalidPartials as error:
+        raise InvalidPartials(f"{key}: {error}") from None
+
+
 def _require(holds: Any, rule: str, what: Any) -> None:
     if not holds:
         raise InvalidPartials(f"{rule}; found {found(what)}")
@@ -334,14 +344,18 @@ class Run:
     Args:
         blocks: in the order of their keys.
         read: the bytes from a start on, of a length.
+        key: of the result that they stand beside, for error messages.
 
     Attributes:
         taken: groups that were given out.
         rows: of the table that they stand for.
     """
 
-    def __init__(self, blocks: Iterable[Block], read: Callable[[int, int], bytes]) -> None:
+    def __init__(
+        self, blocks: Iterable[Block], read: Callable[[int, int], bytes], key: str = ""
+    ) -> None:
         self.blocks = deque(blocks)
+        self.key = key
         self.taken = self.rows = 0
         self._read = read
         self._rest: Groups | None = None
@@ -363,9 +377,10 @@ class Run:
 
     def _next(self) -> Groups:
         block = self.blocks.popleft()
-        table = unpacked(self._read(block.start, block.size))
-        begins = table.key(0) if table.rows else ()
-        _require(begins == block.begins, "a block must begin with its first key", f"{begins}")
+        with naming(self.key):
+            table = unpacked(self._read(block.start, block.size))
+            begins = table.key(0) if table.rows else ()
+            _require(begins == block.begins, "a block must begin with its first key", f"{begins}")
         return table
 
 
