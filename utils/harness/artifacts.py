@@ -31,10 +31,10 @@ class Artifacts:
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/gpbucketnamespaces.html
     """
 
-    def __init__(self, place: Target, stack: str, definition: str = "parallel") -> None:
+    def __init__(self, place: Target, definition: str = "parallel") -> None:
         self.s3 = place.client("s3")
         self.place = place
-        self.bucket = f"{stack}-zips-{place.account}-{place.region}-an"
+        self.bucket = f"{place.stack}-zips-{place.account}-{place.region}-an"
         self.at = owned(place, self.bucket)
         self.definition = definition
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import run
+from harness.bucket import there_or
 from harness.fault import Fault
 from harness.signals import ignore_signals
 from harness.target import EMULATED_REGION, STAGES, emulator, endpoint, function_name
@@ -53,12 +54,8 @@ def watch(rows: int = SAMPLE_ROWS) -> None:
 
 def put_sample(rows: int) -> None:
     s3 = emulator().client("s3")
-    try:
+    with there_or(f"s3://{emulator().bucket}/test.json does not exist: make bucket json"):
         body = s3.get_object(Bucket=emulator().bucket, Key="test.json")["Body"].read()
-    except s3.exceptions.ClientError:
-        raise Fault(
-            f"s3://{emulator().bucket}/test.json does not exist: make bucket json"
-        ) from None
     s3.put_object(
         Bucket=emulator().bucket, Key=SAMPLE, Body=json.dumps(json.loads(body)[:rows]).encode()
     )
@@ -200,7 +197,7 @@ def start_tests(stage: str) -> subprocess.Popen[str]:
 def run_sample() -> None:
     """Run the pipeline on the sample; a failure is explained, and the watch goes on."""
     try:
-        run.run({"input_obj": SAMPLE}, page="watch")
+        run.run(emulator(), {"input_obj": SAMPLE}, page="watch")
     except SystemExit as end:
         if end.code != 1:  # of a signal
             raise

@@ -45,12 +45,12 @@ class Pipeline:
 
     def start(self, definition: str = "parallel", **given: Any) -> str:
         arn: str = self.states.start_execution(
-            stateMachineArn=machines.machine_arn(definition), input=json.dumps(given)
+            stateMachineArn=emulator().machine(definition), input=json.dumps(given)
         )["executionArn"]
         return arn
 
     def wait(self, arn: str) -> dict[str, Any]:
-        return progress.follow(self.states, arn)
+        return progress.follow(emulator(), arn)
 
     def run(self, definition: str = "parallel", **given: Any) -> dict[str, Any]:
         return self.wait(self.start(definition, **given))
