@@ -139,6 +139,15 @@ def rendered(parameters: dict[str, str], emulated: bool = False) -> str:
         parameters: those given and those that the stack has; the template's defaults need not be.
     """
     template = yamlhelper.yaml_parse(TEMPLATE.read_text())
+    if emulated:
+        # LocalStack adds to a stack no resources that one condition brings and that name each other,
+        # and turns a bucket's events on only when it makes the bucket.
+        resources = template["Resources"]
+        bucket = resources["Bucket"]["Properties"]
+        bucket["NotificationConfiguration"] = bucket["NotificationConfiguration"]["Fn::If"][1]
+        for name in list(resources):
+            if not is_wanted(resources[name], template, parameters):
+                del resources[name]
     names = {}
     for stage in STAGES:
         function = f"{stage.title()}Function"
@@ -157,6 +166,21 @@ def rendered(parameters: dict[str, str], emulated: bool = False) -> str:
         # LocalStack deletes what has the other policy, and neither takes back what failed.
         text = text.replace("RetainExceptOnCreate", "Retain")
     return re.sub(r'"(\w+Version)"', lambda found: f'"{names.get(found[1], found[1])}"', text)
+
+
+def is_wanted(
+    resource: dict[str, Any], template: dict[str, Any], parameters: dict[str, str]
+) -> bool:
+    """Whether a resource's condition holds, which then is no longer one."""
+
+    def holds(condition: dict[str, Any]) -> bool:
+        if "Fn::Not" in condition:
+            return not holds(condition["Fn::Not"][0])
+        name, value = condition["Fn::Equals"][0]["Ref"], condition["Fn::Equals"][1]
+        return bool(parameters.get(name, template["Parameters"][name].get("Default")) == value)
+
+    name = resource.pop("Condition", None)
+    return name is None or holds(template["Conditions"][name])
 
 
 def sha256(body: bytes) -> str:

@@ -630,9 +630,9 @@ def test_a_table_in_the_inbox_becomes_a_workbook_in_the_outbox(
 ) -> None:
     name = stack_name()
     subscriber = Subscriber(name)
-    given = f"Inbox=inbox/,NotifyTopic={subscriber.topic}"
-    made = deploy(*at(name), "deploy", "--parameters", given)
-    assert made.returncode == 0, made.stdout + made.stderr
+    for given in ("", f"Inbox=inbox/,NotifyTopic={subscriber.topic}"):
+        made = deploy(*at(name), "deploy", "--parameters", given)
+        assert made.returncode == 0, made.stdout + made.stderr
     s3, bucket = emulator().client("s3"), outputs(name)["BucketName"]
     tables = {
         f"{folder}x": list(members(20, seed=seed)) for seed, folder in enumerate(("", "a/", "a/b/"))
