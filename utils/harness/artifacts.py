@@ -1,6 +1,5 @@
 """What a stack is made from: the zips and the definition, in a bucket of their own."""
 
-import base64
 import hashlib
 import itertools
 import json
@@ -12,6 +11,7 @@ from typing import Any
 from awscli.customizations.cloudformation import yamlhelper  # type: ignore[import-untyped]
 
 from harness.fault import Fault
+from harness.functions import read_zip, sha256
 from harness.target import STAGES, Target
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -183,20 +183,8 @@ def is_wanted(
     return name is None or holds(template["Conditions"][name])
 
 
-def sha256(body: bytes) -> str:
-    """As Lambda writes it."""
-    return base64.b64encode(hashlib.sha256(body).digest()).decode()
-
-
 def key_of(parameter: str, body: bytes) -> str:
     return f"{parameter}/{hashlib.sha256(body).hexdigest()}"
-
-
-def read_zip(stage: str) -> bytes:
-    path = ROOT / f"demo-{stage}" / "bin" / "lambda.zip"
-    if not path.exists():
-        raise Fault(f"{path.relative_to(ROOT)} does not exist: make zip")
-    return path.read_bytes()
 
 
 def read_definition(name: str) -> str:

@@ -7,6 +7,7 @@ import time
 from harness import artifacts
 from harness.artifacts import Artifacts, owned
 from harness.fault import Fault
+from harness.functions import read_zip, sha256
 from harness.stack import Change, described
 from harness.target import STAGES, Target
 
@@ -142,7 +143,7 @@ def check_code(target: Target, outputs: dict[str, str]) -> None:
     for stage in STAGES:
         version = outputs[f"{stage.title()}Function"]
         runs = functions.get_function_configuration(FunctionName=version)["CodeSha256"]
-        if runs != artifacts.sha256(artifacts.read_zip(stage)):
+        if runs != sha256(read_zip(stage)):
             digest = base64.b64decode(runs).hex()
             raise Fault(f"{version} runs other code than demo-{stage}'s zip: SHA-256 {digest}")
 

@@ -106,11 +106,16 @@ def update(
         functions.update_function_configuration(FunctionName=name, **settings)
         functions.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=WAIT)
         done.append("settings updated")
-    if found["CodeSha256"] != base64.b64encode(hashlib.sha256(archive).digest()).decode():
+    if found["CodeSha256"] != sha256(archive):
         functions.update_function_code(FunctionName=name, ZipFile=archive)
         functions.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=WAIT)
         done.append("code updated")
     return ", ".join(done) or "up to date"
+
+
+def sha256(body: bytes) -> str:
+    """As Lambda writes it."""
+    return base64.b64encode(hashlib.sha256(body).digest()).decode()
 
 
 def read_zip(stage: str) -> bytes:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -95,12 +94,6 @@ class Follower:
 
     def snapshot(self) -> Snapshot:
         return Snapshot(time.monotonic() - self.started, self.run, self.rows)
-
-
-def follow(target: Target, arn: str) -> dict[str, Any]:
-    """Show an execution's progress until it ends; returns its description."""
-    show(target, arn)
-    return dict(target.client("stepfunctions").describe_execution(executionArn=arn))
 
 
 def show(target: Target, arn: str) -> Run:

@@ -14,6 +14,7 @@ from typing import Any
 from harness import run
 from harness.bucket import there_or
 from harness.fault import Fault
+from harness.functions import read_zip
 from harness.signals import ignore_signals
 from harness.target import EMULATED_REGION, STAGES, emulator, endpoint, function_name
 
@@ -77,11 +78,7 @@ def hot_functions() -> Iterator[None]:
 
 
 def give_zip(stage: str) -> None:
-    set_code(stage, ZipFile=archive_of(stage).read_bytes())
-
-
-def archive_of(stage: str) -> Path:
-    return ROOT / f"demo-{stage}" / "bin" / "lambda.zip"
+    set_code(stage, ZipFile=read_zip(stage))
 
 
 def set_code(stage: str, **code: Any) -> None:
@@ -96,7 +93,7 @@ def set_code(stage: str, **code: Any) -> None:
 
 def hot_folder(stage: str) -> Path:
     """What the zip holds, its bytecode too, but with links in place of the function's modules."""
-    archive = archive_of(stage)
+    archive = ROOT / f"demo-{stage}" / "bin" / "lambda.zip"
     folder = archive.with_name("hot")
     if not folder.exists() or folder.stat().st_mtime < archive.stat().st_mtime:
         shutil.rmtree(folder, ignore_errors=True)

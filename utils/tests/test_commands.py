@@ -58,6 +58,17 @@ def test_a_file_that_is_not_there_is_refused(pipeline: Pipeline, make: Make) -> 
     assert "FILE: must be a file to upload; found ''" in refused(make("upload"))
 
 
+@pytest.mark.parametrize(("name", "content"), [("empty.json", b""), ("picture.png", b"\x89PNG\r")])
+def test_a_file_that_is_no_table_ends_with_what_the_scatter_says(
+    pipeline: Pipeline, make: Make, tmp_path: Path, name: str, content: bytes
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    made = make("stepfunctions", f"FILE={tmp_path / name}")
+    refused(made)
+    assert "error    Invalid" in made.stdout
+    assert f"cause    {name}" in made.stdout
+
+
 def body(pipeline: Pipeline, key: str) -> bytes:
     read: bytes = pipeline.s3.get_object(Bucket=emulator().bucket, Key=key)["Body"].read()
     return read

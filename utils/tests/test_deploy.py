@@ -14,12 +14,11 @@ import boto3
 import pytest
 from openpyxl import load_workbook
 
-from conftest import ROOT, Make
+from conftest import ROOT, Make, follow
 from harness import artifacts
 from harness.deploy import warnings
 from harness.emulator import free_port
 from harness.ministack import MiniStack
-from harness.progress import follow
 from harness.stack import Stack
 from harness.target import emulator, endpoint
 from test_pipeline import EXAMPLE, expected

@@ -12,10 +12,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from conftest import Make
+from conftest import Make, follow
 from harness.emulator import free_port
 from harness.ministack import MiniStack
-from harness.progress import follow
 from harness.target import Target
 from test_pipeline import EXAMPLE
 
