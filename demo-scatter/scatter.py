@@ -42,6 +42,12 @@ ITERATIONS = 1_500  # of an inline Map; with three retries each, 16 of the 25,00
 KEY_BYTES = 1_024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 
 OVERRIDES = ("input_obj", "division_number")
+# Of an input that others write: the consoles', Step Functions' own and those of an EventBridge event.
+IGNORED = {
+    *("Comment", "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"),
+    *("version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail"),
+}
+OUTBOX = "outbox/"
 
 
 class InvalidEvent(ValueError):
@@ -84,7 +90,11 @@ class Job:
 
     @property
     def workbook(self) -> str:
-        return self.input_obj.removesuffix(".json") + ".xlsx"
+        """Beside the input, but of one in the inbox in the outbox, so that it starts nothing."""
+        workbook = self.input_obj.removesuffix(".json") + ".xlsx"
+        inbox = os.environ.get("INBOX", "")
+        filed = inbox and workbook.startswith(inbox)
+        return OUTBOX + workbook.removeprefix(inbox) if filed else workbook
 
     @property
     def folder(self) -> str:
@@ -287,11 +297,11 @@ def take_rows(records: Iterator[Record], rows: int) -> Iterator[Block]:
 
 
 def overrides_of(event: dict[str, Any]) -> dict[str, Any]:
-    """The fields that the execution's input overrides; the consoles' `Comment` is ignored."""
+    """The fields that the execution's input overrides."""
     overrides = event.get("overrides") or {}
     if not isinstance(overrides, dict):
         raise InvalidEvent(f"overrides: must be an object; found {found(overrides)}")
-    unknown = overrides.keys() - {*OVERRIDES, "Comment"}
+    unknown = overrides.keys() - {*OVERRIDES, *IGNORED}
     if unknown:
         raise InvalidEvent(
             f"overrides: knows {', '.join(OVERRIDES)}; found {', '.join(sorted(unknown))}"

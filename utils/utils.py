@@ -14,7 +14,7 @@ from mimesis import Locale, Person
 from harness.bucket import check_bucket
 from harness.fault import Fault
 from harness.signals import exit_on_signals
-from harness.target import emulator
+from harness.target import connect
 
 SAMPLE = Path(__file__).resolve().parent / "data" / "sample_data.json"
 FIRST_DAY = date(2021, 1, 1)
@@ -59,15 +59,22 @@ def shown(made: Iterator[dict[str, Any]], count: int) -> Iterable[dict[str, Any]
     return track(made, "members", total=count, console=Console(stderr=True), transient=True)
 
 
-def main(count: int = 1000, seed: int | None = None, key: str = "test.json") -> None:
+def main(
+    count: int = 1000,
+    seed: int | None = None,
+    key: str = "test.json",
+    target: str = "localstack",
+    stack: str = "aggregate",
+    region: str = "",
+) -> None:
     """Write `count` members to utils/data/sample_data.json and to `key` in the bucket."""
     if type(count) is not int or count < 0:
         raise Fault(f"ROWS: must be a whole number from 0; found {count!r}")
-    s3 = emulator().client("s3")
-    check_bucket(s3)
+    place = connect(target, stack, region)
+    check_bucket(place)
     write(count, seed, SAMPLE)
-    s3.upload_file(str(SAMPLE), emulator().bucket, key)
-    print(f"{count} members in s3://{emulator().bucket}/{key} and {os.path.relpath(SAMPLE)}")
+    place.client("s3").upload_file(str(SAMPLE), place.bucket, key)
+    print(f"{count} members in s3://{place.bucket}/{key} and {os.path.relpath(SAMPLE)}")
 
 
 if __name__ == "__main__":

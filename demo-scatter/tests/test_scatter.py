@@ -108,6 +108,30 @@ def test_the_workbook_is_named_after_the_input(key: str, workbook: str) -> None:
     assert Job(key, None, "run-1").workbook == workbook
 
 
+@pytest.mark.parametrize(
+    ("inbox", "key", "workbook"),
+    [
+        ("inbox/", "inbox/a/members.json", "outbox/a/members.xlsx"),
+        ("in/new/", "in/new/members.json", "outbox/members.xlsx"),
+        ("inbox/", "members.json", "members.xlsx"),
+        ("inbox/", "a/inbox/members.json", "a/inbox/members.xlsx"),
+        ("", "inbox/members.json", "inbox/members.xlsx"),
+    ],
+)
+def test_the_workbook_of_a_table_in_the_inbox_is_in_the_outbox(
+    inbox: str, key: str, workbook: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INBOX", inbox)
+    assert Job(key, None, "run-1").workbook == workbook
+
+
+def test_what_others_write_into_an_input_is_no_fault() -> None:
+    event = {"version": "0", "id": "1", "detail-type": "x", "source": "aws.s3", "detail": {}}
+    event |= {"account": "1", "time": "t", "region": "r", "resources": [], "Comment": "c"}
+    event |= {"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": "arn:aws:states:…"}
+    assert Job.from_event({"overrides": {**event, "input_obj": KEY}}) == Job(KEY, None, None)
+
+
 @pytest.mark.parametrize("size", [1, 10_000, 123_457, 4_700_000, 700_000_000])
 def test_no_table_makes_more_than_200_segments(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scaled down a thousand times: the sizes are bytes of records of 7 bytes."""

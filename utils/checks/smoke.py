@@ -9,17 +9,13 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from harness import cost, deploy, facts, history
+from harness import cost, deploy, facts, run
 from harness.fault import Fault
 from harness.history import Run
-from harness.progress import follow
-from harness.report.write import write
-from harness.stack import Stack
 from harness.target import Target, connect
 from utils import members
 
@@ -46,50 +42,29 @@ class Outcome:
 class Smoke:
     """The stack of one smoke test."""
 
-    def __init__(self, place: Target, stack: str, folder: Path) -> None:
-        self.place = place
-        self.stack = stack
+    def __init__(self, target: Target, folder: Path) -> None:
+        self.target = target
         self.folder = folder
 
-    def deploy(self, definition: str = "", parameters: str = "") -> None:
-        deploy.deploy(
-            self.place.name,
-            self.stack,
-            definition=definition,
-            region=self.place.region,
-            parameters=parameters,
-        )
-        found = Stack(self.place.client("cloudformation"), self.stack, self.place.name).find()
-        assert found
-        self.bucket, self.machine = (found.outputs[it] for it in ("BucketName", "StateMachineArn"))
-
     def put(self, key: str, text: str) -> None:
-        self.place.client("s3").put_object(Bucket=self.bucket, Key=key, Body=text.encode())
+        s3 = self.target.client("s3")
+        s3.put_object(Bucket=self.target.bucket, Key=key, Body=text.encode())
 
     def run(self, what: str, key: str, wanted: str, **given: int) -> Outcome:
         """Execute on a table; what it found is the rows in the workbook, or the error's name."""
-        states = self.place.client("stepfunctions")
-        started = states.start_execution(
-            stateMachineArn=self.machine, input=json.dumps({"input_obj": key, **given})
-        )
-        execution = follow(states, started["executionArn"])
-        ran = history.read(states, started["executionArn"])
-        history.add_logs(self.place, ran)
-        print(f"report   {write(self.place, ran, folder=self.folder)}", flush=True)
-        succeeded = execution["status"] == "SUCCEEDED"
-        found = f"{self.rows(execution)} rows" if succeeded else execution.get("error", "")
-        if succeeded:
-            bill = cost.bill(ran, facts.read(self.place, ran), self.place.region)
+        ran = run.execute(self.target, self.target.machine(), {"input_obj": key, **given})
+        found = ran.ended[0] if ran.ended else ""
+        if ran.workbook:
+            bill = cost.bill(ran, facts.read(self.target, ran), self.target.region)
             cost.show(ran, bill)
+            found = f"{self.rows(ran.workbook)} rows"
             found += miscounted(ran, {charge.unit: charge.amount for charge in bill})
-        took = execution["stopDate"] - execution["startDate"]
-        return Outcome(what, wanted, found, took.total_seconds())
+        return Outcome(what, wanted, found, ran.elapsed_s)
 
-    def rows(self, execution: dict[str, Any]) -> int:
+    def rows(self, key: str) -> int:
         """The data rows of the first sheet."""
         workbook = self.folder / "smoke.xlsx"
-        key = json.loads(execution["output"])
-        self.place.client("s3").download_file(self.bucket, key, str(workbook))
+        self.target.client("s3").download_file(self.target.bucket, key, str(workbook))
         sheet = zipfile.Path(workbook, "xl/worksheets/sheet1.xml")
         with sheet.open("rb") as opened:
             return sum(chunk.count(b"</row>") for chunk in split_after(opened.read, b">")) - 1
@@ -126,13 +101,13 @@ def text_of(rows: int) -> str:
 
 def smoke(target: str = "localstack", region: str = "", rows: int = 1_000_000) -> int:
     """Deploy, run and destroy; returns the number of outcomes that were not as they should be."""
-    place = connect(target, region)
-    stack = f"smoke-{uuid.uuid4().hex[:8]}"
+    name = "stack" if target == "localstack" else target
+    place = connect(name, f"smoke-{uuid.uuid4().hex[:8]}", region)
     faulty = json.dumps([member | {"会員ランク": 9} for member in members(3, seed=1)])
     with tempfile.TemporaryDirectory() as folder:
-        tested = Smoke(place, stack, Path(folder))
+        tested = Smoke(place, Path(folder))
         try:
-            tested.deploy()
+            deploy.deploy(place)
             tested.put("small.json", text_of(SMALL))
             tested.put("large.json", text_of(rows))
             tested.put("faulty.json", faulty)
@@ -141,9 +116,9 @@ def smoke(target: str = "localstack", region: str = "", rows: int = 1_000_000) -
                 tested.run(f"{rows:,} rows, parallel", "large.json", f"{rows} rows"),
                 tested.run("a faulty record", "faulty.json", "InvalidMember"),
             ]
-            tested.deploy(definition="distributed")
+            deploy.deploy(place, definition="distributed")
             outcomes.append(tested.run(f"{rows:,} rows, distributed", "large.json", f"{rows} rows"))
-            tested.deploy(definition="parallel", parameters=TOO_LITTLE_MEMORY)
+            deploy.deploy(place, definition="parallel", parameters=TOO_LITTLE_MEMORY)
             tested.put("heavy.json", text_of(TOO_MANY_ROWS))
             outcomes.append(
                 tested.run(
@@ -154,7 +129,7 @@ def smoke(target: str = "localstack", region: str = "", rows: int = 1_000_000) -
                 )
             )
         finally:
-            deploy.destroy(target, stack, region, empty=True, yes=True)
+            deploy.destroy(place, empty=True, yes=True)
     show(place, outcomes)
     return sum(not outcome.passed for outcome in outcomes)
 

@@ -7,7 +7,6 @@ executions whose states of the same names do nothing.
 """
 
 import contextlib
-import io
 import json
 import stat
 import sys
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from harness import bucket, machines
+from harness import artifacts, machines
 from harness.emulator import Emulator
 from harness.fault import Fault
 from harness.functions import WAIT
@@ -39,8 +38,7 @@ class Held:
     Attributes:
         mappings: of memory; Linux allows a process 65,530.
         files: open ones; LocalStack keeps each object of S3 as one, without a name.
-        disk_kb: of LocalStack's folder and its nameless files, without the segment files of past
-            executions.
+        disk_kb: of LocalStack's folder and its nameless files, with an empty bucket.
     """
 
     processes: int
@@ -57,7 +55,7 @@ class Soak:
         self.states = emulator().client("stepfunctions")
         self.emulator = Emulator(endpoint())
         machines.put(self.states, "parallel")
-        self.machine = machines.machine_arn("parallel")
+        self.machine = emulator().machine()
         self.idle = self.put_idle_machine()
 
     def put_idle_machine(self) -> str:
@@ -118,8 +116,7 @@ class Soak:
         return list(filter(None, failed))
 
     def look(self, label: str) -> Held:
-        with contextlib.redirect_stdout(io.StringIO()):
-            bucket.clean_segments()
+        artifacts.empty(emulator().client("s3"), {"Bucket": emulator().bucket})
         held = self.held()
         cells = "  ".join(f"{name} {value:>6}" for name, value in asdict(held).items())
         print(f"{label:>16}  {cells}", flush=True)

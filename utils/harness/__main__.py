@@ -1,4 +1,4 @@
-"""The command line: a verb for each make target.
+"""The command line: where the pipeline is, and a verb for each make target.
 
 A verb's module is imported when it is called, so that no verb waits for what another needs.
 """
@@ -14,18 +14,25 @@ from typing import Any
 from harness.fault import Fault
 from harness.signals import exit_on_signals
 
+# Verbs of the emulator itself, of its own functions, of any pipeline, and of stacks alone.
+EMULATOR, OWN, PIPELINE, STACK = "emulator", "own", "pipeline", "stack"
+
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m harness", description=__doc__)
+    top.add_argument("--target", default="localstack", help="localstack, stack or aws")
+    top.add_argument("--stack", default="aggregate", help="the name of the stack")
+    top.add_argument("--region", default="", help="of AWS; default: that of your settings")
     verbs = top.add_subparsers(dest="verb", required=True)
 
-    def verb(name: str, function: str, says: str) -> argparse.ArgumentParser:
+    def verb(name: str, function: str, says: str, of: str) -> argparse.ArgumentParser:
         """
         Args:
-            function: `module.function` of this package, called with the verb's arguments.
+            function: `module.function` of this package, called with the verb's arguments; one of
+                a pipeline or a stack with the target first.
         """
         made = verbs.add_parser(name, help=says, description=says)
-        made.set_defaults(function=function)
+        made.set_defaults(function=function, of=of)
         return made
 
     for name, says in (
@@ -33,65 +40,58 @@ def parser() -> argparse.ArgumentParser:
         ("ensure", "the same, without a word if one answers"),
         ("down", "stop the emulator that `up` started"),
     ):
-        verb(name, f"emulator.{name}", says)
-    command = verb("with-emulator", "emulator.run", "run a command with an emulator of its own")
+        verb(name, f"emulator.{name}", says, EMULATOR)
+    run = "run a command with an emulator of its own"
+    command = verb("with-emulator", "emulator.run", run, EMULATOR)
     command.add_argument("command", nargs=argparse.REMAINDER)
 
-    verb("bucket", "bucket.bucket", "create the bucket")
-    upload = verb("upload", "bucket.upload", "copy a file into the bucket")
+    verb("bucket", "bucket.bucket", "create the bucket", OWN)
+    upload = verb("upload", "bucket.upload", "copy a file into the bucket", PIPELINE)
     upload.add_argument("file")
     upload.add_argument("key", nargs="?", default="")
-    for function, says in (
-        ("bucket.download", "copy a workbook from the bucket to result/"),
-        ("show.show", "print a downloaded workbook's first rows"),
+    for function, says, of in (
+        ("bucket.download", "copy a workbook from the bucket to result/", PIPELINE),
+        ("show.show", "print a downloaded workbook's first rows", EMULATOR),
     ):
-        workbook = verb(function.split(".")[1], function, says)
+        workbook = verb(function.split(".")[1], function, says, of)
         workbook.add_argument("workbook", nargs="?", default="test.xlsx")
-    verb("clean-segments", "bucket.clean_segments", "remove the segment files of past executions")
 
-    create = verb("create", "functions.create", "create functions, or bring them up to date")
+    create = verb("create", "functions.create", "create functions, or bring them up to date", OWN)
     create.add_argument("settings", nargs="+", help="stage, memory in MB, timeout in s, in turn")
     create.add_argument("--machines", action="store_true", help="the state machines, too")
-    for name, says in (
-        ("delete", "delete functions"),
-        ("invoke", "call functions, each with its smallest valid event"),
-        ("log", "the last log lines of functions"),
+    for name, says, of in (
+        ("delete", "delete functions", OWN),
+        ("invoke", "call functions, each with its smallest valid event", PIPELINE),
+        ("log", "the last log lines of functions", PIPELINE),
     ):
-        verb(name, f"functions.{name}", says).add_argument("stages", metavar="stage", nargs="+")
+        stages = verb(name, f"functions.{name}", says, of)
+        stages.add_argument("stages", metavar="stage", nargs="+")
 
-    states = verb("stepfunctions", "run.run", "run a state machine, and wait for its end")
+    states = verb("stepfunctions", "run.run", "run a state machine, and wait for its end", PIPELINE)
     states.add_argument("given", metavar="input", nargs="?", type=json_value, default=None)
-    states.add_argument("--definition", default="parallel")
-    stop = verb("stop", "machines.stop", "end a running execution")
+    for option in ("--file", "--definition"):
+        states.add_argument(option, default="")
+    stop = verb("stop", "machines.stop", "end a running execution", PIPELINE)
     stop.add_argument("execution", nargs="?", default="")
 
-    deploy = verb("deploy", "deploy.deploy", "create or update a stack")
+    deploy = verb("deploy", "deploy.deploy", "create or update a stack", STACK)
     for option in ("--definition", "--parameters", "--tags"):
         deploy.add_argument(option, default="")
     for flag in ("--plan", "--replace-bucket"):
         deploy.add_argument(flag, action="store_true")
-    arch = verb(
-        "architecture", "deploy.architecture", "the platform of the zips that a stack needs"
-    )
-    destroy = verb("destroy", "deploy.destroy", "delete a stack")
+    platform = "the platform of the zips that a stack needs"
+    arch = verb("architecture", "deploy.architecture", platform, STACK)
+    destroy = verb("destroy", "deploy.destroy", "delete a stack", STACK)
     for flag in ("--empty", "--yes"):
         destroy.add_argument(flag, action="store_true")
     for each in (deploy, arch):
         each.add_argument("--arch", default="")
-    for each in (deploy, arch, destroy):
-        each.add_argument("--target", default="localstack")
-        each.add_argument("--stack", default="aggregate")
-        each.add_argument("--region", default="")
 
-    cost = verb("cost", "cost.last", "what the last execution costs on AWS")
-    cost.add_argument("--target", default="localstack")
-    cost.add_argument("--machine", default="Aggregate")
-    cost.add_argument("--region", default="")
-
-    report = verb("report", "report.write.report", "write the report of an execution")
+    verb("cost", "cost.last", "what the last execution costs on AWS", PIPELINE)
+    report = verb("report", "report.write.report", "write the report of an execution", PIPELINE)
     report.add_argument("execution", nargs="?", default="")
     report.add_argument("--language", default="")
-    verb("watch", "watch.watch", "on each save: the tests, then the pipeline")
+    verb("watch", "watch.watch", "on each save: the tests, then the pipeline", OWN)
     return top
 
 
@@ -109,7 +109,9 @@ def main(arguments: Sequence[str]) -> int | str:
     try:
         given = vars(parser().parse_args(arguments))
         del given["verb"]
-        return int(find(given.pop("function"))(**given) or 0)
+        where = (given.pop(name) for name in ("of", "target", "stack", "region"))
+        function = find(given.pop("function"))
+        return int(function(*targets(*where), **given) or 0)
     except Fault as fault:
         return f"error: {fault}"
     except KeyboardInterrupt:
@@ -120,6 +122,25 @@ def main(arguments: Sequence[str]) -> int | str:
         return 0
     except Exception as error:
         return explained(error)
+
+
+def targets(of: str, name: str, stack: str, region: str) -> list[Any]:
+    """What a verb acts on: nothing, where that goes without saying, or the target.
+
+    Raises:
+        Fault: the verb is of the emulator or its own functions, and the target is not.
+    """
+    from harness.target import connect
+
+    if of in (PIPELINE, STACK):
+        deployed = of == STACK and name == "localstack"
+        return [connect("stack" if deployed else name, stack, region)]
+    if name != "localstack" and (of, name) != (EMULATOR, "stack"):
+        raise Fault(
+            "TARGET: demo, up, down, zip, create, delete, bucket and watch are for localstack, "
+            f"a stack has deploy and destroy for all of it; found {name}"
+        )
+    return []
 
 
 def explained(error: Exception) -> str:

@@ -2,36 +2,31 @@
 
 from harness.history import STAGES, Failure
 
+# Of the emulator's own functions, and of a stack's.
 MEMORY = {
-    "localstack": (
+    False: (
         "raise MEMORY in demo-{stage}/Makefile and make create",
         "demo-{stage}/Makefile の MEMORY を増やして make create する",
     ),
-    "aws": (
-        "make deploy TARGET=aws PARAMETERS={Stage}Memory=…",
-        "make deploy TARGET=aws PARAMETERS={Stage}Memory=… を実行する",
+    True: (
+        "make deploy{flags} PARAMETERS={Stage}Memory=…",
+        "make deploy{flags} PARAMETERS={Stage}Memory=… を実行する",
     ),
 }
 TIMEOUT = {
-    "localstack": (
+    False: (
         "raise TIMEOUT in demo-{stage}/Makefile and make create",
         "demo-{stage}/Makefile の TIMEOUT を延ばして make create する",
     ),
-    "aws": (
-        "make deploy TARGET=aws PARAMETERS={Stage}Timeout=…",
-        "make deploy TARGET=aws PARAMETERS={Stage}Timeout=… を実行する",
+    True: (
+        "make deploy{flags} PARAMETERS={Stage}Timeout=…",
+        "make deploy{flags} PARAMETERS={Stage}Timeout=… を実行する",
     ),
 }
-LOG = {
-    "localstack": (
-        "make log shows what the functions logged",
-        "make log で関数のログを表示できます",
-    ),
-    "aws": (
-        "CloudWatch Logs shows what the function logged",
-        "CloudWatch Logs に関数のログがあります",
-    ),
-}
+LOG = (
+    "make log{flags} shows what the functions logged",
+    "make log{flags} で関数のログを表示できます",
+)
 ABOVE = ("its log is above", "ログは上のとおりです")
 
 KILLED = "Runtime.OutOfMemory"
@@ -66,8 +61,8 @@ ADVICE = {
         "division_number を大きくするか、省いてください",
     ),
     "NoSuchKey": (
-        "the object is not in the bucket: make json writes test.json",
-        "オブジェクトがバケットにありません。test.json は make json で作れます",
+        "the object is not in the bucket: make json{flags} writes test.json",
+        "オブジェクトがバケットにありません。test.json は make json{flags} で作れます",
     ),
     "NoSuchBucket": ("make bucket", "make bucket を実行してください"),
     KILLED: (
@@ -132,14 +127,14 @@ def advice(
     message: str = "",
     *,
     stage: str = "segment",
-    target: str = "localstack",
+    flags: str = "",
     logged: bool = True,
     language: str = "en",
 ) -> str:
     """
     Args:
         error: its name, or that which the call's REPORT line gives.
-        target: localstack or aws.
+        flags: the target's.
         logged: whether the reader sees the log of the call above the advice.
     """
     by_message = (texts for text, texts in BY_MESSAGE.items() if text in message)
@@ -147,23 +142,24 @@ def advice(
     which = language == "ja"
 
     def filled(texts: tuple[str, str]) -> str:
-        return texts[which].format(stage=stage, Stage=stage.capitalize())
+        return texts[which].format(stage=stage, Stage=stage.capitalize(), flags=flags)
 
     return found[which].format(
-        memory=filled(MEMORY[target]),
-        timeout=filled(TIMEOUT[target]),
-        log=filled(ABOVE if logged else LOG[target]),
+        memory=filled(MEMORY[bool(flags)]),
+        timeout=filled(TIMEOUT[bool(flags)]),
+        log=filled(ABOVE if logged else LOG),
+        flags=flags,
     )
 
 
-def advice_on(failure: Failure, *, emulated: bool, logged: bool, language: str = "en") -> str:
+def advice_on(failure: Failure, *, flags: str, logged: bool, language: str = "en") -> str:
     """What to do about the failure of an execution."""
     stage = failure.task.stage if failure.task else ""
     return advice(
         failure.kind,
         failure.message,
         stage=stage if stage in STAGES.values() else "segment",
-        target="localstack" if emulated else "aws",
+        flags=flags,
         logged=logged,
         language=language,
     )

@@ -1,6 +1,5 @@
 """What a stack is made from: the zips and the definition, in a bucket of their own."""
 
-import base64
 import hashlib
 import itertools
 import json
@@ -12,6 +11,7 @@ from typing import Any
 from awscli.customizations.cloudformation import yamlhelper  # type: ignore[import-untyped]
 
 from harness.fault import Fault
+from harness.functions import read_zip, sha256
 from harness.target import STAGES, Target
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,10 +31,10 @@ class Artifacts:
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/gpbucketnamespaces.html
     """
 
-    def __init__(self, place: Target, stack: str, definition: str = "parallel") -> None:
+    def __init__(self, place: Target, definition: str = "parallel") -> None:
         self.s3 = place.client("s3")
         self.place = place
-        self.bucket = f"{stack}-zips-{place.account}-{place.region}-an"
+        self.bucket = f"{place.stack}-zips-{place.account}-{place.region}-an"
         self.at = owned(place, self.bucket)
         self.definition = definition
 
@@ -139,6 +139,15 @@ def rendered(parameters: dict[str, str], emulated: bool = False) -> str:
         parameters: those given and those that the stack has; the template's defaults need not be.
     """
     template = yamlhelper.yaml_parse(TEMPLATE.read_text())
+    if emulated:
+        # LocalStack adds to a stack no resources that one condition brings and that name each other,
+        # and turns a bucket's events on only when it makes the bucket.
+        resources = template["Resources"]
+        bucket = resources["Bucket"]["Properties"]
+        bucket["NotificationConfiguration"] = bucket["NotificationConfiguration"]["Fn::If"][1]
+        for name in list(resources):
+            if not is_wanted(resources[name], template, parameters):
+                del resources[name]
     names = {}
     for stage in STAGES:
         function = f"{stage.title()}Function"
@@ -159,20 +168,23 @@ def rendered(parameters: dict[str, str], emulated: bool = False) -> str:
     return re.sub(r'"(\w+Version)"', lambda found: f'"{names.get(found[1], found[1])}"', text)
 
 
-def sha256(body: bytes) -> str:
-    """As Lambda writes it."""
-    return base64.b64encode(hashlib.sha256(body).digest()).decode()
+def is_wanted(
+    resource: dict[str, Any], template: dict[str, Any], parameters: dict[str, str]
+) -> bool:
+    """Whether a resource's condition holds, which then is no longer one."""
+
+    def holds(condition: dict[str, Any]) -> bool:
+        if "Fn::Not" in condition:
+            return not holds(condition["Fn::Not"][0])
+        name, value = condition["Fn::Equals"][0]["Ref"], condition["Fn::Equals"][1]
+        return bool(parameters.get(name, template["Parameters"][name].get("Default")) == value)
+
+    name = resource.pop("Condition", None)
+    return name is None or holds(template["Conditions"][name])
 
 
 def key_of(parameter: str, body: bytes) -> str:
     return f"{parameter}/{hashlib.sha256(body).hexdigest()}"
-
-
-def read_zip(stage: str) -> bytes:
-    path = ROOT / f"demo-{stage}" / "bin" / "lambda.zip"
-    if not path.exists():
-        raise Fault(f"{path.relative_to(ROOT)} does not exist: make zip")
-    return path.read_bytes()
 
 
 def read_definition(name: str) -> str:

@@ -1,13 +1,17 @@
 """The bucket: make it, put a table into it, bring the workbook home."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from harness import machines
+from botocore.exceptions import ClientError
+
 from harness.fault import Fault
 from harness.settings import local_copy
-from harness.target import emulator
+from harness.target import Target, emulator
+
+MISSING = ("404", "NoSuchBucket", "NoSuchKey")
 
 
 def bucket() -> None:
@@ -16,18 +20,28 @@ def bucket() -> None:
     print(f"s3://{emulator().bucket}")
 
 
-def check_bucket(s3: Any) -> None:
+@contextmanager
+def there_or(sentence: str) -> Iterator[None]:
+    """End with a sentence where S3 says that something is not there."""
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in MISSING:
+            raise
+        raise Fault(sentence) from None
+
+
+def check_bucket(target: Target) -> None:
     """
     Raises:
         Fault: the bucket is not there.
     """
-    try:
-        s3.head_bucket(Bucket=emulator().bucket)
-    except s3.exceptions.ClientError:
-        raise Fault(f"the bucket {emulator().bucket} does not exist: make bucket") from None
+    fix = f"make deploy{target.flags}" if target.stack else "make bucket"
+    with there_or(f"the bucket {target.bucket} does not exist: {fix}"):
+        target.client("s3").head_bucket(Bucket=target.bucket)
 
 
-def upload(file: str, key: str = "") -> None:
+def upload(target: Target, file: str, key: str = "") -> None:
     """Copy a file into the bucket.
 
     Args:
@@ -36,48 +50,20 @@ def upload(file: str, key: str = "") -> None:
     path = Path(file).expanduser()
     if not path.is_file():
         raise Fault(f"FILE: must be a file to upload; found {file!r}")
-    s3 = emulator().client("s3")
-    check_bucket(s3)
-    s3.upload_file(str(path), emulator().bucket, key or path.name)
-    print(f"s3://{emulator().bucket}/{key or path.name}")
+    check_bucket(target)
+    target.client("s3").upload_file(str(path), target.bucket, key or path.name)
+    print(f"s3://{target.bucket}/{key or path.name}", flush=True)
 
 
-def download(workbook: str = "test.xlsx") -> None:
+def download(target: Target, workbook: str = "test.xlsx") -> None:
     """Copy a workbook from the bucket into result/, whole or not at all."""
-    s3 = emulator().client("s3")
-    target = local_copy(workbook)
-    partial = target.with_suffix(".part")
+    path = local_copy(workbook)
+    partial = path.with_suffix(".part")
+    fix = f"make stepfunctions{target.flags}"
     try:
-        s3.download_file(emulator().bucket, workbook, str(partial))
-        os.replace(partial, target)
-    except s3.exceptions.ClientError as error:
-        if error.response["Error"]["Code"] not in ("404", "NoSuchBucket", "NoSuchKey"):
-            raise
-        raise Fault(
-            f"s3://{emulator().bucket}/{workbook} does not exist: make stepfunctions"
-        ) from None
+        with there_or(f"s3://{target.bucket}/{workbook} does not exist: {fix}"):
+            target.client("s3").download_file(target.bucket, workbook, str(partial))
+        os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-    print(os.path.relpath(target))
-
-
-def clean_segments() -> None:
-    """Remove the segment files of past executions; those of running ones, inputs and workbooks stay."""
-    s3 = emulator().client("s3")
-    keys = [
-        obj["Key"]
-        for prefix in ("scatter/", "gather/")
-        for page in s3.get_paginator("list_objects_v2").paginate(
-            Bucket=emulator().bucket, Prefix=prefix
-        )
-        for obj in page.get("Contents", [])
-    ]
-    # Asked after the listing: one that starts later has nothing in it.
-    needed = {
-        execution["name"] for execution in machines.running(emulator().client("stepfunctions"))
-    }
-    past = [{"Key": key} for key in keys if key.split("/")[1] not in needed]
-    for start in range(0, len(past), 1000):
-        s3.delete_objects(Bucket=emulator().bucket, Delete={"Objects": past[start : start + 1000]})
-    kept = f"; {len(keys) - len(past)} of running executions stay" if len(past) < len(keys) else ""
-    print(f"{len(past)} segment files removed from s3://{emulator().bucket}{kept}")
+    print(os.path.relpath(path))

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from harness import facts, history
+from harness import facts, history, machines
 from harness.fault import Fault
 from harness.history import Run
 from harness.logs import Report
-from harness.target import Target, connect
+from harness.target import Target
 from shared.facts import TAGGED_BYTES
 
 # List prices in US dollars, without free tiers, of Lambda (first tier), Step Functions (standard
@@ -145,25 +145,14 @@ def bill(run: Run, found: facts.Facts, region: str) -> list[Charge]:
     return cost(reports, run.transitions, calls_of_s3, region, architecture, days / 1e9)
 
 
-def last(target: str, machine: str = "Aggregate", region: str = "") -> None:
-    """Show what the last execution of a state machine that succeeded costs."""
-    place = connect(target, region)
-    run = last_run(place, place.machine(machine))
-    history.add_logs(place, run)
-    show(run, bill(run, facts.read(place, run), place.region))
-
-
-def last_run(place: Target, machine: str) -> Run:
-    states = place.client("stepfunctions")
-    try:
-        found = states.list_executions(
-            stateMachineArn=machine, statusFilter="SUCCEEDED", maxResults=1
-        )
-    except states.exceptions.StateMachineDoesNotExist:
-        raise Fault(f"{machine} does not exist: make stepfunctions, or make deploy") from None
-    if not found["executions"]:
-        raise Fault(f"{machine} has no execution that succeeded: make stepfunctions")
-    return history.read(states, found["executions"][0]["executionArn"])
+def last(target: Target) -> None:
+    """Show what the last execution that succeeded costs."""
+    arn = machines.find(target, status="SUCCEEDED")
+    if arn is None:
+        raise Fault(f"no execution has succeeded yet: make stepfunctions{target.flags}")
+    run = history.read(target.client("stepfunctions"), arn)
+    history.add_logs(target, run)
+    show(run, bill(run, facts.read(target, run), target.region))
 
 
 def show(run: Run, charges: list[Charge]) -> None:

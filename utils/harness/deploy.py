@@ -1,19 +1,15 @@
 """Deploy the pipeline as a CloudFormation stack, and take it down again."""
 
 import base64
-import json
-import re
 import sys
 import time
 
 from harness import artifacts
 from harness.artifacts import Artifacts, owned
 from harness.fault import Fault
-from harness.stack import Change, Stack, described
-from harness.target import STAGES, Target, connect
-
-# Bucket names end at 63 characters, and -zips-ACCOUNT-REGION-an takes up to 36 of them.
-STACK_NAME = re.compile(r"[a-z][a-z0-9-]{0,23}")
+from harness.functions import read_zip, sha256
+from harness.stack import Change, described
+from harness.target import STAGES, Target
 
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 NEW_ACCOUNT_AT_ONCE = 10
@@ -21,11 +17,9 @@ NEW_ACCOUNT_MEMORY_MB = 3008
 
 
 def deploy(
-    target: str,
-    stack: str,
+    target: Target,
     arch: str = "",
     definition: str = "",
-    region: str = "",
     parameters: str = "",
     tags: str = "",
     plan: bool = False,
@@ -39,16 +33,14 @@ def deploy(
         plan: say what would change, and change nothing.
         replace_bucket: even if that takes the bucket with the tables and workbooks.
     """
-    check_stack_name(stack)
-    place = connect(target, region)
     started = time.monotonic()
-    pipeline = Stack(place.client("cloudformation"), stack, target)
+    pipeline = target.cloudformation()
     had = pipeline.ready()
     kept = artifacts.declared(had.parameters) if had else {}
-    zips = Artifacts(place, stack, definition or kept.get("Definition", "parallel"))
+    zips = Artifacts(target, definition or kept.get("Definition", "parallel"))
     wanted = kept | zips.parameters() | ({"Architecture": arch} if arch else {})
     wanted |= pairs("PARAMETERS", parameters)
-    limits = place.client("lambda").get_account_settings()["AccountLimit"]
+    limits = target.client("lambda").get_account_settings()["AccountLimit"]
     for warning in warnings(limits["ConcurrentExecutions"], wanted):
         print(f"warning  {warning}")
     if not plan:
@@ -60,56 +52,52 @@ def deploy(
         return not plan
 
     tagged = (had.tags if had else {}) | pairs("TAGS", tags)
-    template = artifacts.rendered(wanted, place.emulated)
+    template = artifacts.rendered(wanted, target.emulated)
     changes = pipeline.change(template, wanted, tagged, approved)
     done = "up to date"
     if changes:
         took = "none is made" if plan else f"in {time.monotonic() - started:.0f} s"
         done = f"{len(changes)} changes, {took}"
-    print(f"stack    {stack} in {place.region} of {place.account}: {done}")
+    print(f"stack    {target.stack} in {target.region} of {target.account}: {done}")
     for change in changes:
         print(f"         {change}")
     if plan:
         return
     found = pipeline.find()
     assert found
-    check_code(place, found.outputs)
+    check_code(target, found.outputs)
     if changes:
         zips.forget_all_but({*zips.parameters().values(), *kept.values()})
     print(f"bucket   {found.outputs['BucketName']}")
     print(f"states   {found.outputs['StateMachineArn']}")
-    print(f"to run   {start_line(place, found.outputs['StateMachineArn'])}")
+    print(f"to run   make stepfunctions{target.flags} FILE=…")
 
 
-def architecture(target: str, stack: str, arch: str = "", region: str = "") -> None:
+def architecture(target: Target, arch: str = "") -> None:
     """Print the platform of the zips that the stack needs, as `make zip` names it."""
-    found = Stack(connect(target, region).client("cloudformation"), stack, target).find()
+    found = target.cloudformation().find()
     arch = arch or (found.parameters.get("Architecture", "") if found else "")
     print("aarch64" if arch == "arm64" else "x86_64")
 
 
-def destroy(
-    target: str, stack: str, region: str = "", empty: bool = False, yes: bool = False
-) -> None:
+def destroy(target: Target, empty: bool = False, yes: bool = False) -> None:
     """Delete the stack and its artifacts; a bucket with content only when asked to empty it."""
-    check_stack_name(stack)
-    place = connect(target, region)
-    pipeline = Stack(place.client("cloudformation"), stack, target)
+    pipeline = target.cloudformation()
+    where = f"{target.stack} in {target.region} of {target.account}"
     found = pipeline.find()
     if found:
         resources = pipeline.resources()
-        check_may_empty(place, resources.get("Bucket"), empty, pipeline.flags)
-        print(f"this deletes the stack {stack} in {place.region} of {place.account}:")
+        check_may_empty(target, resources.get("Bucket"), empty)
+        print(f"this deletes the stack {where}:")
         for logical, physical in resources.items():
             print(f"  {logical:<36} {physical}")
         if not yes:
-            ask(pipeline.flags)
+            ask(target.flags)
         if bucket := resources.get("Bucket"):
-            artifacts.empty(place.client("s3"), owned(place, bucket))
+            artifacts.empty(target.client("s3"), owned(target, bucket))
         pipeline.delete()
-    Artifacts(place, stack).delete()
-    done = "deleted" if found else "not there"
-    print(f"stack {stack} in {place.region} of {place.account}: {done}")
+    Artifacts(target).delete()
+    print(f"stack {where}: {'deleted' if found else 'not there'}")
 
 
 def ask(flags: str) -> None:
@@ -119,19 +107,19 @@ def ask(flags: str) -> None:
     """
     print("delete all that? yes or no: ", end="", flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise Fault(f"nothing is deleted\nto do: answer yes, or make destroy {flags} YES=1")
+        raise Fault(f"nothing is deleted\nto do: answer yes, or make destroy{flags} YES=1")
 
 
-def check_may_empty(place: Target, bucket: str | None, empty: bool, flags: str) -> None:
+def check_may_empty(target: Target, bucket: str | None, empty: bool) -> None:
     """CloudFormation deletes a bucket only when it is empty.
 
     Raises:
         Fault: it holds something, and may not be emptied.
     """
-    if bucket and not empty and not artifacts.is_empty(place.client("s3"), owned(place, bucket)):
+    if bucket and not empty and not artifacts.is_empty(target.client("s3"), owned(target, bucket)):
         raise Fault(
             f"s3://{bucket} holds objects, and is deleted with the stack: move what you need, then "
-            f"make destroy {flags} EMPTY=1"
+            f"make destroy{target.flags} EMPTY=1"
         )
 
 
@@ -145,17 +133,17 @@ def check_bucket_stays(changes: list[Change]) -> None:
             )
 
 
-def check_code(place: Target, outputs: dict[str, str]) -> None:
+def check_code(target: Target, outputs: dict[str, str]) -> None:
     """Compare what the functions run with the zips.
 
     Raises:
         Fault: one runs something else.
     """
-    functions = place.client("lambda")
+    functions = target.client("lambda")
     for stage in STAGES:
         version = outputs[f"{stage.title()}Function"]
         runs = functions.get_function_configuration(FunctionName=version)["CodeSha256"]
-        if runs != artifacts.sha256(artifacts.read_zip(stage)):
+        if runs != sha256(read_zip(stage)):
             digest = base64.b64decode(runs).hex()
             raise Fault(f"{version} runs other code than demo-{stage}'s zip: SHA-256 {digest}")
 
@@ -185,19 +173,3 @@ def pairs(name: str, text: str) -> dict[str, str]:
         if not key or not sign:
             raise Fault(f"{name}: must be like A=1,B=2; found {text}")
     return {key: value for key, _, value in found}
-
-
-def start_line(place: Target, arn: str) -> str:
-    given = json.dumps({"input_obj": "test.json"})
-    return (
-        f"{place.cli} stepfunctions start-execution --region {place.region} "
-        f"--state-machine-arn {arn} --input '{given}'"
-    )
-
-
-def check_stack_name(stack: str) -> None:
-    if not STACK_NAME.fullmatch(stack):
-        raise Fault(
-            "STACK: must be 1 to 24 lower-case letters, digits and hyphens, a letter first; "
-            f"found {stack}"
-        )

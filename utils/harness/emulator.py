@@ -23,7 +23,7 @@ from harness.fault import Fault
 HERE = Path(__file__).resolve().parent
 FOLDERS = HERE / ".localstack"  # one for each port
 RUNTIMES = HERE.parent / "tools" / "runtimes"
-SERVICES = "lambda,s3,stepfunctions,sts,iam,logs,sqs,cloudwatch,cloudformation,events"
+SERVICES = "lambda,s3,stepfunctions,sts,iam,logs,sqs,cloudwatch,cloudformation,events,sns"
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 8  # LocalStack may hang at SIGTERM while it loads a service
 # A setting of make's command line, as MAKEFLAGS hands it on; it would win over the environment.

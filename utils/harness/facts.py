@@ -55,7 +55,7 @@ class Facts:
 
 def read(target: Target, run: Run) -> Facts:
     """The facts of an execution: those of its scatter and of its gather, else of each segment."""
-    s3, found = target.client("s3"), Facts(bucket_of(target, run))
+    s3, found = target.client("s3"), Facts(target.bucket)
     found.scatter = scatter_facts(target, run)
     if found.scatter is None:
         return found
@@ -81,8 +81,7 @@ def scatter_facts(target: Target, run: Run) -> ScatterFacts | None:
     key = scatter_key(run)
     if key is None:
         return None
-    s3, bucket = target.client("s3"), bucket_of(target, run)
-    return read_object(s3, bucket, key, ScatterFacts.from_json)
+    return read_object(target.client("s3"), target.bucket, key, ScatterFacts.from_json)
 
 
 def segment_of(scatter: ScatterFacts | None, record: tuple[str, int] | None) -> int | None:
@@ -159,7 +158,3 @@ def scatter_key(run: Run) -> str | None:
 def result_key(key: str) -> str:
     """`scatter/x/job_000.pkl` → `gather/x/job_000.pkl`."""
     return key.replace("scatter/", "gather/", 1)
-
-
-def bucket_of(target: Target, run: Run) -> str:
-    return next((each.bucket for each in run.functions.values() if each.bucket), target.bucket)

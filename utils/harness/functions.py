@@ -9,11 +9,11 @@ from itertools import batched
 from pathlib import Path
 from typing import Any, Self
 
-from harness import logs
+from harness import history, logs
 from harness.advice import advice
 from harness.fault import Fault
 from harness.machines import put
-from harness.target import MACHINES, STAGES, emulator, function_name
+from harness.target import MACHINES, STAGES, Target, emulator, function_name
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIME = "python3.13"
@@ -106,11 +106,16 @@ def update(
         functions.update_function_configuration(FunctionName=name, **settings)
         functions.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=WAIT)
         done.append("settings updated")
-    if found["CodeSha256"] != base64.b64encode(hashlib.sha256(archive).digest()).decode():
+    if found["CodeSha256"] != sha256(archive):
         functions.update_function_code(FunctionName=name, ZipFile=archive)
         functions.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=WAIT)
         done.append("code updated")
     return ", ".join(done) or "up to date"
+
+
+def sha256(body: bytes) -> str:
+    """As Lambda writes it."""
+    return base64.b64encode(hashlib.sha256(body).digest()).decode()
 
 
 def read_zip(stage: str) -> bytes:
@@ -137,11 +142,11 @@ def delete(stages: list[str]) -> None:
             print(f"{name}: not there")
 
 
-def invoke(stages: list[str]) -> None:
+def invoke(target: Target, stages: list[str]) -> None:
     """Call functions by themselves, each with its smallest valid event; keep the results in result.log."""
-    functions = emulator().client("lambda", read_timeout=910, retries={"total_max_attempts": 1})
+    functions = target.client("lambda", read_timeout=910, retries={"total_max_attempts": 1})
     for stage in stages:
-        name = function_name(stage)
+        name = target.function(stage)
         result = folder(stage) / "result.log"
         try:
             answer = functions.invoke(
@@ -154,13 +159,16 @@ def invoke(stages: list[str]) -> None:
         if "FunctionError" in answer:
             print("\n".join(logs.text(base64.b64decode(answer["LogResult"]).decode())))
             error, message = payload.get("errorType", ""), str(payload.get("errorMessage"))
-            raise Fault(f"{name}: {error}: {message}\nto do: {advice(error, message, stage=stage)}")
+            to_do = advice(error, message, stage=stage, flags=target.flags)
+            raise Fault(f"{name}: {error}: {message}\nto do: {to_do}")
         print(f"{name}: {json.dumps(payload, ensure_ascii=False)}")
 
 
-def log(stages: list[str], lines: int = 50) -> None:
+def log(target: Target, stages: list[str], lines: int = 50) -> None:
     """The last log lines of functions, the oldest first."""
-    for name in map(function_name, stages):
+    for stage in stages:
+        name = history.function_of(target.function(stage))
         print(f"── {name}")
-        for line in logs.last_lines(name, lines) or ["nothing was logged yet"]:
+        last = logs.last_lines(target.client("logs"), name, lines)
+        for line in last or ["nothing was logged in the last day"]:
             print(line)

@@ -172,7 +172,6 @@ class Function:
 
     memory_mb: int
     timeout_s: int
-    bucket: str
     architecture: str
     log_group: str
 
@@ -555,7 +554,6 @@ def add_functions(functions: Any, run: Run, names: Iterable[str]) -> None:
         run.functions[name] = Function(
             memory_mb=found["MemorySize"],
             timeout_s=found["Timeout"],
-            bucket=found.get("Environment", {}).get("Variables", {}).get("BUCKET", ""),
             architecture=found.get("Architectures", ["x86_64"])[0],
             log_group=found.get("LoggingConfig", {}).get("LogGroup") or logs.group(name),
         )

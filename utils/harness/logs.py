@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from harness.target import emulator
-
 Event = dict[str, Any]
 
 # Lines come to CloudWatch a moment after the call that logged them.
 WAIT_S = 10.0
 POLL_S = 0.1
+DAY_S = 86_400
 # What is needed of every call: where it starts and ends, and its error. An emulator that cannot
 # read a pattern returns all lines.
 CALLS = '?"START RequestId" ?"REPORT RequestId" ?"[ERROR]" ?"platform." ?"errorType"'
@@ -166,9 +165,9 @@ def lines_of(logs: Any, group: str, report: Report) -> list[str]:
     return next((c.lines for c in calls(logged) if c.request_id == report.request_id), [])
 
 
-def last_lines(function: str, count: int) -> list[str]:
-    """The last lines a function logged, in the order of time; [] before its first call."""
-    logged = events(emulator().client("logs"), group(function), 0)
+def last_lines(logs: Any, function: str, count: int) -> list[str]:
+    """The last lines a function logged in a day, in the order of time."""
+    logged = events(logs, group(function), time.time() - DAY_S)
     ordered = sorted(logged, key=lambda event: event["timestamp"])
     return [line for event in ordered for line in text(event["message"])][-count:]
 

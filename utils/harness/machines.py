@@ -1,23 +1,18 @@
-"""The state machines on the emulator: make them, find and stop their executions."""
+"""The state machines: make the emulator's, find and stop executions."""
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from harness.fault import Fault
-from harness.target import MACHINES, emulator, target_of
+from harness.target import MACHINES, Target, emulator
 
 DEFINITIONS = Path(__file__).resolve().parents[2] / "state-machine"
 
 
-def machine_arn(definition: str) -> str:
-    if definition not in MACHINES:
-        raise Fault(f"DEFINITION: must be {' or '.join(MACHINES)}; found {definition!r}")
-    return emulator().machine(MACHINES[definition])
-
-
 def put(states: Any, definition: str) -> str:
-    """Create the state machine, or bring it up to date; returns what was done."""
-    arn = machine_arn(definition)
+    """Create the emulator's state machine, or bring it up to date; returns what was done."""
+    arn = emulator().machine(definition)
     text = (DEFINITIONS / f"{definition}.json").read_text()
     try:
         found = states.describe_state_machine(stateMachineArn=arn)
@@ -32,39 +27,42 @@ def put(states: Any, definition: str) -> str:
     return "updated"
 
 
-def running(states: Any) -> list[dict[str, Any]]:
-    """The executions that have not ended, of all state machines, the last started first."""
-    found = [
-        execution
-        for machines in states.get_paginator("list_state_machines").paginate()
-        for machine in machines["stateMachines"]
-        for page in states.get_paginator("list_executions").paginate(
-            stateMachineArn=machine["stateMachineArn"], statusFilter="RUNNING"
+def find(target: Target, execution: str = "", status: str = "") -> str | None:
+    """The ARN of the target's execution of a name or an ARN; default: the last one started.
+
+    Args:
+        status: the one that it must have; default: any.
+    """
+    states = target.client("stepfunctions")
+    asked = {"statusFilter": status} if status else {}
+    found: list[dict[str, Any]] = []
+    for machine in target.machines:
+        pages = states.get_paginator("list_executions").paginate(stateMachineArn=machine, **asked)
+        # The last one started comes first.
+        named = (
+            each
+            for page in pages
+            for each in page["executions"]
+            if execution in ("", each["name"], each["executionArn"])
         )
-        for execution in page["executions"]
-    ]
-    return sorted(found, key=lambda execution: execution["startDate"], reverse=True)
+        try:
+            found += islice(named, 1)
+        except states.exceptions.StateMachineDoesNotExist:
+            continue
+    last = max(found, key=lambda each: each["startDate"], default={"executionArn": None})
+    arn: str | None = last["executionArn"]
+    return arn
 
 
-def stop(execution: str = "") -> None:
+def stop(target: Target, execution: str = "") -> None:
     """End a running execution.
 
     Args:
-        execution: a name or an ARN, which may be on AWS. Default: the last one started.
+        execution: a name or an ARN. Default: the last one started.
     """
-    if execution.startswith("arn:"):
-        arn = execution
-    else:
-        found = [
-            each
-            for each in running(emulator().client("stepfunctions"))
-            if execution in ("", each["name"])
-        ]
-        if not found and execution:
-            raise Fault(f"EXECUTION: must be one that runs; found {execution!r}, which does not")
-        if not found:
-            print("nothing runs")
-            return
-        arn = found[0]["executionArn"]
-    target_of(arn).client("stepfunctions").stop_execution(executionArn=arn)
-    print(f"stopped {arn}")
+    arn = find(target, execution, "RUNNING")
+    if arn:
+        target.client("stepfunctions").stop_execution(executionArn=arn)
+    elif execution:
+        raise Fault(f"EXECUTION: must be one that runs; found {execution!r}, which does not")
+    print(f"stopped {arn}" if arn else "nothing runs")

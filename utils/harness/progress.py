@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -13,7 +12,7 @@ from rich.text import Text
 
 from harness import facts, history
 from harness.history import Run
-from harness.target import emulator
+from harness.target import Target
 
 ORDER = ("scatter", "segment", "gather")
 # Polling competes with the run for the emulator's one busy core, the more the longer the history:
@@ -61,12 +60,15 @@ class Snapshot:
 class Follower:
     """Polls an execution, slowly enough not to slow it down."""
 
-    states: Any
+    target: Target
     arn: str
     started: float = field(default_factory=time.monotonic)
     run: Run = field(default_factory=lambda: Run.of({"status": "RUNNING"}, []))
     rows: int = 0
     next_history: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.states = self.target.client("stepfunctions")
 
     def snapshots(self) -> Iterator[Snapshot]:
         """One whenever there may be news, until the execution has ended."""
@@ -87,23 +89,17 @@ class Follower:
         took = time.monotonic() - asked
         self.next_history = time.monotonic() + max(HISTORY_S, took / SHARE)
         if self.run.segments and not self.rows:
-            scatter = facts.scatter_facts(emulator(), self.run)
+            scatter = facts.scatter_facts(self.target, self.run)
             self.rows = scatter.rows if scatter else 0
 
     def snapshot(self) -> Snapshot:
         return Snapshot(time.monotonic() - self.started, self.run, self.rows)
 
 
-def follow(states: Any, arn: str) -> dict[str, Any]:
-    """Show an execution's progress until it ends; returns its description."""
-    show(states, arn)
-    return dict(states.describe_execution(executionArn=arn))
-
-
-def show(states: Any, arn: str) -> Run:
+def show(target: Target, arn: str) -> Run:
     """Show an execution's progress until it ends; returns it without its log."""
     console = Console(highlight=False)
-    follower = Follower(states, arn)
+    follower = Follower(target, arn)
     if console.is_terminal:
         with Live(console=console, auto_refresh=False) as live:
             for snapshot in follower.snapshots():

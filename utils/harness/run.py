@@ -7,38 +7,52 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from harness import facts, history, machines, progress
+from harness import bucket, facts, history, machines, progress
 from harness.advice import advice_on
-from harness.bucket import check_bucket
 from harness.fault import Fault
 from harness.history import Failure, Run
-from harness.target import STAGES, Target, emulator, function_name
+from harness.target import STAGES, Target
 
 LOG_LINES = 20
 
 
-def run(given: dict[str, Any] | None = None, definition: str = "parallel", page: str = "") -> None:
+def run(
+    target: Target, given: Any = None, file: str = "", definition: str = "", page: str = ""
+) -> None:
     """Run a state machine on an execution input such as {"input_obj": "members.json"}.
 
     Args:
-        definition: the file in state-machine/ that defines it: parallel or distributed.
+        file: a table to upload and to run it on; its workbook comes to result/.
+        definition: of the emulator's: parallel, the default, or distributed.
         page: the name of its report in result/; default: the execution's.
     """
-    given = check_input(given)
-    check_ready(given)
-    target = emulator()
+    given = check_input(given, file)
+    machine = target.machine(definition)
+    check_functions(target)
+    if file:
+        bucket.upload(target, file)
+    check_object(target, given)
+    if not target.stack:
+        machines.put(target.client("stepfunctions"), definition or "parallel")
+    done = execute(target, machine, given, page)
+    if done.status != "SUCCEEDED":
+        sys.exit(1)
+    if file and done.workbook:
+        bucket.download(target, done.workbook)
+
+
+def execute(target: Target, machine: str, given: dict[str, Any], page: str = "") -> Run:
+    """Run an execution to its end, say how it ended, and write its report."""
     states = target.client("stepfunctions")
-    machines.put(states, definition)
-    arn = states.start_execution(
-        stateMachineArn=machines.machine_arn(definition), input=json.dumps(given)
-    )["executionArn"]
+    arn = states.start_execution(stateMachineArn=machine, input=json.dumps(given))["executionArn"]
     with ThreadPoolExecutor(1) as thread:
         # What writes the report takes a moment to load: the execution's time is free.
         report = thread.submit(importlib.import_module, "harness.report.write")
         try:
-            done = progress.show(states, arn)
+            done = progress.show(target, arn)
         except KeyboardInterrupt:
-            print(f"\nthe execution {arn.split(':')[-1]} goes on: make stop ends it", flush=True)
+            name = arn.split(":")[-1]
+            print(f"\nthe execution {name} goes on: make stop{target.flags} ends it", flush=True)
             raise
     succeeded = done.status == "SUCCEEDED"
     if succeeded:
@@ -49,42 +63,52 @@ def run(given: dict[str, Any] | None = None, definition: str = "parallel", page:
         explain(target, done)
     if done.chained:
         print(os.path.relpath(report.result().write(target, done, page=page)))
-    if not succeeded:
-        sys.exit(1)
+    return done
 
 
-def check_input(given: Any) -> dict[str, Any]:
+def check_input(given: Any, file: str) -> dict[str, Any]:
+    """The execution's input: what is given, with the file in place of an object."""
     if given is not None and not isinstance(given, dict):
         raise Fault(f"INPUT: must be a JSON object; found {given!r}")
-    return given or {}
+    fields: dict[str, Any] = given or {}
+    if not file:
+        return fields
+    if "input_obj" in fields:
+        raise Fault(f"INPUT: must name no input_obj beside FILE; found {fields['input_obj']!r}")
+    if file.endswith(".xlsx"):  # it would take the place of the workbook of that name
+        raise Fault(f"FILE: must be a table to read, no workbook; found {file!r}")
+    return {"input_obj": os.path.basename(file), **fields}
 
 
-def check_ready(given: dict[str, Any]) -> None:
-    """Name the step that is missing, before anything runs."""
-    functions = emulator().client("lambda")
-    for stage in STAGES:
-        check_function(functions, function_name(stage))
-    s3 = emulator().client("s3")
+def check_functions(target: Target) -> None:
+    """
+    Raises:
+        Fault: one of the emulator's own is not there, or has another bucket.
+    """
+    functions = target.client("lambda")
+    for name in () if target.stack else map(target.function, STAGES):
+        try:
+            found = functions.get_function_configuration(FunctionName=name)
+        except functions.exceptions.ResourceNotFoundException:
+            raise Fault(f"{name} does not exist: make create") from None
+        own = found.get("Environment", {}).get("Variables", {}).get("BUCKET", "test-bucket")
+        if own != target.bucket:
+            raise Fault(
+                f"BUCKET: must be that of {name}, {own}; found {target.bucket}\n"
+                f"to do: make create BUCKET={target.bucket}, or leave BUCKET as {own}"
+            )
+
+
+def check_object(target: Target, given: dict[str, Any]) -> None:
+    """
+    Raises:
+        Fault: the bucket or the input is not there.
+    """
     key = given.get("input_obj", "test.json")
-    check_bucket(s3)
-    try:
-        s3.head_object(Bucket=emulator().bucket, Key=key)
-    except s3.exceptions.ClientError:
-        fix = "make json" if key == "test.json" else f"make upload FILE={key}"
-        raise Fault(f"s3://{emulator().bucket}/{key} does not exist: {fix}") from None
-
-
-def check_function(functions: Any, name: str) -> None:
-    try:
-        found = functions.get_function_configuration(FunctionName=name)
-    except functions.exceptions.ResourceNotFoundException:
-        raise Fault(f"{name} does not exist: make create") from None
-    bucket = found.get("Environment", {}).get("Variables", {}).get("BUCKET", "test-bucket")
-    if bucket != emulator().bucket:
-        raise Fault(
-            f"BUCKET: must be that of {name}, {bucket}; found {emulator().bucket}\n"
-            f"to do: make create BUCKET={emulator().bucket}, or leave BUCKET as {bucket}"
-        )
+    fix = "make json" if key == "test.json" else f"make upload FILE={key}"
+    bucket.check_bucket(target)
+    with bucket.there_or(f"s3://{target.bucket}/{key} does not exist: {fix}{target.flags}"):
+        target.client("s3").head_object(Bucket=target.bucket, Key=key)
 
 
 def explain(target: Target, run: Run) -> None:
@@ -103,11 +127,11 @@ def explain(target: Target, run: Run) -> None:
     log = history.failure_lines(target, run)[-LOG_LINES:]
     for line in log:
         print(f"log      {line}")
-    print(f"to do    {advice_on(failure, emulated=target.emulated, logged=bool(log))}", flush=True)
+    print(f"to do    {advice_on(failure, flags=target.flags, logged=bool(log))}", flush=True)
 
 
 def print_task(target: Target, run: Run, task: history.Task) -> None:
-    print(f"stage    {task.stage} ({task.attempts[-1].function or function_name(task.stage)})")
+    print(f"stage    {task.stage} ({task.attempts[-1].function or target.function(task.stage)})")
     if task.index is not None:
         # A log does not number the calls of a Map Run, nor an emulator's history without predecessors.
         index: int | None = task.index

@@ -16,21 +16,20 @@ MARK = "scatter-gather"
 
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 STACK = "AWS::CloudFormation::Stack"
-POLL_S = {"aws": 2.0, "localstack": 0.1}
 SETTLED_S = 3.0
 
 # States in which CloudFormation takes no change, and what brings the stack out of each.
 STUCK = {
-    "ROLLBACK_COMPLETE": "its creation failed: make destroy {flags}, then make deploy {flags}",
-    "ROLLBACK_FAILED": "its creation failed: make destroy {flags}, then make deploy {flags}",
-    "CREATE_FAILED": "its creation failed: make destroy {flags}, then make deploy {flags}",
-    "DELETE_FAILED": "something holds it: remove that, and make destroy {flags}",
+    "ROLLBACK_COMPLETE": "its creation failed: make destroy{flags}, then make deploy{flags}",
+    "ROLLBACK_FAILED": "its creation failed: make destroy{flags}, then make deploy{flags}",
+    "CREATE_FAILED": "its creation failed: make destroy{flags}, then make deploy{flags}",
+    "DELETE_FAILED": "something holds it: remove that, and make destroy{flags}",
     "UPDATE_FAILED": (
-        "aws cloudformation rollback-stack --stack-name {stack}, then make deploy {flags}"
+        "aws cloudformation rollback-stack --stack-name {stack}, then make deploy{flags}"
     ),
     "UPDATE_ROLLBACK_FAILED": (
         "correct what is below, then "
-        "aws cloudformation continue-update-rollback --stack-name {stack}, and make deploy {flags}"
+        "aws cloudformation continue-update-rollback --stack-name {stack}, and make deploy{flags}"
     ),
 }
 # What AWS's words leave open, by some of them.
@@ -69,14 +68,15 @@ class Found:
 class Stack:
     """A stack by its name, which need not exist."""
 
-    def __init__(self, cfn: Any, name: str, target: str) -> None:
+    def __init__(self, cfn: Any, name: str, flags: str, poll_s: float = 0.0) -> None:
+        """
+        Args:
+            flags: those of a make target that is to act on this stack.
+        """
         self.cfn = cfn
         self.name = name
-        self.target = target
-
-    @property
-    def flags(self) -> str:
-        return f"TARGET={self.target} STACK={self.name}"
+        self.flags = flags
+        self.poll_s = poll_s
 
     def find(self) -> Found | None:
         """The stack, if it is there.
@@ -187,7 +187,7 @@ class Stack:
                 raise Fault(f"CloudFormation refuses the change: {said}")
             if found["Status"] == "CREATE_COMPLETE":
                 return [each["ResourceChange"] for each in found["Changes"]]
-            time.sleep(POLL_S[self.target])
+            time.sleep(self.poll_s)
 
     def invalid(self, change_set: str, reason: str) -> list[str]:
         """What CloudFormation's early validation found, which the reason does not name."""
@@ -233,10 +233,10 @@ class Stack:
             settled = time.monotonic() - moved > SETTLED_S
             if settled and not status.endswith("_IN_PROGRESS"):
                 raise self.failed(status, failures(events))
-            time.sleep(POLL_S[self.target])
+            time.sleep(self.poll_s)
 
     def failed(self, status: str, reasons: list[str]) -> Fault:
-        to_do = STUCK.get(status, "correct that, and make deploy {flags}")
+        to_do = STUCK.get(status, "correct that, and make deploy{flags}")
         advice = to_do.format(stack=self.name, flags=self.flags)
         said = "\n".join([*reasons, *remedies(reasons), f"to do: {advice}"])
         return Fault(f"the stack {self.name} is {status}\n{said}")

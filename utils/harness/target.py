@@ -1,9 +1,10 @@
-"""Where the pipeline is: the emulator at ENDPOINT, or an AWS account with its user's credentials."""
+"""Where the pipeline is: functions of the emulator's own, or a stack there or in an AWS account."""
 
 import os
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from typing import Any
 
 import boto3
@@ -26,19 +27,22 @@ from botocore.exceptions import (
 )
 
 from harness.fault import Fault
-from harness.settings import bucket as bucket
+from harness.settings import bucket
 from harness.settings import endpoint as endpoint
+from harness.stack import Stack
 
-TARGETS = ("localstack", "aws")
+TARGETS = ("localstack", "stack", "aws")
 STAGES = ("scatter", "segment", "gather")
 # The state machines that `make stepfunctions` makes from the files in state-machine/.
 MACHINES = {"parallel": "Aggregate", "distributed": "AggregateDistributed"}
 EMULATED_ACCOUNT = "000000000000"
 EMULATED_REGION = "us-east-1"
+# Bucket names end at 63 characters, and -zips-ACCOUNT-REGION-an takes up to 36 of them.
+STACK_NAME = re.compile(r"[a-z][a-z0-9-]{0,23}")
 
 LOGIN = (
     "log in again (aws sso login, or aws configure), or name another profile: "
-    "AWS_PROFILE=… make deploy TARGET=aws"
+    "AWS_PROFILE=… make … TARGET=aws"
 )
 # What AWS answers to credentials it does not take, and what to do.
 REFUSALS = {
@@ -55,33 +59,84 @@ REFUSALS = {
 
 @dataclass(frozen=True)
 class Target:
-    """One account and region, and how to call its services.
+    """One account and region, how to call its services, and where the pipeline's things are.
 
     Attributes:
-        name: localstack or aws.
-        client: makes the client of a service, by its name.
-        cli: how a shell's `aws` reaches it.
-        bucket: of the functions.
+        name: localstack for the emulator's own functions, stack for one on the emulator, or aws.
+        client: makes the client of a service, by its name; with it go fields of botocore's Config.
+        stack: its name; nothing for the emulator's own functions.
     """
 
     name: str
     account: str
     region: str
     client: Callable[..., Any]
-    cli: str
-    bucket: str
+    stack: str = ""
 
     @property
     def emulated(self) -> bool:
         return self.account == EMULATED_ACCOUNT
 
     @property
+    def flags(self) -> str:
+        """What makes a make target's command one on this target."""
+        region = f" REGION={self.region}" if self.name == "aws" else ""
+        return f" TARGET={self.name} STACK={self.stack}{region}" if self.stack else ""
+
+    def cloudformation(self) -> Stack:
+        poll_s = 2.0 if self.name == "aws" else 0.1
+        return Stack(self.client("cloudformation"), self.stack, self.flags, poll_s)
+
+    @cached_property
+    def outputs(self) -> dict[str, str]:
+        """Where the stack's things are.
+
+        Raises:
+            Fault: the stack is not there, or its creation failed.
+        """
+        found = self.cloudformation().find()
+        if found is None or "BucketName" not in found.outputs:
+            state = f"is {found.status}" if found else "does not exist"
+            raise Fault(f"the stack {self.stack} {state}: make deploy{self.flags}")
+        return found.outputs
+
+    @property
+    def bucket(self) -> str:
+        return self.outputs["BucketName"] if self.stack else bucket()
+
+    def function(self, stage: str) -> str:
+        """What executions call: a function's name, or the ARN of a version."""
+        return self.outputs[f"{stage.title()}Function"] if self.stack else function_name(stage)
+
+    def machine(self, definition: str = "") -> str:
+        """The ARN of the state machine.
+
+        Args:
+            definition: one of MACHINES; default: parallel. A stack has one state machine.
+
+        Raises:
+            Fault: there is none of that definition.
+        """
+        if self.stack and definition:
+            raise Fault(
+                f"DEFINITION: a stack has its own; found {definition}\n"
+                f"to do: make deploy{self.flags} DEFINITION={definition}, then leave it out"
+            )
+        if self.stack:
+            return self.outputs["StateMachineArn"]
+        name = MACHINES.get(definition or "parallel")
+        if name is None:
+            raise Fault(f"DEFINITION: must be {' or '.join(MACHINES)}; found {definition!r}")
+        return f"arn:aws:states:{self.region}:{self.account}:stateMachine:{name}"
+
+    @property
+    def machines(self) -> list[str]:
+        return [self.machine()] if self.stack else [self.machine(each) for each in MACHINES]
+
+    @property
     def role(self) -> str:
         """A role of the right shape, for an emulator that looks no further."""
         return f"arn:aws:iam::{self.account}:role/DummyRole"
-
-    def machine(self, name: str) -> str:
-        return f"arn:aws:states:{self.region}:{self.account}:stateMachine:{name}"
 
 
 def function_name(stage: str) -> str:
@@ -102,8 +157,7 @@ def emulator() -> Target:
         plain = Config(proxies={}, s3={"addressing_style": "path"}, **config)
         return session.client(service, endpoint_url=endpoint(), config=plain)
 
-    cli = f"AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test aws --endpoint-url {endpoint()}"
-    return Target("localstack", EMULATED_ACCOUNT, EMULATED_REGION, client, cli, bucket())
+    return Target("localstack", EMULATED_ACCOUNT, EMULATED_REGION, client)
 
 
 def unconfigured() -> botocore.session.Session:
@@ -117,8 +171,8 @@ def unconfigured() -> botocore.session.Session:
     return botocore.session.Session(session_vars=variables)
 
 
-def aws(region: str = "") -> Target:
-    """The user's own account.
+def aws(stack: str, region: str = "") -> Target:
+    """A stack in the user's own account.
 
     Raises:
         Fault: no such region.
@@ -135,36 +189,32 @@ def aws(region: str = "") -> Target:
             "to do: make deploy TARGET=aws REGION=us-east-1"
         )
     account = session.client("sts").get_caller_identity()["Account"]
-    return Target("aws", account, session.region_name, session.client, "aws", bucket())
+
+    def client(service: Any, **config: Any) -> Any:
+        return session.client(service, config=Config(**config))
+
+    return Target("aws", account, session.region_name, client, stack)
 
 
-def connect(name: str, region: str = "") -> Target:
-    """Find the account behind a target.
+def connect(name: str, stack: str, region: str = "") -> Target:
+    """Find the account behind a target; the stack need not exist.
 
     Raises:
-        Fault: no such target or region.
+        Fault: no such target or region, or no name of a stack.
         BotoCoreError, ClientError: no region, or no credentials that AWS takes.
     """
     if name not in TARGETS:
         raise Fault(f"TARGET: must be {' or '.join(TARGETS)}; found {name}")
+    if name != "localstack" and not STACK_NAME.fullmatch(stack):
+        raise Fault(
+            "STACK: must be 1 to 24 lower-case letters, digits and hyphens, a letter first; "
+            f"found {stack}"
+        )
     if name == "aws":
-        return aws(region)
+        return aws(stack, region)
     if region and region != EMULATED_REGION:
         raise Fault(f"REGION: the emulator is {EMULATED_REGION}; found {region}")
-    return emulator()
-
-
-def target_of(arn: str) -> Target:
-    """The account that an ARN names: the emulator's, or one on AWS.
-
-    Raises:
-        Fault: it is no ARN.
-    """
-    parts = arn.split(":")
-    if len(parts) < 6:
-        raise Fault(f"EXECUTION: must be an execution's name or ARN; found {arn}")
-    region, account = parts[3:5]
-    return emulator() if account == EMULATED_ACCOUNT else aws(region)
+    return replace(emulator(), name="stack", stack=stack) if name == "stack" else emulator()
 
 
 def remedy(error: ClientError | BotoCoreError) -> str:
@@ -173,10 +223,10 @@ def remedy(error: ClientError | BotoCoreError) -> str:
         case NoCredentialsError() | PartialCredentialsError():
             return (
                 "log in (aws configure, or aws sso login), or name a profile: "
-                "AWS_PROFILE=… make deploy TARGET=aws; without an account: make deploy"
+                "AWS_PROFILE=… make … TARGET=aws; without an account: make deploy"
             )
         case NoRegionError() | UnknownRegionError():
-            return "make deploy TARGET=aws REGION=us-east-1, or aws configure set region …"
+            return "make … TARGET=aws REGION=us-east-1, or aws configure set region …"
         case ProfileNotFound():
             return "aws configure list-profiles shows those there are"
         case (

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from harness import run
+from harness.bucket import there_or
 from harness.fault import Fault
+from harness.functions import read_zip
 from harness.signals import ignore_signals
 from harness.target import EMULATED_REGION, STAGES, emulator, endpoint, function_name
 
@@ -53,12 +55,8 @@ def watch(rows: int = SAMPLE_ROWS) -> None:
 
 def put_sample(rows: int) -> None:
     s3 = emulator().client("s3")
-    try:
+    with there_or(f"s3://{emulator().bucket}/test.json does not exist: make bucket json"):
         body = s3.get_object(Bucket=emulator().bucket, Key="test.json")["Body"].read()
-    except s3.exceptions.ClientError:
-        raise Fault(
-            f"s3://{emulator().bucket}/test.json does not exist: make bucket json"
-        ) from None
     s3.put_object(
         Bucket=emulator().bucket, Key=SAMPLE, Body=json.dumps(json.loads(body)[:rows]).encode()
     )
@@ -80,11 +78,7 @@ def hot_functions() -> Iterator[None]:
 
 
 def give_zip(stage: str) -> None:
-    set_code(stage, ZipFile=archive_of(stage).read_bytes())
-
-
-def archive_of(stage: str) -> Path:
-    return ROOT / f"demo-{stage}" / "bin" / "lambda.zip"
+    set_code(stage, ZipFile=read_zip(stage))
 
 
 def set_code(stage: str, **code: Any) -> None:
@@ -99,7 +93,7 @@ def set_code(stage: str, **code: Any) -> None:
 
 def hot_folder(stage: str) -> Path:
     """What the zip holds, its bytecode too, but with links in place of the function's modules."""
-    archive = archive_of(stage)
+    archive = ROOT / f"demo-{stage}" / "bin" / "lambda.zip"
     folder = archive.with_name("hot")
     if not folder.exists() or folder.stat().st_mtime < archive.stat().st_mtime:
         shutil.rmtree(folder, ignore_errors=True)
@@ -200,7 +194,7 @@ def start_tests(stage: str) -> subprocess.Popen[str]:
 def run_sample() -> None:
     """Run the pipeline on the sample; a failure is explained, and the watch goes on."""
     try:
-        run.run({"input_obj": SAMPLE}, page="watch")
+        run.run(emulator(), {"input_obj": SAMPLE}, page="watch")
     except SystemExit as end:
         if end.code != 1:  # of a signal
             raise

@@ -9,7 +9,7 @@ import pytest
 from openpyxl import load_workbook
 
 from harness import history, machines, progress
-from harness.target import MACHINES, emulator
+from harness.target import MACHINES, Target, emulator
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,6 +26,12 @@ def make() -> Make:
         )
 
     return run
+
+
+def follow(target: Target, arn: str) -> dict[str, Any]:
+    """Show an execution's progress until it ends; returns its description."""
+    progress.show(target, arn)
+    return dict(target.client("stepfunctions").describe_execution(executionArn=arn))
 
 
 class Pipeline:
@@ -45,12 +51,12 @@ class Pipeline:
 
     def start(self, definition: str = "parallel", **given: Any) -> str:
         arn: str = self.states.start_execution(
-            stateMachineArn=machines.machine_arn(definition), input=json.dumps(given)
+            stateMachineArn=emulator().machine(definition), input=json.dumps(given)
         )["executionArn"]
         return arn
 
     def wait(self, arn: str) -> dict[str, Any]:
-        return progress.follow(self.states, arn)
+        return follow(emulator(), arn)
 
     def run(self, definition: str = "parallel", **given: Any) -> dict[str, Any]:
         return self.wait(self.start(definition, **given))

@@ -39,9 +39,7 @@ class Replay:
         text = path.read_bytes() if path.exists() else gzip.decompress(packed.read_bytes())
         self.recorded: dict[str, Any] = {**json.loads(text), **changed}
         self.asked: list[tuple[str, dict[str, Any]]] = []
-        self.target = Target(
-            "localstack", "000000000000", "us-east-1", self.make_client, "", "test-bucket"
-        )
+        self.target = Target("localstack", "000000000000", "us-east-1", self.make_client)
 
     def run(self) -> Run:
         """The execution with all that its log tells."""

@@ -58,6 +58,17 @@ def test_a_file_that_is_not_there_is_refused(pipeline: Pipeline, make: Make) -> 
     assert "FILE: must be a file to upload; found ''" in refused(make("upload"))
 
 
+@pytest.mark.parametrize(("name", "content"), [("empty.json", b""), ("picture.png", b"\x89PNG\r")])
+def test_a_file_that_is_no_table_ends_with_what_the_scatter_says(
+    pipeline: Pipeline, make: Make, tmp_path: Path, name: str, content: bytes
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    made = make("stepfunctions", f"FILE={tmp_path / name}")
+    refused(made)
+    assert "error    Invalid" in made.stdout
+    assert f"cause    {name}" in made.stdout
+
+
 def body(pipeline: Pipeline, key: str) -> bytes:
     read: bytes = pipeline.s3.get_object(Bucket=emulator().bucket, Key=key)["Body"].read()
     return read
@@ -124,7 +135,7 @@ def test_another_bucket_than_the_functions_own_is_refused(pipeline: Pipeline, ma
 
 
 def test_a_state_machine_is_there_after_create(pipeline: Pipeline, make: Make) -> None:
-    arn = machines.machine_arn("parallel")
+    arn = emulator().machine()
     pipeline.states.delete_state_machine(stateMachineArn=arn)
     assert "Aggregate: created" in checked(make("create"))
     pipeline.s3.put_object(
@@ -188,24 +199,26 @@ def test_a_log_is_in_order_of_time_whichever_environment_wrote_it() -> None:
                 {"timestamp": start_ms + n, "message": f"{n} one\r{n} two\n"} for n in offsets
             ],
         )
-    assert logs.last_lines(function, 5) == ["30 two", "40 one", "40 two", "50 one", "50 two"]
+    assert logs.last_lines(client, function, 5) == [
+        "30 two",
+        "40 one",
+        "40 two",
+        "50 one",
+        "50 two",
+    ]
 
 
 @pytest.fixture
 def waiting(pipeline: Pipeline) -> Iterator[dict[str, Any]]:
     """An execution that runs until it is stopped."""
-    name = f"waits-{uuid.uuid4()}"
-    definition = {
-        "StartAt": "Wait",
-        "States": {"Wait": {"Type": "Wait", "Seconds": 3600, "End": True}},
-    }
-    machine = pipeline.states.create_state_machine(
-        name=name, definition=json.dumps(definition), roleArn=emulator().role
-    )["stateMachineArn"]
+    name, machine = f"waits-{uuid.uuid4()}", emulator().machine()
+    waits = {"Type": "Wait", "Seconds": 3600, "End": True}
+    definition = json.dumps({"StartAt": "Wait", "States": {"Wait": waits}})
+    pipeline.states.update_state_machine(stateMachineArn=machine, definition=definition)
     arn = pipeline.states.start_execution(stateMachineArn=machine, name=name)["executionArn"]
+    machines.put(pipeline.states, "parallel")
     yield {"name": name, "arn": arn}
     pipeline.states.stop_execution(executionArn=arn)
-    pipeline.states.delete_state_machine(stateMachineArn=machine)
 
 
 @pytest.mark.parametrize("how", ["the last", "by name", "by ARN"])
@@ -216,25 +229,6 @@ def test_a_running_execution_is_stopped(
     assert f"stopped {waiting['arn']}" in checked(make("stop", f"EXECUTION={given}"))
     assert pipeline.wait(waiting["arn"])["status"] == "ABORTED"
     assert "must be one that runs" in refused(make("stop", f"EXECUTION={waiting['name']}"))
-
-
-def test_segment_files_of_a_running_execution_stay(
-    pipeline: Pipeline, make: Make, waiting: dict[str, Any]
-) -> None:
-    bucket = emulator().bucket
-    kept = [f"{folder}/{waiting['name']}/job_000.pkl" for folder in ("scatter", "gather")]
-    for key in (*kept, "scatter/past/job_000.pkl", "gather/job_000.pkl"):
-        pipeline.s3.put_object(Bucket=bucket, Key=key, Body=b"1")
-    assert "2 of running executions stay" in checked(make("clean-segments"))
-    assert segments(pipeline) == sorted(kept)
-    checked(make("stop"))
-    checked(make("clean-segments"))
-    assert segments(pipeline) == []
-
-
-def segments(pipeline: Pipeline) -> list[str]:
-    listed = pipeline.s3.list_objects_v2(Bucket=emulator().bucket).get("Contents", [])
-    return sorted(obj["Key"] for obj in listed if obj["Key"].startswith(("scatter/", "gather/")))
 
 
 def test_an_interrupted_command_says_that_its_execution_goes_on(

@@ -6,6 +6,7 @@ import sys
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,11 @@ import boto3
 import pytest
 from openpyxl import load_workbook
 
-from conftest import ROOT, Make
+from conftest import ROOT, Make, follow
 from harness import artifacts
 from harness.deploy import warnings
 from harness.emulator import free_port
 from harness.ministack import MiniStack
-from harness.progress import follow
 from harness.stack import Stack
 from harness.target import emulator, endpoint
 from test_pipeline import EXAMPLE, expected
@@ -91,10 +91,10 @@ def deploy(checkout: Path) -> Deploy:
 def stack(deploy: Deploy) -> Iterator[str]:
     """The name of a stack that is there."""
     name = stack_name()
-    made = deploy("deploy", *at(name))
+    made = deploy(*at(name), "deploy")
     assert made.returncode == 0, made.stdout + made.stderr
     yield name
-    deploy("destroy", *at(name), "--empty", "--yes")
+    deploy(*at(name), "destroy", "--empty", "--yes")
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def stack_name() -> str:
     return f"test-{uuid.uuid4().hex[:8]}"
 
 
-def at(stack: str, target: str = "localstack") -> list[str]:
+def at(stack: str, target: str = "stack") -> list[str]:
     return ["--target", target, "--stack", stack]
 
 
@@ -139,7 +139,7 @@ def run(stack: str, key: str) -> dict[str, Any]:
     arn = states.start_execution(
         stateMachineArn=outputs(stack)["StateMachineArn"], input=f'{{"input_obj": "{key}"}}'
     )["executionArn"]
-    return follow(states, arn)
+    return follow(emulator(), arn)
 
 
 def leftovers(stack: str) -> list[str]:
@@ -180,7 +180,7 @@ def test_a_stack_chooses_its_segments_by_size(stack: str, deploy: Deploy) -> Non
     table = json.dumps(list(members(100, seed=7))).encode()
     s3.put_object(Bucket=bucket, Key="100.json", Body=table)
     assert segments_of(run(stack, "100.json")) == 1
-    made = deploy("deploy", *at(stack), "--parameters", "DivisionNumber=30")
+    made = deploy(*at(stack), "deploy", "--parameters", "DivisionNumber=30")
     assert made.returncode == 0, made.stdout + made.stderr
     assert segments_of(run(stack, "100.json")) == 4
 
@@ -197,7 +197,7 @@ def segments_of(execution: dict[str, Any]) -> int:
 
 def test_deploying_twice_changes_nothing(stack: str, deploy: Deploy) -> None:
     before = code_of(stack)
-    made = deploy("deploy", *at(stack))
+    made = deploy(*at(stack), "deploy")
     assert "up to date" in made.stdout
     assert code_of(stack) == before
 
@@ -207,7 +207,7 @@ def test_a_changed_segment_updates_that_function_alone(
 ) -> None:
     before = code_of(stack)
     repack("segment", "segment.py", "\n# changed\n")
-    made = deploy("deploy", *at(stack))
+    made = deploy(*at(stack), "deploy")
     assert made.returncode == 0, made.stdout + made.stderr
     after = code_of(stack)
     assert [stage for stage in STAGES if before[stage] != after[stage]] == ["segment"]
@@ -215,25 +215,25 @@ def test_a_changed_segment_updates_that_function_alone(
 
 def test_two_stacks_live_side_by_side(stack: str, deploy: Deploy) -> None:
     other = stack_name()
-    made = deploy("deploy", *at(other))
+    made = deploy(*at(other), "deploy")
     assert made.returncode == 0, made.stdout + made.stderr
     assert outputs(other)["BucketName"] != outputs(stack)["BucketName"]
-    assert deploy("destroy", *at(other), "--yes").returncode == 0
+    assert deploy(*at(other), "destroy", "--yes").returncode == 0
     assert leftovers(other) == []
     assert len(leftovers(stack)) > 10
 
 
 def test_a_bucket_with_content_is_deleted_only_when_asked(deploy: Deploy) -> None:
     name = stack_name()
-    assert deploy("deploy", *at(name)).returncode == 0
+    assert deploy(*at(name), "deploy").returncode == 0
     bucket = outputs(name)["BucketName"]
     emulator().client("s3").put_object(Bucket=bucket, Key="test.json", Body=b"[]")
-    refused = deploy("destroy", *at(name))
+    refused = deploy(*at(name), "destroy")
     assert refused.returncode == 1
     assert f"s3://{bucket} holds objects" in refused.stderr
     assert "EMPTY=1" in refused.stderr
     emulator().client("s3").head_object(Bucket=bucket, Key="test.json")
-    destroyed = deploy("destroy", *at(name), "--empty", "--yes")
+    destroyed = deploy(*at(name), "destroy", "--empty", "--yes")
     assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
     assert leftovers(name) == []
 
@@ -242,8 +242,7 @@ def test_make_deploys_and_destroys(make: Make) -> None:
     name = stack_name()
     made = make("deploy", f"STACK={name}")
     assert made.returncode == 0, made.stdout + made.stderr
-    arn = f"arn:aws:states:us-east-1:000000000000:stateMachine:{name}"
-    assert f"start-execution --region us-east-1 --state-machine-arn {arn}" in made.stdout
+    assert f"make stepfunctions TARGET=stack STACK={name} FILE=…" in made.stdout
     destroyed = make("destroy", f"STACK={name}", "YES=1")
     assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
     assert leftovers(name) == []
@@ -257,7 +256,7 @@ def test_the_smoke_test_passes_and_leaves_nothing(make: Make) -> None:
 
 
 def test_destroying_what_is_not_there_is_no_fault(deploy: Deploy) -> None:
-    destroyed = deploy("destroy", *at(stack_name()))
+    destroyed = deploy(*at(stack_name()), "destroy")
     assert destroyed.returncode == 0
     assert "not there" in destroyed.stdout
 
@@ -266,15 +265,13 @@ def test_a_failed_creation_is_explained_until_it_is_destroyed(deploy: Deploy) ->
     name = stack_name()
     group = f"/aws/lambda/{name}-gather"  # of someone else, and in the way
     emulator().client("logs").create_log_group(logGroupName=group)
-    failed = deploy("deploy", *at(name))
+    failed = deploy(*at(name), "deploy")
     assert failed.returncode == 1
     assert "GatherLogs" in failed.stderr
-    again = deploy("deploy", *at(name))
-    assert (
-        f"to do: its creation failed: make destroy TARGET=localstack STACK={name}" in again.stderr
-    )
+    again = deploy(*at(name), "deploy")
+    assert f"to do: its creation failed: make destroy TARGET=stack STACK={name}" in again.stderr
     assert "GatherLogs" in again.stderr
-    assert deploy("destroy", *at(name), "--yes").returncode == 0
+    assert deploy(*at(name), "destroy", "--yes").returncode == 0
     # AWS leaves a stranger's log group alone, and LocalStack deletes it.
     assert set(leftovers(name)) <= {group}
 
@@ -292,7 +289,7 @@ def test_a_stack_of_somebody_else_is_neither_changed_nor_deleted(
     cfn.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
     before = cfn.describe_stack_resources(StackName=name)["StackResources"]
     for command in (["deploy"], ["deploy", "--plan"], ["destroy", "--yes", "--empty"]):
-        refused = deploy(*command, *at(name))
+        refused = deploy(*at(name), *command)
         assert refused.returncode == 1
         assert f"the stack {name} is not of this project" in refused.stderr
     assert cfn.describe_stack_resources(StackName=name)["StackResources"] == before
@@ -317,32 +314,32 @@ def test_what_was_set_stays_set(deploy: Deploy, each_emulator: str) -> None:
     name = stack_name()
     given = ",".join(f"{key}={SET[key]}" for key in ("SegmentMemory", "AlarmTopic"))
     how = ["--arch", "arm64", "--definition", "distributed", "--parameters", given]
-    made = deploy("deploy", *at(name), *how, "--tags", "team=data")
+    made = deploy(*at(name), "deploy", *how, "--tags", "team=data")
     assert made.returncode == 0, made.stdout + made.stderr
     before = parameters(name)
     assert before.items() >= SET.items()
     for plan in ([], ["--plan"]):
-        again = deploy("deploy", *at(name), *plan)
+        again = deploy(*at(name), "deploy", *plan)
         assert again.returncode == 0, again.stdout + again.stderr
         assert ": up to date" in again.stdout
-    changed = deploy("deploy", *at(name), "--parameters", "GatherTimeout=600")
+    changed = deploy(*at(name), "deploy", "--parameters", "GatherTimeout=600")
     assert changed.returncode == 0, changed.stdout + changed.stderr
     assert parameters(name) == before | {"GatherTimeout": "600"}
     [found] = emulator().client("cloudformation").describe_stacks(StackName=name)["Stacks"]
     assert {"Key": "team", "Value": "data"} in found["Tags"]
-    assert deploy("destroy", *at(name), "--yes").returncode == 0
+    assert deploy(*at(name), "destroy", "--yes").returncode == 0
 
 
 def test_a_plan_says_what_would_change_and_changes_nothing(
     deploy: Deploy, each_emulator: str
 ) -> None:
     name = stack_name()
-    planned = deploy("deploy", *at(name), "--plan")
+    planned = deploy(*at(name), "deploy", "--plan")
     assert planned.returncode == 0, planned.stdout + planned.stderr
     assert "none is made" in planned.stdout
     assert "Add SegmentFunction" in planned.stdout
     assert leftovers(name) == []
-    assert deploy("destroy", *at(name)).stdout.endswith("not there\n")
+    assert deploy(*at(name), "destroy").stdout.endswith("not there\n")
 
 
 def test_a_bucket_with_tables_is_replaced_only_when_told(
@@ -353,8 +350,8 @@ def test_a_bucket_with_tables_is_replaced_only_when_told(
     bucket = outputs(stack)["BucketName"]
     first = "      BucketEncryption:"
     template.write_text(as_it_was.replace(first, f"      BucketName: {stack}-own\n{first}"))
-    refused = deploy("deploy", *at(stack))
-    told = deploy("deploy", *at(stack), "--plan")
+    refused = deploy(*at(stack), "deploy")
+    told = deploy(*at(stack), "deploy", "--plan")
     template.write_text(as_it_was)
     assert refused.returncode == 1
     assert "Modify Bucket (replaced)" in refused.stderr
@@ -364,7 +361,7 @@ def test_a_bucket_with_tables_is_replaced_only_when_told(
 
 
 def test_nothing_is_deleted_without_a_yes(stack: str, deploy: Deploy) -> None:
-    refused = deploy("destroy", *at(stack), "--empty")
+    refused = deploy(*at(stack), "destroy", "--empty")
     assert refused.returncode == 1
     assert outputs(stack)["BucketName"] in refused.stdout
     assert "nothing is deleted" in refused.stderr
@@ -386,8 +383,8 @@ def test_a_bucket_planted_by_another_account_is_refused(deploy: Deploy) -> None:
         aws_secret_access_key="test",
     )
     other.create_bucket(Bucket=zips_of(name))
-    refused = deploy("deploy", *at(name))
-    destroyed = deploy("destroy", *at(name), "--yes")
+    refused = deploy(*at(name), "deploy")
+    destroyed = deploy(*at(name), "destroy", "--yes")
     assert refused.returncode == destroyed.returncode == 1
     for said in (refused.stderr, destroyed.stderr):
         assert f"S3 refuses s3://{zips_of(name)} to the account 000000000000" in said
@@ -405,10 +402,10 @@ def test_a_planted_zip_never_runs(deploy: Deploy, checkout: Path) -> None:
     )
     key = artifacts.key_of("SegmentZip", expected_zip)
     s3.put_object(Bucket=zips_of(name), Key=key, Body=planted)
-    failed = deploy("deploy", *at(name))
+    failed = deploy(*at(name), "deploy")
     assert failed.returncode == 1
     assert "SegmentVersion" in failed.stderr
-    assert deploy("destroy", *at(name), "--yes").returncode == 0
+    assert deploy(*at(name), "destroy", "--yes").returncode == 0
 
 
 def test_the_zips_of_this_deploy_and_the_last_are_kept(deploy: Deploy, repack: Repack) -> None:
@@ -416,12 +413,12 @@ def test_the_zips_of_this_deploy_and_the_last_are_kept(deploy: Deploy, repack: R
     kept = []
     for number in range(3):
         repack("segment", "segment.py", f"\n# {number} of {name}\n")
-        made = deploy("deploy", *at(name))
+        made = deploy(*at(name), "deploy")
         assert made.returncode == 0, made.stdout + made.stderr
         kept.append(parameters(name)["SegmentZip"])
     found = emulator().client("s3").list_objects_v2(Bucket=zips_of(name), Prefix="SegmentZip/")
     assert sorted(each["Key"] for each in found["Contents"]) == sorted(kept[1:])
-    assert deploy("destroy", *at(name), "--yes").returncode == 0
+    assert deploy(*at(name), "destroy", "--yes").returncode == 0
 
 
 HELD = """
@@ -443,23 +440,23 @@ def test_a_deploy_leaves_an_execution_on_its_old_code(
 ) -> None:
     """Its gather starts after the deploy that breaks the gather."""
     name, s3, states = stack_name(), emulator().client("s3"), emulator().client("stepfunctions")
-    assert deploy("deploy", *at(name)).returncode == 0
+    assert deploy(*at(name), "deploy").returncode == 0
     bucket, arn = (outputs(name)[each] for each in ("BucketName", "StateMachineArn"))
     repack("segment", "lambda.py", HELD % (bucket, PATIENT))
-    assert deploy("deploy", *at(name)).returncode == 0
+    assert deploy(*at(name), "deploy").returncode == 0
     s3.put_object(Bucket=bucket, Key="test.json", Body=json.dumps(EXAMPLE).encode())
     started = states.start_execution(stateMachineArn=arn)["executionArn"]
     s3.get_waiter("object_exists").wait(Bucket=bucket, Key="gather/held", WaiterConfig=PATIENT)
     repack("gather", "lambda.py", BROKEN)
-    made = deploy("deploy", *at(name))
+    made = deploy(*at(name), "deploy")
     assert made.returncode == 0, made.stdout + made.stderr
     s3.put_object(Bucket=bucket, Key="scatter/go", Body=b"")
-    execution = follow(states, started)
+    execution = follow(emulator(), started)
     assert execution["status"] == "SUCCEEDED", execution["cause"]
-    after = follow(states, states.start_execution(stateMachineArn=arn)["executionArn"])
+    after = follow(emulator(), states.start_execution(stateMachineArn=arn)["executionArn"])
     assert after["status"] == "FAILED"
     assert "the new code" in after["cause"]
-    assert deploy("destroy", *at(name), "--empty", "--yes").returncode == 0
+    assert deploy(*at(name), "destroy", "--empty", "--yes").returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -524,7 +521,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "s
 def test_without_an_account_it_says_what_to_do(
     deploy: Deploy, settings: dict[str, str], said: list[str]
 ) -> None:
-    refused = deploy("deploy", *at("test", "aws"), **settings)
+    refused = deploy(*at("test", "aws"), "deploy", **settings)
     assert refused.returncode == 1
     for words in said:
         assert words in refused.stderr
@@ -537,7 +534,7 @@ def test_keys_of_no_user_are_refused_with_advice(deploy: Deploy) -> None:
         patch.setenv("AUTH", "true")
         emulator.up()
     settings = {**KEYS, "AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": emulator.endpoint}
-    refused = deploy("deploy", *at("test", "aws"), **settings)
+    refused = deploy(*at("test", "aws"), "deploy", **settings)
     emulator.down()
     assert refused.returncode == 1
     assert "InvalidClientTokenId" in refused.stderr
@@ -546,24 +543,155 @@ def test_keys_of_no_user_are_refused_with_advice(deploy: Deploy) -> None:
 
 @pytest.mark.parametrize("name", ["", "Upper", "9lives", "a" * 25, "under_score"])
 def test_a_stack_name_must_fit_into_a_bucket_name(deploy: Deploy, name: str) -> None:
-    refused = deploy("deploy", *at(name))
+    refused = deploy(*at(name), "deploy")
     assert refused.returncode == 1
     assert "STACK: must be" in refused.stderr
 
 
-def test_the_way_to_aws_is_the_same_with_the_users_own_credentials(deploy: Deploy) -> None:
+def test_every_verb_works_on_a_stack_and_nowhere_else(
+    stack: str, make: Make, tmp_path: Path
+) -> None:
+    table = tmp_path / f"{stack}.json"
+    table.write_text(json.dumps(EXAMPLE))
+    bucket, elsewhere = outputs(stack)["BucketName"], f"elsewhere-{stack}"
+
+    def said(*typed: str) -> str:
+        made = make(*typed, "TARGET=stack", f"STACK={stack}", f"BUCKET={elsewhere}")
+        assert made.returncode == 0, made.stdout + made.stderr
+        return made.stdout
+
+    assert f"s3://{bucket}/test.json" in said("json", "ROWS=10")
+    assert f"s3://{bucket}/a/b.json" in said("upload", f"FILE={table}", "KEY=a/b.json")
+    assert f"s3://{bucket}/a/b.xlsx" in said("stepfunctions", 'INPUT={"input_obj": "a/b.json"}')
+    ran = said("stepfunctions", f"FILE={table}", 'INPUT={"division_number": 1}')
+    assert "SUCCEEDED in" in ran and ran.endswith(f"result/{stack}.xlsx\n")
+    workbook = ROOT / "result" / f"{stack}.xlsx"
+    assert list(load_workbook(workbook)["Sheet1"].values) == expected(EXAMPLE)
+    assert said("download", f"WORKBOOK={stack}.xlsx") == f"result/{stack}.xlsx\n"
+    workbook.unlink()
+    assert '"invoke.xlsx"' in said("invoke")
+    assert f"── {stack}-gather" in said("log")
+    [last, *_] = (
+        emulator()
+        .client("stepfunctions")
+        .list_executions(stateMachineArn=outputs(stack)["StateMachineArn"])["executions"]
+    )
+    page = said("report", f"EXECUTION={last['executionArn']}").strip()
+    assert page == f"result/{last['name']}.html"
+    assert f"s3://{bucket}/{stack}.xlsx" in (ROOT / page).read_text()
+    assert last["name"] in said("cost")
+    assert said("stop") == "nothing runs\n"
+    assert elsewhere not in leftovers(stack)
+
+
+@pytest.mark.parametrize("verb", ["zip", "create", "delete", "bucket", "watch", "up", "down"])
+def test_a_stack_is_not_for_the_emulators_own_verbs(verb: str, make: Make) -> None:
+    refused = make(verb, "TARGET=aws")
+    assert refused.returncode != 0
+    assert "a stack has deploy and destroy for all of it; found aws" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_stack_that_is_not_there_is_named_with_what_to_do(deploy: Deploy) -> None:
+    refused = deploy(*at("gone"), "stepfunctions")
+    assert refused.returncode == 1
+    assert "the stack gone does not exist: make deploy TARGET=stack STACK=gone" in refused.stderr
+
+
+class Subscriber:
+    """A queue that gets what a topic of its own is told."""
+
+    def __init__(self, name: str) -> None:
+        sns, self.sqs = emulator().client("sns"), emulator().client("sqs")
+        self.topic = sns.create_topic(Name=name)["TopicArn"]
+        self.queue = self.sqs.create_queue(QueueName=name)["QueueUrl"]
+        of_queue = {"QueueUrl": self.queue, "AttributeNames": ["QueueArn"]}
+        arn = self.sqs.get_queue_attributes(**of_queue)["Attributes"]["QueueArn"]
+        raw = {"RawMessageDelivery": "true"}
+        sns.subscribe(TopicArn=self.topic, Protocol="sqs", Endpoint=arn, Attributes=raw)
+
+    def told(self, count: int) -> list[dict[str, str]]:
+        """The next messages, as what stands in their lines."""
+        messages: list[str] = []
+        while len(messages) < count:
+            got = self.sqs.receive_message(QueueUrl=self.queue, WaitTimeSeconds=20)
+            assert got.get("Messages"), f"{len(messages)} of {count} messages: {messages}"
+            for each in got["Messages"]:
+                messages.append(each["Body"])
+                handle = each["ReceiptHandle"]
+                self.sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=handle)
+        lines = [[(line[:10].strip(), line[10:]) for line in m.splitlines()] for m in messages]
+        return [dict(each) for each in lines]
+
+
+def test_a_table_in_the_inbox_becomes_a_workbook_in_the_outbox(
+    deploy: Deploy, tmp_path: Path
+) -> None:
     name = stack_name()
+    subscriber = Subscriber(name)
+    for given in ("", f"Inbox=inbox/,NotifyTopic={subscriber.topic}"):
+        made = deploy(*at(name), "deploy", "--parameters", given)
+        assert made.returncode == 0, made.stdout + made.stderr
+    s3, bucket = emulator().client("s3"), outputs(name)["BucketName"]
+    tables = {
+        f"{folder}x": list(members(20, seed=seed)) for seed, folder in enumerate(("", "a/", "a/b/"))
+    }
+
+    def put(item: tuple[str, Any]) -> None:
+        s3.put_object(Bucket=bucket, Key=f"inbox/{item[0]}.json", Body=json.dumps(item[1]).encode())
+
+    s3.put_object(Bucket=bucket, Key="inbox/notes.txt", Body=b"[]")
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(put, tables.items()))
+    told = subscriber.told(3)
+    workbooks = {f"s3://{bucket}/outbox/{key}.xlsx" for key in tables}
+    assert {each["workbook"] for each in told} == workbooks
+    assert {each["rows"] for each in told} == {"20"}
+    for key, table in tables.items():
+        s3.download_file(bucket, f"outbox/{key}.xlsx", str(tmp_path / "x.xlsx"))
+        assert list(load_workbook(tmp_path / "x.xlsx")["Sheet1"].values) == expected(table)
+
+    # The same once more makes the same once more, and what is faulty is told, too.
+    put(("x", tables["x"]))
+    put(("faulty", [{**EXAMPLE[0], "会員ランク": 9}]))
+    failed, again = sorted(subscriber.told(2), key=lambda each: "workbook" in each)
+    assert again["workbook"] == f"s3://{bucket}/outbox/x.xlsx"
+    assert failed["stage"] == "SegmentLambda"
+    assert failed["error"] == "InvalidMember"
+    assert failed["cause"].startswith("inbox/faulty.json record 0: 会員ランク must be 1 to 5")
+    assert f"EXECUTION={failed['execution']}" in failed["to do"]
+    listed = s3.list_objects_v2(Bucket=bucket, Prefix="outbox/")["Contents"]
+    assert {f"s3://{bucket}/{each['Key']}" for each in listed} == workbooks
+    machine = outputs(name)["StateMachineArn"]
+    started = emulator().client("stepfunctions").list_executions(stateMachineArn=machine)
+    assert len(started["executions"]) == 5
+    assert deploy(*at(name), "destroy", "--empty", "--yes").returncode == 0
+    assert leftovers(name) == []
+
+
+def test_the_way_to_aws_is_the_same_with_the_users_own_credentials(
+    deploy: Deploy, checkout: Path
+) -> None:
+    name = stack_name()
+    (checkout / "result").mkdir()
+    table = checkout / "members.json"
+    table.write_text(json.dumps(EXAMPLE))
     settings = {
         "AWS_ENDPOINT_URL": endpoint(),
         "AWS_REGION": "ap-northeast-1",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
     }
-    made = deploy("deploy", *at(name, "aws"), **settings)
+    made = deploy(*at(name, "aws"), "deploy", **settings)
     assert made.returncode == 0, made.stdout + made.stderr
-    arn = f"arn:aws:states:ap-northeast-1:000000000000:stateMachine:{name}"
-    given = """--input '{"input_obj": "test.json"}'"""
-    line = f"aws stepfunctions start-execution --region ap-northeast-1 --state-machine-arn {arn} {given}"
-    assert line in made.stdout
-    destroyed = deploy("destroy", *at(name, "aws"), "--yes", **settings)
+    where = f"TARGET=aws STACK={name} REGION=ap-northeast-1"
+    assert f"make stepfunctions {where} FILE=…" in made.stdout
+    ran = deploy(*at(name, "aws"), "stepfunctions", f"--file={table}", **settings)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    found = load_workbook(checkout / "result" / "members.xlsx")["Sheet1"]
+    assert list(found.values) == expected(EXAMPLE)
+    for verb in (["invoke", "scatter"], ["log", "scatter"], ["report"], ["cost"], ["stop"]):
+        done = deploy(*at(name, "aws"), *verb, **settings)
+        assert done.returncode == (verb[0] == "invoke"), done.stdout + done.stderr
+    destroyed = deploy(*at(name, "aws"), "destroy", "--yes", "--empty", **settings)
     assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr

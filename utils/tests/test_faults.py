@@ -473,7 +473,7 @@ def test_a_duplicated_invocation_of_any_stage_changes_nothing(
 def test_the_same_execution_name_runs_once(pipeline: Pipeline, finished: Run) -> None:
     before = objects(pipeline, finished.execution["name"])
     again = {
-        "stateMachineArn": machines.machine_arn("parallel"),
+        "stateMachineArn": emulator().machine(),
         "name": finished.execution["name"],
     }
     with pytest.raises(pipeline.states.exceptions.ExecutionAlreadyExists):

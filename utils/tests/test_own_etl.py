@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from conftest import Make, Pipeline
-from harness import progress
 from harness.target import EMULATED_ACCOUNT, emulator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,7 +83,7 @@ def test_the_example_runs_through_the_pipeline(pipeline: Pipeline, readme: str, 
     arn = pipeline.states.start_execution(
         stateMachineArn=machine, input=f'{{"input_obj": "{key}"}}'
     )["executionArn"]
-    rows = pipeline.rows(progress.follow(pipeline.states, arn))
+    rows = pipeline.rows(pipeline.wait(arn))
     assert [tuple(map(str, row)) for row in rows] == table(readme)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from conftest import ROOT, Make, Pipeline
-from harness import machines
 from harness.target import MACHINES, emulator, endpoint
 from utils import members
 
@@ -66,9 +65,9 @@ def test_a_thousand_members_go_through_a_hundred_segments(pipeline: Pipeline, ma
     assert made.returncode == 0, made.stdout + made.stderr
     assert f"s3://{emulator().bucket}/test.xlsx" in made.stdout
     table = json.loads((ROOT / "utils/data/sample_data.json").read_text())
-    [latest] = pipeline.states.list_executions(
-        stateMachineArn=machines.machine_arn("parallel"), maxResults=1
-    )["executions"][:1]
+    [latest] = pipeline.states.list_executions(stateMachineArn=emulator().machine(), maxResults=1)[
+        "executions"
+    ][:1]
     assert pipeline.rows(pipeline.wait(latest["executionArn"])) == expected(table)
     done = [
         e for e in pipeline.history(latest["executionArn"]) if e["type"] == "MapIterationSucceeded"
@@ -137,7 +136,7 @@ def test_start_execution_by_hand(pipeline: Pipeline, given: str | None) -> None:
         "stepfunctions",
         "start-execution",
         "--state-machine-arn",
-        machines.machine_arn("parallel"),
+        emulator().machine(),
         *arguments,
     )
     execution = pipeline.wait(started["executionArn"])

@@ -14,10 +14,10 @@ from harness import advice, facts
 from harness.advice import ADVICE, BY_MESSAGE
 from harness.facts import record_of
 from harness.history import Failure, Run
-from harness.machines import machine_arn
 from harness.report import write
 from harness.report.view import Content, View
 from harness.report.write import KEPT, inline_json
+from harness.target import emulator
 from replay import Replay
 from shared.facts import (
     Column,
@@ -192,7 +192,7 @@ def test_an_execution_whose_name_is_not_ascii_gets_its_report(
 ) -> None:
     name = f"夜間集計-{uuid.uuid4()}"
     arn = pipeline.states.start_execution(
-        stateMachineArn=machine_arn("parallel"),
+        stateMachineArn=emulator().machine(),
         name=name,
         input=json.dumps({"input_obj": pipeline.put([])}),
     )["executionArn"]
@@ -233,10 +233,10 @@ def test_each_message_has_advice_in_both_languages(message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "fix"),
+    ("flags", "fix"),
     [
-        ("localstack", "raise MEMORY in demo-gather/Makefile"),
-        ("aws", "make deploy TARGET=aws PARAMETERS=GatherMemory=…"),
+        ("", "raise MEMORY in demo-gather/Makefile"),
+        (" TARGET=stack STACK=x", "make deploy TARGET=stack STACK=x PARAMETERS=GatherMemory=…"),
     ],
 )
 @pytest.mark.parametrize(
@@ -247,9 +247,9 @@ def test_each_message_has_advice_in_both_languages(message: str) -> None:
     ],
 )
 def test_an_out_of_memory_is_told_by_its_message_too(
-    error: str, message: str, target: str, fix: str
+    error: str, message: str, flags: str, fix: str
 ) -> None:
-    assert fix in advice.advice(error, message, stage="gather", target=target)
+    assert fix in advice.advice(error, message, stage="gather", flags=flags)
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from conftest import Make
+from conftest import Make, follow
 from harness.emulator import free_port
 from harness.ministack import MiniStack
-from harness.progress import follow
+from harness.target import Target
 from test_pipeline import EXAMPLE
 
 STAGES = ("scatter", "segment", "gather")
@@ -50,9 +50,9 @@ class Account:
 
     def deploy(self, stack: str, definition: str) -> dict[str, str]:
         """Deploy the pipeline; returns the stack's outputs."""
-        to = ["--target", "localstack", "--stack", stack, "--definition", definition]
+        to = ["--target", "stack", "--stack", stack]
         deployed = subprocess.run(
-            [sys.executable, "-m", "harness", "deploy", *to],
+            [sys.executable, "-m", "harness", *to, "deploy", "--definition", definition],
             env={**os.environ, "ENDPOINT": self.endpoint},
             capture_output=True,
             text=True,
@@ -90,7 +90,8 @@ class Account:
         states = self.client("stepfunctions")
         given = json.dumps({"input_obj": "members.json", "division_number": 2})
         started = states.start_execution(stateMachineArn=arn, input=given)
-        return follow(states, started["executionArn"])
+        target = Target("localstack", "000000000000", "us-east-1", self.client)
+        return follow(target, started["executionArn"])
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,12 @@
 """What `make stepfunctions` says of an execution that did not succeed."""
 
+from pathlib import Path
+
 import pytest
 
-from harness import run
+from harness import bucket, run
+from harness.fault import Fault
+from harness.target import emulator
 from replay import Replay
 
 
@@ -58,3 +62,30 @@ def test_an_emulator_without_predecessors_has_its_failures_explained(
     assert said["segment"] == "2 of 4 failed"
     assert said["cause"].startswith("mini-bad.json record 17")
     assert "log" not in said and "above" not in said["to"]
+
+
+def test_a_file_takes_the_place_of_the_inputs_object() -> None:
+    given = {"division_number": 7}
+    assert run.check_input(given, "a/b.csv.gz") == {"input_obj": "b.csv.gz", "division_number": 7}
+    assert given == {"division_number": 7}
+
+
+@pytest.mark.parametrize(
+    ("given", "file", "said"),
+    [
+        pytest.param([1], "", r"INPUT: must be a JSON object; found \[1\]", id="no object"),
+        pytest.param(
+            {"input_obj": "a.json"}, "b.json", "no input_obj beside FILE; found 'a.json'", id="two"
+        ),
+        pytest.param({}, "a.xlsx", "FILE: must be a table to read, no workbook", id="a workbook"),
+    ],
+)
+def test_an_input_that_cannot_be_meant_is_refused(given: object, file: str, said: str) -> None:
+    with pytest.raises(Fault, match=said):
+        run.check_input(given, file)
+
+
+@pytest.mark.parametrize("name", ["gone.json", "."])
+def test_what_is_no_file_is_refused_before_anything_is_called(name: str, tmp_path: Path) -> None:
+    with pytest.raises(Fault, match="FILE: must be a file to upload; found"):
+        bucket.upload(emulator(), str(tmp_path / name))

@@ -1,3 +1,4 @@
+import fnmatch
 import json
 import re
 import subprocess
@@ -139,7 +140,7 @@ def test_what_has_a_name_is_named_after_the_stack(template: dict[str, Any]) -> N
         if key in ("BucketName", "RoleName", "StateMachineName", "AlarmName", "LogGroupName")
         or (key == "FunctionName" and resource["Type"] == "AWS::Lambda::Function")
     }
-    assert len(names) == 9
+    assert len(names) == 11
     assert all("AWS::StackName" in str(value) for value in names.values())
 
 
@@ -150,7 +151,7 @@ def of_type(template: dict[str, Any], kind: str) -> list[dict[str, Any]]:
 
 def test_every_log_group_forgets(template: dict[str, Any]) -> None:
     groups = of_type(template, "Logs::LogGroup")
-    assert [group["RetentionInDays"] for group in groups] == [{"Ref": "LogRetentionDays"}] * 4
+    assert [group["RetentionInDays"] for group in groups] == [{"Ref": "LogRetentionDays"}] * 5
     assert template["Parameters"]["LogRetentionDays"]["Default"] == 30
 
 
@@ -159,8 +160,8 @@ def test_every_role_has_the_boundary_and_every_log_the_key(template: dict[str, A
     boundary = {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundary"}, nothing]}
     key = {"Fn::If": ["HasKmsKey", {"Ref": "KmsKey"}, nothing]}
     roles = of_type(template, "IAM::Role")
-    assert [role["PermissionsBoundary"] for role in roles] == [boundary] * 4
-    assert [group["KmsKeyId"] for group in of_type(template, "Logs::LogGroup")] == [key] * 4
+    assert [role["PermissionsBoundary"] for role in roles] == [boundary] * 6
+    assert [group["KmsKeyId"] for group in of_type(template, "Logs::LogGroup")] == [key] * 5
 
 
 def test_what_executions_read_is_logged_only_when_asked(template: dict[str, Any]) -> None:
@@ -168,6 +169,48 @@ def test_what_executions_read_is_logged_only_when_asked(template: dict[str, Any]
     logged = machine["LoggingConfiguration"]["IncludeExecutionData"]
     assert logged == {"Ref": "IncludeExecutionData"}
     assert template["Parameters"]["IncludeExecutionData"]["Default"] == "false"
+
+
+@pytest.mark.parametrize("given", ["", "inbox/", "in/2026.1/_a-b/", "scattered/"])
+def test_an_inbox_is_nothing_or_a_folder(given: str, template: dict[str, Any]) -> None:
+    assert re.fullmatch(template["Parameters"]["Inbox"]["AllowedPattern"], given)
+
+
+@pytest.mark.parametrize(
+    "given", ["inbox", "/", "a//", "*/", "scatter/", "gather/", "gather/in/", "outbox/"]
+)
+def test_an_inbox_is_no_pattern_and_no_folder_that_functions_write(
+    given: str, template: dict[str, Any]
+) -> None:
+    assert not re.fullmatch(template["Parameters"]["Inbox"]["AllowedPattern"], given)
+
+
+@pytest.mark.parametrize(
+    ("key", "starts"),
+    [
+        *((f"inbox/a/x{kind}", True) for kind in (".json", ".jsonl", ".ndjson", ".csv")),
+        *((f"inbox/x{kind}.gz", True) for kind in (".json", ".jsonl", ".ndjson", ".csv")),
+        *((f"inbox/x{kind}", False) for kind in ("", ".txt", ".xlsx", ".gz", ".json.part")),
+        *((f"{folder}/x.json", False) for folder in ("outbox", "scatter/a", "other/inbox")),
+    ],
+)
+def test_only_a_table_in_the_inbox_starts_an_execution(
+    key: str, starts: bool, template: dict[str, Any]
+) -> None:
+    pattern = template["Resources"]["InboxRule"]["Properties"]["EventPattern"]
+    wildcards = [each["wildcard"] for each in pattern["detail"]["object"]["key"]]
+    keys = [each["Fn::Sub"].replace("${Inbox}", "inbox/") for each in wildcards]
+    assert any(fnmatch.fnmatchcase(key, each) for each in keys) == starts
+
+
+def test_the_inbox_may_start_executions_of_this_state_machine_alone(
+    template: dict[str, Any],
+) -> None:
+    [policy] = template["Resources"]["InboxRole"]["Properties"]["Policies"]
+    [statement] = policy["PolicyDocument"]["Statement"]
+    allowed = {key: statement[key] for key in ("Effect", "Action", "Resource")}
+    machine = {"Ref": "StateMachine"}
+    assert allowed == {"Effect": "Allow", "Action": "states:StartExecution", "Resource": machine}
 
 
 def tasks(definition: dict[str, Any]) -> Iterator[dict[str, Any]]:

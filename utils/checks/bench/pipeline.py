@@ -53,7 +53,7 @@ def execute() -> Execution:
         raise Fault(f"a bench needs an emulator of its own; nothing of ours runs at {endpoint()}")
     states = emulator().client("stepfunctions")
     machines.put(states, "parallel")
-    machine = machines.machine_arn("parallel")
+    machine = emulator().machine()
     before_s, memory = cpu_s(localstack), []
     given = json.dumps({"input_obj": KEY})
     arn = states.start_execution(stateMachineArn=machine, input=given)["executionArn"]

@@ -41,7 +41,7 @@ class Content:
     facts: Facts
     nodes: list[Node]
     where: str
-    emulated: bool = True
+    flags: str = ""
     cost_usd: float | None = None
     log: list[str] = field(default_factory=list)
     record: dict[str, Any] | None = None
@@ -149,7 +149,7 @@ class View:
             "record": record,
             "named": [name for name in record or {} if name in failure.message],
             "todo": advice_on(
-                failure, emulated=self.content.emulated, logged=bool(log), language=self.language
+                failure, flags=self.content.flags, logged=bool(log), language=self.language
             ),
             "log": log,
             "stack": failure.stack,

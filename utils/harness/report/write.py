@@ -9,11 +9,11 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from harness import cost, facts, history
+from harness import cost, facts, history, machines
 from harness.fault import Fault
 from harness.history import Run
 from harness.report.view import Content, View
-from harness.target import Target, emulator, endpoint, target_of
+from harness.target import Target, endpoint
 
 HERE = Path(__file__).resolve().parent
 RESULT = HERE.parents[2] / "result"
@@ -21,45 +21,22 @@ KEPT = 20
 LANGUAGES = ("en", "ja")
 
 
-def report(execution: str = "", language: str = "") -> None:
+def report(target: Target, execution: str = "", language: str = "") -> None:
     """Write result/<execution>.html.
 
     Args:
-        execution: a name or an ARN; an ARN of another account than the emulator's is looked up on AWS,
-            with your own credentials. Default: the last execution.
+        execution: a name or an ARN; default: the last execution.
         language: en or ja; default: that of LANG.
     """
-    arn = find(execution)
-    target = target_of(arn)
-    states = target.client("stepfunctions")
-    try:
-        run = history.read(states, arn)
-    except states.exceptions.ExecutionDoesNotExist:
-        raise Fault(f"{arn}: there is no such execution") from None
+    arn = machines.find(target, execution)
+    if arn is None and execution:
+        hint = "" if target.stack else "; one of a stack: TARGET=… STACK=…"
+        raise Fault(f"{execution}: there is no execution of that name{hint}")
+    if arn is None:
+        raise Fault(f"nothing was executed yet: make stepfunctions{target.flags}")
+    run = history.read(target.client("stepfunctions"), arn)
     history.add_logs(target, run)
     print(os.path.relpath(write(target, run, language)))
-
-
-def find(execution: str) -> str:
-    """The ARN of an execution given by its name or ARN, or of the last one."""
-    if execution.startswith("arn:"):
-        return execution
-    states = emulator().client("stepfunctions")
-    machines = states.get_paginator("list_state_machines").paginate()
-    found = [
-        each
-        for machine in (machine for page in machines for machine in page["stateMachines"])
-        for page in states.get_paginator("list_executions").paginate(
-            stateMachineArn=machine["stateMachineArn"]
-        )
-        for each in page["executions"]
-        if execution in ("", each["name"])
-    ]
-    if not found and execution:
-        raise Fault(f"{execution}: there is no execution of that name")
-    if not found:
-        raise Fault("nothing was executed yet: make stepfunctions")
-    return str(max(found, key=lambda each: each["startDate"])["executionArn"])
 
 
 def write(
@@ -98,7 +75,7 @@ def collect(target: Target, run: Run) -> Content:
         where=f"LocalStack ({endpoint()})"
         if target.emulated
         else f"AWS {target.region} ({target.account})",
-        emulated=target.emulated,
+        flags=target.flags,
         cost_usd=cost_usd(target, run, found),
         log=history.failure_lines(target, run),
         record=facts.record(target, found, broken),
