@@ -4,7 +4,8 @@ import datetime as dt
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import compress
+from itertools import chain, compress
+from operator import lt
 from types import NoneType
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ MISSING = 127
 DESCENDING = 100  # minus a kind: the same kind where cells sort the other way round
 SPELLED = [kind for each in (NEGATIVE, POSITIVE, TEXT) for kind in (each, DESCENDING - each)]
 _IS_SPELLED = np.isin(np.arange(MISSING + 1), SPELLED)  # by kind
+DENSE = 4  # times as many integers as values may lie between them and take a place each
 LENGTH_DIGITS = 6  # of the length of an integer, which is spelled before it
 _NINES_COMPLEMENT = str.maketrans("0123456789", "9876543210")
 
@@ -73,12 +75,8 @@ class Cells:
                 values[rows] = part
         if not spelled:
             return cls(kinds, values, [])
-        codes, distinct = pd.factorize(np.array(list(spelled.values()), dtype=object))
-        order = sorted(range(len(distinct)), key=distinct.tolist().__getitem__)
-        places = np.empty(len(order), np.int64)
-        places[order] = np.arange(len(order))
-        values[list(spelled)] = places[codes]
-        return cls(kinds, values, distinct[order].tolist())
+        values[list(spelled)], texts = sorted_texts(list(spelled.values()))
+        return cls(kinds, values, texts)
 
     @classmethod
     def numbered(cls, codes: Codes) -> Self:
@@ -101,8 +99,8 @@ class Cells:
         return Cells(self.kinds[rows], self.values[rows], self.texts)
 
     def compact(self) -> "Cells":
-        """The same cells, with no text that none of them has."""
-        if not self.texts:
+        """The same cells, with fewer texts that none of them has."""
+        if len(self.texts) <= len(self):
             return self
         spelled = self.spelled
         used = self.values[spelled]
@@ -115,6 +113,14 @@ class Cells:
         values[spelled] = (np.cumsum(needed) - 1)[used - first]
         texts = self.texts[first : first + len(needed)]
         return Cells(self.kinds, values, list(compress(texts, needed.tolist())))
+
+    def with_texts(self, places: Codes) -> Codes:
+        """The values, where each text has another place."""
+        if not len(places):
+            return self.values
+        spelled = self.spelled
+        values = places[np.where(spelled, self.values, 0)]
+        return values if spelled.all() else np.where(spelled, values, self.values)
 
     def key(self, row: int) -> tuple[int, int | str]:
         """It compares with the keys of other cells as the cells sort."""
@@ -139,6 +145,8 @@ class Cells:
         return pd.Series(cells, dtype=object)
 
     def _objects(self, kind: int, values: Codes) -> Any:
+        if kind == TEXT:
+            return np.array(self.texts, dtype=object)[values]
         if kind in SPELLED:
             return [_unspelled(kind, self.texts[place]) for place in values.tolist()]
         if kind == NUMBER:
@@ -160,13 +168,15 @@ class Distinct:
     """
 
     def __init__(self, columns: Sequence[Cells]) -> None:
-        spelled = [cells.texts for cells in columns if cells.texts]
-        self.texts = spelled[0] if len(spelled) == 1 else sorted(set().union(*spelled))
-        self._places = {}
-        if len(spelled) != 1:
-            self._places = {text: place for place, text in enumerate(self.texts)}
+        texts = [cells.texts for cells in columns]
+        ranks, self.texts = sorted_texts([*chain.from_iterable(texts)])
         kinds = np.concatenate([cells.kinds for cells in columns])
-        values = np.concatenate([self._values(cells) for cells in columns])
+        values = np.concatenate(
+            [
+                cells.with_texts(rank)
+                for cells, rank in zip(columns, split(ranks, texts), strict=True)
+            ]
+        )
         places = np.empty(len(values), np.int64)
         self._sorted: dict[int, Codes] = {}
         start = 0
@@ -185,18 +195,27 @@ class Distinct:
         values = np.concatenate([np.zeros(0, np.int64), *self._sorted.values()])
         return Cells(kinds[places], values[places], self.texts)
 
-    def _values(self, cells: Cells) -> Codes:
-        if not cells.texts or not self._places:
-            return cells.values
-        places = np.array([self._places[text] for text in cells.texts], np.int64)
-        spelled = cells.spelled
-        values = cells.values.copy()
-        values[spelled] = places[values[spelled]]
-        return values
+
+def sorted_texts(texts: list[str]) -> tuple[Codes, list[str]]:
+    """Of each text the place among the distinct ones, and those, by code point."""
+    if all(map(lt, texts, texts[1:])):
+        return np.arange(len(texts)), texts
+    codes, uniques = pd.factorize(np.array(texts, dtype=object))
+    distinct = uniques.tolist()
+    order = sorted(range(len(distinct)), key=distinct.__getitem__)
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = np.arange(len(order))
+    return ranks[codes], [distinct[place] for place in order]
 
 
 def ranked(values: Codes) -> tuple[Codes, Codes]:
     """Of each value the place among the distinct ones, and those, sorted."""
+    if len(values):
+        low, high = int(values.min()), int(values.max())
+        if high - low <= DENSE * len(values):
+            present = np.zeros(high - low + 1, bool)
+            present[values - low] = True
+            return (np.cumsum(present) - 1)[values - low], np.flatnonzero(present) + low
     codes, distinct = pd.factorize(values)
     order = np.argsort(distinct)
     ranks = np.empty_like(order)

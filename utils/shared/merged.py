@@ -120,8 +120,10 @@ def summarize(df: pd.DataFrame, summary: Summary) -> pd.DataFrame:
 
 def _frames(declared: Declared, by: list[str], sources: Sequence[Source]) -> Iterator[pd.DataFrame]:
     columns = declared.columns(*SORTED)
+    medians = declared.columns("median")
     distinct = {
-        column: _Distinct([each.distinct[column] for each in sources]) for column in columns
+        column: _Distinct([each.distinct[column] for each in sources], column in medians)
+        for column in columns
     }
     for end in ends([each.groups for each in sources], RANGE_BYTES):
         pieces = _Pieces(sources, end)
@@ -170,12 +172,13 @@ class _Pieces:
 class _Distinct:
     """The distinct values of the sources' groups, that come range by range."""
 
-    def __init__(self, runs: list[Run]) -> None:
+    def __init__(self, runs: list[Run], median: bool) -> None:
         self._runs = runs
+        self._median = median
         self._ends = deque(end for end in ends(runs, RANGE_BYTES) if end is not None)
 
     def before(self, end: Key | None, pieces: _Pieces, given: Codes) -> "_Middles":
-        middles = _Middles(given)
+        middles = _Middles(given, self._median)
         while self._ends and (end is None or self._ends[0] < end):
             inner = self._ends.popleft()
             self._add(middles, pieces, [pieces.end_in(n, inner) for n in range(len(self._runs))])
@@ -200,9 +203,11 @@ class _Middles:
     """
     Args:
         given: how many values each group has.
+        median: whether their middles are sought.
     """
 
-    def __init__(self, given: Codes) -> None:
+    def __init__(self, given: Codes, median: bool) -> None:
+        self._median = median
         self.unique = np.zeros_like(given)
         self._given = given
         self._seen = np.zeros_like(given)
@@ -217,7 +222,7 @@ class _Middles:
         starts = np.flatnonzero(np.diff(groups, prepend=-1))
         earlier = (through - counts)[starts].repeat(np.diff(starts, append=len(groups)))
         through += self._seen[groups] - earlier
-        for name, sought in self._sought.items():
+        for name, sought in self._sought.items() if self._median else ():
             place = sought[groups]
             rows = np.flatnonzero((through - counts <= place) & (place < through))
             self.values[name][groups[rows]] = cells.take(rows).to_series().astype(object)

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import batched, pairwise
+from itertools import batched, chain, pairwise
 from operator import lt
 from typing import Any
 
@@ -24,14 +24,13 @@ from cells import (
     Codes,
     Distinct,
     missing,
-    ranked,
     split,
 )
 from found import found
 
 BLOCK_BYTES = 64 * 1024
 INTEGERS = ("|i1", "<i2", "<i4", "<i8")
-KINDS = [MISSING, *range(BOOLEAN + 1), *range(DESCENDING - BOOLEAN, DESCENDING + 1)]
+KINDS = {MISSING, *range(BOOLEAN + 1), *range(DESCENDING - BOOLEAN, DESCENDING + 1)}
 NO_ROWS = np.zeros(0, np.int64)
 LAST_DAY = 3_652_059  # 9999-12-31
 # A place beyond these belongs to no number: a float's square, or the square of 4,300 digits.
@@ -90,7 +89,7 @@ class Index:
             if self._levels:
                 pairs = zip(self.numbers, distinct.places, strict=True)
                 wide = np.concatenate([above * len(distinct) + below for above, below in pairs])
-                ranks, level = ranked(wide)
+                ranks, level = merged_ranks(wide)
                 self.numbers = split(ranks, self.numbers)
                 self._levels.append((distinct, level))
                 self.rows = len(level)
@@ -107,6 +106,16 @@ class Index:
                 numbers, places = np.divmod(level[numbers], len(distinct))
             found.append(distinct.cells(places))
         return found[::-1]
+
+
+def merged_ranks(values: Codes) -> tuple[Codes, Codes]:
+    """As `ranked`, of values of which long runs are sorted."""
+    order = np.argsort(values, kind="stable")
+    ascending = values[order]
+    first = np.flatnonzero(np.diff(ascending, prepend=ascending[:1] - 1))
+    ranks = np.empty_like(order)
+    ranks[order] = np.repeat(np.arange(len(first)), np.diff(first, append=len(values)))
+    return ranks, ascending[first]
 
 
 def grouped(tables: Sequence[Groups], index: Index) -> Groups:
@@ -215,17 +224,21 @@ def written(table: Groups, groups: Groups | None = None) -> Iterator[tuple[bytes
     Args:
         groups: those that a table of distinct values belongs to.
     """
-    if not table.rows:
-        return
-    data = packed(table)
-    if len(data) <= 2 * BLOCK_BYTES or table.rows == 1:
+    if table.rows > 1 and (blocks := _size(table) // BLOCK_BYTES):
+        rows = -(-table.rows // (blocks + 1))
+        for start in range(0, table.rows, rows):
+            yield from written(table.take(slice(start, start + rows)), groups)
+    elif table.rows:
         first = table.key(0)
         number = int(first[1]) if groups else -1
-        yield data, first if groups is None else groups.key(number) + first[2:], number
-        return
-    rows = -(-table.rows // -(-len(data) // BLOCK_BYTES))
-    for start in range(0, table.rows, rows):
-        yield from written(table.take(slice(start, start + rows)), groups)
+        yield packed(table), groups.key(number) + first[2:] if groups else first, number
+
+
+def _size(table: Groups) -> int:
+    """About as many bytes as it takes, packed."""
+    cells = [*table.keys, *table.picks.values()]
+    text = sum(sum(map(len, each.texts)) for each in cells)
+    return text + table.rows * (2 * len(table.sums) + 4 * len(cells))
 
 
 def packed(table: Groups) -> bytes:
@@ -245,7 +258,7 @@ def packed(table: Groups) -> bytes:
         "arrays": [[array.dtype.str, len(array)] for array in arrays],
     }
     line = json.dumps(header, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    text = "".join(text for each in cells for text in each.texts)
+    text = "".join(chain.from_iterable(each.texts for each in cells))
     bodies = [array.tobytes() for array in arrays]
     return b"".join([line, b"\n", *bodies, text.encode("utf-8", "surrogatepass")])
 
@@ -306,10 +319,14 @@ def _columns(fields: Any, lengths: list[int], data: bytes) -> tuple[list[Codes],
 
 
 def _cells(kinds: Codes, values: Codes, texts: list[str]) -> Cells:
-    _require(np.isin(kinds, KINDS).all(), "kinds must be those of cells", kinds.tolist()[:3])
+    present = np.flatnonzero(np.bincount(kinds & MISSING, minlength=MISSING + 1)).tolist()
+    known = set(present) <= KINDS and (kinds >= 0).all()
+    _require(known, "kinds must be those of cells", present)
     _require(all(map(lt, texts, texts[1:])), "texts must be sorted, each once", len(texts))
     limits = {DAY: (1, LAST_DAY), BOOLEAN: (0, 1)} | dict.fromkeys(SPELLED, (0, len(texts) - 1))
     for kind, (low, high) in limits.items():
+        if kind not in present:
+            continue
         of_kind = values[kinds == kind]
         strange = of_kind[(of_kind < low) | (high < of_kind)].tolist()
         _require(not strange, f"values must be {low} to {high}", strange[:3])
