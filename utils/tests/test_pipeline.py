@@ -70,10 +70,10 @@ def test_a_thousand_members_go_through_a_hundred_segments(pipeline: Pipeline, ma
         stateMachineArn=machines.machine_arn("parallel"), maxResults=1
     )["executions"][:1]
     assert pipeline.rows(pipeline.wait(latest["executionArn"])) == expected(table)
-    done = [
-        e for e in pipeline.history(latest["executionArn"]) if e["type"] == "MapIterationSucceeded"
-    ]
-    assert len(done) == 100
+    events = pipeline.history(latest["executionArn"])
+    assert sum(event["type"] == "MapIterationSucceeded" for event in events) == 100
+    # AWS allows 25,000 of them.
+    assert len(events) <= 7 * 100 + 20
 
 
 def test_an_empty_table_gives_headers_only(pipeline: Pipeline) -> None:
