@@ -23,6 +23,7 @@ from harness.target import Target
 
 RECORDED = Path(__file__).with_name("recorded")
 EXPECTED: dict[str, Any] = json.loads((RECORDED / "expected.json").read_text())
+SESSION = boto3.Session("test", "test", region_name="us-east-1")  # it keeps what it has loaded
 PAGE = 40  # events, so that every list has several pages
 
 
@@ -51,8 +52,7 @@ class Replay:
         return run
 
     def make_client(self, service: str, **_: Any) -> Any:
-        session = boto3.Session("test", "test", region_name="us-east-1")
-        client: Any = session.client(service)  # type: ignore[call-overload]
+        client: Any = SESSION.client(service)  # type: ignore[call-overload]
         client.meta.events.register("provide-client-params", self.keep)
         client.meta.events.register("before-call", self.answer)
         return client

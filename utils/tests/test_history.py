@@ -9,7 +9,7 @@ import pytest
 
 from harness import history
 from harness.history import Attempt, Event, Run, graph, match_reports
-from harness.logs import Call, Report
+from harness.logs import Report
 from replay import Replay
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -151,46 +151,22 @@ def offsets(run: Run) -> list[tuple[int | None, float, float]]:
     ]
 
 
-def test_each_segment_keeps_its_own_times_when_iterations_interleave() -> None:
+def test_segments_that_interleave_keep_their_own_times_calls_and_outcomes() -> None:
     run = of("SUCCEEDED", interleaved().events)
     assert offsets(run) == [(0, 1.25, 5), (1, 1.5, 4)]
     assert [[a.scheduled_s - run.started_s for a in t.attempts] for t in run.iterations] == [
         [1.25],
         [1.5, 3],
     ]
-
-
-def test_a_retried_segment_tells_its_error_and_its_retries() -> None:
-    run = of("SUCCEEDED", interleaved().events)
-    assert [run.outcome(task) for task in run.iterations] == ["succeeded", "retried"]
     assert run.iterations[1].attempts[0].error == "Runtime.ExitError"
-    assert run.transitions == 3 + 2 + 1
+    assert [run.outcome(task) for task in run.iterations] == ["succeeded", "retried"]
+    assert (run.transitions, run.elapsed_s, run.failure) == (3 + 2 + 1, 6.5, None)
 
 
-def test_what_follows_a_map_is_no_segment() -> None:
+def test_what_follows_a_map_is_no_segment_and_the_map_one_stage() -> None:
     run = of("SUCCEEDED", interleaved().events)
-    assert [task.state for task in run.tasks if task.index is None] == [
-        "ScatterLambda",
-        "GatherLambda",
-    ]
-    assert run.visits["ProcessAllSegments"].exited_s == run.started_s + 5
-    assert run.elapsed_s == 6.5
-    assert run.failure is None
-
-
-def test_a_failure_names_its_segment_and_record() -> None:
-    run = of("FAILED", failing().events)
-    assert run.failure and run.failure.task
-    assert run.failure.task.index == 0
-    assert run.failure.error == "InvalidMember"
-    assert run.failure.message == "members.json record 7: 会員ランク must be 1 to 5; found 9"
-    assert run.failure.record == ("members.json", 7)
-    assert [run.outcome(task) for task in run.iterations] == ["failed", "succeeded"]
-    assert (run.done, run.failed, run.segments) == (1, 1, 2)
-
-
-def test_the_segments_are_one_stage_from_the_maps_start_to_its_end() -> None:
-    run = of("SUCCEEDED", interleaved().events)
+    others = [task.state for task in run.tasks if task.index is None]
+    assert others == ["ScatterLambda", "GatherLambda"]
     times = {
         stage: (visit.entered_s - run.started_s, (visit.exited_s or 0) - run.started_s)
         for stage, visit in run.stages.items()
@@ -202,6 +178,7 @@ def test_the_states_of_a_failed_execution_tell_how_far_it_came() -> None:
     run = of("FAILED", failing().events)
     states = ("ScatterLambda", "ProcessAllSegments", "GatherLambda")
     assert [run.state_outcome(state) for state in states] == ["succeeded", "failed", "not reached"]
+    assert [run.outcome(task) for task in run.iterations] == ["failed", "succeeded"]
 
 
 def test_a_failure_outside_of_tasks_blames_none() -> None:
@@ -240,26 +217,6 @@ def test_a_segment_that_outlives_a_failed_execution_changes_only_what_is_done(la
     )
 
 
-def test_the_segments_of_a_distributed_map_are_the_calls_in_its_log() -> None:
-    record = Recorder()
-    left = record.task("ScatterLambda", "scatter", 0, 0, 1)
-    record.enter("ProcessAllSegments", left, 1, "Map")
-    cause = {"error": "States.ExceedToleratedFailureThreshold", "cause": "x"}
-    record.add("ExecutionFailed", left, 4, executionFailedEventDetails=cause)
-    run = of("FAILED", record.events)
-    calls = [
-        Call("a", report=Report("a", run.started_s + 3, 1000, 1000, 1769, 99)),
-        Call("b", report=Report("b", run.started_s + 2, 1000, 1000, 1769, 99)),
-    ]
-    calls[0].error = "InvalidMember", "members.json record 7: not a number"
-    run.add_calls("SegmentLambda", "segment-lambda", calls)
-    assert offsets(run) == [(0, 1, 2), (1, 2, 3)]
-    assert [run.outcome(task) for task in run.iterations] == ["succeeded", "failed"]
-    assert run.transitions == 2 + 2
-    assert run.failure and run.failure.task is run.iterations[1]
-    assert run.failure.end == ("States.ExceedToleratedFailureThreshold", "x")
-
-
 def test_the_optimised_integration_leaves_the_same_figures() -> None:
     record = Recorder()
     entered = record.enter("ScatterLambda", 0, 0)
@@ -273,32 +230,6 @@ def test_the_optimised_integration_leaves_the_same_figures() -> None:
     [attempt] = of("RUNNING", record.events).attempts
     assert (attempt.function, attempt.input) == ("scatter-lambda", '{"input_obj": "a.json"}')
     assert attempt.ended_s == START.timestamp() + 2
-
-
-@pytest.mark.parametrize("status", ["FAILED", "ABORTED", "TIMED_OUT"])
-def test_an_execution_that_ended_before_its_first_state_has_neither_stage_nor_task(
-    status: str,
-) -> None:
-    record = Recorder()
-    kind = {
-        "FAILED": "ExecutionFailed",
-        "ABORTED": "ExecutionAborted",
-        "TIMED_OUT": "ExecutionTimedOut",
-    }
-    record.add(kind[status], 1, 0)
-    run = of(status, record.events)
-    assert (run.stages, run.tasks, run.elapsed_s) == ({}, [], 0)
-    assert (run.failure is None) == (status == "ABORTED")
-
-
-def test_each_call_beyond_the_first_is_a_retry() -> None:
-    record = Recorder()
-    last = record.enter("ScatterLambda", 0, 0)
-    for at in range(3):
-        last = record.fail(record.schedule("scatter", last, at), at + 0.5, "SlowDown", "x")
-    record.add("ExecutionFailed", last, 3, executionFailedEventDetails={"error": "SlowDown"})
-    run = of("FAILED", record.events)
-    assert (run.retries, run.transitions) == (2, 3)
 
 
 def test_the_lowest_faulty_record_is_to_blame_however_late_its_segment_failed() -> None:
@@ -337,38 +268,41 @@ def report_at(ended_s: float, request: str = "r", status: str | None = None) -> 
     return Report(request, ended_s, 100, 100, 1769, 99, None, status)
 
 
-def test_reports_fall_to_the_calls_in_the_order_of_their_ends() -> None:
-    calls = [Attempt("f", 0, ended_s=2.0), Attempt("f", 0, ended_s=1.0)]
-    early, late = report_at(0.9, "early"), report_at(1.9, "late")
-    assert match_reports(calls, [late, early]) == 2
-    assert [call.report for call in calls] == [late, early]
+def call_at(ended_s: float, error: str | None = None, cause: str = "") -> Attempt:
+    return Attempt("f", 0, ended_s=ended_s, error=error, cause=cause)
 
 
-def test_a_failed_call_takes_the_report_that_its_cause_names() -> None:
-    failed = Attempt("f", 0, ended_s=1.0, error="E", cause=json.dumps({"requestId": REQUEST}))
-    fine = Attempt("f", 0, ended_s=1.1)
-    match_reports([failed, fine], [report_at(0.9), report_at(1.0, REQUEST, "E")])
-    assert failed.report and failed.report.request_id == REQUEST
-    assert fine.report and fine.report.request_id == "r"
-
-
-def test_a_failed_call_without_a_request_takes_a_report_of_a_failure() -> None:
-    failed = Attempt("f", 0, ended_s=1.0, error="Runtime.ImportModuleError")
-    fine = Attempt("f", 0, ended_s=1.1)
-    match_reports([failed, fine], [report_at(1.0, "fine"), report_at(1.0, "failed", "error")])
-    assert [call.report and call.report.request_id for call in (failed, fine)] == ["failed", "fine"]
+@pytest.mark.parametrize(
+    ("calls", "reports"),
+    [
+        (
+            [call_at(2.0), call_at(1.0)],
+            [report_at(1.9, "the first"), report_at(0.9, "the second")],
+        ),
+        (
+            [call_at(1.0, "E", json.dumps({"requestId": REQUEST})), call_at(1.1)],
+            [report_at(1.0, REQUEST, "E"), report_at(0.9)],
+        ),
+        (
+            [call_at(1.0, "Runtime.ImportModuleError"), call_at(1.1)],
+            [report_at(1.0, "failed", "error"), report_at(1.0, "fine")],
+        ),
+        (
+            [call_at(1.0), call_at(1.5)],
+            [report_at(7.0, "early"), report_at(9.0, "late")],
+        ),
+    ],
+    ids=["by their ends", "by the request", "by the failure", "as many, however late the log"],
+)
+def test_each_call_finds_its_report(calls: list[Attempt], reports: list[Report]) -> None:
+    for logged in (reports, reports[::-1]):
+        assert match_reports(calls, logged) == len(calls)
+        assert [call.report for call in calls] == reports
 
 
 def test_a_report_of_another_time_is_nobodys() -> None:
-    assert (
-        match_reports([Attempt("f", 10, ended_s=11)], [report_at(5, "a"), report_at(20, "b")]) == 0
-    )
-
-
-def test_as_many_reports_as_calls_all_find_one_however_late_the_log() -> None:
-    calls = [Attempt("f", 0, ended_s=1.0), Attempt("f", 0, ended_s=1.5)]
-    assert match_reports(calls, [report_at(9.0, "late"), report_at(7.0, "early")]) == 2
-    assert [call.report and call.report.request_id for call in calls] == ["early", "late"]
+    call = Attempt("f", 10, ended_s=11)
+    assert match_reports([call], [report_at(5, "a"), report_at(20, "b")]) == 0
 
 
 def test_a_graph_has_the_edges_of_every_kind_of_state() -> None:

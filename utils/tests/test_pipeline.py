@@ -97,21 +97,6 @@ def test_a_faulty_record_fails_the_execution_and_is_explained(
     assert len(made.stdout.splitlines()) < 40
 
 
-def test_a_failed_segment_fails_a_distributed_execution(pipeline: Pipeline) -> None:
-    table = [*EXAMPLE, {**EXAMPLE[0], "会員ランク": 9}]
-    execution = pipeline.run("distributed", input_obj=pipeline.put(table), division_number=1)
-    assert execution["status"] == "FAILED"
-    assert execution["error"] == "MissingSegment"
-    assert "job_003.pkl: each segment must have a result" in execution["cause"]
-
-
-def test_executions_on_different_inputs_do_not_touch(pipeline: Pipeline) -> None:
-    tables = [list(members(70 + n, seed=n)) for n in range(3)]
-    arns = [pipeline.start(input_obj=pipeline.put(table)) for table in tables]
-    for arn, table in zip(arns, tables, strict=True):
-        assert pipeline.rows(pipeline.wait(arn)) == expected(table)
-
-
 def aws(*arguments: str) -> dict[str, Any]:
     """The AWS command line of the tools, with the credentials file the README names."""
     credentials = dict(
