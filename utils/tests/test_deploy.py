@@ -16,8 +16,7 @@ from openpyxl import load_workbook
 from conftest import ROOT, Make
 from harness import artifacts
 from harness.deploy import warnings
-from harness.emulator import free_port
-from harness.ministack import MiniStack
+from harness.emulator import MiniStack, free_port
 from harness.progress import follow
 from harness.stack import Stack
 from harness.target import emulator, endpoint
@@ -95,14 +94,6 @@ def stack(deploy: Deploy) -> Iterator[str]:
     assert made.returncode == 0, made.stdout + made.stderr
     yield name
     deploy("destroy", *at(name), "--empty", "--yes")
-
-
-@pytest.fixture(scope="module")
-def mini() -> Iterator[MiniStack]:
-    mini = MiniStack(f"http://localhost:{free_port()}")
-    mini.up()
-    yield mini
-    mini.down()
 
 
 @pytest.fixture(params=["LocalStack", "MiniStack"])
