@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from harness import cost, deploy, facts, history
+from harness import calls, cost, deploy, facts, history
 from harness.fault import Fault
 from harness.history import Run
 from harness.progress import follow
@@ -74,7 +74,7 @@ class Smoke:
         )
         execution = follow(states, started["executionArn"])
         ran = history.read(states, started["executionArn"])
-        history.add_logs(self.place, ran)
+        calls.add_logs(self.place, ran)
         print(f"report   {write(self.place, ran, folder=self.folder)}", flush=True)
         succeeded = execution["status"] == "SUCCEEDED"
         found = f"{self.rows(execution)} rows" if succeeded else execution.get("error", "")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from harness import facts, history
+from harness import calls, facts, history
 from harness.fault import Fault
 from harness.history import Run
 from harness.logs import Report
@@ -131,12 +131,13 @@ def bill(run: Run, found: facts.Facts, region: str) -> list[Charge]:
     Raises:
         Fault: a region without prices, or a call without a REPORT line.
     """
-    calls, reports = len(run.attempts), run.reports
-    if len(reports) < calls:
+    wanted, reports = len(run.attempts), run.reports
+    if len(reports) < wanted:
         raise Fault(
-            f"{run.name}: each call must have a REPORT line; found {len(reports)} of {calls}"
+            f"{run.name}: each call must have a REPORT line; found {len(reports)} of {wanted}"
         )
-    architecture = next((each.architecture for each in run.functions.values()), "x86_64")
+    architectures = [each.get("Architectures") for each in run.functions.values()]
+    [architecture] = next(filter(None, architectures), ["x86_64"])
     left = leftovers(found)
     tagged = [size for size in left if size >= TAGGED_BYTES]
     days = TAGGED_DAYS * sum(tagged) + UNTAGGED_DAYS * (sum(left) - sum(tagged))
@@ -149,7 +150,7 @@ def last(target: str, machine: str = "Aggregate", region: str = "") -> None:
     """Show what the last execution of a state machine that succeeded costs."""
     place = connect(target, region)
     run = last_run(place, place.machine(machine))
-    history.add_logs(place, run)
+    calls.add_logs(place, run)
     show(run, bill(run, facts.read(place, run), place.region))
 
 

@@ -162,4 +162,7 @@ def result_key(key: str) -> str:
 
 
 def bucket_of(target: Target, run: Run) -> str:
-    return next((each.bucket for each in run.functions.values() if each.bucket), target.bucket)
+    variables = [
+        each.get("Environment", {}).get("Variables", {}) for each in run.functions.values()
+    ]
+    return next((each["BUCKET"] for each in variables if each.get("BUCKET")), target.bucket)

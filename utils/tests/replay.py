@@ -17,7 +17,8 @@ from typing import Any
 import boto3
 from botocore.response import StreamingBody
 
-from harness.history import Run, add_logs, read
+from harness.calls import add_logs
+from harness.history import Run, read
 from harness.report import write
 from harness.target import Target
 

@@ -13,7 +13,7 @@ import pytest
 
 from conftest import Pipeline
 from faulty_s3 import FORWARD, RESET, Proxy, Rule
-from harness import history, machines
+from harness import calls, history, machines
 from harness import run as executions
 from harness.target import MACHINES, emulator, endpoint, function_name
 from test_pipeline import EXAMPLE, expected
@@ -127,7 +127,7 @@ class Run:
     def assert_explained(self, capsys: pytest.CaptureFixture[str], *texts: str) -> None:
         """On one screen, which says all of this."""
         done = history.read(self.pipeline.states, self.execution["executionArn"])
-        history.add_logs(emulator(), done)
+        calls.add_logs(emulator(), done)
         executions.explain(emulator(), done)
         screen = capsys.readouterr().out
         assert len(screen.splitlines()) <= SCREEN_LINES

@@ -13,10 +13,10 @@ from conftest import Make, Pipeline
 from harness import advice, facts
 from harness.advice import ADVICE, BY_MESSAGE
 from harness.facts import record_of
-from harness.history import Failure, Run
+from harness.history import Failure
 from harness.machines import machine_arn
 from harness.report import write
-from harness.report.view import Content, View
+from harness.report.view import View
 from harness.report.write import KEPT, inline_json
 from replay import Replay
 from shared.facts import (
@@ -198,22 +198,14 @@ def test_an_execution_whose_name_is_not_ascii_gets_its_report(
     assert name in (write.RESULT / f"{name}.html").read_text()
 
 
-def content_of(run: Run) -> Content:
-    return Content(run, facts.Facts("test-bucket"), [], "here")
-
-
-@pytest.mark.parametrize("language", ["en", "ja"])
-def test_advice_speaks_of_a_log_above_only_where_there_is_one(language: str) -> None:
-    replay = Replay("init")
-    run = replay.run()
-    assert run.failure
-    run.failure = Failure("Runtime.ExitError", "exit status 1", run.failure.task)
-    above = {"en": "its log is above", "ja": "上のとおり"}[language]
-    content = content_of(run)
-    for log in ([], ["START"]):
-        content.log = log
-        failure = View(content, language).failure
-        assert failure and (above in failure["todo"]) == bool(log)
+@pytest.mark.parametrize(("language", "above"), [("en", "its log is above"), ("ja", "上のとおり")])
+@pytest.mark.parametrize("logged", [True, False])
+def test_advice_speaks_of_a_log_above_only_where_there_is_one(
+    language: str, above: str, logged: bool
+) -> None:
+    failure = Failure("Runtime.ExitError", "exit status 1", None)
+    said = advice.advice_on(failure, emulated=True, logged=logged, language=language)
+    assert (above in said) == logged
 
 
 @pytest.mark.parametrize(

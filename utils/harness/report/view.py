@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.advice import advice_on
 from harness.facts import Facts
-from harness.history import Attempt, Node, Run, Task, json_text
+from harness.history import Attempt, Run, State, Task, followers, inner_functions, json_text
 from harness.report import formats
 from harness.report.words import words
 from shared.facts import BINS, Column
@@ -39,7 +39,7 @@ class Content:
 
     run: Run
     facts: Facts
-    nodes: list[Node]
+    states: dict[str, State]
     where: str
     emulated: bool = True
     cost_usd: float | None = None
@@ -179,32 +179,32 @@ class View:
 
     @property
     def stages(self) -> list[dict[str, Any]]:
-        return [self.stage(node) for node in self.content.nodes]
+        return [self.stage(name, state) for name, state in self.content.states.items()]
 
-    def stage(self, node: Node) -> dict[str, Any]:
-        visit = self.run.visits.get(node.name)
-        inner = [task for task in self.run.iterations if task.state in node.inner]
-        tasks = inner or [task for task in self.run.tasks if task.state == node.name]
-        outcome = self.run.state_outcome(node.name)
+    def stage(self, name: str, state: State) -> dict[str, Any]:
+        visit, functions = self.run.visits.get(name), inner_functions(state)
+        inner = [task for task in self.run.iterations if task.state in functions]
+        tasks = inner or [task for task in self.run.tasks if task.state == name]
+        outcome = self.run.state_outcome(name)
         retries = sum(task.retries for task in tasks)
         if outcome == "succeeded" and retries:
             outcome = "retried"
         end = (visit.exited_s or self.run.stopped_s) if visit else None
         taken = end - visit.entered_s if visit and end else None
         counts = {
-            name: sum(self.run.outcome(task) == name for task in inner)
-            for name in ("succeeded", "retried", "failed", "running", "stopped")
+            each: sum(self.run.outcome(task) == each for task in inner)
+            for each in ("succeeded", "retried", "failed", "running", "stopped")
         }
         return {
-            "name": node.name,
-            "kind": node.kind,
-            "next": node.next,
+            "name": name,
+            "kind": state["Type"],
+            "next": followers(state),
             "outcome": outcome,
             "mark": MARKS[outcome],
             "word": self.t[outcome],
             "took": self.seconds(taken),
-            "segments_word": self.count("n segments", self.run.segments) if node.inner else "",
-            "counts": {name: count for name, count in counts.items() if count},
+            "segments_word": self.count("n segments", self.run.segments) if functions else "",
+            "counts": {each: count for each, count in counts.items() if count},
             "retries": self.count("retries", retries) if retries else "",
         }
 
@@ -290,9 +290,9 @@ class View:
     def function(self, name: str) -> dict[str, Any]:
         calls = [attempt for attempt in self.run.attempts if attempt.function == name]
         reports = [call.report for call in calls if call.report]
-        settings = self.run.functions.get(name)
+        settings = self.run.functions.get(name, {})
         memory_mb = max((report.memory_mb for report in reports), default=None) or (
-            settings.memory_mb if settings else None
+            settings.get("MemorySize")
         )
         longest_s = max((report.duration_ms / 1000 for report in reports), default=None)
         peak_mb = max((report.peak_mb for report in reports), default=None)
@@ -304,8 +304,8 @@ class View:
             "failed": number(failed),
             "cold": number(cold),
             "longest": self.seconds(longest_s),
-            "timeout": known(settings.timeout_s if settings else None, "{} s".format),
-            "longest_share": share(longest_s, settings.timeout_s if settings else None),
+            "timeout": known(settings.get("Timeout"), "{} s".format),
+            "longest_share": share(longest_s, settings.get("Timeout")),
             "peak": known(peak_mb, formats.megabytes),
             "memory": known(memory_mb, formats.megabytes),
             "peak_share": share(peak_mb, memory_mb),

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from harness import cost, facts, history
+from harness import calls, cost, facts, history
 from harness.fault import Fault
 from harness.history import Run
 from harness.report.view import Content, View
@@ -36,7 +36,7 @@ def report(execution: str = "", language: str = "") -> None:
         run = history.read(states, arn)
     except states.exceptions.ExecutionDoesNotExist:
         raise Fault(f"{arn}: there is no such execution") from None
-    history.add_logs(target, run)
+    calls.add_logs(target, run)
     print(os.path.relpath(write(target, run, language)))
 
 
@@ -94,13 +94,13 @@ def collect(target: Target, run: Run) -> Content:
     return Content(
         run=run,
         facts=found,
-        nodes=history.read_nodes(target.client("stepfunctions"), run.arn),
+        states=history.read_states(target.client("stepfunctions"), run.arn),
         where=f"LocalStack ({endpoint()})"
         if target.emulated
         else f"AWS {target.region} ({target.account})",
         emulated=target.emulated,
         cost_usd=cost_usd(target, run, found),
-        log=history.failure_lines(target, run),
+        log=calls.failure_lines(target, run),
         record=facts.record(target, found, broken),
         segment=facts.segment_of(found.scatter, broken),
     )
