@@ -38,23 +38,16 @@ def test_a_right_workbook_has_no_difference(book: Workbook) -> None:
     assert first_difference(book) is None
 
 
-def test_bonuses_are_computed_by_the_rule() -> None:
-    member = {"会員番号": "000", "会員ランク": 4, "ポイント": 58}
-    [rows] = expected_sheets([member, {**member, "会員ランク": 3}], 2)
-    assert [row[-1] for row in rows] == ["ボーナスポイント", 72.5, 58]
-
-
 @pytest.mark.parametrize(
     ("sheet", "cell", "value", "place"),
     [
         ("Sheet1", "F3", 1, "Sheet1 row 3"),
-        ("Sheet1", "A2", 0, "Sheet1 row 2"),
         ("Sheet2", "A2", "006", "Sheet2 row 2"),
         ("Sheet2", "B1", "name", "Sheet2 row 1"),
         ("Sheet2", "G2", "more", "Sheet2 row 1"),
         ("Sheet2", "A4", "007", "Sheet2 row 4"),
     ],
-    ids=["bonus", "number for text", "other member", "header", "column too many", "row too many"],
+    ids=["bonus", "other member", "header", "column too many", "row too many"],
 )
 def test_a_wrong_cell_is_found(
     book: Workbook, sheet: str, cell: str, value: Any, place: str
@@ -162,12 +155,6 @@ def test_a_writer_that_was_wrong_has_no_speed() -> None:
         del size.writers[name]
     assert met(bench(size))[:3] == [None, None, True]
     assert verdicts(bench(size))[0].measured == "not measured"
-
-
-def test_rows_that_take_longer_in_a_larger_table_are_not_met() -> None:
-    found = verdicts(bench(sized(100_000, 0.5), sized(1_000_000, 5), sized(5_000_000, 30)))
-    [per_row] = [verdict for verdict in found if "per row" in verdict.claim]
-    assert (per_row.measured, per_row.met) == ("1 at 1,000,000, 1.2 at 5,000,000", False)
 
 
 def test_a_machine_in_use_is_noisy() -> None:
