@@ -20,19 +20,12 @@ STAGES = {
     "SegmentLambda": "segment",
     "GatherLambda": "gather",
 }
-# A Task that names a function's ARN leaves LambdaFunction* events, one that names the optimised
-# integration Task* events.
-SCHEDULED = ("LambdaFunctionScheduled", "TaskScheduled")
-SUCCEEDED = ("LambdaFunctionSucceeded", "TaskSucceeded")
+# A Task that names a function's ARN leaves these.
 FAILURES = (
     "LambdaFunctionFailed",
     "LambdaFunctionTimedOut",
     "LambdaFunctionScheduleFailed",
     "LambdaFunctionStartFailed",
-    "TaskFailed",
-    "TaskTimedOut",
-    "TaskStartFailed",
-    "TaskSubmitFailed",
 )
 ENDED = ("ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")
 # Segments that failed end an execution as one of these, where the Map does not end as they do.
@@ -331,9 +324,9 @@ class _Reader:
             self.enter(event)
         elif kind.endswith("StateExited"):
             self.exit(event)
-        elif kind in SCHEDULED and run.chained:
+        elif kind == "LambdaFunctionScheduled":
             self.schedule(event)
-        elif (kind in SUCCEEDED or kind in FAILURES) and run.chained:
+        elif kind == "LambdaFunctionSucceeded" or kind in FAILURES:
             self.end(event)
         elif kind.startswith("Map"):
             self.count(event)
@@ -388,14 +381,9 @@ class _Reader:
             self.run.visits[details["name"]].exited_s = seconds(event)
 
     def schedule(self, event: Event) -> None:
-        details = details_of(event)
-        arn, given = details.get("resource", ""), details.get("input", "")
-        if details.get("parameters"):
-            arguments = json.loads(details["parameters"])
-            arn = arguments.get("FunctionName", arn)
-            given = json.dumps(arguments.get("Payload"), ensure_ascii=False)
-        attempts = self.task_of[event["id"]].attempts
-        attempts.append(Attempt(function_of(arn), seconds(event), given))
+        details = event["lambdaFunctionScheduledEventDetails"]
+        function, given = function_of(details["resource"]), details.get("input", "")
+        self.task_of[event["id"]].attempts.append(Attempt(function, seconds(event), given))
 
     def end(self, event: Event) -> None:
         task, details = self.task_of[event["id"]], details_of(event)
@@ -448,13 +436,8 @@ def followers(state: State) -> list[str]:
 
 def inner_functions(state: State) -> dict[str, str]:
     """The functions of a Map's states."""
-    processor = state.get("ItemProcessor") or state.get("Iterator") or {}
-    return {
-        name: function_of(
-            inner.get("Parameters", {}).get("FunctionName") or inner.get("Resource", "")
-        )
-        for name, inner in processor.get("States", {}).items()
-    }
+    inner = state.get("ItemProcessor", {}).get("States", {})
+    return {name: function_of(each.get("Resource", "")) for name, each in inner.items()}
 
 
 def is_localstacks_stop(ended: tuple[str, str] | None) -> bool:

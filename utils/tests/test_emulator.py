@@ -120,19 +120,6 @@ def test_a_command_that_is_ended_takes_its_emulator_with_it() -> None:
     assert not its.folder.exists()
 
 
-def test_make_down_finds_its_emulator_after_a_step_of_the_clock(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """psutil counts a process's start from the machine's, which moves when the clock is set."""
-    its = Emulator(f"http://localhost:{free_port()}")
-    its.up()
-    created = psutil.Process.create_time
-    monkeypatch.setattr(psutil.Process, "create_time", lambda self: created(self) + 1)
-    assert its.down() == f"LocalStack at {its.endpoint} stopped"
-    assert its.version() is None
-    shutil.rmtree(its.folder)
-
-
 @pytest.fixture
 def killed() -> Iterator[Emulator]:
     """An emulator that was killed, and whose number a process of another kind has now."""

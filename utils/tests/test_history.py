@@ -218,21 +218,6 @@ def test_a_segment_that_outlives_a_failed_execution_changes_only_what_is_done(la
     )
 
 
-def test_the_optimised_integration_leaves_the_same_figures() -> None:
-    record = Recorder()
-    entered = record.enter("ScatterLambda", 0, 0)
-    parameters = json.dumps(
-        {"FunctionName": ARN.format("scatter") + ":$LATEST", "Payload": {"input_obj": "a.json"}}
-    )
-    details = {"resourceType": "lambda", "resource": "invoke", "parameters": parameters}
-    scheduled = record.add("TaskScheduled", entered, 0, taskScheduledEventDetails=details)
-    ended = record.add("TaskSucceeded", scheduled, 2, taskSucceededEventDetails={"output": "{}"})
-    record.exit("ScatterLambda", ended, 2)
-    [attempt] = of("RUNNING", record.events).attempts
-    assert (attempt.function, attempt.input) == ("scatter-lambda", '{"input_obj": "a.json"}')
-    assert attempt.ended_s == START.timestamp() + 2
-
-
 def test_the_lowest_faulty_record_is_to_blame_however_late_its_segment_failed() -> None:
     record = Recorder()
     iterations = record.map(record.task("ScatterLambda", "scatter", 0, 0, 1), 1, 3)
