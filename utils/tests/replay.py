@@ -18,7 +18,7 @@ import boto3
 from botocore.response import StreamingBody
 
 from harness.calls import add_logs
-from harness.history import Run, read
+from harness.history import Event, Run, read
 from harness.report import write
 from harness.target import Target
 
@@ -52,6 +52,12 @@ class Replay:
         add_logs(self.target, run)
         return run
 
+    def events(self) -> list[Event]:
+        return [
+            {**event, "timestamp": datetime.fromtimestamp(event["timestamp"], UTC)}
+            for event in self.recorded["events"]
+        ]
+
     def make_client(self, service: str, **_: Any) -> Any:
         client: Any = SESSION.client(service)  # type: ignore[call-overload]
         client.meta.events.register("provide-client-params", self.keep)
@@ -78,11 +84,7 @@ class Replay:
         return {"itemCounts": self.recorded["map_run"]}
 
     def GetExecutionHistory(self, asked: dict[str, Any]) -> dict[str, Any]:
-        events = [
-            {**event, "timestamp": datetime.fromtimestamp(event["timestamp"], UTC)}
-            for event in self.recorded["events"]
-        ]
-        return paged(events, asked)
+        return paged(self.events(), asked)
 
     def GetFunctionConfiguration(self, asked: dict[str, Any]) -> dict[str, Any]:
         if (found := self.recorded["functions"].get(asked["FunctionName"])) is None:
