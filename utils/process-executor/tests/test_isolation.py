@@ -5,7 +5,6 @@ from pathlib import Path
 
 import psutil
 
-from conftest import wait_until
 from emulator import Emulator
 
 SHARED_BY_ALL = Path("/tmp/localstack-s3-storage")
@@ -51,6 +50,6 @@ def test_another_localstack_listens_where_it_was_told_to_and_leaves_what_this_on
         other.client("s3").create_bucket(Bucket="of-both")
         other.client("s3").delete_bucket(Bucket="of-both")
         other.process.terminate()
-        wait_until(lambda: other.process.poll() is not None)
+        other.process.wait(60)
     assert s3.get_object(Bucket="of-both", Key="object")["Body"].read() == body
     assert not list(tmp_path.glob("tmp/lambda-process-*"))
