@@ -16,7 +16,7 @@ import pytest
 from conftest import ROOT, Pipeline
 from harness import machines
 from harness.target import MACHINES, emulator
-from utils import members
+from test_pipeline import EXAMPLE
 
 DEFINITION_BYTES = 1024 * 1024
 NAME_CHARACTERS = 80
@@ -112,7 +112,7 @@ def test_the_most_segments_that_the_scatter_allows_fit_the_history() -> None:
 )
 def test_a_division_beyond_the_limits_fails_before_any_segment_runs(pipeline: Pipeline) -> None:
     """The scatter keeps the limits that the emulator does not."""
-    key = pipeline.put(list(members(2500, seed=4)))
+    key = pipeline.put([EXAMPLE[0]] * (ITERATIONS + 1))
     execution = pipeline.run(input_obj=key, division_number=1)
     assert (execution["status"], execution["error"]) == ("FAILED", "TooManySegments")
     assert f"{key}: an execution holds at most" in execution["cause"]
