@@ -38,23 +38,16 @@ def test_a_right_workbook_has_no_difference(book: Workbook) -> None:
     assert first_difference(book) is None
 
 
-def test_bonuses_are_computed_by_the_rule() -> None:
-    member = {"会員番号": "000", "会員ランク": 4, "ポイント": 58}
-    [rows] = expected_sheets([member, {**member, "会員ランク": 3}], 2)
-    assert [row[-1] for row in rows] == ["ボーナスポイント", 72.5, 58]
-
-
 @pytest.mark.parametrize(
     ("sheet", "cell", "value", "place"),
     [
         ("Sheet1", "F3", 1, "Sheet1 row 3"),
-        ("Sheet1", "A2", 0, "Sheet1 row 2"),
         ("Sheet2", "A2", "006", "Sheet2 row 2"),
         ("Sheet2", "B1", "name", "Sheet2 row 1"),
         ("Sheet2", "G2", "more", "Sheet2 row 1"),
         ("Sheet2", "A4", "007", "Sheet2 row 4"),
     ],
-    ids=["bonus", "number for text", "other member", "header", "column too many", "row too many"],
+    ids=["bonus", "other member", "header", "column too many", "row too many"],
 )
 def test_a_wrong_cell_is_found(
     book: Workbook, sheet: str, cell: str, value: Any, place: str
@@ -123,28 +116,19 @@ def met(bench: Bench) -> list[bool | None]:
     return [verdict.met for verdict in verdicts(bench)]
 
 
-def test_each_claim_has_a_verdict() -> None:
+def test_each_claim_has_a_verdict_that_follows_its_limit() -> None:
     expected: list[bool | None] = [True] * CLAIMS
     expected[AIM] = False
     assert met(GOOD) == expected
+    [size] = bench(sized(1_000_000, 4.4, peak_mb=257)).sizes
+    [memory] = [each for each in verdicts(bench(size)) if "at most 256 MB" in each.claim]
+    assert memory.met is False
+    size.writers.clear()
+    assert [verdict.measured for verdict in verdicts(bench(size))[:2]] == ["not measured"] * 2
 
 
 def test_a_bench_without_the_sizes_decides_only_on_memory_and_invocations() -> None:
     assert met(bench(sized(10_000, 0.3))) == [*[None] * (CLAIMS - 2), True, True]
-
-
-@pytest.mark.parametrize(
-    ("figures", "claim"),
-    [
-        ({"peak_mb": 257}, "every worker: at most 256 MB"),
-        ({"stage_s": {"scatter": 2.5, "segment": 1, "gather": 0.5}}, "for 60 MB of JSON"),
-        ({"stage_s": {"scatter": 2.0, "segment": 1, "gather": 1.1}}, "at most 1 s per million"),
-    ],
-    ids=["memory", "scatter", "gather"],
-)
-def test_what_exceeds_its_limit_is_not_met(figures: dict[str, Any], claim: str) -> None:
-    found = verdicts(bench(sized(1_000_000, 4.4, **figures)))
-    assert [verdict.met for verdict in found if claim in verdict.claim] == [False]
 
 
 def test_the_fastest_rust_writer_decides() -> None:
@@ -152,22 +136,6 @@ def test_the_fastest_rust_writer_decides() -> None:
     assert first.measured == "0.629 of rustpy, 0.733 of rustypyxl, 0.88 of jetxl"
     [slower, *_] = verdicts(bench(sized(1_000_000, 4.6)))
     assert (slower.measured.endswith("0.92 of jetxl"), slower.met) == (True, False)
-
-
-def test_a_writer_that_was_wrong_has_no_speed() -> None:
-    size = sized(1_000_000, 4.6)
-    del size.writers["jetxl"]
-    assert met(bench(size))[0]
-    for name in ("rustpy", "rustypyxl"):
-        del size.writers[name]
-    assert met(bench(size))[:3] == [None, None, True]
-    assert verdicts(bench(size))[0].measured == "not measured"
-
-
-def test_rows_that_take_longer_in_a_larger_table_are_not_met() -> None:
-    found = verdicts(bench(sized(100_000, 0.5), sized(1_000_000, 5), sized(5_000_000, 30)))
-    [per_row] = [verdict for verdict in found if "per row" in verdict.claim]
-    assert (per_row.measured, per_row.met) == ("1 at 1,000,000, 1.2 at 5,000,000", False)
 
 
 def test_a_machine_in_use_is_noisy() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from harness import facts, history, machines
+from harness import calls, facts, history, machines
 from harness.fault import Fault
 from harness.history import Run
 from harness.logs import Report
@@ -131,12 +131,13 @@ def bill(run: Run, found: facts.Facts, region: str) -> list[Charge]:
     Raises:
         Fault: a region without prices, or a call without a REPORT line.
     """
-    calls, reports = len(run.attempts), run.reports
-    if len(reports) < calls:
+    wanted, reports = len(run.attempts), run.reports
+    if len(reports) < wanted:
         raise Fault(
-            f"{run.name}: each call must have a REPORT line; found {len(reports)} of {calls}"
+            f"{run.name}: each call must have a REPORT line; found {len(reports)} of {wanted}"
         )
-    architecture = next((each.architecture for each in run.functions.values()), "x86_64")
+    architectures = [each.get("Architectures") for each in run.functions.values()]
+    [architecture] = next(filter(None, architectures), ["x86_64"])
     left = leftovers(found)
     tagged = [size for size in left if size >= TAGGED_BYTES]
     days = TAGGED_DAYS * sum(tagged) + UNTAGGED_DAYS * (sum(left) - sum(tagged))
@@ -151,7 +152,7 @@ def last(target: Target) -> None:
     if arn is None:
         raise Fault(f"no execution has succeeded yet: make stepfunctions{target.flags}")
     run = history.read(target.client("stepfunctions"), arn)
-    history.add_logs(target, run)
+    calls.add_logs(target, run)
     show(run, bill(run, facts.read(target, run), target.region))
 
 

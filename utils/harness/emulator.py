@@ -1,4 +1,4 @@
-"""Start, find and stop the emulator that runs in a process of its own, without Docker."""
+"""Start, find and stop LocalStack or MiniStack, in a process of its own, without Docker."""
 
 import contextlib
 import fcntl
@@ -22,7 +22,11 @@ from harness.fault import Fault
 
 HERE = Path(__file__).resolve().parent
 FOLDERS = HERE / ".localstack"  # one for each port
-RUNTIMES = HERE.parent / "tools" / "runtimes"
+TOOLS = HERE.parent / "tools"
+RUNTIMES = TOOLS / "runtimes"
+MINISTACK = TOOLS / ".venvs" / "ministack" / "bin" / "python"
+MINISTACK_LOCK = TOOLS / "ministack.txt"
+MINISTACK_SERVICES = "lambda,s3,stepfunctions,sts,iam,logs,cloudwatch,cloudformation"
 SERVICES = "lambda,s3,stepfunctions,sts,iam,logs,sqs,cloudwatch,cloudformation,events,sns"
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 8  # LocalStack may hang at SIGTERM while it loads a service
@@ -34,6 +38,7 @@ class Emulator:
     """The LocalStack at one endpoint; its folder keeps what it writes, its log and its pid."""
 
     name = "LocalStack"
+    kept: tuple[str, ...] = ("LAMBDA_PROCESS_POOL_SIZE", "DEBUG")
 
     def __init__(self, endpoint: str) -> None:
         url = urlsplit(endpoint)
@@ -106,20 +111,24 @@ class Emulator:
     def environment(self) -> dict[str, str]:
         temporary = self.folder / "tmp"
         temporary.mkdir(exist_ok=True)
-        kept = ("PATH", "LANG", "LC_ALL", "LAMBDA_PROCESS_POOL_SIZE", "DEBUG")
+        kept = ("PATH", "LANG", "LC_ALL", *self.kept)
         return {name: os.environ[name] for name in kept if name in os.environ} | {
+            "HOME": str(self.folder),
+            "TMPDIR": str(temporary),
+            **self.settings(temporary),
+        }
+
+    def settings(self, temporary: Path) -> dict[str, str]:
+        return {
             "GATEWAY_LISTEN": f"127.0.0.1:{self.port}",
             "SERVICES": SERVICES,
             "EAGER_SERVICE_LOADING": "0",
             "DISABLE_EVENTS": "1",
             "SKIP_SSL_CERT_DOWNLOAD": "1",
             "DNS_ADDRESS": "0",
-            "LS_LOG": os.environ.get(
-                "LS_LOG", "warning"
-            ),  # a line a request costs a tenth of its time
+            # A line a request costs a tenth of its time.
+            "LS_LOG": os.environ.get("LS_LOG", "warning"),
             "FILESYSTEM_ROOT": str(self.folder),
-            "HOME": str(self.folder),  # for its cache of plugins
-            "TMPDIR": str(temporary),
             "LAMBDA_RUNTIME_EXECUTOR": "process",
             "LAMBDA_PROCESS_RUNTIMES": str(RUNTIMES),
         }
@@ -165,6 +174,45 @@ class Emulator:
             yield
 
 
+class MiniStack(Emulator):
+    """The MiniStack at one endpoint. Functions run in its own Python, one process an iteration."""
+
+    name = "MiniStack"
+    kept = ("AUTH",)
+
+    def argv(self) -> list[str]:
+        install()
+        return [str(MINISTACK), "-m", "ministack"]
+
+    def settings(self, temporary: Path) -> dict[str, str]:
+        return {
+            "BIND_HOST": "127.0.0.1",  # its default is every interface
+            "GATEWAY_PORT": str(self.port),
+            "SERVICES": MINISTACK_SERVICES,
+            "LOG_LEVEL": "WARNING",
+            "STATE_DIR": str(temporary / "state"),
+            "S3_DATA_DIR": str(temporary / "s3"),
+        }
+
+    def down(self) -> str:
+        """Stop what `up` started, first its workers, for which it would wait."""
+        if process := self.process():
+            for worker in process.children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    worker.kill()
+        return super().down()
+
+
+def install() -> None:
+    """Install MiniStack's locked packages, unless those installed are of this lock."""
+    stamp = MINISTACK.parents[1] / ".ready"
+    if stamp.exists() and stamp.stat().st_mtime >= MINISTACK_LOCK.stat().st_mtime:
+        return
+    print("ministack: installing (once)", file=sys.stderr)
+    subprocess.run([TOOLS / "make-venv", MINISTACK.parents[1], MINISTACK_LOCK], check=True)
+    stamp.touch()
+
+
 def remove_leftovers() -> None:
     """Remove the temporary files of emulators that were killed: hundreds of megabytes each."""
     for lock in FOLDERS.glob("*/lock"):
@@ -193,11 +241,7 @@ def free_port() -> int:
 
 def kind() -> type[Emulator]:
     """The emulator that EMULATOR names: localstack, or ministack."""
-    if os.environ.get("EMULATOR") == "ministack":
-        from harness.ministack import MiniStack
-
-        return MiniStack
-    return Emulator
+    return MiniStack if os.environ.get("EMULATOR") == "ministack" else Emulator
 
 
 def chosen() -> Emulator:

@@ -3,16 +3,15 @@
 import json
 import re
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
 from harness import logs
 from harness.logs import Report, json_object
-from harness.target import Target
 
 Event = dict[str, Any]
+State = dict[str, Any]
 
 # The stage that a state belongs to.
 STAGES = {
@@ -21,19 +20,12 @@ STAGES = {
     "SegmentLambda": "segment",
     "GatherLambda": "gather",
 }
-# A Task that names a function's ARN leaves LambdaFunction* events, one that names the optimised
-# integration Task* events.
-SCHEDULED = ("LambdaFunctionScheduled", "TaskScheduled")
-SUCCEEDED = ("LambdaFunctionSucceeded", "TaskSucceeded")
+# A Task that names a function's ARN leaves these.
 FAILURES = (
     "LambdaFunctionFailed",
     "LambdaFunctionTimedOut",
     "LambdaFunctionScheduleFailed",
     "LambdaFunctionStartFailed",
-    "TaskFailed",
-    "TaskTimedOut",
-    "TaskStartFailed",
-    "TaskSubmitFailed",
 )
 ENDED = ("ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")
 # Segments that failed end an execution as one of these, where the Map does not end as they do.
@@ -43,11 +35,8 @@ LEFT_OUT = ("MissingSegment", "States.ExceedToleratedFailureThreshold")
 REQUEST_ID = re.compile(r'(?:"requestId": ?"|RequestId: )([-0-9a-f]{36})')
 RECORD = re.compile(r"(.+?) record (\d+)\b")
 
-# The clock of the log and that of the history differ by the time an answer takes.
-CLOCK_SLACK_S = 1.0
-# Segments under way may fail, and log, after an execution has failed.
+# Segments under way may fail after an execution has failed.
 SETTLE_S = 0.5
-LATE_S = 10.0
 
 
 @dataclass
@@ -166,26 +155,6 @@ class Failure:
         )
 
 
-@dataclass(frozen=True)
-class Function:
-    """The settings of a function that a run called."""
-
-    memory_mb: int
-    timeout_s: int
-    architecture: str
-    log_group: str
-
-
-@dataclass(frozen=True)
-class Node:
-    """A top-level state, the states that may follow it, and a Map's states with their functions."""
-
-    name: str
-    kind: str
-    next: list[str]
-    inner: dict[str, str]
-
-
 @dataclass
 class Run:
     """All that is known of an execution by its history, and by its log once that is read.
@@ -199,8 +168,8 @@ class Run:
         entered: how many states were entered.
         ended: the error and the cause with which it ended, unless it succeeded.
         map_runs: ARNs of what a DISTRIBUTED Map runs its segments in, apart from this history.
-        chained: whether each event names the one that it follows.
-        functions: settings by name, of those that still exist.
+        chained: whether each event names the one that it follows; only then there are tasks.
+        functions: configurations by name, of those that still exist.
     """
 
     arn: str
@@ -218,9 +187,8 @@ class Run:
     failed: int = 0
     entered: int = 0
     ended: tuple[str, str] | None = None
-    failure: Failure | None = None
     map_runs: list[str] = field(default_factory=list)
-    functions: dict[str, Function] = field(default_factory=dict)
+    functions: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, described: dict[str, Any], events: list[Event]) -> Self:
@@ -241,7 +209,6 @@ class Run:
             reader.read(event)
         if reader.aborted and is_localstacks_stop(run.ended):
             run.status = "ABORTED"
-        run.failure = run.find_failure()
         return run
 
     @property
@@ -312,10 +279,11 @@ class Run:
         return self.failure is not None and open_calls and late_s < SETTLE_S
 
     def log_group(self, function: str) -> str:
-        known = self.functions.get(function)
-        return known.log_group if known else logs.group(function)
+        logged = self.functions.get(function, {}).get("LoggingConfig", {})
+        return logged.get("LogGroup") or logs.group(function)
 
-    def find_failure(self) -> Failure | None:
+    @property
+    def failure(self) -> Failure | None:
         if self.ended is None or self.status == "ABORTED":
             return None
         error, cause = self.ended
@@ -337,23 +305,6 @@ class Run:
         record = task.record if task.record and task.record[0] == self.input_obj else None
         return (record is None, record[1] if record else 0, task.index or 0)
 
-    def add_calls(self, state: str, function: str, calls: list[logs.Call]) -> None:
-        """Take a DISTRIBUTED Map's calls for its segments, in the order of their starts.
-
-        Each is a state that was entered in an execution of its own, or a retry.
-        """
-        errors = {call.request_id: call.error for call in calls}
-        reports = sorted(reports_of(calls), key=lambda report: report.started_s)
-        for index, report in enumerate(reports):
-            begin_s, end_s = report.started_s, report.ended_s
-            status = "Sandbox.Timedout" if report.status == "timeout" else report.status
-            error, message = errors[report.request_id] or (status, "")
-            attempt = Attempt(function, begin_s, "", end_s, error, message, report)
-            exited_s = None if error else end_s
-            self.tasks.append(Task(state, index, "", begin_s, exited_s, None, [attempt]))
-        self.entered += len(reports)
-        self.failure = self.find_failure()
-
 
 class _Reader:
     """Follows the events of a run; most name their predecessor, which tells iterations apart."""
@@ -361,7 +312,6 @@ class _Reader:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.aborted = False  # an iteration was
-        self.map: str | None = None  # the Map state that was entered and not left
         self.task_of: dict[int, Task] = {}
         self.index_of: dict[int, int] = {}
 
@@ -374,9 +324,9 @@ class _Reader:
             self.enter(event)
         elif kind.endswith("StateExited"):
             self.exit(event)
-        elif kind in SCHEDULED:
+        elif kind == "LambdaFunctionScheduled":
             self.schedule(event)
-        elif kind in SUCCEEDED or kind in FAILURES:
+        elif kind == "LambdaFunctionSucceeded" or kind in FAILURES:
             self.end(event)
         elif kind.startswith("Map"):
             self.count(event)
@@ -417,41 +367,26 @@ class _Reader:
         index = self.index_of.get(event["id"])
         if index is None:
             self.run.visits[details["name"]] = Visit(seconds(event))
-        if event["type"] == "MapStateEntered":
-            self.map = details["name"]
-        if event["type"] == "TaskStateEntered":
-            self.begin(event, details["name"], index, details.get("input", ""))
-
-    def begin(self, event: Event, state: str, index: int | None, given: str) -> None:
-        task = Task(state, index, given, seconds(event))
-        self.run.tasks.append(task)
-        self.task_of[event["id"]] = task
+        if event["type"] == "TaskStateEntered" and self.run.chained:
+            task = Task(details["name"], index, details.get("input", ""), seconds(event))
+            self.run.tasks.append(task)
+            self.task_of[event["id"]] = task
 
     def exit(self, event: Event) -> None:
         details = event["stateExitedEventDetails"]
-        if event["type"] == "MapStateExited":
-            self.map = None
-        if event["type"] == "TaskStateExited":
-            task = self.task_at(event)
+        if event["type"] == "TaskStateExited" and self.run.chained:
+            task = self.task_of[event["id"]]
             task.exited_s, task.output = seconds(event), details.get("output")
         if self.index_of.get(event["id"]) is None and details["name"] in self.run.visits:
             self.run.visits[details["name"]].exited_s = seconds(event)
 
     def schedule(self, event: Event) -> None:
-        details = details_of(event)
-        arn, given = details.get("resource", ""), details.get("input", "")
-        if details.get("parameters"):
-            arguments = json.loads(details["parameters"])
-            arn = arguments.get("FunctionName", arn)
-            given = json.dumps(arguments.get("Payload"), ensure_ascii=False)
-        if not self.run.chained and self.map:
-            self.begin(event, self.map, self.run.segments, given)
-            self.run.segments += 1
-        task = self.task_of[event["id"]] if self.run.chained else self.run.tasks[-1]
-        task.attempts.append(Attempt(function_of(arn), seconds(event), given))
+        details = event["lambdaFunctionScheduledEventDetails"]
+        function, given = function_of(details["resource"]), details.get("input", "")
+        self.task_of[event["id"]].attempts.append(Attempt(function, seconds(event), given))
 
     def end(self, event: Event) -> None:
-        task, details = self.task_at(event), details_of(event)
+        task, details = self.task_of[event["id"]], details_of(event)
         if not task.attempts:  # it could not be scheduled
             task.attempts.append(Attempt("", seconds(event)))
         attempt = task.attempts[-1]
@@ -459,24 +394,6 @@ class _Reader:
         if event["type"] in FAILURES:
             attempt.error = details.get("error") or event["type"]
             attempt.cause = details.get("cause") or ""
-        if not self.run.chained and task.index is not None:
-            self.end_iteration(task, attempt, details)
-
-    def end_iteration(self, task: Task, attempt: Attempt, details: Event) -> None:
-        if attempt.error is None:
-            task.exited_s, task.output = attempt.ended_s, details.get("output")
-            self.run.done += 1
-        else:
-            self.run.failed += 1
-
-    def task_at(self, event: Event) -> Task:
-        """The task that an event ends; without predecessors, the first open one of its function."""
-        if self.run.chained:
-            return self.task_of[event["id"]]
-        function = function_of(details_of(event).get("resource", ""))
-        waiting = [t for t in self.run.tasks if t.attempts and t.attempts[-1].ended_s is None]
-        own = [task for task in waiting if task.attempts[-1].function == function]
-        return own[0] if own else self.run.tasks[-1]
 
 
 def read(states: Any, arn: str) -> Run:
@@ -505,131 +422,22 @@ def read_events(states: Any, arn: str) -> list[Event]:
     return [event for page in pages for event in page["events"]]
 
 
-def add_logs(target: Target, run: Run) -> None:
-    """Add what the log tells: REPORT lines, and the calls of a DISTRIBUTED Map.
-
-    The segments of a DISTRIBUTED Map run in executions of their own, which LocalStack does not
-    list: their calls are those in the log of the time in which the Map ran.
-    """
-    called = sorted({attempt.function for attempt in run.attempts if attempt.function})
-    add_functions(target.client("lambda"), run, called)
-    stopped_s = run.stopped_s or time.time()
-    for function in called:
-        own = [attempt for attempt in run.attempts if attempt.function == function]
-        wanted = sum(attempt.is_reported for attempt in own)
-        logs.awaited(
-            target.client("logs"),
-            run.log_group(function),
-            (run.started_s, stopped_s + LATE_S),
-            lambda calls: match_reports(own, reports_of(calls)) >= wanted,
-            stopped_s + logs.WAIT_S,
-        )
-    if run.map_runs:
-        for node in read_nodes(target.client("stepfunctions"), run.arn):
-            if node.name in run.visits:
-                add_map_calls(target, run, node)
-
-
-def add_map_calls(target: Target, run: Run, node: Node) -> None:
-    visit, stopped_s = run.visits[node.name], run.stopped_s or time.time()
-    for state, function in node.inner.items():
-        add_functions(target.client("lambda"), run, [function])
-        calls = logs.awaited(
-            target.client("logs"),
-            run.log_group(function),
-            (visit.entered_s, (visit.exited_s or stopped_s) + CLOCK_SLACK_S),
-            lambda calls: len(reports_of(calls)) >= run.done + run.failed,
-            stopped_s + logs.WAIT_S,
-        )
-        run.add_calls(state, function, calls)
-
-
-def add_functions(functions: Any, run: Run, names: Iterable[str]) -> None:
-    """Add the settings of functions, unless they are gone."""
-    for name in names:
-        try:
-            found = functions.get_function_configuration(FunctionName=name)
-        except functions.exceptions.ResourceNotFoundException:
-            continue
-        run.functions[name] = Function(
-            memory_mb=found["MemorySize"],
-            timeout_s=found["Timeout"],
-            architecture=found.get("Architectures", ["x86_64"])[0],
-            log_group=found.get("LoggingConfig", {}).get("LogGroup") or logs.group(name),
-        )
-
-
-def failure_lines(target: Target, run: Run) -> list[str]:
-    """What the call that failed an execution logged; [] where it logged nothing."""
-    attempt = run.failure.attempt if run.failure else None
-    if attempt is None or attempt.report is None:
-        return []
-    return logs.lines_of(target.client("logs"), run.log_group(attempt.function), attempt.report)
-
-
-def read_nodes(states: Any, arn: str) -> list[Node]:
-    """The states of the definition that an execution ran."""
+def read_states(states: Any, arn: str) -> dict[str, State]:
+    """The states of the definition that an execution ran, in its order."""
     found = states.describe_state_machine_for_execution(executionArn=arn)
-    return graph(json.loads(found["definition"]))
+    return dict(json.loads(found["definition"])["States"])
 
 
-def graph(definition: dict[str, Any]) -> list[Node]:
-    """The definition's states, in its order."""
-    return [
-        Node(name, state["Type"], followers(state), inner_states(state))
-        for name, state in definition["States"].items()
-    ]
-
-
-def followers(state: dict[str, Any]) -> list[str]:
+def followers(state: State) -> list[str]:
     rules = [*state.get("Choices", []), *state.get("Catch", [])]
     names = [state.get("Next"), state.get("Default"), *(rule.get("Next") for rule in rules)]
     return list(dict.fromkeys(name for name in names if name))
 
 
-def inner_states(state: dict[str, Any]) -> dict[str, str]:
-    processor = state.get("ItemProcessor") or state.get("Iterator") or {}
-    return {
-        name: function_of(
-            inner.get("Parameters", {}).get("FunctionName") or inner.get("Resource", "")
-        )
-        for name, inner in processor.get("States", {}).items()
-    }
-
-
-def reports_of(calls: Iterable[logs.Call]) -> list[Report]:
-    return [call.report for call in calls if call.report]
-
-
-def match_reports(attempts: list[Attempt], reports: list[Report]) -> int:
-    """Give the attempts of one function their REPORT lines; returns how many found one.
-
-    The history names a call's request only where it failed. The other lines fall to the calls that
-    ended as they did, in the order of their ends.
-    """
-    by_request = {report.request_id: report for report in sorted(reports, key=lambda r: r.ended_s)}
-    for attempt in attempts:
-        attempt.report = by_request.pop(attempt.request_id or "", None)
-    for failed in (False, True):
-        match_in_order(
-            [a for a in attempts if not a.report and a.ended_s and (a.error is not None) == failed],
-            [report for report in by_request.values() if (report.status is not None) == failed],
-        )
-    return sum(attempt.report is not None for attempt in attempts)
-
-
-def match_in_order(attempts: list[Attempt], reports: list[Report]) -> None:
-    """Where there are more or fewer lines than calls, each line is within the time of its call."""
-    as_many = len(attempts) == len(reports)
-    for attempt in sorted(attempts, key=lambda attempt: attempt.ended_s or 0):
-        attempt.report = next((r for r in reports if as_many or is_within(r, attempt)), None)
-        if attempt.report:
-            reports.remove(attempt.report)
-
-
-def is_within(report: Report, attempt: Attempt) -> bool:
-    earliest = attempt.scheduled_s + report.duration_ms / 1000 - CLOCK_SLACK_S
-    return earliest <= report.ended_s <= (attempt.ended_s or 0) + CLOCK_SLACK_S
+def inner_functions(state: State) -> dict[str, str]:
+    """The functions of a Map's states."""
+    inner = state.get("ItemProcessor", {}).get("States", {})
+    return {name: function_of(each.get("Resource", "")) for name, each in inner.items()}
 
 
 def is_localstacks_stop(ended: tuple[str, str] | None) -> bool:

@@ -176,7 +176,7 @@ def milestones(snapshot: Snapshot) -> Iterator[str]:
 
 
 def of_segments(name: str, snapshot: Snapshot) -> str:
-    if name != "segment":
+    if name != "segment" or not snapshot.run.segments:
         return ""
     rows = f", {snapshot.rows_per_s:,.0f} rows/s" if snapshot.rows_per_s else ""
     return f": {snapshot.run.done} of {snapshot.run.segments} segments{rows}"

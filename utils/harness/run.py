@@ -7,10 +7,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from harness import bucket, facts, history, machines, progress
+from harness import bucket, calls, facts, machines, progress
 from harness.advice import advice_on
 from harness.fault import Fault
-from harness.history import Failure, Run
+from harness.history import Failure, Run, Task
 from harness.target import STAGES, Target
 
 LOG_LINES = 20
@@ -58,7 +58,7 @@ def execute(target: Target, machine: str, given: dict[str, Any], page: str = "")
     if succeeded:
         took = f"{done.elapsed_s:.1f} s"
         print(f"SUCCEEDED in {took}: s3://{target.bucket}/{done.workbook}", flush=True)
-    history.add_logs(target, done)
+    calls.add_logs(target, done)
     if not succeeded:
         explain(target, done)
     if done.chained:
@@ -120,22 +120,24 @@ def explain(target: Target, run: Run) -> None:
     failure = run.failure or Failure(run.status, "", None)
     if failure.task:
         print_task(target, run, failure.task)
+    elif run.stages:
+        print(f"stage    {list(run.stages)[-1]}")
     print(f"error    {failure.error}")
     print(f"cause    {failure.message}")
     if failure.end:
         print(f"then     {': '.join(failure.end)}")
-    log = history.failure_lines(target, run)[-LOG_LINES:]
+    log = calls.failure_lines(target, run)[-LOG_LINES:]
     for line in log:
         print(f"log      {line}")
     print(f"to do    {advice_on(failure, flags=target.flags, logged=bool(log))}", flush=True)
 
 
-def print_task(target: Target, run: Run, task: history.Task) -> None:
+def print_task(target: Target, run: Run, task: Task) -> None:
     print(f"stage    {task.stage} ({task.attempts[-1].function or target.function(task.stage)})")
     if task.index is not None:
-        # A log does not number the calls of a Map Run, nor an emulator's history without predecessors.
+        # A log does not number the calls of a Map Run.
         index: int | None = task.index
-        if run.map_runs or not run.chained:
+        if run.map_runs:
             index = facts.segment_of(facts.scatter_facts(target, run), task.record)
         number = f"number {index}, counted from 0; " if index is not None else ""
         print(f"segment  {number}{run.failed} of {run.segments} failed")

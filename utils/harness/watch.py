@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +73,8 @@ def hot_functions() -> Iterator[None]:
         yield
     finally:
         ignore_signals()
-        with ExitStack() as each_even_if_another_fails:
-            for stage in STAGES:
-                each_even_if_another_fails.callback(give_zip, stage)
+        with ThreadPoolExecutor() as each_even_if_another_fails:
+            list(each_even_if_another_fails.map(give_zip, STAGES))
         print("the functions run their zips again", flush=True)
 
 
@@ -113,16 +114,9 @@ def hot_folder(stage: str) -> Path:
 def code_of(stage: str) -> list[Path]:
     """The function's own modules and the shared ones that its Makefile names."""
     function = ROOT / f"demo-{stage}"
-    shared = shared_names((function / "Makefile").read_text())
-    return [*function.glob("*.py"), *(ROOT / "utils" / "shared" / f"{name}.py" for name in shared)]
-
-
-def shared_names(makefile: str) -> list[str]:
-    for line in makefile.splitlines():
-        name, _, value = line.partition(":=")
-        if name.strip() == "SHARED":
-            return value.split()
-    return []
+    [shared] = re.findall(r"^SHARED := (.*)", (function / "Makefile").read_text(), re.MULTILINE)
+    modules = (ROOT / "utils" / "shared" / f"{name}.py" for name in shared.split())
+    return [*function.glob("*.py"), *modules]
 
 
 def sources() -> Sources:

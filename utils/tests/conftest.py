@@ -9,6 +9,7 @@ import pytest
 from openpyxl import load_workbook
 
 from harness import history, machines, progress
+from harness.emulator import MiniStack, free_port
 from harness.target import MACHINES, Target, emulator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,3 +83,12 @@ def pipeline(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     for definition in MACHINES:
         machines.put(pipeline.states, definition)
     yield pipeline
+
+
+@pytest.fixture(scope="session")
+def mini() -> Iterator[MiniStack]:
+    """The second emulator."""
+    emulator = MiniStack(f"http://localhost:{free_port()}")
+    emulator.up()
+    yield emulator
+    emulator.down()

@@ -17,12 +17,14 @@ from typing import Any
 import boto3
 from botocore.response import StreamingBody
 
-from harness.history import Run, add_logs, read
+from harness.calls import add_logs
+from harness.history import Event, Run, read
 from harness.report import write
 from harness.target import Target
 
 RECORDED = Path(__file__).with_name("recorded")
 EXPECTED: dict[str, Any] = json.loads((RECORDED / "expected.json").read_text())
+SESSION = boto3.Session("test", "test", region_name="us-east-1")  # it keeps what it has loaded
 PAGE = 40  # events, so that every list has several pages
 
 
@@ -48,9 +50,14 @@ class Replay:
         add_logs(self.target, run)
         return run
 
+    def events(self) -> list[Event]:
+        return [
+            {**event, "timestamp": datetime.fromtimestamp(event["timestamp"], UTC)}
+            for event in self.recorded["events"]
+        ]
+
     def make_client(self, service: str, **_: Any) -> Any:
-        session = boto3.Session("test", "test", region_name="us-east-1")
-        client: Any = session.client(service)  # type: ignore[call-overload]
+        client: Any = SESSION.client(service)  # type: ignore[call-overload]
         client.meta.events.register("provide-client-params", self.keep)
         client.meta.events.register("before-call", self.answer)
         return client
@@ -75,11 +82,7 @@ class Replay:
         return {"itemCounts": self.recorded["map_run"]}
 
     def GetExecutionHistory(self, asked: dict[str, Any]) -> dict[str, Any]:
-        events = [
-            {**event, "timestamp": datetime.fromtimestamp(event["timestamp"], UTC)}
-            for event in self.recorded["events"]
-        ]
-        return paged(events, asked)
+        return paged(self.events(), asked)
 
     def GetFunctionConfiguration(self, asked: dict[str, Any]) -> dict[str, Any]:
         if (found := self.recorded["functions"].get(asked["FunctionName"])) is None:

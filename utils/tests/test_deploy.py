@@ -17,8 +17,7 @@ from openpyxl import load_workbook
 from conftest import ROOT, Make, follow
 from harness import artifacts
 from harness.deploy import warnings
-from harness.emulator import free_port
-from harness.ministack import MiniStack
+from harness.emulator import MiniStack, free_port
 from harness.stack import Stack
 from harness.target import emulator, endpoint
 from test_pipeline import EXAMPLE, expected
@@ -95,14 +94,6 @@ def stack(deploy: Deploy) -> Iterator[str]:
     assert made.returncode == 0, made.stdout + made.stderr
     yield name
     deploy(*at(name), "destroy", "--empty", "--yes")
-
-
-@pytest.fixture(scope="module")
-def mini() -> Iterator[MiniStack]:
-    mini = MiniStack(f"http://localhost:{free_port()}")
-    mini.up()
-    yield mini
-    mini.down()
 
 
 @pytest.fixture(params=["LocalStack", "MiniStack"])

@@ -1,396 +1,182 @@
-"""What a history and a log tell of an execution, recorded ones and ones written for a claim."""
+"""What a history and a log tell of an execution: recorded ones, some changed for a claim."""
 
 import json
 import time
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from harness import history
-from harness.history import Attempt, Event, Run, graph, match_reports
-from harness.logs import Call, Report
-from replay import Replay
+from harness import calls
+from harness.calls import match_reports
+from harness.history import Attempt, Event, Run, followers, inner_functions
+from harness.logs import Report
+from replay import EXPECTED, Replay
 
-START = datetime(2026, 3, 1, tzinfo=UTC)
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:{}-lambda"
 REQUEST = "4a775206-2814-4c09-ad1d-e68775e3a7b7"
 
 
-class Recorder:
-    """Writes a history as Step Functions does: each event names its predecessor."""
+def environment(attempt: Attempt) -> str:
+    assert attempt.report
+    return "warm" if attempt.report.init_ms is None else "cold"
 
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.add("ExecutionStarted", 0, executionStartedEventDetails={"input": "{}"})
 
-    def add(self, kind: str, after: int, at: float = 0, **details: Any) -> int:
-        number = len(self.events) + 1
-        self.events.append(
-            {
-                "id": number,
-                "type": kind,
-                "previousEventId": after,
-                "timestamp": START + timedelta(seconds=at),
-                **details,
-            }
-        )
-        return number
-
-    def enter(
-        self, state: str, after: int, at: float, kind: str = "Task", given: str = "{}"
-    ) -> int:
-        details = {"name": state, "input": given}
-        return self.add(f"{kind}StateEntered", after, at, stateEnteredEventDetails=details)
-
-    def exit(
-        self, state: str, after: int, at: float, kind: str = "Task", output: str = "{}"
-    ) -> int:
-        details = {"name": state, "output": output}
-        return self.add(f"{kind}StateExited", after, at, stateExitedEventDetails=details)
-
-    def schedule(self, stage: str, after: int, at: float, given: str = "{}") -> int:
-        details = {"resource": ARN.format(stage), "input": given, "timeoutInSeconds": 900}
-        before = self.add(
-            "LambdaFunctionScheduled", after, at, lambdaFunctionScheduledEventDetails=details
-        )
-        return self.add("LambdaFunctionStarted", before, at)
-
-    def succeed(self, after: int, at: float, output: str = "{}") -> int:
-        details = {"output": output}
-        return self.add(
-            "LambdaFunctionSucceeded", after, at, lambdaFunctionSucceededEventDetails=details
-        )
-
-    def fail(self, after: int, at: float, error: str, message: str) -> int:
-        cause = {"errorType": error, "errorMessage": message, "requestId": REQUEST}
-        details = {"error": error, "cause": json.dumps(cause)}
-        return self.add("LambdaFunctionFailed", after, at, lambdaFunctionFailedEventDetails=details)
-
-    def task(self, state: str, stage: str, after: int, start: float, end: float) -> int:
-        entered = self.enter(state, after, start)
-        ended = self.succeed(self.schedule(stage, entered, start), end)
-        return self.exit(state, ended, end)
-
-    def map(self, after: int, at: float, length: int) -> list[int]:
-        entered = self.enter("ProcessAllSegments", after, at, "Map")
-        details = {"length": length}
-        started = self.add("MapStateStarted", entered, at, mapStateStartedEventDetails=details)
-        return [
-            self.add(
-                "MapIterationStarted",
-                started,
-                at,
-                mapIterationStartedEventDetails={"name": "ProcessAllSegments", "index": index},
-            )
-            for index in range(length)
+@pytest.mark.parametrize("name", EXPECTED)
+def test_tasks_have_the_times_outcomes_and_environments_that_were_recorded(name: str) -> None:
+    run, told = Replay(name).run(), EXPECTED[name]
+    times = {
+        task.state if task.index is None else str(task.index): [
+            task.entered_s - run.started_s,
+            (task.ended_s or 0) - task.entered_s,
         ]
-
-    def segment(self, iteration: int, index: int, at: float) -> int:
-        key = json.dumps(f"scatter/run/job_{index:03d}.pkl")
-        return self.schedule(
-            "segment", self.enter("SegmentLambda", iteration, at, given=key), at, key
-        )
-
-    def done(self, call: int, index: int, at: float) -> int:
-        ended = self.succeed(call, at, json.dumps(f"gather/run/job_{index:03d}.pkl"))
-        left = self.exit(
-            "SegmentLambda", ended, at, output=json.dumps(f"gather/run/job_{index:03d}.pkl")
-        )
-        details = {"name": "ProcessAllSegments", "index": index}
-        return self.add(
-            "MapIterationSucceeded", left, at, mapIterationSucceededEventDetails=details
-        )
+        for task in run.tasks
+    }
+    assert times == {task: pytest.approx(bar, abs=1e-5) for task, bar in told["bars"].items()}
+    assert sum(attempt.error is not None for attempt in run.attempts) == told["failed_calls"]
+    assert [
+        [run.outcome(task), [environment(attempt) for attempt in task.attempts]]
+        for task in run.iterations
+    ] == [[outcome, environments] for _, outcome, environments in told["segments"]]
 
 
-def interleaved() -> Recorder:
-    """Two segments at once, the second of which ends first and needs a second call."""
-    record = Recorder()
-    first, second = record.map(record.task("ScatterLambda", "scatter", 0, 0, 1), 1, 2)
-    slow, quick = record.segment(first, 0, 1.25), record.segment(second, 1, 1.5)
-    crashed = record.fail(
-        quick, 2, "Runtime.ExitError", f"RequestId: {REQUEST} Error: exit status 1"
-    )
-    last = record.done(record.schedule("segment", crashed, 3), 1, 4)
-    last = record.done(slow, 0, 5)
-    record.add("MapStateSucceeded", last, 5)
-    left = record.exit("ProcessAllSegments", last, 5, "Map")
-    end = record.task("GatherLambda", "gather", left, 5, 6)
-    record.add(
-        "ExecutionSucceeded", end, 6.5, executionSucceededEventDetails={"output": '"test.xlsx"'}
-    )
-    return record
+@pytest.mark.parametrize("name", EXPECTED)
+def test_the_segments_are_one_stage_from_the_maps_start_to_its_end(name: str) -> None:
+    run, figures = Replay(name).run(), EXPECTED[name]["figures"]
+    assert list(run.stages) == ["scatter", "segment", "gather"][: len(run.visits)]
+    for number, visit in enumerate(run.visits.values(), 1):
+        took_s = (visit.exited_s or run.stopped_s or 0) - visit.entered_s
+        assert figures[f"#graph + ol li:nth-child({number})"] == [pytest.approx(took_s, abs=1e-5)]
 
 
-def failing(outlived: bool = False) -> Recorder:
-    """The first of two segments fails, the second still succeeds, at 3 s or after the execution."""
-    record = Recorder()
-    first, second = record.map(record.task("ScatterLambda", "scatter", 0, 0, 1), 1, 2)
-    broken, fine = record.segment(first, 0, 1), record.segment(second, 1, 1)
-    message = "members.json record 7: 会員ランク must be 1 to 5; found 9"
-    failed = record.fail(broken, 2, "InvalidMember", message)
-    details = {"name": "ProcessAllSegments", "index": 0}
-    record.add("MapIterationFailed", failed, 2, mapIterationFailedEventDetails=details)
-    last = failed if outlived else record.done(fine, 1, 3)
-    stopped = record.add("MapStateFailed", last, 3)
-    cause = record.events[failed - 1]["lambdaFunctionFailedEventDetails"]
-    record.add("ExecutionFailed", stopped, 3, executionFailedEventDetails=cause)
-    if outlived:
-        record.done(fine, 1, 4)
-    return record
+def test_the_states_of_a_failed_execution_tell_how_far_it_came() -> None:
+    run = Replay("failed").run()
+    states = ("ScatterLambda", "ProcessAllSegments", "GatherLambda")
+    assert [run.state_outcome(state) for state in states] == ["succeeded", "failed", "not reached"]
 
 
 def of(status: str, events: list[Event]) -> Run:
     return Run.of({"status": status}, events)
 
 
-def offsets(run: Run) -> list[tuple[int | None, float, float]]:
-    return [
-        (t.index, t.entered_s - run.started_s, (t.ended_s or 0) - run.started_s)
-        for t in run.iterations
-    ]
-
-
-def test_each_segment_keeps_its_own_times_when_iterations_interleave() -> None:
-    run = of("SUCCEEDED", interleaved().events)
-    assert offsets(run) == [(0, 1.25, 5), (1, 1.5, 4)]
-    assert [[a.scheduled_s - run.started_s for a in t.attempts] for t in run.iterations] == [
-        [1.25],
-        [1.5, 3],
-    ]
-
-
-def test_a_retried_segment_tells_its_error_and_its_retries() -> None:
-    run = of("SUCCEEDED", interleaved().events)
-    assert [run.outcome(task) for task in run.iterations] == ["succeeded", "retried"]
-    assert run.iterations[1].attempts[0].error == "Runtime.ExitError"
-    assert run.transitions == 3 + 2 + 1
-
-
-def test_what_follows_a_map_is_no_segment() -> None:
-    run = of("SUCCEEDED", interleaved().events)
-    assert [task.state for task in run.tasks if task.index is None] == [
-        "ScatterLambda",
-        "GatherLambda",
-    ]
-    assert run.visits["ProcessAllSegments"].exited_s == run.started_s + 5
-    assert run.elapsed_s == 6.5
-    assert run.failure is None
-
-
-def test_a_failure_names_its_segment_and_record() -> None:
-    run = of("FAILED", failing().events)
-    assert run.failure and run.failure.task
-    assert run.failure.task.index == 0
-    assert run.failure.error == "InvalidMember"
-    assert run.failure.message == "members.json record 7: 会員ランク must be 1 to 5; found 9"
-    assert run.failure.record == ("members.json", 7)
-    assert [run.outcome(task) for task in run.iterations] == ["failed", "succeeded"]
-    assert (run.done, run.failed, run.segments) == (1, 1, 2)
-
-
-def test_the_segments_are_one_stage_from_the_maps_start_to_its_end() -> None:
-    run = of("SUCCEEDED", interleaved().events)
-    times = {
-        stage: (visit.entered_s - run.started_s, (visit.exited_s or 0) - run.started_s)
-        for stage, visit in run.stages.items()
-    }
-    assert times == {"scatter": (0, 1), "segment": (1, 5), "gather": (5, 6)}
-
-
-def test_the_states_of_a_failed_execution_tell_how_far_it_came() -> None:
-    run = of("FAILED", failing().events)
-    states = ("ScatterLambda", "ProcessAllSegments", "GatherLambda")
-    assert [run.state_outcome(state) for state in states] == ["succeeded", "failed", "not reached"]
+def count(events: list[Event], kind: str) -> int:
+    return sum(event["type"] == kind for event in events)
 
 
 def test_a_failure_outside_of_tasks_blames_none() -> None:
-    record = Recorder()
-    left = record.task("ScatterLambda", "scatter", 0, 0, 1)
-    entered = record.enter("ProcessAllSegments", left, 1, "Map")
-    record.add(
-        "ExecutionFailed",
-        entered,
-        1,
-        executionFailedEventDetails={"error": "States.Runtime", "cause": "x"},
-    )
-    run = of("FAILED", record.events)
-    assert run.failure and run.failure.task is None
-    assert run.failure.message == "x"
+    events = Replay("succeeded").events()
+    entered = [event["type"] for event in events].index("MapStateEntered") + 1
+    failed = {
+        "id": entered + 1,
+        "previousEventId": entered,
+        "timestamp": events[entered]["timestamp"],
+        "type": "ExecutionFailed",
+        "executionFailedEventDetails": {"error": "States.Runtime", "cause": "x"},
+    }
+    failure = of("FAILED", [*events[:entered], failed]).failure
+    assert failure and (failure.task, failure.message) == (None, "x")
 
 
-@pytest.mark.parametrize("length", range(len(interleaved().events)))
+@pytest.mark.parametrize("length", range(len(Replay("retried").events())))
 def test_every_beginning_of_a_history_is_a_running_execution(length: int) -> None:
-    events = interleaved().events[:length]
+    events = Replay("retried").events()[:length]
     run = of("RUNNING", events)
     assert run.stopped_s is None and run.elapsed_s >= 0
     assert {run.outcome(task) for task in run.tasks} <= {"running", "succeeded", "retried"}
-    assert run.done == sum(event["type"] == "MapIterationSucceeded" for event in events)
+    assert run.done == count(events, "MapIterationSucceeded")
 
 
-@pytest.mark.parametrize("late", range(4))
-def test_a_segment_that_outlives_a_failed_execution_changes_only_what_is_done(late: int) -> None:
-    events = failing(outlived=True).events
-    events = events[: len(events) - late]
-    run = of("FAILED", events)
-    assert (run.failed, run.segments, run.elapsed_s) == (1, 2, 3)
-    assert run.failure and run.failure.task is run.iterations[0]
-    assert (
-        run.done == sum(event["type"] == "MapIterationSucceeded" for event in events) == (late == 0)
-    )
-
-
-def test_the_segments_of_a_distributed_map_are_the_calls_in_its_log() -> None:
-    record = Recorder()
-    left = record.task("ScatterLambda", "scatter", 0, 0, 1)
-    record.enter("ProcessAllSegments", left, 1, "Map")
-    cause = {"error": "States.ExceedToleratedFailureThreshold", "cause": "x"}
-    record.add("ExecutionFailed", left, 4, executionFailedEventDetails=cause)
-    run = of("FAILED", record.events)
-    calls = [
-        Call("a", report=Report("a", run.started_s + 3, 1000, 1000, 1769, 99)),
-        Call("b", report=Report("b", run.started_s + 2, 1000, 1000, 1769, 99)),
-    ]
-    calls[0].error = "InvalidMember", "members.json record 7: not a number"
-    run.add_calls("SegmentLambda", "segment-lambda", calls)
-    assert offsets(run) == [(0, 1, 2), (1, 2, 3)]
-    assert [run.outcome(task) for task in run.iterations] == ["succeeded", "failed"]
-    assert run.transitions == 2 + 2
-    assert run.failure and run.failure.task is run.iterations[1]
-    assert run.failure.end == ("States.ExceedToleratedFailureThreshold", "x")
-
-
-def test_the_optimised_integration_leaves_the_same_figures() -> None:
-    record = Recorder()
-    entered = record.enter("ScatterLambda", 0, 0)
-    parameters = json.dumps(
-        {"FunctionName": ARN.format("scatter") + ":$LATEST", "Payload": {"input_obj": "a.json"}}
-    )
-    details = {"resourceType": "lambda", "resource": "invoke", "parameters": parameters}
-    scheduled = record.add("TaskScheduled", entered, 0, taskScheduledEventDetails=details)
-    ended = record.add("TaskSucceeded", scheduled, 2, taskSucceededEventDetails={"output": "{}"})
-    record.exit("ScatterLambda", ended, 2)
-    [attempt] = of("RUNNING", record.events).attempts
-    assert (attempt.function, attempt.input) == ("scatter-lambda", '{"input_obj": "a.json"}')
-    assert attempt.ended_s == START.timestamp() + 2
-
-
-@pytest.mark.parametrize("status", ["FAILED", "ABORTED", "TIMED_OUT"])
-def test_an_execution_that_ended_before_its_first_state_has_neither_stage_nor_task(
-    status: str,
+@pytest.mark.parametrize("late", range(7))
+def test_segments_that_outlive_a_failed_execution_change_only_what_is_done_or_failed(
+    late: int,
 ) -> None:
-    record = Recorder()
-    kind = {
-        "FAILED": "ExecutionFailed",
-        "ABORTED": "ExecutionAborted",
-        "TIMED_OUT": "ExecutionTimedOut",
-    }
-    record.add(kind[status], 1, 0)
-    run = of(status, record.events)
-    assert (run.stages, run.tasks, run.elapsed_s) == ({}, [], 0)
-    assert (run.failure is None) == (status == "ABORTED")
+    replay = Replay("two-faulty")
+    del replay.recorded["events"][len(replay.recorded["events"]) - late :]
+    run, events = replay.run(), replay.events()
+    [ended] = [event["timestamp"] for event in events if event["type"] == "ExecutionFailed"]
+    assert (run.segments, run.stopped_s) == (4, ended.timestamp())
+    assert run.failure and run.failure.record == ("two-broken.json", 17)
+    assert run.done == count(events, "MapIterationSucceeded")
+    assert run.failed == count(events, "MapIterationFailed")
 
 
-def test_each_call_beyond_the_first_is_a_retry() -> None:
-    record = Recorder()
-    last = record.enter("ScatterLambda", 0, 0)
-    for at in range(3):
-        last = record.fail(record.schedule("scatter", last, at), at + 0.5, "SlowDown", "x")
-    record.add("ExecutionFailed", last, 3, executionFailedEventDetails={"error": "SlowDown"})
-    run = of("FAILED", record.events)
-    assert (run.retries, run.transitions) == (2, 3)
-
-
-def test_the_lowest_faulty_record_is_to_blame_however_late_its_segment_failed() -> None:
-    record = Recorder()
-    iterations = record.map(record.task("ScatterLambda", "scatter", 0, 0, 1), 1, 3)
-    calls = [record.segment(each, index, 1) for index, each in enumerate(iterations)]
-    late = record.fail(calls[2], 2, "InvalidMember", "a b.json record 25: x")
-    details = {"name": "ProcessAllSegments", "index": 2}
-    record.add("MapIterationFailed", late, 2, mapIterationFailedEventDetails=details)
-    cause = record.events[late - 1]["lambdaFunctionFailedEventDetails"]
-    record.add("ExecutionFailed", late, 2, executionFailedEventDetails=cause)
-    early = record.fail(calls[1], 3, "InvalidMember", "a b.json record 17: x")
-    details = {"name": "ProcessAllSegments", "index": 1}
-    record.add("MapIterationFailed", early, 3, mapIterationFailedEventDetails=details)
-    failure = of("FAILED", record.events).failure
-    assert failure and failure.task
-    assert (failure.record, failure.task.index, failure.end) == (("a b.json", 17), 1, None)
-
-
-def test_a_segment_about_to_be_retried_is_not_to_blame() -> None:
-    record = Recorder()
-    first, second = record.map(record.task("ScatterLambda", "scatter", 0, 0, 1), 1, 2)
-    waiting, broken = record.segment(first, 0, 1), record.segment(second, 1, 1)
-    record.fail(waiting, 2, "Runtime.ExitError", "exit status 1")
-    failed = record.fail(broken, 2, "InvalidSegment", "x")
-    details = {"name": "ProcessAllSegments", "index": 1}
-    record.add("MapIterationFailed", failed, 2, mapIterationFailedEventDetails=details)
-    record.add(
-        "ExecutionFailed", failed, 2, executionFailedEventDetails={"error": "InvalidSegment"}
+@pytest.mark.parametrize(("gave_up", "index"), [(True, 3), (False, 1)])
+def test_the_lowest_faulty_record_is_to_blame_however_late_unless_about_to_be_retried(
+    gave_up: bool, index: int
+) -> None:
+    """The later one names the lower record."""
+    replay = Replay("two-faulty")
+    events = replay.recorded["events"]
+    first, second = (
+        event["lambdaFunctionFailedEventDetails"]
+        for event in events
+        if event["type"] == "LambdaFunctionFailed"
     )
-    failure = of("FAILED", record.events).failure
-    assert failure and failure.task and failure.task.index == 1
+    first["cause"], second["cause"] = second["cause"], first["cause"]
+    assert events[-1]["type"] == "MapIterationFailed"
+    del events[len(events) - (not gave_up) :]
+    failure = replay.run().failure
+    assert failure and failure.task and (failure.task.index, failure.end) == (index, None)
 
 
 def report_at(ended_s: float, request: str = "r", status: str | None = None) -> Report:
     return Report(request, ended_s, 100, 100, 1769, 99, None, status)
 
 
-def test_reports_fall_to_the_calls_in_the_order_of_their_ends() -> None:
-    calls = [Attempt("f", 0, ended_s=2.0), Attempt("f", 0, ended_s=1.0)]
-    early, late = report_at(0.9, "early"), report_at(1.9, "late")
-    assert match_reports(calls, [late, early]) == 2
-    assert [call.report for call in calls] == [late, early]
+def call_at(ended_s: float, error: str | None = None, cause: str = "") -> Attempt:
+    return Attempt("f", 0, ended_s=ended_s, error=error, cause=cause)
 
 
-def test_a_failed_call_takes_the_report_that_its_cause_names() -> None:
-    failed = Attempt("f", 0, ended_s=1.0, error="E", cause=json.dumps({"requestId": REQUEST}))
-    fine = Attempt("f", 0, ended_s=1.1)
-    match_reports([failed, fine], [report_at(0.9), report_at(1.0, REQUEST, "E")])
-    assert failed.report and failed.report.request_id == REQUEST
-    assert fine.report and fine.report.request_id == "r"
-
-
-def test_a_failed_call_without_a_request_takes_a_report_of_a_failure() -> None:
-    failed = Attempt("f", 0, ended_s=1.0, error="Runtime.ImportModuleError")
-    fine = Attempt("f", 0, ended_s=1.1)
-    match_reports([failed, fine], [report_at(1.0, "fine"), report_at(1.0, "failed", "error")])
-    assert [call.report and call.report.request_id for call in (failed, fine)] == ["failed", "fine"]
+@pytest.mark.parametrize(
+    ("calls", "reports"),
+    [
+        (
+            [call_at(2.0), call_at(1.0)],
+            [report_at(1.9, "the first"), report_at(0.9, "the second")],
+        ),
+        (
+            [call_at(1.0, "E", json.dumps({"requestId": REQUEST})), call_at(1.1)],
+            [report_at(1.0, REQUEST, "E"), report_at(0.9)],
+        ),
+        (
+            [call_at(1.0, "Runtime.ImportModuleError"), call_at(1.1)],
+            [report_at(1.0, "failed", "error"), report_at(1.0, "fine")],
+        ),
+        (
+            [call_at(1.0), call_at(1.5)],
+            [report_at(7.0, "early"), report_at(9.0, "late")],
+        ),
+    ],
+    ids=["by their ends", "by the request", "by the failure", "as many, however late the log"],
+)
+def test_each_call_finds_its_report(calls: list[Attempt], reports: list[Report]) -> None:
+    for logged in (reports, reports[::-1]):
+        assert match_reports(calls, logged) == len(calls)
+        assert [call.report for call in calls] == reports
 
 
 def test_a_report_of_another_time_is_nobodys() -> None:
-    assert (
-        match_reports([Attempt("f", 10, ended_s=11)], [report_at(5, "a"), report_at(20, "b")]) == 0
-    )
+    call = Attempt("f", 10, ended_s=11)
+    assert match_reports([call], [report_at(5, "a"), report_at(20, "b")]) == 0
 
 
-def test_as_many_reports_as_calls_all_find_one_however_late_the_log() -> None:
-    calls = [Attempt("f", 0, ended_s=1.0), Attempt("f", 0, ended_s=1.5)]
-    assert match_reports(calls, [report_at(9.0, "late"), report_at(7.0, "early")]) == 2
-    assert [call.report and call.report.request_id for call in calls] == ["early", "late"]
+@pytest.mark.parametrize(
+    ("state", "names"),
+    [
+        ({"Next": "B", "Catch": [{"ErrorEquals": ["X"], "Next": "D"}]}, ["B", "D"]),
+        ({"Choices": [{"Next": "C"}, {"Next": "D"}], "Default": "C"}, ["C", "D"]),
+        ({"Type": "Fail"}, []),
+    ],
+)
+def test_a_state_may_be_followed_by_any_that_it_names(
+    state: dict[str, Any], names: list[str]
+) -> None:
+    assert sorted(followers(state)) == names
 
 
-def test_a_graph_has_the_edges_of_every_kind_of_state() -> None:
-    definition = {
-        "States": {
-            "A": {"Type": "Task", "Next": "B", "Catch": [{"ErrorEquals": ["X"], "Next": "D"}]},
-            "B": {"Type": "Choice", "Choices": [{"Next": "C"}, {"Next": "D"}], "Default": "C"},
-            "C": {
-                "Type": "Map",
-                "End": True,
-                "ItemProcessor": {
-                    "States": {"Inner": {"Type": "Task", "Resource": ARN.format("segment")}}
-                },
-            },
-            "D": {"Type": "Fail"},
-        }
-    }
-    assert [node.next for node in graph(definition)] == [["B", "D"], ["C", "D"], [], []]
-    assert graph(definition)[2].inner == {"Inner": "segment-lambda"}
-
-
-# The rest is of recorded executions: what they were is in their names.
+def test_a_map_has_the_functions_of_its_states() -> None:
+    states = {"Inner": {"Type": "Task", "Resource": ARN.format("segment")}}
+    assert inner_functions({"ItemProcessor": {"States": states}}) == {"Inner": "segment-lambda"}
+    assert inner_functions({"Type": "Task"}) == {}
 
 
 def test_every_page_of_a_history_and_of_a_log_is_read() -> None:
@@ -406,7 +192,7 @@ def test_two_faulty_segments_are_one_story() -> None:
     assert run.failure and run.failure.task and run.failure.attempt
     assert (run.failure.record, run.failure.task.index) == (("two-broken.json", 17), 1)
     assert (run.failed, run.segments, run.retries) == (2, 4, 0)
-    log = history.failure_lines(replay.target, run)
+    log = calls.failure_lines(replay.target, run)
     assert log[0].startswith(f"START RequestId: {run.failure.attempt.request_id}")
     assert log[1] == f"[ERROR] InvalidMember: {run.failure.message}"
     assert log[2:4] == [
@@ -426,16 +212,14 @@ def test_a_distributed_maps_failure_is_that_of_its_segment() -> None:
     )
     assert run.failure.end[0] == "MissingSegment"
     assert (run.done, run.failed, run.segments) == (3, 1, 4)
-    assert any(
-        "[ERROR] InvalidMember" in line for line in history.failure_lines(replay.target, run)
-    )
+    assert any("[ERROR] InvalidMember" in line for line in calls.failure_lines(replay.target, run))
 
 
 def test_a_failed_init_has_its_log() -> None:
     replay = Replay("init")
     run = replay.run()
     assert run.failure and run.failure.error == "Runtime.ImportModuleError"
-    assert "[ERROR] Runtime.ImportModuleError" in "".join(history.failure_lines(replay.target, run))
+    assert "[ERROR] Runtime.ImportModuleError" in "".join(calls.failure_lines(replay.target, run))
 
 
 def test_no_line_is_waited_for_that_may_never_come() -> None:
@@ -450,7 +234,7 @@ def test_no_line_is_waited_for_that_may_never_come() -> None:
     begun = time.monotonic()
     run = replay.run()
     assert time.monotonic() - begun < 5
-    assert (len(run.reports), history.failure_lines(replay.target, run)) == (1, [])
+    assert (len(run.reports), calls.failure_lines(replay.target, run)) == (1, [])
 
 
 def test_an_out_of_memory_is_known_by_its_report_line() -> None:
@@ -482,19 +266,14 @@ def test_a_map_that_another_failure_aborts_was_not_stopped_by_hand(kind: str, st
     assert (run.status, run.failure and run.failure.error) == (status, "States.Timeout")
 
 
-def test_ministacks_history_without_predecessors_tells_stages_and_segments() -> None:
-    run = Replay("ministack").run()
-    assert list(run.stages) == ["scatter", "segment", "gather"]
-    assert all(visit.exited_s for visit in run.stages.values())
-    assert (run.chained, run.segments, run.done, run.failed, run.retries) == (False, 3, 3, 0, 0)
-
-
-def test_ministacks_history_without_predecessors_tells_the_lowest_faulty_record() -> None:
-    run = Replay("ministack-failed").run()
-    assert run.failure and run.failure.task
-    assert run.failure.record == ("mini-bad.json", 17)
-    assert (run.failure.task.stage, run.failure.task.attempts[0].function) == (
-        "segment",
-        "segment-lambda",
-    )
-    assert (run.segments, run.done, run.failed, run.retries) == (4, 2, 2, 0)
+@pytest.mark.parametrize(
+    ("name", "outcomes"),
+    [("ministack", ["succeeded"] * 3), ("ministack-failed", ["succeeded", "failed"])],
+)
+def test_ministacks_history_without_predecessors_tells_the_stages(
+    name: str, outcomes: list[str]
+) -> None:
+    run = Replay(name).run()
+    assert list(run.stages) == ["scatter", "segment", "gather"][: len(outcomes)]
+    assert [run.state_outcome(state) for state in run.visits] == outcomes
+    assert (run.chained, run.tasks) == (False, [])

@@ -33,26 +33,18 @@ def without(member: dict[str, Any], name: str) -> dict[str, Any]:
 
 REFUSED: dict[str, tuple[bytes, str, str]] = {
     "0 bytes": (b"", "InvalidJSON", "record 0, byte 0: must be a JSON array of objects"),
-    "garbage": (b"<html>", "InvalidJSON", "record 0, byte 0: the top level must be an array"),
     "cut off": (TEXT.encode()[:-40], "InvalidJSON", "record 2, byte "),
     "UTF-16": (TEXT.encode("utf-16"), "InvalidJSON", "must be UTF-8; found UTF-16 or UTF-32"),
-    "Shift JIS": (TEXT.encode("cp932"), "InvalidJSON", "record 0, byte 3: must be UTF-8"),
     "NaN": (TEXT.replace("75", "NaN").encode(), "InvalidJSON", "numbers must be finite; found NaN"),
     "a key twice": (
         TEXT.replace('"会員ランク": 2, "ポイント": 75', '"ポイント": 1, "ポイント": 75').encode(),
         "InvalidJSON",
         'a key may occur once in an object; found "ポイント" again',
     ),
-    "not an object": (b"[7]", "InvalidJSON", "record 0, byte 1: expected an object"),
     "nested 200,000 deep": (
         b'[{"a": ' + b"[" * 200_000 + b"]" * 200_000 + b"}]",
         "InvalidJSON",
         "record 0, byte 1: values are nested too deeply",
-    ),
-    "a number beyond the range": (
-        encoded(FIRST).replace(b" 58", b" 1e999"),
-        "InvalidJSON",
-        "record 0, byte 1: numbers must be within a float's range; found 1e999",
     ),
     "a required column missing": (
         encoded(*(without(member, "ポイント") for member in EXAMPLE)),
@@ -68,11 +60,6 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
         encoded(FIRST, SECOND, {**THIRD, "名前": "あ" * 32_768}),
         "InvalidCell",
         "record 2, column 名前: a cell holds at most 32767 characters; found 32768",
-    ),
-    "a lone surrogate": (
-        encoded(FIRST, {**SECOND, "名前": "a\ud800"}),
-        "InvalidCell",
-        "record 1, column 名前: text must be valid Unicode; found a lone surrogate U+D800",
     ),
     "16,385 columns": (
         encoded({**FIRST, **{f"c{n}": n for n in range(16_385 - 6)}, "extra": 1}),
@@ -112,11 +99,7 @@ def test_faulty_input_fails_the_execution_by_name_and_place(
             "InvalidEvent",
             'must be the key of an object; found the text "../test.json"',
         ),
-        ("a/../../b.json", "InvalidEvent", 'found the text "a/../../b.json"'),
-        ("/test.json", "InvalidEvent", 'found the text "/test.json"'),
-        ("", "InvalidEvent", 'found the text ""'),
         (None, "InvalidEvent", "found null"),
-        (["test.json"], "InvalidEvent", "found an array"),
         ("test.xlsx", "InvalidEvent", "must be JSON, no workbook"),
     ],
     ids=str,

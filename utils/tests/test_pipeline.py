@@ -69,10 +69,10 @@ def test_a_thousand_members_go_through_a_hundred_segments(pipeline: Pipeline, ma
         "executions"
     ][:1]
     assert pipeline.rows(pipeline.wait(latest["executionArn"])) == expected(table)
-    done = [
-        e for e in pipeline.history(latest["executionArn"]) if e["type"] == "MapIterationSucceeded"
-    ]
-    assert len(done) == 100
+    events = pipeline.history(latest["executionArn"])
+    assert sum(event["type"] == "MapIterationSucceeded" for event in events) == 100
+    # AWS allows 25,000 of them.
+    assert len(events) <= 7 * 100 + 20
 
 
 def test_an_empty_table_gives_headers_only(pipeline: Pipeline) -> None:
@@ -94,21 +94,6 @@ def test_a_faulty_record_fails_the_execution_and_is_explained(
         assert line in made.stdout
     assert "[ERROR] InvalidMember" in made.stdout
     assert len(made.stdout.splitlines()) < 40
-
-
-def test_a_failed_segment_fails_a_distributed_execution(pipeline: Pipeline) -> None:
-    table = [*EXAMPLE, {**EXAMPLE[0], "会員ランク": 9}]
-    execution = pipeline.run("distributed", input_obj=pipeline.put(table), division_number=1)
-    assert execution["status"] == "FAILED"
-    assert execution["error"] == "MissingSegment"
-    assert "job_003.pkl: each segment must have a result" in execution["cause"]
-
-
-def test_executions_on_different_inputs_do_not_touch(pipeline: Pipeline) -> None:
-    tables = [list(members(70 + n, seed=n)) for n in range(3)]
-    arns = [pipeline.start(input_obj=pipeline.put(table)) for table in tables]
-    for arn, table in zip(arns, tables, strict=True):
-        assert pipeline.rows(pipeline.wait(arn)) == expected(table)
 
 
 def aws(*arguments: str) -> dict[str, Any]:

@@ -13,8 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from conftest import Make, follow
-from harness.emulator import free_port
-from harness.ministack import MiniStack
+from harness.emulator import MiniStack, free_port
 from harness.target import Target
 from test_pipeline import EXAMPLE
 

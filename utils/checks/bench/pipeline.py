@@ -18,7 +18,7 @@ import psutil
 
 from checks.bench.compare import check
 from checks.bench.figures import DATA, ROOT, Execution
-from harness import history, machines
+from harness import calls, history, machines
 from harness.emulator import Emulator
 from harness.fault import Fault
 from harness.functions import RUNTIME, WAIT
@@ -79,7 +79,7 @@ def read_stages(states: Any, arn: str) -> dict[str, Any]:
         Fault: a call has no REPORT line.
     """
     run = history.read(states, arn)
-    history.add_logs(emulator(), run)
+    calls.add_logs(emulator(), run)
     if len(run.reports) < len(run.attempts):
         raise Fault(f"expected {len(run.attempts)} REPORT lines; found {len(run.reports)}")
     stage_mb: dict[str, int] = {}

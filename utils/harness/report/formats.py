@@ -26,7 +26,7 @@ def megabytes(count: int) -> str:
     return f"{count} MB"
 
 
-def number(count: int) -> str:
+def number(count: float) -> str:
     return f"{count:,}"
 
 

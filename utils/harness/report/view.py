@@ -8,7 +8,8 @@ from typing import Any
 
 from harness.advice import advice_on
 from harness.facts import Facts
-from harness.history import Attempt, Node, Run, Task, json_text
+from harness.history import Attempt, Run, State, Task, followers, inner_functions, json_text
+from harness.logs import Report
 from harness.report import formats
 from harness.report.words import words
 from shared.facts import BINS, Column
@@ -39,7 +40,7 @@ class Content:
 
     run: Run
     facts: Facts
-    nodes: list[Node]
+    states: dict[str, State]
     where: str
     flags: str = ""
     cost_usd: float | None = None
@@ -73,61 +74,32 @@ class View:
     def count(self, key: str, value: int) -> str:
         return self.t[key].format(formats.number(value))
 
-    def output(self, value: int | None, shown: Callable[[int], str]) -> Figure:
-        if self.run.status != "SUCCEEDED":
-            return Figure(self.t["none"])
-        return self.maybe(value, shown)
-
-    def maybe(self, value: int | None, shown: Callable[[int], str]) -> Figure:
-        return Figure(self.t["unknown"]) if value is None else Figure(shown(value), value)
-
-    def seconds(self, value: float | None) -> Figure:
-        return Figure("") if value is None else Figure(formats.duration(value), round(value, 6))
-
     @property
     def cards(self) -> list[dict[str, Any]]:
         run, scatter, workbook = self.run, self.facts.scatter, self.facts.workbook
-        cold = sum(report.init_ms is not None for report in run.reports)
+        unknown = self.t["unknown"]
+        written = unknown if run.status == "SUCCEEDED" else self.t["none"]
+        rows = [
+            figure(scatter.rows if scatter else None, missing=unknown),
+            figure(workbook.rows if workbook else None, missing=written),
+        ]
+        sizes = [
+            figure(scatter.size if scatter else None, formats.size, unknown),
+            figure(workbook.size if workbook else None, formats.size, written),
+        ]
+        segments = [figure(run.done), figure(run.segments or None, missing=unknown)]
+        counts = (("n failed", run.failed), ("retries", run.retries))
+        trouble = ", ".join(self.count(key, value) for key, value in counts if value)
+        cold = self.count("cold", cold_starts(run.reports))
         cards = [
-            card("time", self.t["time"], [self.seconds(run.elapsed_s)]),
-            card(
-                "rows",
-                self.t["rows"],
-                [
-                    self.maybe(scatter.rows if scatter else None, formats.number),
-                    self.output(workbook.rows if workbook else None, formats.number),
-                ],
-                " → ",
-            ),
-            card(
-                "bytes",
-                self.t["bytes"],
-                [
-                    self.maybe(scatter.size if scatter else None, formats.size),
-                    self.output(workbook.size if workbook else None, formats.size),
-                ],
-                " → ",
-            ),
-            card(
-                "segments",
-                self.t["segments"],
-                [
-                    number(run.done),
-                    self.maybe(run.segments or None, formats.number),
-                ],
-                " / ",
-                ", ".join(
-                    self.count(key, value)
-                    for key, value in (("n failed", run.failed), ("retries", run.retries))
-                    if value
-                ),
-            ),
-            card(
-                "calls", self.t["calls"], [number(len(run.attempts))], note=self.count("cold", cold)
-            ),
+            card("time", self.t["time"], [seconds(run.elapsed_s)]),
+            card("rows", self.t["rows"], rows, " → "),
+            card("bytes", self.t["bytes"], sizes, " → "),
+            card("segments", self.t["segments"], segments, " / ", trouble),
+            card("calls", self.t["calls"], [figure(len(run.attempts))], note=cold),
         ]
         if self.content.cost_usd is not None:
-            cost = Figure(formats.dollars(self.content.cost_usd), self.content.cost_usd)
+            cost = figure(self.content.cost_usd, formats.dollars)
             cards.append(card("cost", self.t["cost"], [cost], note=self.t["cost note"]))
         return cards
 
@@ -179,32 +151,32 @@ class View:
 
     @property
     def stages(self) -> list[dict[str, Any]]:
-        return [self.stage(node) for node in self.content.nodes]
+        return [self.stage(name, state) for name, state in self.content.states.items()]
 
-    def stage(self, node: Node) -> dict[str, Any]:
-        visit = self.run.visits.get(node.name)
-        inner = [task for task in self.run.iterations if task.state in node.inner]
-        tasks = inner or [task for task in self.run.tasks if task.state == node.name]
-        outcome = self.run.state_outcome(node.name)
+    def stage(self, name: str, state: State) -> dict[str, Any]:
+        visit, functions = self.run.visits.get(name), inner_functions(state)
+        inner = [task for task in self.run.iterations if task.state in functions]
+        tasks = inner or [task for task in self.run.tasks if task.state == name]
+        outcome = self.run.state_outcome(name)
         retries = sum(task.retries for task in tasks)
         if outcome == "succeeded" and retries:
             outcome = "retried"
         end = (visit.exited_s or self.run.stopped_s) if visit else None
         taken = end - visit.entered_s if visit and end else None
         counts = {
-            name: sum(self.run.outcome(task) == name for task in inner)
-            for name in ("succeeded", "retried", "failed", "running", "stopped")
+            each: sum(self.run.outcome(task) == each for task in inner)
+            for each in ("succeeded", "retried", "failed", "running", "stopped")
         }
         return {
-            "name": node.name,
-            "kind": node.kind,
-            "next": node.next,
+            "name": name,
+            "kind": state["Type"],
+            "next": followers(state),
             "outcome": outcome,
             "mark": MARKS[outcome],
             "word": self.t[outcome],
-            "took": self.seconds(taken),
-            "segments_word": self.count("n segments", self.run.segments) if node.inner else "",
-            "counts": {name: count for name, count in counts.items() if count},
+            "took": seconds(taken),
+            "segments_word": self.count("n segments", self.run.segments) if functions else "",
+            "counts": {each: count for each, count in counts.items() if count},
             "retries": self.count("retries", retries) if retries else "",
         }
 
@@ -224,8 +196,9 @@ class View:
         begin = self.run.started_s
         end = task.ended_s or self.run.stopped_s or begin + self.run.elapsed_s
         outcome = self.run.outcome(task)
-        label = task.state if task.index is None else str(task.index)
-        name = task.state if task.index is None else f"{self.t['segment']} {task.index}"
+        label = name = task.state
+        if task.index is not None:
+            label, name = str(task.index), f"{self.t['segment']} {task.index}"
         return {
             "label": label,
             "index": task.index,
@@ -250,15 +223,10 @@ class View:
         """Where its parts lie; without a REPORT line the work fills the whole call."""
         begin = self.run.started_s
         ended = attempt.ended_s or end
-        report = attempt.report
-        working = (
-            max(attempt.scheduled_s, ended - report.duration_ms / 1000)
-            if report
-            else attempt.scheduled_s
-        )
-        cold = (
-            max(attempt.scheduled_s, working - (report.init_ms or 0) / 1000) if report else working
-        )
+        working = cold = attempt.scheduled_s
+        if report := attempt.report:
+            working = max(working, ended - report.duration_ms / 1000)
+            cold = max(cold, working - (report.init_ms or 0) / 1000)
         return {
             "start": round(attempt.scheduled_s - begin, 6),
             "cold": round(cold - begin, 6),
@@ -290,24 +258,20 @@ class View:
     def function(self, name: str) -> dict[str, Any]:
         calls = [attempt for attempt in self.run.attempts if attempt.function == name]
         reports = [call.report for call in calls if call.report]
-        settings = self.run.functions.get(name)
-        memory_mb = max((report.memory_mb for report in reports), default=None) or (
-            settings.memory_mb if settings else None
-        )
+        timeout_s = self.run.functions.get(name, {}).get("Timeout")
         longest_s = max((report.duration_ms / 1000 for report in reports), default=None)
+        memory_mb = max((report.memory_mb for report in reports), default=None)
         peak_mb = max((report.peak_mb for report in reports), default=None)
-        failed = sum(call.error is not None for call in calls)
-        cold = sum(report.init_ms is not None for report in reports)
         return {
             "name": name,
-            "calls": number(len(calls)),
-            "failed": number(failed),
-            "cold": number(cold),
-            "longest": self.seconds(longest_s),
-            "timeout": known(settings.timeout_s if settings else None, "{} s".format),
-            "longest_share": share(longest_s, settings.timeout_s if settings else None),
-            "peak": known(peak_mb, formats.megabytes),
-            "memory": known(memory_mb, formats.megabytes),
+            "calls": figure(len(calls)),
+            "failed": figure(sum(call.error is not None for call in calls)),
+            "cold": figure(cold_starts(reports)),
+            "longest": seconds(longest_s),
+            "timeout": figure(timeout_s, "{} s".format),
+            "longest_share": share(longest_s, timeout_s),
+            "peak": figure(peak_mb, formats.megabytes),
+            "memory": figure(memory_mb, formats.megabytes),
             "peak_share": share(peak_mb, memory_mb),
         }
 
@@ -332,21 +296,21 @@ class View:
             "mark": MARKS[outcome],
             "outcome": outcome,
             "word": self.t[outcome],
-            "start": self.seconds(task.entered_s - self.run.started_s),
-            "took": self.seconds(taken),
-            "calls": number(len(task.attempts)),
+            "start": seconds(task.entered_s - self.run.started_s),
+            "took": seconds(taken),
+            "calls": figure(len(task.attempts)),
             "environment": " → ".join(filter(None, map(self.environment, task.attempts))),
-            "peak": known(peak, formats.megabytes),
-            "rows": known(facts.rows_out if facts else None, formats.number),
-            "bytes_in": known(sizes.get(key), formats.size),
-            "bytes_out": known(facts.size or None if facts else None, formats.size),
+            "peak": figure(peak, formats.megabytes),
+            "rows": figure(facts.rows_out if facts else None),
+            "bytes_in": figure(sizes.get(key), formats.size),
+            "bytes_out": figure(facts.size or None if facts else None, formats.size),
         }
 
     @property
     def first_rows_note(self) -> str:
-        rows = self.facts.workbook.rows if self.facts.workbook else None
-        shown = self.maybe(rows, formats.number).shown
-        return self.t["first rows"].format(len(self.facts.first_rows), shown)
+        workbook = self.facts.workbook
+        rows = figure(workbook.rows if workbook else None, missing=self.t["unknown"])
+        return self.t["first rows"].format(len(self.facts.first_rows), rows.shown)
 
     @property
     def columns(self) -> list[dict[str, Any]]:
@@ -359,10 +323,10 @@ class View:
             "kinds": ", ".join(
                 self.t[f"kind {kind}"] for kind, count in column.kinds.items() if count
             ),
-            "missing": number(column.missing),
-            "distinct": Figure(self.t["many"]) if column.many else number(len(column.values)),
-            "low": known(column.low, formats.plain),
-            "high": known(column.high, formats.plain),
+            "missing": figure(column.missing),
+            "distinct": figure(None if column.many else len(column.values), missing=self.t["many"]),
+            "low": figure(column.low, formats.plain),
+            "high": figure(column.high, formats.plain),
             "bars": bars,
             "width": BAR * BINS,
             "height": BAR_HEIGHT,
@@ -386,8 +350,18 @@ def card(
     return {"name": name, "title": title, "values": values, "between": between, "note": note}
 
 
-def number(value: int) -> Figure:
-    return Figure(formats.number(value), value)
+def figure[Number: (int, float)](
+    value: Number | None, shown: Callable[[Number], str] = formats.number, missing: str = ""
+) -> Figure:
+    return Figure(missing) if value is None else Figure(shown(value), value)
+
+
+def seconds(value: float | None) -> Figure:
+    return figure(None if value is None else round(value, 6), formats.duration)
+
+
+def cold_starts(reports: list[Report]) -> int:
+    return sum(report.init_ms is not None for report in reports)
 
 
 def bars_of(column: Column) -> list[dict[str, Any]]:
@@ -411,10 +385,6 @@ def by_number(value: str) -> tuple[bool, float, str]:
         return False, float(value), value
     except ValueError:
         return True, 0.0, value
-
-
-def known[Number: (int, float)](value: Number | None, shown: Callable[[Number], str]) -> Figure:
-    return Figure("") if value is None else Figure(shown(value), value)
 
 
 def share(part: float | None, whole: float | None) -> float | None:

@@ -82,7 +82,6 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "call detail": ("call {0}: {1}", "呼び出し {0}: {1}"),
     "functions": ("Functions", "関数"),
-    "function": ("Function", "関数"),
     "function note": (
         "Duration, memory and cold starts are those of the REPORT lines in the log ({0} of {1} calls have one).",
         "時間・メモリ・コールドスタートはログの REPORT 行の値です（{1} 回中 {0} 回分）。",

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from harness import cost, facts, history, machines
+from harness import calls, cost, facts, history, machines
 from harness.fault import Fault
 from harness.history import Run
 from harness.report.view import Content, View
@@ -35,7 +35,7 @@ def report(target: Target, execution: str = "", language: str = "") -> None:
     if arn is None:
         raise Fault(f"nothing was executed yet: make stepfunctions{target.flags}")
     run = history.read(target.client("stepfunctions"), arn)
-    history.add_logs(target, run)
+    calls.add_logs(target, run)
     print(os.path.relpath(write(target, run, language)))
 
 
@@ -71,13 +71,13 @@ def collect(target: Target, run: Run) -> Content:
     return Content(
         run=run,
         facts=found,
-        nodes=history.read_nodes(target.client("stepfunctions"), run.arn),
+        states=history.read_states(target.client("stepfunctions"), run.arn),
         where=f"LocalStack ({endpoint()})"
         if target.emulated
         else f"AWS {target.region} ({target.account})",
         flags=target.flags,
         cost_usd=cost_usd(target, run, found),
-        log=history.failure_lines(target, run),
+        log=calls.failure_lines(target, run),
         record=facts.record(target, found, broken),
         segment=facts.segment_of(found.scatter, broken),
     )

@@ -45,11 +45,8 @@ worker.kill()
 @pytest.mark.parametrize(
     ("reason", "work"),
     [
-        (signal.SIGKILL, "pass"),
         (signal.SIGTERM, "pass"),
-        (signal.SIGINT, "pass"),
         (signal.SIGINT, "time.sleep(60)"),
-        (signal.SIGKILL, "while True: pass"),
         (signal.SIGKILL, "sum(range(10**12))"),
         (signal.SIGKILL, "os.closerange(3, 100); time.sleep(60)"),
     ],
@@ -150,14 +147,6 @@ def test_functions_run_without_the_native_client(portable: Callable[[str], Funct
     assert fault.is_error
     assert json.loads(fault.payload)["errorType"] == "ZeroDivisionError"
     assert not worker.run(invocation("1")).is_error
-
-
-def test_six_megabytes_go_through_without_the_native_client(
-    portable: Callable[[str], Function],
-) -> None:
-    event = json.dumps("あ" * ((2 << 20) - 10), ensure_ascii=False)
-    outcome = portable("def handler(event, context): return event").run(event)
-    assert json.loads(outcome.payload) == json.loads(event)
 
 
 def test_a_process_that_the_function_forks_keeps_no_worker_alive(function: Functions) -> None:

@@ -77,23 +77,12 @@ def test_a_failed_invocation_still_stops_its_environment():
         raise AssertionError("the error was lost")
 
 
-{test}()
+test_one_is_added_while_a_thread_looks_for_a_free_one()
+test_another_thread_takes_the_one_that_was_just_started()
+test_a_failed_invocation_still_stops_its_environment()
 """
 
 
-def run_hooked(test: str) -> None:
+def test_environments_come_and_go_while_a_thread_looks_for_a_free_one() -> None:
     env = {**os.environ, "LAMBDA_RUNTIME_EXECUTOR": "process"}
-    script = HOOKED.replace("{test}", test)
-    subprocess.run([sys.executable, "-c", script], env=env, check=True)
-
-
-def test_one_may_be_added_while_a_thread_looks_for_a_free_one() -> None:
-    run_hooked("test_one_is_added_while_a_thread_looks_for_a_free_one")
-
-
-def test_another_thread_may_take_the_one_that_was_just_started() -> None:
-    run_hooked("test_another_thread_takes_the_one_that_was_just_started")
-
-
-def test_a_failed_invocation_still_stops_its_environment() -> None:
-    run_hooked("test_a_failed_invocation_still_stops_its_environment")
+    subprocess.run([sys.executable, "-c", HOOKED], env=env, check=True)

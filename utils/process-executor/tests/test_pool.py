@@ -148,27 +148,6 @@ def test_a_worker_that_died_while_idle_is_replaced_unseen(client: Callable[..., 
         assert each.pid() != pid
 
 
-@pytest.mark.parametrize(
-    "fault",
-    ["os._exit(1)", "time.sleep(60)", "x = bytes([1]) * (300 << 20); time.sleep(60)"],
-    ids=["crash", "timeout", "out of memory"],
-)
-def test_after_a_fault_the_next_invocation_gets_a_new_worker(
-    client: Callable[..., Client], fault: str
-) -> None:
-    source = f"""
-        import os, time
-        def handler(event, context):
-            if event:
-                {fault}
-            return os.getpid()
-    """
-    each = client(source, size=1, timeout_s=1)
-    before = each.pid()
-    assert each.run("fault").is_error
-    assert each.pid() != before
-
-
 def test_workers_end_with_the_last_environment(client: Callable[..., Client]) -> None:
     each = client()
     each.pool.attach()

@@ -19,7 +19,7 @@ import pytest
 
 from conftest import Function, invocation, runs, wait_until
 from process_executor import runtime_process
-from process_executor.faults import InitFailed, TimedOut
+from process_executor.faults import TimedOut
 from process_executor.report import JsonLog
 from process_executor.runtime_process import MIB
 from process_executor.worker import Outcome, Worker
@@ -90,32 +90,40 @@ def test_an_exception_reaches_the_caller_and_the_worker_goes_on(function: Functi
 
 
 @pytest.mark.parametrize(
-    ("source", "error_type", "message"),
+    ("source", "error_type", "message", "frame"),
     [
-        ("import nowhere", "Runtime.ImportModuleError", "No module named 'nowhere'"),
-        ("x = 1", "Runtime.HandlerNotFound", "Handler 'handler' missing on module 'main'"),
-        ("def handler(:", "Runtime.UserCodeSyntaxError", "Syntax error in module 'main'"),
-        ("1 / 0", "ZeroDivisionError", "division by zero"),
+        ("import nowhere", "Runtime.ImportModuleError", "No module named 'nowhere'", ""),
+        ("x = 1", "Runtime.HandlerNotFound", "Handler 'handler' missing on module 'main'", ""),
+        (
+            "def handler(:",
+            "Runtime.UserCodeSyntaxError",
+            "Syntax error in module 'main'",
+            '  File "/var/task/main.py" Line 1\n',
+        ),
+        (
+            "1 / 0",
+            "ZeroDivisionError",
+            "division by zero",
+            '  File "/var/task/main.py", line 1, in <module>\n',
+        ),
     ],
     ids=["import", "no handler", "syntax", "exception"],
 )
 def test_what_is_wrong_with_the_code_reaches_the_caller(
-    function: Functions, source: str, error_type: str, message: str
+    function: Functions, source: str, error_type: str, message: str, frame: str
 ) -> None:
     outcome = function(source).run()
     assert error(outcome)["errorType"] == error_type
     assert message in error(outcome)["errorMessage"]
-    assert "stackTrace" in error(outcome)
+    assert "".join(error(outcome)["stackTrace"][-1:]).startswith(frame)
     assert f"[ERROR] {error_type}" in outcome.log
 
 
 @pytest.mark.parametrize(
     ("statement", "message"),
     [
-        ("os._exit(3)", "Runtime exited with error: exit status 3"),
         ("sys.exit(4)", "Runtime exited with error: exit status 4"),
         ("sys.exit(0)", "Runtime exited without providing a reason"),
-        ("os.kill(os.getpid(), 9)", "Runtime exited with error: signal: killed"),
         ("ctypes.string_at(0)", "Runtime exited with error: signal: segmentation fault"),
     ],
 )
@@ -247,11 +255,7 @@ def test_a_function_that_never_loads_ends_with_its_timeout(function: Functions) 
     assert "Duration: 700.00 ms\tBilled" in outcome.log
 
 
-def test_provisioned_concurrency_learns_why_a_function_cannot_be_loaded(
-    function: Functions,
-) -> None:
-    with pytest.raises(InitFailed, match="Runtime.ImportModuleError"):
-        function("import nowhere").start().initialise()
+def test_provisioned_concurrency_learns_that_loading_takes_too_long(function: Functions) -> None:
     with pytest.raises(TimedOut, match="Init phase timed out after 0.20 seconds"):
         function("import time\ntime.sleep(60)", init_timeout_s=0.2).start().initialise()
 
@@ -438,11 +442,7 @@ def test_the_code_is_imported_from_the_task_root_before_anything_else(function: 
     assert json.loads(made.run().payload) == [1, 2, str(made.folder), str(made.folder)]
 
 
-@pytest.mark.parametrize(
-    "fault",
-    ["os._exit(1)", "time.sleep(60)", "x = bytes([1]) * (300 << 20); time.sleep(60)"],
-    ids=["crash", "timeout", "out of memory"],
-)
+@pytest.mark.parametrize("fault", ["os._exit(1)", "time.sleep(60)"], ids=["crash", "timeout"])
 def test_the_process_after_a_fault_finds_the_tmp_of_the_one_before(
     function: Functions, fault: str
 ) -> None:
@@ -494,21 +494,6 @@ def test_what_a_function_reports_names_var_task(function: Functions) -> None:
     # An answer stays as the function made it.
     assert json.loads(warned.payload) == str(made.folder / "main.py")
     assert str(made.folder) not in outcome.log + imported.log + warned.log
-
-
-@pytest.mark.parametrize(
-    ("source", "named"),
-    [
-        ("1 / 0", '  File "/var/task/main.py", line 1, in <module>\n'),
-        ("def handler(:", '  File "/var/task/main.py" Line 1\n'),
-    ],
-    ids=["exception", "syntax"],
-)
-def test_a_function_that_cannot_be_loaded_names_var_task(
-    function: Functions, source: str, named: str
-) -> None:
-    outcome = function(source).run()
-    assert error(outcome)["stackTrace"][-1].startswith(named)
 
 
 def test_the_runtimes_traceback_has_lines(function: Functions) -> None:
@@ -606,16 +591,12 @@ def test_the_platforms_lines_are_json_where_the_log_format_is(function: Function
     kinds = [json.loads(line).get("type") for line in made.run().log.splitlines()]
     assert kinds == ["platform.start", None, "platform.runtimeDone", "platform.report"]
 
-
-def test_a_fault_is_a_warning_among_json_lines(function: Functions) -> None:
-    made = function("import os\ndef handler(event, context): os._exit(3)")
-    system = JsonLog("f", "$LATEST", "python3.13", "arn", "on-demand", "WARN")
-    made.launch = replace(made.launch, system_log=system)
-    done, report = map(json.loads, made.run().log.splitlines())
-    for line, kind in ((done, "platform.runtimeDone"), (report, "platform.report")):
-        assert line["type"] == kind
-        assert line["record"]["status"] == "error"
-        assert line["record"]["errorType"] == "Runtime.ExitError"
+    made.write("import os\ndef handler(event, context): os._exit(3)")
+    made.launch = replace(made.launch, system_log=replace(system, level="WARN"))
+    for line, kind in zip(made.run().log.splitlines(), kinds[2:], strict=True):
+        fault = json.loads(line)
+        assert (fault["type"], fault["record"]["status"]) == (kind, "error")
+        assert fault["record"]["errorType"] == "Runtime.ExitError"
 
 
 def test_a_process_that_lacks_file_descriptors_leaves_nothing(function: Functions) -> None:
@@ -644,16 +625,6 @@ def test_a_process_that_lacks_file_descriptors_leaves_nothing(function: Function
     assert ended == list(range(needed + 1))
     assert psutil.Process().num_fds() == before
     assert len(list(workspace().iterdir())) == scratch
-
-
-def test_a_process_that_cannot_be_started_leaves_nothing(function: Functions) -> None:
-    ended: list[bool] = []
-    launch = function(ECHO, interpreter=Path("/nowhere/python")).launch
-    before = psutil.Process().num_fds()
-    with pytest.raises(FileNotFoundError, match="/nowhere/python"):
-        Worker(launch, on_end=lambda: ended.append(True))
-    assert ended
-    assert psutil.Process().num_fds() == before
 
 
 def number(outcome: Outcome, field: str) -> float:

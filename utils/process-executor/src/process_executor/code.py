@@ -136,15 +136,11 @@ class ChangeDetector:
             return self._generation
 
     def _look(self) -> None:
-        if self._states == states(self._paths):
+        if self._states == [state(path) for path in self._paths]:
             return
         self._generation += 1
-        self._paths = list(walk(self._folder))
-        self._states = states(self._paths)
-
-
-def states(paths: list[str]) -> list[State]:
-    return [state(path) for path in paths]
+        self._paths = list(walk(self._folder)) or [self._folder]
+        self._states = [state(path) for path in self._paths]
 
 
 def state(path: str) -> State:
@@ -161,31 +157,12 @@ def walk(folder: str) -> Iterator[str]:
 
     Symbolic links are followed, each folder once; __pycache__ is left out, as importing writes it.
     """
-    folders, entered = [folder], set[tuple[int, int]]()
-    while folders:
-        yield folders[-1]
-        for entry in entries(folders.pop(), entered):
-            if is_folder(entry):
-                folders.append(entry.path)
-            else:
-                yield entry.path
-
-
-def entries(folder: str, entered: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
-    """[] for a folder that has gone, may not be read or has been entered before."""
-    try:
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in entered:
-            return []
-        entered.add((status.st_dev, status.st_ino))
-        with os.scandir(folder) as listing:
-            return [entry for entry in listing if entry.name != "__pycache__"]
-    except OSError:
-        return []
-
-
-def is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # links in a circle
-        return False
+    entered = set[State]()
+    for path, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        if state(path) in entered:
+            folders.clear()
+            continue
+        entered.add(state(path))
+        yield path
+        yield from (os.path.join(path, name) for name in files)
