@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
+from botocore.exceptions import ClientError
 from openpyxl import load_workbook
 
 import frames
@@ -15,6 +16,7 @@ from excel import widest
 from gather import GatherHandler, InvalidEvent, MissingSegment, result_keys
 from rendered import InvalidFigures, SheetPart
 from sheet_xml import render_rows
+from summary import Summary, carried
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -50,9 +52,11 @@ def gather(s3: "S3Client", keys: list[str], **event: Any) -> str:
     return GatherHandler(event, None, s3).main()
 
 
-def read(s3: "S3Client", bucket: str, key: str = "test.xlsx") -> list[tuple[Any, ...]]:
+def read(
+    s3: "S3Client", bucket: str, key: str = "test.xlsx", sheet: str = "Sheet1"
+) -> list[tuple[Any, ...]]:
     body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-    return list(load_workbook(io.BytesIO(body))["Sheet1"].values)
+    return list(load_workbook(io.BytesIO(body))[sheet].values)
 
 
 def values(df: pd.DataFrame) -> list[tuple[Any, ...]]:
@@ -152,6 +156,69 @@ def test_stale_rows_beside_a_newer_pickle_are_not_used(s3: "S3Client", bucket: s
     put(s3, bucket, 0, TABLE[3:6], None)
     gather(s3, [key])
     assert read(s3, bucket) == values(TABLE[3:6])
+
+
+POINTS = Summary("all", n=("会員番号", "count"), points=("ポイント", "sum"))
+
+
+def put_contributing(s3: "S3Client", bucket: str, number: int, df: pd.DataFrame) -> str:
+    """Write a segment's result with its contribution to POINTS, as an object of its own."""
+    key = put(s3, bucket, number, df, None)
+    etag = s3.head_object(Bucket=bucket, Key=key)["ETag"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rendered, "INLINE_BYTES", 0)
+        summaries = rendered.contribution(s3, bucket, key, *carried([POINTS], df, key))
+    rows = render_rows(df, int(df.index[0]), key, {})
+    rendered.send(s3, bucket, key, rows, etag, None, summaries)
+    return key
+
+
+OLDER = pytest.mark.fault(
+    tried=("partial results of an older result", "古い結果の部分集計"),
+    happened=(
+        "counted again from the result, or refused by name; never added twice",
+        "結果から数え直すか、名前を示して拒否。二重には加えない",
+    ),
+)
+
+
+@OLDER
+@pytest.mark.parametrize(
+    "changed", [TABLE[3:6].assign(ポイント=100), TABLE[3:5]], ids=["values", "rows"]
+)
+def test_partial_results_of_an_older_result_are_not_added(
+    s3: "S3Client", bucket: str, changed: pd.DataFrame
+) -> None:
+    pieces = [TABLE[:3], TABLE[3:6], TABLE[6:]]
+    keys = [put_contributing(s3, bucket, number, df) for number, df in enumerate(pieces)]
+    put(s3, bucket, 1, changed, None)
+    for _ in range(2):  # as a retry reads what the first call rendered
+        gather(s3, keys)
+        found = pd.concat([pieces[0], changed, pieces[2]])["ポイント"]
+        assert read(s3, bucket, sheet="all")[1:] == [(len(found), found.sum())]
+
+
+@OLDER
+def test_partial_results_that_somebody_replaced_leave_no_workbook(
+    s3: "S3Client", bucket: str
+) -> None:
+    keys = [put_contributing(s3, bucket, 0, TABLE)]
+    s3.put_object(Bucket=bucket, Key=rendered.partials_key(keys[0]), Body=b"others")
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        gather(s3, keys)
+    assert_no_workbook(s3, bucket)
+
+
+def test_what_a_summary_cannot_declare_is_computed_when_it_is_finished(
+    s3: "S3Client", bucket: str
+) -> None:
+    class Handler(GatherHandler):
+        def finish(self, name: str, df: pd.DataFrame) -> pd.DataFrame:
+            return df.assign(**{f"{name} each": df["points"] / df["n"]})
+
+    keys = [put_contributing(s3, bucket, 0, TABLE)]
+    Handler({"segment_results": keys}, None, s3).main()
+    assert read(s3, bucket, sheet="all") == [("n", "points", "all each"), (9, 36, 4)]
 
 
 def test_a_column_is_as_wide_as_its_widest_text_of_any_segment() -> None:

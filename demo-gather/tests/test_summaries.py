@@ -77,6 +77,10 @@ def test_large_contributions_make_the_same_sheets(monkeypatch: pytest.MonkeyPatc
     assert gathered([300, 600, 900]) == whole
 
 
+@pytest.mark.fault(
+    tried=("a result without its partial results", "部分集計のない結果"),
+    happened=("counted from its pickle", "その pickle から数える"),
+)
 def test_a_result_without_a_contribution_is_counted_from_its_pickle() -> None:
     other = Summary("ranks", by="rank", n=("id", "size"))
     for stranger in ([], [other], [RANKS, other]):
@@ -96,6 +100,10 @@ def test_a_group_that_a_function_makes_needs_its_segment() -> None:
         gathered([300], lambda n: [] if n else [MONTHS], segment_at)
 
 
+@pytest.mark.fault(
+    tried=("partial results damaged or forged", "壊れた、または偽造された部分集計"),
+    happened=("refused by name; no workbook", "名前を示して拒否。ワークブックなし"),
+)
 @pytest.mark.parametrize(
     ("change", "found"),
     [

@@ -65,13 +65,13 @@ class Pipeline:
     def history(self, arn: str) -> list[dict[str, Any]]:
         return history.read_events(self.states, arn)
 
-    def rows(self, execution: dict[str, Any]) -> list[tuple[Any, ...]]:
-        """The workbook of a succeeded execution, header first."""
+    def rows(self, execution: dict[str, Any], sheet: str = "Sheet1") -> list[tuple[Any, ...]]:
+        """A sheet of a succeeded execution's workbook, header first."""
         assert execution["status"] == "SUCCEEDED", execution
         key = json.loads(execution["output"])
         path = self.folder / Path(key).name
         self.s3.download_file(emulator().bucket, key, str(path))
-        return list(load_workbook(path)["Sheet1"].values)
+        return list(load_workbook(path)[sheet].values)
 
 
 @pytest.fixture(scope="session")

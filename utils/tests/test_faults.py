@@ -389,6 +389,43 @@ def test_a_gather_that_fails_during_its_upload_leaves_no_unfinished_one(
     assert any("uploads" in path for _, path in done.proxy.seen)
 
 
+def summary_of(table: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """The sheet 会員ランク別, a row of the table at a time."""
+    rows: list[tuple[Any, ...]] = []
+    for rank in [*sorted({member["会員ランク"] for member in table}), None]:
+        group = [member for member in table if rank in (member["会員ランク"], None)]
+        points = [member["ポイント"] for member in group]
+        bonuses = [bonus for *_, bonus in expected(group)[1:]]
+        rows.append((rank or "合計", len(group), sum(points), sum(bonuses) / len(group)))
+    return rows
+
+
+@pytest.mark.fault(
+    tried=(
+        "segment killed between its rows and what it contributes to summaries",
+        "行と部分集計の間での segment の SIGKILL",
+    ),
+    happened=RETRIED,
+)
+@pytest.mark.fault(
+    tried=("gather killed while it merges", "部分集計の統合中の gather の SIGKILL"),
+    happened=RETRIED,
+)
+@pytest.mark.parametrize(
+    ("stage", "method"), [("segment", "PUT"), ("gather", "GET")], ids=["segment", "gather"]
+)
+def test_nothing_is_counted_twice_when_a_worker_dies(
+    pipeline: Pipeline, run: Callable[..., Run], record_property: Record, stage: str, method: str
+) -> None:
+    killed = Rule(method, "job_001.json", FORWARD, before=lambda: kill_workers(stage))
+    done = run()(killed)
+    assert "Runtime.ExitError" in done.errors
+    done.assert_right()
+    found = pipeline.rows(done.execution, sheet="会員ランク別")[1:]
+    assert found == pytest.approx(summary_of(TABLE))
+    record_property("recovery_s", done.took_s)
+
+
 @pytest.mark.fault(
     tried=("workbook read while it is written", "書き込み中のワークブックの読み出し"),
     happened=("the previous workbook", "前のワークブックが見える"),
