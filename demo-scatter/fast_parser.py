@@ -15,6 +15,7 @@ import orjson
 
 from columns import Block
 
+SPACE = b" \t\r\n"
 _SPACES = re.compile(rb"[ \t\r\n]*")
 _COMMA = re.compile(rb"[ \t\r\n]*,")
 
@@ -37,9 +38,35 @@ def parse(text: bytes, first: bool) -> Block | None:
         records = orjson.loads(b"".join((b"[", memoryview(text)[start.end() :], b"]")))
     except ValueError:
         return None
+    return _checked(text, records)
+
+
+def parse_lines(text: bytes) -> Block | None:
+    """Parse whole lines, each a record or blank.
+
+    Returns:
+        The records; None if there are none, or the parser declines the text.
+    """
+    lines = text.removesuffix(b"\n")
+    breaks = lines.count(b"\n")
+    try:
+        # Where braces stand at the ends of lines alone, only the breaks between lines can become
+        # the commas between records: as many records as lines means one in each.
+        if lines.endswith(b"}") and lines.count(b"}") == lines.count(b"}\n") + 1 == breaks + 1:
+            records = orjson.loads(b"".join((b"[", lines.replace(b"\n", b","), b"]")))
+            if len(records) != breaks + 1:
+                return None
+        else:
+            records = [orjson.loads(line) for line in lines.split(b"\n") if line.strip(SPACE)]
+    except ValueError:
+        return None
+    return _checked(text, records)
+
+
+def _checked(text: bytes, records: list[Any]) -> Block | None:
     if set(map(type, records)) != {dict}:
         return None
-    block = Block(records)
+    block = Block.of(records)
     return block if _is_exact(text, block) else None
 
 

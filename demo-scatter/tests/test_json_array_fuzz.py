@@ -10,7 +10,7 @@ import pytest
 from hypothesis import event, example, given
 from hypothesis import strategies as st
 
-from json_array import InvalidJSON, read_blocks
+from json_array import ArrayReader, InvalidJSON
 
 NAME = "members.json"
 PLACE = re.compile(rf"{NAME} record (\d+), byte (\d+): .+", re.DOTALL)
@@ -52,8 +52,8 @@ def chunked(data: bytes, size: int) -> Iterator[bytes]:
 
 
 def parse(data: bytes, block_bytes: int, chunk: int) -> list[Any]:
-    blocks = list(read_blocks(chunked(data, chunk), NAME, block_bytes))
-    assert all(block.records for block in blocks), "no block is empty"
+    blocks = list(ArrayReader(chunked(data, chunk), NAME).blocks(block_bytes))
+    assert all(block.rows for block in blocks), "no block is empty"
     assert len(blocks) <= max(1, -(-len(data) // block_bytes))
     return [record for block in blocks for record in block.records]
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 import frames
 import scatter
 from columns import Block, Table
-from json_array import InvalidJSON
-from scatter import InvalidEvent, Job, ScatterHandler, TooManySegments
+from formats import Format
+from json_array import ArrayReader, InvalidJSON
+from scatter import InvalidEvent, Job, ScatterHandler, Source, TooManySegments
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -41,9 +42,10 @@ def read(s3: "S3Client", bucket: str, key: str) -> pd.DataFrame:
 
 def make_segments(data: bytes, division_number: int | None = None) -> list[pd.DataFrame]:
     handler = ScatterHandler({}, None, None)  # type: ignore[arg-type]
-    size = scatter.block_bytes(len(data))
+    size = scatter.block_bytes(len(data), KEY)
     chunks = [data[at : at + size] for at in range(0, len(data), size)]
-    segments = handler.make_segments(chunks, len(data), Job(KEY, division_number, None))
+    source = Source("", len(data), Format("json", False, len(data)), ArrayReader(chunks, KEY))
+    segments = handler.make_segments(source, Job(KEY, division_number, None))
     return [frames.load(segment.pickled, KEY) for segment in segments]
 
 
@@ -179,7 +181,7 @@ VALUES = {
 def test_blocks_join_to_the_table_of_all_their_records() -> None:
     records: list[dict[str, Any]] = [{"a": 1, "b": 2}, {"b": 3, "a": 4}, {}, {"c": 5, "a": None}]
     for size in (1, 2, 3, 4):
-        blocks = [Block(records[at : at + size]) for at in range(0, 4, size)]
+        blocks = [Block.of(records[at : at + size]) for at in range(0, 4, size)]
         table = Table(blocks)
         columns = {
             name: [None if v != v else v for v in array] for name, array in table.arrays().items()
@@ -193,17 +195,17 @@ def test_blocks_join_to_the_table_of_all_their_records() -> None:
 def test_values_are_kept_exactly(values: list[Any], block_rows: int) -> None:
     handler = ScatterHandler({}, None, None)  # type: ignore[arg-type]
     blocks = itertools.batched([{"a": value} for value in values], block_rows)
-    df = handler.make_df(Table(map(Block, blocks)), 0, KEY)
+    df = handler.make_df(Table(map(Block.of, blocks)), 0, KEY)
     kept = df["a"].astype(object).where(df["a"].notna(), None).tolist()
     assert (kept, list(map(type, kept))) == (values, list(map(type, values)))
-    whole = handler.make_df(Table([Block([{"a": value} for value in values])]), 0, KEY)
+    whole = handler.make_df(Table([Block.of([{"a": value} for value in values])]), 0, KEY)
     pd.testing.assert_frame_equal(df, whole)
 
 
 @pytest.mark.parametrize("values", [[1, None], [-(10**15) + 1, None], [1, 0.5], [None, 0.5]])
 def test_numbers_with_gaps_or_fractions_are_floats(values: list[Any]) -> None:
     handler = ScatterHandler({}, None, None)  # type: ignore[arg-type]
-    table = Table([Block([{"a": value} for value in values])])
+    table = Table([Block.of([{"a": value} for value in values])])
     assert handler.make_df(table, 0, KEY)["a"].dtype == "float64"
 
 
@@ -251,7 +253,7 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "long key": ({"input_obj": "漢" * 342}, INPUT + f'the text "{"漢" * 60}…"'),
     "workbook": (
         {"input_obj": "a.xlsx"},
-        'input_obj: must be JSON, no workbook; found the text "a.xlsx"',
+        'input_obj: must be a table, no workbook; found the text "a.xlsx"',
     ),
     "zero": ({"division_number": 0}, NUMBER + "the number 0"),
     "half": ({"division_number": 2.5}, NUMBER + "the number 2.5"),
@@ -259,7 +261,7 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "text": ({"division_number": "9"}, NUMBER + 'the text "9"'),
     "typo": (
         {"overrides": {"division": 9}},
-        "overrides: knows input_obj, division_number; found division",
+        "overrides: knows input_obj, division_number, encoding; found division",
     ),
     "list": ({"overrides": [1]}, "overrides: must be an object; found an array"),
     "climbing execution": ({"execution": "../x"}, EXECUTION + 'the text "../x"'),

@@ -117,7 +117,7 @@ def test_faulty_input_fails_the_execution_by_name_and_place(
         ("", "InvalidEvent", 'found the text ""'),
         (None, "InvalidEvent", "found null"),
         (["test.json"], "InvalidEvent", "found an array"),
-        ("test.xlsx", "InvalidEvent", "must be JSON, no workbook"),
+        ("test.xlsx", "InvalidEvent", "must be a table, no workbook"),
     ],
     ids=str,
 )
