@@ -65,7 +65,7 @@ class CSVReader(Reader):
         self.line = 1
 
     def _parse(self) -> Block | None:
-        text, invalid = self._text()
+        text, size, invalid = self._text()
         found = read_rows(text) if self.header else read_rows(text, 1)
         widths, width = set(map(len, found.rows)), len(self.header)
         if self.header and not widths <= {width, 0}:
@@ -82,20 +82,23 @@ class CSVReader(Reader):
             self._take_header(*rows)
         elif rows:
             block = self._block(rows)
-        self._consume(len(text[: found.end].encode(self.encoding)))
+        if found.end < len(text):
+            size = len(text[: found.end].encode(self.encoding))
+        self._consume(size)
         self.line += found.lines
         return block
 
-    def _text(self) -> tuple[str, int | None]:
-        """The whole lines before any byte that is no text, and where that is."""
+    def _text(self) -> tuple[str, int, int | None]:
+        """The whole lines before any byte that is no text, their bytes, and where that one is."""
         end = len(self.buffer) if self.ended else line_end(self.buffer)
         nul = self.buffer.find(b"\0", 0, end)
         text, invalid = self._decode(self.buffer[: end if nul < 0 else nul])
         if invalid is None and nul >= 0:
             invalid = nul
         if invalid is not None:
-            text = text[: max(text.rfind("\n"), text.rfind("\r")) + 1]
-        return text, invalid
+            end = line_end(self.buffer[: invalid + 1])
+            text = self.buffer[:end].decode(self.encoding)
+        return text, end, invalid
 
     def _refuse(self, fault: str | None, invalid: int | None) -> None:
         """Raise the fault of the next record, unless that is complete when more is read."""
@@ -120,7 +123,9 @@ class CSVReader(Reader):
         self.header = list(names)
 
     def _block(self, rows: list[list[str]]) -> Block | None:
-        columns: dict[str, list[Any]] = dict(zip(self.header, map(list, zip(*rows))))
+        cells: list[Any] = list(itertools.chain.from_iterable(rows))
+        width = len(self.header)
+        columns = {name: cells[at::width] for at, name in enumerate(self.header)}
         for name in columns.keys() - self.texts:
             numbers = numbers_of(columns[name])
             if numbers is None:

@@ -11,7 +11,7 @@ from json_array import ArrayReader
 from json_lines import LinesReader
 from reader import MARK, Reader
 
-CSV_WEIGHT = 3  # bytes of JSON, which names each key, that hold what a byte of CSV does
+CSV_WEIGHT = 4  # bytes of JSON, which names each key, that hold what a byte of CSV does
 _ENDS = re.compile(r"(\.json|\.jsonl|\.ndjson|\.csv)?(\.gz)?\Z", re.IGNORECASE)
 NAMES = {"": "json", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 HEAD_BYTES = 240_000  # of what is packed: a table that the scatter calls small is unpacked whole
