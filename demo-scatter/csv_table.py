@@ -13,10 +13,15 @@ from plain_numbers import numbers_of
 from reader import Reader
 
 ENCODINGS = ("utf-8", "cp932")  # neither has a byte of a line's end or a quote inside a character
-# Far more than a cell of Excel holds, as an ETL may shorten it.
-csv.field_size_limit(1 << 20)
-OPEN = "unexpected end of data"  # csv's words for a quoted cell without an end
-END = "found the end of the file"
+CELL_CHARACTERS = 1 << 20  # far more than Excel's cells hold, as an ETL may shorten them
+csv.field_size_limit(CELL_CHARACTERS)
+OPEN = "unexpected end of data"
+FAULTS = {  # in csv's words, and in ours
+    OPEN: "a quoted cell must end; found the end of the file",
+    "',' expected after '\"'": "a quote must end its cell; found more of it behind",
+    f"field larger than field limit ({CELL_CHARACTERS})": f"a cell holds at most {CELL_CHARACTERS} "
+    "characters; found more",
+}
 
 
 class InvalidCSV(ValueError):
@@ -104,7 +109,7 @@ class CSVReader(Reader):
         """Raise the fault of the next record, unless that is complete when more is read."""
         cut_off = fault == OPEN and (invalid is not None or not self.ended)
         if fault and not cut_off:
-            self._fail(0, f"a quoted cell must end; {END}" if fault == OPEN else fault)
+            self._fail(0, FAULTS.get(fault, fault))
         if invalid is not None:
             # The byte may stand on a later line of a record.
             self.line += len((self.buffer[:invalid] + b"x").splitlines()) - 1
