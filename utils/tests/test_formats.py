@@ -70,7 +70,8 @@ def test_the_record_that_broke_is_shown_as_the_file_has_it(pipeline: Pipeline, e
     table[37]["ポイント"] = "5O"
     arn = pipeline.start(input_obj=(key := pipeline.put(written(table, end), end)))
     failed = pipeline.wait(arn)
-    assert f"{key} record 37: ポイント must be a number; found the text" in failed["cause"]
+    message = json.loads(failed["cause"])["errorMessage"]
+    assert message == f'{key} record 37: ポイント must be a number; found the text "5O"'
     run = history.read(pipeline.states, arn)
     history.add_logs(emulator(), run)
     found = facts.record(emulator(), facts.read(emulator(), run), (key, 37))
