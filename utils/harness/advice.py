@@ -46,8 +46,8 @@ ADVICE = {
         "入力オブジェクトのその箇所を直し、もう一度実行してください",
     ),
     "InvalidCSV": (
-        'correct the input object at that line, or say {{"encoding": "cp932"}}, and start again',
-        '入力オブジェクトのその行を直すか {{"encoding": "cp932"}} を加え、もう一度実行してください',
+        'correct the input object at that line, or add "encoding": "cp932", and start again',
+        '入力オブジェクトのその行を直すか "encoding": "cp932" を加え、もう一度実行してください',
     ),
     "InvalidGzip": (
         "pack the table again, upload it whole, and start again",
