@@ -48,13 +48,15 @@ def parse_lines(text: bytes) -> Block | None:
         The records; None if there are none, or the parser declines the text.
     """
     lines = text.removesuffix(b"\n")
-    breaks = lines.count(b"\n")
+    characters = np.frombuffer(lines, np.uint8)
+    braces, ends = characters == ord("}"), characters == ord("\n")
+    count = np.count_nonzero(ends) + 1
     try:
-        # Where braces stand at the ends of lines alone, only the breaks between lines can become
-        # the commas between records: as many records as lines means one in each.
-        if lines.endswith(b"}") and lines.count(b"}") == lines.count(b"}\n") + 1 == breaks + 1:
+        # Where each line ends with its only brace, nothing else can stand before a comma that
+        # separates records: as many records as lines means one in each.
+        if np.count_nonzero(braces) == count == np.count_nonzero(braces[:-1] & ends[1:]) + 1:
             records = orjson.loads(b"".join((b"[", lines.replace(b"\n", b","), b"]")))
-            if len(records) != breaks + 1:
+            if len(records) != count:
                 return None
         else:
             records = [orjson.loads(line) for line in lines.split(b"\n") if line.strip(SPACE)]
