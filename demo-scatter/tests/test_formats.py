@@ -19,10 +19,39 @@ import gunzip
 from csv_table import InvalidCSV
 from gunzip import InvalidGzip
 from json_array import InvalidJSON
-from test_json_array_fuzz import agrees, chunked, layouts, nearly_json, reference, sizes, tables
+from test_json_array_fuzz import (
+    GENERATED,
+    agrees,
+    chunked,
+    layouts,
+    nearly_json,
+    reference,
+    sizes,
+    tables,
+)
 
 PLACE = re.compile(
     r"t\.\S+ (record \d+, byte \d+|record \d+, line \d+|line \d+|byte \d+): .+; found "
+)
+CSV_FAULT = pytest.mark.fault(
+    tried=(
+        "generated CSV, valid and bent, UTF-8 and CP932, in chunks of any size",
+        "生成した CSV(正・不正、UTF-8・CP932、任意の分割)",
+    ),
+    happened=(
+        "read as `csv` does, or refused by place",
+        "`csv` と同じに読むか、位置を示して拒否",
+    ),
+)
+GZIP_FAULT = pytest.mark.fault(
+    tried=(
+        "gzip cut off at each byte, with any bit changed, with something behind it; a bomb",
+        "gzip の途中切れ(全バイト)、ビット誤り(全ビット)、余分な続き、爆弾",
+    ),
+    happened=(
+        "refused with the byte, or read as it was",
+        "バイト位置を示して拒否するか、元のとおりに読む",
+    ),
 )
 REFUSALS = (InvalidCSV, InvalidGzip, InvalidJSON)
 
@@ -107,6 +136,7 @@ def lines_of(table: list[dict[str, Any]], layout: dict[str, Any], between: str) 
 breaks = st.sampled_from(["\n", "\r\n", "\n\n", "\n \t\n", " \n "])
 
 
+@GENERATED
 @given(tables, layouts, breaks, st.sampled_from(["", "\n"]), sizes, sizes)
 def test_what_json_writes_a_line_is_read_back(
     table: list[dict[str, Any]],
@@ -120,6 +150,7 @@ def test_what_json_writes_a_line_is_read_back(
     assert repr(read(data, "t.jsonl", block, chunk)) == repr(table)
 
 
+@GENERATED
 @given(nearly_json().map(lambda data: data.strip(b"[]").replace(b", {", b"\n{")), sizes, sizes)
 @example(b'{"p":1},{"q":2}\n{"a": [{"x": 1}\n{"y": 2}]}', 300, 300)
 @example(b'{"a": 1\n"b": 2}\n{"c": 3}, {"d": 4}', 300, 300)
@@ -208,6 +239,7 @@ def csv_files(draw: st.DrawFn, encoding: str) -> tuple[list[str], list[list[str]
     return header, rows, text.encode(encoding)
 
 
+@CSV_FAULT
 @given(csv_files("utf-8"), st.sampled_from([b"", b"\xef\xbb\xbf"]), sizes, sizes)
 def test_what_csv_writes_is_read_back(
     file: tuple[list[str], list[list[str]], bytes], mark: bytes, block: int, chunk: int
@@ -216,6 +248,7 @@ def test_what_csv_writes_is_read_back(
     assert repr(read(mark + data, "t.csv", block, chunk)) == repr(csv_reference(header, rows))
 
 
+@CSV_FAULT
 @given(csv_files("cp932"), sizes, sizes)
 def test_shift_jis_is_read_where_the_event_says_so(
     file: tuple[list[str], list[list[str]], bytes], block: int, chunk: int
@@ -227,6 +260,7 @@ def test_shift_jis_is_read_where_the_event_says_so(
     assert repr(found) == repr(csv_reference(header, rows)), text
 
 
+@CSV_FAULT
 @given(csv_files("utf-8"), st.data(), sizes, sizes)
 def test_a_csv_file_that_is_cut_or_bent_is_refused_by_place_or_read_as_csv_does(
     file: tuple[list[str], list[list[str]], bytes], draw: st.DataObject, block: int, chunk: int
@@ -333,6 +367,7 @@ def test_what_gzip_packs_is_unpacked(data: bytes, cuts: list[int], chunk: int, p
     assert all(0 < len(each) <= piece for each in pieces)
 
 
+@GZIP_FAULT
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
 def test_a_stream_cut_off_anywhere_is_refused(chunk: int) -> None:
     packed = gzip.compress(TEXT)
@@ -342,7 +377,8 @@ def test_a_stream_cut_off_anywhere_is_refused(chunk: int) -> None:
         )
 
 
-def test_a_stream_with_a_byte_changed_is_refused_or_read_as_it_was() -> None:
+@GZIP_FAULT
+def test_a_stream_with_a_bit_changed_is_refused_or_read_as_it_was() -> None:
     packed = gzip.compress(TEXT)
     for at in range(len(packed)):
         for bit in range(8):
@@ -354,6 +390,7 @@ def test_a_stream_with_a_byte_changed_is_refused_or_read_as_it_was() -> None:
                 assert PLACE.match(str(error))
 
 
+@GZIP_FAULT
 @pytest.mark.parametrize("behind", [b"xy", b"\0" * 512, TEXT], ids=["xy", "zeros", "text"])
 def test_nothing_but_gzip_may_follow(behind: bytes) -> None:
     packed = gzip.compress(TEXT)
@@ -361,6 +398,7 @@ def test_nothing_but_gzip_may_follow(behind: bytes) -> None:
     assert fault in refused(packed + behind, "t.jsonl.gz", chunk=1000)
 
 
+@GZIP_FAULT
 def test_a_bomb_is_refused_by_what_came_out_of_what_was_read() -> None:
     def bomb() -> Iterator[bytes]:
         deflate = zlib.compressobj(9, zlib.DEFLATED, 31)
