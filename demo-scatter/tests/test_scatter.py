@@ -104,6 +104,9 @@ def test_the_execution_keeps_its_segments_apart(s3: "S3Client", bucket: str) -> 
         ("data.2024.01", "data.2024.01.xlsx"),
         ("data.2024.02.json", "data.2024.02.xlsx"),
         ("会員　名簿.json", "会員　名簿.xlsx"),
+        ("orders.csv.gz", "orders.xlsx"),
+        ("2026/ORDERS.CSV", "2026/ORDERS.xlsx"),
+        ("a.json.jsonl", "a.json.xlsx"),
     ],
 )
 def test_the_workbook_is_named_after_the_input(key: str, workbook: str) -> None:
@@ -241,6 +244,7 @@ def test_a_faulty_record_is_named_with_the_object(s3: "S3Client", bucket: str) -
 
 INPUT = "input_obj: must be the key of an object; found "
 NUMBER = "division_number: must be a whole number from 1; found "
+ENCODING = "encoding: "
 EXECUTION = "execution: must be an execution's name; found "
 EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "no input": ({"input_obj": None}, INPUT + "null"),
@@ -254,6 +258,11 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "workbook": (
         {"input_obj": "a.xlsx"},
         'input_obj: must be a table, no workbook; found the text "a.xlsx"',
+    ),
+    "encoding": ({"encoding": "sjis"}, ENCODING + 'must be utf-8 or cp932; found the text "sjis"'),
+    "encoding of JSON": (
+        {"encoding": "cp932"},
+        ENCODING + 'JSON is UTF-8; found the text "cp932" of members.json',
     ),
     "zero": ({"division_number": 0}, NUMBER + "the number 0"),
     "half": ({"division_number": 2.5}, NUMBER + "the number 2.5"),
@@ -310,6 +319,22 @@ def test_a_manifest_lists_any_number_of_segments(
     assert result == {"bucket": bucket, "manifest": manifest, "workbook": "members.xlsx"}
     keys = json.loads(s3.get_object(Bucket=bucket, Key=manifest)["Body"].read())
     assert keys == [f"scatter/run-1/job_{n:03d}.pkl" for n in range(25)]
+
+
+def test_a_column_that_turns_out_to_be_text_is_text_in_every_segment(
+    s3: "S3Client", bucket: str
+) -> None:
+    """Its number stands far behind the first block, so that the table is cut once more."""
+    rows = [*(f"{n},{n}" for n in range(20_000)), "x,1"]
+    body = "\r\n".join(["a,b", *rows]).encode()
+    s3.put_object(Bucket=bucket, Key="orders.csv", Body=body)
+    handler = ScatterHandler({"input_obj": "orders.csv", "division_number": 7_000}, None, s3)
+    cut = [read(s3, bucket, key) for key in handler.main()["segment_definitions"]]
+    whole = pd.concat(cut)
+    assert [list(df.dtypes.astype(str)) for df in cut] == [["str", "int64"]] * 3
+    assert [f"{a},{b}" for a, b in zip(whole["a"], whole["b"])] == rows
+    assert list(whole.index) == list(range(20_001))
+    assert {df.attrs["format"] for df in cut} == {"csv"}
 
 
 def test_a_missing_object_is_s3s_own_error(s3: "S3Client", bucket: str) -> None:
