@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterable, Sequence
 from types import NoneType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -19,16 +19,28 @@ class Block:
     """Some records, and the same as columns; a record without a key has None there.
 
     Attributes:
-        start: the byte of the file where it begins, and the number of its first record.
         columns: in first-seen order.
         kinds: the types of each column's values.
     """
 
-    def __init__(self, records: Sequence[Record]) -> None:
-        self.start = (0, 0)
-        self.records = records
-        self.columns = columns_of(records)
-        self.kinds = {name: set(map(type, values)) for name, values in self.columns.items()}
+    def __init__(
+        self, columns: dict[str, list[Any]], rows: int, records: Iterable[Record] | None = None
+    ) -> None:
+        self.columns = columns
+        self.rows = rows
+        self.kinds = {name: set(map(type, values)) for name, values in columns.items()}
+        self._records = records
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> Self:
+        return cls(columns_of(records), len(records), records)
+
+    @property
+    def records(self) -> Iterable[Record]:
+        """Made only when they are asked for, where the file has none."""
+        if self._records is None:
+            return (dict(zip(self.columns, row)) for row in zip(*self.columns.values()))
+        return self._records
 
 
 class Table:
@@ -45,7 +57,6 @@ class Table:
             pass
 
     def _add(self, block: Block) -> None:
-        rows = len(block.records)
         for name in block.columns:
             if name not in self.columns:
                 self.columns[name] = Column(self.rows)
@@ -53,8 +64,8 @@ class Table:
             if name in block.columns:
                 column.add(block.columns[name], block.kinds[name])
             else:
-                column.add([None] * rows, {NoneType})
-        self.rows += rows
+                column.add([None] * block.rows, {NoneType})
+        self.rows += block.rows
 
     def arrays(self) -> dict[str, Array]:
         return {name: column.array() for name, column in self.columns.items()}

@@ -25,6 +25,7 @@ TOKEN = 16
 _SPACE = re.compile(r"[ \t\r\n]*")
 _NOT_ZERO = re.compile(r"[-0.]*[1-9]")
 _END = "found the end of the file"
+_LINE_END = "found the end of the line"
 
 
 class Fault(NamedTuple):
@@ -67,6 +68,26 @@ def parse(text: str, first: bool, last: bool) -> Parsed:
         if last or not broken.by_the_end:
             return Parsed(records, end, broken.fault)
     return Parsed(records, end)
+
+
+def parse_lines(text: str) -> Parsed:
+    """Parse whole lines, each a record or blank."""
+    decoder = _Decoder()
+    records: list[Record] = []
+    start = 0
+    for line in text.split("\n"):
+        try:
+            if (at := _skip_space(line, 0)) < len(line):
+                record, end = decoder.decode(line, at)
+                after = _skip_space(line, end)
+                if after < len(line):
+                    raise _Broken(after, f"a line holds one object; {shown(line, after)}")
+                records.append(record)
+        except _Broken as broken:
+            at, rule = broken.fault
+            return Parsed(records, start, Fault(start + at, rule.replace(_END, _LINE_END)))
+        start += len(line) + 1
+    return Parsed(records, len(text))
 
 
 def shown(text: str, at: int = 0) -> str:

@@ -15,6 +15,7 @@ import orjson
 
 from columns import Block
 
+SPACE = b" \t\r\n"
 _SPACES = re.compile(rb"[ \t\r\n]*")
 _COMMA = re.compile(rb"[ \t\r\n]*,")
 
@@ -37,9 +38,37 @@ def parse(text: bytes, first: bool) -> Block | None:
         records = orjson.loads(b"".join((b"[", memoryview(text)[start.end() :], b"]")))
     except ValueError:
         return None
+    return _checked(text, records)
+
+
+def parse_lines(text: bytes) -> Block | None:
+    """Parse whole lines, each a record or blank.
+
+    Returns:
+        The records; None if there are none, or the parser declines the text.
+    """
+    lines = text.removesuffix(b"\n")
+    characters = np.frombuffer(lines, np.uint8)
+    braces, ends = characters == ord("}"), characters == ord("\n")
+    count = np.count_nonzero(ends) + 1
+    try:
+        # Where each line ends with its only brace, nothing else can stand before a comma that
+        # separates records: as many records as lines means one in each.
+        if np.count_nonzero(braces) == count == np.count_nonzero(braces[:-1] & ends[1:]) + 1:
+            records = orjson.loads(b"".join((b"[", lines.replace(b"\n", b","), b"]")))
+            if len(records) != count:
+                return None
+        else:
+            records = [orjson.loads(line) for line in lines.split(b"\n") if line.strip(SPACE)]
+    except ValueError:
+        return None
+    return _checked(text, records)
+
+
+def _checked(text: bytes, records: list[Any]) -> Block | None:
     if set(map(type, records)) != {dict}:
         return None
-    block = Block(records)
+    block = Block.of(records)
     return block if _is_exact(text, block) else None
 
 

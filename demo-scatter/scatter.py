@@ -1,4 +1,4 @@
-"""scatter-lambda: split a JSON array in S3 into segment files, in memory bounded by a segment."""
+"""scatter-lambda: split a table in S3 into segment files, in memory bounded by a segment."""
 
 import itertools
 import json
@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 import pandas as pd
 
+import formats
 import frames
 from columns import Block, Table
+from csv_table import ENCODINGS
 from exact_parser import Record
 from facts import ScatterFacts, SegmentCut, facts_key
 from found import found
-from json_array import read_blocks
+from gunzip import unpack
 from overlap import map_ahead
+from reader import Reader
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -41,7 +44,7 @@ STATE_BYTES = 256 * 1024
 ITERATIONS = 1_500  # of an inline Map; with three retries each, 16 of the 25,000 events
 KEY_BYTES = 1_024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 
-OVERRIDES = ("input_obj", "division_number")
+OVERRIDES = ("input_obj", "division_number", "encoding")
 # Of an input that others write: the consoles', Step Functions' own and those of an EventBridge event.
 IGNORED = {
     *("Comment", "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"),
@@ -66,6 +69,7 @@ class Job:
     division_number: int | None
     execution: str | None
     manifest: bool = False
+    encoding: str = "utf-8"
 
     @classmethod
     def from_event(cls, event: dict[str, Any]) -> Self:
@@ -79,19 +83,26 @@ class Job:
         if not is_key(input_obj):
             raise InvalidEvent(f"input_obj: must be the key of an object; found {found(input_obj)}")
         if input_obj.endswith(".xlsx"):
-            raise InvalidEvent(f"input_obj: must be JSON, no workbook; found {found(input_obj)}")
+            raise InvalidEvent(f"input_obj: must be a table, no workbook; found {found(input_obj)}")
         if number is not None and (type(number) is not int or number < 1):
             raise InvalidEvent(
                 f"division_number: must be a whole number from 1; found {found(number)}"
             )
         if execution is not None and (not is_key(execution) or "/" in execution):
             raise InvalidEvent(f"execution: must be an execution's name; found {found(execution)}")
-        return cls(input_obj, number, execution, bool(event.get("manifest")))
+        encoding = fields.get("encoding", "utf-8")
+        if encoding not in ENCODINGS:
+            raise InvalidEvent(
+                f"encoding: must be {' or '.join(ENCODINGS)}; found {found(encoding)}"
+            )
+        if encoding != "utf-8" and formats.ends(input_obj)[0] != ".csv":
+            raise InvalidEvent(f"encoding: JSON is UTF-8; found {found(encoding)} of {input_obj}")
+        return cls(input_obj, number, execution, bool(event.get("manifest")), encoding)
 
     @property
     def workbook(self) -> str:
         """Beside the input, but of one in the inbox in the outbox, so that it starts nothing."""
-        workbook = self.input_obj.removesuffix(".json") + ".xlsx"
+        workbook = formats.stem(self.input_obj) + ".xlsx"
         inbox = os.environ.get("INBOX", "")
         filed = inbox and workbook.startswith(inbox)
         return OUTBOX + workbook.removeprefix(inbox) if filed else workbook
@@ -116,11 +127,16 @@ class Segment:
 
 @dataclass(frozen=True)
 class Source:
-    """An object as it is read: its ETag, its size in bytes, and its content block by block."""
+    """An object as it is read.
+
+    Attributes:
+        size: in bytes.
+    """
 
     etag: str
     size: int
-    chunks: Iterator[bytes]
+    form: formats.Format
+    reader: Reader
 
 
 class ScatterHandler:
@@ -131,13 +147,15 @@ class ScatterHandler:
         self.context = context
         self.s3 = s3
         self.bucket = os.environ.get("BUCKET", "test-bucket")
-        self.index: list[tuple[int, int]] = []
 
     def main(self) -> dict[str, Any]:
         job = Job.from_event(self.event)
-        source = self.get_s3_data(self.bucket, job.input_obj)
-        segments = self.make_segments(source.chunks, source.size, job)
-        cuts = self.send_segments(segments, job)
+        source = self.get_s3_data(self.bucket, job)
+        cuts = self.send_segments(self.make_segments(source, job), job)
+        if source.reader.mixed:
+            # A column turned out to hold other texts than numbers: cut the table once more.
+            source = self.get_s3_data(self.bucket, job, source.reader.texts, IfMatch=source.etag)
+            cuts = self.send_segments(self.make_segments(source, job), job)
         self.send_facts(source, cuts, job)
         return self.result(job, [cut.key for cut in cuts])
 
@@ -150,26 +168,33 @@ class ScatterHandler:
         self.s3.put_object(Bucket=self.bucket, Key=manifest, Body=json.dumps(keys))
         return {"bucket": self.bucket, "manifest": manifest, **workbook}
 
-    def get_s3_data(self, bucket: str, key: str) -> Source:
-        """Open an object, and read it ahead."""
-        obj = self.s3.get_object(Bucket=bucket, Key=key)
-        size = obj["ContentLength"]
-        chunks = obj["Body"].iter_chunks(block_bytes(size))
-        turns = itertools.repeat(None)
-        ahead = map_ahead(lambda _: next(chunks, b""), turns, READ_AHEAD, threads=1)
-        return Source(obj["ETag"], size, itertools.takewhile(bool, ahead))
-
-    def make_segments(self, chunks: Iterable[bytes], size: int, job: Job) -> Iterator[Segment]:
-        """The table's segments in row order; an empty table is one segment without rows.
+    def get_s3_data(self, bucket: str, job: Job, texts: Iterable[str] = (), **match: Any) -> Source:
+        """Open the input, and read it ahead.
 
         Args:
-            chunks: the JSON text, `size` bytes in all.
+            texts: the columns of a CSV file that are known to hold other texts than numbers.
+            match: conditions of S3's.
         """
-        blocks = self.indexed(read_blocks(chunks, job.input_obj, block_bytes(size)))
+        key = job.input_obj
+        obj = self.s3.get_object(Bucket=bucket, Key=key, **match)
+        size = obj["ContentLength"]
+        chunks: Iterator[bytes] = iter(obj["Body"].iter_chunks(block_bytes(size, key)))
+        head = next(chunks, b"")
+        form = formats.tell(key, head, size)
+        chunks = itertools.chain([head], chunks)
+        if form.packed:
+            chunks = unpack(chunks, key, block_bytes(form.size, key))
+        reader = form.reader(read_ahead(chunks), key, job.encoding, texts)
+        return Source(obj["ETag"], size, form, reader)
+
+    def make_segments(self, source: Source, job: Job) -> Iterator[Segment]:
+        """The table's segments in row order; an empty table is one segment without rows."""
+        size = source.form.size
+        blocks = source.reader.blocks(block_bytes(size, job.input_obj))
         columns: dict[str, None] = {}
         start = 0
         rows = set_division_number() if job.division_number is None else job.division_number
-        for number, table in enumerate(tables(blocks, size, rows)):
+        for number, table in enumerate(tables(blocks, size * formats.weight(job.input_obj), rows)):
             columns |= dict.fromkeys(table.columns)
             names = list(columns)
             pickled = frames.dump(self.make_segment_df(table, start, names, job.input_obj))
@@ -181,12 +206,6 @@ class ScatterHandler:
             empty = self.make_df(Table([]), 0, job.input_obj)
             yield Segment(job.segment_key(0), [], 0, frames.dump(empty))
 
-    def indexed(self, blocks: Iterable[Block]) -> Iterator[Block]:
-        """The blocks; where each begins is noted for the facts."""
-        for block in blocks:
-            self.index.append(block.start)
-            yield block
-
     def make_segment_df(
         self, table: Table, start: int, columns: list[str], source: str
     ) -> pd.DataFrame:
@@ -196,11 +215,14 @@ class ScatterHandler:
     def make_df(self, table: Table, start: int, source: str) -> pd.DataFrame:
         """The table indexed by the row numbers of the whole one, from `start` on.
 
-        `attrs["source"]` keeps the whole table's name for the errors of later stages.
+        `attrs["source"]` keeps the whole table's name for the errors of later stages, and
+        `attrs["format"]` says that it is CSV.
         """
         index = pd.RangeIndex(start, start + table.rows)
         df = pd.DataFrame(table.arrays(), index=index, copy=False)
         df.attrs["source"] = source
+        if formats.ends(source)[0] == ".csv":
+            df.attrs["format"] = "csv"
         return df
 
     def send_segments(self, segments: Iterable[Segment], job: Job) -> list[SegmentCut]:
@@ -232,7 +254,18 @@ class ScatterHandler:
 
     def send_facts(self, source: Source, cuts: list[SegmentCut], job: Job) -> None:
         rows = sum(cut.rows for cut in cuts)
-        facts = ScatterFacts(job.input_obj, source.size, source.etag, rows, cuts, self.index)
+        reader = source.reader
+        facts = ScatterFacts(
+            job.input_obj,
+            source.size,
+            source.etag,
+            rows,
+            cuts,
+            reader.starts,
+            source.form.packed,
+            reader.header,
+            job.encoding,
+        )
         key = facts_key(job.segment_key(0))
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=facts.to_json())
 
@@ -249,8 +282,17 @@ def blocks_per_segment(size: int) -> int:
     return math.ceil(segment_bytes(size) / BLOCK_BYTES)
 
 
-def block_bytes(size: int) -> int:
-    return math.ceil(segment_bytes(size) / blocks_per_segment(size))
+def block_bytes(size: int, key: str) -> int:
+    """How much of a text of `size` bytes is read and parsed at a time."""
+    weight = formats.weight(key)
+    json_bytes = segment_bytes(size * weight) / blocks_per_segment(size * weight)
+    return math.ceil(json_bytes / weight)
+
+
+def read_ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    turns = itertools.repeat(None)
+    ahead = map_ahead(lambda _: next(chunks, b""), turns, READ_AHEAD, threads=1)
+    return itertools.takewhile(bool, ahead)
 
 
 def set_division_number() -> int | None:
@@ -292,7 +334,7 @@ def by_rows(blocks: Iterable[Block], division_number: int | None) -> Iterator[It
 def take_rows(records: Iterator[Record], rows: int) -> Iterator[Block]:
     """The next rows, or as many as are left, some at a time."""
     while rows and (taken := list(itertools.islice(records, min(rows, BLOCK_ROWS)))):
-        yield Block(taken)
+        yield Block.of(taken)
         rows -= len(taken)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 import frames
+import plain_numbers
 import rendered
 from excel import check_formats
 from found import found
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 COLUMNS = ["会員番号", "名前", "会員ランク", "ポイント", "タイムスタンプ"]
+NUMBERS = ["会員ランク", "ポイント"]  # what `process` computes with; CSV itself has only texts
 SUMMARIES = [
     Summary(
         "会員ランク別",
@@ -62,7 +64,8 @@ class SegmentHandler:
         return self.send_segment_df(self.process(df), self.bucket, key, position, rows_in)
 
     def get_s3_data(self, bucket: str, key: str) -> pd.DataFrame:
-        return frames.load(self.s3.get_object(Bucket=bucket, Key=key)["Body"].read(), key)
+        data = self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        return plain_numbers.read_cells(frames.load(data, key), NUMBERS)
 
     def process(self, df: pd.DataFrame) -> pd.DataFrame:
         """Add ボーナスポイント: ポイント, times BONUS_RATE where 会員ランク is 4 or 5.

@@ -3,9 +3,9 @@ from collections.abc import Iterator
 
 import pytest
 
-import json_array
+import reader
 from exact_parser import Record
-from json_array import InvalidJSON, read_blocks
+from json_array import ArrayReader, InvalidJSON
 
 MEMBERS = [{"会員番号": f"{n:03d}", "名前": "十河 アンナ", "ポイント": n} for n in range(50)]
 
@@ -13,8 +13,8 @@ MEMBERS = [{"会員番号": f"{n:03d}", "名前": "十河 アンナ", "ポイン
 def parse(text: str | bytes, block_bytes: int = 100, chunk: int = 7) -> list[Record]:
     data = text.encode() if isinstance(text, str) else text
     chunks = (data[at : at + chunk] for at in range(0, len(data), chunk))
-    blocks = list(read_blocks(chunks, "members.json", block_bytes))
-    assert all(block.records for block in blocks), "no block is empty"
+    blocks = list(ArrayReader(chunks, "members.json").blocks(block_bytes))
+    assert all(block.rows for block in blocks), "no block is empty"
     return [record for block in blocks for record in block.records]
 
 
@@ -47,7 +47,7 @@ def test_the_records_are_those_of_the_whole_text(
 
 def test_a_file_gives_at_most_a_block_for_each_block_bytes() -> None:
     data = json.dumps(MEMBERS).encode()
-    blocks = list(read_blocks([data[:999], data[999:]], "members.json", -(-len(data) // 3)))
+    blocks = list(ArrayReader([data[:999], data[999:]], "members.json").blocks(-(-len(data) // 3)))
     assert len(blocks) <= 3
 
 
@@ -131,7 +131,7 @@ def test_a_fault_is_named_with_its_record_and_byte(
 
 
 def test_an_endless_record_is_refused_without_reading_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_array, "RECORD_BYTES", 10_000)
+    monkeypatch.setattr(reader, "RECORD_BYTES", 10_000)
     read = 0
 
     def endless() -> Iterator[bytes]:
@@ -142,5 +142,5 @@ def test_an_endless_record_is_refused_without_reading_on(monkeypatch: pytest.Mon
             yield b"x" * 1000
 
     with pytest.raises(InvalidJSON, match="record 0, byte 1: a record holds at most 10000 bytes"):
-        list(read_blocks(endless(), "members.json", 100))
+        list(ArrayReader(endless(), "members.json").blocks(100))
     assert read < 100_000

@@ -3,17 +3,17 @@
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import pytest
 from hypothesis import event, example, given
 from hypothesis import strategies as st
 
-from json_array import InvalidJSON, read_blocks
+from json_array import ArrayReader, InvalidJSON
 
 NAME = "members.json"
-PLACE = re.compile(rf"{NAME} record (\d+), byte (\d+): .+", re.DOTALL)
+PLACE = re.compile(r"\S+ record (\d+), byte (\d+): .+", re.DOTALL)
 
 # JSON may hold any text; UTF-8 no lone surrogates, but an escape may stand for one.
 characters = st.characters(exclude_categories=["Cs"]) | st.sampled_from(
@@ -52,8 +52,8 @@ def chunked(data: bytes, size: int) -> Iterator[bytes]:
 
 
 def parse(data: bytes, block_bytes: int, chunk: int) -> list[Any]:
-    blocks = list(read_blocks(chunked(data, chunk), NAME, block_bytes))
-    assert all(block.records for block in blocks), "no block is empty"
+    blocks = list(ArrayReader(chunked(data, chunk), NAME).blocks(block_bytes))
+    assert all(block.rows for block in blocks), "no block is empty"
     assert len(blocks) <= max(1, -(-len(data) // block_bytes))
     return [record for block in blocks for record in block.records]
 
@@ -141,7 +141,13 @@ def nearly_json(draw: st.DrawFn) -> bytes:
     return bytes(data)
 
 
-def agrees(data: bytes, block_bytes: int, chunk: int) -> None:
+def agrees(
+    data: bytes,
+    block_bytes: int,
+    chunk: int,
+    parse: Callable[[bytes, int, int], list[Any]] = parse,
+    reference: Callable[[bytes], list[Any]] = reference,
+) -> None:
     """Read as the reference reads it, or refused where that refuses, by record and byte."""
     try:
         wanted = reference(data)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 import frames
 import scatter
 from columns import Block, Table
-from json_array import InvalidJSON
-from scatter import InvalidEvent, Job, ScatterHandler, TooManySegments
+from formats import Format
+from json_array import ArrayReader, InvalidJSON
+from scatter import InvalidEvent, Job, ScatterHandler, Source, TooManySegments
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -41,9 +42,10 @@ def read(s3: "S3Client", bucket: str, key: str) -> pd.DataFrame:
 
 def make_segments(data: bytes, division_number: int | None = None) -> list[pd.DataFrame]:
     handler = ScatterHandler({}, None, None)  # type: ignore[arg-type]
-    size = scatter.block_bytes(len(data))
+    size = scatter.block_bytes(len(data), KEY)
     chunks = [data[at : at + size] for at in range(0, len(data), size)]
-    segments = handler.make_segments(chunks, len(data), Job(KEY, division_number, None))
+    source = Source("", len(data), Format("json", False, len(data)), ArrayReader(chunks, KEY))
+    segments = handler.make_segments(source, Job(KEY, division_number, None))
     return [frames.load(segment.pickled, KEY) for segment in segments]
 
 
@@ -102,6 +104,9 @@ def test_the_execution_keeps_its_segments_apart(s3: "S3Client", bucket: str) -> 
         ("data.2024.01", "data.2024.01.xlsx"),
         ("data.2024.02.json", "data.2024.02.xlsx"),
         ("会員　名簿.json", "会員　名簿.xlsx"),
+        ("orders.csv.gz", "orders.xlsx"),
+        ("2026/ORDERS.CSV", "2026/ORDERS.xlsx"),
+        ("a.json.jsonl", "a.json.xlsx"),
     ],
 )
 def test_the_workbook_is_named_after_the_input(key: str, workbook: str) -> None:
@@ -203,7 +208,7 @@ VALUES = {
 def test_blocks_join_to_the_table_of_all_their_records() -> None:
     records: list[dict[str, Any]] = [{"a": 1, "b": 2}, {"b": 3, "a": 4}, {}, {"c": 5, "a": None}]
     for size in (1, 2, 3, 4):
-        blocks = [Block(records[at : at + size]) for at in range(0, 4, size)]
+        blocks = [Block.of(records[at : at + size]) for at in range(0, 4, size)]
         table = Table(blocks)
         columns = {
             name: [None if v != v else v for v in array] for name, array in table.arrays().items()
@@ -217,17 +222,17 @@ def test_blocks_join_to_the_table_of_all_their_records() -> None:
 def test_values_are_kept_exactly(values: list[Any], block_rows: int) -> None:
     handler = ScatterHandler({}, None, None)  # type: ignore[arg-type]
     blocks = itertools.batched([{"a": value} for value in values], block_rows)
-    df = handler.make_df(Table(map(Block, blocks)), 0, KEY)
+    df = handler.make_df(Table(map(Block.of, blocks)), 0, KEY)
     kept = df["a"].astype(object).where(df["a"].notna(), None).tolist()
     assert (kept, list(map(type, kept))) == (values, list(map(type, values)))
-    whole = handler.make_df(Table([Block([{"a": value} for value in values])]), 0, KEY)
+    whole = handler.make_df(Table([Block.of([{"a": value} for value in values])]), 0, KEY)
     pd.testing.assert_frame_equal(df, whole)
 
 
 @pytest.mark.parametrize("values", [[1, None], [-(10**15) + 1, None], [1, 0.5], [None, 0.5]])
 def test_numbers_with_gaps_or_fractions_are_floats(values: list[Any]) -> None:
     handler = ScatterHandler({}, None, None)  # type: ignore[arg-type]
-    table = Table([Block([{"a": value} for value in values])])
+    table = Table([Block.of([{"a": value} for value in values])])
     assert handler.make_df(table, 0, KEY)["a"].dtype == "float64"
 
 
@@ -263,6 +268,7 @@ def test_a_faulty_record_is_named_with_the_object(s3: "S3Client", bucket: str) -
 
 INPUT = "input_obj: must be the key of an object; found "
 NUMBER = "division_number: must be a whole number from 1; found "
+ENCODING = "encoding: "
 EXECUTION = "execution: must be an execution's name; found "
 EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "no input": ({"input_obj": None}, INPUT + "null"),
@@ -275,7 +281,12 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "long key": ({"input_obj": "漢" * 342}, INPUT + f'the text "{"漢" * 60}…"'),
     "workbook": (
         {"input_obj": "a.xlsx"},
-        'input_obj: must be JSON, no workbook; found the text "a.xlsx"',
+        'input_obj: must be a table, no workbook; found the text "a.xlsx"',
+    ),
+    "encoding": ({"encoding": "sjis"}, ENCODING + 'must be utf-8 or cp932; found the text "sjis"'),
+    "encoding of JSON": (
+        {"encoding": "cp932"},
+        ENCODING + 'JSON is UTF-8; found the text "cp932" of members.json',
     ),
     "zero": ({"division_number": 0}, NUMBER + "the number 0"),
     "half": ({"division_number": 2.5}, NUMBER + "the number 2.5"),
@@ -283,7 +294,7 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "text": ({"division_number": "9"}, NUMBER + 'the text "9"'),
     "typo": (
         {"overrides": {"division": 9}},
-        "overrides: knows input_obj, division_number; found division",
+        "overrides: knows input_obj, division_number, encoding; found division",
     ),
     "list": ({"overrides": [1]}, "overrides: must be an object; found an array"),
     "climbing execution": ({"execution": "../x"}, EXECUTION + 'the text "../x"'),
@@ -332,6 +343,22 @@ def test_a_manifest_lists_any_number_of_segments(
     assert result == {"bucket": bucket, "manifest": manifest, "workbook": "members.xlsx"}
     keys = json.loads(s3.get_object(Bucket=bucket, Key=manifest)["Body"].read())
     assert keys == [f"scatter/run-1/job_{n:03d}.pkl" for n in range(25)]
+
+
+def test_a_column_that_turns_out_to_be_text_is_text_in_every_segment(
+    s3: "S3Client", bucket: str
+) -> None:
+    """Its number stands far behind the first block, so that the table is cut once more."""
+    rows = [*(f"{n},{n}" for n in range(20_000)), "x,1"]
+    body = "\r\n".join(["a,b", *rows]).encode()
+    s3.put_object(Bucket=bucket, Key="orders.csv", Body=body)
+    handler = ScatterHandler({"input_obj": "orders.csv", "division_number": 7_000}, None, s3)
+    cut = [read(s3, bucket, key) for key in handler.main()["segment_definitions"]]
+    whole = pd.concat(cut)
+    assert [list(df.dtypes.astype(str)) for df in cut] == [["str", "int64"]] * 3
+    assert [f"{a},{b}" for a, b in zip(whole["a"], whole["b"])] == rows
+    assert list(whole.index) == list(range(20_001))
+    assert {df.attrs["format"] for df in cut} == {"csv"}
 
 
 def test_a_missing_object_is_s3s_own_error(s3: "S3Client", bucket: str) -> None:

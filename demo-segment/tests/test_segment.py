@@ -4,9 +4,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+import plain_numbers
 import segment
 from excel import InvalidFormat
-from segment import COLUMNS, InvalidEvent, InvalidMember, SegmentHandler, gather_key
+from segment import COLUMNS, NUMBERS, InvalidEvent, InvalidMember, SegmentHandler, gather_key
 
 pd.set_option("mode.string_storage", "python")  # as deployed, where pyarrow is not
 
@@ -153,3 +154,37 @@ def test_text_in_arrow_is_processed_as_any() -> None:
     arrow = pd.StringDtype("pyarrow", na_value=float("nan"))
     df = members().astype({"会員番号": arrow, "名前": arrow, "タイムスタンプ": arrow})
     assert process(df)["ボーナスポイント"].tolist() == [72.5, 75, 57]
+
+
+def test_cells_of_csv_are_numbers_one_by_one_where_the_etl_says_so() -> None:
+    """So one bad cell is one faulty record; JSON says itself what is a number."""
+    texts = members(会員ランク="4", ポイント="5O").astype({"会員ランク": str, "ポイント": str})
+    texts.attrs["format"] = "csv"
+    read = plain_numbers.read_cells(texts, NUMBERS)
+    assert read["会員ランク"].tolist() == [4, 4, 2]
+    assert read["会員ランク"].dtype == "int64"
+    assert read["ポイント"].tolist() == [58, "5O", 57]
+    assert read["会員番号"].tolist() == ["000", "001", "002"]
+    with pytest.raises(InvalidMember, match='^members.json record 21: .*; found the text "5O"$'):
+        process(read)
+    texts.attrs.pop("format")
+    pd.testing.assert_frame_equal(plain_numbers.read_cells(texts, NUMBERS), texts)
+
+
+GAPS = {
+    "integers": (["1", "", "-2"], [1.0, None, -2.0], "float64"),
+    "decimals": (["1", "0.5"], [1.0, 0.5], "float64"),
+    "only gaps": (["", ""], [None, None], "float64"),
+    "a text": (["1", "", "x"], [1, None, "x"], "object"),
+}
+
+
+@pytest.mark.parametrize(("texts", "found", "dtype"), GAPS.values(), ids=GAPS)
+def test_an_empty_cell_among_numbers_is_missing(
+    texts: list[str], found: list[Any], dtype: str
+) -> None:
+    df = pd.DataFrame({"ポイント": texts})
+    df.attrs["format"] = "csv"
+    column = plain_numbers.read_cells(df, NUMBERS)["ポイント"]
+    assert column.dtype == dtype
+    assert column.astype(object).where(column.notna(), None).tolist() == found

@@ -10,7 +10,7 @@ LOCKS := $(patsubst $(ROOT)/%,%,$(wildcard $(TOOLS)/*.txt $(BENCH)/locks/*.txt))
 
 .PHONY: pictures bench faults soak soaked fuzz audit test-compat test-report-page
 
-bench: zip $(BENCH_READY) ## the pipeline beside other writers: SIZES rows, REPEAT runs; result/bench.json and .svg
+bench: zip $(BENCH_READY) demo-scatter/.venv/.ready ## the pipeline beside other writers: SIZES rows, REPEAT runs; result/bench.json and .svg
 	@cd $(ROOT)/utils && $(PY) -m checks.bench --repeat $(REPEAT) $(SIZES)
 
 faults: zip demo-gather/.venv/.ready demo-scatter/.venv/.ready ## cause every fault, and print the table of what happens

@@ -96,7 +96,13 @@ def sized(rows: int, wall_s: float, others_cpus: float = 0, **figures: Any) -> S
         "jetxl": [Run(5, 9, 1500)],
     }
     runs = [execution(wall_s, **figures)] * 3
-    return Sized(rows, 140 * rows, writers, runs[:1], runs, [6.0] * 200, others_cpus)
+    scatters = {
+        "": [Run(1, 1, 80)],
+        ".json": [Run(2, 2, 120)],
+        ".jsonl": [Run(2, 1.9, 120)],
+        ".csv": [Run(3, 2.9, 130)],
+    }
+    return Sized(rows, 140 * rows, writers, runs[:1], runs, [6.0] * 200, others_cpus, scatters)
 
 
 def bench(*sizes: Sized) -> Bench:
@@ -108,7 +114,7 @@ GOOD = bench(
     sized(1_000_000, 4.4),
     sized(5_000_000, 22, stage_s={"scatter": 10.0, "segment": 10.0, "gather": 2.0}),
 )
-CLAIMS = 9
+CLAIMS = 12
 AIM = 1  # the position of the claim that GOOD does not meet
 
 

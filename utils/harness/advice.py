@@ -40,6 +40,18 @@ ADVICE = {
         "correct the input object at that place, and start again",
         "入力オブジェクトのその箇所を直し、もう一度実行してください",
     ),
+    "InvalidCSV": (
+        'correct the input object at that line, or add "encoding": "cp932", and start again',
+        '入力オブジェクトのその行を直すか "encoding": "cp932" を加え、もう一度実行してください',
+    ),
+    "InvalidGzip": (
+        "pack the table again, upload it whole, and start again",
+        "表を圧縮し直し、最後までアップロードして、もう一度実行してください",
+    ),
+    "PreconditionFailed": (
+        "the input object was replaced while it was read: start again",
+        "読んでいる間に入力オブジェクトが置き換えられました。もう一度実行してください",
+    ),
     "InvalidCell": (
         "Excel cannot hold that value: shorten or clean it in SegmentHandler.process",
         "Excel に書けない値です。SegmentHandler.process で短くするか取り除いてください",

@@ -1,10 +1,13 @@
 """Read what the functions wrote of an execution beside its objects; see `shared.facts`."""
 
 import bisect
+import csv
+import gzip
+import io
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -110,22 +113,40 @@ def record(target: Target, facts: Facts, place: tuple[str, int] | None) -> dict[
     if block < 0:
         return None
     (start, first), *later = scatter.index[block:]
-    end = later[0][0] if later else scatter.size
-    asked = {"Range": f"bytes={start}-{end - 1}", "IfMatch": scatter.etag}
+    end = later[0][0] if later else None
+    asked = {"IfMatch": scatter.etag}
+    if not scatter.packed:
+        asked["Range"] = f"bytes={start}-{(end or scatter.size) - 1}"
+
+    def read(body: Any) -> bytes:
+        if not scatter.packed:
+            return bytes(body.read())
+        with gzip.open(body) as text:
+            text.seek(start)
+            return text.read(end - start if end else -1)
 
     def parse(data: bytes) -> dict[str, Any] | None:
-        return record_of(data, number - first)
+        return record_of(data, number - first, scatter.header, scatter.encoding)
 
-    return read_object(target.client("s3"), facts.bucket, key, parse, **asked)
+    return read_object(target.client("s3"), facts.bucket, key, parse, read, **asked)
 
 
-def record_of(data: bytes, number: int) -> dict[str, Any] | None:
-    """A record of a slice of a JSON array, which begins before a record.
+def record_of(
+    data: bytes, number: int, header: Sequence[str] = (), encoding: str = "utf-8"
+) -> dict[str, Any] | None:
+    """A record of a slice of the input's text, which begins before a record.
+
+    Args:
+        header: of CSV; without, it is JSON, an array's or a record a line.
 
     Raises:
         ValueError: it is no such slice, or ends before that record does.
     """
-    text, end, decoder = data.decode(), 0, json.JSONDecoder()
+    text, end, decoder = data.decode(encoding), 0, json.JSONDecoder()
+    if header:
+        rows = filter(None, csv.reader(io.StringIO(text, newline="")))
+        row = next(itertools.islice(rows, number, None), None)
+        return dict(zip(header, row, strict=True)) if row else None
     record = None
     for _ in range(number + 1):
         between = BETWEEN.match(text, end)
@@ -134,11 +155,20 @@ def record_of(data: bytes, number: int) -> dict[str, Any] | None:
 
 
 def read_object[Kind](
-    s3: Any, bucket: str, key: str, parse: Callable[[bytes], Kind], **asked: str
+    s3: Any,
+    bucket: str,
+    key: str,
+    parse: Callable[[bytes], Kind],
+    read: Callable[[Any], bytes] = lambda body: bytes(body.read()),
+    **asked: str,
 ) -> Kind | None:
-    """An object; None where it is missing, or of another form."""
+    """An object; None where it is missing, or of another form.
+
+    Args:
+        read: takes the bytes to parse from the object's body.
+    """
     try:
-        return parse(s3.get_object(Bucket=bucket, Key=key, **asked)["Body"].read())
+        return parse(read(s3.get_object(Bucket=bucket, Key=key, **asked)["Body"]))
     except ClientError as error:
         if error.response["Error"]["Code"] in MISSING:
             return None

@@ -46,7 +46,9 @@ class ScatterFacts:
     Attributes:
         size, etag: of the input object; bytes.
         index: (byte, record) pairs in order: record number `record` of the input, counted from 0,
-            begins at `byte` or after it, behind nothing but white space and commas.
+            begins at `byte` of its text or after it, behind nothing but white space and commas.
+        packed: whether the object is that text packed by gzip.
+        header, encoding: of a CSV file; other texts have no header.
     """
 
     input_obj: str
@@ -55,6 +57,9 @@ class ScatterFacts:
     rows: int
     segments: list[SegmentCut]
     index: list[tuple[int, int]]
+    packed: bool = False
+    header: list[str] = field(default_factory=list)
+    encoding: str = "utf-8"
 
     def to_json(self) -> bytes:
         return to_json(self)

@@ -43,9 +43,9 @@ class Pipeline:
         self.states = emulator().client("stepfunctions")
         self.folder = folder
 
-    def put(self, table: list[dict[str, Any]] | bytes) -> str:
+    def put(self, table: list[dict[str, Any]] | bytes, end: str = ".json") -> str:
         """Write an input object of its own name; returns its key."""
-        key = f"{uuid.uuid4()}.json"
+        key = f"{uuid.uuid4()}{end}"
         body = table if isinstance(table, bytes) else json.dumps(table).encode()
         self.s3.put_object(Bucket=emulator().bucket, Key=key, Body=body)
         return key

@@ -1,6 +1,5 @@
 """The README's example of an own ETL works as it is written there."""
 
-import csv
 import io
 import re
 import shutil
@@ -50,9 +49,10 @@ def own(readme: str, make: Make, tmp_path_factory: pytest.TempPathFactory) -> Pa
     folder = root / "demo-segment"
     source = (folder / "segment.py").read_text()
     method = re.compile(r"    def process\(.*?(?=\n    def )", re.DOTALL)
-    changed, replaced = method.subn(lambda _: blocks(readme)["process"], source)
-    assert replaced == 1
-    (folder / "segment.py").write_text(changed)
+    source, replaced = method.subn(lambda _: blocks(readme)["process"], source)
+    source, named = re.subn(r"NUMBERS = .*\n", blocks(readme)["numbers"], source)
+    assert (replaced, named) == (1, 1)
+    (folder / "segment.py").write_text(source)
     (folder / "tests" / "test_segment.py").write_text(blocks(readme)["tests"])
     return folder
 
@@ -78,8 +78,7 @@ def test_the_example_runs_through_the_pipeline(pipeline: Pipeline, readme: str, 
     machine = pipeline.states.create_state_machine(
         name=MACHINE, definition=definition.replace("segment-lambda", FUNCTION), roleArn=ROLE
     )["stateMachineArn"]
-    orders = list(csv.DictReader(io.StringIO(blocks(readme)["orders.csv"])))
-    key = pipeline.put(orders)
+    key = pipeline.put(blocks(readme)["orders.csv"].encode(), ".csv")
     arn = pipeline.states.start_execution(
         stateMachineArn=machine, input=f'{{"input_obj": "{key}"}}'
     )["executionArn"]

@@ -1,8 +1,11 @@
 """Run the pipeline beside other writers of workbooks, on the same data."""
 
 import argparse
+import csv
+import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,11 +16,13 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from checks.bench.compare import check
+from checks.bench.compare import check, read_members
 from checks.bench.figures import (
     DATA,
+    ENDS,
     HERE,
     RESULT,
+    ROOT,
     UTILS,
     WRITERS,
     Bench,
@@ -27,6 +32,7 @@ from checks.bench.figures import (
     python,
 )
 from checks.bench.show import show
+from checks.bench.verdicts import MILLION
 from harness.fault import Fault
 from utils import write
 
@@ -63,6 +69,8 @@ def measure(rows: int, repeat: int, faults: list[str]) -> Sized:
     try:
         measure_writers(size, source, repeat, faults)
         measure_pipeline(size, source, repeat)
+        if rows == MILLION:
+            measure_scatters(size, source, repeat)
     except Fault as fault:
         add_fault(faults, f"pipeline, {rows:,} rows: {fault}")
     cpus = max(0.0, others_cpu_s() - before_s) / (time.monotonic() - began)
@@ -115,6 +123,47 @@ def measure_pipeline(size: Sized, source: Path, repeat: int) -> None:
     size.noop_ms.extend(found["noop_ms"])
     progress("pipeline, cold", size.cold)
     progress("pipeline, warm", size.warm)
+
+
+def measure_scatters(size: Sized, source: Path, repeat: int) -> None:
+    """Scatter the table in each format, in turn, so that other work slows them alike."""
+    function, shared = ROOT / "demo-scatter", UTILS / "shared"
+    environment = {**os.environ, "PYTHONPATH": f"{function}:{shared}"}
+    command = [sys.executable, "-I", "-S", str(HERE / "measured.py")]
+    command += [str(function / ".venv/bin/python"), str(HERE / "scatter_alone.py")]
+    with tempfile.TemporaryDirectory(dir=DATA) as folder:
+        files = {end: Path(folder, f"members{end or '-none.json'}") for end in ("", *ENDS)}
+        write_formats(source, files)
+        for _ in range(repeat):
+            for end, file in files.items():
+                done = subprocess.run(
+                    [*command, str(file)], env=environment, capture_output=True, text=True
+                )
+                if done.returncode:
+                    raise Fault(f"scatter of {file.name}: {done.stderr.strip()}")
+                size.scatters.setdefault(end, []).append(Run(**json.loads(done.stdout)))
+    for end, runs in size.scatters.items():
+        progress(f"scatter alone, {end or 'empty'}", runs)
+
+
+def write_formats(source: Path, files: dict[str, Path]) -> None:
+    files[""].write_text("[]")
+    shutil.copy(source, files[".json"])
+    with files[".jsonl"].open("w") as lines, files[".csv"].open("w", newline="") as table:
+        writer = csv.writer(table)
+        for number, member in enumerate(read_members(source)):
+            json.dump(member, lines, ensure_ascii=False)
+            lines.write("\n")
+            if not number:
+                writer.writerow(member)
+            writer.writerow(member.values())
+    for end in ENDS:
+        if end.endswith(".gz"):
+            with (
+                files[end.removesuffix(".gz")].open("rb") as text,
+                gzip.open(files[end], "wb", 6) as packed,
+            ):
+                shutil.copyfileobj(text, packed)
 
 
 def members_file(rows: int) -> Path:

@@ -18,6 +18,7 @@ WRITERS = {
     "jetxl": "Rust: jetxl",
 }
 RUST = ("rustpy", "rustypyxl", "jetxl")
+ENDS = (".json", ".jsonl", ".csv", ".json.gz", ".jsonl.gz", ".csv.gz")  # of the scatter's inputs
 
 
 def python(environment: str) -> str:
@@ -65,6 +66,8 @@ class Sized:
 
     Attributes:
         noop_ms: of warm invocations of a function that does nothing.
+        scatters: of a process that does nothing but scatter, by the end of the input's key; under
+            "" on an empty table.
         others_cpus: CPUs that were busy with something else, on average.
     """
 
@@ -75,6 +78,7 @@ class Sized:
     warm: list[Execution] = field(default_factory=list)
     noop_ms: list[float] = field(default_factory=list)
     others_cpus: float = 0
+    scatters: dict[str, list[Run]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

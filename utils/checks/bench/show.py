@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from checks.bench.figures import WRITERS, Bench, Execution, Run, Sized
-from checks.bench.verdicts import verdicts
+from checks.bench.verdicts import of_array, verdicts
 
 WORDS = {True: "[green]met[/]", False: "[red]not met[/]", None: "[dim]not decided[/]"}
 # A verdict on times of which other work had its part.
@@ -16,7 +16,7 @@ UNSURE = {True: "[yellow]met?[/]", False: "[yellow]not met?[/]", None: WORDS[Non
 
 def show(bench: Bench, console: Console) -> None:
     for size in bench.sizes:
-        console.print(times(size), stages(size))
+        console.print(times(size), stages(size), scatters(size))
     made = Table("claim", "measured", "", title="acceptance", title_justify="left")
     for each in verdicts(bench):
         words = UNSURE if each.timed and bench.noisy else WORDS
@@ -76,6 +76,20 @@ def stages(size: Sized) -> Table:
     for label, runs in (("cold", size.cold), ("warm", size.warm)):
         if runs:
             made.add_row(label, *stage_cells(runs, size.json_bytes))
+    return made
+
+
+def scatters(size: Sized) -> Table:
+    made = table("", "scatter alone", "wall s, median", "CPU s, min", "peak MB", "of the array")
+    made.caption = "of the array: its CPU time, without the start of the process"
+    for end, runs in size.scatters.items():
+        made.add_row(
+            end or "an empty table",
+            f"{median(run.wall_s for run in runs):.2f}",
+            f"{min(run.cpu_s for run in runs):.2f}",
+            f"{max(run.peak_mb for run in runs):,.0f}",
+            f"{of_array(size, end):.2f}" if end else "",
+        )
     return made
 
 

@@ -39,6 +39,7 @@ def verdicts(bench: Bench) -> list[Verdict]:
     sizes = {size.rows: size for size in bench.sizes if size.warm}
     at = {f"at {rows:,}": size for rows, size in sizes.items()}
     large = {label: size for label, size in at.items() if size.rows >= MILLION}
+    scattered = {label: size for label, size in large.items() if size.scatters}
     rust, pandas = shares(sizes.get(MILLION), RUST), shares(sizes.get(MILLION), ["pandas"])
     first = sizes.get(HUNDRED_THOUSAND)
     noop_ms = [each for size in bench.sizes for each in size.noop_ms]
@@ -58,6 +59,26 @@ def verdicts(bench: Bench) -> list[Verdict]:
             "scatter: at most 1 s for 60 MB of JSON",
             1,
             {at: stage_s(size, "scatter") * 60e6 / size.json_bytes for at, size in large.items()},
+        ),
+        Verdict(
+            "JSON Lines: at most 1.05 of the JSON array's time in the scatter",
+            1.05,
+            {at: of_array(size, ".jsonl") for at, size in scattered.items()},
+        ),
+        Verdict(
+            "CSV: at most twice that",
+            2,
+            {at: of_array(size, ".csv") for at, size in scattered.items()},
+        ),
+        Verdict(
+            "every format: at most 1.1 of the JSON array's memory in the scatter",
+            1.1,
+            {
+                f"of {end} {at}": peak_mb(runs) / peak_mb(size.scatters[".json"])
+                for at, size in scattered.items()
+                for end, runs in size.scatters.items()
+            },
+            timed=False,
         ),
         Verdict(
             "gather: at most 1 s per million rows, S3 included",
@@ -99,6 +120,14 @@ def per_row_s(size: Sized) -> float:
 
 def stage_s(size: Sized, stage: str) -> float:
     return median(run.stage_s[stage] for run in size.warm)
+
+
+def of_array(size: Sized, end: str) -> float:
+    """The CPU time that a format takes in the scatter, of the JSON array's; without the start."""
+    start, array, other = (
+        min(run.cpu_s for run in size.scatters[key]) for key in ("", ".json", end)
+    )
+    return (other - start) / (array - start)
 
 
 def peak_mb(runs: Sequence[Run]) -> float:

@@ -1,0 +1,78 @@
+"""The same table in every format makes the same workbook, and its faulty record is shown."""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from conftest import Pipeline
+from harness import facts, history
+from harness.target import emulator
+from test_pipeline import EXAMPLE, expected
+from utils import members
+
+Table = list[dict[str, Any]]
+
+
+def csv_of(table: Table, encoding: str = "utf-8-sig") -> bytes:
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, table[0])
+    writer.writeheader()
+    writer.writerows(table)
+    return file.getvalue().encode(encoding)
+
+
+def lines_of(table: Table) -> bytes:
+    return "\n".join(json.dumps(record, ensure_ascii=False) for record in table).encode()
+
+
+WRITERS: dict[str, Callable[[Table], bytes]] = {
+    ".json": lambda table: json.dumps(table).encode(),
+    ".jsonl": lines_of,
+    ".csv": csv_of,
+}
+ENDS = [end + packed for end in WRITERS for packed in ("", ".gz")]
+
+
+def written(table: Table, end: str) -> bytes:
+    data = WRITERS[end.removesuffix(".gz")](table)
+    return gzip.compress(data) if end.endswith(".gz") else data
+
+
+@pytest.mark.parametrize("rows", [3, 1000])
+@pytest.mark.parametrize("end", ENDS)
+def test_every_format_of_a_table_gives_the_same_cells(
+    pipeline: Pipeline, end: str, rows: int
+) -> None:
+    table = list(members(rows, seed=1))
+    key = pipeline.put(written(table, end), end)
+    execution = pipeline.run(input_obj=key, division_number=600)
+    assert execution["output"] == json.dumps(key.removesuffix(end) + ".xlsx")
+    assert pipeline.rows(execution) == expected(table)
+
+
+def test_shift_jis_is_read_where_the_input_says_so(pipeline: Pipeline) -> None:
+    key = pipeline.put(csv_of(EXAMPLE, "cp932"), ".csv")
+    assert pipeline.rows(pipeline.run(input_obj=key, encoding="cp932")) == expected(EXAMPLE)
+    refused = pipeline.run(input_obj=key)
+    assert refused["error"] == "InvalidCSV"
+    assert f"{key} line 1: must be UTF-8; found byte 0x89" in refused["cause"]
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_the_record_that_broke_is_shown_as_the_file_has_it(pipeline: Pipeline, end: str) -> None:
+    """A cell that is no number is the fault of its record, and not of its column."""
+    table = list(members(40, seed=1))
+    table[37]["ポイント"] = "5O"
+    arn = pipeline.start(input_obj=(key := pipeline.put(written(table, end), end)))
+    failed = pipeline.wait(arn)
+    message = json.loads(failed["cause"])["errorMessage"]
+    assert message == f'{key} record 37: ポイント must be a number; found the text "5O"'
+    run = history.read(pipeline.states, arn)
+    history.add_logs(emulator(), run)
+    found = facts.record(emulator(), facts.read(emulator(), run), (key, 37))
+    assert found and list(map(str, found.values())) == list(map(str, table[37].values()))
