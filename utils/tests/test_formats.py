@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conftest import Pipeline
-from harness import facts, history
+from harness import calls, facts, history
 from harness.target import emulator
 from test_pipeline import EXAMPLE, expected
 from utils import members
@@ -73,6 +73,6 @@ def test_the_record_that_broke_is_shown_as_the_file_has_it(pipeline: Pipeline, e
     message = json.loads(failed["cause"])["errorMessage"]
     assert message == f'{key} record 37: ポイント must be a number; found the text "5O"'
     run = history.read(pipeline.states, arn)
-    history.add_logs(emulator(), run)
+    calls.add_logs(emulator(), run)
     found = facts.record(emulator(), facts.read(emulator(), run), (key, 37))
     assert found and list(map(str, found.values())) == list(map(str, table[37].values()))
