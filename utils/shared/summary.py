@@ -28,8 +28,8 @@ AGGREGATIONS = (
     *("count", "size", "sum", "mean", "median", "min", "max"),
     *("var", "std", "first", "last", "nunique"),
 )
-ADDENDS = [MISSING, NEGATIVE, NUMBER, POSITIVE, BOOLEAN]
-MEDIANS = [MISSING, NEGATIVE, NUMBER, POSITIVE]
+MEDIANS = {MISSING, NEGATIVE, NUMBER, POSITIVE}
+ADDENDS = {*MEDIANS, BOOLEAN}
 OF_NUMBERS = ("sum", "mean", "var", "std", "median")
 SORTED = ("nunique", "median")  # from the distinct values and their counts
 PICKED = ("min", "max", "first", "last")  # one of the cells
@@ -181,9 +181,11 @@ class Columns:
             InvalidSummary: one of them is no number.
         """
         cells = self.cells(name, summary)
-        faulty = ~np.isin(cells.kinds, MEDIANS if how == "median" else ADDENDS)
-        if faulty.any():
-            row = int(faulty.argmax())
+        strange = set(np.flatnonzero(np.bincount(cells.kinds)).tolist()) - (
+            MEDIANS if how == "median" else ADDENDS
+        )
+        if strange:
+            row = int(np.isin(cells.kinds, [*strange]).argmax())
             value = self._series(name, summary).astype(object).iloc[row]
             self._refuse(row, name, f"must be a number for its {how}", found(value), summary)
         return cells
