@@ -139,6 +139,7 @@ def test_a_summary_is_what_pandas_answers_over_the_whole_table(
             )
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e306, 1e306), min_size=1, max_size=50))
 def test_a_sum_is_rounded_once(numbers: list[float]) -> None:
     df = pd.DataFrame({"x": numbers})
@@ -228,6 +229,7 @@ def test_the_longest_text_of_a_cell_is_a_key() -> None:
     assert cells(summarize(df, Summary("x", by="k", n=("k", "size")))) == [[k, 2] for k in long]
 
 
+@settings(deadline=None)
 @given(ROWS, st.data())
 def test_damaged_partial_results_are_refused_or_read(rows: list[Any], data: st.DataObject) -> None:
     summary = Summary("x", by=["k", "j"], u=("s", "nunique"), m=("s", "min"), n=("x", "sum"))
