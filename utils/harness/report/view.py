@@ -10,6 +10,7 @@ from harness.advice import advice_on
 from harness.facts import Facts
 from harness.history import Attempt, Node, Run, Task, json_text
 from harness.report import formats
+from harness.report.summaries import summaries
 from harness.report.words import words
 from shared.facts import BINS, Column
 
@@ -368,6 +369,10 @@ class View:
             "height": BAR_HEIGHT,
             "label": ", ".join(f"{bar['name']}: {bar['count']}" for bar in bars),
         }
+
+    @property
+    def summaries(self) -> list[dict[str, Any]]:
+        return summaries(self.facts.workbook)
 
     @property
     def data(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from harness import cost, facts, history
 from harness.fault import Fault
 from harness.history import Run
+from harness.report import formats
 from harness.report.view import Content, View
 from harness.target import Target, emulator, endpoint, target_of
 
@@ -130,6 +131,7 @@ def html(view: View) -> str:
     return environment.get_template("page.html.j2").render(
         view=view,
         t=view.t,
+        cell_text=formats.cell,
         style=style,
         library=library,
         script=script,
