@@ -13,6 +13,7 @@ from harness.bucket import check_bucket
 from harness.fault import Fault
 from harness.history import Failure, Run
 from harness.target import STAGES, Target, emulator, function_name
+from shared.facts import WorkbookFacts
 
 LOG_LINES = 20
 
@@ -44,6 +45,8 @@ def run(given: dict[str, Any] | None = None, definition: str = "parallel", page:
     if succeeded:
         took = f"{done.elapsed_s:.1f} s"
         print(f"SUCCEEDED in {took}: s3://{target.bucket}/{done.workbook}", flush=True)
+        if workbook := facts.workbook_facts(target, done):
+            print(contents(workbook), flush=True)
     history.add_logs(target, done)
     if not succeeded:
         explain(target, done)
@@ -51,6 +54,15 @@ def run(given: dict[str, Any] | None = None, definition: str = "parallel", page:
         print(os.path.relpath(report.result().write(target, done, page=page)))
     if not succeeded:
         sys.exit(1)
+
+
+def contents(workbook: WorkbookFacts) -> str:
+    """Such as `1,000 rows; 2 sheets with 1 summary: Sheet1, 会員ランク別`."""
+    sheets, summaries = len(workbook.sheets), len(workbook.summaries)
+    counted = f"{sheets} sheet{'s' * (sheets != 1)}"
+    if summaries:
+        counted += f" with {summaries} summar{'ies' if summaries > 1 else 'y'}"
+    return f"{workbook.rows:,} rows; {counted}: {', '.join(workbook.sheets)}"
 
 
 def check_input(given: Any) -> dict[str, Any]:

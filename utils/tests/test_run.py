@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import run
+from harness import facts, run
 from replay import Replay
 
 
@@ -58,3 +58,16 @@ def test_an_emulator_without_predecessors_has_its_failures_explained(
     assert said["segment"] == "2 of 4 failed"
     assert said["cause"].startswith("mini-bad.json record 17")
     assert "log" not in said and "above" not in said["to"]
+
+
+def test_a_workbooks_sheets_and_summaries_are_said() -> None:
+    said = {}
+    for name in ("succeeded", "retried"):
+        replay = Replay(name)
+        workbook = facts.workbook_facts(replay.target, replay.run())
+        assert workbook
+        said[name] = run.contents(workbook)
+    assert said == {
+        "succeeded": "30 rows; 2 sheets with 1 summary: Sheet1, 会員ランク別",
+        "retried": "60 rows; 4 sheets with 3 summaries: Sheet1, 日別, 割合, 会員別",
+    }
