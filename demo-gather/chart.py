@@ -8,7 +8,7 @@ from typing import Any
 from excel import DATE_STYLE, DATETIME_STYLE, DURATION_STYLE, STYLE_FORMATS
 from table import Table
 
-SIZE = {"width": 420, "height": 300}
+SIZE = {"width": 320, "height": 240}
 DAY = dt.timedelta(1)
 DAY_0 = dt.datetime(1899, 12, 30)  # of Excel's days from 1900-03-01 on
 
@@ -28,11 +28,15 @@ def insert_charts(workbook: Any, worksheet: Any, table: Table, formats: Mapping[
         chart.set_title({"name": [sheet, 0, index], "data": [table.columns[index]]})
         chart.set_legend({"none": table.chart != "pie"})
         chart.set_size(SIZE)
-        x, y = (_format(table.columns[n], values[n], formats) for n in (0, index))
+        x, y = (_axis(table.columns[n], values[n], formats) for n in (0, index))
+        x["label_position"] = "low"  # below what is negative
+        y["major_gridlines"] = {"visible": True, "line": {"color": "#D9D9D9"}}
+        if min(filter(None, cached[index]), default=0) >= 0:
+            y["min"] = 0  # Excel lets bars begin elsewhere
         if table.chart == "bar":  # its y axis has the keys, the first of them at the bottom
-            x, y = y, x
-        chart.set_x_axis({"num_format": x})
-        chart.set_y_axis({"num_format": y, "reverse": table.chart == "bar"})
+            x, y = y, x | {"reverse": True}
+        chart.set_x_axis(x)
+        chart.set_y_axis(y)
         series = {
             "name": [sheet, 0, index],
             "name_data": [table.columns[index]],
@@ -52,11 +56,11 @@ def _are_numbers(values: Iterable[Any]) -> bool:
     return bool(kinds) and kinds <= {int, float}
 
 
-def _format(name: str, values: list[Any], formats: Mapping[str, str]) -> str:
-    """The number format of a column's first cell."""
+def _axis(name: str, values: list[Any], formats: Mapping[str, str]) -> dict[str, Any]:
+    """With the number format of a column's first cell."""
     kinds = {dt.timedelta: DURATION_STYLE, dt.datetime: DATETIME_STYLE, dt.date: DATE_STYLE}
     styles = (style for kind, style in kinds.items() if isinstance(values[0], kind))
-    return formats.get(name, STYLE_FORMATS[next(styles, 0)])
+    return {"num_format": formats.get(name, STYLE_FORMATS[next(styles, 0)])}
 
 
 def _cached(value: Any) -> Any:

@@ -35,12 +35,16 @@ test-compat: $(CHECKS)/node_modules/.package-lock.json demo-gather/.venv/.ready 
 	@demo-gather/.venv/bin/pytest -q -c demo-gather/setup.cfg --rootdir $(CHECKS) -p no:cacheprovider \
 		-o "pythonpath=$(ROOT)/demo-gather $(ROOT)/demo-gather/tests $(ROOT)/utils/shared $(ROOT)/utils/shared/tests" $(CHECKS)/test_readers.py
 
-pictures: $(TOOLS_READY) ## draw the README's picture of a report; needs Chromium
-	@$(HARNESS) with-emulator $(MAKE) --no-print-directory create bucket json stepfunctions
+pictures: $(TOOLS_READY) ## draw the README's pictures of a summary and a report; needs LibreOffice, poppler-utils, Chromium
+	@$(HARNESS) with-emulator $(MAKE) --no-print-directory create bucket json stepfunctions download
+	@folder=$$(mktemp -d) && soffice -env:UserInstallation=file://$$folder/profile --headless \
+		--convert-to 'pdf:calc_pdf_Export:{"SinglePageSheets":{"type":"boolean","value":"true"}}' --outdir $$folder \
+		$(ROOT)/result/test.xlsx >/dev/null 2>&1 && \
+		pdftoppm -png -r 96 -f 2 -singlefile $$folder/test.pdf $(ROOT)/.github/pictures/summary && rm -r $$folder
 	@$${CHROMIUM:-chromium} --headless --no-sandbox --disable-gpu --hide-scrollbars --disable-background-networking \
 		--window-size=1100,1050 --screenshot=$(ROOT)/.github/pictures/report.png \
 		"file://$$(ls -t $(ROOT)/result/*.html | head -1)" 2>/dev/null
-	@ls -l $(ROOT)/.github/pictures/report.png
+	@ls -l $(ROOT)/.github/pictures/*.png
 
 test-report-page: $(VENVS)/browser/.ready
 	@$(VENVS)/browser/bin/python -m pytest -q -p no:cacheprovider -c /dev/null --rootdir $(CHECKS) $(CHECKS)/test_report_page.py
