@@ -234,9 +234,10 @@ function drawUpright(svg, width, points, labels) {
   const middle = (n) => x(n) + x.bandwidth() / 2;
   const named = labels.map((label) => short(label, 90));
   const every = Math.ceil((d3.max(named, textWidth) + 6) / x.step());
-  svg.append("g").selectAll("text").data(named).join("text").filter((_, n) => n % every === 0)
-    .attr("x", (label, n) => Math.max(textWidth(label) / 2, Math.min(width - textWidth(label) / 2, middle(n * every))))
-    .attr("y", height - 7).attr("text-anchor", "middle").text((label) => label);
+  // One in `every`; the last one only if it need not be moved into the one before.
+  const shown = d3.range(0, named.length, every).filter((n) => !n || middle(n) + textWidth(named[n]) / 2 < width + 6);
+  svg.append("g").selectAll("text").data(shown).join("text").attr("y", height - 7).attr("text-anchor", "middle")
+    .attr("x", (n) => Math.max(textWidth(named[n]) / 2, Math.min(width - textWidth(named[n]) / 2, middle(n)))).text((n) => named[n]);
   svg.append("line").attr("class", "zero").attr("x1", left).attr("x2", width).attr("y1", y(0)).attr("y2", y(0));
   const marks = svg.append("g").selectAll("*").data(points);
   if (svg.node().parentElement.dataset.chart === "line") {
