@@ -1,4 +1,4 @@
-"""A native Excel chart beside a table's rows."""
+"""Native Excel charts beside a table's rows."""
 
 import datetime as dt
 import math
@@ -8,32 +8,35 @@ from typing import Any
 from excel import DATE_STYLE, DATETIME_STYLE, DURATION_STYLE, STYLE_FORMATS
 from table import Table
 
-SIZE = {"width": 720, "height": 400}
+SIZE = {"width": 320, "height": 240}
 DAY = dt.timedelta(1)
 DAY_0 = dt.datetime(1899, 12, 30)  # of Excel's days from 1900-03-01 on
 
 
-def insert_chart(workbook: Any, worksheet: Any, table: Table, formats: Mapping[str, str]) -> None:
-    """Draw the first rows' numbers beside them; no chart without numbers.
+def insert_charts(workbook: Any, worksheet: Any, table: Table, formats: Mapping[str, str]) -> None:
+    """Draw the first rows' numbers beside them: each column by itself, for counts, sums and means
+    have no scale in common. A pie has the first column alone.
 
-    XlsxWriter has no rows here: it is given what the chart shows until Excel has read them.
+    XlsxWriter has no rows here: it is given what a chart shows until Excel has read them.
     """
     sheet, last = worksheet.name, len(table.first_rows)
     values = [list(column) for column in zip(*table.first_rows, strict=True)]
     cached = [list(map(_cached, column)) for column in values]
     numbers = [n for n in range(table.keys, len(values)) if _are_numbers(values[n])]
-    if not numbers:
-        return
-    chart = workbook.add_chart({"type": table.chart})
-    chart.set_title({"name": table.name})
-    chart.set_legend({"position": "bottom"})
-    chart.set_size(SIZE)
-    x, y = (_format(table.columns[n], values[n], formats) for n in (0, numbers[0]))
-    if table.chart == "bar":  # its y axis has the keys, the first of them at the bottom
-        x, y = y, x
-    chart.set_x_axis({"num_format": x})
-    chart.set_y_axis({"num_format": y, "reverse": table.chart == "bar"})
-    for index in numbers[:1] if table.chart == "pie" else numbers:
+    for place, index in enumerate(numbers[:1] if table.chart == "pie" else numbers):
+        chart = workbook.add_chart({"type": table.chart})
+        chart.set_title({"name": [sheet, 0, index], "data": [table.columns[index]]})
+        chart.set_legend({"none": table.chart != "pie"})
+        chart.set_size(SIZE)
+        x, y = (_axis(table.columns[n], values[n], formats) for n in (0, index))
+        x["label_position"] = "low"  # below what is negative
+        y["major_gridlines"] = {"visible": True, "line": {"color": "#D9D9D9"}}
+        if min(filter(None, cached[index]), default=0) >= 0:
+            y["min"] = 0  # Excel lets bars begin elsewhere
+        if table.chart == "bar":  # its y axis has the keys, the first of them at the bottom
+            x, y = y, x | {"reverse": True}
+        chart.set_x_axis(x)
+        chart.set_y_axis(y)
         series = {
             "name": [sheet, 0, index],
             "name_data": [table.columns[index]],
@@ -44,7 +47,8 @@ def insert_chart(workbook: Any, worksheet: Any, table: Table, formats: Mapping[s
             series["categories"] = [sheet, 1, 0, last, table.keys - 1]
             series["categories_data"] = cached[: table.keys] if table.keys > 1 else cached[0]
         chart.add_series(series)
-    worksheet.insert_chart(1, len(table.columns) + 1, chart)
+        beside = {"x_offset": place * (SIZE["width"] + 10)}
+        worksheet.insert_chart(1, len(table.columns) + 1, chart, beside)
 
 
 def _are_numbers(values: Iterable[Any]) -> bool:
@@ -52,11 +56,11 @@ def _are_numbers(values: Iterable[Any]) -> bool:
     return bool(kinds) and kinds <= {int, float}
 
 
-def _format(name: str, values: list[Any], formats: Mapping[str, str]) -> str:
-    """The number format of a column's first cell."""
+def _axis(name: str, values: list[Any], formats: Mapping[str, str]) -> dict[str, Any]:
+    """With the number format of a column's first cell."""
     kinds = {dt.timedelta: DURATION_STYLE, dt.datetime: DATETIME_STYLE, dt.date: DATE_STYLE}
     styles = (style for kind, style in kinds.items() if isinstance(values[0], kind))
-    return formats.get(name, STYLE_FORMATS[next(styles, 0)])
+    return {"num_format": formats.get(name, STYLE_FORMATS[next(styles, 0)])}
 
 
 def _cached(value: Any) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 import xlsxwriter.utility  # type: ignore[import-untyped]  # XlsxWriter has no annotations
 from isal import isal_zlib
 
-from chart import insert_chart
+from chart import insert_charts
 from excel import (
     COLUMN_WIDTH,
     DATA_ROWS,
@@ -189,7 +189,7 @@ def _template(sheets: list[_Sheet], formats: Mapping[str, str]) -> BytesIO:
                 worksheet.write_blank(row, 0, None, style)
             _lay_out(worksheet, sheet, total)
             if sheet.table.chart and sheet.last_data_row - 1 == len(sheet.table.first_rows) > 0:
-                insert_chart(workbook, worksheet, sheet.table, formats)
+                insert_charts(workbook, worksheet, sheet.table, formats)
     return file
 
 

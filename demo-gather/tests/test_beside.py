@@ -145,23 +145,29 @@ CHARTS = {"column": "BarChart", "bar": "BarChart", "line": "LineChart", "pie": "
 
 @pytest.mark.parametrize(("kind", "drawn"), CHARTS.items(), ids=CHARTS)
 def test_a_chart_shows_the_numbers_of_the_rows(kind: str, drawn: str) -> None:
-    [chart] = opened(beside(ranks(kind)))["会員ランク別"]._charts
-    assert type(chart).__name__ == drawn
-    assert getattr(chart, "barDir", None) == {"column": "col", "bar": "bar"}.get(kind)
-    assert chart.title.tx.rich.p[0].r[0].t == "会員ランク別"
-    names, values, cached = zip(
-        *(
-            (series.tx.strRef.f, series.val.numRef.f, points(series.val.numRef.numCache))
-            for series in chart.series
-        )
-    )
-    count = 1 if kind == "pie" else 3
-    assert names == tuple(f"会員ランク別!${column}$1" for column in "BCD")[:count]
-    assert values == tuple(f"会員ランク別!${column}$2:${column}$4" for column in "BCD")[:count]
-    assert cached == ([10, 20, 3], [1_000, 20_000, 300], [100, 1_000.5])[:count]
-    for series in chart.series:
+    charts = opened(beside(ranks(kind)))["会員ランク別"]._charts
+    assert {type(chart).__name__ for chart in charts} == {drawn}
+    bars = {"column": "col", "bar": "bar"}.get(kind)
+    assert {getattr(chart, "barDir", None) for chart in charts} == {bars}
+    starts = {(chart.anchor._from.col, chart.anchor._from.colOff) for chart in charts}
+    assert len(starts) == len(charts)
+    shown = []
+    for chart in charts:
+        [series] = chart.series
+        assert chart.title.tx.strRef.f == series.tx.strRef.f
         assert series.cat.numRef.f == "会員ランク別!$A$2:$A$4"
         assert points(series.cat.numRef.numCache) == [1, 2]
+        cached = points(series.val.numRef.numCache)
+        shown.append((series.tx.strRef.f, series.val.numRef.f, cached))
+        assert kind == "pie" or chart.y_axis.scaling.min == 0
+    numbers = {"B": [10, 20, 3], "C": [1_000, 20_000, 300], "D": [100, 1_000.5]}
+    assert (
+        shown
+        == [
+            (f"会員ランク別!${column}$1", f"会員ランク別!${column}$2:${column}$4", cached)
+            for column, cached in numbers.items()
+        ][: 1 if kind == "pie" else 3]
+    )
 
 
 def points(cache: Any) -> list[float]:
@@ -210,7 +216,7 @@ def test_two_keys_are_two_levels() -> None:
 def test_a_chart_is_drawn_of_few_rows(rows: int, total: pd.DataFrame | None) -> None:
     df = pd.concat([RANKS[:1]] * rows) if rows else RANKS[:0]
     sheet = opened(beside(render_table("x", [df], {}, total=total, chart="line")))["x"]
-    assert len(sheet._charts) == (0 < rows <= CHART_ROWS)
+    assert len(sheet._charts) == 3 * (0 < rows <= CHART_ROWS)
 
 
 def test_no_chart_is_drawn_of_two_sheets_or_without_numbers(sheets_of_4: None) -> None:

@@ -99,7 +99,7 @@ def only(columns: list[str], parts: list[SheetPart], bodies: Iterable[bytes]) ->
     return workbook_chunks(NAME, [Table("", columns, [""] * len(columns), parts, bodies)], {})
 
 
-def written_by_xlsxwriter(df: pd.DataFrame) -> bytes:
+def written_by_xlsxwriter(df: pd.DataFrame, **beside: pd.DataFrame) -> bytes:
     file = BytesIO()
     options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
     with xlsxwriter.Workbook(file, options) as book:
@@ -108,11 +108,12 @@ def written_by_xlsxwriter(df: pd.DataFrame) -> bytes:
             dt.datetime: book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
             dt.timedelta: book.add_format({"num_format": "[h]:mm:ss"}),
         }
-        worksheet = book.add_worksheet()
-        worksheet.write_row(0, 0, df.columns)
-        for row, values in enumerate(df.itertuples(index=False, name=None), 1):
-            for column, value in enumerate(map(as_excel_can_hold_it, values)):
-                worksheet.write(row, column, value, formats.get(type(value)))
+        for name, each in {"Sheet1": df, **beside}.items():
+            worksheet = book.add_worksheet(name)
+            worksheet.write_row(0, 0, each.columns)
+            for row, values in enumerate(each.itertuples(index=False, name=None), 1):
+                for column, value in enumerate(map(as_excel_can_hold_it, values)):
+                    worksheet.write(row, column, value, formats.get(type(value)))
     return file.getvalue()
 
 

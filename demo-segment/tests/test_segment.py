@@ -1,13 +1,27 @@
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
 
+import frames
 import plain_numbers
 import segment
-from excel import InvalidFormat
-from segment import COLUMNS, NUMBERS, InvalidEvent, InvalidMember, SegmentHandler, gather_key
+from excel import InvalidFormat, InvalidSheetName
+from merged import summarize
+from segment import (
+    COLUMNS,
+    NUMBERS,
+    SUMMARIES,
+    InvalidEvent,
+    InvalidMember,
+    SegmentHandler,
+    gather_key,
+)
+from summary import InvalidSummary, Summary, check_summaries
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 pd.set_option("mode.string_storage", "python")  # as deployed, where pyarrow is not
 
@@ -119,6 +133,84 @@ def test_a_wrong_format_is_named_when_the_module_is_loaded() -> None:
     source = Path(segment.__file__).read_text(encoding="utf-8").replace('"#,##0"', '""')
     with pytest.raises(InvalidFormat, match="^FORMATS: ポイント must have a text"):
         exec(source, {"__name__": "segment"})
+
+
+def test_ranks_are_counted_and_added_up() -> None:
+    summary = summarize(process(members()), SUMMARIES[0])
+    assert list(summary.columns) == ["会員ランク", "人数", "ポイント", "平均"]
+    assert summary.values.tolist() == [
+        [2, 2, 75 + 57, 66.0],
+        [4, 1, 58, 72.5],
+        ["合計", 3, 58 + 75 + 57, 204.5 / 3],
+    ]
+
+
+NAMES = {
+    "a/b": r"has none of \[\]:\*\?/\\; found the text \"a/b\"",
+    "x" * 40: 'has at most 31 characters; found the text "xxx',
+    "Sheet1": 'is not one of the table\'s own sheets; found the text "Sheet1"',
+    "": "is not empty; found",
+}
+
+
+@pytest.mark.parametrize(("name", "rule"), NAMES.items(), ids=NAMES)
+def test_a_name_that_no_sheet_can_have_is_refused_when_the_module_is_loaded(
+    name: str, rule: str
+) -> None:
+    source = Path(segment.__file__).read_text(encoding="utf-8")
+    with pytest.raises(InvalidSheetName, match=f"^a sheet's name {rule}"):
+        exec(source.replace('"会員ランク別"', f'"{name}"'), {"__name__": "segment"})
+
+
+def test_two_summaries_of_one_name_are_refused() -> None:
+    pair = [Summary(name, 人数=("会員番号", "count")) for name in ("ranks", "Ranks")]
+    with pytest.raises(InvalidSheetName, match='^no two sheets have one name.*"Ranks"$'):
+        check_summaries(pair)
+
+
+def test_an_aggregation_that_is_none_is_refused_with_the_list() -> None:
+    with pytest.raises(
+        InvalidSummary, match="^summary x: n must be one of count, size, sum, .*avg"
+    ):
+        Summary("x", n=("ポイント", "avg"))
+
+
+UNFIT = {
+    "a column that does not exist": (
+        Summary("x", by="店", 人数=("会員番号", "count")),
+        "summary x needs one column 店; found 0 among 会員番号, 名前, ",
+    ),
+    "a sum of texts": (
+        Summary("x", 計=("名前", "sum")),
+        'record 20: 名前 must be a number for its sum in summary x; found the text "長野原 ひろし"',
+    ),
+    "a median of dates": (
+        Summary("x", 中央=("日", "median")),
+        "record 20: 日 must be a number for its median in summary x; found ",
+    ),
+    "a key that no cell holds": (
+        Summary("x", by="一覧", 件数=("会員番号", "count")),
+        "record 21: 一覧 must be a text, number, date or boolean in summary x; found ",
+    ),
+    "a function that makes no column": (
+        Summary("x", by={"月": lambda df: 5}, 人数=("会員番号", "count")),
+        "月 of summary x must be a column of 3 cells; found ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("summary", "fault"), UNFIT.values(), ids=UNFIT)
+def test_a_summary_that_does_not_fit_the_table_fails_before_anything_is_written(
+    s3: "S3Client", bucket: str, monkeypatch: pytest.MonkeyPatch, summary: Summary, fault: str
+) -> None:
+    monkeypatch.setattr(segment, "SUMMARIES", [summary])
+    lists: list[Any] = ["a", [1], "c"]
+    df = members().assign(日=pd.Timestamp("2021-05-16"), 一覧=lists)
+    key = "scatter/job_000.pkl"
+    s3.put_object(Bucket=bucket, Key=key, Body=frames.dump(df))
+    with pytest.raises(InvalidSummary, match=fault):
+        SegmentHandler(key, None, s3).main()
+    assert [obj["Key"] for obj in s3.list_objects_v2(Bucket=bucket)["Contents"]] == [key]
 
 
 @pytest.mark.parametrize(

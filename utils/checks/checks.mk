@@ -8,7 +8,7 @@ FUZZ_S ?= 60
 BENCH_READY := $(patsubst $(BENCH)/locks/%.txt,$(BENCH)/.venvs/%/.ready,$(wildcard $(BENCH)/locks/*.txt))
 LOCKS := $(patsubst $(ROOT)/%,%,$(wildcard $(TOOLS)/*.txt $(BENCH)/locks/*.txt))
 
-.PHONY: pictures bench faults soak soaked fuzz audit test-compat test-report-page
+.PHONY: pictures bench faults soak soaked fuzz audit test-compat test-readers test-report-page
 
 bench: zip $(BENCH_READY) demo-scatter/.venv/.ready ## the pipeline beside other writers: SIZES rows, REPEAT runs; result/bench.json and .svg
 	@cd $(ROOT)/utils && $(PY) -m checks.bench --repeat $(REPEAT) $(SIZES)
@@ -32,15 +32,23 @@ audit: $(VENVS)/audit/.ready $(FUNCTIONS:%=demo-%/requirements.txt) ## look up k
 	@$(VENVS)/audit/bin/python $(CHECKS)/audit.py $(FUNCTIONS:%=demo-%/requirements.txt) $(LOCKS)
 
 test-compat: $(CHECKS)/node_modules/.package-lock.json demo-gather/.venv/.ready test-report-page ## other programs read the workbooks; needs Node, LibreOffice, Chromium
-	@demo-gather/.venv/bin/pytest -q -c demo-gather/setup.cfg --rootdir $(CHECKS) -p no:cacheprovider \
-		-o "pythonpath=$(ROOT)/demo-gather $(ROOT)/demo-gather/tests $(ROOT)/utils/shared $(ROOT)/utils/shared/tests" $(CHECKS)/test_readers.py
+	@$(HARNESS) with-emulator $(MAKE) --no-print-directory test-readers
 
-pictures: $(TOOLS_READY) ## draw the README's picture of a report; needs Chromium
-	@$(HARNESS) with-emulator $(MAKE) --no-print-directory create bucket json stepfunctions
+test-readers:
+	@AWS_ENDPOINT_URL=$(ENDPOINT) AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1 \
+		demo-gather/.venv/bin/pytest -q -c demo-gather/setup.cfg --rootdir $(CHECKS) -p no:cacheprovider \
+		-o "pythonpath=$(ROOT)/demo-gather $(ROOT)/demo-gather/tests $(ROOT)/demo-segment $(ROOT)/utils/shared $(ROOT)/utils/shared/tests" $(CHECKS)/test_readers.py
+
+pictures: $(TOOLS_READY) ## draw the README's pictures of a summary and a report; needs LibreOffice, poppler-utils, Chromium
+	@$(HARNESS) with-emulator $(MAKE) --no-print-directory create bucket json stepfunctions download
+	@folder=$$(mktemp -d) && soffice -env:UserInstallation=file://$$folder/profile --headless \
+		--convert-to 'pdf:calc_pdf_Export:{"SinglePageSheets":{"type":"boolean","value":"true"}}' --outdir $$folder \
+		$(ROOT)/result/test.xlsx >/dev/null 2>&1 && \
+		pdftoppm -png -r 96 -f 2 -singlefile $$folder/test.pdf $(ROOT)/.github/pictures/summary && rm -r $$folder
 	@$${CHROMIUM:-chromium} --headless --no-sandbox --disable-gpu --hide-scrollbars --disable-background-networking \
 		--window-size=1100,1050 --screenshot=$(ROOT)/.github/pictures/report.png \
 		"file://$$(ls -t $(ROOT)/result/*.html | head -1)" 2>/dev/null
-	@ls -l $(ROOT)/.github/pictures/report.png
+	@ls -l $(ROOT)/.github/pictures/*.png
 
 test-report-page: $(VENVS)/browser/.ready
 	@$(VENVS)/browser/bin/python -m pytest -q -p no:cacheprovider -c /dev/null --rootdir $(CHECKS) $(CHECKS)/test_report_page.py

@@ -10,11 +10,25 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pandas as pd
 import pytest
 
+import frames
+import segment
+from gather import GatherHandler
+from merged import summarize
+from summary import Summary
 from test_beside import CHARTS, beside, ranks
-from test_workbook import AWKWARD, MEMBERS, spliced, table, written_by_xlsxwriter
+from test_workbook import (
+    AWKWARD,
+    MEMBERS,
+    read_by_calamine,
+    read_by_openpyxl_streaming,
+    spliced,
+    table,
+    written_by_xlsxwriter,
+)
 
 HERE = Path(__file__).resolve().parent
 # The Open XML SDK's OpenXmlValidator as a program.
@@ -47,7 +61,13 @@ def libreoffice(path: Path) -> Any:
     }
 
 
-READERS = {"exceljs": node("exceljs"), "sheetjs": node("sheetjs"), "libreoffice": libreoffice}
+READERS: dict[str, Reader] = {
+    "openpyxl": lambda path: read_by_openpyxl_streaming(path.read_bytes()),
+    "calamine": lambda path: read_by_calamine(path.read_bytes()),
+    "exceljs": node("exceljs"),
+    "sheetjs": node("sheetjs"),
+    "libreoffice": libreoffice,
+}
 
 
 def random_table() -> pd.DataFrame:
@@ -80,18 +100,58 @@ def test_content_equals_xlsxwriters(reader: Reader, df: pd.DataFrame, tmp_path: 
     reference.write_bytes(written_by_xlsxwriter(df))
     read = reader(ours)
     assert read == reader(reference)
-    assert str(df.columns[-1]) in json.dumps(read, ensure_ascii=False)
-
-
-@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
-def test_a_table_beside_the_first_is_read(reader: Reader, tmp_path: Path) -> None:
-    path = tmp_path / "beside.xlsx"
-    path.write_bytes(beside(ranks("column")))
-    read = json.dumps(reader(path), ensure_ascii=False)
-    assert "会員ランク別" in read and "合計" in read
+    assert str(df.columns[-1]) in json.dumps(read, ensure_ascii=False, default=str)
 
 
 LONG = "x" * 32_767
+DAYS = [dt.date(2021, 5, 16), None, dt.date(2020, 2, 29), dt.date(2021, 12, 31)]
+MIXED = [LONG, 1, "1", True, None, "=1+1", dt.datetime(2021, 5, 16, 12), 2.5]
+ORDERS = table(
+    [[DAYS[n % 4], MIXED[n % 8], n * (0.1 if n % 3 else 10**12)] for n in range(40)],
+    ["日", "鍵", "数"],
+)
+SUMMARIES = [
+    Summary("日別", by="日", total="合計", chart="line", 計=("数", "sum"), 件数=("数", "count")),
+    Summary("鍵別", by="鍵", total="計", chart="bar", 中央=("数", "median"), 初日=("日", "first")),
+    Summary("二つ", by=["日", "鍵"], sort="-計", top=5, chart="column", 計=("数", "sum")),
+    Summary("全体", chart="pie", 平均=("数", "mean"), 種類=("鍵", "nunique")),
+]
+
+
+class Etl(segment.SegmentHandler):
+    def process(self, df: pd.DataFrame) -> pd.DataFrame:
+        return df
+
+
+@pytest.fixture(scope="module")
+def summarized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workbook with summaries, as segments and gather write it."""
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="readers")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BUCKET", "readers")
+        patch.setattr(segment, "SUMMARIES", SUMMARIES)
+        keys = []
+        for start in range(0, len(ORDERS), 15):
+            key = f"scatter/job_{start:03d}.pkl"
+            s3.put_object(Bucket="readers", Key=key, Body=frames.dump(ORDERS[start : start + 15]))
+            keys.append(Etl(key, None, s3).main())
+        workbook = GatherHandler({"segment_results": keys}, None, s3).main()
+    path = tmp_path_factory.mktemp("summarized") / workbook
+    path.write_bytes(s3.get_object(Bucket="readers", Key=workbook)["Body"].read())
+    return path
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+def test_summaries_are_read_as_xlsxwriters(
+    reader: Reader, summarized: Path, tmp_path: Path
+) -> None:
+    frames_of = {each.declared.name: summarize(ORDERS, each) for each in SUMMARIES}
+    reference = tmp_path / "reference.xlsx"
+    reference.write_bytes(written_by_xlsxwriter(ORDERS, **frames_of))
+    assert reader(summarized) == reader(reference)
+
+
 SHEETS_OF_4 = {
     f"{module}.DATA_ROWS": 4 for module in ("excel", "rendered", "sheet_xml", "workbook")
 }
@@ -147,6 +207,11 @@ def test_microsofts_validator_finds_no_fault_beside(chart: str, tmp_path: Path) 
     path = tmp_path / "beside.xlsx"
     path.write_bytes(beside(ranks(chart)))
     assert faults(path) == []
+
+
+@needs_validator
+def test_microsofts_validator_finds_no_fault_in_summaries(summarized: Path) -> None:
+    assert faults(summarized) == []
 
 
 @needs_validator

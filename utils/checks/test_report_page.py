@@ -119,7 +119,7 @@ def read(shown: str, units: dict[str, float]) -> float:
     """What a figure says to its reader, such as 1.5 for `1.50 s` and 123 for `2 min 03 s`."""
     return sum(
         float(number.replace(",", "")) * units[unit]
-        for number, unit in re.findall(r"([\d.,]+) ?([A-Za-z]*)", shown)
+        for number, unit in re.findall(r"(-?[\d.,]+) ?([A-Za-z]*)", shown)
     )
 
 
@@ -203,6 +203,8 @@ def test_every_figure_reads_as_it_is(open_page: Open, name: str) -> None:
     for value, text, in_megabytes in shown:
         units = {**UNITS, "MB": 1} if in_megabytes else UNITS
         rounded = 0.05 if "$" in text else 0.005 if re.search("[A-Za-z]", text) else 0
+        if re.search(r"\.\d{4}$", text):  # a summary's; there are no more decimals
+            rounded = 0.00005
         assert read(text, units) == pytest.approx(float(value), rel=rounded, abs=rounded)
 
 
@@ -321,6 +323,50 @@ def test_the_first_rows_are_those_of_the_workbook(
     assert sorted(caption) == [10, told["figures"]["#card-rows"][1]]
     assert page.locator("#workbook").get_attribute("href") == f"{name}.xlsx"
     assert page.locator("#failure").count() == 0
+
+
+@pytest.mark.parametrize("name", PROFILED)
+def test_summaries_are_those_of_the_workbook(
+    open_page: Open, recorded: dict[str, Any], name: str
+) -> None:
+    page, told = open_page(name), recorded[name]["summaries"]
+    shown = page.locator(".summary").evaluate_all(
+        """all => all.map(each => ({
+            name: each.querySelector("h3").textContent,
+            rows: [...each.querySelectorAll("tr")].map(row => [...row.children].map(cell => cell.textContent)),
+        }))"""
+    )
+    assert shown == [{"name": each["name"], "rows": each["rows"]} for each in told]
+
+
+# How long a mark is that a chart draws for a number.
+LENGTHS = {
+    "column": "mark => mark.height.baseVal.value",
+    "bar": "mark => mark.width.baseVal.value",
+    "line": "mark => mark.ownerSVGElement.querySelector('.zero').y1.baseVal.value - mark.cy.baseVal.value",
+    "pie": "mark => mark.getTotalLength() - 2 * Math.hypot(mark.getPointAtLength(0).x, mark.getPointAtLength(0).y)",
+}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", PROFILED)
+def test_a_summarys_chart_is_of_its_kind_and_measures_its_numbers(
+    open_page: Open, recorded: dict[str, Any], name: str, width: int
+) -> None:
+    page = open_page(name, width)
+    for place, told in zip(page.locator(".summary").all(), recorded[name]["summaries"]):
+        charts = place.locator(".chart").all()
+        titles = [chart.locator(".title").text_content() for chart in charts]
+        assert titles == list(told["charts"])
+        for chart, values in zip(charts, told["charts"].values()):
+            marks = chart.locator(".mark")
+            lengths = marks.evaluate_all(f"all => all.map({LENGTHS[told['kind']]})")
+            scale = sum(lengths) / sum(map(abs, values))
+            assert lengths == pytest.approx([abs(each) * scale for each in values], abs=0.1)
+            figures = marks.locator("title").all_text_contents()
+            assert [read(each.rpartition(": ")[2].split()[0], UNITS) for each in figures] == (
+                pytest.approx(values, abs=0.00005)
+            )
 
 
 def test_a_page_without_figures_of_the_functions_says_so(open_page: Open) -> None:

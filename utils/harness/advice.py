@@ -56,6 +56,26 @@ ADVICE = {
         "Excel cannot hold that value: shorten or clean it in SegmentHandler.process",
         "Excel に書けない値です。SegmentHandler.process で短くするか取り除いてください",
     ),
+    "InvalidSummary": (
+        "correct SUMMARIES in demo-segment/segment.py, or that record in SegmentHandler.process",
+        "demo-segment/segment.py の SUMMARIES か、SegmentHandler.process でそのレコードを直してください",
+    ),
+    "InvalidSheetName": (
+        "choose another name for that summary in SUMMARIES of demo-segment/segment.py",
+        "demo-segment/segment.py の SUMMARIES で、その集計に別の名前を付けてください",
+    ),
+    "InvalidFormat": (
+        "correct FORMATS in demo-segment/segment.py",
+        "demo-segment/segment.py の FORMATS を直してください",
+    ),
+    "InvalidPartials": (
+        "something else wrote beside the segment's result: start again",
+        "セグメントの結果の隣に別のものが書かれています。もう一度実行してください",
+    ),
+    "MissingPartials": (
+        "that result is of an older segment-lambda: make zip create, and start again",
+        "その結果は古い segment-lambda のものです。make zip create のあと、もう一度実行してください",
+    ),
     "InvalidEvent": (
         'start the execution with an input such as {{"input_obj": "members.json"}}',
         '{{"input_obj": "members.json"}} のような入力で実行してください',

@@ -63,8 +63,7 @@ def read(target: Target, run: Run) -> Facts:
     if found.scatter is None:
         return found
     keys = [cut.key for cut in found.scatter.segments]
-    gathered = result_key(scatter_key(run) or "")
-    found.workbook = read_object(s3, found.bucket, gathered, WorkbookFacts.from_json)
+    found.workbook = workbook_facts(target, run)
     if found.workbook:
         told: Iterable[SegmentFacts | None] = found.workbook.segments
     else:
@@ -85,6 +84,12 @@ def scatter_facts(target: Target, run: Run) -> ScatterFacts | None:
     if key is None:
         return None
     return read_object(target.client("s3"), target.bucket, key, ScatterFacts.from_json)
+
+
+def workbook_facts(target: Target, run: Run) -> WorkbookFacts | None:
+    """None before the gather has ended, or where it wrote none."""
+    key = result_key(scatter_key(run) or "")
+    return read_object(target.client("s3"), target.bucket, key, WorkbookFacts.from_json)
 
 
 def segment_of(scatter: ScatterFacts | None, record: tuple[str, int] | None) -> int | None:

@@ -12,6 +12,7 @@ from harness.advice import advice_on
 from harness.fault import Fault
 from harness.history import Failure, Run, Task
 from harness.target import STAGES, Target
+from shared.facts import WorkbookFacts
 
 LOG_LINES = 20
 
@@ -58,12 +59,23 @@ def execute(target: Target, machine: str, given: dict[str, Any], page: str = "")
     if succeeded:
         took = f"{done.elapsed_s:.1f} s"
         print(f"SUCCEEDED in {took}: s3://{target.bucket}/{done.workbook}", flush=True)
+        if workbook := facts.workbook_facts(target, done):
+            print(contents(workbook), flush=True)
     calls.add_logs(target, done)
     if not succeeded:
         explain(target, done)
     if done.chained:
         print(os.path.relpath(report.result().write(target, done, page=page)))
     return done
+
+
+def contents(workbook: WorkbookFacts) -> str:
+    """Such as `1,000 rows; 2 sheets with 1 summary: Sheet1, 会員ランク別`."""
+    sheets, summaries = len(workbook.sheets), len(workbook.summaries)
+    counted = f"{sheets} sheet{'s' * (sheets != 1)}"
+    if summaries:
+        counted += f" with {summaries} summar{'ies' if summaries > 1 else 'y'}"
+    return f"{workbook.rows:,} rows; {counted}: {', '.join(workbook.sheets)}"
 
 
 def check_input(given: Any, file: str) -> dict[str, Any]:

@@ -6,8 +6,10 @@ import shutil
 import subprocess
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from openpyxl import load_workbook
 
 from conftest import Make, Pipeline
 from harness.target import EMULATED_ACCOUNT, emulator
@@ -15,7 +17,6 @@ from harness.target import EMULATED_ACCOUNT, emulator
 ROOT = Path(__file__).resolve().parents[2]
 SEGMENT = ROOT / "demo-segment"
 ROLE = f"arn:aws:iam::{EMULATED_ACCOUNT}:role/DummyRole"
-FUNCTION = "own-etl-lambda"
 MACHINE = "OwnEtl"
 
 
@@ -25,9 +26,9 @@ def blocks(readme: str) -> dict[str, str]:
     return {name: code for name, code in found}
 
 
-def table(readme: str) -> list[tuple[str, ...]]:
-    """The workbook as the README shows it."""
-    [shown] = re.findall(r"<!-- own-etl: orders.xlsx -->\n\n((?:\|.*\n)+)", readme)
+def table(readme: str, name: str) -> list[tuple[str, ...]]:
+    """A sheet as the README shows it."""
+    [shown] = re.findall(rf"<!-- own-etl: {name} -->\n\n((?:\|.*\n)+)", readme)
     lines = [line.strip("| ").split(" | ") for line in shown.splitlines() if "---" not in line]
     return [tuple(line) for line in lines]
 
@@ -48,19 +49,28 @@ def own(readme: str, make: Make, tmp_path_factory: pytest.TempPathFactory) -> Pa
     shutil.copytree(ROOT / "utils" / "shared", root / "utils" / "shared", ignore=built)
     folder = root / "demo-segment"
     source = (folder / "segment.py").read_text()
-    method = re.compile(r"    def process\(.*?(?=\n    def )", re.DOTALL)
-    source, replaced = method.subn(lambda _: blocks(readme)["process"], source)
+    source = with_method(source, "process", blocks(readme)["process"])
     source, named = re.subn(r"NUMBERS = .*\n", blocks(readme)["numbers"], source)
-    assert (replaced, named) == (1, 1)
+    summaries = re.compile(r"^SUMMARIES = .*?^\]\n", re.DOTALL | re.MULTILINE)
+    source, replaced = summaries.subn(lambda _: blocks(readme)["summaries"], source)
+    assert (named, replaced) == (1, 1)
     (folder / "segment.py").write_text(source)
     (folder / "tests" / "test_segment.py").write_text(blocks(readme)["tests"])
     return folder
 
 
+def with_method(source: str, name: str, method: str) -> str:
+    found = re.compile(rf"    def {name}\(.*?(?=\n    def )", re.DOTALL)
+    source, replaced = found.subn(lambda _: method, source)
+    assert replaced == 1
+    return source
+
+
 def test_both_readmes_show_the_same_example(readme: str) -> None:
     japanese = (SEGMENT / "README.ja.md").read_text()
     assert blocks(japanese) == blocks(readme)
-    assert table(japanese) == table(readme)
+    for name in ("orders.xlsx", "商品別"):
+        assert table(japanese, name) == table(readme, name)
 
 
 def test_the_examples_tests_and_types_pass(own: Path) -> None:
@@ -73,37 +83,49 @@ def test_the_examples_tests_and_types_pass(own: Path) -> None:
 
 
 def test_the_example_runs_through_the_pipeline(pipeline: Pipeline, readme: str, own: Path) -> None:
-    create_function(package(own))
+    gather = (ROOT / "demo-gather" / "gather.py").read_text()
+    gather = with_method(gather, "finish", blocks(readme)["finish"])
+    create_function("own-etl-lambda", package("segment", (own / "segment.py").read_text()))
+    create_function("own-gather-lambda", package("gather", gather))
     definition = (ROOT / "state-machine" / "parallel.json").read_text()
     machine = pipeline.states.create_state_machine(
-        name=MACHINE, definition=definition.replace("segment-lambda", FUNCTION), roleArn=ROLE
+        name=MACHINE,
+        definition=definition.replace("segment-lambda", "own-etl-lambda").replace(
+            "gather-lambda", "own-gather-lambda"
+        ),
+        roleArn=ROLE,
     )["stateMachineArn"]
     key = pipeline.put(blocks(readme)["orders.csv"].encode(), ".csv")
     arn = pipeline.states.start_execution(
-        stateMachineArn=machine, input=f'{{"input_obj": "{key}"}}'
+        stateMachineArn=machine, input=f'{{"input_obj": "{key}", "division_number": 1}}'
     )["executionArn"]
     rows = pipeline.rows(pipeline.wait(arn))
-    assert [tuple(map(str, row)) for row in rows] == table(readme)
+    assert [tuple(map(str, row)) for row in rows] == table(readme, "orders.xlsx")
+    book: Any = load_workbook(pipeline.folder / f"{Path(key).stem}.xlsx")
+    header, *groups = book["商品別"].values
+    assert header[-1] == "平均単価"
+    assert [tuple(map(str, row[:-1])) for row in (header, *groups)] == table(readme, "商品別")
+    assert [row[-1] for row in groups] == [row[-2] / row[-3] for row in groups]
 
 
-def package(own: Path) -> bytes:
-    """segment-lambda's zip with the changed module in it."""
+def package(stage: str, source: str) -> bytes:
+    """A function's zip with a changed module in it."""
     packed = io.BytesIO()
     with (
-        zipfile.ZipFile(SEGMENT / "bin" / "lambda.zip") as built,
+        zipfile.ZipFile(ROOT / f"demo-{stage}" / "bin" / "lambda.zip") as built,
         zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
     ):
         for name in built.namelist():
-            if name != "segment.py" and not name.startswith("__pycache__/segment."):
+            if name != f"{stage}.py" and not name.startswith(f"__pycache__/{stage}."):
                 archive.writestr(name, built.read(name))
-        archive.write(own / "segment.py", "segment.py")
+        archive.writestr(f"{stage}.py", source)
     return packed.getvalue()
 
 
-def create_function(archive: bytes) -> None:
+def create_function(name: str, archive: bytes) -> None:
     functions = emulator().client("lambda")
     functions.create_function(
-        FunctionName=FUNCTION,
+        FunctionName=name,
         Runtime="python3.13",
         Role=ROLE,
         Handler="lambda.lambda_handler",
@@ -112,4 +134,4 @@ def create_function(archive: bytes) -> None:
         Timeout=900,
         Environment={"Variables": {"BUCKET": emulator().bucket}},
     )
-    functions.get_waiter("function_active_v2").wait(FunctionName=FUNCTION)
+    functions.get_waiter("function_active_v2").wait(FunctionName=name)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import bucket, run
+from harness import bucket, facts, run
 from harness.fault import Fault
 from harness.target import emulator
 from replay import Replay
@@ -88,3 +88,16 @@ def test_an_input_that_cannot_be_meant_is_refused(given: object, file: str, said
 def test_what_is_no_file_is_refused_before_anything_is_called(name: str, tmp_path: Path) -> None:
     with pytest.raises(Fault, match="FILE: must be a file to upload; found"):
         bucket.upload(emulator(), str(tmp_path / name))
+
+
+def test_a_workbooks_sheets_and_summaries_are_said() -> None:
+    said = {}
+    for name in ("succeeded", "retried"):
+        replay = Replay(name)
+        workbook = facts.workbook_facts(replay.target, replay.run())
+        assert workbook
+        said[name] = run.contents(workbook)
+    assert said == {
+        "succeeded": "30 rows; 2 sheets with 1 summary: Sheet1, 会員ランク別",
+        "retried": "60 rows; 4 sheets with 3 summaries: Sheet1, 日別, 割合, 会員別",
+    }

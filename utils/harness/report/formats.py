@@ -36,5 +36,12 @@ def dollars(amount: float) -> str:
     )
 
 
+def cell(value: float) -> str:
+    """Of four decimals at most."""
+    if value and not 1e-4 <= abs(value) < 1e15:
+        return f"{value:.5g}"
+    return f"{value:,.4f}".rstrip("0").rstrip(".")
+
+
 def plain(value: float) -> str:
     return f"{value:,.10g}"

@@ -185,6 +185,103 @@ function zoomBy(factor) {
   bars().call(zoom.scaleBy, factor, shown ? [around, 0] : undefined);
 }
 
+// The charts of a summary: for each column of numbers in its table one, with an axis of its own.
+
+const CHART = { height: 190, top: 32, bottom: 24, row: 18 };
+const CHARTS = { column: drawUpright, line: drawUpright, bar: drawBars, pie: drawPie };
+
+function drawCharts(box) {
+  const table = box.parentElement.querySelector("table");
+  const rows = [...table.tBodies[0].rows].map((row) => [...row.cells]);
+  const labels = rows.map((cells) => cells.slice(0, box.dataset.keys).map((cell) => cell.textContent).join(" / "));
+  const heads = [...table.tHead.rows[0].cells].filter((head) => head.className === "n");
+  const kind = box.dataset.chart;
+  box.replaceChildren();
+  d3.select(box).selectAll("svg").data(kind === "pie" ? heads.slice(0, 1) : heads).join("svg")
+    .attr("class", "chart").attr("width", "100%").attr("height", CHART.height)
+    .each(function (head) {
+      const points = rows.map((cells, n) => ({ n, label: labels[n], figure: cells[head.cellIndex].querySelector("data") }))
+        .filter((point) => point.figure).map((point) => ({ ...point, value: +point.figure.value }));
+      const svg = d3.select(this), width = this.clientWidth;
+      svg.append("text").attr("class", "title").attr("y", 14).text(short(head.textContent, width));
+      CHARTS[kind](svg, width, points, labels);
+    });
+}
+
+// About as wide as it is drawn; a kanji is as wide as two letters.
+const textWidth = (text) => d3.sum(text, (character) => (character > "\u2e7f" ? 13 : 7));
+
+function short(text, width) {
+  if (textWidth(text) <= width) return text;
+  const cut = [...text];
+  while (cut.length && textWidth(cut) > width - 13) cut.pop();
+  return `${cut.join("")}…`;
+}
+
+const range = (points) => d3.extent([0, ...points.map((point) => point.value)]);
+
+function titled(marks, shown = (point) => point.figure.textContent) {
+  marks.attr("class", "mark").append("title").text((point) => `${point.label}: ${shown(point)}`);
+}
+
+function drawUpright(svg, width, points, labels) {
+  const { height, top, bottom } = CHART;
+  const y = d3.scaleLinear(range(points), [height - bottom, top]).nice(4);
+  const axis = svg.append("g").call(d3.axisLeft(y).ticks(4).tickSizeOuter(0));
+  const left = Math.ceil(axis.node().getBBox().width) + 2;
+  axis.attr("transform", `translate(${left},0)`);
+  const x = d3.scaleBand(d3.range(labels.length), [left, width]).padding(0.2);
+  const middle = (n) => x(n) + x.bandwidth() / 2;
+  const named = labels.map((label) => short(label, 90));
+  const every = Math.ceil((d3.max(named, textWidth) + 6) / x.step());
+  // One in `every`; the last one only if it need not be moved into the one before.
+  const shown = d3.range(0, named.length, every).filter((n) => !n || middle(n) + textWidth(named[n]) / 2 < width + 6);
+  svg.append("g").selectAll("text").data(shown).join("text").attr("y", height - 7).attr("text-anchor", "middle")
+    .attr("x", (n) => Math.max(textWidth(named[n]) / 2, Math.min(width - textWidth(named[n]) / 2, middle(n)))).text((n) => named[n]);
+  svg.append("line").attr("class", "zero").attr("x1", left).attr("x2", width).attr("y1", y(0)).attr("y2", y(0));
+  const marks = svg.append("g").selectAll("*").data(points);
+  if (svg.node().parentElement.dataset.chart === "line") {
+    svg.append("path").attr("class", "line").attr("d", d3.line((point) => middle(point.n), (point) => y(point.value))(points));
+    titled(marks.join("circle").attr("r", Math.min(3, x.step() / 2)).attr("cx", (point) => middle(point.n)).attr("cy", (point) => y(point.value)));
+  } else {
+    titled(marks.join("rect").attr("x", (point) => x(point.n)).attr("width", x.bandwidth())
+      .attr("y", (point) => y(Math.max(0, point.value))).attr("height", (point) => Math.abs(y(point.value) - y(0))));
+  }
+}
+
+function drawBars(svg, width, points, labels) {
+  const { top, row } = CHART;
+  const named = labels.map((label) => short(label, width / 3));
+  const left = d3.max(named, textWidth) + 8;
+  const right = d3.max(points, (point) => textWidth(point.figure.textContent)) + 8;
+  const x = d3.scaleLinear(range(points), [left, width - right]);
+  const middle = (n) => top - 4 + n * row + row / 2;
+  svg.attr("height", top + row * labels.length);
+  svg.append("g").selectAll("text").data(named).join("text").attr("x", left - 6).attr("y", (_, n) => middle(n) + 4)
+    .attr("text-anchor", "end").text((label) => label);
+  titled(svg.append("g").selectAll("rect").data(points).join("rect").attr("x", (point) => x(Math.min(0, point.value)))
+    .attr("width", (point) => Math.abs(x(point.value) - x(0))).attr("y", (point) => middle(point.n) - 6).attr("height", 12));
+  svg.append("g").selectAll("text").data(points).join("text").attr("x", (point) => x(Math.max(0, point.value)) + 4)
+    .attr("y", (point) => middle(point.n) + 4).text((point) => point.figure.textContent);
+}
+
+// Excel takes the size of a number, whatever its sign; so does this.
+function drawPie(svg, width, points) {
+  const { height, top, row } = CHART;
+  const radius = (height - top) / 2;
+  const shade = (n) => 1 - (0.85 * n) / points.length;
+  const sum = d3.sum(points, (point) => Math.abs(point.value)) || 1;
+  const share = (point) => `${point.figure.textContent} (${d3.format(".1%")(Math.abs(point.value) / sum)})`;
+  const arcs = d3.pie().sort(null).value((point) => Math.abs(point.value))(points);
+  titled(svg.append("g").attr("transform", `translate(${radius},${top - 6 + radius})`).selectAll("path").data(points).join("path")
+    .attr("d", (_, n) => d3.arc()({ innerRadius: 0, outerRadius: radius, ...arcs[n] }))
+    .attr("fill-opacity", (_, n) => shade(n)), share);
+  const legend = svg.append("g").attr("transform", `translate(${2 * radius + 20},${top - 6})`).selectAll("g")
+    .data(points.slice(0, Math.floor((2 * radius) / row))).join("g").attr("transform", (_, n) => `translate(0,${n * row})`);
+  legend.append("rect").attr("class", "swatch").attr("width", 11).attr("height", 11).attr("fill-opacity", (_, n) => shade(n));
+  legend.append("text").attr("x", 17).attr("y", 10).text((point) => short(`${point.label}: ${share(point)}`, width - 2 * radius - 40));
+}
+
 const ACTIONS = {
   "+": () => zoomBy(1.5),
   "=": () => zoomBy(1.5),
@@ -218,6 +315,7 @@ function listen() {
 function draw() {
   drawGraph();
   drawTimeline();
+  document.querySelectorAll(".charts").forEach(drawCharts);
 }
 
 listen();

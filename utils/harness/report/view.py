@@ -11,6 +11,7 @@ from harness.facts import Facts
 from harness.history import Attempt, Run, State, Task, followers, inner_functions, json_text
 from harness.logs import Report
 from harness.report import formats
+from harness.report.summaries import summaries
 from harness.report.words import words
 from shared.facts import BINS, Column
 
@@ -332,6 +333,10 @@ class View:
             "height": BAR_HEIGHT,
             "label": ", ".join(f"{bar['name']}: {bar['count']}" for bar in bars),
         }
+
+    @property
+    def summaries(self) -> list[dict[str, Any]]:
+        return summaries(self.facts.workbook)
 
     @property
     def data(self) -> dict[str, Any]:

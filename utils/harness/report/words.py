@@ -107,6 +107,9 @@ WORDS: dict[str, tuple[str, str]] = {
         "make download WORKBOOK={0} puts it beside this page",
         "make download WORKBOOK={0} でこのページの隣に置けます",
     ),
+    "summaries": ("Summaries", "集計"),
+    "n rows": ("{0} rows", "{0} 行"),
+    "chart of": ("Chart of {0}", "{0} のグラフ"),
     "profile": ("Columns of the result", "結果の列"),
     "profile note": (
         "As the segments counted them. A bar is a value, or a range of numbers where there are more than 20.",

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from harness import calls, cost, facts, history, machines
 from harness.fault import Fault
 from harness.history import Run
+from harness.report import formats
 from harness.report.view import Content, View
 from harness.target import Target, endpoint
 
@@ -107,6 +108,7 @@ def html(view: View) -> str:
     return environment.get_template("page.html.j2").render(
         view=view,
         t=view.t,
+        cell_text=formats.cell,
         style=style,
         library=library,
         script=script,
