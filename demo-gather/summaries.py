@@ -7,9 +7,9 @@ import pandas as pd
 
 from beside import render_table
 from cells import SPELLED, missing
+from facts import INLINE_BYTES
 from merged import Source, Spool, group_frames, total_frame
 from partials import Block, Groups, InvalidPartials, Partials, Run, combined, unpacked
-from rendered import INLINE_BYTES
 from summary import SORTED, Columns, Declared, InvalidSummary, partials_of
 from table import Table
 

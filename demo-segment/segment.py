@@ -104,7 +104,7 @@ class SegmentHandler:
             facts = segment_facts(df, rows_in)
             summaries = rendered.contribution(self.s3, bucket, key, *partials)
             etag, size = pickled.result()
-            told = asdict(replace(facts, size=size))
+            told = asdict(replace(facts, size=size, partials=len(partials[1])))
             rendered.send(self.s3, bucket, key, rows, etag, told, summaries)
         return key
 

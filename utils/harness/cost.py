@@ -12,7 +12,7 @@ from harness.fault import Fault
 from harness.history import Run
 from harness.logs import Report
 from harness.target import Target
-from shared.facts import TAGGED_BYTES
+from shared.facts import INLINE_BYTES, TAGGED_BYTES
 
 # List prices in US dollars, without free tiers, of Lambda (first tier), Step Functions (standard
 # workflows) and S3 (Standard). AWS changes them seldom: https://aws.amazon.com/lambda/pricing/,
@@ -91,26 +91,29 @@ def cost(
     return [Charge(unit, amount, PRICES[region][unit]) for unit, amount in amounts.items()]
 
 
-def s3_calls(segments: int, workbook_bytes: int, tagged: int = 0) -> dict[str, int]:
+def s3_calls(
+    segments: int, workbook_bytes: int, tagged: int = 0, partials: int = 0
+) -> dict[str, int]:
     """The S3 calls of a clean run: no retries, no rows rendered again, no late columns or manifest.
 
     Args:
         tagged: objects that the gather tags.
+        partials: objects of partial results.
     """
     parts = math.ceil(workbook_bytes / UPLOAD_PART_BYTES)
     # An upload in parts is begun and completed, too.
     upload = parts + 2 if workbook_bytes >= UPLOAD_PART_BYTES else 1
     return {
-        "GET": 1 + segments + 2 * segments,
+        "GET": 1 + segments + 2 * segments + partials,
         # Scatter and gather write their facts, too.
-        "PUT": segments + 1 + 3 * segments + upload + 1 + tagged,
+        "PUT": segments + 1 + 3 * segments + partials + upload + 1 + tagged,
         # The gather lists the results, and again both kinds of files to tag.
         "LIST": 2 * math.ceil(3 * segments / LIST_PAGE) + math.ceil(segments / LIST_PAGE),
     }
 
 
 def leftovers(found: facts.Facts) -> list[int]:
-    """The sizes of what an execution leaves beside the workbook: segment files, results and rows.
+    """The sizes of what an execution leaves beside the workbook: segment files, results, rows, partials.
 
     The rendered rows of a segment are its share of the workbook, which is made of them.
     """
@@ -122,7 +125,13 @@ def leftovers(found: facts.Facts) -> list[int]:
         *(cut.size for cut in cuts),
         *(result.size for result in results),
         *(round(result.rows_out * each_row) for result in results),
+        *partial_objects(found),
     ]
+
+
+def partial_objects(found: facts.Facts) -> list[int]:
+    """The sizes of the partial results that are objects of their own."""
+    return [each.partials for each in found.segments.values() if each.partials > INLINE_BYTES]
 
 
 def bill(run: Run, found: facts.Facts, region: str) -> list[Charge]:
@@ -142,7 +151,8 @@ def bill(run: Run, found: facts.Facts, region: str) -> list[Charge]:
     tagged = [size for size in left if size >= TAGGED_BYTES]
     days = TAGGED_DAYS * sum(tagged) + UNTAGGED_DAYS * (sum(left) - sum(tagged))
     workbook_bytes = found.workbook.size if found.workbook else 0
-    calls_of_s3 = s3_calls(run.segments, workbook_bytes, len(tagged))
+    partials = len(partial_objects(found))
+    calls_of_s3 = s3_calls(run.segments, workbook_bytes, len(tagged), partials)
     return cost(reports, run.transitions, calls_of_s3, region, architecture, days / 1e9)
 
 

@@ -18,6 +18,9 @@ BINS = 40  # of a histogram, at most
 # From this size on the gather tags what segments of a finished workbook left: a tag costs $0.000005,
 # 14 more days $0.0117 a GB (us-east-1, 2026): https://aws.amazon.com/s3/pricing/
 TAGGED_BYTES = 430_000
+INLINE_BYTES = (
+    8 * 1024
+)  # of partial results that stand among a segment's figures; more is an object
 SMALLEST = -1074  # exponent of the least float
 
 
@@ -167,6 +170,7 @@ class SegmentFacts:
         columns: profiles, in the order of the result's columns.
         first_rows: the first FIRST_ROWS rows of the result, each cell as the workbook shows it.
         size: of the result's pickle, in bytes; 0 where it was not told.
+        partials: bytes that it contributes to summaries.
     """
 
     rows_in: int
@@ -174,6 +178,7 @@ class SegmentFacts:
     columns: list[Column]
     first_rows: list[list[str]]
     size: int = 0
+    partials: int = 0
 
     def to_json(self) -> bytes:
         return json.dumps({"facts": asdict(self)}).encode()
@@ -198,7 +203,8 @@ class SegmentFacts:
             columns = [Column.of(column) for column in fields["columns"]]
             rows = [[str(cell) for cell in row] for row in fields["first_rows"]]
             rows_in, rows_out = int(fields["rows_in"]), int(fields["rows_out"])
-            return cls(rows_in, rows_out, columns, rows, int(fields.get("size", 0)))
+            sizes = int(fields.get("size", 0)), int(fields.get("partials", 0))
+            return cls(rows_in, rows_out, columns, rows, *sizes)
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,11 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from excel import COLUMN_WIDTH, DATA_ROWS, InvalidFormat, check_formats
+from facts import INLINE_BYTES
 from found import found
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-
-INLINE_BYTES = 8 * 1024  # of partial results that stand among the figures
 
 
 class InvalidFigures(ValueError):
