@@ -2,7 +2,8 @@
 
 `gather/job_000.pkl` has `gather/job_000.xml.deflate`, its rows as deflated sheet XML, and
 `gather/job_000.json`, the figures that the gather needs to splice them in, and
-`gather/job_000.partials`, what it contributes to summaries, if that is much.
+`gather/job_000.partials`, what it contributes to summaries, if that is much, and
+`gather/job_000.rejects.pkl`, the records that its result leaves out, if there are any.
 """
 
 import base64
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
+REJECTS = "Rejects"  # the sheet of the records that are left out
 INLINE_BYTES = 8 * 1024  # of partial results that stand among the figures
 
 
@@ -63,6 +65,24 @@ class RenderedRows:
 
 
 @dataclass(frozen=True)
+class Rejects:
+    """Faulty records that a result leaves out, as the execution's input asked.
+
+    Attributes:
+        columns: of the frame that holds them.
+        most: how many the whole table may have; None for any number.
+        etag: of that frame's pickle; "" without a record.
+        first: what is wrong with the first one.
+    """
+
+    count: int
+    columns: list[str]
+    most: int | None = None
+    etag: str = ""
+    first: str = ""
+
+
+@dataclass(frozen=True)
 class Figures:
     """What the gather knows of rendered rows before it reads them.
 
@@ -72,6 +92,7 @@ class Figures:
         columns, widest, parts, formats: see RenderedRows.
         facts: what the segment tells the report, as `facts.SegmentFacts` reads it.
         summaries: what it contributes to summaries, as `contribution` gives it; None for nothing.
+        rejects: None where nobody asked for them.
     """
 
     pickle_etag: str
@@ -82,6 +103,7 @@ class Figures:
     facts: Any = None
     formats: dict[str, str] = field(default_factory=dict)
     summaries: Any = None
+    rejects: Rejects | None = None
 
     @property
     def rows(self) -> int:
@@ -126,9 +148,9 @@ class Figures:
             end = before.position + before.rows
             _require(part.position == end, key, f"row {end} must follow", part.position)
         etags = fields["pickle_etag"], fields["xml_etag"]
-        return cls(
-            *etags, columns, widest, parts, fields.get("facts"), formats, fields.get("summaries")
-        )
+        facts, summaries, rejects = map(fields.get, ("facts", "summaries", "rejects"))
+        rejects = None if rejects is None else _rejects(rejects, key)
+        return cls(*etags, columns, widest, parts, facts, formats, summaries, rejects)
 
 
 def _part(fields: Any, key: str) -> SheetPart:
@@ -144,6 +166,20 @@ def _part(fields: Any, key: str) -> SheetPart:
     return part
 
 
+def _rejects(fields: Any, key: str) -> Rejects:
+    _require(type(fields) is dict, key, "rejects must be an object", fields)
+    kinds = {"count": int, "columns": list, "etag": str, "first": str}
+    for name, kind in kinds.items():
+        value = fields.get(name)
+        _require(type(value) is kind, key, f"{name} of rejects must be a {kind.__name__}", value)
+    count, most = fields["count"], fields.get("most")
+    _require(count >= 0, key, "count of rejects must be a whole number", count)
+    _require(most is None or type(most) is int, key, "most of rejects must be a number", most)
+    for text in fields["columns"]:
+        _require(type(text) is str, key, "columns of rejects must be texts", text)
+    return Rejects(most=most, **{name: fields[name] for name in kinds})
+
+
 def _require(holds: bool, key: str, rule: str, value: Any) -> None:
     if not holds:
         raise InvalidFigures(f"{key}: {rule}; found {found(value)}")
@@ -155,6 +191,10 @@ def xml_key(key: str) -> str:
 
 def partials_key(key: str) -> str:
     return key.removesuffix(".pkl") + ".partials"
+
+
+def rejects_key(key: str) -> str:
+    return key.removesuffix(".pkl") + ".rejects.pkl"
 
 
 def figures_key(key: str) -> str:
@@ -169,11 +209,20 @@ def send(
     pickle_etag: str,
     facts: Any = None,
     summaries: Any = None,
+    rejects: Rejects | None = None,
 ) -> Figures:
     """Write the rows, and the figures of them and of the pickle at `key`."""
     xml_etag = s3.put_object(Bucket=bucket, Key=xml_key(key), Body=rows.xml)["ETag"]
     figures = Figures(
-        pickle_etag, xml_etag, rows.columns, rows.widest, rows.parts, facts, rows.formats, summaries
+        pickle_etag,
+        xml_etag,
+        rows.columns,
+        rows.widest,
+        rows.parts,
+        facts,
+        rows.formats,
+        summaries,
+        rejects,
     )
     s3.put_object(Bucket=bucket, Key=figures_key(key), Body=figures.to_json())
     return figures
