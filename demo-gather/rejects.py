@@ -48,7 +48,7 @@ class Rejected:
         self._asked = rejects
         self._columns = header([self._columns or rejects.columns, rejects.columns])
         if rejects.count:
-            self._held.append((rejects_key(key), rejects.etag))
+            self._held.append((rejects_key(key, rejects.count), rejects.etag))
             self._count += rejects.count
             self._first = self._first or rejects.first
 

@@ -14,7 +14,7 @@ from found import found
 from profile_table import segment_facts
 from refused import Fault, refuse, refused, rejects, sift, source_of
 from refused import InvalidMember as InvalidMember
-from rendered import Rejects, rejects_key
+from rendered import Rejects, rejected_before, rejects_key
 from sheet_xml import render_rows
 from summary import Summary, carried, check_summaries
 
@@ -96,7 +96,7 @@ class SegmentHandler:
         columns, most = [str(name) for name in left_out.columns], df.attrs.get("max_rejects")
         if not faults:
             return Rejects(0, columns, most)
-        etag, _ = self.put_pickle(left_out, bucket, rejects_key(key))
+        etag, _ = self.put_pickle(left_out, bucket, rejects_key(key, len(faults)))
         first, *_ = str(refused(df, faults)).splitlines()
         return Rejects(len(faults), columns, most, etag, first)
 
@@ -118,10 +118,12 @@ class SegmentHandler:
             left_out: the records of that which are not in the result.
         """
         partials = carried(SUMMARIES, df, key)
+        facts = segment_facts(df, rows_in)
+        if left_out:
+            position = max(0, position - rejected_before(self.s3, bucket, key))
         with ThreadPoolExecutor(1) as thread:
             pickled = thread.submit(self.put_pickle, df, bucket, key)
             rows = render_rows(df, position, key, FORMATS)
-            facts = segment_facts(df, rows_in)
             summaries = rendered.contribution(self.s3, bucket, key, *partials)
             etag, size = pickled.result()
             told = asdict(replace(facts, size=size, rejects=left_out.count if left_out else 0))

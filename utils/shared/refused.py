@@ -1,8 +1,9 @@
 """Records that an ETL refuses: taken out one rule after another, so that every one is found."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from excel import EXACT_INTEGER
 from found import found
 from named import message
 
@@ -69,7 +70,7 @@ def sift(
     """
     faults: dict[int, Fault] = {}
     while True:
-        rest = df[~df.index.isin(list(faults))] if faults else df
+        rest = inferred(df[~df.index.isin(list(faults))]) if faults else df
         try:
             # Copied on write: what an ETL sets before it refuses does not stay.
             return process(rest.copy(deep=False)), faults
@@ -79,6 +80,20 @@ def sift(
             ):
                 raise
             faults |= error.faults
+
+
+def inferred(df: "pd.DataFrame") -> "pd.DataFrame":
+    """With the types of columns that the table would have without the rows that were taken out."""
+    typed = df.infer_objects()
+    for place, (before, after) in enumerate(zip(df.dtypes, typed.dtypes)):
+        if before == object and after.kind == "f" and has_long(df.iloc[:, place].tolist()):
+            return df
+    return typed
+
+
+def has_long(values: list[Any]) -> bool:
+    """Whether an integer has more digits than a float keeps."""
+    return any(type(value) is int and abs(value) > EXACT_INTEGER for value in values)
 
 
 def rejects(df: "pd.DataFrame", faults: Mapping[int, Fault]) -> "pd.DataFrame":

@@ -3,11 +3,12 @@
 `gather/job_000.pkl` has `gather/job_000.xml.deflate`, its rows as deflated sheet XML, and
 `gather/job_000.json`, the figures that the gather needs to splice them in, and
 `gather/job_000.partials`, what it contributes to summaries, if that is much, and
-`gather/job_000.rejects.pkl`, the records that its result leaves out, if there are any.
+`gather/job_000.rejects-7.pkl`, the 7 records that its result leaves out, if there are any.
 """
 
 import base64
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -193,8 +194,23 @@ def partials_key(key: str) -> str:
     return key.removesuffix(".pkl") + ".partials"
 
 
-def rejects_key(key: str) -> str:
-    return key.removesuffix(".pkl") + ".rejects.pkl"
+def rejects_key(key: str, count: int) -> str:
+    """The count is in the name: a list tells it, see `rejected_before`."""
+    return f"{key.removesuffix('.pkl')}.rejects-{count}.pkl"
+
+
+def rejected_before(s3: "S3Client", bucket: str, key: str) -> int:
+    """How many records the segments before this one have left out so far, as one request tells.
+
+    Where that is not all of them the gather renders the segment's rows again.
+    """
+    prefix = re.sub("[0-9]+[.]pkl$", "", key)
+    listed = s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
+    counts = (re.fullmatch(r"(.+)\.rejects-([0-9]+)\.pkl", each["Key"]) for each in listed)
+    own = len(key), key
+    return sum(
+        int(each[2]) for each in counts if each and (len(each[1]) + 4, each[1] + ".pkl") < own
+    )
 
 
 def figures_key(key: str) -> str:
