@@ -44,6 +44,7 @@ def run(given: dict[str, Any] | None = None, definition: str = "parallel", page:
     if succeeded:
         took = f"{done.elapsed_s:.1f} s"
         print(f"SUCCEEDED in {took}: s3://{target.bucket}/{done.workbook}", flush=True)
+        say_rejects(target, done)
     history.add_logs(target, done)
     if not succeeded:
         explain(target, done)
@@ -51,6 +52,12 @@ def run(given: dict[str, Any] | None = None, definition: str = "parallel", page:
         print(os.path.relpath(report.result().write(target, done, page=page)))
     if not succeeded:
         sys.exit(1)
+
+
+def say_rejects(target: Target, run: Run) -> None:
+    workbook = facts.read(target, run).workbook
+    if workbook and workbook.rejects is not None:
+        print(f"{workbook.rejects:,} faulty records left out: sheet Rejects", flush=True)
 
 
 def check_input(given: Any) -> dict[str, Any]:
@@ -97,7 +104,11 @@ def explain(target: Target, run: Run) -> None:
     if failure.task:
         print_task(target, run, failure.task)
     print(f"error    {failure.error}")
-    print(f"cause    {failure.message}")
+    lines, count = failure.faulty
+    for line in lines or [failure.message]:
+        print(f"cause    {line}")
+    if count > 1:
+        print(f"faulty   {count:,} records in the segments that had finished")
     if failure.end:
         print(f"then     {': '.join(failure.end)}")
     log = history.failure_lines(target, run)[-LOG_LINES:]

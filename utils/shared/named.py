@@ -37,6 +37,11 @@ def gathered(messages: Iterable[str]) -> tuple[list[str], int]:
     return sorted(found, key=lambda line: found[line])[:LINES], count
 
 
+def continues(line: str) -> bool:
+    """Whether a line follows the first one of such an error, in a log that cuts it into lines."""
+    return bool(_LINE.fullmatch(line) or _COUNT.fullmatch(line))
+
+
 def record_of(line: str) -> tuple[str, int] | None:
     """The object and the record that an error's message begins with."""
     match = _LINE.match(line)

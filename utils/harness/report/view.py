@@ -98,6 +98,7 @@ class View:
                     self.output(workbook.rows if workbook else None, formats.number),
                 ],
                 " → ",
+                self.count("n rejected", workbook.rejects) if workbook and workbook.rejects else "",
             ),
             card(
                 "bytes",
@@ -143,11 +144,13 @@ class View:
             "stage": f"{task.state} ({attempt.function})" if task and attempt else "",
             "segment": self.segment_of(task),
             "error": failure.error,
-            "cause": failure.message,
+            "cause": failure.message.partition("\n")[0],
+            "faulty": failure.faulty[0] if failure.faulty[1] > 1 else [],
+            "faulty count": self.count("n faulty", failure.faulty[1]),
             "end": failure.end,
             "event": pretty(self.event_of(task, attempt)),
             "record": record,
-            "named": [name for name in record or {} if name in failure.message],
+            "named": [name for name in record or {} if name in failure.message.partition("\n")[0]],
             "todo": advice_on(
                 failure, emulated=self.content.emulated, logged=bool(log), language=self.language
             ),
