@@ -35,7 +35,6 @@ SUMMARIES = [
 ]
 FORMATS = {"ポイント": "#,##0", "平均": "#,##0.0"}  # as Excel's, of columns that a sheet may have
 RANKS = range(1, 6)
-RENDERINGS = 2
 BONUS_RATE = 1.25  # for members ranked above 3
 
 check_formats(FORMATS)
@@ -124,30 +123,13 @@ class SegmentHandler:
             pickled = thread.submit(self.put_pickle, df, bucket, key)
             if left_out:
                 pickled.result()  # meanwhile, others tell what they left out
-                rows = self.render_moved(df, bucket, key, position)
-            else:
-                rows = render_rows(df, position, key, FORMATS)
+                position = max(0, position - rejected_before(self.s3, bucket, key))
+            rows = render_rows(df, position, key, FORMATS)
             summaries = rendered.contribution(self.s3, bucket, key, *partials)
             etag, size = pickled.result()
             told = asdict(replace(facts, size=size, rejects=left_out.count if left_out else 0))
             rendered.send(self.s3, bucket, key, rows, etag, told, summaries, left_out)
         return key
-
-    def render_moved(
-        self, df: pd.DataFrame, bucket: str, key: str, position: int
-    ) -> rendered.RenderedRows:
-        """Render the rows behind those that are left of the segments before this one.
-
-        Args:
-            position: row number of the first row, if nothing were left out.
-        """
-        moved, rows = -1, None
-        for _ in range(RENDERINGS):
-            before, moved = moved, rejected_before(self.s3, bucket, key)
-            if rows is None or moved != before:
-                rows = render_rows(df, max(0, position - moved), key, FORMATS)
-        assert rows
-        return rows
 
     def put_pickle(self, df: pd.DataFrame, bucket: str, key: str) -> tuple[str, int]:
         """Returns its ETag, and its size in bytes."""
