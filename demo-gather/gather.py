@@ -100,30 +100,30 @@ class GatherHandler:
         """
         etags = self.list_etags(bucket, keys)
         segments: dict[str, Figures] = {}
+        positions: dict[str, int] = {}
         formats: dict[str, str] | None = None
         position = 0
         found_ahead = map_ahead(
             lambda key: self.read_segment(bucket, key, etags), keys, TRANSFERS, TRANSFERS
         )
-        for key, (figures, partials) in zip(keys, found_ahead, strict=True):
-            self.told.add(told_by(figures))
-            if figures and formats is None:
-                formats = figures.formats
-            before = figures
-            if figures is None or not figures.starts_at(position):
-                figures = self.render(bucket, key, etags[key], position, before, formats or {})
+        for key, (before, partials) in zip(keys, found_ahead, strict=True):
+            self.told.add(told_by(before))
+            if before and formats is None:
+                formats = before.formats
+            figures = before or self.render(bucket, key, etags[key], position, None, formats or {})
             self.summaries.add(key, figures.rows, before and before.summaries, partials)
             self.rejected.add(key, before.rejects if before else None)
             # Of 100,000 segments, too much to hold.
             segments[key] = replace(figures, facts=None, summaries=None, rejects=None)
+            positions[key] = position
             position += figures.rows
-        columns = header(figures.columns for figures in segments.values())
+        columns, formats = header(figures.columns for figures in segments.values()), formats or {}
         for key, figures in segments.items():
-            if figures.columns != columns or figures.formats != (formats or {}):
-                start = figures.parts[0].position if figures.parts else 0
+            as_others = (figures.columns, figures.formats) == (columns, formats)
+            if not as_others or not figures.starts_at(positions[key]):
                 before = self.read_figures(bucket, key, etags)
                 segments[key] = self.render(
-                    bucket, key, etags[key], start, before, formats or {}, columns
+                    bucket, key, etags[key], positions[key], before, formats, columns
                 )
         return segments
 
