@@ -52,6 +52,7 @@ class GatherHandler:
         self.s3 = s3
         self.bucket = os.environ.get("BUCKET", "test-bucket")
         self.told = Told()
+        self.own: set[str] = set()  # rendered here; their ETags say that they still are
         self.summaries = Summaries(lambda key: self.get_s3_df(self.bucket, key))
         self.rejected = Rejected(lambda key, etag: self.get_s3_df(self.bucket, key, etag))
 
@@ -176,6 +177,7 @@ class GatherHandler:
         if columns:
             df = with_columns(df, columns)
         rows = sheet_xml.render_rows(df, position, key, formats)
+        self.own.add(key)
         told = (before.facts, before.summaries, before.rejects) if before else ()
         return rendered.send(self.s3, bucket, key, rows, etag, *told)
 
@@ -243,7 +245,8 @@ class GatherHandler:
         xml_key = rendered.xml_key(key)
         body = self.s3.get_object(Bucket=bucket, Key=xml_key, IfMatch=figures.xml_etag)["Body"]
         xml = body.read()
-        check_rows(xml, figures.parts, xml_key, len(style_formats(figures.formats)))
+        if key not in self.own:
+            check_rows(xml, figures.parts, xml_key, len(style_formats(figures.formats)))
         return xml
 
 

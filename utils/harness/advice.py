@@ -38,8 +38,8 @@ KILLED = "Runtime.OutOfMemory"
 SMALLER = ("or choose a smaller division_number", "か、division_number を小さくしてください")
 ADVICE = {
     "InvalidMember": (
-        "correct that record in the input object, and start again; rejects leaves it out",
-        '入力オブジェクトのそのレコードを直し、もう一度実行してください。{{"rejects": "sheet"}} なら除外できます',
+        "correct that record in the input object, and start again; the field rejects leaves it out",
+        "入力オブジェクトのそのレコードを直し、もう一度実行してください。入力の rejects で除外もできます",
     ),
     "TooManyRejects": (
         "correct the input object, or raise max_rejects, and start again",
