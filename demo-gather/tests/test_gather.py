@@ -278,7 +278,7 @@ def test_rejects_are_on_a_sheet_and_not_in_the_table(
     ),
     happened=(
         "refused with the number and the first record; no workbook",
-        "件数と最初のレコードを示して拒否。ワークブックは書かない",
+        "件数と最初のレコードを示して拒否。ワークブックなし",
     ),
 )
 def test_more_rejects_than_allowed_leave_no_workbook(s3: "S3Client", bucket: str) -> None:

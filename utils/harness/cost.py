@@ -92,7 +92,7 @@ def cost(
 
 
 def s3_calls(segments: int, workbook_bytes: int, tagged: int = 0) -> dict[str, int]:
-    """The S3 calls of a clean run: no retries, no rows rendered again, no late columns or manifest.
+    """The S3 calls of a clean run: no retries, no rows rendered again, no rejects, no late columns or manifest.
 
     Args:
         tagged: objects that the gather tags.
