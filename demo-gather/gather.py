@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,9 @@ from excel import EXACT_INTEGER, style_formats, widest
 from expiry import let_expire
 from facts import SegmentFacts, SummaryFacts, Told, facts_key
 from found import found
+from labels import header, with_columns
 from overlap import map_ahead
+from rejects import Rejected
 from rendered import Figures
 from summaries import Summaries
 from table import Table
@@ -50,7 +52,9 @@ class GatherHandler:
         self.s3 = s3
         self.bucket = os.environ.get("BUCKET", "test-bucket")
         self.told = Told()
+        self.own: set[str] = set()  # rendered here; their ETags say that they still are
         self.summaries = Summaries(lambda key: self.get_s3_df(self.bucket, key))
+        self.rejected = Rejected(lambda key, etag: self.get_s3_df(self.bucket, key, etag))
 
     def main(self) -> str:
         event = self.get_event(self.bucket)
@@ -58,9 +62,11 @@ class GatherHandler:
         segments = self.get_rendered(self.bucket, keys)
         workbook: str = self.event.get("workbook", WORKBOOK)
         formats = next(iter(segments.values())).formats
-        tables = [self.table(segments, self.bucket), *self.summaries.tables(formats, self.finish)]
+        self.rejected.check()
+        summaries = list(self.summaries.tables(formats, self.finish))
+        tables = [self.table(segments, self.bucket), *summaries, *self.rejected.tables(formats)]
         size = self.send_excel(tables, formats, self.bucket, workbook)
-        self.send_facts(segments, tables, self.bucket, workbook, size)
+        self.send_facts(segments, tables, summaries, self.bucket, workbook, size)
         if os.environ.get("SEGMENTS_EXPIRE"):
             let_expire(self.s3, self.bucket, event.get("segment_definitions", []), keys)
         return workbook
@@ -95,29 +101,30 @@ class GatherHandler:
         """
         etags = self.list_etags(bucket, keys)
         segments: dict[str, Figures] = {}
+        positions: dict[str, int] = {}
         formats: dict[str, str] | None = None
         position = 0
         found_ahead = map_ahead(
             lambda key: self.read_segment(bucket, key, etags), keys, TRANSFERS, TRANSFERS
         )
-        for key, (figures, partials) in zip(keys, found_ahead, strict=True):
-            self.told.add(told_by(figures))
-            if figures and formats is None:
-                formats = figures.formats
-            before = figures
-            if figures is None or not figures.starts_at(position):
-                figures = self.render(bucket, key, etags[key], position, before, formats or {})
+        for key, (before, partials) in zip(keys, found_ahead, strict=True):
+            self.told.add(told_by(before))
+            if before and formats is None:
+                formats = before.formats
+            figures = before or self.render(bucket, key, etags[key], position, None, formats or {})
             self.summaries.add(key, figures.rows, before and before.summaries, partials)
+            self.rejected.add(key, before.rejects if before else None)
             # Of 100,000 segments, too much to hold.
-            segments[key] = replace(figures, facts=None, summaries=None)
+            segments[key] = replace(figures, facts=None, summaries=None, rejects=None)
+            positions[key] = position
             position += figures.rows
-        columns = header(segments.values())
+        columns, formats = header(figures.columns for figures in segments.values()), formats or {}
         for key, figures in segments.items():
-            if figures.columns != columns or figures.formats != (formats or {}):
-                start = figures.parts[0].position if figures.parts else 0
+            as_others = (figures.columns, figures.formats) == (columns, formats)
+            if not as_others or not figures.starts_at(positions[key]):
                 before = self.read_figures(bucket, key, etags)
                 segments[key] = self.render(
-                    bucket, key, etags[key], start, before, formats or {}, columns
+                    bucket, key, etags[key], positions[key], before, formats, columns
                 )
         return segments
 
@@ -170,20 +177,22 @@ class GatherHandler:
         if columns:
             df = with_columns(df, columns)
         rows = sheet_xml.render_rows(df, position, key, formats)
-        facts, summaries = (before.facts, before.summaries) if before else (None, None)
-        return rendered.send(self.s3, bucket, key, rows, etag, facts, summaries)
+        self.own.add(key)
+        told = (before.facts, before.summaries, before.rejects) if before else ()
+        return rendered.send(self.s3, bucket, key, rows, etag, *told)
 
-    def get_s3_df(self, bucket: str, key: str) -> "pd.DataFrame":
+    def get_s3_df(self, bucket: str, key: str, etag: str = "") -> "pd.DataFrame":
         import frames
 
-        return frames.load(self.s3.get_object(Bucket=bucket, Key=key)["Body"].read(), key)
+        same: Any = {"IfMatch": etag} if etag else {}
+        return frames.load(self.s3.get_object(Bucket=bucket, Key=key, **same)["Body"].read(), key)
 
     def table(self, segments: dict[str, Figures], bucket: str) -> Table:
         """The segments' rows, which are read when the workbook takes them."""
         figures = list(segments.values())
         return Table(
             "Sheet1",
-            header(figures),
+            header(f.columns for f in figures),
             widest(f.widest for f in figures),
             [part for f in figures for part in f.parts],
             map_ahead(
@@ -219,22 +228,25 @@ class GatherHandler:
         self,
         segments: dict[str, Figures],
         tables: Sequence[Table],
+        summaries: Sequence[Table],
         bucket: str,
         workbook: str,
         size: int,
     ) -> None:
-        table, *beside = tables
+        table = tables[0]
         facts = self.told.facts(
             workbook, size, table.rows, list(table.columns), sheet_names(tables)
         )
-        facts = replace(facts, summaries=[told_of(each) for each in beside])
+        told = [told_of(each) for each in summaries]
+        facts = replace(facts, summaries=told, rejects=self.rejected.told)
         self.s3.put_object(Bucket=bucket, Key=facts_key(next(iter(segments))), Body=facts.to_json())
 
     def get_xml(self, bucket: str, key: str, figures: Figures) -> bytes:
         xml_key = rendered.xml_key(key)
         body = self.s3.get_object(Bucket=bucket, Key=xml_key, IfMatch=figures.xml_etag)["Body"]
         xml = body.read()
-        check_rows(xml, figures.parts, xml_key, len(style_formats(figures.formats)))
+        if key not in self.own:
+            check_rows(xml, figures.parts, xml_key, len(style_formats(figures.formats)))
         return xml
 
 
@@ -273,18 +285,6 @@ def key_list(event: dict[str, Any], name: str) -> list[Any]:
     return keys
 
 
-def header(segments: Iterable[Figures]) -> list[str]:
-    """The columns of all segments, in first-seen order.
-
-    A name that one segment has twice, the header has twice.
-    """
-    first, *others = [figures.columns for figures in segments]
-    if all(columns == first for columns in others):
-        return first
-    labels = itertools.chain.from_iterable(map(numbered, [first, *others]))
-    return [name for name, _ in dict.fromkeys(labels)]
-
-
 def told_by(figures: Figures | None) -> SegmentFacts | None:
     """What a segment tells; None where it tells nothing, or what nobody understands."""
     try:
@@ -305,23 +305,6 @@ def told_of(table: Table) -> SummaryFacts:
 def json_cell(cell: Any) -> Any:
     plain = cell is None or (isinstance(cell, int | float) and math.isfinite(cell))
     return cell if plain and abs(cell or 0) <= EXACT_INTEGER else str(cell)
-
-
-def numbered(names: Iterable[str]) -> list[tuple[str, int]]:
-    """Tell apart columns of one name: each with how many of that name stand before it."""
-    counts: Counter[str] = Counter()
-    labels = []
-    for name in names:
-        labels.append((name, counts[name]))
-        counts[name] += 1
-    return labels
-
-
-def with_columns(df: "pd.DataFrame", columns: list[str]) -> "pd.DataFrame":
-    """The frame with these columns, of which its own are some; the others are missing values."""
-    places = {label: place for place, label in enumerate(numbered(columns))}
-    own = [places[label] for label in numbered(map(str, df.columns))]
-    return df.set_axis(own, axis=1).reindex(columns=range(len(columns))).set_axis(columns, axis=1)
 
 
 def upload_config() -> TransferConfig:

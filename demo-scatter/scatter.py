@@ -44,7 +44,7 @@ STATE_BYTES = 256 * 1024
 ITERATIONS = 1_500  # of an inline Map; with three retries each, 16 of the 25,000 events
 KEY_BYTES = 1_024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 
-OVERRIDES = ("input_obj", "division_number", "encoding")
+OVERRIDES = ("input_obj", "division_number", "encoding", "rejects", "max_rejects")
 # Of an input that others write: the consoles', Step Functions' own and those of an EventBridge event.
 IGNORED = {
     *("Comment", "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"),
@@ -147,9 +147,11 @@ class ScatterHandler:
         self.context = context
         self.s3 = s3
         self.bucket = os.environ.get("BUCKET", "test-bucket")
+        self.asked: dict[str, Any] = {}
 
     def main(self) -> dict[str, Any]:
         job = Job.from_event(self.event)
+        self.asked = rejects_of({**self.event, **overrides_of(self.event)})
         source = self.get_s3_data(self.bucket, job)
         cuts = self.send_segments(self.make_segments(source, job), job)
         if source.reader.mixed:
@@ -216,11 +218,12 @@ class ScatterHandler:
         """The table indexed by the row numbers of the whole one, from `start` on.
 
         `attrs["source"]` keeps the whole table's name for the errors of later stages, and
-        `attrs["format"]` says that it is CSV.
+        `attrs["rejects"]` where faulty records go, see `rejects_of`; `attrs["format"]` says that
+        it is CSV.
         """
         index = pd.RangeIndex(start, start + table.rows)
         df = pd.DataFrame(table.arrays(), index=index, copy=False)
-        df.attrs["source"] = source
+        df.attrs |= {"source": source, **self.asked}
         if formats.ends(source)[0] == ".csv":
             df.attrs["format"] = "csv"
         return df
@@ -349,6 +352,24 @@ def overrides_of(event: dict[str, Any]) -> dict[str, Any]:
             f"overrides: knows {', '.join(OVERRIDES)}; found {', '.join(sorted(unknown))}"
         )
     return overrides
+
+
+def rejects_of(fields: dict[str, Any]) -> dict[str, Any]:
+    """What the event says of faulty records: `rejects` and `max_rejects`, where they are given.
+
+    Raises:
+        InvalidEvent: names the field, its rule and what was found.
+    """
+    given: dict[str, Any] = {
+        name: fields[name] for name in ("rejects", "max_rejects") if name in fields
+    }
+    if given and given.get("rejects") != "sheet":
+        what = found(given["rejects"]) if "rejects" in given else "max_rejects alone"
+        raise InvalidEvent(f'rejects: must be "sheet"; found {what}')
+    most = given.get("max_rejects", 0)
+    if type(most) is not int or most < 0:
+        raise InvalidEvent(f"max_rejects: must be a whole number from 0; found {found(most)}")
+    return given
 
 
 def is_key(key: object) -> TypeGuard[str]:

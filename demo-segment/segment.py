@@ -13,6 +13,9 @@ import rendered
 from excel import check_formats
 from found import found
 from profile_table import segment_facts
+from refused import Fault, refuse, refused, rejects, sift, source_of
+from refused import InvalidMember as InvalidMember
+from rendered import Rejects, rejected_before, rejects_key
 from sheet_xml import render_rows
 from summary import Summary, carried, check_summaries
 
@@ -44,10 +47,6 @@ class InvalidEvent(ValueError):
     """The event is not the key of a segment file."""
 
 
-class InvalidMember(ValueError):
-    """A record breaks a rule of the members table."""
-
-
 class SegmentHandler:
     """Turn `scatter/…/job_NNN.pkl` into `gather/…/job_NNN.pkl`."""
 
@@ -60,8 +59,11 @@ class SegmentHandler:
     def main(self) -> str:
         key = gather_key(self.event)
         df = self.get_s3_data(self.bucket, self.event)
-        rows_in, position = len(df), first_row(df)
-        return self.send_segment_df(self.process(df), self.bucket, key, position, rows_in)
+        result, faults = sift(self.process, df)
+        if faults and "rejects" not in df.attrs:
+            raise refused(df, faults)
+        left_out = self.send_rejects(df, faults, self.bucket, key)
+        return self.send_segment_df(result, self.bucket, key, first_row(df), len(df), left_out)
 
     def get_s3_data(self, bucket: str, key: str) -> pd.DataFrame:
         data = self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
@@ -82,13 +84,33 @@ class SegmentHandler:
             InvalidMember: a column is missing, or a record, counted from 0, has no value or a rank
                 beyond 1 to 5.
         """
-        members = df if len(df) else df.reindex(columns=COLUMNS)
+        members = df if len(df.columns) else df.reindex(columns=COLUMNS)
         check_members(members)
         rank, points = members["会員ランク"], members["ポイント"]
         return members.assign(ボーナスポイント=points.where(rank <= 3, points * BONUS_RATE))
 
+    def send_rejects(
+        self, df: pd.DataFrame, faults: dict[int, Fault], bucket: str, key: str
+    ) -> Rejects | None:
+        """Write the records that are left out of the result; None where nobody asked for them."""
+        if "rejects" not in df.attrs:
+            return None
+        left_out = rejects(df, faults)
+        columns, most = [str(name) for name in left_out.columns], df.attrs.get("max_rejects")
+        if not faults:
+            return Rejects(0, columns, most)
+        etag, _ = self.put_pickle(left_out, bucket, rejects_key(key, len(faults)))
+        first, *_ = str(refused(df, faults)).splitlines()
+        return Rejects(len(faults), columns, most, etag, first)
+
     def send_segment_df(
-        self, df: pd.DataFrame, bucket: str, key: str, position: int = 0, rows_in: int = 0
+        self,
+        df: pd.DataFrame,
+        bucket: str,
+        key: str,
+        position: int = 0,
+        rows_in: int = 0,
+        left_out: Rejects | None = None,
     ) -> str:
         """Write the result and, beside it, its rows rendered for the workbook, what it contributes
         to summaries, and its facts.
@@ -96,16 +118,27 @@ class SegmentHandler:
         Args:
             position: row number of the first row in the whole table.
             rows_in: of the segment file.
+            left_out: the records of that which are not in the result.
         """
         partials = carried(SUMMARIES, df, key)
+        facts = segment_facts(df, rows_in)
         with ThreadPoolExecutor(1) as thread:
             pickled = thread.submit(self.put_pickle, df, bucket, key)
+            if left_out:
+                pickled.result()  # meanwhile, others tell what they left out
+                position = max(0, position - rejected_before(self.s3, bucket, key))
             rows = render_rows(df, position, key, FORMATS)
-            facts = segment_facts(df, rows_in)
             summaries = rendered.contribution(self.s3, bucket, key, *partials)
             etag, size = pickled.result()
-            told = asdict(replace(facts, size=size, partials=len(partials[1])))
-            rendered.send(self.s3, bucket, key, rows, etag, told, summaries)
+            told = asdict(
+                replace(
+                    facts,
+                    size=size,
+                    partials=len(partials[1]),
+                    rejects=left_out.count if left_out else 0,
+                )
+            )
+            rendered.send(self.s3, bucket, key, rows, etag, told, summaries, left_out)
         return key
 
     def put_pickle(self, df: pd.DataFrame, bucket: str, key: str) -> tuple[str, int]:
@@ -154,16 +187,3 @@ def is_number(column: pd.Series) -> pd.Series:
         numeric = pd.api.types.is_numeric_dtype(column) and column.dtype != bool
         return pd.Series(numeric, index=column.index)
     return column.map(type).isin([int, float])
-
-
-def refuse(df: pd.DataFrame, name: str, faulty: pd.Series, rule: str) -> None:
-    if faulty.any():
-        row = int(faulty.to_numpy().argmax())
-        value = df[name].astype(object).iloc[row]
-        what = "nothing" if df[name].isna().iloc[row] else found(value)
-        record = f"{source_of(df)} record {df.index[row]}"
-        raise InvalidMember(f"{record}: {name} {rule}; found {what}")
-
-
-def source_of(df: pd.DataFrame) -> str:
-    return str(df.attrs.get("source", "members"))

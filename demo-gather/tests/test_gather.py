@@ -8,13 +8,16 @@ import pandas as pd
 import pytest
 from botocore.exceptions import ClientError
 from openpyxl import load_workbook
+from python_calamine import CalamineWorkbook
 
 import frames
 import rendered
 from checked_rows import InvalidRows
 from excel import widest
 from gather import GatherHandler, InvalidEvent, MissingSegment, result_keys
-from rendered import InvalidFigures, SheetPart
+from refused import COLUMNS, Fault, rejects
+from rejects import TooManyRejects
+from rendered import InvalidFigures, Rejects, SheetPart, rejects_key
 from sheet_xml import render_rows
 from summary import Summary, carried
 
@@ -287,6 +290,69 @@ def test_results_alone_are_gathered(s3: "S3Client", bucket: str) -> None:
     keys = [put(s3, bucket, n, TABLE[n * 3 : n * 3 + 3], n * 3) for n in range(3)]
     assert GatherHandler({"segment_results": keys}, None, s3).main() == "test.xlsx"
     assert read(s3, bucket) == values(TABLE)
+
+
+def put_rejecting(s3: "S3Client", bucket: str, number: int, faulty: list[int], **late: str) -> str:
+    """A result of three rows without the faulty ones, which stand beside it; up to 4 may do so."""
+    own = TABLE[number * 3 : number * 3 + 3].assign(**late)
+    faults = {row: Fault("ポイント", "must be odd", f"the number {row}") for row in faulty}
+    left_out, df = rejects(own, faults), own.drop(index=faulty)
+    key = f"gather/job_{number:03d}.pkl"
+    etag = s3.put_object(Bucket=bucket, Key=key, Body=frames.dump(df))["ETag"]
+    beside = rejects_key(key, len(faulty))
+    other = s3.put_object(Bucket=bucket, Key=beside, Body=frames.dump(left_out))["ETag"]
+    columns = [str(name) for name in left_out.columns]
+    told = Rejects(len(faulty), columns, 4, other if faulty else "", f"record {faulty[:1]}")
+    rendered.send(s3, bucket, key, render_rows(df, number * 3, key), etag, rejects=told)
+    return key
+
+
+@pytest.mark.parametrize(
+    "faulty",
+    [[[], [], []], [[0], [], [6, 8]], [[0, 1, 2], [4], []]],
+    ids=["none", "some", "a segment"],
+)
+def test_rejects_are_on_a_sheet_and_not_in_the_table(
+    s3: "S3Client", bucket: str, faulty: list[list[int]]
+) -> None:
+    keys = [put_rejecting(s3, bucket, n, rows) for n, rows in enumerate(faulty[:2])]
+    keys.append(put_rejecting(s3, bucket, 2, faulty[2], 備考="x"))
+    gather(s3, keys)
+    gather(s3, keys)  # a retry finds what the first one rendered
+    body = s3.get_object(Bucket=bucket, Key="test.xlsx")["Body"].read()
+    rows = [row for rows in faulty for row in rows]
+    kept = pd.concat([TABLE[:6], TABLE[6:].assign(備考="x")])
+    assert read(s3, bucket) == values(kept.drop(index=rows))
+    sheet = list(load_workbook(io.BytesIO(body))["Rejects"].values)
+    assert sheet[0] == (*COLUMNS, *TABLE.columns, "備考")
+    assert [row[:5] for row in sheet[1:]] == [
+        (n, "ポイント", "must be odd", f"the number {n}", f"{n:03d}") for n in rows
+    ]
+    by_calamine = CalamineWorkbook.from_filelike(io.BytesIO(body)).get_sheet_by_name("Rejects")
+    assert [row[0] for row in by_calamine.to_python()[1:]] == rows
+    facts = json.loads(s3.get_object(Bucket=bucket, Key="gather/facts.json")["Body"].read())
+    assert (facts["rejects"], facts["rows"], facts["sheets"]) == (
+        len(rows),
+        9 - len(rows),
+        ["Sheet1", "Rejects"],
+    )
+
+
+@pytest.mark.fault(
+    tried=(
+        "more faulty records than `max_rejects`",
+        "`max_rejects` より多い不備のあるレコード",
+    ),
+    happened=(
+        "refused with the number and the first record; no workbook",
+        "件数と最初のレコードを示して拒否。ワークブックなし",
+    ),
+)
+def test_more_rejects_than_allowed_leave_no_workbook(s3: "S3Client", bucket: str) -> None:
+    keys = [put_rejecting(s3, bucket, n, rows) for n, rows in enumerate([[1], [3, 4, 5], [8]])]
+    with pytest.raises(TooManyRejects, match=r"^record \[1\]: .* 5 faulty .* max_rejects is 4$"):
+        gather(s3, keys)
+    assert_no_workbook(s3, bucket)
 
 
 def test_malformed_figures_leave_no_workbook(s3: "S3Client", bucket: str) -> None:

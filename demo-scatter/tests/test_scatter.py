@@ -294,7 +294,7 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "text": ({"division_number": "9"}, NUMBER + 'the text "9"'),
     "typo": (
         {"overrides": {"division": 9}},
-        "overrides: knows input_obj, division_number, encoding; found division",
+        "overrides: knows input_obj, division_number, encoding, rejects, max_rejects; found division",
     ),
     "list": ({"overrides": [1]}, "overrides: must be an object; found an array"),
     "climbing execution": ({"execution": "../x"}, EXECUTION + 'the text "../x"'),
@@ -309,6 +309,34 @@ def test_a_wrong_event_is_named(event: dict[str, Any], fault: str) -> None:
     with pytest.raises(InvalidEvent) as raised:
         Job.from_event({"input_obj": KEY, **event})
     assert str(raised.value) == fault
+
+
+REJECTS = {
+    "none": ({"rejects": None}, 'rejects: must be "sheet"; found null'),
+    "another place": ({"rejects": "file"}, 'rejects: must be "sheet"; found the text "file"'),
+    "a limit alone": ({"max_rejects": 3}, 'rejects: must be "sheet"; found max_rejects alone'),
+    "below 0": (
+        {"max_rejects": -1},
+        "max_rejects: must be a whole number from 0; found the number -1",
+    ),
+    "true": ({"max_rejects": True}, "max_rejects: must be a whole number from 0; found true"),
+}
+
+
+@pytest.mark.parametrize(("event", "fault"), REJECTS.values(), ids=REJECTS)
+def test_a_wrong_wish_for_rejects_is_named(event: dict[str, Any], fault: str) -> None:
+    asked = {"rejects": "sheet", **event} if fault.startswith("max_rejects") else event
+    with pytest.raises(InvalidEvent) as raised:
+        ScatterHandler({"input_obj": KEY, "overrides": asked}, None, None).main()  # type: ignore[arg-type]
+    assert str(raised.value) == fault
+
+
+def test_segment_files_say_where_faulty_records_go(s3: "S3Client", bucket: str) -> None:
+    put(s3, bucket, [member(0), {**member(1), "late": 1}], KEY)
+    asked = {"rejects": "sheet", "max_rejects": 0}
+    event = {"input_obj": KEY, "division_number": 1, "overrides": asked}
+    keys = ScatterHandler(event, None, s3).main()["segment_definitions"]
+    assert [read(s3, bucket, key).attrs for key in keys] == [{"source": KEY, **asked}] * 2
 
 
 @pytest.mark.parametrize("key", ["会員　名簿.json", "a b/c&d=1.json", "漢" * 341, "..a/b..json"])

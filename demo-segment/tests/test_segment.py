@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import plain_numbers
 import segment
 from excel import InvalidFormat, InvalidSheetName
 from merged import summarize
+from rendered import rejects_key
 from segment import (
     COLUMNS,
     NUMBERS,
@@ -280,3 +282,42 @@ def test_an_empty_cell_among_numbers_is_missing(
     column = plain_numbers.read_cells(df, NUMBERS)["ポイント"]
     assert column.dtype == dtype
     assert column.astype(object).where(column.notna(), None).tolist() == found
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"rejects": "sheet", "max_rejects": 5}], ids=["refused", "left out"]
+)
+def test_faulty_records_are_refused_or_left_out_as_asked(
+    s3: "S3Client", bucket: str, asked: dict[str, Any]
+) -> None:
+    df = pd.concat([members(), members(会員ランク=9)], ignore_index=True)
+    df.index = pd.RangeIndex(30, 36)
+    df.attrs |= asked
+    s3.put_object(Bucket=bucket, Key="scatter/job_004.pkl", Body=frames.dump(df))
+    earlier = {"job_000": 4, "job_003": 3, "job_005": 50, "job_1000": 100}
+    for name, count in earlier.items():
+        key = rejects_key(f"gather/{name}.pkl", count)
+        s3.put_object(Bucket=bucket, Key=key, Body=b"")
+    handler = SegmentHandler("scatter/job_004.pkl", None, s3)
+    if not asked:
+        with pytest.raises(InvalidMember, match="^members.json record 34: 会員ランク must be"):
+            handler.main()
+        return
+    key = handler.main()
+    figures = json.loads(read(s3, bucket, "gather/job_004.json"))
+    left_out = frames.load(read(s3, bucket, rejects_key(key, 1)), key)
+    assert frames.load(read(s3, bucket, key), key).index.tolist() == [30, 31, 32, 33, 35]
+    assert left_out.iloc[0, :5].tolist() == [
+        34,
+        "会員ランク",
+        "must be 1 to 5",
+        "the number 9",
+        "001",
+    ]
+    assert [(part["position"], part["rows"]) for part in figures["parts"]] == [(23, 5)]
+    assert (figures["rejects"]["count"], figures["rejects"]["most"]) == (1, 5)
+    assert figures["facts"]["rejects"] == 1
+
+
+def read(s3: "S3Client", bucket: str, key: str) -> bytes:
+    return s3.get_object(Bucket=bucket, Key=key)["Body"].read()

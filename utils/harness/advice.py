@@ -33,8 +33,12 @@ KILLED = "Runtime.OutOfMemory"
 SMALLER = ("or choose a smaller division_number", "か、division_number を小さくしてください")
 ADVICE = {
     "InvalidMember": (
-        "correct that record in the input object, and start again",
-        "入力オブジェクトのそのレコードを直し、もう一度実行してください",
+        "correct that record in the input object, and start again; the field rejects leaves it out",
+        "入力オブジェクトのそのレコードを直し、もう一度実行してください。入力の rejects で除外もできます",
+    ),
+    "TooManyRejects": (
+        "correct the input object, or raise max_rejects, and start again",
+        "入力オブジェクトを直すか max_rejects を増やし、もう一度実行してください",
     ),
     "InvalidJSON": (
         "correct the input object at that place, and start again",

@@ -94,7 +94,8 @@ def cost(
 def s3_calls(
     segments: int, workbook_bytes: int, tagged: int = 0, partials: int = 0
 ) -> dict[str, int]:
-    """The S3 calls of a clean run: no retries, no rows rendered again, no late columns or manifest.
+    """The S3 calls of a clean run: no retries, no rejects, no rows rendered again, no late columns,
+    no manifest.
 
     Args:
         tagged: objects that the gather tags.

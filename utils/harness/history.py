@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from harness import logs
 from harness.logs import Report, json_object
+from shared.named import gathered, record_of
 
 Event = dict[str, Any]
 State = dict[str, Any]
@@ -33,7 +34,6 @@ LEFT_OUT = ("MissingSegment", "States.ExceedToleratedFailureThreshold")
 
 # A function's own error names its invocation in JSON, Lambda's (timeout, crash) in the message.
 REQUEST_ID = re.compile(r'(?:"requestId": ?"|RequestId: )([-0-9a-f]{36})')
-RECORD = re.compile(r"(.+?) record (\d+)\b")
 
 # Segments under way may fail after an execution has failed.
 SETTLE_S = 0.5
@@ -101,7 +101,7 @@ class Task:
     @property
     def record(self) -> tuple[str, int] | None:
         """The object and the record that its error names."""
-        return named_record(error_message(self.attempts[-1].cause)) if self.failed else None
+        return record_of(error_message(self.attempts[-1].cause)) if self.failed else None
 
 
 @dataclass
@@ -120,12 +120,15 @@ class Failure:
         error, cause: of the task, or of the execution where no task is to blame.
         task: where segments failed, that of the lowest faulty record.
         end: the error and the message of the execution, where they are others.
+        faulty: the lowest records that segments named in such errors, a line each, and how many
+            records are faulty in these segments.
     """
 
     error: str
     cause: str
     task: Task | None
     end: tuple[str, str] | None = None
+    faulty: tuple[list[str], int] = ([], 0)
 
     @property
     def message(self) -> str:
@@ -138,7 +141,7 @@ class Failure:
 
     @property
     def record(self) -> tuple[str, int] | None:
-        return named_record(self.message)
+        return record_of(self.message)
 
     @property
     def attempt(self) -> Attempt | None:
@@ -298,7 +301,9 @@ class Run:
             return Failure(error, cause, None)
         last = task.attempts[-1]
         end = (error, error_message(cause)) if last.error != error else None
-        return Failure(last.error or error, last.cause or cause, task, end)
+        same = [t.attempts[-1].cause for t in segments if t.attempts[-1].error == last.error]
+        faulty = gathered(map(error_message, same if task in segments else []))
+        return Failure(last.error or error, last.cause or cause, task, end, faulty)
 
     def lowest(self, task: Task) -> tuple[bool, int, int]:
         """Sorts the segment of the lowest record of this run's input first."""
@@ -463,12 +468,6 @@ def function_of(arn: str) -> str:
 def error_message(cause: str) -> str:
     """The message of a function's error; a cause of another form as it is."""
     return str(json_object(cause).get("errorMessage", cause))
-
-
-def named_record(message: str) -> tuple[str, int] | None:
-    """The object and the record that an error's message begins with."""
-    found = RECORD.match(message)
-    return (found[1], int(found[2])) if found else None
 
 
 def json_text(value: str | None) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from shared.named import continues
+
 Event = dict[str, Any]
 
 # Lines come to CloudWatch a moment after the call that logged them.
@@ -135,7 +137,10 @@ def calls(events: Iterable[Event]) -> list[Call]:
         if call is None:
             continue
         call.lines += text(message)
-        call.error = logged_error(message) or call.error
+        if error := logged_error(message):
+            call.error = error
+        elif call.error and continues(line := text(message)[0]):
+            call.error = call.error[0], f"{call.error[1]}\n{line}"
         if report:
             call.report = report
             del open_calls[stream]
@@ -197,8 +202,8 @@ def platform_record(message: str, kind: str) -> dict[str, Any]:
 
 def logged_error(message: str) -> tuple[str, str] | None:
     """The name and the message of an exception that a handler raised, in either log format."""
-    if found := re.match(r"\[ERROR\] (\S+): ([^\r\n]*)", message):
-        return found[1], found[2]
+    if found := re.match(r"\[ERROR\] (\S+): ([^\r]*)", message):
+        return found[1], found[2].rstrip("\n")
     fields = json_object(message)
     if {"errorType", "errorMessage"} <= fields.keys():
         return str(fields["errorType"]), str(fields["errorMessage"])

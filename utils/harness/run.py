@@ -75,7 +75,9 @@ def contents(workbook: WorkbookFacts) -> str:
     counted = f"{sheets} sheet{'s' * (sheets != 1)}"
     if summaries:
         counted += f" with {summaries} summar{'ies' if summaries > 1 else 'y'}"
-    return f"{workbook.rows:,} rows; {counted}: {', '.join(workbook.sheets)}"
+    rejects = workbook.rejects
+    left_out = "" if rejects is None else f", {rejects:,} faulty records left out"
+    return f"{workbook.rows:,} rows{left_out}; {counted}: {', '.join(workbook.sheets)}"
 
 
 def check_input(given: Any, file: str) -> dict[str, Any]:
@@ -135,7 +137,11 @@ def explain(target: Target, run: Run) -> None:
     elif run.stages:
         print(f"stage    {list(run.stages)[-1]}")
     print(f"error    {failure.error}")
-    print(f"cause    {failure.message}")
+    lines, count = failure.faulty
+    for line in lines or [failure.message]:
+        print(f"cause    {line}")
+    if count > 1:
+        print(f"faulty   {count:,} records in the segments that had finished")
     if failure.end:
         print(f"then     {': '.join(failure.end)}")
     log = calls.failure_lines(target, run)[-LOG_LINES:]

@@ -171,6 +171,7 @@ class SegmentFacts:
         first_rows: the first FIRST_ROWS rows of the result, each cell as the workbook shows it.
         size: of the result's pickle, in bytes; 0 where it was not told.
         partials: bytes that it contributes to summaries.
+        rejects: how many faulty records the result leaves out.
     """
 
     rows_in: int
@@ -179,6 +180,7 @@ class SegmentFacts:
     first_rows: list[list[str]]
     size: int = 0
     partials: int = 0
+    rejects: int = 0
 
     def to_json(self) -> bytes:
         return json.dumps({"facts": asdict(self)}).encode()
@@ -203,8 +205,8 @@ class SegmentFacts:
             columns = [Column.of(column) for column in fields["columns"]]
             rows = [[str(cell) for cell in row] for row in fields["first_rows"]]
             rows_in, rows_out = int(fields["rows_in"]), int(fields["rows_out"])
-            sizes = int(fields.get("size", 0)), int(fields.get("partials", 0))
-            return cls(rows_in, rows_out, columns, rows, *sizes)
+            others = (int(fields.get(name, 0)) for name in ("size", "partials", "rejects"))
+            return cls(rows_in, rows_out, columns, rows, *others)
 
 
 @dataclass(frozen=True)
@@ -240,6 +242,7 @@ class WorkbookFacts:
         first_rows: of the whole table, each with a text for each of its columns.
         segments: in the order of the table, without columns and first rows of their own.
         summaries: in the order of their sheets.
+        rejects: how many faulty records a sheet lists; None where nobody asked for it.
     """
 
     workbook: str
@@ -251,6 +254,7 @@ class WorkbookFacts:
     first_rows: list[list[str]] = field(default_factory=list)
     segments: list[SegmentFacts] = field(default_factory=list)
     summaries: list[SummaryFacts] = field(default_factory=list)
+    rejects: int | None = None
 
     def to_json(self) -> bytes:
         return to_json(self)

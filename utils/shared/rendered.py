@@ -2,11 +2,13 @@
 
 `gather/job_000.pkl` has `gather/job_000.xml.deflate`, its rows as deflated sheet XML, and
 `gather/job_000.json`, the figures that the gather needs to splice them in, and
-`gather/job_000.partials`, what it contributes to summaries, if that is much.
+`gather/job_000.partials`, what it contributes to summaries, if that is much, and
+`gather/job_000.rejects-7.pkl`, the 7 records that its result leaves out, if there are any.
 """
 
 import base64
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,6 +18,9 @@ from found import found
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+
+REJECTS = "Rejects"  # the sheet of the records that are left out
 
 
 class InvalidFigures(ValueError):
@@ -61,6 +66,24 @@ class RenderedRows:
 
 
 @dataclass(frozen=True)
+class Rejects:
+    """Faulty records that a result leaves out, as the execution's input asked.
+
+    Attributes:
+        columns: of the frame that holds them.
+        most: how many the whole table may have; None for any number.
+        etag: of that frame's pickle; "" without a record.
+        first: what is wrong with the first one.
+    """
+
+    count: int
+    columns: list[str]
+    most: int | None = None
+    etag: str = ""
+    first: str = ""
+
+
+@dataclass(frozen=True)
 class Figures:
     """What the gather knows of rendered rows before it reads them.
 
@@ -70,6 +93,7 @@ class Figures:
         columns, widest, parts, formats: see RenderedRows.
         facts: what the segment tells the report, as `facts.SegmentFacts` reads it.
         summaries: what it contributes to summaries, as `contribution` gives it; None for nothing.
+        rejects: None where nobody asked for them.
     """
 
     pickle_etag: str
@@ -80,6 +104,7 @@ class Figures:
     facts: Any = None
     formats: dict[str, str] = field(default_factory=dict)
     summaries: Any = None
+    rejects: Rejects | None = None
 
     @property
     def rows(self) -> int:
@@ -124,9 +149,9 @@ class Figures:
             end = before.position + before.rows
             _require(part.position == end, key, f"row {end} must follow", part.position)
         etags = fields["pickle_etag"], fields["xml_etag"]
-        return cls(
-            *etags, columns, widest, parts, fields.get("facts"), formats, fields.get("summaries")
-        )
+        facts, summaries, rejects = map(fields.get, ("facts", "summaries", "rejects"))
+        rejects = None if rejects is None else _rejects(rejects, key)
+        return cls(*etags, columns, widest, parts, facts, formats, summaries, rejects)
 
 
 def _part(fields: Any, key: str) -> SheetPart:
@@ -142,6 +167,20 @@ def _part(fields: Any, key: str) -> SheetPart:
     return part
 
 
+def _rejects(fields: Any, key: str) -> Rejects:
+    _require(type(fields) is dict, key, "rejects must be an object", fields)
+    kinds = {"count": int, "columns": list, "etag": str, "first": str}
+    for name, kind in kinds.items():
+        value = fields.get(name)
+        _require(type(value) is kind, key, f"{name} of rejects must be a {kind.__name__}", value)
+    count, most = fields["count"], fields.get("most")
+    _require(count >= 0, key, "count of rejects must be a whole number", count)
+    _require(most is None or type(most) is int, key, "most of rejects must be a number", most)
+    for text in fields["columns"]:
+        _require(type(text) is str, key, "columns of rejects must be texts", text)
+    return Rejects(most=most, **{name: fields[name] for name in kinds})
+
+
 def _require(holds: bool, key: str, rule: str, value: Any) -> None:
     if not holds:
         raise InvalidFigures(f"{key}: {rule}; found {found(value)}")
@@ -153,6 +192,25 @@ def xml_key(key: str) -> str:
 
 def partials_key(key: str) -> str:
     return key.removesuffix(".pkl") + ".partials"
+
+
+def rejects_key(key: str, count: int) -> str:
+    """The count is in the name: a list tells it, see `rejected_before`."""
+    return f"{key.removesuffix('.pkl')}.rejects-{count}.pkl"
+
+
+def rejected_before(s3: "S3Client", bucket: str, key: str) -> int:
+    """How many records the segments before this one have left out so far, as one request tells.
+
+    Where that is not all of them the gather renders the segment's rows again.
+    """
+    prefix = re.sub("[0-9]+[.]pkl$", "", key)
+    listed = s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
+    counts = (re.fullmatch(r"(.+)\.rejects-([0-9]+)\.pkl", each["Key"]) for each in listed)
+    own = len(key), key
+    return sum(
+        int(each[2]) for each in counts if each and (len(each[1]) + 4, each[1] + ".pkl") < own
+    )
 
 
 def figures_key(key: str) -> str:
@@ -167,11 +225,20 @@ def send(
     pickle_etag: str,
     facts: Any = None,
     summaries: Any = None,
+    rejects: Rejects | None = None,
 ) -> Figures:
     """Write the rows, and the figures of them and of the pickle at `key`."""
     xml_etag = s3.put_object(Bucket=bucket, Key=xml_key(key), Body=rows.xml)["ETag"]
     figures = Figures(
-        pickle_etag, xml_etag, rows.columns, rows.widest, rows.parts, facts, rows.formats, summaries
+        pickle_etag,
+        xml_etag,
+        rows.columns,
+        rows.widest,
+        rows.parts,
+        facts,
+        rows.formats,
+        summaries,
+        rejects,
     )
     s3.put_object(Bucket=bucket, Key=figures_key(key), Body=figures.to_json())
     return figures

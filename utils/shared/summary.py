@@ -23,6 +23,7 @@ from exact import digits, long_digits, square_digits
 from excel import EXACT_INTEGER, check_sheet_name, check_sheet_names
 from found import found
 from partials import Groups, Partials, combined, written
+from rendered import REJECTS
 
 AGGREGATIONS = (
     *("count", "size", "sum", "mean", "median", "min", "max"),
@@ -238,8 +239,8 @@ def carried(summaries: Sequence[Summary], df: pd.DataFrame, source: str) -> tupl
 
 
 def check_summaries(summaries: Sequence[Summary]) -> None:
-    """Raise InvalidSheetName unless each has a sheet of its own."""
-    check_sheet_names(summary.declared.name for summary in summaries)
+    """Raise InvalidSheetName unless each has a sheet of its own, which is not that of rejects."""
+    check_sheet_names([REJECTS, *(summary.declared.name for summary in summaries)])
 
 
 def partials_of(declared: Declared, keys: list[Cells], columns: Columns) -> list[Partials]:

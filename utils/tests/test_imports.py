@@ -11,16 +11,16 @@ from pathlib import Path
 from conftest import ROOT
 
 FUNCTIONS = {"demo-scatter", "demo-segment", "demo-gather"}
-# What a room may import besides itself; `shared.facts` is the schema of what the functions know.
+# What a room may import besides itself; `shared.facts` and `shared.named` are the schema of what the functions tell.
 BELOW: dict[str, set[str]] = {
     "shared": set(),
     **{function: {"shared"} for function in FUNCTIONS},
     "process-executor": set(),
     "tools": set(),
-    "harness": {"shared.facts"},
+    "harness": {"shared.facts", "shared.named"},
     "utils.py": {"harness"},
-    "tests": {"harness", "utils.py", "shared.facts"},
-    "checks": {"harness", "utils.py", "shared.facts", "shared", *FUNCTIONS},
+    "tests": {"harness", "utils.py", "shared.facts", "shared.named"},
+    "checks": {"harness", "utils.py", "shared.facts", "shared.named", "shared", *FUNCTIONS},
 }
 
 

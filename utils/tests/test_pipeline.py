@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openpyxl import load_workbook
 
 from conftest import ROOT, Make, Pipeline
 from harness.target import MACHINES, emulator, endpoint
@@ -94,6 +95,60 @@ def test_a_faulty_record_fails_the_execution_and_is_explained(
         assert line in made.stdout
     assert "[ERROR] InvalidMember" in made.stdout
     assert len(made.stdout.splitlines()) < 40
+
+
+def test_every_faulty_record_of_the_segments_that_had_finished_is_named(
+    pipeline: Pipeline, make: Make
+) -> None:
+    table = [{**EXAMPLE[0], "会員ランク": 9, "ポイント": "x"} for _ in range(30)]
+    key = pipeline.put(table)
+    made = make("stepfunctions", f'INPUT={{"input_obj": "{key}", "division_number": 30}}')
+    causes = [line for line in made.stdout.splitlines() if line.startswith("cause")]
+    assert causes == [
+        f"cause    {key} record {number}: 会員ランク must be 1 to 5; found the number 9"
+        for number in range(20)
+    ]
+    assert "faulty   30 records in the segments that had finished" in made.stdout
+
+
+@pytest.mark.parametrize("definition", MACHINES)
+def test_faulty_records_are_left_out_where_the_input_asks_for_it(
+    pipeline: Pipeline, definition: str
+) -> None:
+    table = list(members(40, seed=40))
+    faulty = {3: ("会員ランク", 9), 4: ("ポイント", "x"), 25: ("名前", None)}
+    broken = [
+        {**member, **dict([faulty[number]] if number in faulty else [])}
+        for number, member in enumerate(table)
+    ]
+    given = {"input_obj": pipeline.put(broken), "rejects": "sheet", "max_rejects": 3}
+    execution = pipeline.run(definition, **given)
+    kept = [member for number, member in enumerate(table) if number not in faulty]
+    assert pipeline.rows(execution) == expected(kept)
+    workbook = load_workbook(pipeline.folder / json.loads(execution["output"]))
+    assert list(workbook["Rejects"].values) == [
+        ("record", "column", "rule", "found", *HEADER[:-1]),
+        (3, "会員ランク", "must be 1 to 5", "the number 9", *broken[3].values()),
+        (4, "ポイント", "must be a number", 'the text "x"', *broken[4].values()),
+        (25, "名前", "must be given", "nothing", *broken[25].values()),
+    ]
+    refused = pipeline.run(definition, **{**given, "max_rejects": 2})
+    assert (refused["status"], refused["error"]) == ("FAILED", "TooManyRejects")
+
+
+def test_a_failed_segment_fails_a_distributed_execution(pipeline: Pipeline) -> None:
+    table = [*EXAMPLE, {**EXAMPLE[0], "会員ランク": 9}]
+    execution = pipeline.run("distributed", input_obj=pipeline.put(table), division_number=1)
+    assert execution["status"] == "FAILED"
+    assert execution["error"] == "MissingSegment"
+    assert "job_003.pkl: each segment must have a result" in execution["cause"]
+
+
+def test_executions_on_different_inputs_do_not_touch(pipeline: Pipeline) -> None:
+    tables = [list(members(70 + n, seed=n)) for n in range(3)]
+    arns = [pipeline.start(input_obj=pipeline.put(table)) for table in tables]
+    for arn, table in zip(arns, tables, strict=True):
+        assert pipeline.rows(pipeline.wait(arn)) == expected(table)
 
 
 def aws(*arguments: str) -> dict[str, Any]:

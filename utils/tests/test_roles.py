@@ -190,6 +190,8 @@ ALLOWED = {
         put("gather/run/job_000.pkl"),
         put("gather/run/job_000.xml.deflate"),
         put("gather/run/job_000.json"),
+        put("gather/run/job_000.rejects-7.pkl"),
+        listing("gather/run/job_"),
     ],
     "gather": [
         listing("gather/run/job_0"),

@@ -33,8 +33,12 @@ def test_a_failure_is_one_story(capsys: pytest.CaptureFixture[str]) -> None:
     assert said["input"] == '"scatter/two-broken/job_001.pkl"'
     assert said["error"] == "InvalidMember"
     assert said["cause"] == "two-broken.json record 17: 会員ランク must be 1 to 5; found 9"
-    assert lines[7] == f"log      [ERROR] InvalidMember: {said['cause']}"
-    assert said["to"] == "do    correct that record in the input object, and start again"
+    assert lines[6:8] == [
+        "cause    two-broken.json record 37: 会員ランク must be 1 to 5; found 8",
+        "faulty   2 records in the segments that had finished",
+    ]
+    assert lines[9] == f"log      [ERROR] InvalidMember: {said['cause']}"
+    assert said["to"].startswith("do    correct that record in the input object, and start again")
     assert len(lines) < 40
 
 

@@ -92,9 +92,11 @@ class View:
         counts = (("n failed", run.failed), ("retries", run.retries))
         trouble = ", ".join(self.count(key, value) for key, value in counts if value)
         cold = self.count("cold", cold_starts(run.reports))
+        left_out = workbook.rejects if workbook else None
+        rejected = self.count("n rejected", left_out) if left_out else ""
         cards = [
             card("time", self.t["time"], [seconds(run.elapsed_s)]),
-            card("rows", self.t["rows"], rows, " → "),
+            card("rows", self.t["rows"], rows, " → ", rejected),
             card("bytes", self.t["bytes"], sizes, " → "),
             card("segments", self.t["segments"], segments, " / ", trouble),
             card("calls", self.t["calls"], [figure(len(run.attempts))], note=cold),
@@ -116,11 +118,13 @@ class View:
             "stage": f"{task.state} ({attempt.function})" if task and attempt else "",
             "segment": self.segment_of(task),
             "error": failure.error,
-            "cause": failure.message,
+            "cause": failure.message.partition("\n")[0],
+            "faulty": failure.faulty[0] if failure.faulty[1] > 1 else [],
+            "faulty count": self.count("n faulty", failure.faulty[1]),
             "end": failure.end,
             "event": pretty(self.event_of(task, attempt)),
             "record": record,
-            "named": [name for name in record or {} if name in failure.message],
+            "named": [name for name in record or {} if name in failure.message.partition("\n")[0]],
             "todo": advice_on(
                 failure, flags=self.content.flags, logged=bool(log), language=self.language
             ),

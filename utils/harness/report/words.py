@@ -21,6 +21,11 @@ WORDS: dict[str, tuple[str, str]] = {
     "calls": ("Function calls", "関数の呼び出し"),
     "cold": ("{0} cold starts", "コールドスタート {0}"),
     "retries": ("{0} retries", "再試行 {0}"),
+    "n rejected": ("{0} faulty records left out", "不備のあるレコード {0} 件を除外"),
+    "n faulty": (
+        "{0} faulty records in the segments that had finished",
+        "終了したセグメントに不備のあるレコード {0} 件",
+    ),
     "n failed": ("{0} failed", "失敗 {0}"),
     "cost": ("Cost on AWS", "AWS での費用"),
     "cost note": ("at list price, no free tier", "定価、無料枠なし"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rendered import Figures, InvalidFigures, SheetPart
+from rendered import Figures, InvalidFigures, Rejects, SheetPart
 
 KEY = "gather/job_000.json"
 FIGURES = Figures(
@@ -16,6 +16,7 @@ FIGURES = Figures(
     ["000", "58"],
     [SheetPart(1_048_570, 5, 900, 300, 2**32 - 1), SheetPart(1_048_575, 2, 300, 90, 0)],
     formats={"ポイント": "#,##0"},
+    rejects=Rejects(3, ["record", "会員番号"], 7, '"third"', "x record 1: y"),
 )
 
 
@@ -55,6 +56,12 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     ),
     "formats as a list": (changed(formats=[]), "formats must be an object; found an array"),
     "a format of no text": (changed(formats={"a": 3}), "FORMATS: a must have a text of 1 to 255 printable characters; found the number 3"),
+    "rejects as a number": (changed(rejects=3), "rejects must be an object; found the number 3"),
+    "rejects without a count": (changed(rejects={}), "count of rejects must be a int; found null"),
+    "a limit of no number": (
+        changed(rejects={**asdict(Rejects(3, [])), "most": "7"}),
+        'most of rejects must be a number; found the text "7"',
+    ),
     "no parts": (without("parts"), "parts must be a list; found null"),
     "a part of no object": (changed(parts=[1]), "a part must be an object; found the number 1"),
     "a part without rows": (with_part(rows=None), "rows of a part must be a whole number of 48 bits; found null"),
