@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+import merged
+import partials
 import summaries as summaries_module
 from partials import InvalidPartials
 from summaries import MissingPartials, Summaries
@@ -68,6 +70,31 @@ def segment_at(key: str) -> pd.DataFrame:
 )
 def test_the_sheets_are_the_same_bytes_for_every_cut(ends: list[int]) -> None:
     assert gathered(ends) == gathered([])
+
+
+@pytest.mark.parametrize(
+    ("rows", "found", "total"),
+    [(0, [], ["all", 0, 0, 0]), (1, [[0, 1, 0, 1]], ["all", 1, 0, 1])],
+)
+def test_a_table_of_no_rows_or_one_has_its_header_and_its_total(
+    rows: int, found: list[Any], total: list[Any]
+) -> None:
+    summaries = Summaries(no_pickle)
+    summaries.add("gather/x.pkl", rows, *contributed([RANKS], MEMBERS.head(rows)))
+    (table,) = summaries.tables({}, lambda name, df: df)
+    assert (table.columns, table.first_rows) == (["rank", "n", "points", "u"], found)
+    assert table.total == total
+
+
+def test_as_many_groups_as_records_make_the_same_sheet_as_one_segment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(merged, "RANGE_BYTES", 4_000)
+    monkeypatch.setattr(partials, "BLOCK_BYTES", 1_000)
+    ids = Summary("ids", by="id", first=("day", "first"), median=("points", "median"))
+    whole = gathered([], lambda _: [ids])
+    assert whole[0][3] == [[*each] for each in MEMBERS[["id", "day", "points"]].values[:200]]
+    assert gathered([300, 600, 900], lambda _: [ids]) == whole
 
 
 def test_large_contributions_make_the_same_sheets(monkeypatch: pytest.MonkeyPatch) -> None:
