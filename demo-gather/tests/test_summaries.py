@@ -89,6 +89,7 @@ def test_a_table_of_no_rows_or_one_has_its_header_and_its_total(
 def test_as_many_groups_as_records_make_the_same_sheet_as_one_segment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(summaries_module, "INLINE_BYTES", 0)
     monkeypatch.setattr(merged, "RANGE_BYTES", 4_000)
     monkeypatch.setattr(partials, "BLOCK_BYTES", 1_000)
     ids = Summary("ids", by="id", first=("day", "first"), median=("points", "median"))
