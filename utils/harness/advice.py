@@ -138,6 +138,10 @@ ADVICE = {
 BY_MESSAGE = {
     "signal: killed": ADVICE[KILLED],
     "Task timed out": ADVICE["Sandbox.Timedout"],
+    "No space left on device": (
+        "raise the gather's /tmp: make deploy{flags} PARAMETERS=GatherStorage=10240",
+        "gather の /tmp を増やしてください: make deploy{flags} PARAMETERS=GatherStorage=10240",
+    ),
     "Rate Exceeded.": (
         "the function's concurrency is used up: raise it, or lower MaxConcurrency in state-machine/",
         "関数の同時実行数を使い切りました。増やすか、state-machine/ の MaxConcurrency を下げてください",
