@@ -13,6 +13,7 @@ import rendered
 from excel import check_formats
 from found import found
 from profile_table import segment_facts
+from references import References, check_references
 from refused import Fault, refuse, refused, rejects, sift, source_of
 from refused import InvalidMember as InvalidMember
 from rendered import Rejects, rejected_before, rejects_key
@@ -36,11 +37,13 @@ SUMMARIES = [
     ),
 ]
 FORMATS = {"ポイント": "#,##0", "平均": "#,##0.0"}  # as Excel's, of columns that a sheet may have
+REFERENCES: dict[str, str] = {}  # {"料率": "reference/rates.csv"} is self.references["料率"]
 RANKS = range(1, 6)
 BONUS_RATE = 1.25  # for members ranked above 3
 
 check_formats(FORMATS)
 check_summaries(SUMMARIES)
+check_references(REFERENCES)
 
 
 class InvalidEvent(ValueError):
@@ -55,6 +58,7 @@ class SegmentHandler:
         self.context = context
         self.s3 = s3
         self.bucket = os.environ.get("BUCKET", "test-bucket")
+        self.references = References(REFERENCES, s3, self.bucket, event)
 
     def main(self) -> str:
         key = gather_key(self.event)

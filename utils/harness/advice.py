@@ -56,6 +56,18 @@ ADVICE = {
         "the input object was replaced while it was read: start again",
         "読んでいる間に入力オブジェクトが置き換えられました。もう一度実行してください",
     ),
+    "InvalidReference": (
+        "correct REFERENCES, or that table there and make upload{flags} FILE=… KEY=reference/…; start again",
+        "REFERENCES か、その表のその箇所を直して make upload{flags} FILE=… KEY=reference/… し、もう一度実行してください",
+    ),
+    "MissingReference": (
+        "make upload{flags} FILE=… KEY=reference/… puts the table there; or correct REFERENCES in segment.py",
+        "表は make upload{flags} FILE=… KEY=reference/… で置けます。または segment.py の REFERENCES を直してください",
+    ),
+    "ReferenceChanged": (
+        "the reference table was replaced during the execution: start again",
+        "実行中に参照表が置き換えられました。もう一度実行してください",
+    ),
     "InvalidCell": (
         "Excel cannot hold that value: shorten or clean it in SegmentHandler.process",
         "Excel に書けない値です。SegmentHandler.process で短くするか取り除いてください",

@@ -179,5 +179,5 @@ def show(run: Run, charges: list[Charge]) -> None:
     table.add_row("together", "", "", f"{sum(charge.dollars for charge in charges):.6f}")
     Console().print(table)
     print(
-        f"List prices of {PRICES_OF}, without free tiers; not counted: input and workbook, logs, transfer."
+        f"List prices of {PRICES_OF}, without free tiers; not counted: input, workbook, reference tables, logs, transfer."
     )

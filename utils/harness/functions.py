@@ -22,11 +22,11 @@ WAIT = {"Delay": 0.05, "MaxAttempts": 600}
 VARIABLES = {"MALLOC_ARENA_MAX": "1"}
 # The workbook has a name of its own, so that test.xlsx stays what an execution made.
 EVENTS: dict[str, Any] = {
-    "scatter": {"input_obj": "test.json", "execution": "invoke"},
-    "segment": "scatter/invoke/job_000.pkl",
+    "scatter": {"input_obj": "test.json"},
+    "segment": "scatter/job_000.pkl",
     "gather": {
-        "segment_definitions": ["scatter/invoke/job_000.pkl"],
-        "segment_results": ["gather/invoke/job_000.pkl"],
+        "segment_definitions": ["scatter/job_000.pkl"],
+        "segment_results": ["gather/job_000.pkl"],
         "workbook": "invoke.xlsx",
     },
 }

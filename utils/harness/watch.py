@@ -22,6 +22,7 @@ from harness.target import EMULATED_REGION, STAGES, emulator, endpoint, function
 
 ROOT = Path(__file__).resolve().parents[2]
 
+TESTS = ROOT / "demo-segment" / "tests"
 SAMPLE = "watch.json"
 SAMPLE_ROWS = 10
 # LocalStack takes a function's code from a folder of this machine, and notices its changes.
@@ -120,13 +121,19 @@ def code_of(stage: str) -> list[Path]:
 
 
 def sources() -> Sources:
-    """The watched files, a stage's tests too."""
+    """The watched files, a stage's tests and what they look up too."""
     found: Sources = {}
     for stage in STAGES:
-        for path in [*code_of(stage), *(ROOT / f"demo-{stage}" / "tests").glob("*.py")]:
+        tests = (ROOT / f"demo-{stage}" / "tests").glob("*.py")
+        for path in [*code_of(stage), *tests, *(references() if stage == "segment" else [])]:
             stamp, stages = found.get(path, (stamp_of(path), []))
             found[path] = stamp, [*stages, stage]
     return found
+
+
+def references() -> list[Path]:
+    """The reference tables on disk."""
+    return [path for path in (TESTS / "reference").rglob("*") if path.is_file()]
 
 
 def stamp_of(path: Path) -> int:
@@ -187,6 +194,10 @@ def start_tests(stage: str) -> subprocess.Popen[str]:
 
 def run_sample() -> None:
     """Run the pipeline on the sample; a failure is explained, and the watch goes on."""
+    for path in references():
+        emulator().client("s3").upload_file(
+            str(path), emulator().bucket, path.relative_to(TESTS).as_posix()
+        )
     try:
         run.run(emulator(), {"input_obj": SAMPLE}, page="watch")
     except SystemExit as end:

@@ -1,6 +1,7 @@
 """The README's example of an own ETL works as it is written there."""
 
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -13,11 +14,13 @@ from openpyxl import load_workbook
 
 from conftest import Make, Pipeline
 from harness.target import EMULATED_ACCOUNT, emulator
+from harness.watch import EMULATED
 
 ROOT = Path(__file__).resolve().parents[2]
 SEGMENT = ROOT / "demo-segment"
 ROLE = f"arn:aws:iam::{EMULATED_ACCOUNT}:role/DummyRole"
 MACHINE = "OwnEtl"
+ORIGINS = "reference/origins.csv"
 
 
 def blocks(readme: str) -> dict[str, str]:
@@ -53,9 +56,12 @@ def own(readme: str, make: Make, tmp_path_factory: pytest.TempPathFactory) -> Pa
     source, named = re.subn(r"NUMBERS = .*\n", blocks(readme)["numbers"], source)
     summaries = re.compile(r"^SUMMARIES = .*?^\]\n", re.DOTALL | re.MULTILINE)
     source, replaced = summaries.subn(lambda _: blocks(readme)["summaries"], source)
-    assert (named, replaced) == (1, 1)
+    source, referred = re.subn(r"REFERENCES: .*\n", blocks(readme)["references"], source)
+    assert (named, replaced, referred) == (1, 1, 1)
     (folder / "segment.py").write_text(source)
     (folder / "tests" / "test_segment.py").write_text(blocks(readme)["tests"])
+    (folder / "tests" / "reference").mkdir()
+    (folder / "tests" / ORIGINS).write_text(blocks(readme)[ORIGINS])
     return folder
 
 
@@ -78,7 +84,13 @@ def test_the_examples_tests_and_types_pass(own: Path) -> None:
     # mypy has read pandas and its types for the function's own tests.
     typed = ["mypy", "--cache-dir", str(SEGMENT / ".mypy_cache"), "segment.py", "tests"]
     for program, *arguments in (["pytest", "-q", "tests"], typed):
-        ran = subprocess.run([tools / program, *arguments], cwd=own, capture_output=True, text=True)
+        ran = subprocess.run(
+            [tools / program, *arguments],
+            cwd=own,
+            env=os.environ | EMULATED,
+            capture_output=True,
+            text=True,
+        )
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
@@ -95,6 +107,7 @@ def test_the_example_runs_through_the_pipeline(pipeline: Pipeline, readme: str, 
         ),
         roleArn=ROLE,
     )["stateMachineArn"]
+    pipeline.s3.put_object(Bucket=emulator().bucket, Key=ORIGINS, Body=blocks(readme)[ORIGINS])
     key = pipeline.put(blocks(readme)["orders.csv"].encode(), ".csv")
     arn = pipeline.states.start_execution(
         stateMachineArn=machine, input=f'{{"input_obj": "{key}", "division_number": 1}}'

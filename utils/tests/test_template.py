@@ -177,7 +177,8 @@ def test_an_inbox_is_nothing_or_a_folder(given: str, template: dict[str, Any]) -
 
 
 @pytest.mark.parametrize(
-    "given", ["inbox", "/", "a//", "*/", "scatter/", "gather/", "gather/in/", "outbox/"]
+    "given",
+    ["inbox", "/", "a//", "*/", "scatter/", "gather/", "gather/in/", "outbox/", "reference/"],
 )
 def test_an_inbox_is_no_pattern_and_no_folder_that_functions_write(
     given: str, template: dict[str, Any]

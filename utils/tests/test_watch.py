@@ -67,9 +67,22 @@ def test_a_file_that_is_just_being_replaced_is_no_error(tmp_path: Path) -> None:
     assert stamp_of(tmp_path / "gone.py") == 0
 
 
-def test_the_functions_get_their_zips_back_when_the_watch_ends(
-    pipeline: Pipeline, make: Make
+@pytest.fixture
+def table() -> Iterator[Path]:
+    """A reference table beside the segment function's tests."""
+    path = ROOT / "demo-segment" / "tests" / "reference" / "a" / "watched.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("a\n1\n")
+    yield path
+    path.unlink()
+    path.parent.rmdir()
+    path.parent.parent.rmdir()
+
+
+def test_the_functions_find_tables_on_disk_and_get_their_zips_back_when_the_watch_ends(
+    pipeline: Pipeline, make: Make, table: Path
 ) -> None:
+    assert sources()[table][1] == ["segment"]
     assert make("json", "ROWS=10").returncode == 0
     pages = set((ROOT / "result").glob("*.html"))
     watch = subprocess.Popen(
@@ -84,6 +97,8 @@ def test_the_functions_get_their_zips_back_when_the_watch_ends(
     while not (said and "Ctrl-C, SIGTERM or SIGHUP ends" in said[-1]):
         said.append(watch.stdout.readline())
         assert said[-1], said
+    copied = pipeline.s3.get_object(Bucket=emulator().bucket, Key="reference/a/watched.csv")
+    assert copied["Body"].read() == table.read_bytes()
     assert code_sha256("segment") != zip_sha256("segment")
     watch.send_signal(signal.SIGTERM)
     assert watch.stdout.read() == "the functions run their zips again\n"
