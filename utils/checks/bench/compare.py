@@ -97,7 +97,7 @@ def fault(expected: Iterable[tuple[str, Iterable[Row]]], book: Any) -> str | Non
     pairs = zip_longest(expected, book.sheet_names, fillvalue=None)
     for number, (sheet, found) in enumerate(pairs, 1):
         name, rows = sheet or (None, [])
-        if name != found:
+        if found is None or name != found:
             return f"sheet {number}: expected {name or 'none'}; found {found or 'none'}"
         if wrong := difference(found, rows, book.get_sheet_by_name(found).iter_rows()):
             return wrong

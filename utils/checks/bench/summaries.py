@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from checks.bench.compare import SUMMARY, check
-from checks.bench.figures import DATA, Bench, Execution, Summed
+from checks.bench.figures import DATA, Bench, Summed
 from checks.bench.pipeline import check_workbook, create, create_function, execute
 from checks.bench.show import console, judged, summed
 from checks.bench.tables import members_file, orders_file, positive
