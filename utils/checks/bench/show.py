@@ -92,8 +92,8 @@ def stages(size: Sized) -> Table:
 def summed(size: Summed) -> Table:
     made = table(
         f"{size.rows:,} {size.label}, {size.json_bytes / 1e6:.1f} MB of JSON",
-        "", "runs", "wall s, min", "of without", "scatter s", "Map s", "gather s", "peak MB",
-        "scatter MB", "segment MB", "gather MB",
+        "", "runs", "wall s, min", "of without", "CPU s", "scatter s", "Map s", "gather s",
+        "peak MB", "scatter MB", "segment MB", "gather MB",
     )  # fmt: skip
     without_s = min((run.wall_s for run in size.without), default=0.0)
     for label, runs in {"without": size.without, "with the summary": size.summed}.items():
@@ -104,13 +104,15 @@ def summed(size: Summed) -> Table:
                 str(len(runs)),
                 f"{best.wall_s:.2f}",
                 f"{best.wall_s / without_s:.2f}",
+                f"{best.cpu_s:.1f}",
                 *(f"{seconds:.2f}" for seconds in best.stage_s.values()),
                 f"{max(run.peak_mb for run in runs):,.0f}",
                 *(str(most) for most in runs[0].stage_mb.values()),
             )
     for label, run in size.writers.items():
         ratio = f"{run.wall_s / without_s:.2f}" if without_s else ""
-        made.add_row(label, "1", f"{run.wall_s:.2f}", ratio, "", "", "", f"{run.peak_mb:,.0f}")
+        figures = ["1", f"{run.wall_s:.2f}", ratio, f"{run.cpu_s:.1f}", "", "", ""]
+        made.add_row(label, *figures, f"{run.peak_mb:,.0f}")
     return made
 
 
