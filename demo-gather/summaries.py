@@ -15,7 +15,7 @@ from table import Table
 
 AT_ONCE = 64  # small contributions, combined into one
 SMALL_GROUPS = 20_000  # that a combined one may have and stay in memory
-BLOCK_ROWS = 1 << 16  # rendered at a time, however the groups came: the same bytes for every cut
+BLOCK_ROWS = 1 << 14  # rendered at a time, however the groups came: the same bytes for every cut
 
 Finish = Callable[[str, pd.DataFrame], pd.DataFrame]
 

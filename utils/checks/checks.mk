@@ -4,14 +4,20 @@ VENVS := $(TOOLS)/.venvs
 BENCH := $(CHECKS)/bench
 SIZES ?= 10000 100000 1000000 5000000
 REPEAT ?= 3
+MEMBERS ?= 1000000
+ORDERS ?= 5000000
 FUZZ_S ?= 60
 BENCH_READY := $(patsubst $(BENCH)/locks/%.txt,$(BENCH)/.venvs/%/.ready,$(wildcard $(BENCH)/locks/*.txt))
 LOCKS := $(patsubst $(ROOT)/%,%,$(wildcard $(TOOLS)/*.txt $(BENCH)/locks/*.txt))
 
-.PHONY: pictures bench faults soak soaked fuzz audit test-compat test-readers test-report-page
+.PHONY: pictures bench bench-summaries faults soak soaked fuzz audit test-compat test-readers test-report-page
 
 bench: zip $(BENCH_READY) demo-scatter/.venv/.ready ## the pipeline beside other writers: SIZES rows, REPEAT runs; result/bench.json and .svg
 	@cd $(ROOT)/utils && $(PY) -m checks.bench --repeat $(REPEAT) $(SIZES)
+	@$(MAKE) --no-print-directory bench-summaries
+
+bench-summaries: zip $(BENCH_READY) ## its last part: MEMBERS and ORDERS without a summary and with one
+	@cd $(ROOT)/utils && $(HARNESS) with-emulator $(PY) -m checks.bench.summaries --repeat $(REPEAT) $(MEMBERS) $(ORDERS)
 
 faults: zip demo-gather/.venv/.ready demo-scatter/.venv/.ready ## cause every fault, and print the table of what happens
 	@$(HARNESS) with-emulator $(PY) $(CHECKS)/faults.py

@@ -1,13 +1,21 @@
 import json
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
 from openpyxl import Workbook, load_workbook
 
-from checks.bench.compare import difference, expected_sheets, read_members
-from checks.bench.figures import Bench, Execution, Run, Sized
-from checks.bench.verdicts import verdicts
+from checks.bench.compare import (
+    difference,
+    expected_row,
+    expected_sheets,
+    expected_summary,
+    fault,
+    read_members,
+)
+from checks.bench.figures import Bench, Execution, Run, Sized, Summed
+from checks.bench.verdicts import summary_verdicts, verdicts
 from utils import members, write
 
 
@@ -59,6 +67,34 @@ def test_a_wrong_cell_is_found(
 def test_a_missing_row_is_found(book: Workbook) -> None:
     book["Sheet1"].delete_rows(6)
     assert (first_difference(book) or "").startswith("Sheet1 row 6: expected ['004'")
+
+
+class Book:
+    """As calamine shows a workbook whose every sheet has one cell."""
+
+    def __init__(self, *names: str) -> None:
+        self.sheet_names = names
+
+    def get_sheet_by_name(self, name: str) -> "Book":
+        return self
+
+    def iter_rows(self) -> list[list[int]]:
+        return [[1]]
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["Sheet1", "会員ランク別"], None),
+        (["Sheet1"], "sheet 2: expected 会員ランク別; found none"),
+        (["Sheet1", "別"], "sheet 2: expected 会員ランク別; found 別"),
+        (["Sheet1", "会員ランク別", "more"], "sheet 3: expected none; found more"),
+    ],
+    ids=["right", "too few", "other name", "too many"],
+)
+def test_a_wrong_sheet_is_found(names: list[str], found: str | None) -> None:
+    expected = [("Sheet1", [[1]]), ("会員ランク別", [[1]])]
+    assert fault(expected, Book(*names)) == found
 
 
 def test_true_is_not_one() -> None:
@@ -148,3 +184,35 @@ def test_a_machine_in_use_is_noisy() -> None:
     assert not GOOD.noisy
     assert Bench(2, 3.0).noisy
     assert bench(sized(1_000_000, 5, others_cpus=0.9)).noisy
+
+
+@pytest.mark.parametrize(
+    ("orders_s", "peak_mb", "expected"),
+    [(16.0, 160, [True] * 3), (16.1, 160, [True, False, True]), (16.0, 257, [True, True, False])],
+    ids=["met", "too slow", "too large"],
+)
+def test_the_least_times_decide_what_a_summary_costs(
+    orders_s: float, peak_mb: float, expected: list[bool]
+) -> None:
+    members = Summed("members", 1_000_000, 1, [execution(4), execution(6)], [execution(4.2)])
+    summed = [execution(orders_s, peak_mb=peak_mb), execution(99)]
+    orders = Summed("orders", 5_000_000, 1, [execution(10)], summed)
+    assert [verdict.met for verdict in summary_verdicts(members, orders)] == expected
+
+
+def test_a_summary_of_other_sizes_decides_on_memory_only() -> None:
+    few = Summed("members", 10_000, 1, [execution(1)], [execution(9)])
+    verdicts = summary_verdicts(few, Summed("orders", 5_000_000, 1))
+    assert [verdict.met for verdict in verdicts] == [None, None, True]
+
+
+def test_the_summary_is_that_of_the_members_rows() -> None:
+    [header, *ranks, total] = expected_summary(members(50, seed=7))
+    rows = [expected_row(member) for member in members(50, seed=7)]
+    assert header == ["会員ランク", "人数", "ポイント", "平均"]
+    for rank, count, points, mean in ranks:
+        own = [row for row in rows if row[2] == rank]
+        assert (count, points) == (len(own), sum(row[3] for row in own))
+        assert mean == fmean(row[-1] for row in own)
+    bonus = fmean(row[-1] for row in rows)
+    assert total == ["合計", 50, sum(row[3] for row in rows), bonus]

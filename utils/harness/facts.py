@@ -88,8 +88,11 @@ def scatter_facts(target: Target, run: Run) -> ScatterFacts | None:
 
 def workbook_facts(target: Target, run: Run) -> WorkbookFacts | None:
     """None before the gather has ended, or where it wrote none."""
-    key = result_key(scatter_key(run) or "")
-    return read_object(target.client("s3"), target.bucket, key, WorkbookFacts.from_json)
+    key = scatter_key(run)
+    if key is None:
+        return None
+    s3 = target.client("s3")
+    return read_object(s3, target.bucket, result_key(key), WorkbookFacts.from_json)
 
 
 def segment_of(scatter: ScatterFacts | None, record: tuple[str, int] | None) -> int | None:

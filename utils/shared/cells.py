@@ -66,16 +66,17 @@ class Cells:
         array = plain_array(column)
         kinds = np.full(len(array), MISSING, np.uint8)
         values = np.zeros(len(array), np.int64)
-        spelled: dict[int, str] = {}
+        places, spelled = [], []
         for rows, kind, part in _parts(array):
             kinds[rows] = kind
             if isinstance(part, list):
-                spelled.update(zip(rows.tolist(), part, strict=True))
+                places.append(rows)
+                spelled += part
             else:
                 values[rows] = part
         if not spelled:
             return cls(kinds, values, [])
-        values[list(spelled)], texts = sorted_texts(list(spelled.values()))
+        values[np.concatenate(places)], texts = sorted_texts(spelled)
         return cls(kinds, values, texts)
 
     @classmethod

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import batched, chain, pairwise
+from itertools import batched
 from operator import lt
 from typing import Any
 
@@ -242,25 +242,25 @@ def _size(table: Groups) -> int:
 
 
 def packed(table: Groups) -> bytes:
-    """A line of JSON, the integers of each column in as few bytes as they need, and all texts."""
+    """A line of JSON, the integers of each column in as few bytes as they need, and JSON of texts."""
     cells = [*table.keys, *table.picks.values()]
     columns = [*table.sums.values()]
     for each in cells:
-        lengths = np.fromiter(map(len, each.texts), np.int64, len(each.texts))
-        columns += [each.kinds.astype(np.int64), each.values, lengths]
+        columns += [each.kinds.astype(np.int64), each.values]
     arrays = [_narrowed(column) for column in columns]
     header = {
         "rows": table.rows,
         "keys": len(table.keys),
         "sums": list(table.sums),
         "picks": list(table.picks),
-        "texts": [len(each.texts) for each in cells],
         "arrays": [[array.dtype.str, len(array)] for array in arrays],
     }
-    line = json.dumps(header, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    text = "".join(chain.from_iterable(each.texts for each in cells))
-    bodies = [array.tobytes() for array in arrays]
-    return b"".join([line, b"\n", *bodies, text.encode("utf-8", "surrogatepass")])
+    texts = [each.texts for each in cells]
+    line, text = (
+        json.dumps(each, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        for each in (header, texts)
+    )
+    return b"".join([line, b"\n", *(array.tobytes() for array in arrays), text])
 
 
 def _narrowed(column: Codes) -> Any:
@@ -283,21 +283,21 @@ def unpacked(data: bytes) -> Groups:
     line, _, rest = data.partition(b"\n")
     try:
         header = json.loads(line)
-        rows, texts, keys = int(header["rows"]), list(map(int, header["texts"])), header["keys"]
+        rows, keys = int(header["rows"]), int(header["keys"])
         names = [[str(name) for name in header[kind]] for kind in ("sums", "picks")]
-        lengths = [rows] * len(names[0]) + [n for each in texts for n in (rows, rows, each)]
-        _require(0 <= min(lengths) <= max(lengths) <= len(data), "a block must be whole", rows)
-        columns, size = _columns(header["arrays"], lengths, rest)
-        text = rest[size:].decode("utf-8", "surrogatepass")
+        _require(0 <= rows <= len(data), "a block must be whole", rows)
+        columns, size = _columns(header["arrays"], rows, rest)
+        texts = json.loads(rest[size:].decode("utf-8", "surrogatepass"))
+        for each in texts:
+            whole = type(each) is list and set(map(type, each)) <= {str}
+            _require(whole, "a block must hold lists of texts", type(each))
+        sums = dict(zip(names[0], columns[: len(names[0])], strict=True))
+        pairs = batched(columns[len(names[0]) :], 2, strict=True)
+        cells = [_cells(*pair, of) for pair, of in zip(pairs, texts, strict=True)]
+    except InvalidPartials:
+        raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InvalidPartials(f"must be partial results; found {error!r}") from None
-    sums = dict(zip(names[0], columns))
-    cells, end = [], 0
-    for kinds, values, lengths_of in batched(columns[len(sums) :], 3):
-        ends = [end, *(np.cumsum(lengths_of) + end).tolist()]
-        cells.append(_cells(kinds, values, [text[start:stop] for start, stop in pairwise(ends)]))
-        end = ends[-1]
-    _require(end == len(text), "a block must hold its texts", end)
     _require(len(cells) == keys + len(names[1]), "a block must hold its cells", len(cells))
     for pattern, each in zip((_SUM, _PICK), names):
         strange = [name for name in each if not pattern.fullmatch(name)]
@@ -307,13 +307,13 @@ def unpacked(data: bytes) -> Groups:
     return table
 
 
-def _columns(fields: Any, lengths: list[int], data: bytes) -> tuple[list[Codes], int]:
+def _columns(fields: Any, rows: int, data: bytes) -> tuple[list[Codes], int]:
     """The columns, and how many bytes they take."""
     columns, start = [], 0
-    for (kind, stored), length in zip(fields, lengths, strict=True):
-        _require(kind in INTEGERS and stored in (min(1, length), length), "must be integers", kind)
+    for kind, stored in fields:
+        _require(kind in INTEGERS and stored in (min(1, rows), rows), "must be integers", kind)
         column = np.frombuffer(data, kind, stored, start).astype(np.int64)
-        columns.append(column if stored == length else np.repeat(column, length))
+        columns.append(column if stored == rows else np.repeat(column, rows))
         start += np.dtype(kind).itemsize * stored
     return columns, start
 

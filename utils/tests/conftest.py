@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,11 +21,12 @@ Make = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture(scope="session")
 def make() -> Make:
     """Run a root target against the emulator of this test run."""
+    # The make that runs the tests exports its own default, which would count as typed.
+    env = {name: value for name, value in os.environ.items() if name != "DEFINITION"}
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["make", "--no-print-directory", *arguments], cwd=ROOT, capture_output=True, text=True
-        )
+        command = ["make", "--no-print-directory", *arguments]
+        return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
 
     return run
 

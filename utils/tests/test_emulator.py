@@ -159,6 +159,8 @@ def test_a_report_of_an_execution_elsewhere_starts_no_emulator(make: Make, tmp_p
         [
             "make",
             "report",
+            "TARGET=aws",
+            "REGION=us-east-1",
             "EXECUTION=arn:aws:states:us-east-1:123456789012:execution:a:b",
             f"ENDPOINT={at}",
         ],

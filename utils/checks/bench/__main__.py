@@ -14,7 +14,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import psutil
-from rich.console import Console
 
 from checks.bench.compare import check, read_members
 from checks.bench.figures import (
@@ -31,18 +30,13 @@ from checks.bench.figures import (
     Sized,
     python,
 )
-from checks.bench.show import show
+from checks.bench.show import console, show
+from checks.bench.tables import members_file, positive
 from checks.bench.verdicts import MILLION
+from checks.bench.writer import run_writer
 from harness.fault import Fault
-from utils import write
 
-SEED = 1
 ENOUGH_S = 120  # a competitor that has taken as long is not run again at that size
-WIDTH = 120  # what the tables need
-
-console = Console(highlight=False)
-if console.width < WIDTH and not console.is_terminal:
-    console.width = WIDTH
 
 
 def main(sizes: list[int], repeat: int) -> int:
@@ -52,7 +46,7 @@ def main(sizes: list[int], repeat: int) -> int:
     for rows in sorted(sizes):
         bench.sizes.append(measure(rows, repeat, bench.faults))
         keep(bench)
-    show(bench, console)
+    show(bench)
     figures, picture = RESULT / "bench.json", RESULT / "bench.svg"
     draw = [python("bench"), "-m", "checks.bench.plot", str(figures), str(picture)]
     subprocess.run(draw, cwd=UTILS, check=True)
@@ -82,7 +76,7 @@ def measure_writers(size: Sized, source: Path, repeat: int, faults: list[str]) -
         runs: list[Run] = []
         try:
             while len(runs) < repeat and sum(run.wall_s for run in runs) < ENOUGH_S:
-                runs.append(run_writer(name, source, size.rows))
+                runs.append(run_checked(name, source, size.rows))
         except Fault as fault:
             add_fault(faults, f"{label}, {size.rows:,} rows: {fault}")
             continue
@@ -90,24 +84,17 @@ def measure_writers(size: Sized, source: Path, repeat: int, faults: list[str]) -
         progress(label, runs)
 
 
-def run_writer(name: str, source: Path, rows: int) -> Run:
-    """Let a competitor make a workbook, in a process and an environment of its own.
-
+def run_checked(name: str, source: Path, rows: int) -> Run:
+    """
     Raises:
         Fault: it ended without a workbook, or with a wrong one.
     """
-    script = HERE / "writers" / f"{name}_writer.py"
-    measured = [sys.executable, "-I", "-S", str(HERE / "measured.py"), python(name), str(script)]
     with tempfile.TemporaryDirectory(dir=DATA) as folder:
         workbook = Path(folder, "members.xlsx")
-        command = [*measured, str(source), str(workbook)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or ["no message: out of memory?"]
-            raise Fault(f"failed: {lines[-1]}")
-        if fault := check(source, rows, workbook):
+        run = run_writer(name, f"{name}_writer.py", source, workbook)
+        if fault := check(workbook, source, rows):
             raise Fault(fault)
-    return Run(**json.loads(done.stdout))
+    return run
 
 
 def measure_pipeline(size: Sized, source: Path, repeat: int) -> None:
@@ -166,15 +153,6 @@ def write_formats(source: Path, files: dict[str, Path]) -> None:
                 shutil.copyfileobj(text, packed)
 
 
-def members_file(rows: int) -> Path:
-    """The JSON array of so many members, the same ones every time."""
-    path = DATA / f"members-{rows}-{SEED}.json"
-    if not path.exists():
-        DATA.mkdir(exist_ok=True)
-        write(rows, SEED, path)
-    return path
-
-
 def others_cpu_s() -> float:
     """CPU time so far of all that is not this process or its ended children.
 
@@ -198,12 +176,6 @@ def progress(label: str, runs: list[Run] | list[Execution]) -> None:
 def keep(bench: Bench) -> None:
     text = json.dumps({**asdict(bench), "noisy": bench.noisy}, ensure_ascii=False, indent=2)
     (RESULT / "bench.json").write_text(text + "\n", encoding="utf-8")
-
-
-def positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1; found {text!r}")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""Compare a workbook with the JSON it was made of; the bonus is computed here once more.
+"""Compare a workbook with the JSON it was made of; bonus and summary are computed here once more.
 
-`python -m checks.bench.compare JSON ROWS WORKBOOK`, in the environment that has the reader,
-prints the first thing that is wrong.
+`python -m checks.bench.compare WORKBOOK JSON ROWS [SUMMARY]`, in the environment that has the
+reader, prints the first thing that is wrong; `… WORKBOOK OTHER`, where it differs from another.
 """
 
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice, zip_longest
 from pathlib import Path
@@ -15,14 +16,22 @@ from typing import Any
 from checks.bench.figures import UTILS, python
 
 BONUS = "ボーナスポイント"
+RANK = "会員ランク"
+SUMMARY = "会員ランク別"
 DATA_ROWS = 1_048_575  # a sheet's rows but for the header
 
 type Row = list[Any]
 
 
-def check(source: Path, rows: int, workbook: Path) -> str | None:
-    """The first thing wrong with a workbook; None if it holds the table, and nothing else."""
-    command = [python("bench"), "-m", "checks.bench.compare", str(source), str(rows), str(workbook)]
+def check(workbook: Path, *expected: object) -> str | None:
+    """The first thing wrong with a workbook; None if it holds what it must, and nothing else.
+
+    Args:
+        expected: JSON file, its rows and, where the members' summary must follow, SUMMARY; or
+            another workbook.
+    """
+    module = [python("bench"), "-m", "checks.bench.compare"]
+    command = [*module, str(workbook), *map(str, expected)]
     done = subprocess.run(command, cwd=UTILS, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         return f"not compared: the comparison ended with {done.returncode}"
@@ -42,8 +51,25 @@ def expected_sheets(
 
 
 def expected_row(member: dict[str, Any]) -> Row:
-    rate = 1.25 if member["会員ランク"] in (4, 5) else 1
+    rate = 1.25 if member[RANK] in (4, 5) else 1
     return [*member.values(), member["ポイント"] * rate]
+
+
+def expected_summary(members: Iterable[dict[str, Any]]) -> Iterator[Row]:
+    """The rows of the members' summary, header first and total last."""
+    counts = Counter((m[RANK], m["ポイント"], expected_row(m)[-1]) for m in members)
+
+    def row(name: Any, of: Iterable[int]) -> Row:
+        alike = [each for each in counts.items() if each[0][0] in of]
+        number = sum(count for _, count in alike)
+        points = sum(points * count for (_, points, _), count in alike)
+        bonus = sum(bonus * count for (_, _, bonus), count in alike)  # of quarters: exact
+        return [name, number, points, bonus / number]
+
+    ranks = sorted({rank for rank, _, _ in counts})
+    yield [RANK, "人数", "ポイント", "平均"]
+    yield from (row(rank, [rank]) for rank in ranks)
+    yield row("合計", ranks)
 
 
 def read_members(path: Path) -> Iterator[dict[str, Any]]:
@@ -62,23 +88,46 @@ def difference(sheet: str, expected: Iterable[Row], found: Iterable[Row]) -> str
     return None
 
 
-def fault(source: Path, rows: int, book: Any) -> str | None:
-    """The first thing wrong in a workbook: a sheet too few or too many, or a cell."""
-    sheets = expected_sheets(read_members(source), rows)
-    for number, (want, name) in enumerate(zip_longest(sheets, book.sheet_names), 1):
-        if want is None or name != f"Sheet{number}":
-            return f"sheet {number}: expected {f'Sheet{number}' if want else 'none'}; found {name}"
-        if found := difference(name, want, book.get_sheet_by_name(name).iter_rows()):
-            return found
+def fault(expected: Iterable[tuple[str, Iterable[Row]]], book: Any) -> str | None:
+    """The first thing wrong in a workbook: a sheet too few or too many, or a cell.
+
+    Args:
+        expected: name and rows of each sheet.
+    """
+    pairs = zip_longest(expected, book.sheet_names, fillvalue=None)
+    for number, (sheet, found) in enumerate(pairs, 1):
+        name, rows = sheet or (None, [])
+        if found is None or name != found:
+            return f"sheet {number}: expected {name or 'none'}; found {found or 'none'}"
+        if wrong := difference(found, rows, book.get_sheet_by_name(found).iter_rows()):
+            return wrong
     return None
 
 
-def main(source: str, rows: str, workbook: str) -> None:
+def sheets_of_members(
+    source: Path, rows: int, summary: str = ""
+) -> Iterator[tuple[str, Iterable[Row]]]:
+    for number, sheet in enumerate(expected_sheets(read_members(source), rows), 1):
+        yield f"Sheet{number}", sheet
+    if summary:
+        yield summary, expected_summary(read_members(source))
+
+
+def sheets_of_book(book: Any) -> Iterator[tuple[str, Iterable[Row]]]:
+    for name in book.sheet_names:
+        yield name, book.get_sheet_by_name(name).iter_rows()
+
+
+def main(workbook: str, source: str, rows: str = "", *summary: str) -> None:
     from python_calamine import CalamineError, CalamineWorkbook
 
     try:
         book = CalamineWorkbook.from_path(workbook)
-        print(fault(Path(source), int(rows), book) or "")
+        if rows:
+            expected = sheets_of_members(Path(source), int(rows), *summary)
+        else:
+            expected = sheets_of_book(CalamineWorkbook.from_path(source))
+        print(fault(expected, book) or "")
     except (CalamineError, OSError) as error:
         print(f"cannot be read: {error}")
 

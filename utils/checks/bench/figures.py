@@ -82,6 +82,23 @@ class Sized:
 
 
 @dataclass(frozen=True)
+class Summed:
+    """Warm runs on one table without a summary and with one, in turn.
+
+    Attributes:
+        label: of the table.
+        writers: a run of each library that makes the same workbook as the pipeline with one.
+    """
+
+    label: str
+    rows: int
+    json_bytes: int
+    without: list[Execution] = field(default_factory=list)
+    summed: list[Execution] = field(default_factory=list)
+    writers: dict[str, Run] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Bench:
     """Attributes:
     load: the machine's load average over a minute, when the bench started.

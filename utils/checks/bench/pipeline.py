@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from checks.bench.compare import check
+from checks.bench.compare import SUMMARY, check
 from checks.bench.figures import DATA, ROOT, Execution
 from harness import calls, history, machines
 from harness.emulator import Emulator
@@ -24,7 +24,7 @@ from harness.fault import Fault
 from harness.functions import RUNTIME, WAIT
 from harness.target import emulator, endpoint
 
-KEY, WORKBOOK = "members.json", "members.xlsx"
+KEY = "members.json"
 POLL_S = 0.2  # each poll is work for the LocalStack that is timed
 NOOP, NOOP_WARM_UP, NOOP_TIMES = "noop-lambda", 20, 200
 
@@ -35,27 +35,30 @@ def measure(source: Path, rows: int, repeat: int) -> dict[str, Any]:
     Raises:
         Fault: an execution failed, or its workbook is not the table.
     """
-    make = ["make", "--no-print-directory", "create", "bucket"]
-    subprocess.run(make, cwd=ROOT, stdout=sys.stderr, check=True)
+    create()
+    machines.put(emulator().client("stepfunctions"), "parallel")
     emulator().client("s3").upload_file(str(source), emulator().bucket, KEY)
     runs = []
     for _ in range(1 + repeat):
-        runs.append(asdict(execute()))
-        if fault := check_workbook(source, rows):
-            raise Fault(fault)
+        runs.append(asdict(execute(emulator().machine(), KEY)))
+        check_workbook(KEY, source, rows, SUMMARY)
     return {"cold": runs[:1], "warm": runs[1:], "noop_ms": noop_ms()}
 
 
-def execute() -> Execution:
+def create() -> None:
+    """The functions and the bucket."""
+    make = ["make", "--no-print-directory", "create", "bucket"]
+    subprocess.run(make, cwd=ROOT, stdout=sys.stderr, check=True)
+
+
+def execute(machine: str, key: str) -> Execution:
     """Run one execution; its workbook is still to be checked."""
     localstack = Emulator(endpoint()).process()
     if localstack is None:
         raise Fault(f"a bench needs an emulator of its own; nothing of ours runs at {endpoint()}")
     states = emulator().client("stepfunctions")
-    machines.put(states, "parallel")
-    machine = emulator().machine()
     before_s, memory = cpu_s(localstack), []
-    given = json.dumps({"input_obj": KEY})
+    given = json.dumps({"input_obj": key})
     arn = states.start_execution(stateMachineArn=machine, input=given)["executionArn"]
     while (found := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
         memory.append(localstack.memory_info().rss / (1 << 20))
@@ -96,13 +99,22 @@ def read_stages(states: Any, arn: str) -> dict[str, Any]:
     }
 
 
-def check_workbook(source: Path, rows: int) -> str | None:
-    s3 = emulator().client("s3")
+def check_workbook(key: str, *expected: object) -> None:
+    """Take the workbook made of the object out of the bucket.
+
+    Args:
+        expected: as `check` takes it.
+
+    Raises:
+        Fault: it is wrong.
+    """
+    s3, name = emulator().client("s3"), key.replace(".json", ".xlsx")
     with tempfile.TemporaryDirectory(dir=DATA) as folder:
-        workbook = Path(folder, WORKBOOK)
-        s3.download_file(emulator().bucket, WORKBOOK, str(workbook))
-        s3.delete_object(Bucket=emulator().bucket, Key=WORKBOOK)
-        return check(source, rows, workbook)
+        workbook = Path(folder, name)
+        s3.download_file(emulator().bucket, name, str(workbook))
+        s3.delete_object(Bucket=emulator().bucket, Key=name)
+        if fault := check(workbook, *expected):
+            raise Fault(fault)
 
 
 def cpu_s(localstack: psutil.Process) -> float:
@@ -122,22 +134,21 @@ def noop_ms() -> list[float]:
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("noop.py", "def lambda_handler(event, context):\n    pass\n")
+    settings = {"Role": emulator().role, "Handler": "noop.lambda_handler", "Timeout": 10}
+    create_function(NOOP, code.getvalue(), settings)
     functions = emulator().client("lambda")
-    functions.create_function(
-        FunctionName=NOOP,
-        Role=emulator().role,
-        Runtime=RUNTIME,
-        Handler="noop.lambda_handler",
-        Timeout=10,
-        Code={"ZipFile": code.getvalue()},
-    )
-    functions.get_waiter("function_active_v2").wait(FunctionName=NOOP, WaiterConfig=WAIT)
     times_ms = []
     for _ in range(NOOP_WARM_UP + NOOP_TIMES):
         began = time.perf_counter()
         functions.invoke(FunctionName=NOOP)["Payload"].read()
         times_ms.append((time.perf_counter() - began) * 1000)
     return times_ms[NOOP_WARM_UP:]
+
+
+def create_function(name: str, archive: bytes, settings: dict[str, Any]) -> None:
+    functions, code = emulator().client("lambda"), {"ZipFile": archive}
+    functions.create_function(FunctionName=name, Runtime=RUNTIME, Code=code, **settings)
+    functions.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig=WAIT)
 
 
 def main(source: str, rows: str, repeat: str) -> None:

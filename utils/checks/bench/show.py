@@ -1,27 +1,29 @@
 """A bench on the screen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 from rich.console import Console
 from rich.table import Table
 
-from checks.bench.figures import WRITERS, Bench, Execution, Run, Sized
-from checks.bench.verdicts import of_array, verdicts
+from checks.bench.figures import WRITERS, Bench, Execution, Run, Sized, Summed
+from checks.bench.verdicts import Verdict, of_array, verdicts
 
 WORDS = {True: "[green]met[/]", False: "[red]not met[/]", None: "[dim]not decided[/]"}
 # A verdict on times of which other work had its part.
 UNSURE = {True: "[yellow]met?[/]", False: "[yellow]not met?[/]", None: WORDS[None]}
 
+WIDTH = 120  # what the tables need
 
-def show(bench: Bench, console: Console) -> None:
+console = Console(highlight=False)
+if console.width < WIDTH and not console.is_terminal:
+    console.width = WIDTH
+
+
+def show(bench: Bench) -> None:
     for size in bench.sizes:
         console.print(times(size), stages(size), scatters(size))
-    made = Table("claim", "measured", "", title="acceptance", title_justify="left")
-    for each in verdicts(bench):
-        words = UNSURE if each.timed and bench.noisy else WORDS
-        made.add_row(each.claim, each.measured, words[each.met])
-    console.print(made)
+    console.print(judged(verdicts(bench), bench.noisy))
     for fault in bench.faults:
         console.print(f"[red]wrong[/] {fault}")
     if bench.noisy:
@@ -30,6 +32,14 @@ def show(bench: Bench, console: Console) -> None:
             f"[yellow]times are not to be relied on: load average {bench.load:.1f} at the start; "
             f"of {bench.cpus} CPUs, other work kept busy {busy}[/]"
         )
+
+
+def judged(found: Iterable[Verdict], noisy: bool) -> Table:
+    made = Table("claim", "measured", "", title="acceptance", title_justify="left")
+    for each in found:
+        words = UNSURE if each.timed and noisy else WORDS
+        made.add_row(each.claim, each.measured, words[each.met])
+    return made
 
 
 def table(title: str, *columns: str) -> Table:
@@ -90,6 +100,33 @@ def scatters(size: Sized) -> Table:
             f"{max(run.peak_mb for run in runs):,.0f}",
             f"{of_array(size, end):.2f}" if end else "",
         )
+    return made
+
+
+def summed(size: Summed) -> Table:
+    made = table(
+        f"{size.rows:,} {size.label}, {size.json_bytes / 1e6:.1f} MB of JSON",
+        "", "runs", "wall s, min", "of without", "CPU s", "scatter s", "Map s", "gather s",
+        "peak MB", "scatter MB", "segment MB", "gather MB",
+    )  # fmt: skip
+    without_s = min((run.wall_s for run in size.without), default=0.0)
+    for label, runs in {"without": size.without, "with the summary": size.summed}.items():
+        if runs:
+            best = min(runs, key=lambda run: run.wall_s)
+            made.add_row(
+                label,
+                str(len(runs)),
+                f"{best.wall_s:.2f}",
+                f"{best.wall_s / without_s:.2f}",
+                f"{best.cpu_s:.1f}",
+                *(f"{seconds:.2f}" for seconds in best.stage_s.values()),
+                f"{max(run.peak_mb for run in runs):,.0f}",
+                *(str(most) for most in runs[0].stage_mb.values()),
+            )
+    for label, run in size.writers.items():
+        ratio = f"{run.wall_s / without_s:.2f}" if without_s else ""
+        figures = ["1", f"{run.wall_s:.2f}", ratio, f"{run.cpu_s:.1f}", "", "", ""]
+        made.add_row(label, *figures, f"{run.peak_mb:,.0f}")
     return made
 
 

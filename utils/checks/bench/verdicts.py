@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from checks.bench.figures import RUST, Bench, Run, Sized
+from checks.bench.figures import RUST, Bench, Run, Sized, Summed
 
 HUNDRED_THOUSAND, MILLION = 100_000, 1_000_000
 
@@ -97,6 +97,38 @@ def verdicts(bench: Bench) -> list[Verdict]:
             {f"ms of {len(noop_ms)} invocations": median(noop_ms)} if noop_ms else {},
         ),
     ]
+
+
+def summary_verdicts(members: Summed, orders: Summed) -> list[Verdict]:
+    """Of the tables of which every workbook was right."""
+    return [
+        Verdict(
+            "1,000,000 members: at most 1.05 of the time without", 1.05, cost(members, MILLION)
+        ),
+        Verdict(
+            "5,000,000 orders by 1,000,000 customers: at most 1.6 of the time without",
+            1.6,
+            cost(orders, 5 * MILLION),
+        ),
+        Verdict(
+            "every worker: at most 256 MB",
+            256,
+            {
+                size.label: peak_mb([*size.without, *size.summed])
+                for size in (members, orders)
+                if size.summed
+            },
+            timed=False,
+        ),
+    ]
+
+
+def cost(size: Summed, rows: int) -> dict[str, float]:
+    """The least time with the summary, of the least without: other work only adds to both."""
+    if size.rows != rows or not size.summed:
+        return {}
+    with_s, without_s = (min(run.wall_s for run in runs) for runs in (size.summed, size.without))
+    return {"of it": with_s / without_s}
 
 
 def shares(size: Sized | None, names: Sequence[str]) -> dict[str, float]:
