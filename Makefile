@@ -44,7 +44,7 @@ SETTINGS = $(foreach function,$(FUNCTIONS),$$($(MAKE) --silent --no-print-direct
 # Targets run in the order in which they are named, whatever -j says.
 .NOTPARALLEL:
 .PHONY: help demo up running down zip create update delete bucket json upload stepfunctions stop download invoke log \
-	report watch deploy destroy smoke cost test check checkov clean
+	report watch deploy destroy smoke cost test check checkov clean clean-segments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ stop: $(TARGET_READY) ## end the running EXECUTION, a name or ARN (default: the 
 
 download: $(TARGET_READY) ## copy WORKBOOK from the bucket to result/
 	@$(HARNESS) download -- "$$WORKBOOK"
+
+clean-segments: $(TARGET_READY) ## remove the segment files of past executions from the bucket
+	@$(HARNESS) clean-segments
 
 report: $(TARGET_READY) ## write result/<execution>.html of EXECUTION, a name or ARN (default: the last), in LANG_=en or ja
 	@$(HARNESS) report --language="$$LANG_" -- "$$EXECUTION"

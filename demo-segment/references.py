@@ -14,10 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from botocore.exceptions import ClientError
 
-import formats
-from columns import Table
 from found import found
-from gunzip import unpack
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -152,6 +149,10 @@ def read(data: bytes, key: str, texts: Iterable[str] = ()) -> pd.DataFrame:
     Raises:
         InvalidReference: names the key, the record and the line or byte.
     """
+    import formats  # the parsers, which an ETL without references does not load
+    from columns import Table
+    from gunzip import unpack
+
     chunks = iter(partial(io.BytesIO(data).read, PIECE_BYTES), b"")
     form = formats.tell(key, data[:PIECE_BYTES], len(data))
     try:

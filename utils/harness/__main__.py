@@ -56,6 +56,9 @@ def parser() -> argparse.ArgumentParser:
         workbook = verb(function.split(".")[1], function, says, of)
         workbook.add_argument("workbook", nargs="?", default="test.xlsx")
 
+    past = "remove the segment files of past executions from the bucket"
+    verb("clean-segments", "bucket.clean_segments", past, PIPELINE)
+
     create = verb("create", "functions.create", "create functions, or bring them up to date", OWN)
     create.add_argument("settings", nargs="+", help="stage, memory in MB, timeout in s, in turn")
     create.add_argument("--machines", action="store_true", help="the state machines, too")

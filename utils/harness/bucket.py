@@ -7,6 +7,7 @@ from pathlib import Path
 
 from botocore.exceptions import ClientError
 
+from harness import machines
 from harness.fault import Fault
 from harness.settings import local_copy
 from harness.target import Target, emulator
@@ -67,3 +68,22 @@ def download(target: Target, workbook: str = "test.xlsx") -> None:
     finally:
         partial.unlink(missing_ok=True)
     print(os.path.relpath(path))
+
+
+def clean_segments(target: Target) -> None:
+    """Remove the segment files of past executions; those of running ones, inputs and workbooks stay."""
+    s3 = target.client("s3")
+    pages = (
+        page
+        for prefix in ("scatter/", "gather/")
+        for page in s3.get_paginator("list_objects_v2").paginate(
+            Bucket=target.bucket, Prefix=prefix
+        )
+    )
+    keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
+    needed = machines.running(target)  # after the listing: one that starts later has nothing in it
+    past = [{"Key": key} for key in keys if key.split("/")[1] not in needed]
+    for start in range(0, len(past), 1000):
+        s3.delete_objects(Bucket=target.bucket, Delete={"Objects": past[start : start + 1000]})
+    kept = f"; {len(keys) - len(past)} of running executions stay" if len(past) < len(keys) else ""
+    print(f"{len(past)} segment files removed from s3://{target.bucket}{kept}")

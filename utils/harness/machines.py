@@ -1,5 +1,6 @@
 """The state machines: make the emulator's, find and stop executions."""
 
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,19 @@ def find(target: Target, execution: str = "", status: str = "") -> str | None:
     last = max(found, key=lambda each: each["startDate"], default={"executionArn": None})
     arn: str | None = last["executionArn"]
     return arn
+
+
+def running(target: Target) -> set[str]:
+    """The names of the target's executions that have not ended."""
+    states = target.client("stepfunctions")
+    names: set[str] = set()
+    for machine in target.machines:
+        pages = states.get_paginator("list_executions").paginate(
+            stateMachineArn=machine, statusFilter="RUNNING"
+        )
+        with suppress(states.exceptions.StateMachineDoesNotExist):
+            names |= {each["name"] for page in pages for each in page["executions"]}
+    return names
 
 
 def stop(target: Target, execution: str = "") -> None:

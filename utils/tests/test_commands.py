@@ -215,6 +215,25 @@ def test_a_running_execution_is_stopped(
     assert "must be one that runs" in refused(make("stop", f"EXECUTION={waiting['name']}"))
 
 
+def test_segment_files_of_a_running_execution_stay(
+    pipeline: Pipeline, make: Make, waiting: dict[str, Any]
+) -> None:
+    bucket = emulator().bucket
+    kept = [f"{folder}/{waiting['name']}/job_000.pkl" for folder in ("scatter", "gather")]
+    for key in (*kept, "scatter/past/job_000.pkl", "gather/job_000.pkl"):
+        pipeline.s3.put_object(Bucket=bucket, Key=key, Body=b"1")
+    assert "2 of running executions stay" in checked(make("clean-segments"))
+    assert segments(pipeline) == sorted(kept)
+    checked(make("stop"))
+    checked(make("clean-segments"))
+    assert segments(pipeline) == []
+
+
+def segments(pipeline: Pipeline) -> list[str]:
+    listed = pipeline.s3.list_objects_v2(Bucket=emulator().bucket).get("Contents", [])
+    return sorted(obj["Key"] for obj in listed if obj["Key"].startswith(("scatter/", "gather/")))
+
+
 def test_an_interrupted_command_says_that_its_execution_goes_on(
     pipeline: Pipeline, make: Make
 ) -> None:
