@@ -33,8 +33,10 @@ KILLED = "Runtime.OutOfMemory"
 SMALLER = ("or choose a smaller division_number", "か、division_number を小さくしてください")
 ADVICE = {
     "InvalidMember": (
-        "correct that record in the input object, and start again; the field rejects leaves it out",
-        "入力オブジェクトのそのレコードを直し、もう一度実行してください。入力の rejects で除外もできます",
+        "correct that record in the input object, and start again; or start with "
+        '"rejects": "sheet" in the input, which lists such records on a sheet of their own',
+        "入力オブジェクトのそのレコードを直し、もう一度実行してください。または入力に "
+        '"rejects": "sheet" を加えると、そのようなレコードは専用のシートに一覧になります',
     ),
     "TooManyRejects": (
         "correct the input object, or raise max_rejects, and start again",
