@@ -93,7 +93,7 @@ def create_function(functions: Any, given: Settings) -> str:
         done = "created"
     else:
         done = update(functions, name, found, archive, settings)
-    functions.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig=WAIT)
+    functions.get_waiter("function_active").wait(FunctionName=name, WaiterConfig=WAIT)
     return f"{name}: {done}"
 
 
@@ -104,11 +104,11 @@ def update(
     done = []
     if any(found.get(field) != value for field, value in settings.items()):
         functions.update_function_configuration(FunctionName=name, **settings)
-        functions.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=WAIT)
+        functions.get_waiter("function_updated").wait(FunctionName=name, WaiterConfig=WAIT)
         done.append("settings updated")
     if found["CodeSha256"] != sha256(archive):
         functions.update_function_code(FunctionName=name, ZipFile=archive)
-        functions.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=WAIT)
+        functions.get_waiter("function_updated").wait(FunctionName=name, WaiterConfig=WAIT)
         done.append("code updated")
     return ", ".join(done) or "up to date"
 

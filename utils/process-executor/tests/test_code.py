@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from stat import S_IFLNK
+from zipfile import ZipFile, ZipInfo
 
 import pytest
 from localstack.services.lambda_.invocation.lambda_models import (
@@ -15,19 +17,35 @@ from localstack.services.lambda_.invocation.lambda_models import (
 )
 
 from conftest import wait_until
+from process_executor import workspace
 from process_executor.code import ChangeDetector, CodeStore
 from process_executor.faults import NotRunnable
+
+type Entry = tuple[str, str]
 
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where LocalStack unzips, and the executor keeps its folders."""
+    """Where the executor keeps its folders, and archives as LocalStack's S3 has them."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(workspace, "workspace", lambda: tmp_path)
+    monkeypatch.setattr(
+        S3Code,
+        "_download_archive_to_file",
+        lambda code, file: file.write((tmp_path / code.id).read_bytes()),
+    )
 
 
-def archive(name: str, **files: str) -> S3Code:
-    """A code archive that LocalStack has unzipped, with some modules in a folder."""
-    code = S3Code(
+def archive(name: str, *links: Entry, **modules: str) -> S3Code:
+    """A code archive of modules, and of symbolic links, in a folder."""
+    with ZipFile(Path(tempfile.gettempdir(), name), "w") as file:
+        for module, content in modules.items():
+            file.writestr(f"python/{module}.py", content)
+        for path, to in links:
+            member = ZipInfo(path)
+            member.external_attr = (S_IFLNK | 0o777) << 16
+            file.writestr(member, to)
+    return S3Code(
         id=name,
         account_id="000000000000",
         s3_bucket="bucket",
@@ -36,38 +54,41 @@ def archive(name: str, **files: str) -> S3Code:
         code_sha256=f"sha/256+={name}",
         code_size=1,
     )
-    folder = code.get_unzipped_code_location() / "python"
-    folder.mkdir(parents=True)
-    for module, content in files.items():
-        (folder / f"{module}.py").write_text(content)
-    return code
 
 
-@pytest.fixture
-def unzipped() -> S3Code:
-    code = archive("f-1", module="x = 1")
-    (code.get_unzipped_code_location() / "python" / "link.py").symlink_to("module.py")
-    return code
+def test_code_lies_on_disk_once_however_many_hold_it() -> None:
+    store, code = CodeStore(), archive("f-1", ("python/link.py", "module.py"), module="x = 1")
+    folder = store.hold(code)
+    assert store.hold(code) == folder
+    module, link = folder / "python" / "module.py", folder / "python" / "link.py"
+    assert module.read_text() == "x = 1" and os.access(module, os.X_OK)
+    assert link.is_symlink() and link.samefile(module)
 
 
-def test_code_lies_on_disk_once_however_many_hold_it(unzipped: S3Code) -> None:
-    store = CodeStore()
-    folder = store.hold(unzipped)
-    assert store.hold(unzipped) == folder
-    module = Path("python", "module.py")
-    assert (folder / module).samefile(unzipped.get_unzipped_code_location() / module)
-    assert (folder / "python" / "link.py").is_symlink()
-
-
-def test_code_outlives_localstacks_copy_until_its_last_holder_lets_go(unzipped: S3Code) -> None:
-    store = CodeStore()
-    folder = store.hold(unzipped)
-    store.hold(unzipped)
-    unzipped.destroy_cached()
-    store.let_go(unzipped)
+def test_code_stays_until_its_last_holder_lets_go() -> None:
+    store, code = CodeStore(), archive("f-1", module="x = 1")
+    folder = store.hold(code)
+    store.hold(code)
+    store.let_go(code)
     assert (folder / "python" / "module.py").read_text() == "x = 1"
-    store.let_go(unzipped)
+    store.let_go(code)
     assert not folder.exists()
+
+
+def test_functions_share_the_files_that_are_the_same() -> None:
+    store = CodeStore()
+    one, other = archive("one", package="1", rule="1"), archive("other", package="1", rule="2")
+    first, second = store.hold(one) / "python", store.hold(other) / "python"
+    assert (first / "package.py").samefile(second / "package.py")
+    assert (first / "rule.py").read_text() == "1" and (second / "rule.py").read_text() == "2"
+    store.let_go(one)
+    assert (second / "package.py").read_text() == "1"
+    assert (store.hold(one) / "python" / "package.py").read_text() == "1"
+
+
+def test_a_member_stays_inside_the_folder() -> None:
+    store, code = CodeStore(), archive("f-1", ("../../outside.py", "/nowhere"))
+    assert [path.name for path in store.hold(code).iterdir()] == ["outside.py"]
 
 
 def test_a_hot_reloading_folder_is_used_as_it_is(tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
 """Where a function's code lies on disk, and whether it has changed."""
 
+import hashlib
 import os
 import shutil
+import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from stat import S_ISLNK
+from zipfile import ZipFile
 
 from localstack.services.lambda_.invocation.lambda_models import (
     HotReloadingCode,
@@ -25,23 +29,25 @@ type State = tuple[int, int, int] | None
 class CodeStore:
     """One folder per code hash or list of layers, for as long as a version or a worker holds it.
 
-    LocalStack deletes its own unzipped copy the moment a function is updated, under workers that
-    are still to finish their invocation; hard links outlive that and cost no space.
+    LocalStack would delete its own copy the moment a function is updated, under workers that are
+    still to finish their invocation. A file that lies in another folder, too, is a hard link to
+    it: functions share most of their packages, and creating files is what takes the time.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._folders: dict[str, Path] = {}
+        self._files: dict[tuple[str, bytes], Path] = {}
         self._holders: Counter[str] = Counter()
 
     def hold(self, code: Code) -> Path:
         """The folder of `code`, which stays until it has been `let_go` as often as held."""
-        if code.is_hot_reloading():
+        if isinstance(code, HotReloadingCode):
             return Path(code.get_unzipped_code_location())
         return self._hold(code.code_sha256, "code", [code])
 
     def let_go(self, code: Code) -> None:
-        if not code.is_hot_reloading():
+        if not isinstance(code, HotReloadingCode):
             self._let_go(code.code_sha256)
 
     def hold_layers(self, layers: list[LayerVersion]) -> Path | None:
@@ -58,10 +64,13 @@ class CodeStore:
         if layers:
             self._let_go(layers_key(layers))
 
-    def _hold(self, key: str, kind: str, archives: Sequence[Code]) -> Path:
+    def _hold(self, key: str, kind: str, archives: Sequence[S3Code]) -> Path:
         with self._lock:
             if key not in self._folders:
-                self._folders[key] = unzip(kind, archives)
+                folder = scratch_folder(kind)
+                for archive in reversed(archives):
+                    self._unpack(archive, folder)
+                self._folders[key] = folder
             self._holders[key] += 1
             return self._folders[key]
 
@@ -73,6 +82,37 @@ class CodeStore:
             del self._holders[key]
             folder = self._folders.pop(key)
         shutil.rmtree(folder, ignore_errors=True)
+
+    def _unpack(self, archive: S3Code, folder: Path) -> None:
+        """Write an archive's files, but for those that a later archive has written."""
+        with tempfile.TemporaryFile() as file:
+            archive._download_archive_to_file(file)
+            with ZipFile(file) as zipped:
+                members = {safe_name(member.filename): member for member in zipped.infolist()}
+                for name, member in members.items():
+                    path = folder / name
+                    if member.is_dir():
+                        path.mkdir(parents=True, exist_ok=True)
+                    elif not os.path.lexists(path):
+                        path.parent.mkdir(parents=True, exist_ok=True)
+                        self._write(name, zipped.read(member), member.external_attr >> 16, path)
+
+    def _write(self, name: str, content: bytes, mode: int, path: Path) -> None:
+        if S_ISLNK(mode):
+            path.symlink_to(content.decode())
+            return
+        key = name, hashlib.sha256(content).digest()
+        try:
+            os.link(self._files[key], path)
+        except (KeyError, OSError):  # it is new, or the folder that held it has gone
+            path.write_bytes(content)
+            path.chmod(0o755)  # as LocalStack sets it
+            self._files[key] = path
+
+
+def safe_name(name: str) -> str:
+    """A member's path without what would lead out of the folder."""
+    return "/".join(part for part in name.split("/") if part not in ("", ".", ".."))
 
 
 def layers_key(layers: list[LayerVersion]) -> str:
@@ -86,30 +126,6 @@ def archive_of(layer: LayerVersion) -> S3Code:
             " archives that were published to this LocalStack, and no hot-reloading layers"
         )
     return layer.code
-
-
-def unzip(kind: str, archives: Sequence[Code]) -> Path:
-    folder = scratch_folder(kind)
-    for archive in archives:
-        archive.prepare_for_execution()
-        shutil.copytree(
-            archive.get_unzipped_code_location(),
-            folder,
-            symlinks=True,
-            copy_function=link_or_copy,
-            dirs_exist_ok=True,
-        )
-    return folder
-
-
-def link_or_copy(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except FileExistsError:  # of an earlier layer
-        os.unlink(target)
-        link_or_copy(source, target)
-    except OSError:
-        shutil.copy2(source, target)
 
 
 class ChangeDetector:
