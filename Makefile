@@ -37,6 +37,8 @@ TARGET_READY := $(if $(ON_AWS),$(TOOLS_READY),running)
 # -j of the user's own, else enough for all three; an inner -j would end the outer one.
 SIDE_BY_SIDE = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(words $(FUNCTIONS))) \
 	-f utils/functions.mk ALREADY_UP=1
+# What one of them prints stays together, with a make that can do that (macOS has an older one).
+TOGETHER := $(if $(filter output-sync,$(.FEATURES)),--output-sync=recurse)
 # Each function's name, memory and timeout, as its Makefile says.
 SETTINGS = $(foreach function,$(FUNCTIONS),$$($(MAKE) --silent --no-print-directory -C demo-$(function) settings))
 
@@ -126,7 +128,8 @@ log: $(TARGET_READY) ## show the functions' last log lines
 test: $(TOOLS_READY) ## all tests, on a LocalStack of their own
 	@$(HARNESS) with-emulator $(MAKE) --no-print-directory check ALREADY_UP=1
 
-check: zip checkov $(FUNCTIONS:%=test-%)
+check: zip checkov
+	@$(SIDE_BY_SIDE) $(TOGETHER) test
 	@$(TOOLS)/.venv/bin/ruff check --quiet && $(TOOLS)/.venv/bin/ruff format --check --quiet
 	@cd utils/process-executor && $(PY) -m mypy && $(PY) -m pytest -q
 	@cd utils && $(PY) -m mypy && $(PY) -m pytest -q
@@ -142,9 +145,6 @@ clean: down ## stop LocalStack and remove everything built; workbooks stay
 	@find result -type f ! -name .gitkeep ! -name '*.xlsx' -delete
 
 include utils/checks/checks.mk
-
-test-%: $(TOOLS_READY)
-	@$(MAKE) --no-print-directory -C demo-$* test
 
 watched-%: $(TOOLS_READY)
 	@$(MAKE) --no-print-directory -C demo-$* .venv/.ready
