@@ -133,9 +133,9 @@ def targets(of: str, name: str, stack: str, region: str) -> list[Any]:
     Raises:
         Fault: the verb is of the emulator or its own functions, and the target is not.
     """
-    from harness.target import connect
-
     if of in (PIPELINE, STACK):
+        from harness.target import connect
+
         deployed = of == STACK and name == "localstack"
         return [connect("stack" if deployed else name, stack, region)]
     if name != "localstack" and (of, name) != (EMULATOR, "stack"):
