@@ -132,6 +132,16 @@ class Emulator:
         response = self.client("lambda").invoke(FunctionName=name, Payload=payload, **options)
         return {**response, "Payload": json.load(response["Payload"])}
 
+    def listens_on(self) -> set[str]:
+        """The addresses of LocalStack and of all that it started."""
+        localstack = psutil.Process(self.process.pid)
+        return {
+            str(connection.laddr.ip)
+            for each in [localstack, *localstack.children(recursive=True)]
+            for connection in each.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+        }
+
     def workers(self, function: str = "") -> list[psutil.Process]:
         """Those of one function, or all."""
         return [

@@ -52,11 +52,11 @@ def test_six_megabytes_go_in_and_out(function: Functions) -> None:
 
 
 def test_a_larger_answer_is_refused(function: Functions) -> None:
-    outcome = function("def handler(event, context): return 'x' * (6 << 20)").start()
-    assert error(outcome.run(invocation(response_limit=6 * MIB))) == {
+    outcome = function("def handler(event, context): return 'x' * (6 << 20 | 100)").run()
+    assert error(outcome) == {
         "errorType": "Function.ResponseSizeTooLarge",
         "errorMessage": "Response payload size exceeded maximum allowed payload size"
-        " (6291456 bytes).",
+        " (6291556 bytes).",
     }
 
 
@@ -116,7 +116,7 @@ def test_what_is_wrong_with_the_code_reaches_the_caller(
     assert error(outcome)["errorType"] == error_type
     assert message in error(outcome)["errorMessage"]
     assert "".join(error(outcome)["stackTrace"][-1:]).startswith(frame)
-    assert f"[ERROR] {error_type}" in outcome.log
+    assert f"[ERROR] {error_type}" in outcome.logs
 
 
 @pytest.mark.parametrize(
@@ -140,8 +140,8 @@ def test_a_crash_names_how_the_process_ended(
         "errorType": "Runtime.ExitError",
         "errorMessage": f"RequestId: {asked.request_id} Error: {message}",
     }
-    assert "last words\n" in outcome.log
-    assert "Status: error\tError Type: Runtime.ExitError" in outcome.log
+    assert "last words\n" in outcome.logs
+    assert "Status: error\tError Type: Runtime.ExitError" in outcome.logs
     assert not runs(worker.pid)
 
 
@@ -191,10 +191,10 @@ def test_an_overrun_is_killed_with_all_that_it_started(function: Functions, over
         "errorType": "Sandbox.Timedout",
         "errorMessage": f"RequestId: {asked.request_id} Error: Task timed out after 0.50 seconds",
     }
-    assert f"{asked.request_id} Task timed out after 0.50 seconds\n" in outcome.log
-    assert "Duration: 500.00 ms\tBilled" in outcome.log
-    assert "Status: timeout" in outcome.log
-    started = [int(pid) for pid in re.findall(r"^(\d+) (\d+)$", outcome.log, re.M)[0]]
+    assert f"{asked.request_id} Task timed out after 0.50 seconds\n" in outcome.logs
+    assert "Duration: 500.00 ms\tBilled" in outcome.logs
+    assert "Status: timeout" in outcome.logs
+    started = [int(pid) for pid in re.findall(r"^(\d+) (\d+)$", outcome.logs, re.M)[0]]
     wait_until(lambda: not any(map(runs, [worker.pid, *started])))
 
 
@@ -236,11 +236,11 @@ def test_an_init_phase_that_takes_too_long_is_repeated_in_the_invocation(
     loads, left_ms = json.loads(outcome.payload)
     assert loads == ["load", "load"]
     assert left_ms < 10_000 - 20
-    assert outcome.log.startswith(
+    assert outcome.logs.startswith(
         "loading\nINIT_REPORT Init Duration: 2000.00 ms\tPhase: init\tStatus: timeout\nSTART"
     )
-    assert "Version: $LATEST\nloadinghandling\nEND" in outcome.log
-    assert "\tInit Duration" not in outcome.log
+    assert "Version: $LATEST\nloadinghandling\nEND" in outcome.logs
+    assert "\tInit Duration" not in outcome.logs
     assert number(outcome, "\tDuration") > 20
 
 
@@ -252,7 +252,7 @@ def test_a_function_that_never_loads_ends_with_its_timeout(function: Functions) 
         "errorType": "Sandbox.Timedout",
         "errorMessage": f"RequestId: {asked.request_id} Error: Task timed out after 0.70 seconds",
     }
-    assert "Duration: 700.00 ms\tBilled" in outcome.log
+    assert "Duration: 700.00 ms\tBilled" in outcome.logs
 
 
 def test_provisioned_concurrency_learns_that_loading_takes_too_long(function: Functions) -> None:
@@ -266,8 +266,8 @@ def test_what_was_initialised_before_its_first_invocation_still_reports_it(
     worker = function("print('loading')\n" + textwrap.dedent(ECHO)).start()
     worker.initialise()
     first, second = worker.run(invocation()), worker.run(invocation())
-    assert first.log.startswith("loading\nSTART")
-    assert "\tInit Duration" in first.log and "\tInit Duration" not in second.log
+    assert first.logs.startswith("loading\nSTART")
+    assert "\tInit Duration" in first.logs and "\tInit Duration" not in second.logs
 
 
 HOG = """
@@ -300,8 +300,8 @@ def assert_out_of_memory(outcome: Outcome) -> None:
     message = "Error: Runtime exited with error: signal: killed"
     assert error(outcome)["errorType"] == "Runtime.ExitError"
     assert error(outcome)["errorMessage"].endswith(message)
-    assert f"{message}\nRuntime.ExitError\nEND" in outcome.log
-    assert outcome.log.endswith("\tStatus: error\tError Type: Runtime.OutOfMemory\t\n")
+    assert f"{message}\nRuntime.ExitError\nEND" in outcome.logs
+    assert outcome.logs.endswith("\tStatus: error\tError Type: Runtime.OutOfMemory\t\n")
 
 
 def test_memory_that_was_freed_before_a_child_took_as_much_counts_once(
@@ -360,7 +360,7 @@ def test_the_log_is_lambdas(function: Functions) -> None:
         (cold, "loading\n", r"Init Duration: \d+\.\d\d ms\t"),
         (warm, "", ""),
     ):
-        lines, _, last = worker.run(asked).log.removesuffix("\n").rpartition("\n")
+        lines, _, last = worker.run(asked).logs.removesuffix("\n").rpartition("\n")
         assert f"{lines}\n" == before + own.format(asked.request_id)
         assert re.fullmatch(report.format(asked.request_id, init), last)
 
@@ -380,7 +380,7 @@ def test_output_never_blocks_and_is_never_lost(function: Functions) -> None:
     """
     outcome = function(source).run("100000")
     assert not outcome.is_error
-    printed = [line for line in outcome.log.splitlines() if line.isdigit()]
+    printed = [line for line in outcome.logs.splitlines() if line.isdigit()]
     assert printed == [f"{line:099}" for line in range(100_000)]
 
 
@@ -389,7 +389,7 @@ def test_a_flood_of_output_is_cut_and_says_so(
 ) -> None:
     monkeypatch.setattr(runtime_process, "LOG_BYTES", 1000)
     outcome = function("def handler(event, context): print('x' * 1499)").run()
-    assert f"{'x' * 1000}\n[500 bytes dropped]\nEND" in outcome.log
+    assert f"{'x' * 1000}\n[500 bytes dropped]\nEND" in outcome.logs
 
 
 def test_what_is_written_between_invocations_stands_before_the_next(function: Functions) -> None:
@@ -410,8 +410,8 @@ def test_what_is_written_between_invocations_stands_before_the_next(function: Fu
     mark.touch()
     wait_until(lambda: not mark.exists())
     second = worker.run(invocation("0"))
-    assert "late" not in first.log
-    assert second.log.startswith("late\nSTART RequestId:")
+    assert "late" not in first.logs
+    assert second.logs.startswith("late\nSTART RequestId:")
 
 
 def test_a_worker_has_an_empty_tmp_of_its_own_for_as_long_as_it_lives(function: Functions) -> None:
@@ -459,7 +459,6 @@ def test_the_process_after_a_fault_finds_the_tmp_of_the_one_before(
     pid = worker.pid
     assert worker.run(invocation()).is_error
     assert not worker.ready()
-    worker.restart()
     text, other = json.loads(worker.run(invocation()).payload)
     assert text == "by the first"
     assert other == worker.pid != pid
@@ -485,21 +484,21 @@ def test_what_a_function_reports_names_var_task(function: Functions) -> None:
     outcome = worker.run(invocation("0"))
     frame = '  File "/var/task/main.py", line 11, in handler\n'
     assert error(outcome)["stackTrace"][0].startswith(frame)
-    assert '"/var/task/main.py", line 11, in handler\n' in outcome.log
-    assert outcome.log.startswith("/var/task/main.py\nSTART")
+    assert '"/var/task/main.py", line 11, in handler\n' in outcome.logs
+    assert outcome.logs.startswith("/var/task/main.py\nSTART")
     imported = worker.run(invocation('"import"'))
     assert error(imported)["errorMessage"].endswith("'main' (/var/task/main.py)")
     warned = worker.run(invocation('"warn"'))
-    assert "/var/task/main.py:6: UserWarning: old\n" in warned.log
+    assert "/var/task/main.py:6: UserWarning: old\n" in warned.logs
     # An answer stays as the function made it.
     assert json.loads(warned.payload) == str(made.folder / "main.py")
-    assert str(made.folder) not in outcome.log + imported.log + warned.log
+    assert str(made.folder) not in outcome.logs + imported.logs + warned.logs
 
 
 def test_the_runtimes_traceback_has_lines(function: Functions) -> None:
     outcome = function("def handler(event, context): raise LookupError('no such member')").run()
-    assert "\r" not in outcome.log
-    log = outcome.log.replace("\N{NO-BREAK SPACE}", " ").splitlines()
+    assert "\r" not in outcome.logs
+    log = outcome.logs.replace("\N{NO-BREAK SPACE}", " ").splitlines()
     assert log[1:4] == [
         "[ERROR] LookupError: no such member",
         "Traceback (most recent call last):",
@@ -509,7 +508,7 @@ def test_the_runtimes_traceback_has_lines(function: Functions) -> None:
 
 def test_what_a_function_prints_keeps_its_carriage_returns(function: Functions) -> None:
     outcome = function("def handler(event, context): print('another\\rline')").run()
-    assert "\nanother\rline\nEND" in outcome.log
+    assert "\nanother\rline\nEND" in outcome.logs
 
 
 def write_wrapper(folder: Path, script: str, mode: int = 0o755) -> str:
@@ -571,8 +570,8 @@ def test_the_platforms_lines_are_json_where_the_log_format_is(function: Function
     made.launch = replace(made.launch, system_log=system)
     asked = invocation()
     outcome = made.start().run(asked)
-    init, start, printed, report = map(json.loads, outcome.stored_log.splitlines())
-    assert outcome.stored_log.endswith(outcome.log)
+    init = json.loads(outcome.init_log)
+    start, printed, report = map(json.loads, outcome.logs.splitlines())
     assert (init["type"], init["record"]["runtimeVersion"]) == (
         "platform.initStart",
         "python:3.13.v0",
@@ -588,12 +587,12 @@ def test_the_platforms_lines_are_json_where_the_log_format_is(function: Function
     assert metrics["memorySizeMB"] == 256 > metrics["maxMemoryUsedMB"] > 0
 
     made.launch = replace(made.launch, system_log=replace(system, level="DEBUG"))
-    kinds = [json.loads(line).get("type") for line in made.run().log.splitlines()]
+    kinds = [json.loads(line).get("type") for line in made.run().logs.splitlines()]
     assert kinds == ["platform.start", None, "platform.runtimeDone", "platform.report"]
 
     made.write("import os\ndef handler(event, context): os._exit(3)")
     made.launch = replace(made.launch, system_log=replace(system, level="WARN"))
-    for line, kind in zip(made.run().log.splitlines(), kinds[2:], strict=True):
+    for line, kind in zip(made.run().logs.splitlines(), kinds[2:], strict=True):
         fault = json.loads(line)
         assert (fault["type"], fault["record"]["status"]) == (kind, "error")
         assert fault["record"]["errorType"] == "Runtime.ExitError"
@@ -621,13 +620,13 @@ def test_a_process_that_lacks_file_descriptors_leaves_nothing(function: Function
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     worker.kill()
-    assert needed + free >= 8
+    assert needed + free >= 6
     assert ended == list(range(needed + 1))
     assert psutil.Process().num_fds() == before
     assert len(list(workspace().iterdir())) == scratch
 
 
 def number(outcome: Outcome, field: str) -> float:
-    found = re.search(rf"{field}: ([\d.]+)", outcome.log)
+    found = re.search(rf"{field}: ([\d.]+)", outcome.logs)
     assert found
     return float(found[1])
