@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from openpyxl import Workbook, load_workbook
 
+from checks.bench.claims import Claim, claims, summary_claims
 from checks.bench.compare import (
     difference,
     expected_row,
@@ -14,8 +15,8 @@ from checks.bench.compare import (
     fault,
     read_members,
 )
-from checks.bench.figures import Bench, Execution, Run, Sized, Summed
-from checks.bench.verdicts import summary_verdicts, verdicts
+from checks.bench.figures import COLD, WARM, WITH, WITHOUT, WRITERS, Run, Table
+from checks.bench.show import show, show_claims
 from utils import members, write
 
 
@@ -107,83 +108,42 @@ def test_members_are_read_back_as_written(tmp_path: Path) -> None:
     assert list(read_members(path)) == json.loads(path.read_text()) == list(members(3, seed=1))
 
 
-def execution(wall_s: float, **figures: Any) -> Execution:
-    default: dict[str, Any] = {
-        "peak_mb": 160,
-        "stage_s": {"scatter": 2.0, "segment": wall_s - 2.5, "gather": 0.5},
-        "stage_mb": {"scatter": 150, "segment": 160, "gather": 120},
-    }
-    return Execution(
-        wall_s=wall_s,
-        cpu_s=wall_s,
-        segments=40,
-        localstack_mb=400,
-        gb_s=9,
-        **{**default, **figures},
-    )
+def executions(wall_s: float, peak_mb: float = 160, gather_s: float = 0.5) -> list[Run]:
+    stages = {"scatter": 2.0, "segment": wall_s - 2 - gather_s, "gather": gather_s}
+    return [Run(wall_s, wall_s, peak_mb, 40, stages, dict.fromkeys(stages, 150))] * 3
 
 
-def sized(rows: int, wall_s: float, others_cpus: float = 0, **figures: Any) -> Sized:
+def table(rows: int, wall_s: float, **figures: float) -> Table:
     """A size at which pandas takes eight times the pipeline's time, and the Rust writers 5 to 7 s."""
-    writers = {
-        "pandas": [Run(8 * wall_s, 8 * wall_s, 900)],
-        "rustpy": [Run(7, 7, 700)],
-        "rustypyxl": [Run(6, 6, 700)],
-        "jetxl": [Run(5, 9, 1500)],
-    }
-    runs = [execution(wall_s, **figures)] * 3
-    scatters = {
-        "": [Run(1, 1, 80)],
-        ".json": [Run(2, 2, 120)],
-        ".jsonl": [Run(2, 1.9, 120)],
-        ".csv": [Run(3, 2.9, 130)],
-    }
-    return Sized(rows, 140 * rows, writers, runs[:1], runs, [6.0] * 200, others_cpus, scatters)
+    times = {"pandas": 8 * wall_s, "rustpy": 7, "rustypyxl": 6, "jetxl": 5}
+    runs = {WRITERS[name]: [Run(s, s, 900)] for name, s in times.items()}
+    runs |= dict.fromkeys((COLD, WARM), executions(wall_s, **figures))
+    cpu_s = {"": 1, ".json": 2, ".jsonl": 1.9, ".csv": 2.9}
+    scatters = {end: [Run(s, s, 120)] for end, s in cpu_s.items()}
+    return Table("members", rows, 140 * rows, runs, scatters, [6.0] * 200)
 
 
-def bench(*sizes: Sized) -> Bench:
-    return Bench(2, 0.1, list(sizes))
+GOOD = [table(100_000, 0.45), table(1_000_000, 4.4), table(5_000_000, 22, gather_s=2)]
 
 
-GOOD = bench(
-    sized(100_000, 0.45),
-    sized(1_000_000, 4.4),
-    sized(5_000_000, 22, stage_s={"scatter": 10.0, "segment": 10.0, "gather": 2.0}),
-)
-CLAIMS = 12
-AIM = 1  # the position of the claim that GOOD does not meet
+def found(*tables: Table) -> dict[str, Claim]:
+    return {claim.text.partition(":")[0]: claim for claim in claims(tables)}
 
 
-def met(bench: Bench) -> list[bool | None]:
-    return [verdict.met for verdict in verdicts(bench)]
-
-
-def test_each_claim_has_a_verdict_that_follows_its_limit() -> None:
-    expected: list[bool | None] = [True] * CLAIMS
-    expected[AIM] = False
-    assert met(GOOD) == expected
-    [size] = bench(sized(1_000_000, 4.4, peak_mb=257)).sizes
-    [memory] = [each for each in verdicts(bench(size)) if "at most 256 MB" in each.claim]
-    assert memory.met is False
-    size.writers.clear()
-    assert [verdict.measured for verdict in verdicts(bench(size))[:2]] == ["not measured"] * 2
-
-
-def test_a_bench_without_the_sizes_decides_only_on_memory_and_invocations() -> None:
-    assert met(bench(sized(10_000, 0.3))) == [*[None] * (CLAIMS - 2), True, True]
+def test_each_claim_is_met_or_not_by_its_limit() -> None:
+    met = {claim.text: claim.met for claim in claims(GOOD)}
+    assert len(met) == 12
+    assert [text for text in met if not met[text]] == ["… at most 0.8 of it (the aim)"]
+    assert found(table(1_000_000, 4.4, peak_mb=257))["every worker"].met is False
+    assert [claim.met for claim in claims([table(10_000, 0.3)])] == [*[None] * 10, True, True]
 
 
 def test_the_fastest_rust_writer_decides() -> None:
-    [first, *_] = verdicts(GOOD)
-    assert first.measured == "0.629 of rustpy, 0.733 of rustypyxl, 0.88 of jetxl"
-    [slower, *_] = verdicts(bench(sized(1_000_000, 4.6)))
-    assert (slower.measured.endswith("0.92 of jetxl"), slower.met) == (True, False)
-
-
-def test_a_machine_in_use_is_noisy() -> None:
-    assert not GOOD.noisy
-    assert Bench(2, 3.0).noisy
-    assert bench(sized(1_000_000, 5, others_cpus=0.9)).noisy
+    first, *_ = claims(GOOD)
+    assert list(first.figures) == ["of rustpy", "of rustypyxl", "of jetxl"]
+    slower, *_ = claims([table(1_000_000, 4.6)])
+    assert slower.figures["of jetxl"] == pytest.approx(0.92)
+    assert slower.met is False
 
 
 @pytest.mark.parametrize(
@@ -194,16 +154,20 @@ def test_a_machine_in_use_is_noisy() -> None:
 def test_the_least_times_decide_what_a_summary_costs(
     orders_s: float, peak_mb: float, expected: list[bool]
 ) -> None:
-    members = Summed("members", 1_000_000, 1, [execution(4), execution(6)], [execution(4.2)])
-    summed = [execution(orders_s, peak_mb=peak_mb), execution(99)]
-    orders = Summed("orders", 5_000_000, 1, [execution(10)], summed)
-    assert [verdict.met for verdict in summary_verdicts(members, orders)] == expected
+    of_members = {WITHOUT: executions(4) + executions(6), WITH: executions(4.2)}
+    of_orders = {WITHOUT: executions(10), WITH: executions(orders_s, peak_mb) + executions(99)}
+    members = Table("members", 1_000_000, 1, of_members)
+    orders = Table("orders", 5_000_000, 1, of_orders)
+    assert [claim.met for claim in summary_claims(members, orders)] == expected
 
 
-def test_a_summary_of_other_sizes_decides_on_memory_only() -> None:
-    few = Summed("members", 10_000, 1, [execution(1)], [execution(9)])
-    verdicts = summary_verdicts(few, Summed("orders", 5_000_000, 1))
-    assert [verdict.met for verdict in verdicts] == [None, None, True]
+def test_a_bench_is_shown_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    show(GOOD[1])
+    show_claims(claims(GOOD))
+    shown = capsys.readouterr().out
+    assert "1,000,000 members, 140.0 MB of JSON" in shown
+    for name in (*GOOD[1].runs, *GOOD[1].scatters, "not met"):
+        assert name in shown
 
 
 def test_the_summary_is_that_of_the_members_rows() -> None:
