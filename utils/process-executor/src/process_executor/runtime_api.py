@@ -16,8 +16,7 @@ CHUNK_BYTES = 1 << 18
 
 
 class Request:
-    def __init__(self, connection: "Connection", method: str, path: str, body: bytes) -> None:
-        self.method = method
+    def __init__(self, connection: "Connection", path: str, body: bytes) -> None:
         self.path = path
         self.body = body
         self._connection = connection
@@ -74,13 +73,13 @@ class Connection:
         """
         while (end := self._received.find(b"\r\n\r\n")) >= 0:
             request_line, *lines = self._received[:end].decode("latin-1").split("\r\n")
-            method, path, _ = request_line.split(" ")
+            _, path, _ = request_line.split(" ")
             start, stop = end + 4, end + 4 + content_length(lines)
             if len(self._received) < stop:
                 return
             body = bytes(self._received[start:stop])
             del self._received[:stop]
-            yield Request(self, method, path, body)
+            yield Request(self, path, body)
 
 
 def content_length(header_lines: list[str]) -> int:

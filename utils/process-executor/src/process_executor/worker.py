@@ -190,25 +190,31 @@ class Worker:
         self._initialised = True
         return True
 
-    def _await_next(self, deadline: float) -> None:
-        while not self._parked:
-            request = self._process.next_request(deadline)
-            if request.path == NEXT:
-                self._parked = request
-            elif request.path == INIT_ERROR:
+    def _await_next(self, deadline: float) -> Request:
+        if not self._parked:
+            request = self._await(deadline, NEXT, INIT_ERROR)
+            if request.path == INIT_ERROR:
                 answer(request, HTTPStatus.ACCEPTED)
                 raise InitFailed(request.body, json.loads(request.body)["errorType"])
-            else:
-                answer(request, HTTPStatus.NOT_FOUND)
+            self._parked = request
+        return self._parked
+
+    def _await(self, deadline: float, *paths: str) -> Request:
+        """The next request to one of these paths; there is nothing at others."""
+        while (request := self._process.next_request(deadline)).path not in paths:
+            answer(request, HTTPStatus.NOT_FOUND)
+        return request
 
     def _handle(self, invocation: Invocation, deadline: float) -> tuple[bytes, bool]:
         """The function's answer, and whether it is an error."""
+        path = f"/2018-06-01/runtime/invocation/{invocation.request_id}"
         try:
-            self._await_next(deadline)
-            self._deliver(invocation, deadline)
-            request = self._await_answer(invocation.request_id, deadline)
+            parked, self._parked = self._await_next(deadline), None
+            deliver(invocation, parked, deadline)
+            request = self._await(deadline, f"{path}/response", f"{path}/error")
         except TimeoutError:
             raise TimedOut(self.launch.timeout_s) from None
+        answer(request, HTTPStatus.ACCEPTED)
         self._initialised = True
         self._process.check_memory()
         limit = config.LAMBDA_LIMITS_MAX_FUNCTION_PAYLOAD_SIZE_BYTES
@@ -216,38 +222,31 @@ class Worker:
             raise ResponseTooLarge(limit)
         return request.body, request.path.endswith("/error")
 
-    def _deliver(self, invocation: Invocation, deadline: float) -> None:
-        parked, self._parked = self._parked, None
-        if not parked:
-            raise RuntimeError(f"worker {self.pid} has asked for no invocation")
-        left_s = deadline - time.monotonic()
-        headers = {
-            "Content-Type": "application/json",
-            "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
-            "Lambda-Runtime-Deadline-Ms": str(int((time.time() + left_s) * 1000)),
-            "Lambda-Runtime-Invoked-Function-Arn": invocation.function_arn,
-            "Lambda-Runtime-Trace-Id": invocation.trace_id,
-        }
-        try:
-            parked.reply(HTTPStatus.OK, invocation.payload, headers, max(left_s, 0.001))
-        except TimeoutError:
-            raise
-        except OSError:
-            pass  # it has just died, which awaiting its answer will tell
-
-    def _await_answer(self, request_id: str, deadline: float) -> Request:
-        path = f"/2018-06-01/runtime/invocation/{request_id}"
-        while True:
-            request = self._process.next_request(deadline)
-            if request.path in (f"{path}/response", f"{path}/error"):
-                answer(request, HTTPStatus.ACCEPTED)
-                return request
-            answer(request, HTTPStatus.NOT_FOUND)
-
     def _take_output(self) -> bytes:
         if not self._process.ended:
             self._process.read_output()
         return self.launch.as_in_lambda(self._output.take())
+
+
+def deliver(invocation: Invocation, parked: Request, deadline: float) -> None:
+    """
+    Raises:
+        TimeoutError: the process did not take the event in time.
+    """
+    left_s = deadline - time.monotonic()
+    headers = {
+        "Content-Type": "application/json",
+        "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
+        "Lambda-Runtime-Deadline-Ms": str(int((time.time() + left_s) * 1000)),
+        "Lambda-Runtime-Invoked-Function-Arn": invocation.function_arn,
+        "Lambda-Runtime-Trace-Id": invocation.trace_id,
+    }
+    try:
+        parked.reply(HTTPStatus.OK, invocation.payload, headers, max(left_s, 0.001))
+    except TimeoutError:
+        raise
+    except OSError:
+        pass  # it has just died, which awaiting its answer will tell
 
 
 def answer(request: Request, status: HTTPStatus) -> None:
