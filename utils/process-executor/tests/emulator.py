@@ -38,7 +38,9 @@ def zipped(main: str, **modules: str) -> bytes:
 
 
 class Emulator:
-    def __init__(self, folder: Path, host: str = "127.0.0.1", **settings: str) -> None:
+    def __init__(
+        self, folder: Path, host: str = "127.0.0.1", python: str = sys.executable, **settings: str
+    ) -> None:
         self.folder = folder
         self.host = host
         self.tmp = folder / "tmp"
@@ -47,7 +49,7 @@ class Emulator:
         self._names = count()
         self._log = (folder / "log").open("wb")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "localstack.runtime.main"],
+            [python, "-m", "localstack.runtime.main"],
             env={**os.environ, **self.settings(), **settings},
             stdout=self._log,
             stderr=self._log,

@@ -5,8 +5,12 @@ import importlib.util
 import io
 import json
 import os
+import shutil
 import signal
+import subprocess
 import sys
+import sysconfig
+import venv
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +21,7 @@ import pytest
 from conftest import runs, wait_until
 from emulator import RUNTIME, Emulator, zipped
 
+PACKAGE = Path(__file__).resolve().parents[1]
 PID = "import os\ndef handler(event, context): return os.getpid()"
 
 # Says that it runs, waits for a file, and then still needs its code.
@@ -302,8 +307,29 @@ def test_idle_workers_end_with_localstacks_keepalive(emulator: Emulator) -> None
     assert emulator.invoke(name)["Payload"] != pid
 
 
+@pytest.fixture
+def installed(tmp_path: Path) -> str:
+    """A Python that has LocalStack, this package's wheel and nothing else of ours."""
+    ours = ("harness", "process_executor", "localstack_process_executor")
+    pip = [sys.executable, "-m", "pip", "--quiet"]
+    offline = ["--no-deps", "--no-index", "--no-build-isolation"]
+    shutil.copytree(PACKAGE, tmp_path / "package", ignore=shutil.ignore_patterns("tests", ".*"))
+    subprocess.run(
+        [*pip, "wheel", *offline, "--wheel-dir", tmp_path, tmp_path / "package"], check=True
+    )
+    venv.create(tmp_path / "venv")
+    python = str(tmp_path / "venv" / "bin" / "python")
+    (packages,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    for package in Path(sysconfig.get_path("purelib")).iterdir():
+        if not package.name.startswith(ours):
+            (packages / package.name).symlink_to(package)
+    (wheel,) = tmp_path.glob("*.whl")
+    subprocess.run([*pip, "--python", python, "install", *offline, wheel], check=True)
+    return python
+
+
 def test_an_interrupted_localstack_ends_with_its_workers_and_leaves_another_alone(
-    emulator: Emulator, tmp_path: Path
+    emulator: Emulator, tmp_path: Path, installed: str
 ) -> None:
     """It listens where it was told to, and has a home that cannot be written."""
     s3, body = emulator.client("s3"), os.urandom(1 << 20)
@@ -312,7 +338,7 @@ def test_an_interrupted_localstack_ends_with_its_workers_and_leaves_another_alon
     (tmp_path / "home").write_text("no folder")
     nowhere = {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     gate, threads = tmp_path / "gate", ThreadPoolExecutor(1)
-    with Emulator(tmp_path, host="0.0.0.0", **nowhere) as other, threads:
+    with Emulator(tmp_path, host="0.0.0.0", python=installed, **nowhere) as other, threads:
         assert other.listens_on() == {"0.0.0.0"}
         other.client("s3").create_bucket(Bucket="of-both")
         other.client("s3").delete_bucket(Bucket="of-both")
