@@ -10,6 +10,7 @@ import textwrap
 import time
 import urllib.request
 import zipfile
+from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any, Self
@@ -29,12 +30,19 @@ def free_port() -> int:
         return port
 
 
-def zipped(main: str, **modules: str) -> bytes:
+def zipped(files: Mapping[str, str | bytes]) -> bytes:
+    """An archive of programs."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
-        for name, source in {"main": main, **modules}.items():
-            file.writestr(f"{name}.py", textwrap.dedent(source))
+        for path, content in files.items():
+            entry = zipfile.ZipInfo(path)
+            entry.external_attr = 0o755 << 16
+            file.writestr(entry, content)
     return archive.getvalue()
+
+
+def code(main: str, files: Mapping[str, str | bytes] = {}) -> bytes:
+    return zipped({"main.py": textwrap.dedent(main), **files})
 
 
 class Emulator:
@@ -111,7 +119,7 @@ class Emulator:
             "Runtime": RUNTIME,
             "Handler": "main.handler",
             "Role": ROLE,
-            "Code": {"ZipFile": zipped(source)},
+            "Code": {"ZipFile": code(source)},
             "Timeout": 20,
             "MemorySize": 256,
         }
@@ -123,7 +131,7 @@ class Emulator:
 
     def update(self, name: str, source: str) -> None:
         client = self.client("lambda")
-        client.update_function_code(FunctionName=name, ZipFile=zipped(source))
+        client.update_function_code(FunctionName=name, ZipFile=code(source))
         client.get_waiter("function_updated_v2").wait(
             FunctionName=name, WaiterConfig={"Delay": 0.05, "MaxAttempts": 400}
         )

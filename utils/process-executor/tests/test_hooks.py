@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 from localstack import config
+from localstack.aws.connect import ClientFactory
 from localstack.runtime import hooks
+from localstack.services.lambda_.invocation.assignment import AssignmentService
+from localstack.services.lambda_.invocation.execution_environment import InvalidStatusException
+from localstack.services.lambda_.invocation.lambda_models import InitializationType
 from plux import PluginDisabled, PluginManager
 
 from emulator import Emulator
@@ -42,16 +46,10 @@ class Environment:
     def __init__(
         self, id: str, busy: bool = False, meanwhile: Callable[[], None] = lambda: None
     ) -> None:
-        from localstack.services.lambda_.invocation.lambda_models import InitializationType
-
         self.initialization_type = InitializationType.on_demand
         self.id, self.busy, self.meanwhile = id, busy, meanwhile
 
     def reserve(self) -> None:
-        from localstack.services.lambda_.invocation.execution_environment import (
-            InvalidStatusException,
-        )
-
         self.meanwhile()
         if self.busy:
             raise InvalidStatusException(f"{self.id} is busy")
@@ -68,9 +66,7 @@ class Environments:
     """LocalStack's service that chooses one."""
 
     def __init__(self) -> None:
-        from localstack.services.lambda_.invocation import assignment
-
-        make: Any = assignment.AssignmentService
+        make: Any = AssignmentService
         self.service = make()
 
     def add(self, environment: Environment) -> None:
@@ -80,8 +76,6 @@ class Environments:
         return [each.id for each in self.service.environments["version"].values()]
 
     def reserved(self) -> AbstractContextManager[Environment]:
-        from localstack.services.lambda_.invocation.lambda_models import InitializationType
-
         found: AbstractContextManager[Environment] = self.service.get_environment(
             "version", None, InitializationType.on_demand
         )
@@ -184,8 +178,6 @@ class Clients:
 
 
 def test_roles_are_assumed_once() -> None:
-    from localstack.aws.connect import ClientFactory
-
     factory: Any = Clients()
     clients = [
         ClientFactory.with_assumed_role(factory, role_arn=role, region_name=region)

@@ -2,7 +2,6 @@
 
 import base64
 import importlib.util
-import io
 import json
 import os
 import shutil
@@ -11,7 +10,6 @@ import subprocess
 import sys
 import sysconfig
 import venv
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from typing import Any
 import pytest
 
 from conftest import runs, wait_until
-from emulator import RUNTIME, Emulator, zipped
+from emulator import RUNTIME, Emulator, code, zipped
 
 PACKAGE = Path(__file__).resolve().parents[1]
 PID = "import os\ndef handler(event, context): return os.getpid()"
@@ -143,28 +141,16 @@ def test_a_function_that_cannot_run_says_why_when_invoked(emulator: Emulator) ->
 def test_a_packages_own_library_is_found(emulator: Emulator) -> None:
     spec = importlib.util.find_spec("runtime_client")
     assert spec and spec.origin
-    archive = io.BytesIO(zipped(LOADS_A_LIBRARY))
-    with zipfile.ZipFile(archive, "a") as file:
-        file.writestr("lib/libown.so", Path(spec.origin).read_bytes())
-    name = emulator.create(Code={"ZipFile": archive.getvalue()})
+    library = {"lib/libown.so": Path(spec.origin).read_bytes()}
+    name = emulator.create(Code={"ZipFile": code(LOADS_A_LIBRARY, library)})
     assert emulator.invoke(name)["Payload"] == "libown.so"
 
 
 def publish_layer(emulator: Emulator, name: str, files: dict[str, str]) -> str:
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as file:
-        for path, content in files.items():
-            file.writestr(zip_entry(path), content)
     response = emulator.client("lambda").publish_layer_version(
-        LayerName=name, Content={"ZipFile": archive.getvalue()}
+        LayerName=name, Content={"ZipFile": zipped(files)}
     )
     return str(response["LayerVersionArn"])
-
-
-def zip_entry(path: str) -> zipfile.ZipInfo:
-    entry = zipfile.ZipInfo(path)
-    entry.external_attr = 0o755 << 16
-    return entry
 
 
 def test_layers_lie_beside_the_code_the_later_over_the_earlier(emulator: Emulator) -> None:
@@ -252,7 +238,7 @@ def test_new_code_serves_the_next_invocation_and_old_code_finishes(
     emulator: Emulator, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
-    name = emulator.create(Code={"ZipFile": zipped(GATED, lazy="answer = 'old'")})
+    name = emulator.create(Code={"ZipFile": code(GATED, {"lazy.py": "answer = 'old'"})})
     with ThreadPoolExecutor(1) as thread:
         running = thread.submit(emulator.invoke, name, str(gate))
         wait_until((tmp_path / "gate.started").exists)

@@ -121,10 +121,6 @@ def find_interpreter(version: FunctionVersion) -> Path:
             f"function {name} has runtime {runtime}; the process executor runs python only."
             " Run LocalStack with LAMBDA_RUNTIME_EXECUTOR=docker for it."
         )
-    return find_python(name, runtime)
-
-
-def find_python(function_name: str, runtime: str) -> Path:
     own = f"python{sys.version_info.major}.{sys.version_info.minor}"
     folder = os.environ.get("LAMBDA_PROCESS_RUNTIMES")
     if not folder and runtime == own:
@@ -134,7 +130,7 @@ def find_python(function_name: str, runtime: str) -> Path:
         return python
     looked_for = f"{python}, which does not exist" if folder else f"{python}, and that is not set"
     raise NotRunnable(
-        f"function {function_name} has runtime {runtime}: its interpreter would be {looked_for}"
+        f"function {name} has runtime {runtime}: its interpreter would be {looked_for}"
         f" (LocalStack itself runs {own}). Make it with `{runtime} -m venv {python.parents[1]}` and"
         f" `{python} -m pip install awslambdaric boto3`."
     )

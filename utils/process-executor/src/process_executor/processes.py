@@ -1,5 +1,6 @@
 """What the system tells of a worker's processes. Memory is resident memory, in bytes."""
 
+import glob
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -52,21 +53,10 @@ def descendants(pid: int) -> list[int]:
         with suppress(psutil.Error):
             return [child.pid for child in psutil.Process(pid).children(recursive=True)]
         return []
-    found = children(pid)
-    for child in found:
-        found += children(child)
-    return found
-
-
-def children(pid: int) -> list[int]:
-    with suppress(OSError):
-        tasks = os.listdir(f"/proc/{pid}/task")
-        return [child for task in tasks for child in started_by(pid, task)]
-    return []
-
-
-def started_by(pid: int, task: str) -> list[int]:
-    """The children of one thread."""
-    with suppress(OSError), open(f"/proc/{pid}/task/{task}/children", "rb") as listing:
-        return [int(child) for child in listing.read().split()]
-    return []
+    found = [pid]
+    for parent in found:
+        # Each thread lists those that it started.
+        for thread in glob.glob(f"/proc/{parent}/task/*/children"):
+            with suppress(OSError), open(thread, "rb") as listing:
+                found += map(int, listing.read().split())
+    return found[1:]
