@@ -134,7 +134,8 @@ def test_a_function_that_cannot_run_says_why_when_invoked(emulator: Emulator) ->
     response = emulator.invoke(name)
     assert response["FunctionError"] == "Unhandled"
     assert f"Error: function {name} {named}" in response["Payload"]["errorMessage"]
-    wait_until(lambda: named in log_of(emulator, name))
+    wait_until(lambda: "Error Type: Runtime.InterpreterNotFound" in log_of(emulator, name))
+    assert named in log_of(emulator, name)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS lets no program set such a path")

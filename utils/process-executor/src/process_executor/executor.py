@@ -19,8 +19,9 @@ from localstack.utils.threads import TMP_THREADS
 
 from process_executor.code import ChangeDetector, CodeStore
 from process_executor.faults import NotRunnable
-from process_executor.launch import find_interpreter, launch
+from process_executor.launch import find_interpreter, launch, system_log
 from process_executor.pool import WorkerPool
+from process_executor.report import Report
 from process_executor.runtime_process import end_all
 from process_executor.worker import Invocation, Outcome, Worker
 
@@ -143,8 +144,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
             fault = NotRunnable(f"function {name} cannot be started: {error}")
         finally:
             forget_finished_threads()
-        request_id = invocation.request_id
-        return Outcome(request_id, fault.payload(request_id), True, fault.log_line(request_id))
+        return not_run(invocation, fault, self.function_version)
 
     def get_address(self) -> str:
         return LOOPBACK
@@ -189,6 +189,15 @@ def forget_finished_threads() -> None:
         if isinstance(thread, threading.Thread) and thread.ident and not thread.is_alive():
             with suppress(ValueError):
                 TMP_THREADS.remove(thread)
+
+
+def not_run(invocation: Invocation, fault: NotRunnable, version: FunctionVersion) -> Outcome:
+    request_id, system = invocation.request_id, system_log(version, {})
+    report = Report(
+        request_id, invocation.function_arn, 0, None, version.config.memory_size, 0, True, fault
+    )
+    logs = system.start(report) + system.end(report)
+    return Outcome(request_id, fault.payload(request_id), True, logs)
 
 
 class ProcessRuntimeExecutorPlugin(RuntimeExecutorPlugin):

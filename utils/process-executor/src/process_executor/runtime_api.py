@@ -99,7 +99,6 @@ class RuntimeApi:
     def __init__(self) -> None:
         self.requests: deque[Request] = deque()
         self._selector = selectors.DefaultSelector()
-        self._connections: set[Connection] = set()
         try:
             self._listener = socket.create_server(("127.0.0.1", 0))
         except OSError:
@@ -126,15 +125,14 @@ class RuntimeApi:
         return bool(events)
 
     def close(self) -> None:
-        for connection in list(self._connections):
-            self._drop(connection)
-        self._listener.close()
+        for key in list(self._selector.get_map().values()):
+            if isinstance(key.fileobj, socket.socket):
+                key.fileobj.close()
         self._selector.close()
 
     def _accept(self) -> None:
         with suppress(BlockingIOError):
             connection = Connection(self._listener.accept()[0])
-            self._connections.add(connection)
             self.watch(connection.sock, lambda: self._read(connection))
 
     def _read(self, connection: Connection) -> None:
@@ -144,9 +142,5 @@ class RuntimeApi:
         except ValueError:
             alive = False
         if not alive:
-            self._drop(connection)
-
-    def _drop(self, connection: Connection) -> None:
-        self.unwatch(connection.sock)
-        self._connections.discard(connection)
-        connection.sock.close()
+            self.unwatch(connection.sock)
+            connection.sock.close()
