@@ -19,7 +19,7 @@ from checks.bench import tables
 from checks.bench.claims import MILLION, claims
 from checks.bench.compare import check, read_members
 from checks.bench.figures import DATA, HERE, ROOT, UTILS, WRITERS, Run, Table, python, run_measured
-from checks.bench.show import console, progress, show, show_claims, show_fault, show_noise
+from checks.bench.show import console, progress, show, show_claims, show_noise
 from harness.fault import Fault
 from harness.settings import RESULT
 
@@ -41,7 +41,7 @@ def main(sizes: list[int], repeat: int) -> int:
         show_noise(f"{table.rows:,} rows", table.others_cpus, cpus)
     show_claims(claims(measured))
     for fault in faults:
-        show_fault(fault)
+        console.print(f"[red]wrong[/] {fault}")
     console.print("result/bench.json")
     return 1 if faults else 0
 

@@ -48,7 +48,7 @@ def claims(tables: Iterable[Table]) -> Iterator[Claim]:
     csv = {at: cpu_of_array(each, ".csv") for at, each in scattered.items()}
     yield Claim("CSV: at most twice that", 2, csv)
     memory = {
-        f"of {end} {at}": peak_mb(runs) / peak_mb(each.scatters[".json"])
+        f"of {end or 'an empty table'} {at}": peak_mb(runs) / peak_mb(each.scatters[".json"])
         for at, each in scattered.items()
         for end, runs in each.scatters.items()
     }

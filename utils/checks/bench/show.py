@@ -90,9 +90,5 @@ def show_noise(what: str, busy_cpus: float, cpus: int) -> None:
         )
 
 
-def show_fault(fault: str) -> None:
-    console.print(f"[red]wrong[/] {fault}")
-
-
 def progress(who: str, runs: list[Run]) -> None:
     console.print(f"  {who:28} {' '.join(f'{run.wall_s:.2f}' for run in runs)}")

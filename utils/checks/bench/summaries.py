@@ -16,7 +16,7 @@ from checks.bench.claims import summary_claims
 from checks.bench.compare import SUMMARY, check
 from checks.bench.figures import DATA, HERE, WITH, WITHOUT, Table, python, run_measured
 from checks.bench.pipeline import check_workbook, create, create_function, execute
-from checks.bench.show import progress, show, show_claims, show_fault, show_noise
+from checks.bench.show import console, progress, show, show_claims, show_noise
 from harness.fault import Fault
 from harness.functions import read_zip
 from harness.machines import DEFINITIONS
@@ -56,7 +56,7 @@ def main(members: int, orders: int, repeat: int) -> int:
             changes = [f"{NO_ETL}\n{NO_SUMMARY}", f"{NO_ETL}\n{BY_CUSTOMER}"]
             measure(measured[1], changes, [workbook], repeat)
     except Fault as fault:
-        show_fault(str(fault))
+        console.print(f"[red]wrong[/] {fault}")
         return 1
     finally:
         for table in measured:

@@ -121,13 +121,6 @@ def test_two_hundred_concurrent_invocations_use_no_more_workers_than_the_pool(
     assert 1 <= len(pids) <= 2
 
 
-def test_a_fault_is_a_function_error(emulator: Emulator) -> None:
-    name = emulator.create("import os\ndef handler(event, context): os._exit(1)")
-    response = emulator.invoke(name)
-    assert response["FunctionError"] == "Unhandled"
-    assert response["Payload"]["errorType"] == "Runtime.ExitError"
-
-
 def test_a_function_that_cannot_run_says_why_when_invoked(emulator: Emulator) -> None:
     name = emulator.create(Runtime="nodejs20.x")
     named = "has runtime nodejs20.x; the process executor runs python only"

@@ -19,14 +19,13 @@ def resident_bytes(pid: int) -> int:
 
 
 def share_bytes(pid: int) -> int:
-    """Its memory, of which what a fork shares with others counts in equal parts, as in Lambda.
+    """Its memory; 0 for a process that has ended.
 
-    Only Linux tells; 0 for a process that has ended.
+    What a fork shares with others counts in equal parts, as in Lambda; only Linux tells.
     """
-    if not psutil.LINUX:
-        return current_bytes(pid)
     with suppress(psutil.Error):
-        return int(psutil.Process(pid).memory_full_info().pss)
+        process = psutil.Process(pid)
+        return int(process.memory_full_info().pss if psutil.LINUX else process.memory_info().rss)
     return 0
 
 
@@ -36,15 +35,8 @@ def peak_bytes(pid: int) -> int:
         with open(f"/proc/{pid}/status", "rb") as status:
             _, found, rest = status.read().partition(b"VmHWM:")
     except OSError:
-        return current_bytes(pid)
+        return share_bytes(pid)
     return int(rest.split(None, 1)[0]) * 1024 if found else 0
-
-
-def current_bytes(pid: int) -> int:
-    """0 for a process that has ended."""
-    with suppress(psutil.Error):
-        return psutil.Process(pid).memory_info().rss
-    return 0
 
 
 def descendants(pid: int) -> list[int]:
