@@ -12,11 +12,11 @@ LOCKS := $(patsubst $(ROOT)/%,%,$(wildcard $(TOOLS)/*.txt $(BENCH)/locks/*.txt))
 
 .PHONY: pictures bench bench-summaries faults soak soaked fuzz audit test-compat test-readers test-report-page
 
-bench: zip $(BENCH_READY) demo-scatter/.venv/.ready ## the pipeline beside other writers: SIZES rows, REPEAT runs; result/bench.json and .svg
+bench: zip $(BENCH_READY) demo-gather/.venv/.ready demo-scatter/.venv/.ready ## the pipeline beside other writers: SIZES rows, REPEAT runs; result/bench.json
 	@cd $(ROOT)/utils && $(PY) -m checks.bench --repeat $(REPEAT) $(SIZES)
 	@$(MAKE) --no-print-directory bench-summaries
 
-bench-summaries: zip $(BENCH_READY) ## its last part: MEMBERS and ORDERS without a summary and with one
+bench-summaries: zip $(BENCH_READY) demo-gather/.venv/.ready ## its last part: MEMBERS and ORDERS without a summary and with one
 	@cd $(ROOT)/utils && $(HARNESS) with-emulator $(PY) -m checks.bench.summaries --repeat $(REPEAT) $(MEMBERS) $(ORDERS)
 
 faults: zip demo-gather/.venv/.ready demo-scatter/.venv/.ready ## cause every fault, and print the table of what happens

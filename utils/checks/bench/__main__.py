@@ -15,72 +15,63 @@ from pathlib import Path
 
 import psutil
 
+from checks.bench import tables
+from checks.bench.claims import MILLION, claims
 from checks.bench.compare import check, read_members
-from checks.bench.figures import (
-    DATA,
-    ENDS,
-    HERE,
-    RESULT,
-    ROOT,
-    UTILS,
-    WRITERS,
-    Bench,
-    Execution,
-    Run,
-    Sized,
-    python,
-)
-from checks.bench.show import console, show
-from checks.bench.tables import members_file, positive
-from checks.bench.verdicts import MILLION
-from checks.bench.writer import run_writer
+from checks.bench.figures import DATA, HERE, ROOT, UTILS, WRITERS, Run, Table, python, run_measured
+from checks.bench.show import console, progress, show, show_claims, show_noise
 from harness.fault import Fault
+from harness.settings import RESULT
 
 ENOUGH_S = 120  # a competitor that has taken as long is not run again at that size
+ENDS = (".json", ".jsonl", ".csv", ".json.gz", ".jsonl.gz", ".csv.gz")  # of the scatter's inputs
 
 
 def main(sizes: list[int], repeat: int) -> int:
-    bench = Bench(os.cpu_count() or 1, os.getloadavg()[0])
-    noise = ": a noisy machine, and so will be the times" if bench.noisy else ""
-    console.print(f"load average {bench.load:.1f} on {bench.cpus} CPUs{noise}")
+    cpus, load = os.cpu_count() or 1, os.getloadavg()[0]
+    show_noise("at the start", load, cpus)
+    measured, faults = list[Table](), list[str]()
     for rows in sorted(sizes):
-        bench.sizes.append(measure(rows, repeat, bench.faults))
-        keep(bench)
-    show(bench)
-    figures, picture = RESULT / "bench.json", RESULT / "bench.svg"
-    draw = [python("bench"), "-m", "checks.bench.plot", str(figures), str(picture)]
-    subprocess.run(draw, cwd=UTILS, check=True)
-    console.print("result/bench.json result/bench.svg")
-    return 1 if bench.faults else 0
+        measured.append(measure(rows, repeat, faults))
+        found = {"cpus": cpus, "load": load, "tables": [*map(asdict, measured)], "faults": faults}
+        text = json.dumps(found, ensure_ascii=False, indent=2)
+        (RESULT / "bench.json").write_text(f"{text}\n", encoding="utf-8")
+    for table in measured:
+        show(table)
+        show_noise(f"{table.rows:,} rows", table.others_cpus, cpus)
+    show_claims(claims(measured))
+    for fault in faults:
+        console.print(f"[red]wrong[/] {fault}")
+    console.print("result/bench.json")
+    return 1 if faults else 0
 
 
-def measure(rows: int, repeat: int, faults: list[str]) -> Sized:
+def measure(rows: int, repeat: int, faults: list[str]) -> Table:
     """Run everyone on one table; what is wrong goes into `faults`."""
     console.print(f"{rows:,} rows")
-    source = members_file(rows)
-    size = Sized(rows, source.stat().st_size)
+    table, source = tables.table("members", rows), tables.source("members", rows)
     began, before_s = time.monotonic(), others_cpu_s()
     try:
-        measure_writers(size, source, repeat, faults)
-        measure_pipeline(size, source, repeat)
+        measure_writers(table, source, repeat, faults)
+        measure_pipeline(table, source, repeat)
         if rows == MILLION:
-            measure_scatters(size, source, repeat)
+            measure_scatters(table, source, repeat)
     except Fault as fault:
-        add_fault(faults, f"pipeline, {rows:,} rows: {fault}")
-    cpus = max(0.0, others_cpu_s() - before_s) / (time.monotonic() - began)
-    return Sized(**{**vars(size), "others_cpus": cpus})
+        faults.append(f"pipeline, {rows:,} rows: {fault}")
+    table.others_cpus = max(0.0, others_cpu_s() - before_s) / (time.monotonic() - began)
+    return table
 
 
-def measure_writers(size: Sized, source: Path, repeat: int, faults: list[str]) -> None:
+def measure_writers(table: Table, source: Path, repeat: int, faults: list[str]) -> None:
     for name, label in WRITERS.items():
         runs: list[Run] = []
         try:
             while len(runs) < repeat and sum(run.wall_s for run in runs) < ENOUGH_S:
-                runs.append(run_checked(name, source, size.rows))
+                runs.append(run_checked(name, source, table.rows))
         except Fault as fault:
-            add_fault(faults, f"{label}, {size.rows:,} rows: {fault}")
+            faults.append(f"{label}, {table.rows:,} rows: {fault}")
             continue
-        size.writers[name] = runs
+        table.runs[label] = runs
         progress(label, runs)
 
 
@@ -91,45 +82,39 @@ def run_checked(name: str, source: Path, rows: int) -> Run:
     """
     with tempfile.TemporaryDirectory(dir=DATA) as folder:
         workbook = Path(folder, "members.xlsx")
-        run = run_writer(name, f"{name}_writer.py", source, workbook)
+        script = HERE / "writers" / f"{name}_writer.py"
+        run = run_measured(python(name), script, source, workbook)
         if fault := check(workbook, source, rows):
             raise Fault(fault)
     return run
 
 
-def measure_pipeline(size: Sized, source: Path, repeat: int) -> None:
+def measure_pipeline(table: Table, source: Path, repeat: int) -> None:
     """Run the pipeline on a fresh emulator; no run counts if one of its workbooks was wrong."""
     emulated = [sys.executable, "-m", "harness", "with-emulator", sys.executable, "-m"]
-    module = ["checks.bench.pipeline", str(source), str(size.rows), str(repeat)]
+    module = ["checks.bench.pipeline", str(source), str(table.rows), str(repeat)]
     done = subprocess.run([*emulated, *module], cwd=UTILS, capture_output=True, text=True)
     if done.returncode:
         raise Fault(done.stderr.strip())
     found = json.loads(done.stdout)
-    size.cold.extend(Execution(**run) for run in found["cold"])
-    size.warm.extend(Execution(**run) for run in found["warm"])
-    size.noop_ms.extend(found["noop_ms"])
-    progress("pipeline, cold", size.cold)
-    progress("pipeline, warm", size.warm)
+    table.noop_ms.extend(found["noop_ms"])
+    for who, runs in found["runs"].items():
+        table.runs[who] = [Run(**run) for run in runs]
+        progress(who, table.runs[who])
 
 
-def measure_scatters(size: Sized, source: Path, repeat: int) -> None:
+def measure_scatters(table: Table, source: Path, repeat: int) -> None:
     """Scatter the table in each format, in turn, so that other work slows them alike."""
-    function, shared = ROOT / "demo-scatter", UTILS / "shared"
-    environment = {**os.environ, "PYTHONPATH": f"{function}:{shared}"}
-    command = [sys.executable, "-I", "-S", str(HERE / "measured.py")]
-    command += [str(function / ".venv/bin/python"), str(HERE / "scatter_alone.py")]
+    function = ROOT / "demo-scatter"
+    interpreter, path = str(function / ".venv/bin/python"), f"{function}:{UTILS / 'shared'}"
     with tempfile.TemporaryDirectory(dir=DATA) as folder:
         files = {end: Path(folder, f"members{end or '-none.json'}") for end in ("", *ENDS)}
         write_formats(source, files)
         for _ in range(repeat):
             for end, file in files.items():
-                done = subprocess.run(
-                    [*command, str(file)], env=environment, capture_output=True, text=True
-                )
-                if done.returncode:
-                    raise Fault(f"scatter of {file.name}: {done.stderr.strip()}")
-                size.scatters.setdefault(end, []).append(Run(**json.loads(done.stdout)))
-    for end, runs in size.scatters.items():
+                run = run_measured(interpreter, HERE / "scatter_alone.py", file, path=path)
+                table.scatters.setdefault(end, []).append(run)
+    for end, runs in table.scatters.items():
         progress(f"scatter alone, {end or 'empty'}", runs)
 
 
@@ -144,13 +129,9 @@ def write_formats(source: Path, files: dict[str, Path]) -> None:
             if not number:
                 writer.writerow(member)
             writer.writerow(member.values())
-    for end in ENDS:
-        if end.endswith(".gz"):
-            with (
-                files[end.removesuffix(".gz")].open("rb") as text,
-                gzip.open(files[end], "wb", 6) as packed,
-            ):
-                shutil.copyfileobj(text, packed)
+    for end in (".json", ".jsonl", ".csv"):
+        with files[end].open("rb") as text, gzip.open(files[f"{end}.gz"], "wb", 6) as packed:
+            shutil.copyfileobj(text, packed)
 
 
 def others_cpu_s() -> float:
@@ -164,24 +145,10 @@ def others_cpu_s() -> float:
     return busy_s - sum(os.times()[:4])
 
 
-def add_fault(faults: list[str], fault: str) -> None:
-    faults.append(fault)
-    console.print(f"  [red]wrong[/] {fault}")
-
-
-def progress(label: str, runs: list[Run] | list[Execution]) -> None:
-    console.print(f"  {label:28} {' '.join(f'{run.wall_s:.2f}' for run in runs)}")
-
-
-def keep(bench: Bench) -> None:
-    text = json.dumps({**asdict(bench), "noisy": bench.noisy}, ensure_ascii=False, indent=2)
-    (RESULT / "bench.json").write_text(text + "\n", encoding="utf-8")
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m checks.bench", description=__doc__)
-    parser.add_argument("sizes", nargs="+", type=positive, help="rows of each table")
-    parser.add_argument("--repeat", type=positive, default=3, help="runs of each")
+    parser.add_argument("sizes", nargs="+", type=int, help="rows of each table")
+    parser.add_argument("--repeat", type=int, default=3, help="runs of each")
     try:
         sys.exit(main(**vars(parser.parse_args())))
     except KeyboardInterrupt:

@@ -1,7 +1,7 @@
 """Compare a workbook with the JSON it was made of; bonus and summary are computed here once more.
 
-`python -m checks.bench.compare WORKBOOK JSON ROWS [SUMMARY]`, in the environment that has the
-reader, prints the first thing that is wrong; `… WORKBOOK OTHER`, where it differs from another.
+`python -m checks.bench.compare WORKBOOK JSON ROWS [SUMMARY]`, in the gather's environment, which
+has a reader, prints the first thing that is wrong; `… WORKBOOK OTHER`, where it differs from another.
 """
 
 import json
@@ -13,7 +13,7 @@ from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
-from checks.bench.figures import UTILS, python
+from checks.bench.figures import ROOT, UTILS
 
 BONUS = "ボーナスポイント"
 RANK = "会員ランク"
@@ -30,8 +30,8 @@ def check(workbook: Path, *expected: object) -> str | None:
         expected: JSON file, its rows and, where the members' summary must follow, SUMMARY; or
             another workbook.
     """
-    module = [python("bench"), "-m", "checks.bench.compare"]
-    command = [*module, str(workbook), *map(str, expected)]
+    python = ROOT / "demo-gather/.venv/bin/python"
+    command = [str(python), "-m", "checks.bench.compare", str(workbook), *map(str, expected)]
     done = subprocess.run(command, cwd=UTILS, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         return f"not compared: the comparison ended with {done.returncode}"

@@ -4,7 +4,7 @@ A small process in between: the system counts a process's peak memory from its p
 """
 
 import json
-import os
+import resource
 import subprocess
 import sys
 import time
@@ -14,17 +14,16 @@ RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes there,
 
 def main(command: list[str]) -> int:
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=sys.stderr)
-    _, status, usage = os.wait4(process.pid, 0)
+    returncode = subprocess.run(command, stdout=sys.stderr).returncode
     wall_s = time.perf_counter() - began
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     run = {
         "wall_s": wall_s,
         "cpu_s": usage.ru_utime + usage.ru_stime,
         "peak_mb": usage.ru_maxrss * RSS_UNIT / (1 << 20),
     }
     print(json.dumps(run))
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode
+    return returncode
 
 
 if __name__ == "__main__":

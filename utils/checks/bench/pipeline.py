@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from checks.bench.compare import SUMMARY, check
-from checks.bench.figures import DATA, ROOT, Execution
+from checks.bench.figures import COLD, DATA, ROOT, WARM, Run
 from harness import calls, history, machines
 from harness.emulator import Emulator
 from harness.fault import Fault
@@ -42,7 +42,7 @@ def measure(source: Path, rows: int, repeat: int) -> dict[str, Any]:
     for _ in range(1 + repeat):
         runs.append(asdict(execute(emulator().machine(), KEY)))
         check_workbook(KEY, source, rows, SUMMARY)
-    return {"cold": runs[:1], "warm": runs[1:], "noop_ms": noop_ms()}
+    return {"runs": {COLD: runs[:1], WARM: runs[1:]}, "noop_ms": noop_ms()}
 
 
 def create() -> None:
@@ -51,7 +51,7 @@ def create() -> None:
     subprocess.run(make, cwd=ROOT, stdout=sys.stderr, check=True)
 
 
-def execute(machine: str, key: str) -> Execution:
+def execute(machine: str, key: str) -> Run:
     """Run one execution; its workbook is still to be checked."""
     localstack = Emulator(endpoint()).process()
     if localstack is None:
@@ -66,7 +66,7 @@ def execute(machine: str, key: str) -> Execution:
     if found["status"] != "SUCCEEDED":
         raise Fault(f"{found['status']}: {found.get('error')}: {found.get('cause')}")
     stages = read_stages(states, arn)
-    return Execution(
+    return Run(
         wall_s=(found["stopDate"] - found["startDate"]).total_seconds(),
         cpu_s=cpu_s(localstack) - before_s,
         peak_mb=max(stages["stage_mb"].values()),
@@ -76,7 +76,7 @@ def execute(machine: str, key: str) -> Execution:
 
 
 def read_stages(states: Any, arn: str) -> dict[str, Any]:
-    """The fields of an Execution that its history and its REPORT lines tell.
+    """The fields of a Run that its history and its REPORT lines tell.
 
     Raises:
         Fault: a call has no REPORT line.

@@ -9,16 +9,14 @@ import os
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
+from checks.bench import tables
+from checks.bench.claims import summary_claims
 from checks.bench.compare import SUMMARY, check
-from checks.bench.figures import DATA, Bench, Summed
+from checks.bench.figures import DATA, HERE, WITH, WITHOUT, Table, python, run_measured
 from checks.bench.pipeline import check_workbook, create, create_function, execute
-from checks.bench.show import console, judged, summed
-from checks.bench.tables import members_file, orders_file, positive
-from checks.bench.verdicts import summary_verdicts
-from checks.bench.writer import run_writer
+from checks.bench.show import console, progress, show, show_claims, show_noise
 from harness.fault import Fault
 from harness.functions import read_zip
 from harness.machines import DEFINITIONS
@@ -47,59 +45,50 @@ WARM_UP = 10  # the part of a table that starts the workers
 
 
 def main(members: int, orders: int, repeat: int) -> int:
-    bench = Bench(os.cpu_count() or 1, os.getloadavg()[0])
-    sources = members_file(members), orders_file(orders)
-    sizes = [
-        Summed(label, rows, source.stat().st_size)
-        for label, rows, source in zip(("members", "orders"), (members, orders), sources)
-    ]
+    show_noise("at the start", os.getloadavg()[0], os.cpu_count() or 1)
+    measured = [tables.table("members", members), tables.table("orders", orders)]
     create()
-    fault = None
-    with tempfile.TemporaryDirectory(dir=DATA) as folder:
-        try:
-            expected = [sources[0], members, SUMMARY]
-            measure(sizes[0], members_file, [NO_SUMMARY, ""], expected, repeat)
-            workbook = write_orders(sizes[1], sources[1], Path(folder))
+    try:
+        expected = [tables.source("members", members), members, SUMMARY]
+        measure(measured[0], [NO_SUMMARY, ""], expected, repeat)
+        with tempfile.TemporaryDirectory(dir=DATA) as folder:
+            workbook = write_orders(measured[1], Path(folder))
             changes = [f"{NO_ETL}\n{NO_SUMMARY}", f"{NO_ETL}\n{BY_CUSTOMER}"]
-            measure(sizes[1], orders_file, changes, [workbook], repeat)
-        except Fault as found:
-            fault = found
-    console.print(*map(summed, sizes), judged(summary_verdicts(*sizes), bench.noisy))
-    if fault:
+            measure(measured[1], changes, [workbook], repeat)
+    except Fault as fault:
         console.print(f"[red]wrong[/] {fault}")
-    return 1 if fault else 0
+        return 1
+    finally:
+        for table in measured:
+            show(table)
+        show_claims(summary_claims(*measured))
+    return 0
 
 
-def measure(
-    size: Summed,
-    source_of: Callable[[int], Path],
-    changes: list[str],
-    expected: list[object],
-    repeat: int,
-) -> None:
+def measure(table: Table, changes: list[str], expected: list[object], repeat: int) -> None:
     """
     Args:
-        source_of: the table of so many rows.
         changes: of the segment function, without a summary and with one.
         expected: what `check` takes, of the workbook with one.
 
     Raises:
         Fault: an execution failed, or a workbook with a summary is wrong.
     """
-    s3, key = emulator().client("s3"), f"{size.label}.json"
-    machines = [
-        create_variant(f"{size.label}-{name}", change)
-        for name, change in zip(("without", "with"), changes, strict=True)
-    ]
-    for rows, times in ((size.rows // WARM_UP, 1), (size.rows, repeat)):
-        s3.upload_file(str(source_of(rows)), emulator().bucket, key)
+    s3, key = emulator().client("s3"), f"{table.name}.json"
+    machines = {
+        who: create_variant(f"{table.name}-{name}", change)
+        for who, name, change in zip((WITHOUT, WITH), ("without", "with"), changes, strict=True)
+    }
+    for rows, times in ((table.rows // WARM_UP, 1), (table.rows, repeat)):
+        s3.upload_file(str(tables.source(table.name, rows)), emulator().bucket, key)
         for _ in range(times):
-            without, with_summary = (execute(machine, key) for machine in machines)
-            if rows == size.rows:
+            found = {who: execute(machine, key) for who, machine in machines.items()}
+            if rows == table.rows:
                 check_workbook(key, *expected)
-                size.without.append(without)
-                size.summed.append(with_summary)
-                console.print(f"  {size.label}: {without.wall_s:.2f}, {with_summary.wall_s:.2f}")
+                for who, run in found.items():
+                    table.runs.setdefault(who, []).append(run)
+    for who in machines:
+        progress(who, table.runs[who])
 
 
 def create_variant(name: str, changes: str) -> str:
@@ -118,12 +107,14 @@ def create_variant(name: str, changes: str) -> str:
     return arn
 
 
-def write_orders(size: Summed, source: Path, folder: Path) -> Path:
+def write_orders(table: Table, folder: Path) -> Path:
     """Let pandas and polars make their workbooks; returns polars', which pandas' must equal."""
     polars, pandas = folder / "polars.xlsx", folder / "pandas.xlsx"
+    source = tables.source("orders", table.rows)
     for name, workbook in (("polars", polars), ("pandas", pandas)):
-        size.writers[name] = run_writer(name, f"{name}_orders.py", source, workbook)
-        console.print(f"  {name:28} {size.writers[name].wall_s:.2f}")
+        script = HERE / "writers" / f"{name}_orders.py"
+        table.runs[name] = [run_measured(python(name), script, source, workbook)]
+        progress(name, table.runs[name])
     if fault := check(pandas, polars):
         raise Fault(f"pandas, by polars' workbook: {fault}")
     pandas.unlink()
@@ -132,7 +123,7 @@ def write_orders(size: Summed, source: Path, folder: Path) -> Path:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m checks.bench.summaries", description=__doc__)
-    parser.add_argument("members", type=positive)
-    parser.add_argument("orders", type=positive)
-    parser.add_argument("--repeat", type=positive, default=3, help="runs of each")
+    parser.add_argument("members", type=int)
+    parser.add_argument("orders", type=int)
+    parser.add_argument("--repeat", type=int, default=3, help="runs of each")
     sys.exit(main(**vars(parser.parse_args())))

@@ -10,6 +10,7 @@ import textwrap
 import time
 import urllib.request
 import zipfile
+from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any, Self
@@ -29,16 +30,25 @@ def free_port() -> int:
         return port
 
 
-def zipped(main: str, **modules: str) -> bytes:
+def zipped(files: Mapping[str, str | bytes]) -> bytes:
+    """An archive of programs."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
-        for name, source in {"main": main, **modules}.items():
-            file.writestr(f"{name}.py", textwrap.dedent(source))
+        for path, content in files.items():
+            entry = zipfile.ZipInfo(path)
+            entry.external_attr = 0o755 << 16
+            file.writestr(entry, content)
     return archive.getvalue()
 
 
+def code(main: str, files: Mapping[str, str | bytes] = {}) -> bytes:
+    return zipped({"main.py": textwrap.dedent(main), **files})
+
+
 class Emulator:
-    def __init__(self, folder: Path, host: str = "127.0.0.1", **settings: str) -> None:
+    def __init__(
+        self, folder: Path, host: str = "127.0.0.1", python: str = sys.executable, **settings: str
+    ) -> None:
         self.folder = folder
         self.host = host
         self.tmp = folder / "tmp"
@@ -47,7 +57,7 @@ class Emulator:
         self._names = count()
         self._log = (folder / "log").open("wb")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "localstack.runtime.main"],
+            [python, "-m", "localstack.runtime.main"],
             env={**os.environ, **self.settings(), **settings},
             stdout=self._log,
             stderr=self._log,
@@ -109,7 +119,7 @@ class Emulator:
             "Runtime": RUNTIME,
             "Handler": "main.handler",
             "Role": ROLE,
-            "Code": {"ZipFile": zipped(source)},
+            "Code": {"ZipFile": code(source)},
             "Timeout": 20,
             "MemorySize": 256,
         }
@@ -121,7 +131,7 @@ class Emulator:
 
     def update(self, name: str, source: str) -> None:
         client = self.client("lambda")
-        client.update_function_code(FunctionName=name, ZipFile=zipped(source))
+        client.update_function_code(FunctionName=name, ZipFile=code(source))
         client.get_waiter("function_updated_v2").wait(
             FunctionName=name, WaiterConfig={"Delay": 0.05, "MaxAttempts": 400}
         )
@@ -131,6 +141,16 @@ class Emulator:
         payload = json.dumps(event).encode()
         response = self.client("lambda").invoke(FunctionName=name, Payload=payload, **options)
         return {**response, "Payload": json.load(response["Payload"])}
+
+    def listens_on(self) -> set[str]:
+        """The addresses of LocalStack and of all that it started."""
+        localstack = psutil.Process(self.process.pid)
+        return {
+            str(connection.laddr.ip)
+            for each in [localstack, *localstack.children(recursive=True)]
+            for connection in each.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+        }
 
     def workers(self, function: str = "") -> list[psutil.Process]:
         """Those of one function, or all."""

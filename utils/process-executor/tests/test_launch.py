@@ -15,17 +15,23 @@ from process_executor.faults import NotRunnable
 from process_executor.launch import (
     Launch,
     find_interpreter,
-    find_python,
     libraries_before_the_functions,
     real_path,
 )
+
+
+def version(name: str, runtime: str | None) -> FunctionVersion:
+    found = SimpleNamespace(
+        id=SimpleNamespace(function_name=name), config=SimpleNamespace(runtime=runtime)
+    )
+    return cast(FunctionVersion, found)
 
 
 def test_localstacks_own_interpreter_runs_functions_of_its_version(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("LAMBDA_PROCESS_RUNTIMES", raising=False)
-    assert find_python("f", RUNTIME) == Path(sys.executable)
+    assert find_interpreter(version("f", RUNTIME)) == Path(sys.executable)
 
 
 def test_the_runtimes_folder_has_one_interpreter_per_runtime(
@@ -35,7 +41,7 @@ def test_the_runtimes_folder_has_one_interpreter_per_runtime(
     python.parent.mkdir(parents=True)
     python.symlink_to(sys.executable)
     monkeypatch.setenv("LAMBDA_PROCESS_RUNTIMES", str(tmp_path))
-    assert find_python("f", "python3.9") == python
+    assert find_interpreter(version("f", "python3.9")) == python
 
 
 @pytest.mark.parametrize("folder", ["", "/nowhere"])
@@ -44,7 +50,7 @@ def test_a_missing_interpreter_is_named_with_its_fix(
 ) -> None:
     monkeypatch.setenv("LAMBDA_PROCESS_RUNTIMES", folder)
     with pytest.raises(NotRunnable) as raised:
-        find_python("tally", "python3.9")
+        find_interpreter(version("tally", "python3.9"))
     place = f"{folder or '$LAMBDA_PROCESS_RUNTIMES'}/python3.9"
     message = str(raised.value)
     assert message.startswith("function tally has runtime python3.9: its interpreter would be ")
@@ -52,12 +58,16 @@ def test_a_missing_interpreter_is_named_with_its_fix(
     assert f"Make it with `python3.9 -m venv {place}`" in message
 
 
-def test_a_container_image_is_named_with_its_fix() -> None:
-    image = SimpleNamespace(
-        id=SimpleNamespace(function_name="tally"), config=SimpleNamespace(runtime=None)
-    )
-    with pytest.raises(NotRunnable, match="function tally is a container image; .* --package-type"):
-        find_interpreter(cast(FunctionVersion, image))
+@pytest.mark.parametrize(
+    ("runtime", "named"),
+    [
+        (None, "function tally is a container image; .* --package-type Zip"),
+        ("nodejs20.x", "function tally has runtime nodejs20.x; .* runs python only"),
+    ],
+)
+def test_what_is_no_python_function_is_named_with_its_fix(runtime: str | None, named: str) -> None:
+    with pytest.raises(NotRunnable, match=named):
+        find_interpreter(version("tally", runtime))
 
 
 @pytest.mark.parametrize(

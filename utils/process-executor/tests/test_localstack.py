@@ -2,25 +2,24 @@
 
 import base64
 import importlib.util
-import io
 import json
 import os
+import shutil
 import signal
+import subprocess
 import sys
-import threading
-import zipfile
-from collections.abc import Callable
+import sysconfig
+import venv
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 import pytest
 
 from conftest import runs, wait_until
-from emulator import RUNTIME, Emulator, zipped
+from emulator import RUNTIME, Emulator, code, zipped
 
+PACKAGE = Path(__file__).resolve().parents[1]
 PID = "import os\ndef handler(event, context): return os.getpid()"
 
 # Says that it runs, waits for a file, and then still needs its code.
@@ -49,14 +48,6 @@ def log_of(emulator: Emulator, name: str) -> str:
     except logs.exceptions.ResourceNotFoundException:
         return ""
     return "".join(event["message"] for event in events)
-
-
-def test_a_function_runs_in_a_process_of_localstacks(emulator: Emulator) -> None:
-    name = emulator.create(PID)
-    response = emulator.invoke(name)
-    assert "FunctionError" not in response
-    (worker,) = (process for process in emulator.workers() if process.pid == response["Payload"])
-    assert worker.cmdline()[-1] == "main.handler"
 
 
 def test_logs_reach_cloudwatch_and_the_caller_who_asks(emulator: Emulator) -> None:
@@ -130,52 +121,30 @@ def test_two_hundred_concurrent_invocations_use_no_more_workers_than_the_pool(
     assert 1 <= len(pids) <= 2
 
 
-@pytest.mark.parametrize(
-    ("statement", "error_type"),
-    [("os._exit(1)", "Runtime.ExitError"), ("raise LookupError", "LookupError")],
-)
-def test_a_fault_is_a_function_error(emulator: Emulator, statement: str, error_type: str) -> None:
-    source = f"import os\ndef handler(event, context):\n    {statement}"
-    response = emulator.invoke(emulator.create(source, Timeout=1, MemorySize=128))
-    assert response["FunctionError"] == "Unhandled"
-    assert response["Payload"]["errorType"] == error_type
-
-
 def test_a_function_that_cannot_run_says_why_when_invoked(emulator: Emulator) -> None:
     name = emulator.create(Runtime="nodejs20.x")
     named = "has runtime nodejs20.x; the process executor runs python only"
     response = emulator.invoke(name)
     assert response["FunctionError"] == "Unhandled"
     assert f"Error: function {name} {named}" in response["Payload"]["errorMessage"]
-    wait_until(lambda: named in log_of(emulator, name))
+    wait_until(lambda: "Error Type: Runtime.InterpreterNotFound" in log_of(emulator, name))
+    assert named in log_of(emulator, name)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS lets no program set such a path")
 def test_a_packages_own_library_is_found(emulator: Emulator) -> None:
     spec = importlib.util.find_spec("runtime_client")
     assert spec and spec.origin
-    archive = io.BytesIO(zipped(LOADS_A_LIBRARY))
-    with zipfile.ZipFile(archive, "a") as file:
-        file.writestr("lib/libown.so", Path(spec.origin).read_bytes())
-    name = emulator.create(Code={"ZipFile": archive.getvalue()})
+    library = {"lib/libown.so": Path(spec.origin).read_bytes()}
+    name = emulator.create(Code={"ZipFile": code(LOADS_A_LIBRARY, library)})
     assert emulator.invoke(name)["Payload"] == "libown.so"
 
 
 def publish_layer(emulator: Emulator, name: str, files: dict[str, str]) -> str:
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as file:
-        for path, content in files.items():
-            file.writestr(zip_entry(path), content)
     response = emulator.client("lambda").publish_layer_version(
-        LayerName=name, Content={"ZipFile": archive.getvalue()}
+        LayerName=name, Content={"ZipFile": zipped(files)}
     )
     return str(response["LayerVersionArn"])
-
-
-def zip_entry(path: str) -> zipfile.ZipInfo:
-    entry = zipfile.ZipInfo(path)
-    entry.external_attr = 0o755 << 16
-    return entry
 
 
 def test_layers_lie_beside_the_code_the_later_over_the_earlier(emulator: Emulator) -> None:
@@ -204,19 +173,12 @@ def test_layers_lie_beside_the_code_the_later_over_the_earlier(emulator: Emulato
     assert emulator.invoke(name)["Payload"] == [1, "above", "from the layer"]
 
 
-def test_a_wrapper_in_a_layer_or_the_package_starts_the_runtime(emulator: Emulator) -> None:
+def test_a_wrapper_in_a_layer_starts_the_runtime(emulator: Emulator) -> None:
     source = "import os\ndef handler(event, context): return os.environ.get('WRAPPED')"
     script = '#!/bin/sh\nexport WRAPPED=1\nexec "$@"\n'
     layer = publish_layer(emulator, "wrapper", {"wrapper": script})
     wrapped = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrapper"}}
     name = emulator.create(source, Layers=[layer], Environment=wrapped)
-    assert emulator.invoke(name)["Payload"] == "1"
-
-    archive = io.BytesIO(zipped(source))
-    with zipfile.ZipFile(archive, "a") as file:
-        file.writestr(zip_entry("wrapper"), script)
-    wrapped = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrapper"}}
-    name = emulator.create(Code={"ZipFile": archive.getvalue()}, Environment=wrapped)
     assert emulator.invoke(name)["Payload"] == "1"
 
 
@@ -270,7 +232,7 @@ def test_new_code_serves_the_next_invocation_and_old_code_finishes(
     emulator: Emulator, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
-    name = emulator.create(Code={"ZipFile": zipped(GATED, lazy="answer = 'old'")})
+    name = emulator.create(Code={"ZipFile": code(GATED, {"lazy.py": "answer = 'old'"})})
     with ThreadPoolExecutor(1) as thread:
         running = thread.submit(emulator.invoke, name, str(gate))
         wait_until((tmp_path / "gate.started").exists)
@@ -325,35 +287,50 @@ def test_idle_workers_end_with_localstacks_keepalive(emulator: Emulator) -> None
     assert emulator.invoke(name)["Payload"] != pid
 
 
-class Gated:
-    """A function that runs in `emulator` until it is killed."""
-
-    def __init__(self, emulator: Emulator, gate: Path) -> None:
-        self.emulator = emulator
-        self.name = emulator.create(GATED, Timeout=900)
-        self.caller = threading.Thread(target=self.invoke_in_vain, args=(str(gate),))
-        self.caller.start()
-        wait_until(gate.with_name(f"{gate.name}.started").exists)
-        (worker,) = emulator.workers(self.name)
-        self.pid = worker.pid
-
-    def invoke_in_vain(self, gate: str) -> None:
-        with suppress(Exception):
-            self.emulator.invoke(self.name, gate)
-
-
-def interrupt(process: Popen[bytes]) -> None:
-    """Ctrl-C, and LocalStack ends in good order, whatever is running."""
-    os.killpg(process.pid, signal.SIGINT)
-    process.wait(30)
+@pytest.fixture
+def installed(tmp_path: Path) -> str:
+    """A Python that has LocalStack, this package's wheel and nothing else of ours."""
+    ours = ("harness", "process_executor", "localstack_process_executor")
+    pip = [sys.executable, "-m", "pip", "--quiet"]
+    offline = ["--no-deps", "--no-index", "--no-build-isolation"]
+    shutil.copytree(PACKAGE, tmp_path / "package", ignore=shutil.ignore_patterns("tests", ".*"))
+    subprocess.run(
+        [*pip, "wheel", *offline, "--wheel-dir", tmp_path, tmp_path / "package"], check=True
+    )
+    venv.create(tmp_path / "venv")
+    python = str(tmp_path / "venv" / "bin" / "python")
+    (packages,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    for package in Path(sysconfig.get_path("purelib")).iterdir():
+        if not package.name.startswith(ours):
+            (packages / package.name).symlink_to(package)
+    (wheel,) = tmp_path.glob("*.whl")
+    subprocess.run([*pip, "--python", python, "install", *offline, wheel], check=True)
+    return python
 
 
-@pytest.mark.parametrize("end", [Popen.kill, interrupt])
-def test_no_worker_outlives_localstack(tmp_path: Path, end: Callable[..., None]) -> None:
-    with Emulator(tmp_path, SERVICES="lambda,s3,sts") as emulator:
-        idle = emulator.invoke(emulator.create(PID))["Payload"]
-        busy = Gated(emulator, tmp_path / "gate")
-        assert runs(idle) and runs(busy.pid)
-        end(emulator.process)
-        wait_until(lambda: not runs(idle) and not runs(busy.pid))
-    busy.caller.join()
+def test_an_interrupted_localstack_ends_with_its_workers_and_leaves_another_alone(
+    emulator: Emulator, tmp_path: Path, installed: str
+) -> None:
+    """It listens where it was told to, and has a home that cannot be written."""
+    s3, body = emulator.client("s3"), os.urandom(1 << 20)
+    s3.create_bucket(Bucket="of-both")
+    s3.put_object(Bucket="of-both", Key="object", Body=body)
+    (tmp_path / "home").write_text("no folder")
+    nowhere = {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    gate, threads = tmp_path / "gate", ThreadPoolExecutor(1)
+    with Emulator(tmp_path, host="0.0.0.0", python=installed, **nowhere) as other, threads:
+        assert other.listens_on() == {"0.0.0.0"}
+        other.client("s3").create_bucket(Bucket="of-both")
+        other.client("s3").delete_bucket(Bucket="of-both")
+        idle = other.invoke(other.create(PID))["Payload"]
+        name = other.create(GATED, Timeout=900)
+        running = threads.submit(other.invoke, name, str(gate))
+        wait_until((tmp_path / "gate.started").exists)
+        (busy,) = other.workers(name)
+        assert runs(idle)
+        os.killpg(other.process.pid, signal.SIGINT)
+        other.process.wait(30)
+        assert not runs(idle) and not runs(busy.pid)
+        assert running.exception() or "FunctionError" in running.result()
+    assert s3.get_object(Bucket="of-both", Key="object")["Body"].read() == body
+    assert not list(tmp_path.glob("tmp/lambda-process-*"))

@@ -9,12 +9,11 @@ from weakref import WeakValueDictionary
 
 from localstack import config
 from localstack.runtime.shutdown import SHUTDOWN_HANDLERS
-from localstack.services.lambda_.invocation.executor_endpoint import NAMESPACE
 from localstack.services.lambda_.invocation.lambda_models import (
     FunctionVersion,
     InitializationType,
-    InvocationResult,
 )
+from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
 from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecutor
 from localstack.utils.threads import TMP_THREADS
 
@@ -22,7 +21,8 @@ from process_executor.code import ChangeDetector, CodeStore
 from process_executor.faults import NotRunnable
 from process_executor.launch import find_interpreter, launch, system_log
 from process_executor.pool import WorkerPool
-from process_executor.report import Report, write_log
+from process_executor.report import Report
+from process_executor.runtime_process import end_all
 from process_executor.worker import Invocation, Outcome, Worker
 
 LOOPBACK = "127.0.0.1"
@@ -99,22 +99,14 @@ def hold_files(version: FunctionVersion, stack: ExitStack) -> tuple[Path, Path |
     return task_root, opt
 
 
-def shut_down() -> None:
-    """End every worker now: LocalStack's exit would wait for the invocations that are running."""
-    with _pools_lock:
-        pools = list(_pools.values())
-    for pool in pools:
-        pool.close()
-
-
-SHUTDOWN_HANDLERS.register(shut_down)
+# LocalStack's exit would wait for the invocations that are running.
+SHUTDOWN_HANDLERS.register(end_all)
 
 
 class ProcessRuntimeExecutor(RuntimeExecutor):
     def __init__(self, id: str, function_version: FunctionVersion) -> None:
         super().__init__(id, function_version)
         self._attached = False
-        self._log = ""
 
     def start(self, env_vars: dict[str, str]) -> None:
         """Start nothing, as LocalStack makes an environment for every concurrent invocation, unless
@@ -136,30 +128,23 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
             self._attached = False
             self._pool.detach()
 
-    def invoke(self, payload: dict[str, str]) -> InvocationResult:
+    def invoke(self, payload: dict[str, str]) -> Outcome:
         invocation = Invocation(
             request_id=payload["invoke-id"],
             payload=payload["payload"].encode(),
             function_arn=payload["invoked-function-arn"],
             trace_id=payload["trace-id"],
-            response_limit=int(config.LAMBDA_LIMITS_MAX_FUNCTION_PAYLOAD_SIZE_BYTES),
         )
-        outcome = self._run(invocation)
-        self._log = outcome.stored_log
-        forget_finished_threads()
-        return InvocationResult(
-            invocation.request_id, outcome.payload, outcome.is_error, outcome.log
-        )
-
-    def _run(self, invocation: Invocation) -> Outcome:
         try:
             return self._pool.run(invocation, self._start_worker)
-        except NotRunnable as fault:
-            return not_run(invocation, fault, self.function_version)
+        except NotRunnable as caught:
+            fault = caught
         except OSError as error:
             name = self.function_version.id.function_name
-            unstarted = NotRunnable(f"function {name} cannot be started: {error}")
-            return not_run(invocation, unstarted, self.function_version)
+            fault = NotRunnable(f"function {name} cannot be started: {error}")
+        finally:
+            forget_finished_threads()
+        return not_run(invocation, fault, self.function_version)
 
     def get_address(self) -> str:
         return LOOPBACK
@@ -169,13 +154,10 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
         return LOOPBACK if host in ("", "0.0.0.0", "::") else str(host)
 
     def get_runtime_endpoint(self) -> str:
-        """What LocalStack's Docker init would call; workers have a Runtime API of their own."""
-        port = config.GATEWAY_LISTEN[0].port
-        return f"http://{self.get_endpoint_from_executor()}:{port}{NAMESPACE}/{self.id}"
+        return ""  # for LocalStack's Docker init; workers have a Runtime API of their own
 
     def get_logs(self) -> str:
-        """The log of this environment's latest invocation, as CloudWatch Logs gets it."""
-        return self._log
+        return ""  # of a container; an invocation's are in its outcome
 
     @classmethod
     def prepare_version(cls, function_version: FunctionVersion) -> None:
@@ -210,15 +192,18 @@ def forget_finished_threads() -> None:
 
 
 def not_run(invocation: Invocation, fault: NotRunnable, version: FunctionVersion) -> Outcome:
+    request_id, system = invocation.request_id, system_log(version, {})
     report = Report(
-        request_id=invocation.request_id,
-        function_arn=invocation.function_arn,
-        duration_ms=0,
-        init_ms=None,
-        memory_mb=version.config.memory_size,
-        peak_mb=0,
-        is_error=True,
-        fault=fault,
+        request_id, invocation.function_arn, 0, None, version.config.memory_size, 0, True, fault
     )
-    logs = write_log(system_log(version, {}), report, "", "", b"")
-    return Outcome(fault.payload(invocation.request_id), True, *logs)
+    logs = system.start(report) + system.end(report)
+    return Outcome(request_id, fault.payload(request_id), True, logs)
+
+
+class ProcessRuntimeExecutorPlugin(RuntimeExecutorPlugin):
+    """What LocalStack finds when LAMBDA_RUNTIME_EXECUTOR is `process`."""
+
+    name = "process"
+
+    def load(self, *args: object, **kwargs: object) -> type[ProcessRuntimeExecutor]:
+        return ProcessRuntimeExecutor

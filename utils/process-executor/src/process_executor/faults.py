@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html
 
 import json
 import signal
+from datetime import UTC, datetime
 
 
 class Fault(Exception):
@@ -20,7 +21,7 @@ class Fault(Exception):
         return self.error_type
 
     def log_line(self, request_id: str) -> str:
-        return f"RequestId: {request_id} Error: {self}\n{self.error_type}"
+        return f"RequestId: {request_id} Error: {self}\n{self.error_type}\n"
 
     def payload(self, request_id: str) -> bytes:
         message = f"RequestId: {request_id} Error: {self}"
@@ -33,6 +34,9 @@ class TimedOut(Fault):
 
     def __init__(self, timeout_s: float, phase: str = "Task") -> None:
         super().__init__(f"{phase} timed out after {timeout_s:.2f} seconds")
+
+    def log_line(self, request_id: str) -> str:
+        return f"{now()} {request_id} {self}\n"
 
 
 class OutOfMemory(Fault):
@@ -53,7 +57,6 @@ class Exited(Fault):
         Args:
             returncode: as subprocess gives it, -N for a process killed by signal N.
         """
-        self.returncode = returncode
         super().__init__(describe_exit(returncode))
 
 
@@ -88,6 +91,10 @@ class NotRunnable(Fault):
     """No process can be started for the function, as it is configured or as this machine is."""
 
     error_type = "Runtime.InterpreterNotFound"
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def describe_exit(returncode: int) -> str:

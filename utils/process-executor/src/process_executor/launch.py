@@ -14,7 +14,7 @@ from localstack import config
 from localstack.services.lambda_.invocation.lambda_models import FunctionVersion
 
 from process_executor.faults import NotRunnable
-from process_executor.report import JsonLog, SystemLog, TextLog
+from process_executor.report import JsonLog, TextLog
 
 # Known to LocalStack's Docker image, not to AWS; and what would make awslambdaric serve several
 # invocations at once, which is for Lambda Managed Instances.
@@ -47,7 +47,7 @@ class Launch:
     memory_mb: int
     timeout_s: float
     init_timeout_s: float
-    system_log: SystemLog = field(default_factory=TextLog)
+    system_log: TextLog = field(default_factory=TextLog)
     opt: Path | None = None
     wrapper: str | None = None
     writes_bytecode: bool = True
@@ -121,10 +121,6 @@ def find_interpreter(version: FunctionVersion) -> Path:
             f"function {name} has runtime {runtime}; the process executor runs python only."
             " Run LocalStack with LAMBDA_RUNTIME_EXECUTOR=docker for it."
         )
-    return find_python(name, runtime)
-
-
-def find_python(function_name: str, runtime: str) -> Path:
     own = f"python{sys.version_info.major}.{sys.version_info.minor}"
     folder = os.environ.get("LAMBDA_PROCESS_RUNTIMES")
     if not folder and runtime == own:
@@ -134,7 +130,7 @@ def find_python(function_name: str, runtime: str) -> Path:
         return python
     looked_for = f"{python}, which does not exist" if folder else f"{python}, and that is not set"
     raise NotRunnable(
-        f"function {function_name} has runtime {runtime}: its interpreter would be {looked_for}"
+        f"function {name} has runtime {runtime}: its interpreter would be {looked_for}"
         f" (LocalStack itself runs {own}). Make it with `{runtime} -m venv {python.parents[1]}` and"
         f" `{python} -m pip install awslambdaric boto3`."
     )
@@ -148,17 +144,14 @@ def real_path(path: str, task_root: Path, opt: Path | None) -> str:
     return path
 
 
-def system_log(version: FunctionVersion, env_vars: Mapping[str, object]) -> SystemLog:
-    logging = version.config.logging_config
-    runtime = str(version.config.runtime)
-    runtime_arn = str((version.config.runtime_version_config or {}).get("RuntimeVersionArn"))
-    if logging.get("LogFormat") != "JSON":
-        return TextLog(version.id.qualifier, runtime, runtime_arn)
-    return JsonLog(
+def system_log(version: FunctionVersion, env_vars: Mapping[str, object]) -> TextLog:
+    logging, runtime = version.config.logging_config, version.config.runtime_version_config
+    write = JsonLog if logging.get("LogFormat") == "JSON" else TextLog
+    return write(
         function=version.id.function_name,
         version=version.id.qualifier,
-        runtime=runtime,
-        runtime_arn=runtime_arn,
+        runtime=str(version.config.runtime),
+        runtime_arn=str((runtime or {}).get("RuntimeVersionArn")),
         initialization_type=str(env_vars.get("AWS_LAMBDA_INITIALIZATION_TYPE")),
         level=str(logging.get("SystemLogLevel", "INFO")),
     )

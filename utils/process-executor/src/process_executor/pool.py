@@ -9,10 +9,6 @@ from contextlib import contextmanager
 from process_executor.worker import Invocation, Outcome, Worker
 
 
-class PoolClosed(Exception):
-    """LocalStack is stopping."""
-
-
 class WorkerPool:
     """At most `size` workers: started when needed, kept warm while an environment is attached.
 
@@ -30,10 +26,8 @@ class WorkerPool:
         self._lock = threading.Lock()
         self._idle: list[Worker] = []  # the next to be taken last
         self._busy = 0
-        self._running: set[Worker] = set()
         self._waiting: deque[Future[Worker | None]] = deque()
         self._environments = 0
-        self._closed = False
 
     def attach(self) -> None:
         with self._lock:
@@ -43,20 +37,9 @@ class WorkerPool:
         """The last environment takes the idle workers with it, and busy ones as they finish."""
         with self._lock:
             self._environments -= 1
-            ending = [] if self._environments else self._take_idle()
-        for worker in ending:
-            worker.kill()
-
-    def close(self) -> None:
-        """End all workers, and refuse whoever waits or comes."""
-        with self._lock:
-            self._closed = True
-            for worker in self._running:
-                worker.interrupt()
-            ending = self._take_idle()
-            refused, self._waiting = self._waiting, deque()
-        for ticket in refused:
-            ticket.set_exception(PoolClosed())
+            if self._environments:
+                return
+            ending, self._idle = self._idle, []
         for worker in ending:
             worker.kill()
 
@@ -67,7 +50,6 @@ class WorkerPool:
             start: makes a worker, given the generation of its code.
 
         Raises:
-            PoolClosed: LocalStack is stopping.
             OSError: no process can be started.
         """
         with self._worker(start) as worker:
@@ -87,39 +69,23 @@ class WorkerPool:
         generation = self._generation()
         worker = self._take()
         try:
-            worker = self._renew(worker, generation, start)
-            self._enter(worker)
+            if worker and worker.generation < generation:
+                worker.kill()
+                worker = None
+            worker = worker or start(generation)
             yield worker
         except BaseException:
             # Whatever state it is in, nobody else shall get it.
             if worker:
                 worker.kill()
+                worker = None
             raise
         finally:
             self._give_back(worker)
 
-    def _enter(self, worker: Worker) -> None:
-        with self._lock:
-            if self._closed:
-                raise PoolClosed
-            self._running.add(worker)
-
-    def _renew(
-        self, worker: Worker | None, generation: int, start: Callable[[int], Worker]
-    ) -> Worker:
-        if worker and worker.generation >= generation:
-            if not worker.ready():
-                worker.restart()
-            return worker
-        if worker:
-            worker.kill()
-        return start(generation)
-
     def _take(self) -> Worker | None:
         """The right to run one worker, with a warm one where there is one."""
         with self._lock:
-            if self._closed:
-                raise PoolClosed
             if self._busy < self.size:
                 self._busy += 1
                 return self._idle.pop() if self._idle else None
@@ -128,21 +94,14 @@ class WorkerPool:
         return ticket.result()
 
     def _give_back(self, worker: Worker | None) -> None:
-        kept = worker if worker and worker.alive else None
         with self._lock:
-            if worker:
-                self._running.discard(worker)
             if self._waiting:
-                self._waiting.popleft().set_result(kept)
+                self._waiting.popleft().set_result(worker)
                 return
             self._busy -= 1
-            if kept and self._environments and not self._closed:
+            if worker and self._environments:
                 # One without a process, after a fault, comes after all warm ones.
-                self._idle.insert(len(self._idle) if kept.has_process else 0, kept)
+                self._idle.insert(len(self._idle) if worker.has_process else 0, worker)
                 return
-        if kept:
-            kept.kill()
-
-    def _take_idle(self) -> list[Worker]:
-        idle, self._idle = self._idle, []
-        return idle
+        if worker:
+            worker.kill()

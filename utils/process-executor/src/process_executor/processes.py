@@ -1,7 +1,7 @@
 """What the system tells of a worker's processes. Memory is resident memory, in bytes."""
 
+import glob
 import os
-import signal
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,22 +9,6 @@ import psutil
 
 # Linux lists a process's children only where CONFIG_PROC_CHILDREN is set; most kernels have it.
 LISTS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()
-PF_EXITING = 0x4
-SIGKILL_BIT = 1 << (signal.SIGKILL - 1)
-
-
-def is_dying(pid: int) -> bool:
-    """Whether a process that cannot be waited for yet has been killed or is ending.
-
-    Only Linux tells; taking down a large process lasts some milliseconds. Fields: proc_pid_stat(5).
-    """
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:
-            state, *fields = stat.read().rpartition(b")")[2].split()
-    except OSError:
-        return False
-    flags, pending = int(fields[5]), int(fields[27])
-    return state in b"ZX" or bool(flags & PF_EXITING or pending & SIGKILL_BIT)
 
 
 def resident_bytes(pid: int) -> int:
@@ -35,14 +19,13 @@ def resident_bytes(pid: int) -> int:
 
 
 def share_bytes(pid: int) -> int:
-    """Its memory, of which what a fork shares with others counts in equal parts, as in Lambda.
+    """Its memory; 0 for a process that has ended.
 
-    Only Linux tells; 0 for a process that has ended.
+    What a fork shares with others counts in equal parts, as in Lambda; only Linux tells.
     """
-    if not psutil.LINUX:
-        return current_bytes(pid)
     with suppress(psutil.Error):
-        return int(psutil.Process(pid).memory_full_info().pss)
+        process = psutil.Process(pid)
+        return int(process.memory_full_info().pss if psutil.LINUX else process.memory_info().rss)
     return 0
 
 
@@ -52,15 +35,8 @@ def peak_bytes(pid: int) -> int:
         with open(f"/proc/{pid}/status", "rb") as status:
             _, found, rest = status.read().partition(b"VmHWM:")
     except OSError:
-        return current_bytes(pid)
+        return share_bytes(pid)
     return int(rest.split(None, 1)[0]) * 1024 if found else 0
-
-
-def current_bytes(pid: int) -> int:
-    """0 for a process that has ended."""
-    with suppress(psutil.Error):
-        return psutil.Process(pid).memory_info().rss
-    return 0
 
 
 def descendants(pid: int) -> list[int]:
@@ -69,21 +45,10 @@ def descendants(pid: int) -> list[int]:
         with suppress(psutil.Error):
             return [child.pid for child in psutil.Process(pid).children(recursive=True)]
         return []
-    found = children(pid)
-    for child in found:
-        found += children(child)
-    return found
-
-
-def children(pid: int) -> list[int]:
-    with suppress(OSError):
-        tasks = os.listdir(f"/proc/{pid}/task")
-        return [child for task in tasks for child in started_by(pid, task)]
-    return []
-
-
-def started_by(pid: int, task: str) -> list[int]:
-    """The children of one thread."""
-    with suppress(OSError), open(f"/proc/{pid}/task/{task}/children", "rb") as listing:
-        return [int(child) for child in listing.read().split()]
-    return []
+    found = [pid]
+    for parent in found:
+        # Each thread lists those that it started.
+        for thread in glob.glob(f"/proc/{parent}/task/*/children"):
+            with suppress(OSError), open(thread, "rb") as listing:
+                found += map(int, listing.read().split())
+    return found[1:]

@@ -16,8 +16,7 @@ CHUNK_BYTES = 1 << 18
 
 
 class Request:
-    def __init__(self, connection: "Connection", method: str, path: str, body: bytes) -> None:
-        self.method = method
+    def __init__(self, connection: "Connection", path: str, body: bytes) -> None:
         self.path = path
         self.body = body
         self._connection = connection
@@ -74,13 +73,13 @@ class Connection:
         """
         while (end := self._received.find(b"\r\n\r\n")) >= 0:
             request_line, *lines = self._received[:end].decode("latin-1").split("\r\n")
-            method, path, _ = request_line.split(" ")
+            _, path, _ = request_line.split(" ")
             start, stop = end + 4, end + 4 + content_length(lines)
             if len(self._received) < stop:
                 return
             body = bytes(self._received[start:stop])
             del self._received[:stop]
-            yield Request(self, method, path, body)
+            yield Request(self, path, body)
 
 
 def content_length(header_lines: list[str]) -> int:
@@ -100,7 +99,6 @@ class RuntimeApi:
     def __init__(self) -> None:
         self.requests: deque[Request] = deque()
         self._selector = selectors.DefaultSelector()
-        self._connections: set[Connection] = set()
         try:
             self._listener = socket.create_server(("127.0.0.1", 0))
         except OSError:
@@ -127,15 +125,14 @@ class RuntimeApi:
         return bool(events)
 
     def close(self) -> None:
-        for connection in list(self._connections):
-            self._drop(connection)
-        self._listener.close()
+        for key in list(self._selector.get_map().values()):
+            if isinstance(key.fileobj, socket.socket):
+                key.fileobj.close()
         self._selector.close()
 
     def _accept(self) -> None:
         with suppress(BlockingIOError):
             connection = Connection(self._listener.accept()[0])
-            self._connections.add(connection)
             self.watch(connection.sock, lambda: self._read(connection))
 
     def _read(self, connection: Connection) -> None:
@@ -145,9 +142,5 @@ class RuntimeApi:
         except ValueError:
             alive = False
         if not alive:
-            self._drop(connection)
-
-    def _drop(self, connection: Connection) -> None:
-        self.unwatch(connection.sock)
-        self._connections.discard(connection)
-        connection.sock.close()
+            self.unwatch(connection.sock)
+            connection.sock.close()

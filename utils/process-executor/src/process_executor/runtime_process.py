@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import threading
 import time
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -13,6 +14,9 @@ from process_executor.launch import Launch
 from process_executor.runtime_api import CHUNK_BYTES, Request, RuntimeApi
 
 BOOTSTRAP = Path(__file__).parent / "var_runtime" / "bootstrap.py"
+# Every worker watches the one end. Only LocalStack holds the other, so workers see EOF however it dies.
+LIFELINE, HELD_END = os.pipe()
+STOPPING = threading.Event()
 # As in Lambda, the shell ends with 127 where there is no such wrapper, 126 where it may not be run.
 RUN_WRAPPER = ("/bin/sh", "-c", 'exec "$0" "$@"')
 MIB = 1 << 20
@@ -62,6 +66,8 @@ class RuntimeProcess:
         Raises:
             OSError: it cannot be started. Whatever was opened for it is closed.
         """
+        if STOPPING.is_set():
+            raise OSError("LocalStack is stopping")
         self.began = time.monotonic()
         self.ended = False
         self.peak_bytes = 0
@@ -70,24 +76,22 @@ class RuntimeProcess:
         self._next_sample = 0.0
         with ExitStack() as ours, ExitStack() as its:
             self._api = ours.enter_context(closing(RuntimeApi()))
-            # Only LocalStack holds the write end, so the process sees EOF however LocalStack dies.
-            lifeline, _ = pipe(reader=its, writer=ours)
-            self._pipe, output_end = pipe(reader=ours, writer=its)
+            self._pipe, output_end = os.pipe()
+            ours.callback(os.close, self._pipe)
+            its.callback(os.close, output_end)
             os.set_blocking(self._pipe, False)
             self._api.watch(self._pipe, self.read_output)
-            self._process = self._start(launch, tmp, lifeline, output_end)
+            self._process = self._start(launch, tmp, output_end)
             self._resources = ours.pop_all()
 
-    def _start(
-        self, launch: Launch, tmp: Path, lifeline: int, output: int
-    ) -> subprocess.Popen[bytes]:
+    def _start(self, launch: Launch, tmp: Path, output: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [
                 *((*RUN_WRAPPER, launch.wrapper) if launch.wrapper else ()),
                 launch.interpreter,
                 *(() if launch.writes_bytecode else ("-B",)),
                 BOOTSTRAP,
-                str(lifeline),
+                str(LIFELINE),
                 launch.opt or "",
                 launch.handler,
             ],
@@ -100,7 +104,7 @@ class RuntimeProcess:
                 **launch.variables,
                 "AWS_LAMBDA_RUNTIME_API": self._api.address,
             },
-            pass_fds=(lifeline,),
+            pass_fds=(LIFELINE,),
             start_new_session=True,
         )
 
@@ -128,13 +132,11 @@ class RuntimeProcess:
                 raise TimeoutError
         return self._api.requests.popleft()
 
-    def raise_if_dead(self) -> None:
+    def raise_if_ended(self) -> None:
         """
         Raises:
-            Exited: the process has ended, or was killed and is just ending.
+            Exited: the process has ended.
         """
-        if processes.is_dying(self.pid):
-            self._process.wait()
         if (returncode := self._process.poll()) is not None:
             raise Exited(returncode)
 
@@ -163,8 +165,11 @@ class RuntimeProcess:
             if not chunk:
                 self._api.unwatch(self._pipe)
 
-    def interrupt(self) -> None:
-        """Kill the process group, from any thread; the one that waits for it does the rest."""
+    def end(self) -> None:
+        """Kill it with all that it has started, and close what was opened for it."""
+        if self.ended:
+            return
+        self.ended = True
         if self._process.returncode is None:
             for pid in processes.descendants(self.pid):
                 with suppress(OSError):
@@ -172,21 +177,12 @@ class RuntimeProcess:
         # macOS answers EPERM for a group of zombies.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-
-    def end(self) -> None:
-        """Kill it with all that it has started, and close what was opened for it."""
-        if self.ended:
-            return
-        self.ended = True
-        self.interrupt()
         self._process.wait()
         self.read_output()
         self._resources.close()
 
 
-def pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
-    """A new pipe, each of whose ends the stack of its own closes."""
-    read_end, write_end = os.pipe()
-    reader.callback(os.close, read_end)
-    writer.callback(os.close, write_end)
-    return read_end, write_end
+def end_all() -> None:
+    """Kill every worker, and start no other."""
+    STOPPING.set()
+    os.close(HELD_END)

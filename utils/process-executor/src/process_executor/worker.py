@@ -9,9 +9,12 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from localstack import config
+from localstack.services.lambda_.invocation.lambda_models import InvocationResult
+
 from process_executor.faults import Fault, InitFailed, ResponseTooLarge, TimedOut
 from process_executor.launch import Launch
-from process_executor.report import Report, text, write_log
+from process_executor.report import Report, text
 from process_executor.runtime_api import Request
 from process_executor.runtime_process import MIB, Output, RuntimeProcess
 from process_executor.workspace import scratch_folder
@@ -22,29 +25,24 @@ INIT_ERROR = "/2018-06-01/runtime/init/error"
 
 @dataclass(frozen=True)
 class Invocation:
-    """Attributes:
-    payload: the event, as JSON.
-    response_limit: bytes that a response may have.
-    """
+    """`payload` is the event, as JSON."""
 
     request_id: str
     payload: bytes
     function_arn: str
     trace_id: str
-    response_limit: int = 6 * MIB + 100
 
 
-@dataclass(frozen=True)
-class Outcome:
+@dataclass
+class Outcome(InvocationResult):
     """Attributes:
-    log: what LogType=Tail shows.
-    stored_log: what CloudWatch Logs gets, which also tells of the init phase.
+    logs: what LogType=Tail shows.
+    init_log: the line before it that only CloudWatch Logs gets.
     """
 
     payload: bytes
-    is_error: bool
-    log: str
-    stored_log: str
+    logs: str
+    init_log: str = ""
 
 
 class Worker:
@@ -59,7 +57,6 @@ class Worker:
 
     Attributes:
         generation: of the code, when the worker was made.
-        alive: False once it has been killed.
     """
 
     def __init__(
@@ -77,9 +74,7 @@ class Worker:
         """
         self.launch = launch
         self.generation = generation
-        self.alive = True
         self._output = Output()
-        self._interrupted = False
         with ExitStack() as stack:
             stack.callback(on_end)
             self._tmp = scratch_folder("tmp")
@@ -93,9 +88,6 @@ class Worker:
         self._init_log = self.launch.system_log.init_start()
         self._init_ms: float | None = None
         self._process = RuntimeProcess(self.launch, self._tmp, self._output)
-        # `interrupt` sets this first, so that one of the two threads kills the new process.
-        if self._interrupted:
-            self._process.interrupt()
 
     @property
     def pid(self) -> int:
@@ -107,20 +99,15 @@ class Worker:
         return not self._process.ended
 
     def ready(self) -> bool:
-        """Whether the process of an idle worker can take another invocation."""
-        if self._process.ended:
-            return False
+        """Whether the process is loading the function, or can take another invocation."""
+        if self._process.ended or not self._initialised:
+            return not self._process.ended
         try:
             return self._init_phase()
         except Fault:
             return False
 
-    def restart(self) -> None:
-        """Replace the process.
-
-        Raises:
-            OSError: the new one cannot be started.
-        """
+    def _restart(self) -> None:
         self._process.end()
         self._start_process()
 
@@ -129,16 +116,21 @@ class Worker:
 
         Raises:
             Fault: it cannot be loaded, or not in time.
+            OSError: no process can be started after one that has ended.
         """
+        if not self.ready():
+            self._restart()
         if not self._init_phase():
             raise TimedOut(self.launch.init_timeout_s, "Init phase")
 
     def run(self, invocation: Invocation) -> Outcome:
-        """Invoke the function, in a new process after the init phase.
+        """Invoke the function, in a new process where that of the invocation before has ended.
 
         Raises:
-            OSError: the init phase took too long, and no second process can be started.
+            OSError: the new process cannot be started.
         """
+        if not self.ready():
+            self._restart()
         system = self.launch.system_log
         before, began, fault = "", None, None
         try:
@@ -148,7 +140,7 @@ class Worker:
             if not in_time:
                 # Lambda repeats the init phase then, as a part of the first invocation.
                 before += system.init_timed_out(self.launch.init_timeout_s)
-                self.restart()
+                self._restart()
             payload, is_error = self._handle(invocation, began + self.launch.timeout_s)
         except Fault as caught:
             fault, payload, is_error = caught, caught.payload(invocation.request_id), True
@@ -156,9 +148,10 @@ class Worker:
         if is_error:
             payload = self.launch.as_in_lambda(payload)
         report = self._report(invocation, began, is_error, fault)
-        logs = write_log(system, report, self._init_log, before, self._take_output())
+        logs = before + system.start(report) + text(self._take_output()) + system.end(report)
+        outcome = Outcome(invocation.request_id, payload, is_error, logs, init_log=self._init_log)
         self._init_ms, self._init_log = None, ""
-        return Outcome(payload, is_error, *logs)
+        return outcome
 
     def _report(
         self, invocation: Invocation, began: float | None, is_error: bool, fault: Fault | None
@@ -175,17 +168,10 @@ class Worker:
             fault=fault,
         )
 
-    def interrupt(self) -> None:
-        """Kill the process from another thread; the one that runs the invocation sees it end."""
-        self._interrupted = True
-        self._process.interrupt()
-
     def kill(self) -> None:
         """End the process and all that it has started, and free what they held."""
-        if self.alive:
-            self.alive = False
-            self._process.end()
-            self._resources.close()
+        self._process.end()
+        self._resources.close()
 
     def _init_phase(self) -> bool:
         """Await that the process asks for an invocation; False if that takes too long.
@@ -198,69 +184,69 @@ class Worker:
             self._await_next(began + self.launch.init_timeout_s)
         except TimeoutError:
             return False
-        self._process.raise_if_dead()
+        self._process.raise_if_ended()
         if not self._initialised:
             self._init_ms = milliseconds_since(began)
         self._initialised = True
         return True
 
-    def _await_next(self, deadline: float) -> None:
-        while not self._parked:
-            request = self._process.next_request(deadline)
-            if request.path == NEXT:
-                self._parked = request
-            elif request.path == INIT_ERROR:
+    def _await_next(self, deadline: float) -> Request:
+        if not self._parked:
+            request = self._await(deadline, NEXT, INIT_ERROR)
+            if request.path == INIT_ERROR:
                 answer(request, HTTPStatus.ACCEPTED)
                 raise InitFailed(request.body, json.loads(request.body)["errorType"])
-            else:
-                answer(request, HTTPStatus.NOT_FOUND)
+            self._parked = request
+        return self._parked
+
+    def _await(self, deadline: float, *paths: str) -> Request:
+        """The next request to one of these paths; there is nothing at others."""
+        while (request := self._process.next_request(deadline)).path not in paths:
+            answer(request, HTTPStatus.NOT_FOUND)
+        return request
 
     def _handle(self, invocation: Invocation, deadline: float) -> tuple[bytes, bool]:
         """The function's answer, and whether it is an error."""
+        path = f"/2018-06-01/runtime/invocation/{invocation.request_id}"
         try:
-            self._await_next(deadline)
-            self._deliver(invocation, deadline)
-            request = self._await_answer(invocation.request_id, deadline)
+            parked, self._parked = self._await_next(deadline), None
+            deliver(invocation, parked, deadline)
+            request = self._await(deadline, f"{path}/response", f"{path}/error")
         except TimeoutError:
             raise TimedOut(self.launch.timeout_s) from None
+        answer(request, HTTPStatus.ACCEPTED)
         self._initialised = True
         self._process.check_memory()
-        if len(request.body) > invocation.response_limit:
-            raise ResponseTooLarge(invocation.response_limit)
+        limit = config.LAMBDA_LIMITS_MAX_FUNCTION_PAYLOAD_SIZE_BYTES
+        if len(request.body) > limit:
+            raise ResponseTooLarge(limit)
         return request.body, request.path.endswith("/error")
-
-    def _deliver(self, invocation: Invocation, deadline: float) -> None:
-        parked, self._parked = self._parked, None
-        if not parked:
-            raise RuntimeError(f"worker {self.pid} has asked for no invocation")
-        left_s = deadline - time.monotonic()
-        headers = {
-            "Content-Type": "application/json",
-            "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
-            "Lambda-Runtime-Deadline-Ms": str(int((time.time() + left_s) * 1000)),
-            "Lambda-Runtime-Invoked-Function-Arn": invocation.function_arn,
-            "Lambda-Runtime-Trace-Id": invocation.trace_id,
-        }
-        try:
-            parked.reply(HTTPStatus.OK, invocation.payload, headers, max(left_s, 0.001))
-        except TimeoutError:
-            raise
-        except OSError:
-            pass  # it has just died, which awaiting its answer will tell
-
-    def _await_answer(self, request_id: str, deadline: float) -> Request:
-        path = f"/2018-06-01/runtime/invocation/{request_id}"
-        while True:
-            request = self._process.next_request(deadline)
-            if request.path in (f"{path}/response", f"{path}/error"):
-                answer(request, HTTPStatus.ACCEPTED)
-                return request
-            answer(request, HTTPStatus.NOT_FOUND)
 
     def _take_output(self) -> bytes:
         if not self._process.ended:
             self._process.read_output()
         return self.launch.as_in_lambda(self._output.take())
+
+
+def deliver(invocation: Invocation, parked: Request, deadline: float) -> None:
+    """
+    Raises:
+        TimeoutError: the process did not take the event in time.
+    """
+    left_s = deadline - time.monotonic()
+    headers = {
+        "Content-Type": "application/json",
+        "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
+        "Lambda-Runtime-Deadline-Ms": str(int((time.time() + left_s) * 1000)),
+        "Lambda-Runtime-Invoked-Function-Arn": invocation.function_arn,
+        "Lambda-Runtime-Trace-Id": invocation.trace_id,
+    }
+    try:
+        parked.reply(HTTPStatus.OK, invocation.payload, headers, max(left_s, 0.001))
+    except TimeoutError:
+        raise
+    except OSError:
+        pass  # it has just died, which awaiting its answer will tell
 
 
 def answer(request: Request, status: HTTPStatus) -> None:

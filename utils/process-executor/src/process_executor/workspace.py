@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import threading
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -56,13 +57,7 @@ def lock(root: Path) -> int:
 def remove_abandoned() -> None:
     """Remove what LocalStacks that were killed have left behind."""
     for root in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        remove_if_abandoned(root)
-
-
-def remove_if_abandoned(root: Path) -> None:
-    try:
-        descriptor = lock(root)
-    except OSError:
-        return
-    shutil.rmtree(root, ignore_errors=True)
-    os.close(descriptor)
+        with suppress(OSError):
+            descriptor = lock(root)
+            shutil.rmtree(root, ignore_errors=True)
+            os.close(descriptor)

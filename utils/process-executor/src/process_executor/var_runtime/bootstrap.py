@@ -20,19 +20,17 @@ OPEN_FILES = 1024
 
 def heed_signals() -> None:
     """A shell that runs LocalStack in the background has it, and its children, ignore some."""
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
-        if signal.getsignal(number) is signal.SIG_IGN:
-            interrupts = number == signal.SIGINT
-            signal.signal(number, signal.default_int_handler if interrupts else signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def limit_open_files() -> None:
     """To as many as Lambda allows; what is open already stays open."""
     import resource
 
-    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    limit = OPEN_FILES if allowed == resource.RLIM_INFINITY else min(OPEN_FILES, allowed)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    with suppress(ValueError):  # the host allows fewer
+        resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
 
 
 def die_with_localstack(lifeline: int) -> threading.Thread:
@@ -49,9 +47,11 @@ def kill_on_hangup(lifeline: int) -> None:
     import fcntl
 
     with suppress(OSError):
-        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
-        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
-        fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_ASYNC)
+        # Opened once more: all workers share what they were given, and so its owner.
+        own = os.open(f"/proc/self/fd/{lifeline}", os.O_RDONLY)
+        fcntl.fcntl(own, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(own, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(own, fcntl.F_SETFL, os.O_ASYNC)
 
 
 def await_hangup(lifeline: int) -> None:

@@ -1,0 +1,206 @@
+"""What is mended and sped up in LocalStack, in this process and in one of its own."""
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from importlib.metadata import distribution
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from localstack import config
+from localstack.aws.connect import ClientFactory
+from localstack.runtime import hooks
+from localstack.services.lambda_.invocation.assignment import AssignmentService
+from localstack.services.lambda_.invocation.execution_environment import InvalidStatusException
+from localstack.services.lambda_.invocation.lambda_models import InitializationType
+from plux import PluginDisabled, PluginManager
+
+from emulator import Emulator
+from process_executor.hooks import IDLE_S, IN_MEMORY_BYTES, SENT_BYTES
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mended() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, "LAMBDA_RUNTIME_EXECUTOR", "process")
+        hooks.on_infra_start.manager.load("mend_localstack")()
+        yield
+
+
+def test_the_docker_executor_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "LAMBDA_RUNTIME_EXECUTOR", "docker")
+    own = distribution("localstack-process-executor").entry_points
+    (hook,) = own.select(group="localstack.hooks.on_infra_start")
+    with pytest.raises(PluginDisabled):
+        PluginManager(hook.group).load(hook.name)
+
+
+class Environment:
+    """A free execution environment; `meanwhile` is what other threads do as it is reserved."""
+
+    version_manager_id = "version"
+
+    def __init__(
+        self, id: str, busy: bool = False, meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
+        self.initialization_type = InitializationType.on_demand
+        self.id, self.busy, self.meanwhile = id, busy, meanwhile
+
+    def reserve(self) -> None:
+        self.meanwhile()
+        if self.busy:
+            raise InvalidStatusException(f"{self.id} is busy")
+        self.busy = True
+
+    def release(self) -> None:
+        self.busy = False
+
+    def stop(self) -> None:
+        self.busy = True
+
+
+class Environments:
+    """LocalStack's service that chooses one."""
+
+    def __init__(self) -> None:
+        make: Any = AssignmentService
+        self.service = make()
+
+    def add(self, environment: Environment) -> None:
+        self.service.environments["version"][environment.id] = environment
+
+    def left(self) -> list[str]:
+        return [each.id for each in self.service.environments["version"].values()]
+
+    def reserved(self) -> AbstractContextManager[Environment]:
+        found: AbstractContextManager[Environment] = self.service.get_environment(
+            "version", None, InitializationType.on_demand
+        )
+        return found
+
+    def taken(self) -> str:
+        with self.reserved() as environment:
+            assert environment.busy
+            return environment.id
+
+
+def test_an_environment_is_added_while_a_thread_looks_for_a_free_one() -> None:
+    all_, late = Environments(), Environment("late", busy=True)
+    all_.add(Environment("first", busy=True, meanwhile=lambda: all_.add(late)))
+    all_.add(Environment("second"))
+    assert all_.taken() == "second"
+    assert all_.left() == ["first", "second", "late"]
+
+
+def test_another_thread_takes_the_environment_that_was_just_started() -> None:
+    all_, started = Environments(), list[Environment]()
+
+    def start(*version: object) -> Environment:
+        started.append(Environment(f"started {len(started)}", busy=not started))
+        return started[-1]
+
+    all_.service.start_environment = start
+    assert all_.taken() == "started 1"
+    assert [environment.busy for environment in started] == [True, False]
+
+
+def test_a_failed_invocation_still_stops_its_environment() -> None:
+    all_ = Environments()
+    all_.add(Environment("first"))
+    with pytest.raises(LookupError), all_.reserved():
+        raise LookupError
+    assert not all_.left()
+
+
+def test_s3_and_the_gateway_take_their_limits_from_the_hook() -> None:
+    from localstack.services.s3.storage import ephemeral
+    from twisted.web.http import HTTPFactory, Request
+
+    storage: Any = ephemeral
+    assert storage.S3_CHUNK_SIZE == SENT_BYTES
+    factory: Any = HTTPFactory
+    assert factory().buildProtocol(None).timeOut == IDLE_S
+    lengths = {0: True, IN_MEMORY_BYTES: True, IN_MEMORY_BYTES + 1: False, None: False}
+    for length, in_memory in lengths.items():
+        request: Any = Request.__new__(Request)
+        request.gotLength(length)
+        assert isinstance(request.content, io.BytesIO) == in_memory
+
+
+def test_paths_and_definitions_are_parsed_once() -> None:
+    from localstack.services.stepfunctions.asl.component.common.path import result_path
+    from localstack.services.stepfunctions.asl.parse.asl_parser import (
+        AmazonStateLanguageParser,
+        ASLParserException,
+    )
+    from localstack.services.stepfunctions.asl.utils import json_path
+
+    for module in (result_path, json_path):
+        assert module.parse("$.a") is module.parse("$.a")
+        assert module.parse("$.a") is not module.parse("$.b")
+    assert json_path.extract_json("$.a[1]", {"a": [1, 2]}) == 2
+
+    definition = '{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}'
+    (program, tree), (other, again) = map(AmazonStateLanguageParser.parse, [definition] * 2)
+    assert tree is again
+    assert program is not other
+    for _ in range(2):
+        with pytest.raises(ASLParserException):
+            AmazonStateLanguageParser.parse("{")
+
+
+def test_an_execution_of_any_name_is_found() -> None:
+    from localstack.services.stepfunctions.provider import StepFunctionsProvider
+
+    arn = "arn:aws:states:us-east-1:000000000000:execution:Aggregate:夜間集計"
+    StepFunctionsProvider._validate_state_machine_execution_arn(arn)
+
+
+class Clients:
+    """LocalStack's factory of clients, and the roles assumed through it."""
+
+    def __init__(self) -> None:
+        self.assumed: list[str] = []
+
+    def __call__(self, **given: str) -> SimpleNamespace:
+        return SimpleNamespace(sts=self, given=given)
+
+    def request_metadata(self) -> "Clients":
+        return self
+
+    def assume_role(self, RoleArn: str, RoleSessionName: str) -> dict[str, dict[str, str]]:
+        self.assumed.append(RoleArn)
+        names = ("AccessKeyId", "SecretAccessKey", "SessionToken")
+        return {"Credentials": {name: f"{name} of {RoleArn}" for name in names}}
+
+
+def test_roles_are_assumed_once() -> None:
+    factory: Any = Clients()
+    clients = [
+        ClientFactory.with_assumed_role(factory, role_arn=role, region_name=region)
+        for role, region in [("a", "x"), ("a", "x"), ("b", "x"), ("a", "y")]
+    ]
+    assert factory.assumed == ["a", "b", "a"]
+    assert clients[0] is clients[1]
+    assert clients[2].given["aws_access_key_id"] == "AccessKeyId of b"
+
+
+@pytest.mark.parametrize("size", [0, IN_MEMORY_BYTES + SENT_BYTES // 2])
+def test_an_object_comes_back_as_it_was_sent_and_lies_in_the_emulators_own_folder(
+    emulator: Emulator, size: int
+) -> None:
+    s3, name = emulator.client("s3"), f"pieces-{size}"
+    s3.create_bucket(Bucket=name)
+    body = os.urandom(size)
+    s3.put_object(Bucket=name, Key="object", Body=body)
+    assert s3.get_object(Bucket=name, Key="object")["Body"].read() == body
+    assert list(emulator.tmp.glob(f"lambda-process-*/s3-*/{name}"))
+    assert not Path("/tmp/localstack-s3-storage", name).exists()
+
+
+def test_localstack_and_its_workers_listen_on_loopback_only(emulator: Emulator) -> None:
+    emulator.invoke(emulator.create("def handler(event, context): pass"))
+    assert emulator.listens_on() == {"127.0.0.1"}
