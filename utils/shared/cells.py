@@ -23,7 +23,6 @@ MISSING = 127
 DESCENDING = 100  # minus a kind: the same kind where cells sort the other way round
 SPELLED = [kind for each in (NEGATIVE, POSITIVE, TEXT) for kind in (each, DESCENDING - each)]
 _IS_SPELLED = np.isin(np.arange(MISSING + 1), SPELLED)  # by kind
-DENSE = 4  # times as many integers as values may lie between them and take a place each
 LENGTH_DIGITS = 6  # of the length of an integer, which is spelled before it
 _NINES_COMPLEMENT = str.maketrans("0123456789", "9876543210")
 
@@ -183,7 +182,7 @@ class Distinct:
         start = 0
         for kind in np.flatnonzero(np.bincount(kinds)).tolist():
             rows = slice(None) if (kinds == kind).all() else kinds == kind
-            ranks, self._sorted[kind] = ranked(values[rows])
+            ranks, self._sorted[kind] = pd.factorize(values[rows], sort=True)
             places[rows] = start + ranks
             start += len(self._sorted[kind])
         self.places = split(places, columns)
@@ -201,27 +200,9 @@ def sorted_texts(texts: list[str]) -> tuple[Codes, list[str]]:
     """Of each text the place among the distinct ones, and those, by code point."""
     if all(map(lt, texts, texts[1:])):
         return np.arange(len(texts)), texts
-    codes, uniques = pd.factorize(np.array(texts, dtype=object))
-    distinct = uniques.tolist()
-    order = sorted(range(len(distinct)), key=distinct.__getitem__)
-    ranks = np.empty(len(order), np.int64)
-    ranks[order] = np.arange(len(order))
-    return ranks[codes], [distinct[place] for place in order]
-
-
-def ranked(values: Codes) -> tuple[Codes, Codes]:
-    """Of each value the place among the distinct ones, and those, sorted."""
-    if len(values):
-        low, high = int(values.min()), int(values.max())
-        if high - low <= DENSE * len(values):
-            present = np.zeros(high - low + 1, bool)
-            present[values - low] = True
-            return (np.cumsum(present) - 1)[values - low], np.flatnonzero(present) + low
-    codes, distinct = pd.factorize(values)
-    order = np.argsort(distinct)
-    ranks = np.empty_like(order)
-    ranks[order] = np.arange(len(order))
-    return ranks[codes], distinct[order]
+    distinct = sorted(dict.fromkeys(texts))
+    places = dict(zip(distinct, range(len(distinct))))
+    return np.fromiter(map(places.__getitem__, texts), np.int64, len(texts)), distinct
 
 
 def split(joined: Codes, like: Sequence[Sized]) -> list[Codes]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import batched
 from operator import lt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,13 +31,12 @@ from found import found
 BLOCK_BYTES = 64 * 1024
 INTEGERS = ("|i1", "<i2", "<i4", "<i8")
 KINDS = {MISSING, *range(BOOLEAN + 1), *range(DESCENDING - BOOLEAN, DESCENDING + 1)}
-NO_ROWS = np.zeros(0, np.int64)
 LAST_DAY = 3_652_059  # 9999-12-31
 # A place beyond these belongs to no number: a float's square, or the square of 4,300 digits.
-_SUM = re.compile(r"size|(count|above|below|fractions|(sum|square)-?[0-9]{1,3}) .*", re.DOTALL)
+_SUM = re.compile(r"size|(gaps|above|below|fractions|(sum|square)-?[0-9]{1,3}) .*", re.DOTALL)
 _PICK = re.compile(r"(min|max|first|last) .*", re.DOTALL)
 
-Key = tuple[int | str, ...]
+Key = tuple[Any, ...]  # of each cell its kind, and its value: an integer or a text
 
 
 class InvalidPartials(ValueError):
@@ -71,6 +70,18 @@ class Groups:
         """Keys compare as groups sort; a shorter one comes before those that it begins."""
         return tuple(part for cells in self.keys for part in cells.key(row))
 
+    def sum(self, name: str) -> Codes:
+        return self.sums.get(name, np.zeros(self.rows, np.int64))
+
+
+# What some rows contribute to one summary, or to its total: the groups under the name "", and for a
+# column the distinct values of each group and their counts, by the group's number and the value.
+Partials = dict[str, Groups]
+
+
+def no_groups(keys: int) -> Groups:
+    return Groups(0, [missing(0)] * keys, {}, {})
+
 
 class Index:
     """The distinct keys of some tables, sorted.
@@ -81,7 +92,7 @@ class Index:
     """
 
     def __init__(self, tables: Sequence[Groups]) -> None:
-        self._levels: list[tuple[Distinct, Codes | None]] = []
+        self._levels: list[tuple[Distinct, Codes]] = []
         self.numbers = [np.zeros(table.rows, np.int64) for table in tables]
         self.rows = 1
         for column in zip(*(table.keys for table in tables), strict=True):
@@ -89,37 +100,26 @@ class Index:
             if self._levels:
                 pairs = zip(self.numbers, distinct.places, strict=True)
                 wide = np.concatenate([above * len(distinct) + below for above, below in pairs])
-                ranks, level = merged_ranks(wide)
+                # With return_index NumPy merges, which is faster where long runs are sorted.
+                level, _, ranks = np.unique(wide, return_index=True, return_inverse=True)
                 self.numbers = split(ranks, self.numbers)
-                self._levels.append((distinct, level))
-                self.rows = len(level)
             else:
-                self.numbers, self.rows = distinct.places, len(distinct)
-                self._levels.append((distinct, None))
+                self.numbers, level = distinct.places, np.arange(len(distinct))
+            self._levels.append((distinct, level))
+            self.rows = len(level)
 
     def keys(self) -> list[Cells]:
         """Of each key column, the cell of each group."""
         numbers, found = np.arange(self.rows), []
         for distinct, level in reversed(self._levels):
-            places = numbers
-            if level is not None:
-                numbers, places = np.divmod(level[numbers], len(distinct))
+            numbers, places = np.divmod(level[numbers], len(distinct))
             found.append(distinct.cells(places))
         return found[::-1]
 
 
-def merged_ranks(values: Codes) -> tuple[Codes, Codes]:
-    """As `ranked`, of values of which long runs are sorted."""
-    order = np.argsort(values, kind="stable")
-    ascending = values[order]
-    first = np.flatnonzero(np.diff(ascending, prepend=ascending[:1] - 1))
-    ranks = np.empty_like(order)
-    ranks[order] = np.repeat(np.arange(len(first)), np.diff(first, append=len(values)))
-    return ranks, ascending[first]
-
-
-def grouped(tables: Sequence[Groups], index: Index) -> Groups:
+def grouped(tables: Sequence[Groups], index: Index | None = None) -> Groups:
     """One table of groups; of equal keys the sums are added, in the order of the tables picked."""
+    index = index or Index(tables)
     sums: dict[str, Codes] = {}
     for table, numbers in zip(tables, index.numbers, strict=True):
         for name, column in table.sums.items():
@@ -135,34 +135,14 @@ def grouped(tables: Sequence[Groups], index: Index) -> Groups:
     return Groups(index.rows, index.keys(), sums, picks)
 
 
-@dataclass(frozen=True)
-class Partials:
-    """What some rows contribute to one summary, or to its total.
-
-    Attributes:
-        groups: by their keys.
-        distinct: column → the distinct values of each group and their counts; the keys are the
-            group's number among the groups, and the value.
-    """
-
-    groups: Groups
-    distinct: dict[str, Groups]
-
-    def tables(self) -> dict[str, Groups]:
-        return {"": self.groups, **self.distinct}
-
-
 def combined(parts: Sequence[Partials]) -> Partials:
     """What they contribute together; the order of the parts is that of their rows."""
-    index = Index([each.groups for each in parts])
-    distinct = {}
-    for column in parts[0].distinct:
-        values = [
-            renumbered(each.distinct[column], numbers)
-            for each, numbers in zip(parts, index.numbers, strict=True)
-        ]
-        distinct[column] = grouped(values, Index(values))
-    return Partials(grouped([each.groups for each in parts], index), distinct)
+    index = Index([each[""] for each in parts])
+    made = {"": grouped([each[""] for each in parts], index)}
+    for column in filter(None, parts[0]):
+        pairs = zip(parts, index.numbers, strict=True)
+        made[column] = grouped([renumbered(each[column], numbers) for each, numbers in pairs])
+    return made
 
 
 def renumbered(values: Groups, numbers: Codes, first: int = 0) -> Groups:
@@ -198,40 +178,24 @@ def _picked(how: str, columns: list[Cells], index: Index) -> Cells:
     return Cells(np.where(none, MISSING, cells.kinds).astype(np.uint8), cells.values, cells.texts)
 
 
-@dataclass(frozen=True)
-class Block:
-    """Some groups of a table as bytes.
-
-    Attributes:
-        first: the first key; of distinct values, the key of their group and the value.
-        number: of the first value's group, where it holds distinct values.
-    """
-
-    start: int
-    size: int
-    first: Key
-    number: int = -1
-
-    @property
-    def begins(self) -> Key:
-        """Its first key as its table has it."""
-        return self.first if self.number < 0 else (NUMBER, self.number, *self.first[-2:])
+def written(parts: Partials) -> tuple[dict[str, Any], bytes]:
+    """As it travels: of each table the size and the first key of each block, and all blocks."""
+    fields, bodies = {}, []
+    for name, table in parts.items():
+        blocks = [(packed(block), block.key(0)) for block in _blocks(table)]
+        fields[name] = [[len(body), first] for body, first in blocks]
+        bodies += [body for body, _ in blocks]
+    return fields, b"".join(bodies)
 
 
-def written(table: Groups, groups: Groups | None = None) -> Iterator[tuple[bytes, Key, int]]:
-    """The table in blocks of about BLOCK_BYTES, each with its first key and number.
-
-    Args:
-        groups: those that a table of distinct values belongs to.
-    """
+def _blocks(table: Groups) -> Iterator[Groups]:
+    """The table in pieces of about BLOCK_BYTES."""
     if table.rows > 1 and (blocks := _size(table) // BLOCK_BYTES):
         rows = -(-table.rows // (blocks + 1))
         for start in range(0, table.rows, rows):
-            yield from written(table.take(slice(start, start + rows)), groups)
+            yield from _blocks(table.take(slice(start, start + rows)))
     elif table.rows:
-        first = table.key(0)
-        number = int(first[1]) if groups else -1
-        yield packed(table), groups.key(number) + first[2:] if groups else first, number
+        yield table
 
 
 def _size(table: Groups) -> int:
@@ -355,33 +319,58 @@ def _require(holds: Any, rule: str, what: Any) -> None:
         raise InvalidPartials(f"{rule}; found {found(what)}")
 
 
+class Block(NamedTuple):
+    """Some groups of a table as bytes: where they are, and the key of the first."""
+
+    start: int
+    size: int
+    first: Key
+
+
 class Run:
     """The groups of one table in their order, read block by block.
 
     Args:
-        blocks: in the order of their keys.
+        fields: of its blocks, as `written` gives them.
+        start: of the first block.
+        keys: how many columns its keys have.
         read: the bytes from a start on, of a length.
         key: of the result that they stand beside, for error messages.
 
     Attributes:
         taken: groups that were given out.
-        rows: of the table that they stand for.
+        rows: of the table that the groups read so far stand for.
+
+    Raises:
+        InvalidPartials: it is not as `written` gives it.
     """
 
     def __init__(
-        self, blocks: Iterable[Block], read: Callable[[int, int], bytes], key: str = ""
+        self, fields: Any, start: int, keys: int, read: Callable[[int, int], bytes], key: str
     ) -> None:
-        self.blocks = deque(blocks)
         self.key = key
+        self.blocks: deque[Block] = deque()
+        self.end = start
+        for size, first in fields:
+            kinds, values = first[::2], first[1::2]
+            typed = all(
+                type(value) is (str if kind in SPELLED else int)
+                for kind, value in zip(kinds, values)
+            )
+            whole = all(type(each) is int for each in (size, *kinds)) and size > 0
+            right = typed and whole and len(first) == 2 * keys
+            _require(right, "a block must have a size and a key", str([size, first]))
+            self.blocks.append(Block(self.end, size, tuple(first)))
+            self.end += size
         self.taken = self.rows = 0
+        self._keys = keys
         self._read = read
         self._rest: Groups | None = None
 
     def before(self, end: Key | None) -> Iterator[Groups]:
         """The groups that follow and sort before the end; all, without one."""
-        while self._rest or (self.blocks and (end is None or self.blocks[0].begins < end)):
+        while self._rest or (self.blocks and (end is None or self.blocks[0].first < end)):
             table = self._rest or self._next()
-            self.rows += 0 if self._rest else int(table.sums.get("size", NO_ROWS).sum())
             stop = table.rows
             if end is not None:
                 stop = bisect_left(range(table.rows), end, key=table.key)
@@ -392,20 +381,74 @@ class Run:
             if self._rest:
                 return
 
+    def whole(self) -> Groups:
+        tables = [*self.before(None)] or [no_groups(self._keys)]
+        return tables[0] if len(tables) == 1 else grouped(tables)
+
     def _next(self) -> Groups:
         block = self.blocks.popleft()
         with naming(self.key):
             table = unpacked(self._read(block.start, block.size))
             begins = table.key(0) if table.rows else ()
-            _require(begins == block.begins, "a block must begin with its first key", f"{begins}")
+            _require(begins == block.first, "a block must begin with its first key", f"{begins}")
+        self.rows += int(table.sum("size").sum())
         return table
 
 
-def ends(runs: Iterable[Run], size: int) -> Iterator[Key | None]:
-    """Keys that cut all runs into ranges, each of about `size` bytes of blocks; None at last."""
-    blocks = sorted((block.first, block.size) for run in runs for block in run.blocks)
-    taken, last = 0, blocks[0][0] if blocks else ()
-    for first, block_size in blocks:
+class Source:
+    """Partial results, read block by block.
+
+    Args:
+        fields: of each table, as `written` gives them.
+        start: of the first block.
+        keys: how many columns the groups' keys have.
+        columns: that have a table of distinct values.
+        rows: of the result that they were made of; None of several results.
+        key: of that result, for error messages.
+    """
+
+    def __init__(
+        self,
+        fields: Any,
+        start: int,
+        keys: int,
+        columns: Iterable[str],
+        read: Callable[[int, int], bytes],
+        rows: int | None = None,
+        key: str = "",
+    ) -> None:
+        self.groups = Run(fields[""], start, keys, read, key)
+        self.end = self.groups.end
+        self.distinct: dict[str, Run] = {}
+        for column in columns:
+            run = Run(fields[column], self.end, 2, read, key)
+            numbered = all(block.first[0] == NUMBER for block in run.blocks)
+            _require(numbered, "values must belong to groups", column)
+            self.distinct[column], self.end = run, run.end
+        self._rows = rows
+
+    def whole(self) -> Partials:
+        parts = {"": self.groups.whole()}
+        parts |= {column: run.whole() for column, run in self.distinct.items()}
+        self.check()
+        return parts
+
+    def check(self) -> None:
+        """Once all is read: raise InvalidPartials unless each row was counted once."""
+        key, counted = self.groups.key, self.groups.rows
+        if self._rows not in (None, counted):
+            raise InvalidPartials(f"{key}: must count {self._rows} rows; found {counted}")
+
+
+def ends(blocks: Iterable[tuple[Key, int]], size: int) -> Iterator[Key | None]:
+    """Keys that cut all blocks into ranges, each of about `size` bytes; None at last.
+
+    Args:
+        blocks: the first key of each, and its size.
+    """
+    ordered = sorted(blocks)
+    taken, last = 0, ordered[0][0] if ordered else ()
+    for first, block_size in ordered:
         if taken >= size and first > last:
             yield first
             taken, last = 0, first

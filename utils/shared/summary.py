@@ -82,6 +82,11 @@ class Declared:
         except (TypeError, KeyError, AttributeError) as error:
             raise InvalidSummary(f"must be a summary's declaration; found {error}") from None
 
+    @property
+    def scopes(self) -> list[list[str]]:
+        """The key columns of the groups and, where there is a total, of that."""
+        return [self.by] if self.total is None else [self.by, []]
+
     def columns(self, *aggregations: str) -> list[str]:
         """The table's columns to which these are applied."""
         used = [column for column, how in self.named.values() if how in aggregations]
@@ -170,10 +175,9 @@ class Columns:
             self._cells[name] = self._cells_of(name, self._series(name, summary), summary)
         return self._cells[name]
 
-    def given(self, name: str, summary: str) -> Any:
+    def gaps(self, name: str, summary: str) -> Any:
         column = self._series(name, summary)
-        texts = only_texts(column)
-        return np.ones(len(column), bool) if texts else column.notna().to_numpy(dtype=bool)
+        return np.zeros(1, bool) if only_texts(column) else column.isna().to_numpy(dtype=bool)
 
     def numbers(self, name: str, how: str, summary: str) -> Cells:
         """Cells that may be added up.
@@ -226,15 +230,9 @@ def carried(summaries: Sequence[Summary], df: pd.DataFrame, source: str) -> tupl
     columns = Columns(df, source)
     fields, bodies = [], []
     for summary in summaries:
-        scopes = []
-        for parts in summary.partials(columns):
-            scope = {}
-            for name, table in parts.tables().items():
-                blocks = [*written(table, parts.groups if name else None)]
-                scope[name] = [[len(data), first, number] for data, first, number in blocks]
-                bodies += [data for data, _, _ in blocks]
-            scopes.append(scope)
+        scopes, blocks = zip(*map(written, summary.partials(columns)))
         fields.append({"declared": asdict(summary.declared), "scopes": scopes})
+        bodies += blocks
     return fields, b"".join(bodies)
 
 
@@ -258,8 +256,10 @@ def partials_of(declared: Declared, keys: list[Cells], columns: Columns) -> list
         given = np.flatnonzero(values.given)
         ones = {"size": np.ones(len(given), np.int64)}
         distinct[column] = Groups(len(given), [Cells.numbered(given), values.take(given)], ones, {})
-    scopes = [keys] if declared.total is None else [keys, []]
-    return [combined([Partials(replace(every, keys=scope), distinct)]) for scope in scopes]
+    return [
+        combined([{"": replace(every, keys=keys if by else []), **distinct}])
+        for by in declared.scopes
+    ]
 
 
 def rows_of(declared: Declared, columns: Columns) -> Groups:
@@ -267,7 +267,8 @@ def rows_of(declared: Declared, columns: Columns) -> Groups:
     rows, name = len(columns.df), declared.name
     sums: dict[str, Any] = {"size": np.ones(rows, np.int64)}
     for column in declared.columns(*set(AGGREGATIONS) - {"size", *PICKED}):
-        sums[f"count {column}"] = columns.given(column, name).astype(np.int64)
+        if (gaps := columns.gaps(column, name)).any():
+            sums[f"gaps {column}"] = gaps.astype(np.int64)
     for power, how in ((1, ("sum", "mean", "var", "std")), (2, ("var", "std"))):
         for column in declared.columns(*how):
             parts = columns.addends(column, power, name)
