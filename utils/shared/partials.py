@@ -159,23 +159,17 @@ def renumbered(values: Groups, numbers: Codes, first: int = 0) -> Groups:
 
 def _picked(how: str, columns: list[Cells], index: Index) -> Cells:
     distinct = Distinct(columns)
-    places = np.concatenate(distinct.places)
-    given = np.flatnonzero(np.concatenate([cells.given for cells in columns]))
-    groups = np.concatenate(index.numbers)[given]
-    order = places[given] if how in ("min", "max") else given
-    if how in ("min", "first"):
-        best = np.full(index.rows, len(places), np.int64)
-        np.minimum.at(best, groups, order)
-        none = best == len(places)
-    else:
-        best = np.full(index.rows, -1, np.int64)
-        np.maximum.at(best, groups, order)
-        none = best == -1
-    if none.all():
+    if not len(distinct):
         return missing(index.rows)
-    best[none] = best[~none][0]
-    cells = distinct.cells(best if how in ("min", "max") else places[best])
-    return Cells(np.where(none, MISSING, cells.kinds).astype(np.uint8), cells.values, cells.texts)
+    given = np.flatnonzero(np.concatenate([cells.given for cells in columns]))
+    places = np.concatenate(distinct.places)[given]
+    groups = np.concatenate(index.numbers)[given]
+    order = np.argsort(places, kind="stable") if how in ("min", "max") else np.arange(len(given))
+    if how in ("min", "first"):
+        order = order[::-1]
+    best = np.full(index.rows, -1)  # the last one is missing, if any is
+    best[groups[order]] = places[order]  # of several for a group the last one stays
+    return distinct.cells(best)
 
 
 def written(parts: Partials) -> tuple[dict[str, Any], bytes]:
