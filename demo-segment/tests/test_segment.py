@@ -11,14 +11,13 @@ import segment
 from excel import InvalidFormat, InvalidSheetName
 from merged import summarize
 from rendered import rejects_key
+from result import InvalidEvent, result_key
 from segment import (
     COLUMNS,
     NUMBERS,
     SUMMARIES,
-    InvalidEvent,
     InvalidMember,
     SegmentHandler,
-    gather_key,
 )
 from summary import InvalidSummary, Summary, check_summaries
 
@@ -223,14 +222,14 @@ def test_a_summary_that_does_not_fit_the_table_fails_before_anything_is_written(
     ],
 )
 def test_a_result_has_its_segments_name(event: str, key: str) -> None:
-    assert gather_key(event) == key
+    assert result_key(event) == key
 
 
 def test_what_was_found_instead_of_a_key_is_named() -> None:
     with pytest.raises(InvalidEvent, match='; found the text "x"$'):
-        gather_key("x")
+        result_key("x")
     with pytest.raises(InvalidEvent, match="; found the number 3$"):
-        gather_key(3)  # type: ignore[arg-type]
+        result_key(3)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -241,7 +240,7 @@ def test_other_keys_are_refused(event: object) -> None:
     with pytest.raises(
         InvalidEvent, match="^event: must be a key like scatter/job_000.pkl; found "
     ):
-        gather_key(event)  # type: ignore[arg-type]
+        result_key(event)  # type: ignore[arg-type]
 
 
 def test_text_in_arrow_is_processed_as_any() -> None:
