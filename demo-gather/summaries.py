@@ -9,7 +9,7 @@ from beside import render_table
 from facts import INLINE_BYTES
 from merged import Spool, group_frames, total_frame
 from partials import InvalidPartials, Partials, Source, combined
-from summary import SORTED, Columns, Declared, InvalidSummary, partials_of
+from summary import SORTED, Columns, Declared, InvalidSummary
 from table import Table
 
 AT_ONCE = 64  # small contributions, combined into one
@@ -93,7 +93,8 @@ class Summaries:
     def _begin(self, declared: list[Declared]) -> None:
         self._declared = declared
         for each in declared:
-            self._scopes.append([_Scope(self._spool, len(by)) for by in each.scopes])
+            keys = [len(each.by)] if each.total is None else [len(each.by), 0]
+            self._scopes.append([_Scope(self._spool, count) for count in keys])
         for key in self._waiting:
             self._count(key)
 
@@ -122,8 +123,8 @@ class Summaries:
                     f"{key}: its segment must contribute to summary {declared.name}, whose "
                     f"{declared.computed[0]} a function makes; found no contribution"
                 )
-            keys = [columns.cells(name, declared.name) for name in declared.by]
-            for scope, parts in zip(scopes, partials_of(declared, keys, columns)):
+            keys = dict(zip(declared.by, declared.by))
+            for scope, parts in zip(scopes, columns.partials(declared, keys)):
                 scope.add(parts)
 
 

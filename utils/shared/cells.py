@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import chain, compress
+from itertools import chain
 from operator import lt
 from types import NoneType
 from typing import Any, Self
@@ -103,16 +103,10 @@ class Cells:
         if len(self.texts) <= len(self):
             return self
         spelled = self.spelled
-        used = self.values[spelled]
-        if not len(used):
-            return Cells(self.kinds, self.values, [])
-        first = int(used.min())
-        needed = np.zeros(int(used.max()) - first + 1, bool)
-        needed[used - first] = True
+        used, places = np.unique(self.values[spelled], return_inverse=True)
         values = self.values.copy()
-        values[spelled] = (np.cumsum(needed) - 1)[used - first]
-        texts = self.texts[first : first + len(needed)]
-        return Cells(self.kinds, values, list(compress(texts, needed.tolist())))
+        values[spelled] = places
+        return Cells(self.kinds, values, [self.texts[place] for place in used.tolist()])
 
     def with_texts(self, places: Codes) -> Codes:
         """The values, where each text has another place."""
@@ -200,9 +194,12 @@ def sorted_texts(texts: list[str]) -> tuple[Codes, list[str]]:
     """Of each text the place among the distinct ones, and those, by code point."""
     if all(map(lt, texts, texts[1:])):
         return np.arange(len(texts)), texts
-    distinct = sorted(dict.fromkeys(texts))
-    places = dict(zip(distinct, range(len(distinct))))
-    return np.fromiter(map(places.__getitem__, texts), np.int64, len(texts)), distinct
+    codes, uniques = pd.factorize(np.array(texts, dtype=object))
+    distinct = uniques.tolist()
+    order = sorted(range(len(distinct)), key=distinct.__getitem__)
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = np.arange(len(order))
+    return ranks[codes], [distinct[place] for place in order]
 
 
 def split(joined: Codes, like: Sequence[Sized]) -> list[Codes]:

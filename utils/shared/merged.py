@@ -84,7 +84,8 @@ def total_frame(declared: Declared, sources: Sequence[Source]) -> pd.DataFrame:
 def summarize(df: pd.DataFrame, summary: Summary) -> pd.DataFrame:
     """The summary of one frame, its total row last: for an ETL's own tests."""
     spool = Spool()
-    groups, *total = (spool.source(each) for each in summary.partials(Columns(df, "table")))
+    partials = Columns(df, "table").partials(summary.declared, summary.keys)
+    groups, *total = map(spool.source, partials)
     frames = [*group_frames(summary.declared, [groups])]
     frames += [total_frame(summary.declared, [each]) for each in total]
     return pd.concat(frames, ignore_index=True)
@@ -242,43 +243,35 @@ def _computed(how: str, column: str, groups: Groups) -> Any:
         with np.errstate(invalid="ignore"):
             return whole(small) if how == "sum" else small / given
     sums, bits = totals(digits, groups.rows)
+    count = given.astype(object)
+    found: Any
     if how == "sum":
-        found = [
-            quotient(total, 1 << bits) if fraction else total >> bits
-            for total, fraction in zip(sums, groups.sum(f"fractions {column}").tolist())
-        ]
+        fractions = groups.sum(f"fractions {column}") > 0
+        found = np.where(fractions, _quotients(sums, 1 << bits), sums >> bits)
     elif how == "mean":
-        found = [quotient(total, n << bits) for total, n in zip(sums, given.tolist())]
+        found = _quotients(sums, count << bits)
     else:
-        found = _variances(sums, bits, _digits("square", column, groups), given.tolist())
-        if how == "std":
-            found = [None if variance is None else math.sqrt(variance) for variance in found]
+        squares, squares_bits = totals(_digits("square", column, groups), groups.rows)
+        scale = max(2 * bits, squares_bits)
+        squared = (count * squares << scale - squares_bits) - (sums * sums << scale - 2 * bits)
+        found = _quotients(squared, count * (count - 1) << scale)
+    if how == "std":
+        found = np.array([math.sqrt(variance) for variance in found.tolist()], dtype=object)
     for row in np.flatnonzero(infinite).tolist():
         one_sign = above[row] in (0, infinite[row]) and how in ("sum", "mean")
-        found[row] = (math.inf if above[row] else -math.inf) if one_sign else None
-    return _column(found)
+        found[row] = (math.inf if above[row] else -math.inf) if one_sign else math.nan
+    return _column(found.tolist())
 
 
-def _variances(
-    sums: list[int], bits: int, squares: dict[int, Codes], given: list[int]
-) -> list[Any]:
-    of_squares, squares_bits = totals(squares, len(sums))
-    scale = max(2 * bits, squares_bits)
-    return [
-        quotient(
-            (n * square << scale - squares_bits) - (total * total << scale - 2 * bits),
-            n * (n - 1) << scale,
-        )
-        for total, square, n in zip(sums, of_squares, given)
-    ]
-
-
-def quotient(dividend: int, divisor: int) -> float | None:
-    """Rounded once; None for a divisor of 0, infinite beyond the floats."""
+def _quotient(dividend: int, divisor: int) -> float:
+    """Rounded once; not a number for a divisor of 0, infinite beyond the floats."""
     try:
-        return dividend / divisor if divisor > 0 else None
+        return dividend / divisor if divisor > 0 else math.nan
     except OverflowError:
         return math.inf if dividend > 0 else -math.inf
+
+
+_quotients = np.frompyfunc(_quotient, 2, 1)
 
 
 def _digits(what: str, column: str, groups: Groups) -> dict[int, Codes]:

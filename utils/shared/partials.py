@@ -200,11 +200,11 @@ def _size(table: Groups) -> int:
 
 
 def packed(table: Groups) -> bytes:
-    """A line of JSON, the integers of each column in as few bytes as they need, and JSON of texts."""
+    """A line of JSON, each group's integers in as few bytes as its columns need, and JSON of texts."""
     cells = [*table.keys, *table.picks.values()]
-    columns = [*table.sums.values()]
+    columns: list[Any] = [*table.sums.values()]
     for each in cells:
-        columns += [each.kinds.astype(np.int64), each.values]
+        columns += [each.kinds, each.values]
     arrays = [_narrowed(column) for column in columns]
     header = {
         "rows": table.rows,
@@ -213,23 +213,19 @@ def packed(table: Groups) -> bytes:
         "picks": list(table.picks),
         "arrays": [[array.dtype.str, len(array)] for array in arrays],
     }
-    texts = [each.texts for each in cells]
-    line, text = (
+    line, texts = (
         json.dumps(each, ensure_ascii=False).encode("utf-8", "surrogatepass")
-        for each in (header, texts)
+        for each in (header, [each.texts for each in cells])
     )
-    return b"".join([line, b"\n", *(array.tobytes() for array in arrays), text])
+    return b"".join([line, b"\n", *(array.tobytes() for array in arrays), texts])
 
 
-def _narrowed(column: Codes) -> Any:
+def _narrowed(column: Any) -> Any:
     """Of equal numbers, one."""
-    low, high = int(column.min(initial=0)), int(column.max(initial=0))
-    if len(column) > 1 and column.min() == column.max():
-        column = column[:1]
-    for kind in INTEGERS:
-        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
-            return column.astype(kind)
-    raise AssertionError("no integer has more than 64 bits")
+    low, high = int(column.min()), int(column.max())
+    kinds = (np.dtype(kind) for kind in INTEGERS)
+    kind = next(k for k in kinds if np.iinfo(k).min <= low and high <= np.iinfo(k).max)
+    return column[: 1 if low == high else None].astype(kind)
 
 
 def unpacked(data: bytes) -> Groups:
@@ -242,38 +238,32 @@ def unpacked(data: bytes) -> Groups:
     try:
         header = json.loads(line)
         rows, keys = int(header["rows"]), int(header["keys"])
-        names = [[str(name) for name in header[kind]] for kind in ("sums", "picks")]
-        _require(0 <= rows <= len(data), "a block must be whole", rows)
-        columns, size = _columns(header["arrays"], rows, rest)
-        texts = json.loads(rest[size:].decode("utf-8", "surrogatepass"))
+        sums, picks = ([str(name) for name in header[kind]] for kind in ("sums", "picks"))
+        _require(0 < rows <= len(data), "a block must be whole", rows)
+        columns, end = [], 0
+        for kind, stored in header["arrays"]:
+            _require(kind in INTEGERS and stored in (1, rows), "must be integers", kind)
+            column = np.frombuffer(rest, kind, stored, end)
+            columns.append(np.broadcast_to(column, rows).astype(np.int64))
+            end += column.nbytes
+        texts = json.loads(rest[end:].decode("utf-8", "surrogatepass"))
         for each in texts:
             whole = type(each) is list and set(map(type, each)) <= {str}
             _require(whole, "a block must hold lists of texts", type(each))
-        sums = dict(zip(names[0], columns[: len(names[0])], strict=True))
-        pairs = batched(columns[len(names[0]) :], 2, strict=True)
+        pairs = batched(columns[len(sums) :], 2, strict=True)
         cells = [_cells(*pair, of) for pair, of in zip(pairs, texts, strict=True)]
+        _require(len(cells) == keys + len(picks), "a block must hold its cells", len(cells))
+        for pattern, names in ((_SUM, sums), (_PICK, picks)):
+            strange = [name for name in names if not pattern.fullmatch(name)]
+            _require(not strange, "columns must be those of summaries", strange)
+        named = dict(zip(sums, columns)), dict(zip(picks, cells[keys:], strict=True))
+        table = Groups(rows, cells[:keys], *named)
     except InvalidPartials:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InvalidPartials(f"must be partial results; found {error!r}") from None
-    _require(len(cells) == keys + len(names[1]), "a block must hold its cells", len(cells))
-    for pattern, each in zip((_SUM, _PICK), names):
-        strange = [name for name in each if not pattern.fullmatch(name)]
-        _require(not strange, "columns must be those of summaries", strange)
-    table = Groups(rows, cells[:keys], sums, dict(zip(names[1], cells[keys:])))
     _require(_is_sorted(table), "groups must be sorted, each once", f"{rows}")
     return table
-
-
-def _columns(fields: Any, rows: int, data: bytes) -> tuple[list[Codes], int]:
-    """The columns, and how many bytes they take."""
-    columns, start = [], 0
-    for kind, stored in fields:
-        _require(kind in INTEGERS and stored in (min(1, rows), rows), "must be integers", kind)
-        column = np.frombuffer(data, kind, stored, start).astype(np.int64)
-        columns.append(column if stored == rows else np.repeat(column, rows))
-        start += np.dtype(kind).itemsize * stored
-    return columns, start
 
 
 def _cells(kinds: Codes, values: Codes, texts: list[str]) -> Cells:
@@ -292,7 +282,7 @@ def _cells(kinds: Codes, values: Codes, texts: list[str]) -> Cells:
 
 
 def _is_sorted(table: Groups) -> bool:
-    ascends, equal = np.zeros(max(0, table.rows - 1), bool), np.ones(max(0, table.rows - 1), bool)
+    ascends, equal = np.zeros(table.rows - 1, bool), np.ones(table.rows - 1, bool)
     for column in (part for cells in table.keys for part in (cells.kinds, cells.values)):
         ascends |= equal & (column[:-1] < column[1:])
         equal &= column[:-1] == column[1:]
@@ -383,7 +373,7 @@ class Run:
         block = self.blocks.popleft()
         with naming(self.key):
             table = unpacked(self._read(block.start, block.size))
-            begins = table.key(0) if table.rows else ()
+            begins = table.key(0)
             _require(begins == block.first, "a block must begin with its first key", f"{begins}")
         self.rows += int(table.sum("size").sum())
         return table
