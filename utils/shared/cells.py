@@ -23,6 +23,7 @@ MISSING = 127
 DESCENDING = 100  # minus a kind: the same kind where cells sort the other way round
 SPELLED = [kind for each in (NEGATIVE, POSITIVE, TEXT) for kind in (each, DESCENDING - each)]
 _IS_SPELLED = np.isin(np.arange(MISSING + 1), SPELLED)  # by kind
+DENSE = 4  # times as many integers as values may lie between them and take a place each
 LENGTH_DIGITS = 6  # of the length of an integer, which is spelled before it
 _NINES_COMPLEMENT = str.maketrans("0123456789", "9876543210")
 
@@ -176,7 +177,7 @@ class Distinct:
         start = 0
         for kind in np.flatnonzero(np.bincount(kinds)).tolist():
             rows = slice(None) if (kinds == kind).all() else kinds == kind
-            ranks, self._sorted[kind] = pd.factorize(values[rows], sort=True)
+            ranks, self._sorted[kind] = ranked(values[rows])
             places[rows] = start + ranks
             start += len(self._sorted[kind])
         self.places = split(places, columns)
@@ -200,6 +201,16 @@ def sorted_texts(texts: list[str]) -> tuple[Codes, list[str]]:
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.arange(len(order))
     return ranks[codes], [distinct[place] for place in order]
+
+
+def ranked(values: Codes) -> tuple[Codes, Codes]:
+    """Of each value the place among the distinct ones, and those, sorted."""
+    low, high = int(values.min()), int(values.max())
+    if high - low > DENSE * len(values):
+        return pd.factorize(values, sort=True)
+    present = np.zeros(high - low + 1, bool)
+    present[values - low] = True
+    return (np.cumsum(present) - 1)[values - low], np.flatnonzero(present) + low
 
 
 def split(joined: Codes, like: Sequence[Sized]) -> list[Codes]:

@@ -200,9 +200,8 @@ class _Distinct:
             raise InvalidPartials(f"values must be {self._given.sum()}; found {self._seen.sum()}")
 
     def medians(self) -> list[Any]:
-        (_, low), (_, high) = self._sought
-        middles: list[Any] = np.where(low == high, low, (low + high) / 2).tolist()
-        return middles
+        pairs = zip(*(values.tolist() for _, values in self._sought))
+        return [low if low == high else (low + high) / 2 for low, high in pairs]
 
 
 def _finished(
