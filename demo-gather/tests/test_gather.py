@@ -1,5 +1,6 @@
 import io
 import json
+import random
 import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,6 @@ from python_calamine import CalamineWorkbook
 import frames
 import rendered
 from checked_rows import InvalidRows
-from excel import widest
 from gather import GatherHandler, InvalidEvent, MissingSegment, result_keys
 from refused import COLUMNS, Fault, rejects
 from rejects import TooManyRejects
@@ -78,14 +78,6 @@ def test_rendered_segments_are_joined_in_order_without_reading_their_pickles(
     assert read(s3, bucket) == values(TABLE)
 
 
-def test_a_function_that_writes_only_pickles_gives_the_same_workbook(
-    s3: "S3Client", bucket: str
-) -> None:
-    keys = [put(s3, bucket, n, TABLE[n * 3 : n * 3 + 3], None) for n in range(3)]
-    gather(s3, keys)
-    assert read(s3, bucket) == values(TABLE)
-
-
 def test_the_workbook_is_the_same_however_it_was_rendered(s3: "S3Client", bucket: str) -> None:
     keys = [put(s3, bucket, n, TABLE[n * 3 : n * 3 + 3], n * 3) for n in range(3)]
     gather(s3, keys, workbook="rendered.xlsx")
@@ -103,20 +95,15 @@ ETLS: dict[str, list[pd.DataFrame]] = {
     "dropped all": [TABLE[0:0], TABLE[3:3], TABLE[6:6]],
     "added rows": [pd.concat([TABLE[0:3]] * 3), TABLE[3:6], TABLE[6:9]],
     "a reset index": [df.reset_index(drop=True) for df in (TABLE[0:3], TABLE[3:6], TABLE[6:9])],
+    "a column of some": [TABLE[0:3], TABLE[3:6].assign(備考="x"), TABLE[6:9][["ポイント"]]],
+    "columns of one name": [TABLE[["日", "日", "会員番号"]][n : n + 3] for n in (0, 3, 6)],
 }
 
 
 @pytest.mark.parametrize("segments", ETLS.values(), ids=ETLS)
-def test_rows_an_etl_dropped_or_added_are_right(
+def test_rows_and_columns_that_an_etl_changed_are_right(
     s3: "S3Client", bucket: str, segments: list[pd.DataFrame]
 ) -> None:
-    keys = [put(s3, bucket, n, df, n * 3) for n, df in enumerate(segments)]
-    gather(s3, keys)
-    assert read(s3, bucket) == values(pd.concat(segments))
-
-
-def test_columns_of_some_segments_are_those_of_all(s3: "S3Client", bucket: str) -> None:
-    segments = [TABLE[0:3], TABLE[3:6].assign(備考="x"), TABLE[6:9][["ポイント"]]]
     keys = [put(s3, bucket, n, df, n * 3) for n, df in enumerate(segments)]
     gather(s3, keys)
     assert read(s3, bucket) == values(pd.concat(segments))
@@ -145,13 +132,6 @@ def test_number_formats_are_the_first_ones(
     assert [[cell.number_format for cell in row] for row in rows] == [
         ["General", "#,##0", "m/d"]
     ] * 9
-
-
-def test_columns_of_the_same_name_stay_apart(s3: "S3Client", bucket: str) -> None:
-    df = TABLE[["ポイント", "ポイント", "会員番号"]]
-    keys = [put(s3, bucket, n, df[n * 3 : n * 3 + 3], n * 3) for n in range(3)]
-    gather(s3, keys)
-    assert read(s3, bucket) == values(df)
 
 
 def test_stale_rows_beside_a_newer_pickle_are_not_used(s3: "S3Client", bucket: str) -> None:
@@ -224,12 +204,6 @@ def test_what_a_summary_cannot_declare_is_computed_when_it_is_finished(
     assert read(s3, bucket, sheet="all") == [("n", "points", "all each"), (9, 36, 4)]
 
 
-def test_a_column_is_as_wide_as_its_widest_text_of_any_segment() -> None:
-    """Kanji take the width of two digits: 8 are wider than 12 letters."""
-    names = ["Bob Smithson", "長野原 ひろしろう", ""]
-    assert widest([name] for name in names) == ["長野原 ひろしろう"]
-
-
 def test_a_manifest_stands_for_the_lists(s3: "S3Client", bucket: str) -> None:
     put(s3, bucket, 0, TABLE[0:3], 0)
     put(s3, bucket, 1, TABLE[3:6], 3)
@@ -242,16 +216,10 @@ def test_a_manifest_stands_for_the_lists(s3: "S3Client", bucket: str) -> None:
 
 def test_large_workbooks_go_up_in_parts(s3: "S3Client", bucket: str) -> None:
     """Text that does not deflate makes more than one part of 8 MiB."""
-    import random
-
     noise = random.Random(1)
-    df = pd.DataFrame(
-        {
-            "text": [
-                "".join(map(chr, noise.choices(range(0x4E00, 0x9FA5), k=3000))) for _ in range(1500)
-            ]
-        }
-    )
+    letters = range(0x4E00, 0x9FA5)
+    texts = ["".join(map(chr, noise.choices(letters, k=3000))) for _ in range(1500)]
+    df = pd.DataFrame({"text": texts})
     gather(s3, [put(s3, bucket, 0, df, 0)])
     assert s3.head_object(Bucket=bucket, Key="test.xlsx")["ETag"].endswith('-2"')
     assert read(s3, bucket) == values(df)
@@ -384,57 +352,45 @@ def assert_no_workbook(s3: "S3Client", bucket: str) -> None:
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
 
 
-EVENTS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
-    "empty": ({}, InvalidEvent, "^event: segment_results must be a list of keys; found null$"),
+EVENTS: dict[str, tuple[dict[str, Any], str]] = {
+    "empty": ({}, "InvalidEvent: event: segment_results must be a list of keys; found null"),
     "text": (
         {"segment_results": "gather/job_000.pkl"},
-        InvalidEvent,
-        '^event: segment_results must be a list of keys; found the text "gather/job_000.pkl"$',
+        'InvalidEvent: event: segment_results must be a list of keys; found the text "gather/job_000.pkl"',
     ),
     "definitions that are no list": (
         {"segment_definitions": 3, "segment_results": ["a"]},
-        InvalidEvent,
-        "^event: segment_definitions must be a list of keys; found the number 3$",
+        "InvalidEvent: event: segment_definitions must be a list of keys; found the number 3",
     ),
     "no results": (
         {"segment_results": []},
-        InvalidEvent,
-        "^event: segment_results must hold a key; found an empty list$",
-    ),
-    "no segments": (
-        {"segment_definitions": [], "segment_results": []},
-        InvalidEvent,
-        "^event: segment_results must hold a key; found an empty list$",
+        "InvalidEvent: event: segment_results must hold a key; found an empty list",
     ),
     "a null": (
         {"segment_definitions": ["a", "b"], "segment_results": ["c", None]},
-        MissingSegment,
-        "^b: each segment must have one result; found 1 results for 2 segments$",
+        "MissingSegment: b: each segment must have one result; found 1 results for 2 segments",
     ),
     "a null alone": (
         {"segment_results": ["c", None]},
-        MissingSegment,
-        "^event: each segment must have one result; found 1 results for 2 segments$",
+        "MissingSegment: event: each segment must have one result; found 1 results for 2 segments",
     ),
     "too few": (
         {"segment_definitions": ["a", "b"], "segment_results": ["c"]},
-        MissingSegment,
-        "^b: each segment must have one result; found 1 results for 2 segments$",
+        "MissingSegment: b: each segment must have one result; found 1 results for 2 segments",
     ),
     "too many": (
         {"segment_definitions": ["a"], "segment_results": ["b", "c"]},
-        InvalidEvent,
-        "^event: found 2 results for 1 segments$",
+        "InvalidEvent: event: found 2 results for 1 segments",
     ),
     "one twice": (
         {"segment_results": ["a", "b", "a"]},
-        InvalidEvent,
-        "^event: each result must be another; found a again$",
+        "InvalidEvent: event: each result must be another; found a again",
     ),
 }
 
 
-@pytest.mark.parametrize(("event", "error", "fault"), EVENTS.values(), ids=EVENTS)
-def test_a_wrong_event_is_named(event: dict[str, Any], error: type[Exception], fault: str) -> None:
-    with pytest.raises(error, match=fault):
+@pytest.mark.parametrize(("event", "fault"), EVENTS.values(), ids=EVENTS)
+def test_a_wrong_event_is_named(event: dict[str, Any], fault: str) -> None:
+    with pytest.raises((InvalidEvent, MissingSegment)) as raised:
         result_keys(event)
+    assert f"{raised.typename}: {raised.value}" == fault
