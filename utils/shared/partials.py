@@ -336,14 +336,9 @@ class Run:
         self.blocks: deque[Block] = deque()
         self.end = start
         for size, first in fields:
-            kinds, values = first[::2], first[1::2]
-            typed = all(
-                type(value) is (str if kind in SPELLED else int)
-                for kind, value in zip(kinds, values)
-            )
-            whole = all(type(each) is int for each in (size, *kinds)) and size > 0
-            right = typed and whole and len(first) == 2 * keys
-            _require(right, "a block must have a size and a key", str([size, first]))
+            types = [each for kind in first[::2] for each in (int, str if kind in SPELLED else int)]
+            typed = [*map(type, (size, *first))] == [int, *types] and len(types) == 2 * keys
+            _require(typed and size > 0, "a block must have a size and a key", f"{[size, first]}")
             self.blocks.append(Block(self.end, size, tuple(first)))
             self.end += size
         self.taken = self.rows = 0

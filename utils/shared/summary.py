@@ -50,10 +50,7 @@ class Declared(Json):
     Attributes:
         by: names of the key columns; none for one row over everything.
         computed: those of them that a function makes.
-        named: name of a column of the summary → column of the table, aggregation.
-        total: what the first cell of the row over everything says; None for no such row.
-        sort: a column, after a minus where it descends; None for the order of the keys.
-        top: rows, at most; None for all.
+        named, total, sort, top, chart: see Summary.
     """
 
     name: str
