@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from cells import NUMBER, Cells, Codes, whole
 from exact import small_totals, totals
@@ -179,8 +180,8 @@ class _Distinct:
         self._given = given
         self._seen = np.zeros_like(given)
         # In a sorted group, the middle value, or the two around the middle.
-        places = ((given - 1) // 2, given // 2) if median else ()
-        self._sought = [(place, np.full(len(given), math.nan, dtype=object)) for place in places]
+        self._places = [(given - 1) // 2, given // 2] if median else []
+        self._middles: list[Any] = [np.full(len(given), math.nan) for _ in self._places]
 
     def add(self, groups: Codes, cells: Cells, counts: Codes) -> None:
         """Values that follow those before: groups ascend, and in each of them its values."""
@@ -189,19 +190,24 @@ class _Distinct:
         starts = np.flatnonzero(np.diff(groups, prepend=-1))
         earlier = (through - counts)[starts].repeat(np.diff(starts, append=len(groups)))
         through += self._seen[groups] - earlier
-        for places, values in self._sought:
+        for which, places in enumerate(self._places):
             place = places[groups]
             rows = np.flatnonzero((through - counts <= place) & (place < through))
-            values[groups[rows]] = cells.take(rows).to_series().astype(object)
+            values = cells.take(rows).to_series()
+            if values.dtype == object:  # with an integer of more than 15 digits
+                self._middles[which] = self._middles[which].astype(object)
+            self._middles[which][groups[rows]] = values
         np.add.at(self._seen, groups, counts)
 
     def check(self) -> None:
         if (self._seen != self._given).any():
             raise InvalidPartials(f"values must be {self._given.sum()}; found {self._seen.sum()}")
 
-    def medians(self) -> list[Any]:
-        pairs = zip(*(values.tolist() for _, values in self._sought))
-        return [low if low == high else (low + high) / 2 for low, high in pairs]
+    def medians(self) -> NDArray[Any]:
+        low, high = self._middles
+        with np.errstate(invalid="ignore", over="ignore"):
+            middles: NDArray[Any] = np.where(low == high, low, (low + high) / 2)
+        return middles
 
 
 def _finished(
@@ -259,7 +265,7 @@ def _computed(how: str, column: str, groups: Groups) -> Any:
     for row in np.flatnonzero(infinite).tolist():
         one_sign = above[row] in (0, infinite[row]) and how in ("sum", "mean")
         found[row] = (math.inf if above[row] else -math.inf) if one_sign else math.nan
-    return _column(found.tolist())
+    return _column(found)
 
 
 def _quotient(dividend: int, divisor: int) -> float:
@@ -282,11 +288,12 @@ def _digits(what: str, column: str, groups: Groups) -> dict[int, Codes]:
     return found
 
 
-def _column(values: list[Any]) -> Any:
-    """As an array of numbers; integers beyond 15 digits stay Python's."""
-    if any(type(value) is int and abs(value) > EXACT_INTEGER for value in values):
-        return np.array([*values, None], dtype=object)[:-1]
-    return whole(np.array(values, np.float64))
+def _column(values: NDArray[Any]) -> NDArray[Any]:
+    """As numbers, unless an integer has more than 15 digits."""
+    objects = values.tolist() if values.dtype == object else []
+    if any(type(value) is int and abs(value) > EXACT_INTEGER for value in objects):
+        return values
+    return whole(values.astype(np.float64))
 
 
 def _sorted(sort: str, frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
