@@ -7,8 +7,8 @@ import pandas as pd
 
 from beside import render_table
 from facts import INLINE_BYTES
-from merged import Spool, group_frames, total_frame
-from partials import InvalidPartials, Partials, Source, combined
+from merged import Runs, Spool, group_frames, total_frame
+from partials import InvalidPartials, Partials, combined, opened
 from summary import SORTED, Columns, Declared, InvalidSummary
 from table import Table
 
@@ -61,11 +61,11 @@ class Summaries:
             raise InvalidPartials(f"{key}: {error}") from None
         except (TypeError, KeyError, ValueError) as error:
             raise InvalidPartials(f"{key}: must be partial results; found {error!r}") from None
-        for scope, source in contributed:
+        for scope, runs in contributed:
             if len(data) <= INLINE_BYTES:
-                scope.add(source.whole())
+                scope.add({name: run.whole() for name, run in runs.items()})
             else:
-                scope.add_source(source)
+                scope.add_source(runs)
         if not known and self._declared:
             self._count(key)
         elif not known:
@@ -100,17 +100,17 @@ class Summaries:
 
     def _contributed(
         self, key: str, rows: int, fields: list[Any], data: bytes
-    ) -> list[tuple["_Scope", Source]]:
+    ) -> list[tuple["_Scope", Runs]]:
         read, start = (lambda at, size: data[at : at + size]), 0
         if len(data) > INLINE_BYTES:
             read, start = self._spool.read, self._spool.add(data)
         contributed, end = [], start
         for declared, each, scopes in zip(self._declared, fields, self._scopes, strict=True):
-            columns = declared.columns(*SORTED)
+            values = dict.fromkeys(declared.columns(*SORTED), 2)
             for scope, tables in zip(scopes, each["scopes"], strict=True):
-                source = Source(tables, end, scope.keys, columns, read, rows, key)
-                contributed.append((scope, source))
-                end = source.end
+                runs = opened(tables, end, {"": scope.keys, **values}, read, key, rows)
+                contributed.append((scope, runs))
+                end = max(run.end for run in runs.values())
         if end - start != len(data):
             raise InvalidPartials(f"blocks must have {end - start} bytes; found {len(data)}")
         return contributed
@@ -135,7 +135,7 @@ class _Scope:
         self.keys = keys
         self._spool = spool
         self._small: list[Partials] = []
-        self._sources: list[Source] = []
+        self._sources: list[Runs] = []
 
     def add(self, parts: Partials) -> None:
         self._small.append(parts)
@@ -144,17 +144,17 @@ class _Scope:
             if self._small[0][""].rows > SMALL_GROUPS:
                 self._put_aside()
 
-    def add_source(self, source: Source) -> None:
+    def add_source(self, runs: Runs) -> None:
         self._put_aside()
-        self._sources.append(source)
+        self._sources.append(runs)
 
-    def sources(self) -> list[Source]:
+    def sources(self) -> list[Runs]:
         self._put_aside()
         return self._sources
 
     def _put_aside(self) -> None:
         if self._small:
-            self._sources.append(self._spool.source(combined(self._small)))
+            self._sources.append(self._spool.put(combined(self._small)))
             self._small = []
 
 

@@ -20,11 +20,11 @@ from partials import (
     Key,
     Partials,
     Run,
-    Source,
     ends,
     grouped,
     naming,
     no_groups,
+    opened,
     renumbered,
     written,
 )
@@ -32,6 +32,9 @@ from summary import PICKED, SORTED, Columns, Declared, Summary
 
 RANGE_BYTES = 2 << 20  # of blocks merged at a time: some 200,000 groups
 SPOOLED_BYTES = 8 << 20  # in memory; more goes to a file
+
+
+Runs = dict[str, Run]  # partial results that are put aside
 
 
 class Spool:
@@ -48,17 +51,17 @@ class Spool:
         self._size += len(data)
         return self._size - len(data)
 
-    def source(self, parts: Partials) -> Source:
+    def put(self, parts: Partials) -> Runs:
         fields, data = written(parts)
-        groups, *columns = fields
-        return Source(fields, self.add(data), len(parts[groups].keys), columns, self.read)
+        keys = {name: len(table.keys) for name, table in parts.items()}
+        return opened(fields, self.add(data), keys, self.read)
 
     def read(self, start: int, size: int) -> bytes:
         self._file.seek(start)
         return self._file.read(size)
 
 
-def group_frames(declared: Declared, sources: Sequence[Source]) -> Iterator[pd.DataFrame]:
+def group_frames(declared: Declared, sources: Sequence[Runs]) -> Iterator[pd.DataFrame]:
     """The groups of all sources in the order that is declared, in frames of some of them.
 
     Args:
@@ -74,7 +77,7 @@ def group_frames(declared: Declared, sources: Sequence[Source]) -> Iterator[pd.D
         left -= len(df)
 
 
-def total_frame(declared: Declared, sources: Sequence[Source]) -> pd.DataFrame:
+def total_frame(declared: Declared, sources: Sequence[Runs]) -> pd.DataFrame:
     """The one row over everything, with the same columns."""
     (df,) = _frames(declared, [], sources)
     for place, name in enumerate(declared.by):
@@ -86,16 +89,16 @@ def summarize(df: pd.DataFrame, summary: Summary) -> pd.DataFrame:
     """The summary of one frame, its total row last: for an ETL's own tests."""
     spool = Spool()
     partials = Columns(df, "table").partials(summary.declared, summary.keys)
-    groups, *total = map(spool.source, partials)
+    groups, *total = map(spool.put, partials)
     frames = [*group_frames(summary.declared, [groups])]
     frames += [total_frame(summary.declared, [each]) for each in total]
     return pd.concat(frames, ignore_index=True)
 
 
-def _frames(declared: Declared, by: list[str], sources: Sequence[Source]) -> Iterator[pd.DataFrame]:
-    for end in _ends([each.groups for each in sources]):
-        starts = [each.groups.taken for each in sources]
-        pieces = [[*each.groups.before(end)] for each in sources]
+def _frames(declared: Declared, by: list[str], sources: Sequence[Runs]) -> Iterator[pd.DataFrame]:
+    for end in _ends([each[""] for each in sources]):
+        starts = [each[""].taken for each in sources]
+        pieces = [[*each[""].before(end)] for each in sources]
         tables = [*chain.from_iterable(pieces)]
         if tables or end is None:
             tables = tables or [no_groups(len(by))]
@@ -105,12 +108,12 @@ def _frames(declared: Declared, by: list[str], sources: Sequence[Source]) -> Ite
             numbers = [_joined([next(found) for _ in piece]) for piece in pieces]
             distinct = {}
             for column in declared.columns(*SORTED):
-                runs = [each.distinct[column] for each in sources]
+                runs = [each[column] for each in sources]
                 median = column in declared.columns("median")
                 distinct[column] = _merged(runs, starts, numbers, _given(column, groups), median)
             yield _finished(declared, by, groups, distinct)
-    for source in sources:
-        source.check()
+    for each in sources:
+        each[""].check()
 
 
 def _ends(runs: Iterable[Run]) -> Iterator[Key | None]:
@@ -307,7 +310,7 @@ def _sorted(sort: str, frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]
             Cells.numbered(np.arange(rows, rows + len(df))),
         ]
         picks = {f"first {name}": Cells.of(df[name]) for name in df.columns}
-        runs.append(spool.source({"": grouped([Groups(len(df), keys, {}, picks)])}).groups)
+        runs.append(spool.put({"": grouped([Groups(len(df), keys, {}, picks)])})[""])
         rows += len(df)
         empty = df.head(0)
     if not rows:

@@ -36,6 +36,7 @@ LAST_DAY = 3_652_059  # 9999-12-31
 _SUM = re.compile(r"size|(gaps|above|below|fractions|(sum|square)-?[0-9]{1,3}) .*", re.DOTALL)
 _PICK = re.compile(r"(min|max|first|last) .*", re.DOTALL)
 
+Read = Callable[[int, int], bytes]
 Key = tuple[Any, ...]  # of each cell its kind, and its value: an integer or a text
 
 
@@ -320,17 +321,17 @@ class Run:
         keys: how many columns its keys have.
         read: the bytes from a start on, of a length.
         key: of the result that they stand beside, for error messages.
+        rows: of that result, which the groups of a summary stand for; None for other groups.
 
     Attributes:
         taken: groups that were given out.
-        rows: of the table that the groups read so far stand for.
 
     Raises:
         InvalidPartials: it is not as `written` gives it.
     """
 
     def __init__(
-        self, fields: Any, start: int, keys: int, read: Callable[[int, int], bytes], key: str
+        self, fields: Any, start: int, keys: int, read: Read, key: str, rows: int | None
     ) -> None:
         self.key = key
         self.blocks: deque[Block] = deque()
@@ -341,7 +342,8 @@ class Run:
             _require(typed and size > 0, "a block must have a size and a key", f"{[size, first]}")
             self.blocks.append(Block(self.end, size, tuple(first)))
             self.end += size
-        self.taken = self.rows = 0
+        self.taken = self._counted = 0
+        self._rows = rows
         self._keys = keys
         self._read = read
         self._rest: Groups | None = None
@@ -362,7 +364,14 @@ class Run:
 
     def whole(self) -> Groups:
         tables = [*self.before(None)] or [no_groups(self._keys)]
+        self.check()
         return tables[0] if len(tables) == 1 else grouped(tables)
+
+    def check(self) -> None:
+        """Once all is read: raise InvalidPartials unless each row was counted once."""
+        if self._rows not in (None, self._counted):
+            rule = f"must count {self._rows} rows"
+            raise InvalidPartials(f"{self.key}: {rule}; found {self._counted}")
 
     def _next(self) -> Groups:
         block = self.blocks.popleft()
@@ -370,53 +379,32 @@ class Run:
             table = unpacked(self._read(block.start, block.size))
             begins = table.key(0)
             _require(begins == block.first, "a block must begin with its first key", f"{begins}")
-        self.rows += int(table.sum("size").sum())
+        self._counted += int(table.sum("size").sum())
         return table
 
 
-class Source:
-    """Partial results, read block by block.
+def opened(
+    fields: Any,
+    start: int,
+    keys: dict[str, int],
+    read: Read,
+    key: str = "",
+    rows: int | None = None,
+) -> dict[str, Run]:
+    """The tables of some partial results, to read block by block.
 
     Args:
         fields: of each table, as `written` gives them.
-        start: of the first block.
-        keys: how many columns the groups' keys have.
-        columns: that have a table of distinct values.
-        rows: of the result that they were made of; None of several results.
-        key: of that result, for error messages.
+        keys: of each table, how many columns its keys have.
+        start, read, key, rows: see Run.
     """
-
-    def __init__(
-        self,
-        fields: Any,
-        start: int,
-        keys: int,
-        columns: Iterable[str],
-        read: Callable[[int, int], bytes],
-        rows: int | None = None,
-        key: str = "",
-    ) -> None:
-        self.groups = Run(fields[""], start, keys, read, key)
-        self.end = self.groups.end
-        self.distinct: dict[str, Run] = {}
-        for column in columns:
-            run = Run(fields[column], self.end, 2, read, key)
-            numbered = all(block.first[0] == NUMBER for block in run.blocks)
-            _require(numbered, "values must belong to groups", column)
-            self.distinct[column], self.end = run, run.end
-        self._rows = rows
-
-    def whole(self) -> Partials:
-        parts = {"": self.groups.whole()}
-        parts |= {column: run.whole() for column, run in self.distinct.items()}
-        self.check()
-        return parts
-
-    def check(self) -> None:
-        """Once all is read: raise InvalidPartials unless each row was counted once."""
-        key, counted = self.groups.key, self.groups.rows
-        if self._rows not in (None, counted):
-            raise InvalidPartials(f"{key}: must count {self._rows} rows; found {counted}")
+    runs: dict[str, Run] = {}
+    for name, columns in keys.items():
+        runs[name] = Run(fields[name], start, columns, read, key, None if name else rows)
+        numbered = not name or all(block.first[0] == NUMBER for block in runs[name].blocks)
+        _require(numbered, "values must belong to groups", name)
+        start = runs[name].end
+    return runs
 
 
 def ends(blocks: Iterable[tuple[Key, int]], size: int) -> Iterator[Key | None]:

@@ -65,7 +65,7 @@ def merged(summary: Summary, pieces: list[pd.DataFrame]) -> list[list[Any]]:
     spool = Spool()
     sources = [
         [
-            spool.source(each)
+            spool.put(each)
             for each in Columns(piece, "table").partials(summary.declared, summary.keys)
         ]
         for piece in pieces
