@@ -258,17 +258,16 @@ def result_keys(event: dict[str, Any]) -> list[str]:
         raise InvalidEvent("event: segment_results must hold a key; found an empty list")
     if len(results) > len(definitions):
         raise InvalidEvent(f"event: found {len(results)} results for {len(definitions)} segments")
-    given = [result for result in results if isinstance(result, str)]
-    if len(given) < len(definitions):
-        pairs = itertools.zip_longest(definitions, results)
-        missing = next(segment for segment, result in pairs if not isinstance(result, str))
+    pairs = itertools.zip_longest(definitions, results)
+    if missing := [segment for segment, result in pairs if not isinstance(result, str)]:
+        count = len(definitions)
         raise MissingSegment(
-            f"{missing or 'event'}: each segment must have one result; "
-            f"found {len(given)} results for {len(definitions)} segments"
+            f"{missing[0] or 'event'}: each segment must have one result; "
+            f"found {count - len(missing)} results for {count} segments"
         )
-    if repeated := [key for key, count in Counter(given).items() if count > 1]:
+    if repeated := [key for key, count in Counter(results).items() if count > 1]:
         raise InvalidEvent(f"event: each result must be another; found {repeated[0]} again")
-    return given
+    return results
 
 
 def key_list(event: dict[str, Any], name: str) -> list[Any]:

@@ -3,7 +3,7 @@
 import math
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -32,9 +32,9 @@ from summary import PICKED, SORTED, Columns, Declared, Summary
 
 RANGE_BYTES = 2 << 20  # of blocks merged at a time: some 200,000 groups
 SPOOLED_BYTES = 8 << 20  # in memory; more goes to a file
+NONE = np.zeros(0, np.int64)
 
-
-Runs = dict[str, Run]  # partial results that are put aside
+Runs = dict[str, Run]  # partial results that are put aside, by the names of their tables
 
 
 class Spool:
@@ -105,7 +105,7 @@ def _frames(declared: Declared, by: list[str], sources: Sequence[Runs]) -> Itera
             index = Index(tables)
             groups = grouped(tables, index)
             found = iter(index.numbers)
-            numbers = [_joined([next(found) for _ in piece]) for piece in pieces]
+            numbers = [np.concatenate([NONE, *islice(found, len(piece))]) for piece in pieces]
             distinct = {}
             for column in declared.columns(*SORTED):
                 runs = [each[column] for each in sources]
@@ -119,10 +119,6 @@ def _frames(declared: Declared, by: list[str], sources: Sequence[Runs]) -> Itera
 def _ends(runs: Iterable[Run]) -> Iterator[Key | None]:
     blocks = ((block.first, block.size) for run in runs for block in run.blocks)
     return ends(blocks, RANGE_BYTES)
-
-
-def _joined(numbers: list[Codes]) -> Codes:
-    return np.concatenate([np.zeros(0, np.int64), *numbers])
 
 
 def _merged(

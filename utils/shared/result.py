@@ -94,11 +94,11 @@ def send_rejects(
     if "rejects" not in segment.attrs:
         return None
     left_out = rejects(segment, faults)
+    etag = first = ""
+    if faults:
+        etag, _ = put_pickle(s3, bucket, rejects_key(key, len(faults)), left_out)
+        first, *_ = str(refused(segment, faults)).splitlines()
     columns, most = [str(name) for name in left_out.columns], segment.attrs.get("max_rejects")
-    if not faults:
-        return Rejects(0, columns, most)
-    etag, _ = put_pickle(s3, bucket, rejects_key(key, len(faults)), left_out)
-    first, *_ = str(refused(segment, faults)).splitlines()
     return Rejects(len(faults), columns, most, etag, first)
 
 
