@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from boto3.s3.transfer import TransferConfig
 
+import frames
 import rendered
 from checked_rows import check_rows
 from excel import EXACT_INTEGER, style_formats, widest
@@ -22,12 +24,12 @@ from labels import header, with_columns
 from overlap import map_ahead
 from rejects import Rejected
 from rendered import Figures
+from sheet_xml import render_rows
 from summaries import Summaries
 from table import Table
 from workbook import sheet_names, workbook_chunks
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mypy_boto3_s3 import S3Client
 
 WORKBOOK = "test.xlsx"
@@ -71,7 +73,7 @@ class GatherHandler:
             let_expire(self.s3, self.bucket, event.get("segment_definitions", []), keys)
         return workbook
 
-    def finish(self, name: str, df: "pd.DataFrame") -> "pd.DataFrame":
+    def finish(self, name: str, df: pd.DataFrame) -> pd.DataFrame:
         """What the sheet of a summary shows: here what cannot be declared is computed, such as a
         ratio of two sums.
 
@@ -101,7 +103,6 @@ class GatherHandler:
         """
         etags = self.list_etags(bucket, keys)
         segments: dict[str, Figures] = {}
-        positions: dict[str, int] = {}
         formats: dict[str, str] | None = None
         position = 0
         found_ahead = map_ahead(
@@ -116,16 +117,17 @@ class GatherHandler:
             self.rejected.add(key, before.rejects if before else None)
             # Of 100,000 segments, too much to hold.
             segments[key] = replace(figures, facts=None, summaries=None, rejects=None)
-            positions[key] = position
             position += figures.rows
         columns, formats = header(figures.columns for figures in segments.values()), formats or {}
+        position = 0
         for key, figures in segments.items():
             as_others = (figures.columns, figures.formats) == (columns, formats)
-            if not as_others or not figures.starts_at(positions[key]):
+            if not as_others or not figures.starts_at(position):
                 before = self.read_figures(bucket, key, etags)
                 segments[key] = self.render(
-                    bucket, key, etags[key], positions[key], before, formats, columns
+                    bucket, key, etags[key], position, before, formats, columns
                 )
+            position += figures.rows
         return segments
 
     def list_etags(self, bucket: str, keys: list[str]) -> dict[str, str]:
@@ -171,19 +173,15 @@ class GatherHandler:
         formats: dict[str, str],
         columns: list[str] | None = None,
     ) -> Figures:
-        import sheet_xml  # pandas takes a second to load, and a gather rarely needs it
-
         df = self.get_s3_df(bucket, key)
         if columns:
             df = with_columns(df, columns)
-        rows = sheet_xml.render_rows(df, position, key, formats)
+        rows = render_rows(df, position, key, formats)
         self.own.add(key)
         told = (before.facts, before.summaries, before.rejects) if before else ()
         return rendered.send(self.s3, bucket, key, rows, etag, *told)
 
-    def get_s3_df(self, bucket: str, key: str, etag: str = "") -> "pd.DataFrame":
-        import frames
-
+    def get_s3_df(self, bucket: str, key: str, etag: str = "") -> pd.DataFrame:
         same: Any = {"IfMatch": etag} if etag else {}
         return frames.load(self.s3.get_object(Bucket=bucket, Key=key, **same)["Body"].read(), key)
 
@@ -196,10 +194,7 @@ class GatherHandler:
             widest(f.widest for f in figures),
             [part for f in figures for part in f.parts],
             map_ahead(
-                lambda segment: self.get_xml(bucket, *segment),
-                segments.items(),
-                TRANSFERS,
-                TRANSFERS,
+                lambda each: self.get_xml(bucket, *each), segments.items(), TRANSFERS, TRANSFERS
             ),
         )
 
@@ -233,10 +228,8 @@ class GatherHandler:
         workbook: str,
         size: int,
     ) -> None:
-        table = tables[0]
-        facts = self.told.facts(
-            workbook, size, table.rows, list(table.columns), sheet_names(tables)
-        )
+        rows, columns = tables[0].rows, list(tables[0].columns)
+        facts = self.told.facts(workbook, size, rows, columns, sheet_names(tables))
         told = [told_of(each) for each in summaries]
         facts = replace(facts, summaries=told, rejects=self.rejected.told)
         self.s3.put_object(Bucket=bucket, Key=facts_key(next(iter(segments))), Body=facts.to_json())
@@ -265,17 +258,16 @@ def result_keys(event: dict[str, Any]) -> list[str]:
         raise InvalidEvent("event: segment_results must hold a key; found an empty list")
     if len(results) > len(definitions):
         raise InvalidEvent(f"event: found {len(results)} results for {len(definitions)} segments")
-    given = [result for result in results if isinstance(result, str)]
-    if len(given) < len(definitions):
-        pairs = itertools.zip_longest(definitions, results)
-        missing = next(segment for segment, result in pairs if not isinstance(result, str))
+    pairs = itertools.zip_longest(definitions, results)
+    if missing := [segment for segment, result in pairs if not isinstance(result, str)]:
+        count = len(definitions)
         raise MissingSegment(
-            f"{missing or 'event'}: each segment must have one result; "
-            f"found {len(given)} results for {len(definitions)} segments"
+            f"{missing[0] or 'event'}: each segment must have one result; "
+            f"found {count - len(missing)} results for {count} segments"
         )
-    if repeated := [key for key, count in Counter(given).items() if count > 1]:
+    if repeated := [key for key, count in Counter(results).items() if count > 1]:
         raise InvalidEvent(f"event: each result must be another; found {repeated[0]} again")
-    return given
+    return results
 
 
 def key_list(event: dict[str, Any], name: str) -> list[Any]:

@@ -3,10 +3,8 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pandas as pd
+import pandas as pd
 
 
 def header(segments: Iterable[list[str]]) -> list[str]:
@@ -31,7 +29,7 @@ def numbered(names: Iterable[str]) -> list[tuple[str, int]]:
     return labels
 
 
-def with_columns(df: "pd.DataFrame", columns: list[str]) -> "pd.DataFrame":
+def with_columns(df: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     """The frame with these columns, of which its own are some; the others are missing values."""
     places = {label: place for place, label in enumerate(numbered(columns))}
     own = [places[label] for label in numbered(map(str, df.columns))]

@@ -1,24 +1,16 @@
-"""segment-lambda: run the ETL on one segment and render its rows for the workbook."""
+"""segment-lambda: the rule that runs on each segment of the table, and what is declared beside it."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-import frames
-import plain_numbers
-import rendered
+import result
 from excel import check_formats
-from found import found
-from profile_table import segment_facts
 from references import References, check_references
-from refused import Fault, refuse, refused, rejects, sift, source_of
+from refused import Fault, is_number, refuse, sift, source_of
 from refused import InvalidMember as InvalidMember
-from rendered import Rejects, rejected_before, rejects_key
-from sheet_xml import render_rows
-from summary import Summary, carried, check_summaries
+from summary import Summary, check_summaries
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -46,32 +38,8 @@ check_summaries(SUMMARIES)
 check_references(REFERENCES)
 
 
-class InvalidEvent(ValueError):
-    """The event is not the key of a segment file."""
-
-
 class SegmentHandler:
     """Turn `scatter/…/job_NNN.pkl` into `gather/…/job_NNN.pkl`."""
-
-    def __init__(self, event: str, context: Any, s3: "S3Client") -> None:
-        self.event = event
-        self.context = context
-        self.s3 = s3
-        self.bucket = os.environ.get("BUCKET", "test-bucket")
-        self.references = References(REFERENCES, s3, self.bucket, event)
-
-    def main(self) -> str:
-        key = gather_key(self.event)
-        df = self.get_s3_data(self.bucket, self.event)
-        result, faults = sift(self.process, df)
-        if faults and "rejects" not in df.attrs:
-            raise refused(df, faults)
-        left_out = self.send_rejects(df, faults, self.bucket, key)
-        return self.send_segment_df(result, self.bucket, key, first_row(df), len(df), left_out)
-
-    def get_s3_data(self, bucket: str, key: str) -> pd.DataFrame:
-        data = self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-        return plain_numbers.read_cells(frames.load(data, key), NUMBERS)
 
     def process(self, df: pd.DataFrame) -> pd.DataFrame:
         """Add ボーナスポイント: ポイント, times BONUS_RATE where 会員ランク is 4 or 5.
@@ -93,80 +61,37 @@ class SegmentHandler:
         rank, points = members["会員ランク"], members["ポイント"]
         return members.assign(ボーナスポイント=points.where(rank <= 3, points * BONUS_RATE))
 
-    def send_rejects(
-        self, df: pd.DataFrame, faults: dict[int, Fault], bucket: str, key: str
-    ) -> Rejects | None:
-        """Write the records that are left out of the result; None where nobody asked for them."""
-        if "rejects" not in df.attrs:
-            return None
-        left_out = rejects(df, faults)
-        columns, most = [str(name) for name in left_out.columns], df.attrs.get("max_rejects")
-        if not faults:
-            return Rejects(0, columns, most)
-        etag, _ = self.put_pickle(left_out, bucket, rejects_key(key, len(faults)))
-        first, *_ = str(refused(df, faults)).splitlines()
-        return Rejects(len(faults), columns, most, etag, first)
+    def __init__(self, event: str, context: Any, s3: "S3Client") -> None:
+        self.event = event
+        self.context = context
+        self.s3 = s3
+        self.bucket = os.environ.get("BUCKET", "test-bucket")
+        self.references = References(REFERENCES, s3, self.bucket, event)
+
+    def main(self) -> str:
+        key = result.result_key(self.event)
+        df = self.get_s3_data(self.bucket, self.event)
+        processed, faults = sift(self.process, df)
+        return self.send_segment_df(processed, self.bucket, key, df, faults)
+
+    def get_s3_data(self, bucket: str, key: str) -> pd.DataFrame:
+        return result.read_segment(self.s3, bucket, key, NUMBERS)
 
     def send_segment_df(
         self,
         df: pd.DataFrame,
         bucket: str,
         key: str,
-        position: int = 0,
-        rows_in: int = 0,
-        left_out: Rejects | None = None,
+        segment: pd.DataFrame,
+        faults: dict[int, Fault],
     ) -> str:
-        """Write the result and, beside it, its rows rendered for the workbook, what it contributes
-        to summaries, and its facts.
-
-        Args:
-            position: row number of the first row in the whole table.
-            rows_in: of the segment file.
-            left_out: the records of that which are not in the result.
         """
-        partials = carried(SUMMARIES, df, key)
-        facts = segment_facts(df, rows_in)
-        with ThreadPoolExecutor(1) as thread:
-            pickled = thread.submit(self.put_pickle, df, bucket, key)
-            if left_out:
-                pickled.result()  # meanwhile, others tell what they left out
-                position = max(0, position - rejected_before(self.s3, bucket, key))
-            rows = render_rows(df, position, key, FORMATS)
-            summaries = rendered.contribution(self.s3, bucket, key, *partials)
-            etag, size = pickled.result()
-            told = asdict(
-                replace(
-                    facts,
-                    size=size,
-                    partials=len(partials[1]),
-                    rejects=left_out.count if left_out else 0,
-                )
-            )
-            rendered.send(self.s3, bucket, key, rows, etag, told, summaries, left_out)
+        Args:
+            segment: the rows that df was made of.
+            faults: those of them that are not in it.
+        """
+        result.send(self.s3, bucket, key, df, segment, faults, SUMMARIES, FORMATS)
         return key
-
-    def put_pickle(self, df: pd.DataFrame, bucket: str, key: str) -> tuple[str, int]:
-        """Returns its ETag, and its size in bytes."""
-        pickled = frames.dump(df)
-        return self.s3.put_object(Bucket=bucket, Key=key, Body=pickled)["ETag"], len(pickled)
-
-
-def first_row(df: pd.DataFrame) -> int:
-    return int(df.index[0]) if len(df) else 0
-
-
-def gather_key(scatter_key: str) -> str:
-    """`scatter/job_000.pkl` → `gather/job_000.pkl`.
-
-    Raises:
-        InvalidEvent: not a segment file's key, or one that climbs.
-    """
-    steps = scatter_key.split("/") if isinstance(scatter_key, str) else [""]
-    if steps[0] != "scatter" or scatter_key[-4:] != ".pkl" or {"", ".", ".."} & set(steps):
-        raise InvalidEvent(
-            f"event: must be a key like scatter/job_000.pkl; found {found(scatter_key)}"
-        )
-    return "/".join(["gather", *steps[1:]])
 
 
 def check_members(df: pd.DataFrame) -> None:
@@ -184,10 +109,3 @@ def check_members(df: pd.DataFrame) -> None:
 
 def is_rank(column: pd.Series) -> pd.Series:
     return is_number(column) & column.isin(RANKS)
-
-
-def is_number(column: pd.Series) -> pd.Series:
-    if column.dtype != object:
-        numeric = pd.api.types.is_numeric_dtype(column) and column.dtype != bool
-        return pd.Series(numeric, index=column.index)
-    return column.map(type).isin([int, float])

@@ -36,9 +36,9 @@ RANKS = pd.DataFrame(
 TOTAL = pd.DataFrame([["合計", 33, 21_300, 645.5, None]], columns=RANKS.columns)
 
 
-def whole(df: pd.DataFrame, formats: Mapping[str, str] = FORMATS) -> Table:
-    rows = render_rows(df, 0, NAME, formats)
-    return Table("", rows.columns, rows.widest, rows.parts, [rows.xml])
+def whole(df: pd.DataFrame, name: str = "") -> Table:
+    rows = render_rows(df, 0, NAME, FORMATS)
+    return Table(name, rows.columns, rows.widest, rows.parts, [rows.xml])
 
 
 def beside(*tables: Table, formats: Mapping[str, str] = FORMATS) -> bytes:
@@ -231,7 +231,7 @@ def test_numbers_and_dates_have_the_format_of_their_column() -> None:
     day = dt.datetime(2021, 5, 16)
     mixed = pd.Series([1, "x", True, None, 0.5, day, 10**15], dtype=object)
     df = pd.DataFrame({"素": mixed, "日": mixed, "平均": mixed, "無": mixed, "既定": mixed})
-    book = opened(beside(render_table("mixed", [df[["日", "既定"]]], FORMATS), whole_as("df", df)))
+    book = opened(beside(render_table("mixed", [df[["日", "既定"]]], FORMATS), whole(df, "df")))
     for name, columns in {"mixed": ["日", "既定"], "df": list(df.columns)}.items():
         for cells, column in zip(book[name].iter_cols(min_row=2), columns):
             plain, dates = (
@@ -241,11 +241,6 @@ def test_numbers_and_dates_have_the_format_of_their_column() -> None:
             none = "General"
             found = [cell.number_format for cell in cells]
             assert found == [plain, none, none, none, plain, dates, none], column
-
-
-def whole_as(name: str, df: pd.DataFrame) -> Table:
-    rows = render_rows(df, 0, NAME, FORMATS)
-    return Table(name, rows.columns, rows.widest, rows.parts, [rows.xml])
 
 
 def test_the_same_tables_make_the_same_bytes() -> None:

@@ -1,7 +1,6 @@
 """An ETL may bring pyarrow, with which pandas keeps text in Arrow's memory."""
 
 import pickle
-import pickletools
 import subprocess
 import sys
 from pathlib import Path
@@ -38,11 +37,6 @@ def test_text_in_arrow_is_loaded_as_pythons() -> None:
     pd.testing.assert_frame_equal(read, members(PYTHON))
     assert read["名前"].dtype.storage == "python"  # type: ignore[union-attr]
     assert read["nullable"].isna().tolist() == [False, True]
-
-
-def test_a_segment_file_of_text_in_arrow_names_nothing_of_arrow() -> None:
-    words = [argument for _, argument, _ in pickletools.genops(frames.dump(members(ARROW)))]
-    assert not [word for word in words if isinstance(word, str) and "arrow" in word.lower()]
 
 
 def test_the_gather_renders_text_in_arrow_without_pyarrow() -> None:

@@ -1,6 +1,4 @@
-import csv
 import gzip
-import io
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,18 +26,10 @@ OLD, NEW = b"rank,rate\n1,10\n", b"rank,rate\n1,25\n"
 RATES = [{"code": "001", "名": 'a "b"\nc', "rate": rate, "n": 3} for rate in (0.5, 12)]
 
 
-def csv_of(records: list[dict[str, Any]]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, records[0])
-    writer.writeheader()
-    writer.writerows(records)
-    return text.getvalue().encode("utf-8-sig")
-
-
 FORMS = {
     "json": json.dumps(RATES).encode(),
     "jsonl": b"\n".join(json.dumps(record).encode() for record in RATES),
-    "csv": csv_of(RATES),
+    "csv": pd.DataFrame(RATES).to_csv(index=False).encode("utf-8-sig"),
 }
 
 

@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import chain, compress
+from itertools import chain
 from operator import lt
 from types import NoneType
 from typing import Any, Self
@@ -74,9 +74,9 @@ class Cells:
                 spelled += part
             else:
                 values[rows] = part
-        if not spelled:
-            return cls(kinds, values, [])
-        values[np.concatenate(places)], texts = sorted_texts(spelled)
+        texts: list[str] = []
+        if spelled:
+            values[np.concatenate(places)], texts = sorted_texts(spelled)
         return cls(kinds, values, texts)
 
     @classmethod
@@ -104,24 +104,16 @@ class Cells:
         if len(self.texts) <= len(self):
             return self
         spelled = self.spelled
-        used = self.values[spelled]
-        if not len(used):
-            return Cells(self.kinds, self.values, [])
-        first = int(used.min())
-        needed = np.zeros(int(used.max()) - first + 1, bool)
-        needed[used - first] = True
+        used, places = np.unique(self.values[spelled], return_inverse=True)
         values = self.values.copy()
-        values[spelled] = (np.cumsum(needed) - 1)[used - first]
-        texts = self.texts[first : first + len(needed)]
-        return Cells(self.kinds, values, list(compress(texts, needed.tolist())))
+        values[spelled] = places
+        return Cells(self.kinds, values, [self.texts[place] for place in used.tolist()])
 
     def with_texts(self, places: Codes) -> Codes:
         """The values, where each text has another place."""
-        if not len(places):
-            return self.values
-        spelled = self.spelled
-        values = places[np.where(spelled, self.values, 0)]
-        return values if spelled.all() else np.where(spelled, values, self.values)
+        spelled, values = self.spelled, self.values.copy()
+        values[spelled] = places[values[spelled]]
+        return values
 
     def key(self, row: int) -> tuple[int, int | str]:
         """It compares with the keys of other cells as the cells sort."""
@@ -172,12 +164,8 @@ class Distinct:
         texts = [cells.texts for cells in columns]
         ranks, self.texts = sorted_texts([*chain.from_iterable(texts)])
         kinds = np.concatenate([cells.kinds for cells in columns])
-        values = np.concatenate(
-            [
-                cells.with_texts(rank)
-                for cells, rank in zip(columns, split(ranks, texts), strict=True)
-            ]
-        )
+        pairs = zip(columns, split(ranks, texts), strict=True)
+        values = np.concatenate([cells.with_texts(rank) for cells, rank in pairs])
         places = np.empty(len(values), np.int64)
         self._sorted: dict[int, Codes] = {}
         start = 0
@@ -211,17 +199,12 @@ def sorted_texts(texts: list[str]) -> tuple[Codes, list[str]]:
 
 def ranked(values: Codes) -> tuple[Codes, Codes]:
     """Of each value the place among the distinct ones, and those, sorted."""
-    if len(values):
-        low, high = int(values.min()), int(values.max())
-        if high - low <= DENSE * len(values):
-            present = np.zeros(high - low + 1, bool)
-            present[values - low] = True
-            return (np.cumsum(present) - 1)[values - low], np.flatnonzero(present) + low
-    codes, distinct = pd.factorize(values)
-    order = np.argsort(distinct)
-    ranks = np.empty_like(order)
-    ranks[order] = np.arange(len(order))
-    return ranks[codes], distinct[order]
+    low, high = int(values.min()), int(values.max())
+    if high - low > DENSE * len(values):
+        return pd.factorize(values, sort=True)
+    present = np.zeros(high - low + 1, bool)
+    present[values - low] = True
+    return (np.cumsum(present) - 1)[values - low], np.flatnonzero(present) + low
 
 
 def split(joined: Codes, like: Sequence[Sized]) -> list[Codes]:
@@ -291,17 +274,12 @@ def _typed(rows: Codes, array: NDArray[Any]) -> Any:
 
 def _integers(rows: Codes, array: NDArray[Any]) -> Any:
     """Of any integers, of NumPy or of Python."""
-    if len(array) and array.min() >= -EXACT_INTEGER and array.max() <= EXACT_INTEGER:
-        yield rows, NUMBER, in_order(array.astype(np.float64))
-        return
-    short = np.abs(array) <= EXACT_INTEGER if array.dtype.kind != "u" else array <= EXACT_INTEGER
-    short &= array != np.iinfo(np.int64).min  # which has no absolute value
-    short = short.astype(bool)
+    below, above = array < -EXACT_INTEGER, array > EXACT_INTEGER
+    short = ~(below | above).astype(bool)
     yield rows[short], NUMBER, in_order(array[short].astype(np.float64))
-    for kind, chosen in ((NEGATIVE, array < 0), (POSITIVE, array > 0)):
-        long = (~short & chosen).astype(bool)
-        if long.any():
-            yield rows[long], kind, [_spelled(int(value)) for value in array[long].tolist()]
+    for kind, chosen in ((NEGATIVE, below.astype(bool)), (POSITIVE, above.astype(bool))):
+        if chosen.any():
+            yield rows[chosen], kind, [_spelled(int(value)) for value in array[chosen].tolist()]
 
 
 def _of_type(kind: type, rows: Codes, array: NDArray[Any]) -> Any:

@@ -5,6 +5,7 @@ room for two billion addends. Only a finished sum is rounded, once. For the idea
 accumulator: U. Kulisch, "Computer Arithmetic and Validity", 2013, chapter 8.
 """
 
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -43,11 +44,11 @@ def square_digits(numbers: NDArray[np.float64]) -> dict[int, Integers]:
 
 def long_digits(integers: list[int]) -> dict[int, Integers]:
     """The digits of integers of any length."""
-    found: dict[int, Integers] = {}
+    found: defaultdict[int, Integers] = defaultdict(lambda: np.zeros(len(integers), np.int64))
     for row, integer in enumerate(integers):
         rest, sign, place = abs(integer), 1 if integer > 0 else -1, 0
         while rest:
-            found.setdefault(place, np.zeros(len(integers), np.int64))[row] = sign * (rest & _MASK)
+            found[place][row] = sign * (rest & _MASK)
             rest, place = rest >> BITS, place + 1
     return found
 
@@ -68,22 +69,19 @@ def _placed(whole: Integers, exponents: Any) -> dict[int, Integers]:
     return found
 
 
-def totals(sums: dict[int, Integers], count: int) -> tuple[list[int], int]:
+def totals(sums: dict[int, Integers], count: int) -> tuple[NDArray[Any], int]:
     """
     Args:
         sums: place → of each group the sum of the digits there.
         count: of groups.
 
     Returns:
-        Integers, and the bits by which each is too large: the sum is integer / 2**bits.
+        Python's integers, and the bits by which each is too large: the sum is integer / 2**bits.
     """
     lowest = min([0, *sums])
-    whole = [0] * count
+    whole = np.zeros(count, dtype=object)
     for place in range(max(sums, default=0), lowest - 1, -1):
-        if place in sums:
-            whole = [(n << BITS) + digit for n, digit in zip(whole, sums[place].tolist())]
-        else:
-            whole = [n << BITS for n in whole]
+        whole = (whole << BITS) + sums.get(place, 0)
     return whole, -lowest * BITS
 
 

@@ -7,10 +7,12 @@ of the workbook. The functions write them, the harness reads them; nobody reads 
 
 import json
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Self
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from functools import cache
+from types import UnionType
+from typing import Any, Self, get_args, get_origin, get_type_hints
 
 FIRST_ROWS = 10
 DISTINCT = 20  # values that a profile counts one by one; a column with more has `many`
@@ -18,19 +20,53 @@ BINS = 40  # of a histogram, at most
 # From this size on the gather tags what segments of a finished workbook left: a tag costs $0.000005,
 # 14 more days $0.0117 a GB (us-east-1, 2026): https://aws.amazon.com/s3/pricing/
 TAGGED_BYTES = 430_000
-INLINE_BYTES = (
-    8 * 1024
-)  # of partial results that stand among a segment's figures; more is an object
+INLINE_BYTES = 8 * 1024  # of partial results among a segment's figures; more is an object
 SMALLEST = -1074  # exponent of the least float
 
 
-@contextmanager
-def reading(writer: str) -> Iterator[None]:
-    """Call what is not the facts of such a writer so, whatever it lacks."""
-    try:
-        yield
-    except (TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"must be {writer}'s facts; found {error}") from None
+class Json:
+    """A dataclass as JSON."""
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self)).encode()  # type: ignore[call-overload]  # a dataclass
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """
+        Raises:
+            ValueError: it is not what `to_json` writes.
+        """
+        return cls.of(json.loads(data))
+
+    @classmethod
+    def of(cls, fields: Any) -> Self:
+        """
+        Raises:
+            ValueError: they are not the fields of such a dataclass.
+        """
+        try:
+            found: Self = reader(cls)(fields)  # type: ignore[arg-type]  # a class has a hash
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"must be {cls.__name__}; found {error}") from None
+        return found
+
+
+@cache
+def reader(kind: Any) -> Callable[[Any], Any]:
+    """What makes a value of this type of one of JSON."""
+    origin, inner = get_origin(kind), [reader(each) for each in get_args(kind)]
+    if isinstance(kind, type) and is_dataclass(kind):
+        fields = {name: reader(each) for name, each in get_type_hints(kind).items()}
+        return lambda value: kind(**{name: fields[name](each) for name, each in value.items()})
+    if origin is list:
+        return lambda value: [inner[0](each) for each in value]
+    if origin is dict:
+        return lambda value: {inner[0](key): inner[1](each) for key, each in value.items()}
+    if origin is tuple:
+        return lambda value: tuple(read(each) for read, each in zip(inner, value, strict=True))
+    if origin is UnionType:  # with None
+        return lambda value: None if value is None else inner[0](value)
+    return kind if kind in (bool, int, float, str) else lambda value: value
 
 
 @dataclass(frozen=True)
@@ -43,7 +79,7 @@ class SegmentCut:
 
 
 @dataclass(frozen=True)
-class ScatterFacts:
+class ScatterFacts(Json):
     """What a scatter read and wrote.
 
     Attributes:
@@ -64,21 +100,6 @@ class ScatterFacts:
     header: list[str] = field(default_factory=list)
     encoding: str = "utf-8"
 
-    def to_json(self) -> bytes:
-        return to_json(self)
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Self:
-        """
-        Raises:
-            ValueError: it is not what `to_json` writes.
-        """
-        with reading("a scatter"):
-            fields = json.loads(data)
-            cuts = [SegmentCut(**cut) for cut in fields["segments"]]
-            index = [(int(byte), int(record)) for byte, record in fields["index"]]
-            return cls(**{**fields, "segments": cuts, "index": index})
-
 
 @dataclass(frozen=True)
 class Histogram:
@@ -92,11 +113,10 @@ class Histogram:
     counts: dict[int, int]
 
     def coarser(self, exponent: int) -> "Histogram":
-        counts: dict[int, int] = {}
+        counts: Counter[int] = Counter()
         for number, count in self.counts.items():
-            merged = number >> (exponent - self.exponent)
-            counts[merged] = counts.get(merged, 0) + count
-        return Histogram(exponent, counts)
+            counts[number >> (exponent - self.exponent)] += count
+        return Histogram(exponent, dict(counts))
 
     def fitted(self) -> "Histogram":
         """Of at most BINS bins."""
@@ -107,12 +127,8 @@ class Histogram:
 
     def merged(self, other: "Histogram") -> "Histogram":
         exponent = max(self.exponent, other.exponent)
-        one, two = self.coarser(exponent), other.coarser(exponent)
-        counts = {
-            number: one.counts.get(number, 0) + two.counts.get(number, 0)
-            for number in sorted(one.counts.keys() | two.counts.keys())
-        }
-        return Histogram(exponent, counts).fitted()
+        counts = added(self.coarser(exponent).counts, other.coarser(exponent).counts)
+        return Histogram(exponent, dict(sorted(counts.items()))).fitted()
 
 
 @dataclass(frozen=True)
@@ -137,33 +153,26 @@ class Column:
     values: dict[str, int] = field(default_factory=dict)
     many: bool = False
 
-    @classmethod
-    def of(cls, fields: dict[str, Any]) -> Self:
-        found = fields.get("histogram")
-        if found is not None:
-            counts = {int(number): int(count) for number, count in found["counts"].items()}
-            found = Histogram(int(found["exponent"]), counts)
-        return cls(**{**fields, "histogram": found})
-
     def merged(self, other: "Column") -> "Column":
-        values = {} if self.many or other.many else added(self.values, other.values)
+        one, two = self.histogram, other.histogram
+        lows = [each.low for each in (self, other) if each.low is not None]
+        highs = [each.high for each in (self, other) if each.high is not None]
+        values = added(self.values, other.values)
         many = self.many or other.many or len(values) > DISTINCT
         return Column(
             name=self.name,
             kinds=added(self.kinds, other.kinds),
             missing=self.missing + other.missing,
-            low=least(self.low, other.low),
-            high=greatest(self.high, other.high),
-            histogram=self.histogram.merged(other.histogram)
-            if self.histogram and other.histogram
-            else self.histogram or other.histogram,
+            low=min(lows, default=None),
+            high=max(highs, default=None),
+            histogram=one.merged(two) if one and two else one or two,
             values={} if many else values,
             many=many,
         )
 
 
 @dataclass(frozen=True)
-class SegmentFacts:
+class SegmentFacts(Json):
     """What a segment took and made; in the JSON beside its result, under the name `facts`.
 
     Attributes:
@@ -187,26 +196,9 @@ class SegmentFacts:
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
-        """Fields beside `facts` are another reader's.
-
-        Raises:
-            ValueError: it is not what `to_json` writes.
-        """
+        """Fields beside `facts` are another reader's."""
         fields = json.loads(data)
         return cls.of(fields.get("facts") if isinstance(fields, dict) else fields)
-
-    @classmethod
-    def of(cls, fields: Any) -> Self:
-        """
-        Raises:
-            ValueError: they are not the fields of a segment's facts.
-        """
-        with reading("a segment"):
-            columns = [Column.of(column) for column in fields["columns"]]
-            rows = [[str(cell) for cell in row] for row in fields["first_rows"]]
-            rows_in, rows_out = int(fields["rows_in"]), int(fields["rows_out"])
-            others = (int(fields.get(name, 0)) for name in ("size", "partials", "rejects"))
-            return cls(rows_in, rows_out, columns, rows, *others)
 
 
 @dataclass(frozen=True)
@@ -231,7 +223,7 @@ class SummaryFacts:
 
 
 @dataclass(frozen=True)
-class WorkbookFacts:
+class WorkbookFacts(Json):
     """What a gather wrote.
 
     Attributes:
@@ -255,22 +247,6 @@ class WorkbookFacts:
     segments: list[SegmentFacts] = field(default_factory=list)
     summaries: list[SummaryFacts] = field(default_factory=list)
     rejects: int | None = None
-
-    def to_json(self) -> bytes:
-        return to_json(self)
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Self:
-        """
-        Raises:
-            ValueError: it is not what `to_json` writes.
-        """
-        with reading("a gather"):
-            fields = json.loads(data)
-            fields["profile"] = [Column.of(column) for column in fields.get("profile", [])]
-            fields["segments"] = [SegmentFacts(**each) for each in fields.get("segments", [])]
-            fields["summaries"] = [SummaryFacts(**each) for each in fields.get("summaries", [])]
-            return cls(**fields)
 
 
 def facts_key(segment_key: str) -> str:
@@ -322,20 +298,8 @@ class Told:
         return WorkbookFacts(workbook, size, rows, columns, sheets, profile, first, self.segments)
 
 
-def to_json(facts: Any) -> bytes:
-    return json.dumps(asdict(facts)).encode()
-
-
-def added(one: dict[str, int], two: dict[str, int]) -> dict[str, int]:
-    return {key: one.get(key, 0) + two.get(key, 0) for key in {**one, **two}}
-
-
-def least(one: float | None, two: float | None) -> float | None:
-    return min((value for value in (one, two) if value is not None), default=None)
-
-
-def greatest(one: float | None, two: float | None) -> float | None:
-    return max((value for value in (one, two) if value is not None), default=None)
+def added[K](one: Mapping[K, int], two: Mapping[K, int]) -> dict[K, int]:
+    return dict(Counter(one) + Counter(two))
 
 
 def exponent_of(low: float, high: float) -> int:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import batched
 from operator import lt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,13 +31,13 @@ from found import found
 BLOCK_BYTES = 64 * 1024
 INTEGERS = ("|i1", "<i2", "<i4", "<i8")
 KINDS = {MISSING, *range(BOOLEAN + 1), *range(DESCENDING - BOOLEAN, DESCENDING + 1)}
-NO_ROWS = np.zeros(0, np.int64)
 LAST_DAY = 3_652_059  # 9999-12-31
 # A place beyond these belongs to no number: a float's square, or the square of 4,300 digits.
-_SUM = re.compile(r"size|(count|above|below|fractions|(sum|square)-?[0-9]{1,3}) .*", re.DOTALL)
+_SUM = re.compile(r"size|(gaps|above|below|fractions|(sum|square)-?[0-9]{1,3}) .*", re.DOTALL)
 _PICK = re.compile(r"(min|max|first|last) .*", re.DOTALL)
 
-Key = tuple[int | str, ...]
+Read = Callable[[int, int], bytes]
+Key = tuple[Any, ...]  # of each cell its kind, and its value: an integer or a text
 
 
 class InvalidPartials(ValueError):
@@ -71,6 +71,18 @@ class Groups:
         """Keys compare as groups sort; a shorter one comes before those that it begins."""
         return tuple(part for cells in self.keys for part in cells.key(row))
 
+    def sum(self, name: str) -> Codes:
+        return self.sums.get(name, np.zeros(self.rows, np.int64))
+
+
+# What some rows contribute to one summary, or to its total: the groups under the name "", and for a
+# column the distinct values of each group and their counts, by the group's number and the value.
+Partials = dict[str, Groups]
+
+
+def no_groups(keys: int) -> Groups:
+    return Groups(0, [missing(0)] * keys, {}, {})
+
 
 class Index:
     """The distinct keys of some tables, sorted.
@@ -81,7 +93,7 @@ class Index:
     """
 
     def __init__(self, tables: Sequence[Groups]) -> None:
-        self._levels: list[tuple[Distinct, Codes | None]] = []
+        self._levels: list[tuple[Distinct, Codes]] = []
         self.numbers = [np.zeros(table.rows, np.int64) for table in tables]
         self.rows = 1
         for column in zip(*(table.keys for table in tables), strict=True):
@@ -89,37 +101,26 @@ class Index:
             if self._levels:
                 pairs = zip(self.numbers, distinct.places, strict=True)
                 wide = np.concatenate([above * len(distinct) + below for above, below in pairs])
-                ranks, level = merged_ranks(wide)
+                # With return_index NumPy merges, which is faster where long runs are sorted.
+                level, _, ranks = np.unique(wide, return_index=True, return_inverse=True)
                 self.numbers = split(ranks, self.numbers)
-                self._levels.append((distinct, level))
-                self.rows = len(level)
             else:
-                self.numbers, self.rows = distinct.places, len(distinct)
-                self._levels.append((distinct, None))
+                self.numbers, level = distinct.places, np.arange(len(distinct))
+            self._levels.append((distinct, level))
+            self.rows = len(level)
 
     def keys(self) -> list[Cells]:
         """Of each key column, the cell of each group."""
         numbers, found = np.arange(self.rows), []
         for distinct, level in reversed(self._levels):
-            places = numbers
-            if level is not None:
-                numbers, places = np.divmod(level[numbers], len(distinct))
+            numbers, places = np.divmod(level[numbers], len(distinct))
             found.append(distinct.cells(places))
         return found[::-1]
 
 
-def merged_ranks(values: Codes) -> tuple[Codes, Codes]:
-    """As `ranked`, of values of which long runs are sorted."""
-    order = np.argsort(values, kind="stable")
-    ascending = values[order]
-    first = np.flatnonzero(np.diff(ascending, prepend=ascending[:1] - 1))
-    ranks = np.empty_like(order)
-    ranks[order] = np.repeat(np.arange(len(first)), np.diff(first, append=len(values)))
-    return ranks, ascending[first]
-
-
-def grouped(tables: Sequence[Groups], index: Index) -> Groups:
+def grouped(tables: Sequence[Groups], index: Index | None = None) -> Groups:
     """One table of groups; of equal keys the sums are added, in the order of the tables picked."""
+    index = index or Index(tables)
     sums: dict[str, Codes] = {}
     for table, numbers in zip(tables, index.numbers, strict=True):
         for name, column in table.sums.items():
@@ -135,34 +136,14 @@ def grouped(tables: Sequence[Groups], index: Index) -> Groups:
     return Groups(index.rows, index.keys(), sums, picks)
 
 
-@dataclass(frozen=True)
-class Partials:
-    """What some rows contribute to one summary, or to its total.
-
-    Attributes:
-        groups: by their keys.
-        distinct: column → the distinct values of each group and their counts; the keys are the
-            group's number among the groups, and the value.
-    """
-
-    groups: Groups
-    distinct: dict[str, Groups]
-
-    def tables(self) -> dict[str, Groups]:
-        return {"": self.groups, **self.distinct}
-
-
 def combined(parts: Sequence[Partials]) -> Partials:
     """What they contribute together; the order of the parts is that of their rows."""
-    index = Index([each.groups for each in parts])
-    distinct = {}
-    for column in parts[0].distinct:
-        values = [
-            renumbered(each.distinct[column], numbers)
-            for each, numbers in zip(parts, index.numbers, strict=True)
-        ]
-        distinct[column] = grouped(values, Index(values))
-    return Partials(grouped([each.groups for each in parts], index), distinct)
+    index = Index([each[""] for each in parts])
+    made = {"": grouped([each[""] for each in parts], index)}
+    for column in filter(None, parts[0]):
+        pairs = zip(parts, index.numbers, strict=True)
+        made[column] = grouped([renumbered(each[column], numbers) for each, numbers in pairs])
+    return made
 
 
 def renumbered(values: Groups, numbers: Codes, first: int = 0) -> Groups:
@@ -179,59 +160,37 @@ def renumbered(values: Groups, numbers: Codes, first: int = 0) -> Groups:
 
 def _picked(how: str, columns: list[Cells], index: Index) -> Cells:
     distinct = Distinct(columns)
-    places = np.concatenate(distinct.places)
-    given = np.flatnonzero(np.concatenate([cells.given for cells in columns]))
-    groups = np.concatenate(index.numbers)[given]
-    order = places[given] if how in ("min", "max") else given
-    if how in ("min", "first"):
-        best = np.full(index.rows, len(places), np.int64)
-        np.minimum.at(best, groups, order)
-        none = best == len(places)
-    else:
-        best = np.full(index.rows, -1, np.int64)
-        np.maximum.at(best, groups, order)
-        none = best == -1
-    if none.all():
+    if not len(distinct):
         return missing(index.rows)
-    best[none] = best[~none][0]
-    cells = distinct.cells(best if how in ("min", "max") else places[best])
-    return Cells(np.where(none, MISSING, cells.kinds).astype(np.uint8), cells.values, cells.texts)
+    given = np.flatnonzero(np.concatenate([cells.given for cells in columns]))
+    places = np.concatenate(distinct.places)[given]
+    groups = np.concatenate(index.numbers)[given]
+    order = np.argsort(places, kind="stable") if how in ("min", "max") else np.arange(len(given))
+    if how in ("min", "first"):
+        order = order[::-1]
+    best = np.full(index.rows, -1)  # the last one is missing, if any is
+    best[groups[order]] = places[order]  # of several for a group the last one stays
+    return distinct.cells(best)
 
 
-@dataclass(frozen=True)
-class Block:
-    """Some groups of a table as bytes.
-
-    Attributes:
-        first: the first key; of distinct values, the key of their group and the value.
-        number: of the first value's group, where it holds distinct values.
-    """
-
-    start: int
-    size: int
-    first: Key
-    number: int = -1
-
-    @property
-    def begins(self) -> Key:
-        """Its first key as its table has it."""
-        return self.first if self.number < 0 else (NUMBER, self.number, *self.first[-2:])
+def written(parts: Partials) -> tuple[dict[str, Any], bytes]:
+    """As it travels: of each table the size and the first key of each block, and all blocks."""
+    fields, bodies = {}, []
+    for name, table in parts.items():
+        blocks = [(packed(block), block.key(0)) for block in _blocks(table)]
+        fields[name] = [[len(body), first] for body, first in blocks]
+        bodies += [body for body, _ in blocks]
+    return fields, b"".join(bodies)
 
 
-def written(table: Groups, groups: Groups | None = None) -> Iterator[tuple[bytes, Key, int]]:
-    """The table in blocks of about BLOCK_BYTES, each with its first key and number.
-
-    Args:
-        groups: those that a table of distinct values belongs to.
-    """
+def _blocks(table: Groups) -> Iterator[Groups]:
+    """The table in pieces of about BLOCK_BYTES."""
     if table.rows > 1 and (blocks := _size(table) // BLOCK_BYTES):
         rows = -(-table.rows // (blocks + 1))
         for start in range(0, table.rows, rows):
-            yield from written(table.take(slice(start, start + rows)), groups)
+            yield from _blocks(table.take(slice(start, start + rows)))
     elif table.rows:
-        first = table.key(0)
-        number = int(first[1]) if groups else -1
-        yield packed(table), groups.key(number) + first[2:] if groups else first, number
+        yield table
 
 
 def _size(table: Groups) -> int:
@@ -242,11 +201,11 @@ def _size(table: Groups) -> int:
 
 
 def packed(table: Groups) -> bytes:
-    """A line of JSON, the integers of each column in as few bytes as they need, and JSON of texts."""
+    """A line of JSON, each group's integers in as few bytes as its columns need, and JSON of texts."""
     cells = [*table.keys, *table.picks.values()]
-    columns = [*table.sums.values()]
+    columns: list[Any] = [*table.sums.values()]
     for each in cells:
-        columns += [each.kinds.astype(np.int64), each.values]
+        columns += [each.kinds, each.values]
     arrays = [_narrowed(column) for column in columns]
     header = {
         "rows": table.rows,
@@ -255,23 +214,19 @@ def packed(table: Groups) -> bytes:
         "picks": list(table.picks),
         "arrays": [[array.dtype.str, len(array)] for array in arrays],
     }
-    texts = [each.texts for each in cells]
-    line, text = (
+    line, texts = (
         json.dumps(each, ensure_ascii=False).encode("utf-8", "surrogatepass")
-        for each in (header, texts)
+        for each in (header, [each.texts for each in cells])
     )
-    return b"".join([line, b"\n", *(array.tobytes() for array in arrays), text])
+    return b"".join([line, b"\n", *(array.tobytes() for array in arrays), texts])
 
 
-def _narrowed(column: Codes) -> Any:
+def _narrowed(column: Any) -> Any:
     """Of equal numbers, one."""
-    low, high = int(column.min(initial=0)), int(column.max(initial=0))
-    if len(column) > 1 and column.min() == column.max():
-        column = column[:1]
-    for kind in INTEGERS:
-        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
-            return column.astype(kind)
-    raise AssertionError("no integer has more than 64 bits")
+    low, high = int(column.min()), int(column.max())
+    kinds = (np.dtype(kind) for kind in INTEGERS)
+    kind = next(k for k in kinds if np.iinfo(k).min <= low and high <= np.iinfo(k).max)
+    return column[: 1 if low == high else None].astype(kind)
 
 
 def unpacked(data: bytes) -> Groups:
@@ -284,38 +239,32 @@ def unpacked(data: bytes) -> Groups:
     try:
         header = json.loads(line)
         rows, keys = int(header["rows"]), int(header["keys"])
-        names = [[str(name) for name in header[kind]] for kind in ("sums", "picks")]
-        _require(0 <= rows <= len(data), "a block must be whole", rows)
-        columns, size = _columns(header["arrays"], rows, rest)
-        texts = json.loads(rest[size:].decode("utf-8", "surrogatepass"))
+        sums, picks = ([str(name) for name in header[kind]] for kind in ("sums", "picks"))
+        _require(0 < rows <= len(data), "a block must be whole", rows)
+        columns, end = [], 0
+        for kind, stored in header["arrays"]:
+            _require(kind in INTEGERS and stored in (1, rows), "must be integers", kind)
+            column = np.frombuffer(rest, kind, stored, end)
+            columns.append(np.broadcast_to(column, rows).astype(np.int64))
+            end += column.nbytes
+        texts = json.loads(rest[end:].decode("utf-8", "surrogatepass"))
         for each in texts:
             whole = type(each) is list and set(map(type, each)) <= {str}
             _require(whole, "a block must hold lists of texts", type(each))
-        sums = dict(zip(names[0], columns[: len(names[0])], strict=True))
-        pairs = batched(columns[len(names[0]) :], 2, strict=True)
+        pairs = batched(columns[len(sums) :], 2, strict=True)
         cells = [_cells(*pair, of) for pair, of in zip(pairs, texts, strict=True)]
+        _require(len(cells) == keys + len(picks), "a block must hold its cells", len(cells))
+        for pattern, names in ((_SUM, sums), (_PICK, picks)):
+            strange = [name for name in names if not pattern.fullmatch(name)]
+            _require(not strange, "columns must be those of summaries", strange)
+        named = dict(zip(sums, columns)), dict(zip(picks, cells[keys:], strict=True))
+        table = Groups(rows, cells[:keys], *named)
     except InvalidPartials:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InvalidPartials(f"must be partial results; found {error!r}") from None
-    _require(len(cells) == keys + len(names[1]), "a block must hold its cells", len(cells))
-    for pattern, each in zip((_SUM, _PICK), names):
-        strange = [name for name in each if not pattern.fullmatch(name)]
-        _require(not strange, "columns must be those of summaries", strange)
-    table = Groups(rows, cells[:keys], sums, dict(zip(names[1], cells[keys:])))
     _require(_is_sorted(table), "groups must be sorted, each once", f"{rows}")
     return table
-
-
-def _columns(fields: Any, rows: int, data: bytes) -> tuple[list[Codes], int]:
-    """The columns, and how many bytes they take."""
-    columns, start = [], 0
-    for kind, stored in fields:
-        _require(kind in INTEGERS and stored in (min(1, rows), rows), "must be integers", kind)
-        column = np.frombuffer(data, kind, stored, start).astype(np.int64)
-        columns.append(column if stored == rows else np.repeat(column, rows))
-        start += np.dtype(kind).itemsize * stored
-    return columns, start
 
 
 def _cells(kinds: Codes, values: Codes, texts: list[str]) -> Cells:
@@ -334,7 +283,7 @@ def _cells(kinds: Codes, values: Codes, texts: list[str]) -> Cells:
 
 
 def _is_sorted(table: Groups) -> bool:
-    ascends, equal = np.zeros(max(0, table.rows - 1), bool), np.ones(max(0, table.rows - 1), bool)
+    ascends, equal = np.zeros(table.rows - 1, bool), np.ones(table.rows - 1, bool)
     for column in (part for cells in table.keys for part in (cells.kinds, cells.values)):
         ascends |= equal & (column[:-1] < column[1:])
         equal &= column[:-1] == column[1:]
@@ -355,33 +304,54 @@ def _require(holds: Any, rule: str, what: Any) -> None:
         raise InvalidPartials(f"{rule}; found {found(what)}")
 
 
+class Block(NamedTuple):
+    """Some groups of a table as bytes: where they are, and the key of the first."""
+
+    start: int
+    size: int
+    first: Key
+
+
 class Run:
     """The groups of one table in their order, read block by block.
 
     Args:
-        blocks: in the order of their keys.
+        fields: of its blocks, as `written` gives them.
+        start: of the first block.
+        keys: how many columns its keys have.
         read: the bytes from a start on, of a length.
         key: of the result that they stand beside, for error messages.
+        rows: of that result, which the groups of a summary stand for; None for other groups.
 
     Attributes:
         taken: groups that were given out.
-        rows: of the table that they stand for.
+
+    Raises:
+        InvalidPartials: it is not as `written` gives it.
     """
 
     def __init__(
-        self, blocks: Iterable[Block], read: Callable[[int, int], bytes], key: str = ""
+        self, fields: Any, start: int, keys: int, read: Read, key: str, rows: int | None
     ) -> None:
-        self.blocks = deque(blocks)
         self.key = key
-        self.taken = self.rows = 0
+        self.blocks: deque[Block] = deque()
+        self.end = start
+        for size, first in fields:
+            types = [each for kind in first[::2] for each in (int, str if kind in SPELLED else int)]
+            typed = [*map(type, (size, *first))] == [int, *types] and len(types) == 2 * keys
+            _require(typed and size > 0, "a block must have a size and a key", f"{[size, first]}")
+            self.blocks.append(Block(self.end, size, tuple(first)))
+            self.end += size
+        self.taken = self._counted = 0
+        self._rows = rows
+        self._keys = keys
         self._read = read
         self._rest: Groups | None = None
 
     def before(self, end: Key | None) -> Iterator[Groups]:
         """The groups that follow and sort before the end; all, without one."""
-        while self._rest or (self.blocks and (end is None or self.blocks[0].begins < end)):
+        while self._rest or (self.blocks and (end is None or self.blocks[0].first < end)):
             table = self._rest or self._next()
-            self.rows += 0 if self._rest else int(table.sums.get("size", NO_ROWS).sum())
             stop = table.rows
             if end is not None:
                 stop = bisect_left(range(table.rows), end, key=table.key)
@@ -392,20 +362,60 @@ class Run:
             if self._rest:
                 return
 
+    def whole(self) -> Groups:
+        tables = [*self.before(None)] or [no_groups(self._keys)]
+        self.check()
+        return tables[0] if len(tables) == 1 else grouped(tables)
+
+    def check(self) -> None:
+        """Once all is read: raise InvalidPartials unless each row was counted once."""
+        if self._rows not in (None, self._counted):
+            rule = f"must count {self._rows} rows"
+            raise InvalidPartials(f"{self.key}: {rule}; found {self._counted}")
+
     def _next(self) -> Groups:
         block = self.blocks.popleft()
         with naming(self.key):
             table = unpacked(self._read(block.start, block.size))
-            begins = table.key(0) if table.rows else ()
-            _require(begins == block.begins, "a block must begin with its first key", f"{begins}")
+            begins = table.key(0)
+            _require(begins == block.first, "a block must begin with its first key", f"{begins}")
+        self._counted += int(table.sum("size").sum())
         return table
 
 
-def ends(runs: Iterable[Run], size: int) -> Iterator[Key | None]:
-    """Keys that cut all runs into ranges, each of about `size` bytes of blocks; None at last."""
-    blocks = sorted((block.first, block.size) for run in runs for block in run.blocks)
-    taken, last = 0, blocks[0][0] if blocks else ()
-    for first, block_size in blocks:
+def opened(
+    fields: Any,
+    start: int,
+    keys: dict[str, int],
+    read: Read,
+    key: str = "",
+    rows: int | None = None,
+) -> dict[str, Run]:
+    """The tables of some partial results, to read block by block.
+
+    Args:
+        fields: of each table, as `written` gives them.
+        keys: of each table, how many columns its keys have.
+        start, read, key, rows: see Run.
+    """
+    runs: dict[str, Run] = {}
+    for name, columns in keys.items():
+        runs[name] = Run(fields[name], start, columns, read, key, None if name else rows)
+        numbered = not name or all(block.first[0] == NUMBER for block in runs[name].blocks)
+        _require(numbered, "values must belong to groups", name)
+        start = runs[name].end
+    return runs
+
+
+def ends(blocks: Iterable[tuple[Key, int]], size: int) -> Iterator[Key | None]:
+    """Keys that cut all blocks into ranges, each of about `size` bytes; None at last.
+
+    Args:
+        blocks: the first key of each, and its size.
+    """
+    ordered = sorted(blocks)
+    taken, last = 0, ordered[0][0] if ordered else ()
+    for first, block_size in ordered:
         if taken >= size and first > last:
             yield first
             taken, last = 0, first

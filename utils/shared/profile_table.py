@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -17,16 +17,12 @@ CHARACTERS = 60  # of a value that is counted; a column with longer ones has too
 SMALL = 100  # rows, of which Python counts the values faster than pandas
 HEAD = 1000  # rows that show at once that a column has more than DISTINCT values
 
-KINDS: list[tuple[type, str]] = [
-    (bool, "booleans"),
-    (np.bool_, "booleans"),
-    (int, "numbers"),
-    (float, "numbers"),
-    (np.number, "numbers"),
-    (datetime, "dates"),
-    (date, "dates"),
-    (timedelta, "durations"),
-]
+KINDS = {
+    bool | np.bool_: "booleans",
+    int | float | np.number: "numbers",
+    date: "dates",
+    timedelta: "durations",
+}
 
 
 def segment_facts(df: pd.DataFrame, rows_in: int) -> SegmentFacts:
@@ -64,36 +60,19 @@ def column(name: str, cells: pd.Series) -> Column:
 
 def kinds_of(given: pd.Series) -> dict[str, int]:
     """Kinds of the cells that are not missing, by their counts."""
-    if not len(given):
-        return {}
-    if given.dtype != object and not has_long_integers(given):
-        return {kind_of_dtype(given.dtype): len(given)}
-    return dict(Counter(given.map(kind_of)))
-
-
-def has_long_integers(given: pd.Series) -> bool:
-    if not pd.api.types.is_integer_dtype(given.dtype):
-        return False
-    low, high = int(given.min()), int(given.max())
-    return max(-low, high) > EXACT_INTEGER
-
-
-def kind_of_dtype(dtype: Any) -> str:
-    if pd.api.types.is_bool_dtype(dtype):
-        return "booleans"
-    if pd.api.types.is_numeric_dtype(dtype):
-        return "numbers"
-    if pd.api.types.is_datetime64_any_dtype(dtype):
-        return "dates"
-    if pd.api.types.is_timedelta64_dtype(dtype):
-        return "durations"
-    return "texts"
+    integers = pd.api.types.is_integer_dtype(given.dtype)
+    some = [given.min(), given.max()] if integers and len(given) else given.head(1)
+    kinds = set(map(kind_of, some))
+    mixed = given.dtype == object or isinstance(given.dtype, pd.CategoricalDtype)
+    if mixed or (integers and "texts" in kinds):
+        return dict(Counter(given.map(kind_of)))
+    return {kind: len(given) for kind in kinds}
 
 
 def kind_of(cell: Any) -> str:
     if isinstance(cell, int | np.integer) and abs(int(cell)) > EXACT_INTEGER:
         return "texts"
-    return next((kind for type_, kind in KINDS if isinstance(cell, type_)), "texts")
+    return next((kind for types, kind in KINDS.items() if isinstance(cell, types)), "texts")
 
 
 def spread(given: pd.Series) -> tuple[float | None, float | None, Histogram | None]:
@@ -116,18 +95,17 @@ def few_values(given: pd.Series) -> dict[str, int] | None:
     found: Counter[str] = Counter()
     try:
         if len(given) <= SMALL:
-            for value, count in Counter(given.tolist()).items():
-                found[cell_text(value)] += count
+            counts: Any = Counter(given.tolist())
         elif given.head(HEAD).nunique() > DISTINCT:
             return None
         else:
             counts = given.value_counts(sort=False)
-            if len(counts) > DISTINCT:
-                return None
-            for value, count in zip(counts.index, counts.tolist(), strict=True):
-                found[cell_text(value)] += count
     except TypeError:  # lists and dictionaries cannot be counted
         return None
+    if len(counts) > DISTINCT:
+        return None
+    for value, count in counts.items():
+        found[cell_text(value)] += int(count)
     few = len(found) <= DISTINCT and all(len(text) <= CHARACTERS for text in found)
     return dict(found) if few else None
 

@@ -1,14 +1,13 @@
 """Records that an ETL refuses: taken out one rule after another, so that every one is found."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import pandas as pd
 
 from excel import EXACT_INTEGER
 from found import found
 from named import message
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 COLUMNS = ["record", "column", "rule", "found"]  # of rejects, before the record's own
 
@@ -36,7 +35,7 @@ class InvalidMember(ValueError):
         self.faults = faults or {}
 
 
-def refuse(df: "pd.DataFrame", name: str, faulty: "pd.Series", rule: str) -> None:
+def refuse(df: pd.DataFrame, name: str, faulty: pd.Series, rule: str) -> None:
     """Raise InvalidMember, which names the faulty rows of a column by their index, if there are any."""
     if not faulty.any():
         return
@@ -48,18 +47,25 @@ def refuse(df: "pd.DataFrame", name: str, faulty: "pd.Series", rule: str) -> Non
     )
 
 
-def refused(df: "pd.DataFrame", faults: Mapping[int, Fault]) -> InvalidMember:
+def is_number(column: pd.Series) -> pd.Series:
+    if column.dtype != object:
+        numeric = pd.api.types.is_numeric_dtype(column) and column.dtype != bool
+        return pd.Series(numeric, index=column.index)
+    return column.map(type).isin([int, float])
+
+
+def refused(df: pd.DataFrame, faults: Mapping[int, Fault]) -> InvalidMember:
     texts = {number: str(fault) for number, fault in faults.items()}
     return InvalidMember(message(source_of(df), texts), faults)
 
 
-def source_of(df: "pd.DataFrame") -> str:
+def source_of(df: pd.DataFrame) -> str:
     return str(df.attrs.get("source", "members"))
 
 
 def sift(
-    process: Callable[["pd.DataFrame"], "pd.DataFrame"], df: "pd.DataFrame"
-) -> tuple["pd.DataFrame", dict[int, Fault]]:
+    process: Callable[[pd.DataFrame], pd.DataFrame], df: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[int, Fault]]:
     """Process the rows that are not refused.
 
     Returns:
@@ -82,7 +88,7 @@ def sift(
             faults |= error.faults
 
 
-def inferred(df: "pd.DataFrame") -> "pd.DataFrame":
+def inferred(df: pd.DataFrame) -> pd.DataFrame:
     """With the types of columns that the table would have without the rows that were taken out."""
     typed = df.infer_objects()
     for place, (before, after) in enumerate(zip(df.dtypes, typed.dtypes)):
@@ -96,7 +102,7 @@ def has_long(values: list[Any]) -> bool:
     return any(type(value) is int and abs(value) > EXACT_INTEGER for value in values)
 
 
-def rejects(df: "pd.DataFrame", faults: Mapping[int, Fault]) -> "pd.DataFrame":
+def rejects(df: pd.DataFrame, faults: Mapping[int, Fault]) -> pd.DataFrame:
     """The faulty rows with what is wrong with them in their first columns, COLUMNS."""
     rows = df[df.index.isin(list(faults))]
     told = [(number, *faults[number]) for number in rows.index.tolist()]

@@ -1,8 +1,8 @@
 """Summaries of the whole table: what an ETL declares, and what one segment contributes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from cells import (
 )
 from exact import digits, long_digits, square_digits
 from excel import EXACT_INTEGER, check_sheet_name, check_sheet_names
+from facts import Json
 from found import found
 from partials import Groups, Partials, combined, written
 from rendered import REJECTS
@@ -29,8 +30,7 @@ AGGREGATIONS = (
     *("count", "size", "sum", "mean", "median", "min", "max"),
     *("var", "std", "first", "last", "nunique"),
 )
-MEDIANS = {MISSING, NEGATIVE, NUMBER, POSITIVE}
-ADDENDS = {*MEDIANS, BOOLEAN}
+MEDIANS = [MISSING, NEGATIVE, NUMBER, POSITIVE]
 OF_NUMBERS = ("sum", "mean", "var", "std", "median")
 SORTED = ("nunique", "median")  # from the distinct values and their counts
 PICKED = ("min", "max", "first", "last")  # one of the cells
@@ -44,16 +44,13 @@ class InvalidSummary(ValueError):
 
 
 @dataclass(frozen=True)
-class Declared:
+class Declared(Json):
     """A summary as it travels with the data.
 
     Attributes:
         by: names of the key columns; none for one row over everything.
         computed: those of them that a function makes.
-        named: name of a column of the summary → column of the table, aggregation.
-        total: what the first cell of the row over everything says; None for no such row.
-        sort: a column, after a minus where it descends; None for the order of the keys.
-        top: rows, at most; None for all.
+        named, total, sort, top, chart: see Summary.
     """
 
     name: str
@@ -66,21 +63,37 @@ class Declared:
     chart: str | None = None
 
     def __post_init__(self) -> None:
-        _check(self)
+        check_sheet_name(self.name)
+        for holds, rule, value in self._rules():
+            if not holds:
+                raise InvalidSummary(f"summary {self.name}: {rule}; found {found(value)}")
 
-    @classmethod
-    def of(cls, fields: Any) -> Self:
-        """
-        Raises:
-            InvalidSummary: they are not those of a summary.
-        """
-        try:
-            named = {
-                name: (str(column), str(how)) for name, (column, how) in fields["named"].items()
-            }
-            return cls(**{**fields, "named": named})
-        except (TypeError, KeyError, AttributeError) as error:
-            raise InvalidSummary(f"must be a summary's declaration; found {error}") from None
+    def _rules(self) -> Iterator[tuple[bool, str, Any]]:
+        """Each rule, whether it holds, and what was found; the next is asked only if it does."""
+        yield bool(self.named), 'must name a column, as in 人数=("会員番号", "count")', None
+        for name, made in self.named.items():
+            pair = isinstance(made, tuple) and [*map(type, made)] == [str, str]
+            yield pair, f"{name} must be (column, aggregation)", made
+            yield (
+                made[1] in AGGREGATIONS,
+                f"{name} must be one of {', '.join(AGGREGATIONS)}",
+                made[1],
+            )
+            yield name not in self.by, "a column has one name", name
+        for key in self.by:
+            yield type(key) is str, "by must name columns", key
+        yield len({*self.by}) == len(self.by), "by must name each column once", self.by
+        if self.total is not None:
+            yield bool(self.by), "total needs groups (by)", self.total
+            yield type(self.total) is str, "total must be a text", self.total
+        if self.sort is not None:
+            shown = [*self.by, *self.named]
+            known = type(self.sort) is str and self.sort.removeprefix("-") in shown
+            yield known, f"sort must be one of {', '.join(shown)}", self.sort
+        top = self.top
+        yield top is None or (type(top) is int and top > 0), "top must be a number above 0", top
+        charts = ", ".join(CHARTS)
+        yield self.chart in (None, *CHARTS), f"chart must be one of {charts}", self.chart
 
     def columns(self, *aggregations: str) -> list[str]:
         """The table's columns to which these are applied."""
@@ -128,16 +141,6 @@ class Summary:
         computed = [key for key, made in self.keys.items() if callable(made)]
         self.declared = Declared(name, names, computed, named, total, sort, top, chart)
 
-    def partials(self, columns: "Columns") -> list[Partials]:
-        """What these rows contribute: to the groups and, where one is declared, to the total.
-
-        Raises:
-            InvalidSummary: names the record, the rule and what was found.
-        """
-        name = self.declared.name
-        keys = [columns.key(key, made, name) for key, made in self.keys.items()]
-        return partials_of(self.declared, keys, columns)
-
 
 class Columns:
     """The columns of a result, each turned into what aggregations need once.
@@ -147,74 +150,100 @@ class Columns:
     """
 
     def __init__(self, df: pd.DataFrame, source: str) -> None:
-        self.df = df
+        self._df = df
         self._names = [str(name) for name in df.columns]
         self._source = str(df.attrs.get("source", source))
+        self._summary = ""  # that is being made, for error messages
         self._cells: dict[str, Cells] = {}
         self._addends: dict[tuple[str, int], dict[str, Codes]] = {}
 
-    def key(self, name: str, made: Key, summary: str) -> Cells:
-        if isinstance(made, str):
-            return self.cells(made, summary)
-        column = made(self.df)
-        if not isinstance(column, pd.Series) or len(column) != len(self.df):
-            what = f"{len(column)} cells" if isinstance(column, pd.Series) else found(column)
-            raise InvalidSummary(
-                f"{self._source}: {name} of summary {summary} must be a column of "
-                f"{len(self.df)} cells; found {what}"
-            )
-        return self._cells_of(name, column, summary)
+    def partials(self, declared: Declared, keys: Mapping[str, Key]) -> list[Partials]:
+        """What the rows contribute: to the groups and, where one is declared, to the total.
 
-    def cells(self, name: str, summary: str) -> Cells:
-        if name not in self._cells:
-            self._cells[name] = self._cells_of(name, self._series(name, summary), summary)
-        return self._cells[name]
-
-    def given(self, name: str, summary: str) -> Any:
-        column = self._series(name, summary)
-        texts = only_texts(column)
-        return np.ones(len(column), bool) if texts else column.notna().to_numpy(dtype=bool)
-
-    def numbers(self, name: str, how: str, summary: str) -> Cells:
-        """Cells that may be added up.
+        Args:
+            keys: of the summary, see there.
 
         Raises:
-            InvalidSummary: one of them is no number.
+            InvalidSummary: names the record, the rule and what was found.
         """
-        cells = self.cells(name, summary)
-        strange = set(np.flatnonzero(np.bincount(cells.kinds)).tolist()) - (
-            MEDIANS if how == "median" else ADDENDS
-        )
-        if strange:
-            row = int(np.isin(cells.kinds, [*strange]).argmax())
-            value = self._series(name, summary).astype(object).iloc[row]
-            self._refuse(row, name, f"must be a number for its {how}", found(value), summary)
-        return cells
+        self._summary = declared.name
+        by = [self._of_key(name, made) for name, made in keys.items()]
+        for column, how in declared.named.values():
+            if how in OF_NUMBERS:
+                self._check_numbers(column, how)
+        rows = self._rows(declared)
+        distinct = {}
+        for column in declared.columns(*SORTED):
+            values = self._of(column)
+            given = np.flatnonzero(values.given)
+            cells, ones = [Cells.numbered(given), values.take(given)], np.ones_like(given)
+            distinct[column] = Groups(len(given), cells, {"size": ones}, {})
+        scopes = [by, []] if declared.total is not None else [by]
+        return [combined([{"": replace(rows, keys=scope), **distinct}]) for scope in scopes]
 
-    def addends(self, name: str, power: int, summary: str) -> dict[str, Codes]:
-        """What adds up to the sum of the cells, or of their squares: see `exact`."""
-        if (name, power) not in self._addends:
-            self._addends[name, power] = addends(self.cells(name, summary), power)
-        return self._addends[name, power]
+    def _rows(self, declared: Declared) -> Groups:
+        """Each row as a group of its own, without a key."""
+        sums: dict[str, Any] = {"size": np.ones(len(self._df), np.int64)}
+        for column in declared.columns(*set(AGGREGATIONS) - {"size", *PICKED}):
+            series = self._series(column)
+            if not only_texts(series) and (gaps := series.isna().to_numpy(dtype=bool)).any():
+                sums[f"gaps {column}"] = gaps.astype(np.int64)
+        for power, how in ((1, ("sum", "mean", "var", "std")), (2, ("var", "std"))):
+            for column in declared.columns(*how):
+                if (column, power) not in self._addends:
+                    self._addends[column, power] = addends(self._of(column), power)
+                parts = self._addends[column, power]
+                sums |= {f"{part} {column}": numbers for part, numbers in parts.items()}
+        picks = {
+            f"{how} {column}": self._of(column)
+            for column, how in declared.named.values()
+            if how in PICKED
+        }
+        return Groups(len(self._df), [], sums, picks)
 
-    def _series(self, name: str, summary: str) -> "pd.Series[Any]":
+    def _of_key(self, name: str, made: Key) -> Cells:
+        if isinstance(made, str):
+            return self._of(made)
+        column = made(self._df)
+        if not isinstance(column, pd.Series) or len(column) != len(self._df):
+            what = f"{len(column)} cells" if isinstance(column, pd.Series) else found(column)
+            raise InvalidSummary(
+                f"{self._source}: {name} of summary {self._summary} must be a column of "
+                f"{len(self._df)} cells; found {what}"
+            )
+        return self._cells_of(name, column)
+
+    def _of(self, name: str) -> Cells:
+        if name not in self._cells:
+            self._cells[name] = self._cells_of(name, self._series(name))
+        return self._cells[name]
+
+    def _series(self, name: str) -> "pd.Series[Any]":
         if self._names.count(name) != 1:
             raise InvalidSummary(
-                f"{self._source}: summary {summary} needs one column {name}; "
+                f"{self._source}: summary {self._summary} needs one column {name}; "
                 f"found {self._names.count(name)} among {', '.join(self._names)}"
             )
-        return self.df.iloc[:, self._names.index(name)]
+        return self._df.iloc[:, self._names.index(name)]
 
-    def _cells_of(self, name: str, column: "pd.Series[Any]", summary: str) -> Cells:
+    def _cells_of(self, name: str, column: "pd.Series[Any]") -> Cells:
         try:
             return Cells.of(column)
         except NoCell as error:
             rule = "must be a text, number, date or boolean"
-            self._refuse(error.row, name, rule, str(error), summary)
+            self._refuse(error.row, name, rule, str(error))
 
-    def _refuse(self, row: int, column: str, rule: str, what: str, summary: str) -> NoReturn:
-        record = f"{self._source} record {self.df.index[row]}"
-        raise InvalidSummary(f"{record}: {column} {rule} in summary {summary}; found {what}")
+    def _check_numbers(self, name: str, how: str) -> None:
+        kinds = self._of(name).kinds
+        strange = ~np.isin(kinds, MEDIANS if how == "median" else [*MEDIANS, BOOLEAN])
+        if strange.any():
+            row = int(strange.argmax())
+            value = self._series(name).astype(object).iloc[row]
+            self._refuse(row, name, f"must be a number for its {how}", found(value))
+
+    def _refuse(self, row: int, column: str, rule: str, what: str) -> NoReturn:
+        record = f"{self._source} record {self._df.index[row]}"
+        raise InvalidSummary(f"{record}: {column} {rule} in summary {self._summary}; found {what}")
 
 
 def carried(summaries: Sequence[Summary], df: pd.DataFrame, source: str) -> tuple[list[Any], bytes]:
@@ -226,58 +255,16 @@ def carried(summaries: Sequence[Summary], df: pd.DataFrame, source: str) -> tupl
     columns = Columns(df, source)
     fields, bodies = [], []
     for summary in summaries:
-        scopes = []
-        for parts in summary.partials(columns):
-            scope = {}
-            for name, table in parts.tables().items():
-                blocks = [*written(table, parts.groups if name else None)]
-                scope[name] = [[len(data), first, number] for data, first, number in blocks]
-                bodies += [data for data, _, _ in blocks]
-            scopes.append(scope)
+        partials = columns.partials(summary.declared, summary.keys)
+        scopes, blocks = zip(*map(written, partials))
         fields.append({"declared": asdict(summary.declared), "scopes": scopes})
+        bodies += blocks
     return fields, b"".join(bodies)
 
 
 def check_summaries(summaries: Sequence[Summary]) -> None:
     """Raise InvalidSheetName unless each has a sheet of its own, which is not that of rejects."""
     check_sheet_names([REJECTS, *(summary.declared.name for summary in summaries)])
-
-
-def partials_of(declared: Declared, keys: list[Cells], columns: Columns) -> list[Partials]:
-    """
-    Args:
-        keys: the cells of each key column.
-    """
-    for column, how in declared.named.values():
-        if how in OF_NUMBERS:
-            columns.numbers(column, how, declared.name)
-    every = rows_of(declared, columns)
-    distinct = {}
-    for column in declared.columns(*SORTED):
-        values = columns.cells(column, declared.name)
-        given = np.flatnonzero(values.given)
-        ones = {"size": np.ones(len(given), np.int64)}
-        distinct[column] = Groups(len(given), [Cells.numbered(given), values.take(given)], ones, {})
-    scopes = [keys] if declared.total is None else [keys, []]
-    return [combined([Partials(replace(every, keys=scope), distinct)]) for scope in scopes]
-
-
-def rows_of(declared: Declared, columns: Columns) -> Groups:
-    """Each row as a group of its own, without a key."""
-    rows, name = len(columns.df), declared.name
-    sums: dict[str, Any] = {"size": np.ones(rows, np.int64)}
-    for column in declared.columns(*set(AGGREGATIONS) - {"size", *PICKED}):
-        sums[f"count {column}"] = columns.given(column, name).astype(np.int64)
-    for power, how in ((1, ("sum", "mean", "var", "std")), (2, ("var", "std"))):
-        for column in declared.columns(*how):
-            parts = columns.addends(column, power, name)
-            sums |= {f"{part} {column}": numbers for part, numbers in parts.items()}
-    picks = {
-        f"{how} {column}": columns.cells(column, name)
-        for column, how in declared.named.values()
-        if how in PICKED
-    }
-    return Groups(rows, [], sums, picks)
 
 
 def addends(cells: Cells, power: int) -> dict[str, Codes]:
@@ -301,33 +288,3 @@ def addends(cells: Cells, power: int) -> dict[str, Codes]:
             column[long] += part
             parts[f"{name}{place}"] = column
     return {part: column.astype(np.int64) for part, column in parts.items() if column.any()}
-
-
-def _check(declared: Declared) -> None:
-    check_sheet_name(declared.name)
-
-    def require(holds: bool, rule: str, value: Any) -> None:
-        if not holds:
-            raise InvalidSummary(f"summary {declared.name}: {rule}; found {found(value)}")
-
-    require(bool(declared.named), 'must name a column, as in 人数=("会員番号", "count")', None)
-    for name, made in declared.named.items():
-        pair = isinstance(made, tuple) and len(made) == 2 and all(type(e) is str for e in made)
-        require(pair, f"{name} must be (column, aggregation)", made)
-        rule = f"{name} must be one of {', '.join(AGGREGATIONS)}"
-        require(made[1] in AGGREGATIONS, rule, made[1])
-        require(name not in declared.by, "a column has one name", name)
-    for key in declared.by:
-        require(type(key) is str, "by must name columns", key)
-    require(len(set(declared.by)) == len(declared.by), "by must name each column once", declared.by)
-    if declared.total is not None:
-        require(bool(declared.by), "total needs groups (by)", declared.total)
-        require(type(declared.total) is str, "total must be a text", declared.total)
-    if declared.sort is not None:
-        shown = [*declared.by, *declared.named]
-        known = type(declared.sort) is str and declared.sort.removeprefix("-") in shown
-        require(known, f"sort must be one of {', '.join(shown)}", declared.sort)
-    top = declared.top
-    require(top is None or (type(top) is int and top > 0), "top must be a number above 0", top)
-    chart = declared.chart
-    require(chart is None or chart in CHARTS, f"chart must be one of {', '.join(CHARTS)}", chart)
