@@ -47,6 +47,11 @@ class Facts:
     workbook: WorkbookFacts | None = None
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """Of the segment files, by their keys."""
+        return {cut.key: cut.size for cut in self.scatter.segments} if self.scatter else {}
+
+    @property
     def columns(self) -> list[Column]:
         """The profiles of the whole result; [] where they are not known."""
         return self.workbook.profile if self.workbook else []

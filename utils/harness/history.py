@@ -94,6 +94,23 @@ class Task:
         return self.exited_s or (self.attempts[-1].ended_s if self.attempts else None)
 
     @property
+    def took_s(self) -> float | None:
+        return self.ended_s - self.entered_s if self.ended_s else None
+
+    @property
+    def key(self) -> str:
+        """Of the object that a segment was given; "" where its input is something else."""
+        return json_text(self.input)
+
+    @property
+    def reports(self) -> list[Report]:
+        return [attempt.report for attempt in self.attempts if attempt.report]
+
+    @property
+    def peak_mb(self) -> int | None:
+        return max((report.peak_mb for report in self.reports), default=None)
+
+    @property
     def failed(self) -> bool:
         """Whether its last call failed; it may be about to be retried."""
         return self.exited_s is None and bool(self.attempts) and self.attempts[-1].error is not None
@@ -239,7 +256,7 @@ class Run:
 
     @property
     def reports(self) -> list[Report]:
-        return [attempt.report for attempt in self.attempts if attempt.report]
+        return [report for task in self.tasks for report in task.reports]
 
     @property
     def input_obj(self) -> str:
