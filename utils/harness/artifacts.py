@@ -1,7 +1,6 @@
 """What a stack is made from: the zips and the definition, in a bucket of their own."""
 
 import hashlib
-import itertools
 import json
 import re
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 # It ships no types.
 from awscli.customizations.cloudformation import yamlhelper  # type: ignore[import-untyped]
 
+from harness.bucket import delete_keys, keys_of
 from harness.fault import Fault
 from harness.functions import read_zip, sha256
 from harness.target import STAGES, Target
@@ -50,7 +50,7 @@ class Artifacts:
 
     def upload(self) -> None:
         self.make_bucket()
-        there = {each["Key"] for each in objects(self.s3, self.at)}
+        there = keys_of(self.s3, **self.at)
         for name, body in self.bodies().items():
             if (key := key_of(name, body)) not in there:
                 self.s3.put_object(**self.at, Key=key, Body=body)
@@ -90,9 +90,8 @@ class Artifacts:
 
     def forget_all_but(self, keys: set[str]) -> None:
         """Delete what neither this deploy nor the one before it uses."""
-        for each in objects(self.s3, self.at):
-            if each["Key"] not in keys:
-                self.s3.delete_object(**self.at, Key=each["Key"])
+        there = keys_of(self.s3, **self.at)
+        delete_keys(self.s3, [key for key in there if key not in keys], **self.at)
 
     def delete(self) -> None:
         if self.exists():
@@ -202,20 +201,13 @@ def substitutable(definition: str) -> str:
     return definition
 
 
-def objects(s3: Any, at: dict[str, str]) -> list[dict[str, Any]]:
-    pages = s3.get_paginator("list_objects_v2").paginate(**at)
-    return [found for page in pages for found in page.get("Contents", [])]
-
-
 def is_empty(s3: Any, at: dict[str, str]) -> bool:
     return not s3.list_objects_v2(**at, MaxKeys=1)["KeyCount"]
 
 
 def empty(s3: Any, at: dict[str, str]) -> None:
     """Delete a bucket's objects and unfinished uploads."""
-    for found in itertools.batched(objects(s3, at), 1000):
-        keys = [{"Key": each["Key"]} for each in found]
-        s3.delete_objects(**at, Delete={"Objects": keys, "Quiet": True})
+    delete_keys(s3, keys_of(s3, **at), **at)
     for page in s3.get_paginator("list_multipart_uploads").paginate(**at):
         for found in page.get("Uploads", []):
             s3.abort_multipart_upload(**at, Key=found["Key"], UploadId=found["UploadId"])

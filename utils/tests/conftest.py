@@ -11,7 +11,7 @@ from openpyxl import load_workbook
 
 from harness import history, machines, progress
 from harness.emulator import MiniStack, free_port
-from harness.target import MACHINES, Target, emulator
+from harness.target import MACHINES, STAGES, Target, emulator
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,6 +29,25 @@ def make() -> Make:
         return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
 
     return run
+
+
+def checked(done: subprocess.CompletedProcess[str]) -> str:
+    """What a command that succeeded said."""
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    """The message of a command that ended with one, and not with a traceback."""
+    assert done.returncode != 0, done.stdout
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+@pytest.fixture(scope="session")
+def zips(make: Make) -> dict[str, Path]:
+    checked(make("zip"))
+    return {stage: ROOT / f"demo-{stage}" / "bin" / "lambda.zip" for stage in STAGES}
 
 
 def follow(target: Target, arn: str) -> dict[str, Any]:
@@ -78,9 +97,7 @@ class Pipeline:
 
 @pytest.fixture(scope="session")
 def pipeline(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    for target in ("create", "bucket"):
-        made = make(target)
-        assert made.returncode == 0, made.stdout + made.stderr
+    checked(make("create", "bucket"))
     pipeline = Pipeline(tmp_path_factory.mktemp("workbooks"))
     for definition in MACHINES:
         machines.put(pipeline.states, definition)

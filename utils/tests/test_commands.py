@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from openpyxl import Workbook
 
-from conftest import ROOT, Make, Pipeline
+from conftest import ROOT, Make, Pipeline, checked, refused
 from harness import __main__ as command_line
 from harness import history, logs, machines
 from harness.fault import Fault
@@ -28,18 +28,6 @@ from utils import SAMPLE, members
 
 # What make, the shell and argument parsers would read something into.
 ODD = "-a  b'c'\"d\"&e;f|g>h`i`#j$HOME$$(k)${l}%m\\.json"
-
-
-def checked(made: subprocess.CompletedProcess[str]) -> str:
-    assert made.returncode == 0, made.stdout + made.stderr
-    return made.stdout
-
-
-def refused(made: subprocess.CompletedProcess[str]) -> str:
-    """The message of a command that ended with one, and not with a traceback."""
-    assert made.returncode != 0, made.stdout
-    assert "Traceback" not in made.stderr
-    return made.stderr
 
 
 def test_a_file_gets_its_own_name_in_the_bucket(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from openpyxl import load_workbook
 
-from conftest import Make, Pipeline
+from conftest import Make, Pipeline, checked
 from harness.target import EMULATED_ACCOUNT, emulator
 from harness.watch import EMULATED
 
@@ -45,8 +45,7 @@ def readme() -> str:
 def own(readme: str, make: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of demo-segment, changed as the README says."""
     root = tmp_path_factory.mktemp("own")
-    ready = make("-C", "demo-segment", ".venv/.ready")
-    assert ready.returncode == 0, ready.stdout + ready.stderr
+    checked(make("-C", "demo-segment", ".venv/.ready"))
     built = shutil.ignore_patterns(".venv", "bin", "deploy-packages", ".*_cache", "__pycache__")
     shutil.copytree(SEGMENT, root / "demo-segment", ignore=built)
     shutil.copytree(ROOT / "utils" / "shared", root / "utils" / "shared", ignore=built)
@@ -84,14 +83,9 @@ def test_the_examples_tests_and_types_pass(own: Path) -> None:
     # mypy has read pandas and its types for the function's own tests.
     typed = ["mypy", "--cache-dir", str(SEGMENT / ".mypy_cache"), "segment.py", "tests"]
     for program, *arguments in (["pytest", "-q", "tests"], typed):
-        ran = subprocess.run(
-            [tools / program, *arguments],
-            cwd=own,
-            env=os.environ | EMULATED,
-            capture_output=True,
-            text=True,
-        )
-        assert ran.returncode == 0, ran.stdout + ran.stderr
+        command = [str(tools / program), *arguments]
+        env = os.environ | EMULATED
+        checked(subprocess.run(command, cwd=own, env=env, capture_output=True, text=True))
 
 
 def test_the_example_runs_through_the_pipeline(pipeline: Pipeline, readme: str, own: Path) -> None:

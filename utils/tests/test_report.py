@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Make, Pipeline
+from conftest import Make, Pipeline, checked
 from harness import advice, facts
 from harness.advice import ADVICE, BY_MESSAGE
 from harness.facts import record_of
@@ -196,8 +196,7 @@ def test_an_execution_whose_name_is_not_ascii_gets_its_report(
         input=json.dumps({"input_obj": pipeline.put([])}),
     )["executionArn"]
     assert pipeline.wait(arn)["status"] == "SUCCEEDED"
-    made = make("report", f"EXECUTION={name}")
-    assert made.returncode == 0, made.stderr
+    checked(make("report", f"EXECUTION={name}"))
     assert name in (RESULT / f"{name}.html").read_text()
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from cfnlint.decode import decode  # type: ignore[import-untyped]  # it ships no types
 
-from conftest import ROOT, Make
+from conftest import ROOT
 from harness.artifacts import TEMPLATE, read_definition, rendered, substitutable
+from harness.target import STAGES
 
-STAGES = ("scatter", "segment", "gather")
 DEFINITIONS = sorted(path.stem for path in (ROOT / "state-machine").glob("*.json"))
 
 each_definition = pytest.mark.parametrize("name", DEFINITIONS)
@@ -24,12 +24,6 @@ def template() -> dict[str, Any]:
     loaded, problems = decode(str(TEMPLATE))
     assert not problems
     return dict(loaded)
-
-
-@pytest.fixture(scope="module")
-def zips(make: Make) -> None:
-    made = make("zip")
-    assert made.returncode == 0, made.stdout + made.stderr
 
 
 def substituted(name: str, template: dict[str, Any]) -> str:
@@ -50,7 +44,7 @@ def test_cfn_lint_finds_nothing() -> None:
 
 @pytest.mark.parametrize("definition", DEFINITIONS)
 def test_cfn_lint_finds_nothing_in_what_is_sent(
-    definition: str, zips: None, tmp_path: Path
+    definition: str, zips: dict[str, Path], tmp_path: Path
 ) -> None:
     sent = tmp_path / "template.json"
     sent.write_text(rendered({"Definition": definition}))
@@ -77,7 +71,7 @@ VERSIONS = re.compile(r'"(\w+?Version)(\w+)": {"Type": "AWS::Lambda::Version"')
     ],
 )
 def test_a_version_is_published_where_code_or_settings_change(
-    changed: dict[str, str], published: list[str], zips: None
+    changed: dict[str, str], published: list[str], zips: dict[str, Path]
 ) -> None:
     before = dict(VERSIONS.findall(rendered({"Architecture": "x86_64"})))
     after = dict(VERSIONS.findall(rendered({"Architecture": "x86_64"} | changed)))

@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from conftest import checked
 from test_zips import copy_sources
 
 PIPFILE = """
@@ -121,10 +122,5 @@ def test_a_function_is_locked_packed_and_tested_from_pips_index_by_its_certifica
     (folder / "Pipfile.lock").unlink()
     env = user_of(pip_conf)
     for target in ("lock", "zip", ".venv/.ready"):
-        made = subprocess.run(
-            ["make", "--no-print-directory", "-C", folder, target],
-            env=env,
-            capture_output=True,
-            text=True,
-        )
-        assert made.returncode == 0, made.stdout + made.stderr
+        command = ["make", "--no-print-directory", "-C", str(folder), target]
+        checked(subprocess.run(command, env=env, capture_output=True, text=True))
