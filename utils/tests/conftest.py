@@ -3,6 +3,7 @@ import os
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +105,26 @@ def pipeline(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     yield pipeline
 
 
-@pytest.fixture(scope="session")
-def mini() -> Iterator[MiniStack]:
-    """The second emulator."""
+@contextmanager
+def ministack() -> Iterator[MiniStack]:
     emulator = MiniStack(f"http://localhost:{free_port()}")
     emulator.up()
     yield emulator
     emulator.down()
+
+
+@pytest.fixture(scope="session")
+def mini() -> Iterator[MiniStack]:
+    """The second emulator."""
+    with ministack() as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="session")
+def guarded() -> Iterator[MiniStack]:
+    """One that enforces IAM."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTH", "true")
+        with ministack() as emulator:
+            patch.undo()
+            yield emulator

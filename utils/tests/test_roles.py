@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -12,12 +12,11 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from conftest import Make, follow
-from harness.emulator import MiniStack, free_port
-from harness.target import Target
+from conftest import checked, follow
+from harness.emulator import MiniStack
+from harness.target import STAGES, Target
 from test_pipeline import EXAMPLE
 
-STAGES = ("scatter", "segment", "gather")
 STACK = "guarded"
 # The last record's column comes up late, so that the scatter reads and rewrites its segments.
 TABLE = [*EXAMPLE, {**EXAMPLE[0], "備考": "late"}]
@@ -50,13 +49,9 @@ class Account:
     def deploy(self, stack: str, definition: str) -> dict[str, str]:
         """Deploy the pipeline; returns the stack's outputs."""
         to = ["--target", "stack", "--stack", stack]
-        deployed = subprocess.run(
-            [sys.executable, "-m", "harness", *to, "deploy", "--definition", definition],
-            env={**os.environ, "ENDPOINT": self.endpoint},
-            capture_output=True,
-            text=True,
-        )
-        assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+        command = [sys.executable, "-m", "harness", *to, "deploy", "--definition", definition]
+        env = {**os.environ, "ENDPOINT": self.endpoint}
+        checked(subprocess.run(command, env=env, capture_output=True, text=True))
         [found] = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
         return {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
 
@@ -94,15 +89,8 @@ class Account:
 
 
 @pytest.fixture(scope="module")
-def account(make: Make) -> Iterator[Account]:
-    made = make("zip")
-    assert made.returncode == 0, made.stdout + made.stderr
-    emulator = MiniStack(f"http://localhost:{free_port()}")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTH", "true")
-        emulator.up()
-    yield Account(emulator.endpoint)
-    emulator.down()
+def account(zips: dict[str, Path], guarded: MiniStack) -> Account:
+    return Account(guarded.endpoint)
 
 
 @pytest.fixture(scope="module", params=["parallel", "distributed"])
