@@ -74,18 +74,16 @@ class Artifacts:
             # LocalStack, too, asks here who the owner is.
             self.s3.get_bucket_policy(**self.at)
         except self.s3.exceptions.ClientError as error:
-            match error.response["Error"]["Code"]:
-                case "NoSuchBucket":
-                    return False
-                case "AccessDenied":
-                    raise Fault(
-                        f"S3 refuses s3://{self.bucket} to the account {self.place.account}: "
-                        "another owns it, or these credentials lack s3:GetBucketPolicy\n"
-                        "to do: choose another name, STACK=…"
-                    ) from None
-                case "NoSuchBucketPolicy":
-                    return True
-            raise
+            code = error.response["Error"]["Code"]
+            if code == "AccessDenied":
+                raise Fault(
+                    f"S3 refuses s3://{self.bucket} to the account {self.place.account}: "
+                    "another owns it, or these credentials lack s3:GetBucketPolicy\n"
+                    "to do: choose another name, STACK=…"
+                ) from None
+            if code not in ("NoSuchBucket", "NoSuchBucketPolicy"):
+                raise
+            return bool(code == "NoSuchBucketPolicy")
         return True
 
     def forget_all_but(self, keys: set[str]) -> None:
