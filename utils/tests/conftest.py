@@ -1,10 +1,12 @@
 import json
 import os
 import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from openpyxl import load_workbook
 from harness import history, machines, progress
 from harness.emulator import MiniStack, free_port
 from harness.target import MACHINES, STAGES, Target, emulator
+from harness.watch import code_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,6 +52,19 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
 def zips(make: Make) -> dict[str, Path]:
     checked(make("zip"))
     return {stage: ROOT / f"demo-{stage}" / "bin" / "lambda.zip" for stage in STAGES}
+
+
+def pack(stage: str, target: Path, changed: dict[str, str]) -> None:
+    """Pack a function anew, with other texts in place of some of its modules'."""
+    folder, packer = ROOT / f"demo-{stage}", ROOT / "utils" / "tools" / "make_zip.py"
+    sources = {path.name: path for path in code_of(stage)}
+    with TemporaryDirectory() as written:
+        for name, text in changed.items():
+            sources[name] = Path(written, name)
+            sources[name].write_text(text)
+        zips = [target, folder / "bin" / "packages.zip"]
+        command = [sys.executable, *map(str, [packer, "function", *zips, *sources.values()])]
+        checked(subprocess.run(command, cwd=folder, capture_output=True, text=True))
 
 
 def follow(target: Target, arn: str) -> dict[str, Any]:

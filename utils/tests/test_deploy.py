@@ -4,7 +4,6 @@ import shutil
 import subprocess
 import sys
 import uuid
-import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,7 +14,7 @@ import boto3
 import pytest
 from openpyxl import load_workbook
 
-from conftest import ROOT, Make, checked, follow, refused
+from conftest import ROOT, Make, checked, follow, pack, refused
 from harness import artifacts, history, machines
 from harness.deploy import warnings
 from harness.emulator import MiniStack
@@ -50,12 +49,8 @@ def repack(checkout: Path, zips: dict[str, Path]) -> Iterator[Repack]:
     copies = {stage: checkout / archive.relative_to(ROOT) for stage, archive in zips.items()}
 
     def run(stage: str, name: str, more: str) -> None:
-        compiled = f"__pycache__/{Path(name).stem}.cpython-313.pyc"
-        with zipfile.ZipFile(zips[stage]) as old, zipfile.ZipFile(copies[stage], "w") as new:
-            for entry in old.infolist():
-                if entry.filename != compiled:
-                    body = old.read(entry)
-                    new.writestr(entry.filename, body + more.encode() * (entry.filename == name))
+        text = (ROOT / f"demo-{stage}" / name).read_text()
+        pack(stage, copies[stage], {name: text + more})
 
     yield run
     for stage, archive in zips.items():

@@ -121,19 +121,14 @@ def test_the_bucket_refuses_plain_http(account: Account, outputs: dict[str, str]
     assert "explicit deny in a resource-based policy" in execution["cause"]
 
 
-def test_an_execution_needs_nothing_that_its_roles_lack(
+def test_an_execution_needs_nothing_that_its_roles_lack_even_to_render_a_segment_again(
     account: Account, outputs: dict[str, str]
 ) -> None:
-    account.s3.delete_bucket_policy(Bucket=outputs["BucketName"])
+    bucket = outputs["BucketName"]
+    account.s3.delete_bucket_policy(Bucket=bucket)
     execution = account.run(outputs["StateMachineArn"])
     assert execution["status"] == "SUCCEEDED", execution
     assert execution["output"] == '"members.xlsx"'
-
-
-def test_a_gather_may_render_a_segment_again(account: Account, outputs: dict[str, str]) -> None:
-    bucket = outputs["BucketName"]
-    account.s3.delete_bucket_policy(Bucket=bucket)
-    account.run(outputs["StateMachineArn"])
     found = account.s3.list_objects_v2(Bucket=bucket, Prefix="gather/")["Contents"]
     results = sorted(each["Key"] for each in found if each["Key"].endswith(".pkl"))
     account.s3.delete_object(Bucket=bucket, Key=results[0].replace(".pkl", ".json"))
