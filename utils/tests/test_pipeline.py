@@ -98,7 +98,6 @@ def test_faulty_records_fail_the_execution_and_are_explained(
         "stage    segment (segment-lambda)",
         "error    InvalidMember",
         "faulty   30 records in the segments that had finished",
-        "[ERROR] InvalidMember",
         "to do    correct that record in the input object",
     ):
         assert line in made.stdout

@@ -180,12 +180,6 @@ def test_an_execution_that_ended_before_its_first_state_has_a_page(kind: str, st
     assert (run.failure is None) == (kind == "ExecutionAborted")
 
 
-def test_a_stopped_execution_shows_no_failure() -> None:
-    replay = Replay("stopped-in-map")
-    view = write.collect(replay.target, replay.run(), "en")
-    assert (view.outcome, view.run.failure) == ("stopped", None)
-
-
 def test_an_execution_whose_name_is_not_ascii_gets_its_report(
     pipeline: Pipeline, make: Make
 ) -> None:
