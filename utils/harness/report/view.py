@@ -1,6 +1,7 @@
 """What the page shows of an execution beside plain figures: words, and the data of its charts."""
 
 import json
+import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -152,14 +153,14 @@ class View:
     @property
     def rows(self) -> list[dict[str, Any]]:
         """The timeline: a row a task, stages and segments in the order of the definition."""
-        stages = [task for task in self.run.tasks if task.index is None]
-        first = [
-            task
-            for task in stages
-            if not self.run.iterations or task.entered_s < self.run.iterations[0].entered_s
-        ]
-        ordered = first + self.run.iterations + [task for task in stages if task not in first]
-        return [self.row(task) for task in ordered]
+        iterations = self.run.iterations
+        begun_s = iterations[0].entered_s if iterations else 0.0
+
+        def place(task: Task) -> tuple[float, float]:
+            within = task.index is not None
+            return (begun_s, task.index or 0) if within else (task.entered_s, math.inf)
+
+        return [self.row(task) for task in sorted(self.run.tasks, key=place)]
 
     def row(self, task: Task) -> dict[str, Any]:
         begin = self.run.started_s
