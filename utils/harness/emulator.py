@@ -205,7 +205,9 @@ class MiniStack(Emulator):
 def install() -> None:
     """Install MiniStack's locked packages, unless those installed are of this lock."""
     ready = MINISTACK.parents[1] / ".ready"
-    subprocess.run(["make", "--silent", "-C", TOOLS.parents[1], ready], check=True)
+    # Not with the flags of the make that may run this, such as its job server.
+    env = {**os.environ, "MAKEFLAGS": ""}
+    subprocess.run(["make", "--silent", "-C", TOOLS.parents[1], ready], env=env, check=True)
 
 
 def remove_leftovers() -> None:

@@ -165,12 +165,6 @@ def segments_of(execution: dict[str, Any]) -> int:
     return run.segments
 
 
-def test_deploying_twice_changes_nothing(stack: str, deploy: Deploy) -> None:
-    before = code_of(stack)
-    assert "up to date" in checked(deploy(*at(stack), "deploy"))
-    assert code_of(stack) == before
-
-
 def test_a_changed_segment_updates_that_function_and_keeps_the_zip_before_it(
     stack: str, deploy: Deploy, repack: Repack
 ) -> None:
@@ -206,10 +200,6 @@ def test_a_stack_beside_another_is_destroyed_whole_and_its_tables_only_when_aske
 def test_the_smoke_test_passes_and_leaves_nothing(make: Make) -> None:
     assert "2,000 rows, distributed" in checked(make("smoke", "SMOKE_ROWS=2000"))
     assert leftovers("smoke-") == []
-
-
-def test_destroying_what_is_not_there_is_no_fault(deploy: Deploy) -> None:
-    assert "not there" in checked(deploy(*at(stack_name()), "destroy"))
 
 
 def test_a_failed_creation_is_explained_until_it_is_destroyed(deploy: Deploy) -> None:
