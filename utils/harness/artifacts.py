@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 # It ships no types.
@@ -12,10 +11,10 @@ from awscli.customizations.cloudformation import yamlhelper  # type: ignore[impo
 from harness.bucket import delete_keys, keys_of
 from harness.fault import Fault
 from harness.functions import read_zip, sha256
+from harness.machines import DEFINITIONS, read_definition
 from harness.target import STAGES, Target
 
-ROOT = Path(__file__).resolve().parents[2]
-TEMPLATE = ROOT / "state-machine" / "template.yaml"
+TEMPLATE = DEFINITIONS / "template.yaml"
 
 # What the definitions name as they run on an emulator, and the template's name for it.
 SUBSTITUTIONS = {
@@ -182,14 +181,6 @@ def is_wanted(
 
 def key_of(parameter: str, body: bytes) -> str:
     return f"{parameter}/{hashlib.sha256(body).hexdigest()}"
-
-
-def read_definition(name: str) -> str:
-    path = ROOT / "state-machine" / f"{name}.json"
-    if not path.exists():
-        found = ", ".join(sorted(file.stem for file in path.parent.glob("*.json")))
-        raise Fault(f"DEFINITION: must be one of {found}; found {name}")
-    return path.read_text()
 
 
 def substitutable(definition: str) -> str:

@@ -12,10 +12,18 @@ from harness.target import MACHINES, Target, emulator
 DEFINITIONS = Path(__file__).resolve().parents[2] / "state-machine"
 
 
+def read_definition(name: str) -> str:
+    path = DEFINITIONS / f"{name}.json"
+    if not path.exists():
+        found = ", ".join(sorted(file.stem for file in DEFINITIONS.glob("*.json")))
+        raise Fault(f"DEFINITION: must be one of {found}; found {name}")
+    return path.read_text()
+
+
 def put(states: Any, definition: str) -> str:
     """Create the emulator's state machine, or bring it up to date; returns what was done."""
     arn = emulator().machine(definition)
-    text = (DEFINITIONS / f"{definition}.json").read_text()
+    text = read_definition(definition)
     try:
         found = states.describe_state_machine(stateMachineArn=arn)
     except states.exceptions.StateMachineDoesNotExist:

@@ -343,7 +343,7 @@ def test_a_throttled_function_fails_the_execution_here(
 
 @pytest.mark.parametrize("definition", MACHINES)
 def test_throttling_is_retried_by_the_name_aws_gives_it(definition: str) -> None:
-    text = (machines.DEFINITIONS / f"{definition}.json").read_text()
+    text = machines.read_definition(definition)
     assert text.count('"Lambda.TooManyRequestsException"') == len(STAGES)
 
 
