@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,11 +53,11 @@ class View:
     facts: Facts
     states: dict[str, State]
     where: str
-    flags: str = ""
-    cost_usd: float | None = None
-    log: list[str] = field(default_factory=list)
-    record: dict[str, Any] | None = None
-    segment: int | None = None
+    flags: str
+    cost_usd: float | None
+    log: list[str]
+    record: dict[str, Any] | None
+    segment: int | None
 
     def text(self, english: str, japanese: str) -> str:
         return japanese if self.language == "ja" else english
