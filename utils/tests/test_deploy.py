@@ -326,28 +326,29 @@ def test_a_planted_zip_never_runs(deploy: Deploy, zips: dict[str, Path]) -> None
 
 HELD = """
 def lambda_handler(event: str, context: Any) -> str:
-    bucket = {"Bucket": "%s"}
+    import os
+
+    bucket = {"Bucket": os.environ["BUCKET"]}
+    patient = {"Delay": 1, "MaxAttempts": 300}
     s3.put_object(**bucket, Key="gather/held", Body=b"")
-    s3.get_waiter("object_exists").wait(**bucket, Key="scatter/go", WaiterConfig=%s)
+    s3.get_waiter("object_exists").wait(**bucket, Key="scatter/go", WaiterConfig=patient)
     return SegmentHandler(event, context, s3).main()
 """
 BROKEN = """
 def lambda_handler(event: Any, context: Any) -> str:
     raise RuntimeError("the new code")
 """
-PATIENT = {"Delay": 1, "MaxAttempts": 300}
 
 
 def test_a_deploy_leaves_an_execution_on_its_old_code(deploy: Deploy, repack: Repack) -> None:
     """Its gather starts after the deploy that breaks the gather."""
     name, s3, states = stack_name(), emulator().client("s3"), emulator().client("stepfunctions")
+    repack("segment", "lambda.py", HELD)
     checked(deploy(*at(name), "deploy"))
     bucket, arn = (outputs(name)[each] for each in ("BucketName", "StateMachineArn"))
-    repack("segment", "lambda.py", HELD % (bucket, PATIENT))
-    checked(deploy(*at(name), "deploy"))
     s3.put_object(Bucket=bucket, Key="test.json", Body=json.dumps(EXAMPLE).encode())
     started = states.start_execution(stateMachineArn=arn)["executionArn"]
-    s3.get_waiter("object_exists").wait(Bucket=bucket, Key="gather/held", WaiterConfig=PATIENT)
+    s3.get_waiter("object_exists").wait(Bucket=bucket, Key="gather/held", WaiterConfig={"Delay": 1})
     repack("gather", "lambda.py", BROKEN)
     checked(deploy(*at(name), "deploy"))
     s3.put_object(Bucket=bucket, Key="scatter/go", Body=b"")
