@@ -348,7 +348,8 @@ def test_a_deploy_leaves_an_execution_on_its_old_code(deploy: Deploy, repack: Re
     bucket, arn = (outputs(name)[each] for each in ("BucketName", "StateMachineArn"))
     s3.put_object(Bucket=bucket, Key="test.json", Body=json.dumps(EXAMPLE).encode())
     started = states.start_execution(stateMachineArn=arn)["executionArn"]
-    s3.get_waiter("object_exists").wait(Bucket=bucket, Key="gather/held", WaiterConfig={"Delay": 1})
+    patient = {"Delay": 1, "MaxAttempts": 300}
+    s3.get_waiter("object_exists").wait(Bucket=bucket, Key="gather/held", WaiterConfig=patient)
     repack("gather", "lambda.py", BROKEN)
     checked(deploy(*at(name), "deploy"))
     s3.put_object(Bucket=bucket, Key="scatter/go", Body=b"")

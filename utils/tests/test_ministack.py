@@ -13,7 +13,7 @@ from harness.target import emulator, endpoint
 from test_pipeline import expected
 from utils import members
 
-TABLE = list(members(20, seed=1))
+TABLE = list(members(10, seed=1))
 
 
 def make_at(endpoint: str, *targets: str) -> None:
