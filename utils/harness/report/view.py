@@ -203,7 +203,6 @@ class View:
             working = max(working, ended - report.duration_ms / 1000)
             cold = max(cold, working - (report.init_ms or 0) / 1000)
         return {
-            "start": round(attempt.scheduled_s - begin, 6),
             "cold": round(cold - begin, 6),
             "work": round(working - begin, 6),
             "end": round(ended - begin, 6),
