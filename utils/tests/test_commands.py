@@ -231,7 +231,8 @@ def test_an_interrupted_command_says_that_its_execution_goes_on(
     stopped = checked(make("stop")).removeprefix("stopped ").strip()
     assert stopped.split(":")[-1] in rest
     pipeline.wait(stopped)
-    assert history.read(pipeline.states, stopped).status == "ABORTED"
+    run = history.read(pipeline.states, stopped)
+    assert run.status == "ABORTED", run.ended
 
 
 def test_a_workbook_in_a_folder_of_the_bucket_is_shown(pipeline: Pipeline, make: Make) -> None:
