@@ -227,7 +227,7 @@ class Run:
         reader = _Reader(run)
         for event in events:
             reader.read(event)
-        if reader.aborted and is_localstacks_stop(run.ended):
+        if is_localstacks_stop(run.ended, reader.aborted):
             run.status = "ABORTED"
         return run
 
@@ -452,9 +452,15 @@ def inner_functions(state: State) -> dict[str, str]:
     return {name: function_of(each.get("Resource", "")) for name, each in inner.items()}
 
 
-def is_localstacks_stop(ended: tuple[str, str] | None) -> bool:
-    """LocalStack ends an execution that is stopped within a Map with a bug of its own."""
-    return ended is not None and ended[0] == "States.Runtime" and "AttributeError" in ended[1]
+def is_localstacks_stop(ended: tuple[str, str] | None, aborted: bool) -> bool:
+    """LocalStack ends an execution that is stopped within a Map with a bug of its own.
+
+    Args:
+        aborted: whether an iteration was.
+    """
+    error, cause = ended or ("", "")
+    found = "ProgramStopped" in cause or (aborted and "AttributeError" in cause)
+    return error == "States.Runtime" and found
 
 
 def seconds(event: Event) -> float:

@@ -223,6 +223,18 @@ def test_an_execution_stopped_by_hand_has_not_failed(name: str) -> None:
     assert "failed" not in {run.state_outcome(state) for state in run.visits}
 
 
+def test_localstack_may_call_the_iterations_of_a_stopped_map_failed() -> None:
+    replay = Replay("stopped-in-map")
+    for event in replay.recorded["events"]:
+        if event["type"] == "MapIterationAborted":
+            event["type"] = "MapIterationFailed"
+        if event["type"] == "ExecutionFailed":
+            cause = "Could not set NextState value when in state '<class 'a.b.ProgramStopped'>'."
+            event["executionFailedEventDetails"]["cause"] = cause
+    run = replay.run()
+    assert (run.status, run.failure) == ("ABORTED", None)
+
+
 @pytest.mark.parametrize(
     ("kind", "status"), [("ExecutionTimedOut", "TIMED_OUT"), ("ExecutionFailed", "FAILED")]
 )
