@@ -2,25 +2,15 @@
 
 from harness.history import STAGES, Failure
 
-# Of the emulator's own functions, and of a stack's.
-MEMORY = {
+# Raise a setting of a function: one of the emulator's own, or one of a stack.
+RAISE = {
     False: (
-        "raise MEMORY in demo-{stage}/Makefile and make create",
-        "demo-{stage}/Makefile の MEMORY を増やして make create する",
+        "raise {SETTING} in demo-{stage}/Makefile and make create",
+        "demo-{stage}/Makefile の {SETTING} を大きくして make create する",
     ),
     True: (
-        "make deploy{flags} PARAMETERS={Stage}Memory=…",
-        "make deploy{flags} PARAMETERS={Stage}Memory=… を実行する",
-    ),
-}
-TIMEOUT = {
-    False: (
-        "raise TIMEOUT in demo-{stage}/Makefile and make create",
-        "demo-{stage}/Makefile の TIMEOUT を延ばして make create する",
-    ),
-    True: (
-        "make deploy{flags} PARAMETERS={Stage}Timeout=…",
-        "make deploy{flags} PARAMETERS={Stage}Timeout=… を実行する",
+        "make deploy{flags} PARAMETERS={Stage}{Setting}=…",
+        "make deploy{flags} PARAMETERS={Stage}{Setting}=… を実行する",
     ),
 }
 LOG = (
@@ -195,14 +185,18 @@ def advice(
     found = next(by_message, None) or ADVICE.get(error, DEFAULT)
     which = language == "ja"
 
-    def filled(texts: tuple[str, str]) -> str:
-        return texts[which].format(stage=stage, Stage=stage.capitalize(), flags=flags)
+    def raised(setting: str) -> str:
+        return RAISE[bool(flags)][which].format(
+            SETTING=setting.upper(),
+            Setting=setting,
+            stage=stage,
+            Stage=stage.capitalize(),
+            flags=flags,
+        )
 
+    log = ABOVE[which] if logged else LOG[which].format(flags=flags)
     return found[which].format(
-        memory=filled(MEMORY[bool(flags)]),
-        timeout=filled(TIMEOUT[bool(flags)]),
-        log=filled(ABOVE if logged else LOG),
-        flags=flags,
+        memory=raised("Memory"), timeout=raised("Timeout"), log=log, flags=flags
     )
 
 

@@ -1,21 +1,20 @@
 """What a stack is made from: the zips and the definition, in a bucket of their own."""
 
 import hashlib
-import itertools
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 # It ships no types.
 from awscli.customizations.cloudformation import yamlhelper  # type: ignore[import-untyped]
 
+from harness.bucket import delete_keys, keys_of
 from harness.fault import Fault
 from harness.functions import read_zip, sha256
+from harness.machines import DEFINITIONS, read_definition
 from harness.target import STAGES, Target
 
-ROOT = Path(__file__).resolve().parents[2]
-TEMPLATE = ROOT / "state-machine" / "template.yaml"
+TEMPLATE = DEFINITIONS / "template.yaml"
 
 # What the definitions name as they run on an emulator, and the template's name for it.
 SUBSTITUTIONS = {
@@ -50,7 +49,7 @@ class Artifacts:
 
     def upload(self) -> None:
         self.make_bucket()
-        there = {each["Key"] for each in objects(self.s3, self.at)}
+        there = keys_of(self.s3, **self.at)
         for name, body in self.bodies().items():
             if (key := key_of(name, body)) not in there:
                 self.s3.put_object(**self.at, Key=key, Body=body)
@@ -74,25 +73,22 @@ class Artifacts:
             # LocalStack, too, asks here who the owner is.
             self.s3.get_bucket_policy(**self.at)
         except self.s3.exceptions.ClientError as error:
-            match error.response["Error"]["Code"]:
-                case "NoSuchBucket":
-                    return False
-                case "AccessDenied":
-                    raise Fault(
-                        f"S3 refuses s3://{self.bucket} to the account {self.place.account}: "
-                        "another owns it, or these credentials lack s3:GetBucketPolicy\n"
-                        "to do: choose another name, STACK=…"
-                    ) from None
-                case "NoSuchBucketPolicy":
-                    return True
-            raise
+            code = error.response["Error"]["Code"]
+            if code == "AccessDenied":
+                raise Fault(
+                    f"S3 refuses s3://{self.bucket} to the account {self.place.account}: "
+                    "another owns it, or these credentials lack s3:GetBucketPolicy\n"
+                    "to do: choose another name, STACK=…"
+                ) from None
+            if code not in ("NoSuchBucket", "NoSuchBucketPolicy"):
+                raise
+            return bool(code == "NoSuchBucketPolicy")
         return True
 
     def forget_all_but(self, keys: set[str]) -> None:
         """Delete what neither this deploy nor the one before it uses."""
-        for each in objects(self.s3, self.at):
-            if each["Key"] not in keys:
-                self.s3.delete_object(**self.at, Key=each["Key"])
+        there = keys_of(self.s3, **self.at)
+        delete_keys(self.s3, [key for key in there if key not in keys], **self.at)
 
     def delete(self) -> None:
         if self.exists():
@@ -187,24 +183,11 @@ def key_of(parameter: str, body: bytes) -> str:
     return f"{parameter}/{hashlib.sha256(body).hexdigest()}"
 
 
-def read_definition(name: str) -> str:
-    path = ROOT / "state-machine" / f"{name}.json"
-    if not path.exists():
-        found = ", ".join(sorted(file.stem for file in path.parent.glob("*.json")))
-        raise Fault(f"DEFINITION: must be one of {found}; found {name}")
-    return path.read_text()
-
-
 def substitutable(definition: str) -> str:
     """The definition with the names that CloudFormation's DefinitionSubstitutions fills in."""
     for found, name in SUBSTITUTIONS.items():
         definition = definition.replace(found, name)
     return definition
-
-
-def objects(s3: Any, at: dict[str, str]) -> list[dict[str, Any]]:
-    pages = s3.get_paginator("list_objects_v2").paginate(**at)
-    return [found for page in pages for found in page.get("Contents", [])]
 
 
 def is_empty(s3: Any, at: dict[str, str]) -> bool:
@@ -213,9 +196,7 @@ def is_empty(s3: Any, at: dict[str, str]) -> bool:
 
 def empty(s3: Any, at: dict[str, str]) -> None:
     """Delete a bucket's objects and unfinished uploads."""
-    for found in itertools.batched(objects(s3, at), 1000):
-        keys = [{"Key": each["Key"]} for each in found]
-        s3.delete_objects(**at, Delete={"Objects": keys, "Quiet": True})
+    delete_keys(s3, keys_of(s3, **at), **at)
     for page in s3.get_paginator("list_multipart_uploads").paginate(**at):
         for found in page.get("Uploads", []):
             s3.abort_multipart_upload(**at, Key=found["Key"], UploadId=found["UploadId"])

@@ -1,9 +1,11 @@
 """The bucket: make it, put a table into it, bring the workbook home."""
 
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -12,7 +14,7 @@ from harness.fault import Fault
 from harness.settings import local_copy
 from harness.target import Target, emulator
 
-MISSING = ("404", "NoSuchBucket", "NoSuchKey")
+MISSING = ("404", "NoSuchBucket", "NoSuchKey", "ResourceNotFoundException")
 
 
 def bucket() -> None:
@@ -23,7 +25,7 @@ def bucket() -> None:
 
 @contextmanager
 def there_or(sentence: str) -> Iterator[None]:
-    """End with a sentence where S3 says that something is not there."""
+    """End with a sentence where AWS says that something is not there."""
     try:
         yield
     except ClientError as error:
@@ -72,18 +74,25 @@ def download(target: Target, workbook: str = "test.xlsx") -> None:
 
 def clean_segments(target: Target) -> None:
     """Remove the segment files of past executions; those of running ones, inputs and workbooks stay."""
-    s3 = target.client("s3")
-    pages = (
-        page
-        for prefix in ("scatter/", "gather/")
-        for page in s3.get_paginator("list_objects_v2").paginate(
-            Bucket=target.bucket, Prefix=prefix
-        )
-    )
-    keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
+    s3, at = target.client("s3"), {"Bucket": target.bucket}
+    keys = [key for folder in ("scatter/", "gather/") for key in keys_of(s3, **at, Prefix=folder)]
     needed = machines.running(target)  # after the listing: one that starts later has nothing in it
-    past = [{"Key": key} for key in keys if key.split("/")[1] not in needed]
-    for start in range(0, len(past), 1000):
-        s3.delete_objects(Bucket=target.bucket, Delete={"Objects": past[start : start + 1000]})
+    past = [key for key in keys if key.split("/")[1] not in needed]
+    delete_keys(s3, past, **at)
     kept = f"; {len(keys) - len(past)} of running executions stay" if len(past) < len(keys) else ""
     print(f"{len(past)} segment files removed from s3://{target.bucket}{kept}")
+
+
+def keys_of(s3: Any, **asked: str) -> list[str]:
+    """
+    Args:
+        asked: of ListObjectsV2.
+    """
+    pages = s3.get_paginator("list_objects_v2").paginate(**asked)
+    return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
+
+def delete_keys(s3: Any, keys: Iterable[str], **at: str) -> None:
+    for some in itertools.batched(keys, 1000):
+        objects = [{"Key": key} for key in some]
+        s3.delete_objects(**at, Delete={"Objects": objects, "Quiet": True})

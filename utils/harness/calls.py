@@ -13,6 +13,9 @@ from harness.target import Target
 CLOCK_SLACK_S = 1.0
 # Segments under way may log after an execution has failed.
 LATE_S = 10.0
+# Lines come to CloudWatch a moment after the call that logged them.
+WAIT_S = 10.0
+POLL_S = 0.1
 
 
 def add_logs(target: Target, run: Run) -> None:
@@ -69,13 +72,13 @@ def read_calls(
     functions = target.client("lambda")
     with suppress(functions.exceptions.ResourceNotFoundException):
         run.functions[function] = functions.get_function_configuration(FunctionName=function)
-    return logs.awaited(
-        target.client("logs"),
-        run.log_group(function),
-        window,
-        lambda calls: enough([call.report for call in calls if call.report]),
-        (run.stopped_s or time.time()) + logs.WAIT_S,
-    )
+    client, until_s = target.client("logs"), (run.stopped_s or time.time()) + WAIT_S
+    while True:
+        logged = logs.events(client, run.log_group(function), *window, filterPattern=logs.CALLS)
+        found = logs.calls(logged)
+        if enough([call.report for call in found if call.report]) or time.time() > until_s:
+            return found
+        time.sleep(POLL_S)
 
 
 def match_reports(attempts: list[Attempt], reports: list[Report]) -> int:

@@ -25,7 +25,6 @@ FOLDERS = HERE / ".localstack"  # one for each port
 TOOLS = HERE.parent / "tools"
 RUNTIMES = TOOLS / "runtimes"
 MINISTACK = TOOLS / ".venvs" / "ministack" / "bin" / "python"
-MINISTACK_LOCK = TOOLS / "ministack.txt"
 MINISTACK_SERVICES = "lambda,s3,stepfunctions,sts,iam,logs,cloudwatch,cloudformation"
 SERVICES = "lambda,s3,stepfunctions,sts,iam,logs,sqs,cloudwatch,cloudformation,events,sns"
 START_TIMEOUT_S = 60
@@ -205,12 +204,10 @@ class MiniStack(Emulator):
 
 def install() -> None:
     """Install MiniStack's locked packages, unless those installed are of this lock."""
-    stamp = MINISTACK.parents[1] / ".ready"
-    if stamp.exists() and stamp.stat().st_mtime >= MINISTACK_LOCK.stat().st_mtime:
-        return
-    print("ministack: installing (once)", file=sys.stderr)
-    subprocess.run([TOOLS / "make-venv", MINISTACK.parents[1], MINISTACK_LOCK], check=True)
-    stamp.touch()
+    ready = MINISTACK.parents[1] / ".ready"
+    # Not with the flags of the make that may run this, such as its job server.
+    env = {**os.environ, "MAKEFLAGS": ""}
+    subprocess.run(["make", "--silent", "-C", TOOLS.parents[1], ready], env=env, check=True)
 
 
 def remove_leftovers() -> None:

@@ -18,7 +18,6 @@ from harness.history import Run
 from harness.logs import json_object
 from harness.target import Target
 from shared.facts import (
-    Column,
     ScatterFacts,
     SegmentFacts,
     WorkbookFacts,
@@ -47,13 +46,9 @@ class Facts:
     workbook: WorkbookFacts | None = None
 
     @property
-    def columns(self) -> list[Column]:
-        """The profiles of the whole result; [] where they are not known."""
-        return self.workbook.profile if self.workbook else []
-
-    @property
-    def first_rows(self) -> list[list[str]]:
-        return self.workbook.first_rows if self.workbook else []
+    def sizes(self) -> dict[str, int]:
+        """Of the segment files, by their keys."""
+        return {cut.key: cut.size for cut in self.scatter.segments} if self.scatter else {}
 
 
 def read(target: Target, run: Run) -> Facts:

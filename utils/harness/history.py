@@ -94,6 +94,23 @@ class Task:
         return self.exited_s or (self.attempts[-1].ended_s if self.attempts else None)
 
     @property
+    def took_s(self) -> float | None:
+        return self.ended_s - self.entered_s if self.ended_s else None
+
+    @property
+    def key(self) -> str:
+        """Of the object that a segment was given; "" where its input is something else."""
+        return json_text(self.input)
+
+    @property
+    def reports(self) -> list[Report]:
+        return [attempt.report for attempt in self.attempts if attempt.report]
+
+    @property
+    def peak_mb(self) -> int | None:
+        return max((report.peak_mb for report in self.reports), default=None)
+
+    @property
     def failed(self) -> bool:
         """Whether its last call failed; it may be about to be retried."""
         return self.exited_s is None and bool(self.attempts) and self.attempts[-1].error is not None
@@ -210,7 +227,7 @@ class Run:
         reader = _Reader(run)
         for event in events:
             reader.read(event)
-        if reader.aborted and is_localstacks_stop(run.ended):
+        if is_localstacks_stop(run.ended, reader.aborted):
             run.status = "ABORTED"
         return run
 
@@ -239,7 +256,7 @@ class Run:
 
     @property
     def reports(self) -> list[Report]:
-        return [attempt.report for attempt in self.attempts if attempt.report]
+        return [report for task in self.tasks for report in task.reports]
 
     @property
     def input_obj(self) -> str:
@@ -321,54 +338,49 @@ class _Reader:
         self.index_of: dict[int, int] = {}
 
     def read(self, event: Event) -> None:
-        kind, run = event["type"], self.run
+        kind, number, run, details = event["type"], event["id"], self.run, details_of(event)
         # Events after a Map name its last iteration as their predecessor; they are not part of it.
         if not kind.startswith("MapState"):
-            self.follow(event, event.get("previousEventId", 0))
+            self.follow(number, event.get("previousEventId", 0))
+        match kind:
+            case "ExecutionStarted":
+                run.started_s = seconds(event)
+            case "MapStateStarted":
+                run.segments += details["length"]
+            case "MapRunStarted":
+                run.map_runs.append(details["mapRunArn"])
+            case "MapIterationStarted":
+                self.index_of[number] = details["index"]
+            case "MapIterationSucceeded":
+                run.done += 1
+            case "MapIterationFailed":
+                run.failed += 1
+                if number in self.task_of:
+                    self.task_of[number].gave_up = True
+            case "MapIterationAborted":
+                self.aborted = True
+            case "LambdaFunctionScheduled":
+                function, given = function_of(details["resource"]), details.get("input", "")
+                self.task_of[number].attempts.append(Attempt(function, seconds(event), given))
         if kind.endswith("StateEntered"):
-            self.enter(event)
+            self.enter(event, details)
         elif kind.endswith("StateExited"):
-            self.exit(event)
-        elif kind == "LambdaFunctionScheduled":
-            self.schedule(event)
+            self.exit(event, details)
         elif kind == "LambdaFunctionSucceeded" or kind in FAILURES:
-            self.end(event)
-        elif kind.startswith("Map"):
-            self.count(event)
-        elif kind == "ExecutionStarted":
-            run.started_s = seconds(event)
+            self.end(event, details)
         elif kind in ENDED and run.stopped_s is None:
             run.stopped_s = seconds(event)
             if kind != "ExecutionSucceeded":
-                details = details_of(event)
                 run.ended = details.get("error") or kind, details.get("cause") or ""
 
-    def follow(self, event: Event, before: int) -> None:
+    def follow(self, number: int, before: int) -> None:
         if before in self.task_of:
-            self.task_of[event["id"]] = self.task_of[before]
+            self.task_of[number] = self.task_of[before]
         if before in self.index_of:
-            self.index_of[event["id"]] = self.index_of[before]
+            self.index_of[number] = self.index_of[before]
 
-    def count(self, event: Event) -> None:
-        match event["type"]:
-            case "MapStateStarted":
-                self.run.segments += event["mapStateStartedEventDetails"]["length"]
-            case "MapRunStarted":
-                self.run.map_runs.append(event["mapRunStartedEventDetails"]["mapRunArn"])
-            case "MapIterationStarted":
-                self.index_of[event["id"]] = event["mapIterationStartedEventDetails"]["index"]
-            case "MapIterationSucceeded":
-                self.run.done += 1
-            case "MapIterationFailed":
-                self.run.failed += 1
-                if event["id"] in self.task_of:
-                    self.task_of[event["id"]].gave_up = True
-            case "MapIterationAborted":
-                self.aborted = True
-
-    def enter(self, event: Event) -> None:
+    def enter(self, event: Event, details: Event) -> None:
         self.run.entered += 1
-        details = event["stateEnteredEventDetails"]
         index = self.index_of.get(event["id"])
         if index is None:
             self.run.visits[details["name"]] = Visit(seconds(event))
@@ -377,21 +389,15 @@ class _Reader:
             self.run.tasks.append(task)
             self.task_of[event["id"]] = task
 
-    def exit(self, event: Event) -> None:
-        details = event["stateExitedEventDetails"]
+    def exit(self, event: Event, details: Event) -> None:
         if event["type"] == "TaskStateExited" and self.run.chained:
             task = self.task_of[event["id"]]
             task.exited_s, task.output = seconds(event), details.get("output")
-        if self.index_of.get(event["id"]) is None and details["name"] in self.run.visits:
+        if event["id"] not in self.index_of and details["name"] in self.run.visits:
             self.run.visits[details["name"]].exited_s = seconds(event)
 
-    def schedule(self, event: Event) -> None:
-        details = event["lambdaFunctionScheduledEventDetails"]
-        function, given = function_of(details["resource"]), details.get("input", "")
-        self.task_of[event["id"]].attempts.append(Attempt(function, seconds(event), given))
-
-    def end(self, event: Event) -> None:
-        task, details = self.task_of[event["id"]], details_of(event)
+    def end(self, event: Event, details: Event) -> None:
+        task = self.task_of[event["id"]]
         if not task.attempts:  # it could not be scheduled
             task.attempts.append(Attempt("", seconds(event)))
         attempt = task.attempts[-1]
@@ -407,10 +413,11 @@ def read(states: Any, arn: str) -> Run:
     Raises:
         ClientError: there is no such execution.
     """
-    run = Run.of(states.describe_execution(executionArn=arn), read_events(states, arn))
-    while run.may_settle:
-        time.sleep(0.1)
+    while True:
         run = Run.of(states.describe_execution(executionArn=arn), read_events(states, arn))
+        if not run.may_settle:
+            break
+        time.sleep(0.1)
     for map_run in run.map_runs:
         counts = states.describe_map_run(mapRunArn=map_run)["itemCounts"]
         run.segments += counts["total"]
@@ -445,9 +452,15 @@ def inner_functions(state: State) -> dict[str, str]:
     return {name: function_of(each.get("Resource", "")) for name, each in inner.items()}
 
 
-def is_localstacks_stop(ended: tuple[str, str] | None) -> bool:
-    """LocalStack ends an execution that is stopped within a Map with a bug of its own."""
-    return ended is not None and ended[0] == "States.Runtime" and "AttributeError" in ended[1]
+def is_localstacks_stop(ended: tuple[str, str] | None, aborted: bool) -> bool:
+    """LocalStack ends an execution that is stopped within a Map with a bug of its own.
+
+    Args:
+        aborted: whether an iteration was.
+    """
+    error, cause = ended or ("", "")
+    found = "ProgramStopped" in cause or (aborted and "AttributeError" in cause)
+    return error == "States.Runtime" and found
 
 
 def seconds(event: Event) -> float:

@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -11,9 +11,6 @@ from shared.named import continues
 
 Event = dict[str, Any]
 
-# Lines come to CloudWatch a moment after the call that logged them.
-WAIT_S = 10.0
-POLL_S = 0.1
 DAY_S = 86_400
 # What is needed of every call: where it starts and ends, and its error. An emulator that cannot
 # read a pattern returns all lines.
@@ -145,21 +142,6 @@ def calls(events: Iterable[Event]) -> list[Call]:
             call.report = report
             del open_calls[stream]
     return list(found.values())
-
-
-def awaited(
-    logs: Any,
-    group: str,
-    window: tuple[float, float],
-    enough: Callable[[list[Call]], bool],
-    until_s: float,
-) -> list[Call]:
-    """The calls of a time, once they are enough, or once the clock says `until_s`."""
-    while True:
-        found = calls(events(logs, group, *window, filterPattern=CALLS))
-        if enough(found) or time.time() > until_s:
-            return found
-        time.sleep(POLL_S)
 
 
 def lines_of(logs: Any, group: str, report: Report) -> list[str]:

@@ -1,7 +1,8 @@
 """The state machines: make the emulator's, find and stop executions."""
 
+from collections.abc import Iterator
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,18 @@ from harness.target import MACHINES, Target, emulator
 DEFINITIONS = Path(__file__).resolve().parents[2] / "state-machine"
 
 
+def read_definition(name: str) -> str:
+    path = DEFINITIONS / f"{name}.json"
+    if not path.exists():
+        found = ", ".join(sorted(file.stem for file in DEFINITIONS.glob("*.json")))
+        raise Fault(f"DEFINITION: must be one of {found}; found {name}")
+    return path.read_text()
+
+
 def put(states: Any, definition: str) -> str:
     """Create the emulator's state machine, or bring it up to date; returns what was done."""
     arn = emulator().machine(definition)
-    text = (DEFINITIONS / f"{definition}.json").read_text()
+    text = read_definition(definition)
     try:
         found = states.describe_state_machine(stateMachineArn=arn)
     except states.exceptions.StateMachineDoesNotExist:
@@ -28,28 +37,30 @@ def put(states: Any, definition: str) -> str:
     return "updated"
 
 
+def executions(target: Target, machine: str, status: str = "") -> Iterator[dict[str, Any]]:
+    """Those of a state machine, the last one started first; none where it does not exist."""
+    states = target.client("stepfunctions")
+    asked = {"statusFilter": status} if status else {}
+    pages = states.get_paginator("list_executions").paginate(stateMachineArn=machine, **asked)
+    with suppress(states.exceptions.StateMachineDoesNotExist):
+        for page in pages:
+            yield from page["executions"]
+
+
 def find(target: Target, execution: str = "", status: str = "") -> str | None:
     """The ARN of the target's execution of a name or an ARN; default: the last one started.
 
     Args:
         status: the one that it must have; default: any.
     """
-    states = target.client("stepfunctions")
-    asked = {"statusFilter": status} if status else {}
     found: list[dict[str, Any]] = []
     for machine in target.machines:
-        pages = states.get_paginator("list_executions").paginate(stateMachineArn=machine, **asked)
-        # The last one started comes first.
         named = (
             each
-            for page in pages
-            for each in page["executions"]
+            for each in executions(target, machine, status)
             if execution in ("", each["name"], each["executionArn"])
         )
-        try:
-            found += islice(named, 1)
-        except states.exceptions.StateMachineDoesNotExist:
-            continue
+        found += islice(named, 1)
     last = max(found, key=lambda each: each["startDate"], default={"executionArn": None})
     arn: str | None = last["executionArn"]
     return arn
@@ -57,15 +68,8 @@ def find(target: Target, execution: str = "", status: str = "") -> str | None:
 
 def running(target: Target) -> set[str]:
     """The names of the target's executions that have not ended."""
-    states = target.client("stepfunctions")
-    names: set[str] = set()
-    for machine in target.machines:
-        pages = states.get_paginator("list_executions").paginate(
-            stateMachineArn=machine, statusFilter="RUNNING"
-        )
-        with suppress(states.exceptions.StateMachineDoesNotExist):
-            names |= {each["name"] for page in pages for each in page["executions"]}
-    return names
+    found = (executions(target, machine, "RUNNING") for machine in target.machines)
+    return {each["name"] for each in chain.from_iterable(found)}
 
 
 def stop(target: Target, execution: str = "") -> None:

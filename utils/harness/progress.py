@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -12,9 +13,8 @@ from rich.text import Text
 
 from harness import facts, history
 from harness.history import Run
-from harness.target import Target
+from harness.target import STAGES, Target
 
-ORDER = ("scatter", "segment", "gather")
 # Polling competes with the run for the emulator's one busy core, the more the longer the history:
 # at most a tenth of the time may go into it.
 STATUS_S = 0.25
@@ -56,65 +56,45 @@ class Snapshot:
         return (visit.exited_s or self.run.started_s + self.elapsed_s) - visit.entered_s
 
 
-@dataclass
-class Follower:
-    """Polls an execution, slowly enough not to slow it down."""
-
-    target: Target
-    arn: str
-    started: float = field(default_factory=time.monotonic)
-    run: Run = field(default_factory=lambda: Run.of({"status": "RUNNING"}, []))
-    rows: int = 0
-    next_history: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.states = self.target.client("stepfunctions")
-
-    def snapshots(self) -> Iterator[Snapshot]:
-        """One whenever there may be news, until the execution has ended."""
-        while self.status() == "RUNNING":
-            if time.monotonic() >= self.next_history:
-                self.read_history()
-            yield self.snapshot()
-            time.sleep(STATUS_S)
-        self.read_history()
-        yield self.snapshot()
-
-    def status(self) -> str:
-        return str(self.states.describe_execution(executionArn=self.arn)["status"])
-
-    def read_history(self) -> None:
-        asked = time.monotonic()
-        self.run = history.read(self.states, self.arn)
-        took = time.monotonic() - asked
-        self.next_history = time.monotonic() + max(HISTORY_S, took / SHARE)
-        if self.run.segments and not self.rows:
-            scatter = facts.scatter_facts(self.target, self.run)
-            self.rows = scatter.rows if scatter else 0
-
-    def snapshot(self) -> Snapshot:
-        return Snapshot(time.monotonic() - self.started, self.run, self.rows)
+def snapshots(target: Target, arn: str) -> Iterator[Snapshot]:
+    """One whenever there may be news, until the execution has ended."""
+    states, started = target.client("stepfunctions"), time.monotonic()
+    run, rows, next_history = Run.of({"status": "RUNNING"}, []), 0, 0.0
+    while True:
+        ended = states.describe_execution(executionArn=arn)["status"] != "RUNNING"
+        if ended or time.monotonic() >= next_history:
+            asked = time.monotonic()
+            run = history.read(states, arn)
+            took = time.monotonic() - asked
+            next_history = time.monotonic() + max(HISTORY_S, took / SHARE)
+            if run.segments and not rows:
+                scatter = facts.scatter_facts(target, run)
+                rows = scatter.rows if scatter else 0
+        yield Snapshot(time.monotonic() - started, run, rows)
+        if ended:
+            return
+        time.sleep(STATUS_S)
 
 
 def show(target: Target, arn: str) -> Run:
     """Show an execution's progress until it ends; returns it without its log."""
     console = Console(highlight=False)
-    follower = Follower(target, arn)
-    if console.is_terminal:
-        with Live(console=console, auto_refresh=False) as live:
-            for snapshot in follower.snapshots():
+    said: list[str] = []
+    with (
+        Live(console=console, auto_refresh=False) if console.is_terminal else nullcontext() as live
+    ):
+        for snapshot in snapshots(target, arn):
+            if live:
                 live.update(picture(snapshot), refresh=True)
-    else:
-        said: list[str] = []
-        for snapshot in follower.snapshots():
+                continue
             for line in news(snapshot, said):
                 console.print(f"{snapshot.elapsed_s:6.1f} s  {line}", soft_wrap=True)
-    return follower.run
+    return snapshot.run
 
 
 def picture(snapshot: Snapshot) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
-    for name in ORDER:
+    for name in STAGES:
         grid.add_row(*stage_row(name, snapshot))
     return Group(grid, Text(f"{snapshot.elapsed_s:.1f} s", style="dim"))
 

@@ -101,10 +101,8 @@ def check_functions(target: Target) -> None:
     """
     functions = target.client("lambda")
     for name in () if target.stack else map(target.function, STAGES):
-        try:
+        with bucket.there_or(f"{name} does not exist: make create"):
             found = functions.get_function_configuration(FunctionName=name)
-        except functions.exceptions.ResourceNotFoundException:
-            raise Fault(f"{name} does not exist: make create") from None
         own = found.get("Environment", {}).get("Variables", {}).get("BUCKET", "test-bucket")
         if own != target.bucket:
             raise Fault(

@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,17 +156,13 @@ class Stack:
             Capabilities=["CAPABILITY_IAM"],
         )["Id"]
         since = self.last_event()
-        executed = False
-        try:
+        with ExitStack() as unless_executed:
+            unless_executed.callback(self.forget, change_set, kind)
             changes = self.planned(change_set)
             if changes and approved(changes):
                 self.cfn.execute_change_set(ChangeSetName=change_set)
-                executed = True
-        finally:
-            if not executed:
-                self.forget(change_set, kind)
-        if executed:
-            self.follow(f"{kind}_COMPLETE", since)
+                unless_executed.pop_all()
+                self.follow(f"{kind}_COMPLETE", since)
         return [described(each) for each in changes]
 
     def forget(self, change_set: str, kind: str) -> None:

@@ -11,20 +11,7 @@ import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    CredentialRetrievalError,
-    EndpointConnectionError,
-    NoCredentialsError,
-    NoRegionError,
-    PartialCredentialsError,
-    ProfileNotFound,
-    SSOTokenLoadError,
-    TokenRetrievalError,
-    UnauthorizedSSOTokenError,
-    UnknownRegionError,
-)
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
 from harness.fault import Fault
 from harness.settings import bucket
@@ -44,16 +31,34 @@ LOGIN = (
     "log in again (aws sso login, or aws configure), or name another profile: "
     "AWS_PROFILE=… make … TARGET=aws"
 )
-# What AWS answers to credentials it does not take, and what to do.
-REFUSALS = {
+NO_USER = f"these keys are of no user, or this region is not enabled: {LOGIN}"
+NOT_ALLOWED = (
+    "these credentials may not do that: state-machine/README.md lists what deploying needs"
+)
+NOBODY = (
+    "log in (aws configure, or aws sso login), or name a profile: "
+    "AWS_PROFILE=… make … TARGET=aws; without an account: make deploy"
+)
+NOWHERE = "make … TARGET=aws REGION=us-east-1, or aws configure set region …"
+# What to do about what AWS answers, by its code, and about what boto3 raises, by its class.
+REMEDIES = {
     "ExpiredToken": LOGIN,
     "ExpiredTokenException": LOGIN,
-    "InvalidClientTokenId": "these keys are of no user, or this region is not enabled: " + LOGIN,
-    "UnrecognizedClientException": "these keys are of no user, or this region is not enabled: "
-    + LOGIN,
+    "CredentialRetrievalError": LOGIN,
+    "SSOTokenLoadError": LOGIN,
+    "TokenRetrievalError": LOGIN,
+    "UnauthorizedSSOTokenError": LOGIN,
+    "InvalidClientTokenId": NO_USER,
+    "UnrecognizedClientException": NO_USER,
     "SignatureDoesNotMatch": "the secret key is not that of the key id: aws configure",
-    "AccessDenied": "these credentials may not do that: state-machine/README.md lists what deploying needs",
-    "AccessDeniedException": "these credentials may not do that: state-machine/README.md lists what deploying needs",
+    "AccessDenied": NOT_ALLOWED,
+    "AccessDeniedException": NOT_ALLOWED,
+    "NoCredentialsError": NOBODY,
+    "PartialCredentialsError": NOBODY,
+    "NoRegionError": NOWHERE,
+    "UnknownRegionError": NOWHERE,
+    "ProfileNotFound": "aws configure list-profiles shows those there are",
+    "EndpointConnectionError": "is the network up? For the emulator: make up",
 }
 
 
@@ -219,26 +224,8 @@ def connect(name: str, stack: str, region: str = "") -> Target:
 
 def remedy(error: ClientError | BotoCoreError) -> str:
     """What to do about an error of boto3's."""
-    match error:
-        case NoCredentialsError() | PartialCredentialsError():
-            return (
-                "log in (aws configure, or aws sso login), or name a profile: "
-                "AWS_PROFILE=… make … TARGET=aws; without an account: make deploy"
-            )
-        case NoRegionError() | UnknownRegionError():
-            return "make … TARGET=aws REGION=us-east-1, or aws configure set region …"
-        case ProfileNotFound():
-            return "aws configure list-profiles shows those there are"
-        case (
-            CredentialRetrievalError()
-            | SSOTokenLoadError()
-            | TokenRetrievalError()
-            | UnauthorizedSSOTokenError()
-        ):
-            return LOGIN
-        case EndpointConnectionError():
-            return "is the network up? For the emulator: make up"
-        case ClientError():
-            code = error.response["Error"]["Code"]
-            return REFUSALS.get(code, "the message above is AWS's own")
-    return "the message above is boto3's own"
+    if isinstance(error, ClientError):
+        return REMEDIES.get(error.response["Error"]["Code"], "the message above is AWS's own")
+    classes = (each.__name__ for each in type(error).__mro__)
+    found = next(filter(REMEDIES.get, classes), "")
+    return REMEDIES.get(found, "the message above is boto3's own")

@@ -15,7 +15,6 @@ from typing import Any
 
 from harness import run
 from harness.bucket import there_or
-from harness.fault import Fault
 from harness.functions import read_zip
 from harness.signals import ignore_signals
 from harness.target import EMULATED_REGION, STAGES, emulator, endpoint, function_name
@@ -36,8 +35,8 @@ EMULATED = {
 }
 WAIT = {"Delay": 0.05, "MaxAttempts": 600}
 
-# Each file's time of change, and the stages that it is part of.
-Sources = dict[Path, tuple[int, list[str]]]
+# When each stage's files were saved.
+Sources = dict[str, dict[Path, int]]
 
 
 def watch(rows: int = SAMPLE_ROWS) -> None:
@@ -86,10 +85,8 @@ def give_zip(stage: str) -> None:
 def set_code(stage: str, **code: Any) -> None:
     functions = emulator().client("lambda")
     name = function_name(stage)
-    try:
+    with there_or(f"{name} does not exist: make create"):
         functions.update_function_code(FunctionName=name, **code)
-    except functions.exceptions.ResourceNotFoundException:
-        raise Fault(f"{name} does not exist: make create") from None
     functions.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=WAIT)
 
 
@@ -121,13 +118,12 @@ def code_of(stage: str) -> list[Path]:
 
 
 def sources() -> Sources:
-    """The watched files, a stage's tests and what they look up too."""
+    """The watched files of each stage: its modules, its tests and what they look up."""
     found: Sources = {}
     for stage in STAGES:
         tests = (ROOT / f"demo-{stage}" / "tests").glob("*.py")
-        for path in [*code_of(stage), *tests, *(references() if stage == "segment" else [])]:
-            stamp, stages = found.get(path, (stamp_of(path), []))
-            found[path] = stamp, [*stages, stage]
+        paths = [*code_of(stage), *tests, *(references() if stage == "segment" else [])]
+        found[stage] = {path: stamp_of(path) for path in paths}
     return found
 
 
@@ -149,20 +145,9 @@ def changes(before: Sources) -> Iterator[list[str]]:
     while True:
         time.sleep(POLL_S)
         now = sources()
-        if changed := changed_stages(before, now):
+        if changed := [stage for stage in STAGES if now[stage] != before[stage]]:
             yield changed
         before = now
-
-
-def changed_stages(before: Sources, now: Sources) -> list[str]:
-    changed = {
-        stage
-        for path in before.keys() | now.keys()
-        if before.get(path) != now.get(path)
-        for _, stages in filter(None, (before.get(path), now.get(path)))
-        for stage in stages
-    }
-    return [stage for stage in STAGES if stage in changed]
 
 
 def check_all(changed: list[str]) -> None:

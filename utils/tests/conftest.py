@@ -1,9 +1,12 @@
 import json
 import os
 import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -11,7 +14,8 @@ from openpyxl import load_workbook
 
 from harness import history, machines, progress
 from harness.emulator import MiniStack, free_port
-from harness.target import MACHINES, Target, emulator
+from harness.target import MACHINES, STAGES, Target, emulator
+from harness.watch import code_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,6 +33,38 @@ def make() -> Make:
         return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
 
     return run
+
+
+def checked(done: subprocess.CompletedProcess[str]) -> str:
+    """What a command that succeeded said."""
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    """The message of a command that ended with one, and not with a traceback."""
+    assert done.returncode != 0, done.stdout
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+@pytest.fixture(scope="session")
+def zips(make: Make) -> dict[str, Path]:
+    checked(make("zip"))
+    return {stage: ROOT / f"demo-{stage}" / "bin" / "lambda.zip" for stage in STAGES}
+
+
+def pack(stage: str, target: Path, changed: dict[str, str]) -> None:
+    """Pack a function anew, with other texts in place of some of its modules'."""
+    folder, packer = ROOT / f"demo-{stage}", ROOT / "utils" / "tools" / "make_zip.py"
+    sources = {path.name: path for path in code_of(stage)}
+    with TemporaryDirectory() as written:
+        for name, text in changed.items():
+            sources[name] = Path(written, name)
+            sources[name].write_text(text)
+        zips = [target, folder / "bin" / "packages.zip"]
+        command = [sys.executable, *map(str, [packer, "function", *zips, *sources.values()])]
+        checked(subprocess.run(command, cwd=folder, capture_output=True, text=True))
 
 
 def follow(target: Target, arn: str) -> dict[str, Any]:
@@ -78,19 +114,33 @@ class Pipeline:
 
 @pytest.fixture(scope="session")
 def pipeline(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    for target in ("create", "bucket"):
-        made = make(target)
-        assert made.returncode == 0, made.stdout + made.stderr
+    checked(make("create", "bucket"))
     pipeline = Pipeline(tmp_path_factory.mktemp("workbooks"))
     for definition in MACHINES:
         machines.put(pipeline.states, definition)
     yield pipeline
 
 
-@pytest.fixture(scope="session")
-def mini() -> Iterator[MiniStack]:
-    """The second emulator."""
+@contextmanager
+def ministack() -> Iterator[MiniStack]:
     emulator = MiniStack(f"http://localhost:{free_port()}")
     emulator.up()
     yield emulator
     emulator.down()
+
+
+@pytest.fixture(scope="session")
+def mini() -> Iterator[MiniStack]:
+    """The second emulator."""
+    with ministack() as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="session")
+def guarded() -> Iterator[MiniStack]:
+    """One that enforces IAM."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTH", "true")
+        with ministack() as emulator:
+            patch.undo()
+            yield emulator

@@ -1,6 +1,6 @@
 import pytest
 
-from conftest import Make, Pipeline
+from conftest import Make, Pipeline, checked
 from harness import cost
 from harness.cost import Charge
 from harness.facts import Facts, read
@@ -99,10 +99,9 @@ def test_a_distributed_execution_bills_each_child_and_its_state() -> None:
 
 def test_make_cost_bills_the_last_execution(pipeline: Pipeline, make: Make) -> None:
     execution = pipeline.run(input_obj=pipeline.put(EXAMPLE), division_number=1)
-    shown = make("cost")
-    assert shown.returncode == 0, shown.stderr
-    assert execution["name"] in shown.stdout
-    rows = [line.split("│") for line in shown.stdout.splitlines() if line.startswith("│")]
+    shown = checked(make("cost"))
+    assert execution["name"] in shown
+    rows = [line.split("│") for line in shown.splitlines() if line.startswith("│")]
     amounts = {cells[1].strip(): cells[2].strip() for cells in rows}
     # 3 segments: 5 functions ran, 6 states were entered, and each segment costs 3 GETs and 4 PUTs;
     # 1 PUT for the workbook, 2 for facts, 3 LISTs.

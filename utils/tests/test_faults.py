@@ -15,11 +15,12 @@ from conftest import Pipeline
 from faulty_s3 import FORWARD, RESET, Proxy, Rule
 from harness import calls, history, machines
 from harness import run as executions
-from harness.target import MACHINES, emulator, endpoint, function_name
+from harness.bucket import delete_keys, keys_of
+from harness.functions import WAIT
+from harness.target import MACHINES, STAGES, emulator, endpoint, function_name
 from test_pipeline import EXAMPLE, expected
 from utils import members
 
-STAGES = ("scatter", "segment", "gather")
 READS = {"scatter": ".json", "segment": "/scatter/", "gather": "/gather/"}
 WRITES = {"scatter": "/scatter/", "segment": "/gather/", "gather": ".xlsx"}
 TABLE = list(members(60, seed=3))
@@ -33,14 +34,18 @@ FAILED = (
 )
 
 Record = Callable[[str, object], None]
+Start = Callable[..., "Run"]
+SetUp = Callable[..., None]
+Explained = Callable[..., None]
+Recovered = Callable[["Run"], None]
+Never = Callable[[], bool]
 
 
 def configure(stage: str, **settings: Any) -> None:
     functions = emulator().client("lambda")
-    functions.update_function_configuration(FunctionName=function_name(stage), **settings)
-    functions.get_waiter("function_updated_v2").wait(
-        FunctionName=function_name(stage), WaiterConfig={"Delay": 0.05, "MaxAttempts": 600}
-    )
+    name = function_name(stage)
+    functions.update_function_configuration(FunctionName=name, **settings)
+    functions.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=WAIT)
 
 
 def settings_of(stage: str) -> dict[str, Any]:
@@ -64,7 +69,7 @@ def proxy(pipeline: Pipeline) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def set_up(proxy: Proxy) -> Iterator[Callable[..., None]]:
+def set_up(proxy: Proxy) -> Iterator[SetUp]:
     """Change a function's settings for one test."""
     changed: dict[str, dict[str, Any]] = {}
 
@@ -111,12 +116,14 @@ class Run:
     def assert_failed_and_changed_nothing(self, error: str) -> None:
         assert self.execution["status"] == "FAILED"
         assert error in self.execution["error"] + self.execution["cause"]
-        body = self.pipeline.s3.get_object(Bucket=emulator().bucket, Key=self.workbook)[
-            "Body"
-        ].read()
-        assert body == self.previous
+        assert self.seen() == self.previous
         assert not self.unfinished_uploads()
         assert self.took_s < QUICKLY_S
+
+    def seen(self) -> bytes:
+        """What a reader of the workbook gets."""
+        at = {"Bucket": emulator().bucket, "Key": self.workbook}
+        return bytes(self.pipeline.s3.get_object(**at)["Body"].read())
 
     def unfinished_uploads(self) -> list[Any]:
         answer = self.pipeline.s3.list_multipart_uploads(
@@ -124,19 +131,38 @@ class Run:
         )
         return list(answer.get("Uploads", []))
 
-    def assert_explained(self, capsys: pytest.CaptureFixture[str], *texts: str) -> None:
-        """On one screen, which says all of this."""
-        done = history.read(self.pipeline.states, self.execution["executionArn"])
-        calls.add_logs(emulator(), done)
-        executions.explain(emulator(), done)
-        screen = capsys.readouterr().out
-        assert len(screen.splitlines()) <= SCREEN_LINES
-        assert [text for text in texts if text not in screen] == []
+
+@pytest.fixture
+def run(pipeline: Pipeline, proxy: Proxy) -> Start:
+    return lambda table=TABLE: Run(pipeline, proxy, table)
 
 
 @pytest.fixture
-def run(pipeline: Pipeline, proxy: Proxy) -> Callable[..., Run]:
-    return lambda table=TABLE: Run(pipeline, proxy, table)
+def recovered(record_property: Record) -> Recovered:
+    """Check that an execution succeeded after all, and note how soon."""
+
+    def check(done: Run) -> None:
+        done.assert_right()
+        record_property("recovery_s", done.took_s)
+
+    return check
+
+
+@pytest.fixture
+def explained(capsys: pytest.CaptureFixture[str], record_property: Record) -> Explained:
+    """Check that an execution failed by a name, changed nothing, and that one screen says why."""
+
+    def check(done: Run, error: str, *texts: str) -> None:
+        done.assert_failed_and_changed_nothing(error)
+        ran = history.read(done.pipeline.states, done.execution["executionArn"])
+        calls.add_logs(emulator(), ran)
+        executions.explain(emulator(), ran)
+        screen = capsys.readouterr().out
+        assert len(screen.splitlines()) <= SCREEN_LINES
+        assert [text for text in texts if text not in screen] == []
+        record_property("failed_s", done.took_s)
+
+    return check
 
 
 def workers(stage: str) -> list[psutil.Process]:
@@ -166,24 +192,21 @@ def kill_workers(stage: str) -> None:
     happened=RETRIED,
 )
 @pytest.mark.parametrize("answer", ["InternalError", "SlowDown", RESET])
-def test_a_transient_fault_of_s3_is_retried(
-    run: Callable[..., Run], answer: str, record_property: Record
-) -> None:
+def test_a_transient_fault_of_s3_is_retried(run: Start, answer: str, recovered: Recovered) -> None:
     rules = [
         *(Rule("GET", READS[stage], answer) for stage in STAGES),
         *(Rule("PUT", WRITES[stage], answer) for stage in STAGES),
     ]
     done = run()(*rules)
     assert [rule.hits for rule in rules] == [1] * len(rules)
-    done.assert_right()
-    record_property("recovery_s", done.took_s)
+    recovered(done)
 
 
 @pytest.mark.fault(
     tried=("worker killed (SIGKILL); each stage", "ワーカーの SIGKILL(各ステージ)"),
     happened=RETRIED,
 )
-def test_a_killed_worker_is_replaced(run: Callable[..., Run], record_property: Record) -> None:
+def test_a_killed_worker_is_replaced(run: Start, recovered: Recovered) -> None:
     done = run()(
         *(
             Rule("PUT", WRITES[stage], FORWARD, before=partial(kill_workers, stage))
@@ -192,33 +215,28 @@ def test_a_killed_worker_is_replaced(run: Callable[..., Run], record_property: R
     )
     # Both segments may run when the segment function's workers are killed.
     assert set(done.errors) == {"Runtime.ExitError"} and len(done.errors) in (3, 4)
-    done.assert_right()
-    record_property("recovery_s", done.took_s)
+    recovered(done)
 
 
 @pytest.mark.fault(
     tried=("worker killed every time", "ワーカーが毎回 SIGKILL"),
     happened=FAILED,
 )
-def test_a_worker_that_always_dies_fails_the_execution(
-    run: Callable[..., Run], capsys: pytest.CaptureFixture[str], record_property: Record
-) -> None:
+def test_a_worker_that_always_dies_fails_the_execution(run: Start, explained: Explained) -> None:
     rule = Rule("PUT", WRITES["scatter"], FORWARD, None, before=lambda: kill_workers("scatter"))
-    done = run()(rule)
-    done.assert_failed_and_changed_nothing("Runtime.ExitError")
-    done.assert_explained(
-        capsys,
+    explained(
+        run()(rule),
+        "Runtime.ExitError",
         "stage    scatter (scatter-lambda)",
         "error    Runtime.ExitError",
         "signal: killed",
         # Lambda kills what outgrows its memory; it gives no other kill a name of its own.
         "raise MEMORY in demo-scatter/Makefile",
     )
-    record_property("failed_s", done.took_s)
 
 
 @pytest.fixture
-def never() -> Iterator[Callable[[], bool]]:
+def never() -> Iterator[Never]:
     """What a request waits for that is answered only after the test."""
     over = threading.Event()
     yield lambda: bool(over.wait())
@@ -233,17 +251,13 @@ def never() -> Iterator[Callable[[], bool]]:
     happened=RETRIED,
 )
 def test_a_request_that_hangs_once_is_retried_after_the_timeout(
-    run: Callable[..., Run],
-    set_up: Callable[..., None],
-    never: Callable[[], bool],
-    record_property: Record,
+    run: Start, set_up: SetUp, never: Never, recovered: Recovered
 ) -> None:
     for stage in STAGES:
         set_up(stage, Timeout=2)
     done = run()(*(Rule("GET", READS[stage], FORWARD, before=never) for stage in STAGES))
     assert done.errors == ["Sandbox.Timedout"] * len(STAGES)
-    done.assert_right()
-    record_property("recovery_s", done.took_s)
+    recovered(done)
 
 
 @pytest.mark.fault(
@@ -251,24 +265,18 @@ def test_a_request_that_hangs_once_is_retried_after_the_timeout(
     happened=FAILED,
 )
 def test_a_request_that_always_hangs_fails_the_execution_as_timed_out(
-    run: Callable[..., Run],
-    set_up: Callable[..., None],
-    never: Callable[[], bool],
-    capsys: pytest.CaptureFixture[str],
-    record_property: Record,
+    run: Start, set_up: SetUp, never: Never, explained: Explained
 ) -> None:
     set_up("segment", Timeout=2)
-    done = run()(Rule("GET", READS["segment"], FORWARD, None, before=never))
-    done.assert_failed_and_changed_nothing("Sandbox.Timedout")
-    done.assert_explained(
-        capsys,
+    explained(
+        run()(Rule("GET", READS["segment"], FORWARD, None, before=never)),
+        "Sandbox.Timedout",
         "stage    segment (segment-lambda)",
         "job_00",
         "error    Sandbox.Timedout",
         "Task timed out after 2.00 seconds",
         "raise TIMEOUT in demo-segment/Makefile",
     )
-    record_property("failed_s", done.took_s)
 
 
 # Names of random hexadecimal digits deflate to more than the 8 MiB of a multipart upload.
@@ -284,40 +292,30 @@ LONG_TABLE = [{**EXAMPLE[0], "名前": Random(n).randbytes(1000).hex()} for n in
 )
 @pytest.mark.parametrize("stage", STAGES)
 def test_out_of_memory_fails_the_execution(
-    pipeline: Pipeline,
-    run: Callable[..., Run],
-    set_up: Callable[..., None],
-    stage: str,
-    capsys: pytest.CaptureFixture[str],
-    record_property: Record,
+    pipeline: Pipeline, run: Start, set_up: SetUp, stage: str, explained: Explained
 ) -> None:
     set_up(stage, MemorySize=128)
     big = run(LONG_TABLE)
     # A gather takes little memory unless it must render the rows of a segment itself.
     figures = Rule("GET", "list-type=2", FORWARD, before=lambda: delete_figures(pipeline))
     done = big(figures, division_number=len(LONG_TABLE))
-    done.assert_failed_and_changed_nothing("Runtime.ExitError")
     # Retried once: AWS gives it the name of any other end of the process.
     assert done.errors == ["Runtime.ExitError"] * 2
-    done.assert_explained(
-        capsys,
+    explained(
+        done,
+        "Runtime.ExitError",
         f"stage    {stage} ({stage}-lambda)",
         "signal: killed",
         "Memory Size: 128 MB",
         "Error Type: Runtime.OutOfMemory",
         f"raise MEMORY in demo-{stage}/Makefile",
     )
-    record_property("failed_s", done.took_s)
 
 
 def delete_figures(pipeline: Pipeline) -> None:
-    pages = pipeline.s3.get_paginator("list_objects_v2").paginate(
-        Bucket=emulator().bucket, Prefix="gather/"
-    )
-    for page in pages:
-        for obj in page.get("Contents", []):
-            if obj["Key"].endswith(".json"):
-                pipeline.s3.delete_object(Bucket=emulator().bucket, Key=obj["Key"])
+    at = {"Bucket": emulator().bucket}
+    keys = keys_of(pipeline.s3, **at, Prefix="gather/")
+    delete_keys(pipeline.s3, [key for key in keys if key.endswith(".json")], **at)
 
 
 @pytest.mark.fault(
@@ -329,10 +327,7 @@ def delete_figures(pipeline: Pipeline) -> None:
 )
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_throttled_function_fails_the_execution_here(
-    run: Callable[..., Run],
-    stage: str,
-    capsys: pytest.CaptureFixture[str],
-    record_property: Record,
+    run: Start, stage: str, explained: Explained
 ) -> None:
     """LocalStack names it `Exception`; AWS `Lambda.TooManyRequestsException`, which is retried."""
     functions = emulator().client("lambda")
@@ -342,16 +337,13 @@ def test_a_throttled_function_fails_the_execution_here(
         done = run()()
     finally:
         functions.delete_function_concurrency(FunctionName=name)
-    done.assert_failed_and_changed_nothing("Rate Exceeded.")
-    done.assert_explained(
-        capsys, f"stage    {stage} ({name})", "to do    the function's concurrency is used up"
-    )
-    record_property("failed_s", done.took_s)
+    used_up = "to do    the function's concurrency is used up"
+    explained(done, "Rate Exceeded.", f"stage    {stage} ({name})", used_up)
 
 
 @pytest.mark.parametrize("definition", MACHINES)
 def test_throttling_is_retried_by_the_name_aws_gives_it(definition: str) -> None:
-    text = (machines.DEFINITIONS / f"{definition}.json").read_text()
+    text = machines.read_definition(definition)
     assert text.count('"Lambda.TooManyRequestsException"') == len(STAGES)
 
 
@@ -360,17 +352,15 @@ def test_throttling_is_retried_by_the_name_aws_gives_it(definition: str) -> None
     happened=FAILED,
 )
 def test_an_s3_that_never_recovers_fails_the_execution_by_name(
-    run: Callable[..., Run], capsys: pytest.CaptureFixture[str], record_property: Record
+    run: Start, explained: Explained
 ) -> None:
-    done = run(EXAMPLE)(Rule("PUT", WRITES["gather"], "SlowDown", None))
-    done.assert_failed_and_changed_nothing("SlowDown")
-    done.assert_explained(
-        capsys,
+    explained(
+        run(EXAMPLE)(Rule("PUT", WRITES["gather"], "SlowDown", None)),
+        "SlowDown",
         "stage    gather (gather-lambda)",
         "Please reduce your request rate",
         "to do    S3 asks for fewer requests",
     )
-    record_property("failed_s", done.took_s)
 
 
 @pytest.mark.fault(
@@ -380,9 +370,7 @@ def test_an_s3_that_never_recovers_fails_the_execution_by_name(
         "前のワークブックが残り、未完のアップロードは残らない",
     ),
 )
-def test_a_gather_that_fails_during_its_upload_leaves_no_unfinished_one(
-    run: Callable[..., Run],
-) -> None:
+def test_a_gather_that_fails_during_its_upload_leaves_no_unfinished_one(run: Start) -> None:
     """An error of the gather itself: boto3 aborts what it began."""
     done = run(LONG_TABLE)(Rule("GET", "job_011.xml", "NoSuchKey", None), division_number=1000)
     done.assert_failed_and_changed_nothing("NoSuchKey")
@@ -415,15 +403,14 @@ def summary_of(table: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     ("stage", "method"), [("segment", "PUT"), ("gather", "GET")], ids=["segment", "gather"]
 )
 def test_nothing_is_counted_twice_when_a_worker_dies(
-    pipeline: Pipeline, run: Callable[..., Run], record_property: Record, stage: str, method: str
+    pipeline: Pipeline, run: Start, recovered: Recovered, stage: str, method: str
 ) -> None:
     killed = Rule(method, "job_001.json", FORWARD, before=lambda: kill_workers(stage))
     done = run()(killed)
     assert "Runtime.ExitError" in done.errors
-    done.assert_right()
+    recovered(done)
     found = pipeline.rows(done.execution, sheet="会員ランク別")[1:]
     assert found == pytest.approx(summary_of(TABLE))
-    record_property("recovery_s", done.took_s)
 
 
 @pytest.mark.fault(
@@ -438,20 +425,14 @@ def test_nothing_is_counted_twice_when_a_worker_dies(
     happened=RETRIED,
 )
 def test_a_gather_killed_during_its_upload_is_retried_and_the_workbook_whole_when_seen(
-    pipeline: Pipeline, run: Callable[..., Run], record_property: Record
+    pipeline: Pipeline, run: Start, record_property: Record
 ) -> None:
     """What its upload had written stays invisible until a lifecycle rule aborts it."""
     long = run(LONG_TABLE)
     seen: list[bytes] = []
-
-    def look() -> None:
-        seen.append(
-            pipeline.s3.get_object(Bucket=emulator().bucket, Key=long.workbook)["Body"].read()
-        )
-
     done = long(
         Rule("PUT", "partNumber=2", FORWARD, before=lambda: kill_workers("gather")),
-        Rule("PUT", "partNumber=", FORWARD, None, before=look),
+        Rule("PUT", "partNumber=", FORWARD, None, before=lambda: seen.append(long.seen())),
     )
     assert "Runtime.ExitError" in done.errors
     assert seen == [long.previous] * len(seen) != []
@@ -552,11 +533,9 @@ def test_concurrent_executions_touch_only_their_own_keys(pipeline: Pipeline, pro
     ),
 )
 def test_a_distributed_execution_whose_segment_fails_tells_so(
-    run: Callable[..., Run], capsys: pytest.CaptureFixture[str], record_property: Record
+    run: Start, explained: Explained
 ) -> None:
     table = [*TABLE[:3], {**TABLE[3], "会員ランク": 9}]
     done = run(table)(definition="distributed", division_number=1)
-    done.assert_failed_and_changed_nothing("MissingSegment")
     fault = f"{done.key} record 3: 会員ランク must be 1 to 5; found the number 9"
-    done.assert_explained(capsys, "job_003.pkl", f"[ERROR] InvalidMember: {fault}")
-    record_property("failed_s", done.took_s)
+    explained(done, "MissingSegment", "job_003.pkl", f"[ERROR] InvalidMember: {fault}")

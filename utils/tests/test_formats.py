@@ -43,12 +43,9 @@ def written(table: Table, end: str) -> bytes:
     return gzip.compress(data) if end.endswith(".gz") else data
 
 
-@pytest.mark.parametrize("rows", [3, 1000])
 @pytest.mark.parametrize("end", ENDS)
-def test_every_format_of_a_table_gives_the_same_cells(
-    pipeline: Pipeline, end: str, rows: int
-) -> None:
-    table = list(members(rows, seed=1))
+def test_every_format_of_a_table_gives_the_same_cells(pipeline: Pipeline, end: str) -> None:
+    table = list(members(1000, seed=1))
     key = pipeline.put(written(table, end), end)
     execution = pipeline.run(input_obj=key, division_number=600)
     assert execution["output"] == json.dumps(key.removesuffix(end) + ".xlsx")

@@ -186,35 +186,6 @@ def test_every_page_of_a_history_and_of_a_log_is_read() -> None:
     assert max(int(asked.get("nextToken", 0)) for _, asked in replay.asked) > 1000
 
 
-def test_two_faulty_segments_are_one_story() -> None:
-    replay = Replay("two-faulty")
-    run = replay.run()
-    assert run.failure and run.failure.task and run.failure.attempt
-    assert (run.failure.record, run.failure.task.index) == (("two-broken.json", 17), 1)
-    assert (run.failed, run.segments, run.retries) == (2, 4, 0)
-    log = calls.failure_lines(replay.target, run)
-    assert log[0].startswith(f"START RequestId: {run.failure.attempt.request_id}")
-    assert log[1] == f"[ERROR] InvalidMember: {run.failure.message}"
-    assert log[2:4] == [
-        "Traceback (most recent call last):",
-        '  File "/var/task/lambda.py", line 10, in lambda_handler',
-    ]
-    assert log[-1].startswith("REPORT ")
-
-
-def test_a_distributed_maps_failure_is_that_of_its_segment() -> None:
-    replay = Replay("distributed-failed")
-    run = replay.run()
-    assert run.failure and run.failure.end
-    assert (run.failure.error, run.failure.record) == (
-        "InvalidMember",
-        ("distributed-failed.json", 37),
-    )
-    assert run.failure.end[0] == "MissingSegment"
-    assert (run.done, run.failed, run.segments) == (3, 1, 4)
-    assert any("[ERROR] InvalidMember" in line for line in calls.failure_lines(replay.target, run))
-
-
 def test_a_failed_init_has_its_log() -> None:
     replay = Replay("init")
     run = replay.run()
@@ -250,6 +221,18 @@ def test_an_execution_stopped_by_hand_has_not_failed(name: str) -> None:
     assert (run.status, run.failure) == ("ABORTED", None)
     assert "failed" not in {run.outcome(task) for task in run.tasks}
     assert "failed" not in {run.state_outcome(state) for state in run.visits}
+
+
+def test_localstack_may_call_the_iterations_of_a_stopped_map_failed() -> None:
+    replay = Replay("stopped-in-map")
+    for event in replay.recorded["events"]:
+        if event["type"] == "MapIterationAborted":
+            event["type"] = "MapIterationFailed"
+        if event["type"] == "ExecutionFailed":
+            cause = "Could not set NextState value when in state '<class 'a.b.ProgramStopped'>'."
+            event["executionFailedEventDetails"]["cause"] = cause
+    run = replay.run()
+    assert (run.status, run.failure) == ("ABORTED", None)
 
 
 @pytest.mark.parametrize(

@@ -132,14 +132,3 @@ def test_only_the_executors_bootstrap_touches_the_path_of_imports() -> None:
     touching = [path for path in FILES if touches_the_path(path)]
     others = [path for path in touching if tests not in path.parents]
     assert [path.name for path in others] == ["bootstrap.py"]
-
-
-def test_the_harness_has_one_class_fault() -> None:
-    classes = [
-        path
-        for path in FILES
-        if room(path) == "harness"
-        for node in ast.walk(tree(path))
-        if isinstance(node, ast.ClassDef) and node.name == "Fault"
-    ]
-    assert classes == [Path("utils/harness/fault.py")]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from conftest import ROOT, Pipeline
-from harness import machines
+from harness.machines import read_definition
 from harness.target import MACHINES, emulator
 from test_pipeline import EXAMPLE
 
@@ -62,16 +62,12 @@ def state_problems(name: str, state: State) -> Iterator[str]:
         yield f"an inline Map runs {INLINE_WIDTH} at once; found {width}, and no word of it"
 
 
-def read(definition: str) -> str:
-    return (machines.DEFINITIONS / f"{definition}.json").read_text()
-
-
 @pytest.mark.parametrize("definition", MACHINES)
 def test_a_definition_is_within_aws_limits(definition: str) -> None:
-    assert definition_problems(MACHINES[definition], read(definition)) == []
+    assert definition_problems(MACHINES[definition], read_definition(definition)) == []
 
 
-PARALLEL = read("parallel")
+PARALLEL = read_definition("parallel")
 
 
 @pytest.mark.fault(
@@ -124,7 +120,9 @@ def test_a_division_beyond_the_limits_fails_before_any_segment_runs(pipeline: Pi
 def test_segments_of_ten_seconds_may_wait_for_their_turn() -> None:
     """LocalStack counts TimeoutSeconds while a segment waits for one of two workers, AWS does not."""
     [map_] = [
-        state for _, state in states_of(json.loads(read("parallel"))) if state["Type"] == "Map"
+        state
+        for _, state in states_of(json.loads(read_definition("parallel")))
+        if state["Type"] == "Map"
     ]
     [task] = map_["ItemProcessor"]["States"].values()
     assert task["TimeoutSeconds"] >= SEGMENTS * 10 / 2

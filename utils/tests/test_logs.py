@@ -85,6 +85,6 @@ def test_no_line_has_a_carriage_return() -> None:
     assert call.lines[1:4] == ["[ERROR] InvalidMember: a.json record 7: x", "Traceback", "  f"]
 
 
-def test_a_function_without_a_log_has_no_calls() -> None:
+def test_a_function_without_a_log_has_no_events() -> None:
     client = Replay("stopped").target.client("logs")
-    assert logs.awaited(client, "/aws/lambda/none", (0, 1), lambda calls: not calls, 0) == []
+    assert logs.events(client, "/aws/lambda/none", 0, 1) == []

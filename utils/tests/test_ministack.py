@@ -7,25 +7,20 @@ import psutil
 import pytest
 from openpyxl import load_workbook
 
-from conftest import ROOT, Make
+from conftest import ROOT, Make, checked
 from harness.emulator import Emulator, MiniStack, free_port
 from harness.target import emulator, endpoint
 from test_pipeline import expected
 from utils import members
 
-TABLE = list(members(20, seed=1))
+TABLE = list(members(10, seed=1))
 
 
 def make_at(endpoint: str, *targets: str) -> None:
     """Run root targets as a user with endpoint() in the environment does."""
-    made = subprocess.run(
-        ["make", "--no-print-directory", *targets],
-        cwd=ROOT,
-        env={**os.environ, "ENDPOINT": endpoint},
-        capture_output=True,
-        text=True,
-    )
-    assert made.returncode == 0, made.stdout + made.stderr
+    env = {**os.environ, "ENDPOINT": endpoint}
+    command = ["make", "--no-print-directory", *targets]
+    checked(subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True))
 
 
 def put(endpoint: str, body: bytes) -> None:

@@ -1,24 +1,21 @@
 """The README's example of an own ETL works as it is written there."""
 
-import io
 import os
 import re
 import shutil
 import subprocess
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from openpyxl import load_workbook
 
-from conftest import Make, Pipeline
-from harness.target import EMULATED_ACCOUNT, emulator
+from conftest import ROOT, Make, Pipeline, checked, pack
+from harness.functions import RUNTIME
+from harness.target import emulator
 from harness.watch import EMULATED
 
-ROOT = Path(__file__).resolve().parents[2]
 SEGMENT = ROOT / "demo-segment"
-ROLE = f"arn:aws:iam::{EMULATED_ACCOUNT}:role/DummyRole"
 MACHINE = "OwnEtl"
 ORIGINS = "reference/origins.csv"
 
@@ -45,8 +42,7 @@ def readme() -> str:
 def own(readme: str, make: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of demo-segment, changed as the README says."""
     root = tmp_path_factory.mktemp("own")
-    ready = make("-C", "demo-segment", ".venv/.ready")
-    assert ready.returncode == 0, ready.stdout + ready.stderr
+    checked(make("-C", "demo-segment", ".venv/.ready"))
     built = shutil.ignore_patterns(".venv", "bin", "deploy-packages", ".*_cache", "__pycache__")
     shutil.copytree(SEGMENT, root / "demo-segment", ignore=built)
     shutil.copytree(ROOT / "utils" / "shared", root / "utils" / "shared", ignore=built)
@@ -84,28 +80,28 @@ def test_the_examples_tests_and_types_pass(own: Path) -> None:
     # mypy has read pandas and its types for the function's own tests.
     typed = ["mypy", "--cache-dir", str(SEGMENT / ".mypy_cache"), "segment.py", "tests"]
     for program, *arguments in (["pytest", "-q", "tests"], typed):
-        ran = subprocess.run(
-            [tools / program, *arguments],
-            cwd=own,
-            env=os.environ | EMULATED,
-            capture_output=True,
-            text=True,
-        )
-        assert ran.returncode == 0, ran.stdout + ran.stderr
+        command = [str(tools / program), *arguments]
+        env = os.environ | EMULATED
+        checked(subprocess.run(command, cwd=own, env=env, capture_output=True, text=True))
 
 
-def test_the_example_runs_through_the_pipeline(pipeline: Pipeline, readme: str, own: Path) -> None:
+def test_the_example_runs_through_the_pipeline(
+    pipeline: Pipeline, readme: str, own: Path, tmp_path: Path
+) -> None:
     gather = (ROOT / "demo-gather" / "gather.py").read_text()
     gather = with_method(gather, "finish", blocks(readme)["finish"])
-    create_function("own-etl-lambda", package("segment", (own / "segment.py").read_text()))
-    create_function("own-gather-lambda", package("gather", gather))
+    segment = (own / "segment.py").read_text()
+    for stage, name, text in (("segment", "etl", segment), ("gather", "gather", gather)):
+        archive = tmp_path / f"{name}.zip"
+        pack(stage, archive, {f"{stage}.py": text})
+        create_function(f"own-{name}-lambda", archive.read_bytes())
     definition = (ROOT / "state-machine" / "parallel.json").read_text()
     machine = pipeline.states.create_state_machine(
         name=MACHINE,
         definition=definition.replace("segment-lambda", "own-etl-lambda").replace(
             "gather-lambda", "own-gather-lambda"
         ),
-        roleArn=ROLE,
+        roleArn=emulator().role,
     )["stateMachineArn"]
     pipeline.s3.put_object(Bucket=emulator().bucket, Key=ORIGINS, Body=blocks(readme)[ORIGINS])
     key = pipeline.put(blocks(readme)["orders.csv"].encode(), ".csv")
@@ -121,26 +117,12 @@ def test_the_example_runs_through_the_pipeline(pipeline: Pipeline, readme: str, 
     assert [row[-1] for row in groups] == [row[-2] / row[-3] for row in groups]
 
 
-def package(stage: str, source: str) -> bytes:
-    """A function's zip with a changed module in it."""
-    packed = io.BytesIO()
-    with (
-        zipfile.ZipFile(ROOT / f"demo-{stage}" / "bin" / "lambda.zip") as built,
-        zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-    ):
-        for name in built.namelist():
-            if name != f"{stage}.py" and not name.startswith(f"__pycache__/{stage}."):
-                archive.writestr(name, built.read(name))
-        archive.writestr(f"{stage}.py", source)
-    return packed.getvalue()
-
-
 def create_function(name: str, archive: bytes) -> None:
     functions = emulator().client("lambda")
     functions.create_function(
         FunctionName=name,
-        Runtime="python3.13",
-        Role=ROLE,
+        Runtime=RUNTIME,
+        Role=emulator().role,
         Handler="lambda.lambda_handler",
         Code={"ZipFile": archive},
         MemorySize=1769,

@@ -37,13 +37,21 @@ def test_a_failure_is_one_story(capsys: pytest.CaptureFixture[str]) -> None:
         "cause    two-broken.json record 37: 会員ランク must be 1 to 5; found 8",
         "faulty   2 records in the segments that had finished",
     ]
-    assert lines[9] == f"log      [ERROR] InvalidMember: {said['cause']}"
+    log = [line.removeprefix("log      ") for line in lines if line.startswith("log ")]
+    assert log[0].startswith("START RequestId: ") and log[-1].startswith("REPORT ")
+    assert log[1:4] == [
+        f"[ERROR] InvalidMember: {said['cause']}",
+        "Traceback (most recent call last):",
+        '  File "/var/task/lambda.py", line 10, in lambda_handler',
+    ]
     assert said["to"].startswith("do    correct that record in the input object, and start again")
     assert len(lines) < 40
 
 
 def test_a_segment_left_out_is_the_story_of_its_gather(capsys: pytest.CaptureFixture[str]) -> None:
-    said = named(screen("distributed-failed", capsys))
+    lines = screen("distributed-failed", capsys)
+    said = named(lines)
+    assert any(line.startswith("log      [ERROR] InvalidMember") for line in lines)
     assert said["stage"] == "segment (segment-lambda)"
     assert said["segment"] == "number 3, counted from 0; 1 of 4 failed"
     assert said["error"] == "InvalidMember"

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from conftest import Pipeline
-
-ROLE = "arn:aws:iam::000000000000:role/DummyRole"
+from harness.target import emulator
 
 
 @pytest.mark.parametrize(
@@ -21,7 +20,7 @@ def test_a_wildcard_finds_every_element_and_none_in_nothing(
     machine = pipeline.states.create_state_machine(
         name="Wildcard",
         definition=json.dumps({"StartAt": "Values", "States": {"Values": state}}),
-        roleArn=ROLE,
+        roleArn=emulator().role,
     )["stateMachineArn"]
     started = pipeline.states.start_execution(stateMachineArn=machine, input=json.dumps(given))
     assert json.loads(pipeline.wait(started["executionArn"])["output"]) == found

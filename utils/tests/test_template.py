@@ -3,17 +3,18 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cfnlint.decode import decode  # type: ignore[import-untyped]  # it ships no types
 
-from conftest import ROOT, Make
-from harness.artifacts import TEMPLATE, read_definition, rendered, substitutable
+from conftest import ROOT
+from harness.artifacts import TEMPLATE, rendered, substitutable
+from harness.machines import read_definition
+from harness.target import STAGES
+from test_limits import states_of
 
-STAGES = ("scatter", "segment", "gather")
 DEFINITIONS = sorted(path.stem for path in (ROOT / "state-machine").glob("*.json"))
 
 each_definition = pytest.mark.parametrize("name", DEFINITIONS)
@@ -26,12 +27,6 @@ def template() -> dict[str, Any]:
     return dict(loaded)
 
 
-@pytest.fixture(scope="module")
-def zips(make: Make) -> None:
-    made = make("zip")
-    assert made.returncode == 0, made.stdout + made.stderr
-
-
 def substituted(name: str, template: dict[str, Any]) -> str:
     """A definition as CloudFormation hands it to Step Functions."""
     definition = substitutable(read_definition(name))
@@ -42,18 +37,9 @@ def substituted(name: str, template: dict[str, Any]) -> str:
     return definition
 
 
-def test_cfn_lint_finds_nothing() -> None:
-    lint = Path(sys.executable).with_name("cfn-lint")
-    found = subprocess.run([lint, TEMPLATE], capture_output=True, text=True)
-    assert found.stdout + found.stderr == ""
-
-
-@pytest.mark.parametrize("definition", DEFINITIONS)
-def test_cfn_lint_finds_nothing_in_what_is_sent(
-    definition: str, zips: None, tmp_path: Path
-) -> None:
+def test_cfn_lint_finds_nothing_in_what_is_sent(zips: dict[str, Path], tmp_path: Path) -> None:
     sent = tmp_path / "template.json"
-    sent.write_text(rendered({"Definition": definition}))
+    sent.write_text(rendered({}))
     lint = Path(sys.executable).with_name("cfn-lint")
     found = subprocess.run([lint, sent], capture_output=True, text=True)
     assert found.stdout + found.stderr == ""
@@ -77,7 +63,7 @@ VERSIONS = re.compile(r'"(\w+?Version)(\w+)": {"Type": "AWS::Lambda::Version"')
     ],
 )
 def test_a_version_is_published_where_code_or_settings_change(
-    changed: dict[str, str], published: list[str], zips: None
+    changed: dict[str, str], published: list[str], zips: dict[str, Path]
 ) -> None:
     before = dict(VERSIONS.findall(rendered({"Architecture": "x86_64"})))
     after = dict(VERSIONS.findall(rendered({"Architecture": "x86_64"} | changed)))
@@ -214,12 +200,9 @@ def test_the_inbox_may_start_executions_of_this_state_machine_alone(
     assert allowed == {"Effect": "Allow", "Action": "states:StartExecution", "Resource": machine}
 
 
-def tasks(definition: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for state in definition["States"].values():
-        if state["Type"] == "Task":
-            yield state
-        if state["Type"] == "Map":
-            yield from tasks(state["ItemProcessor"])
+def tasks(name: str) -> list[dict[str, Any]]:
+    states = states_of(json.loads(read_definition(name)))
+    return [state for _, state in states if state["Type"] == "Task"]
 
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/bp-lambda-serviceexception.html
@@ -233,7 +216,7 @@ LAMBDAS_OWN = {
 
 @each_definition
 def test_lambdas_own_errors_are_retried_as_aws_recommends(name: str) -> None:
-    for task in tasks(json.loads(read_definition(name))):
+    for task in tasks(name):
         [retry] = [each for each in task["Retry"] if set(each["ErrorEquals"]) >= LAMBDAS_OWN]
         timing = {"IntervalSeconds": 2, "MaxAttempts": 6, "BackoffRate": 2.0}
         assert retry.items() >= timing.items()
@@ -246,8 +229,7 @@ def test_a_functions_timeout_ends_it_before_the_state_does(
     """Step Functions counts from LambdaFunctionStarted, before Lambda does: with the same
     number it would be States.Timeout, without a request id to find the log by."""
     longest = max(template["Parameters"][f"{stage.title()}Timeout"]["MaxValue"] for stage in STAGES)
-    states = tasks(json.loads(read_definition(name)))
-    assert all(task["TimeoutSeconds"] > longest for task in states)
+    assert all(task["TimeoutSeconds"] > longest for task in tasks(name))
 
 
 def test_the_template_uses_no_macros_and_no_yaml_that_cloudformation_does_not_read(

@@ -1,6 +1,5 @@
 """What is installed comes from pip's index, by pip's certificate."""
 
-import base64
 import datetime
 import hashlib
 import http.server
@@ -8,7 +7,6 @@ import os
 import ssl
 import subprocess
 import threading
-import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,7 +15,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from flit_core.wheel import make_wheel_in  # type: ignore[import-untyped]  # it ships no types
 
+from conftest import checked
 from test_zips import copy_sources
 
 PIPFILE = """
@@ -31,6 +31,13 @@ python_version = "3.13"
 
 [packages]
 only-here = "*"
+"""
+
+PROJECT = """
+[project]
+name = "only-here"
+version = "1.0"
+description = "a package that no other index has"
 """
 
 
@@ -82,25 +89,12 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
 def write_index(folder: Path) -> None:
     """The page of one package that no other index has, and its wheel."""
     folder.mkdir(parents=True)
-    wheel = folder / "only_here-1.0-py3-none-any.whl"
-    about = "only_here-1.0.dist-info"
-    files = {
-        "only_here.py": b"here = True\n",
-        f"{about}/METADATA": b"Metadata-Version: 2.1\nName: only-here\nVersion: 1.0\n",
-        f"{about}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    lines = [f"{name},{record_hash(data)},{len(data)}\n" for name, data in files.items()]
-    files[f"{about}/RECORD"] = "".join([*lines, f"{about}/RECORD,,\n"]).encode()
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
+    (folder / "only_here.py").write_text('"""Here."""\n')
+    project = folder / "pyproject.toml"
+    project.write_text(PROJECT)
+    wheel = make_wheel_in(project, folder).file
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     (folder / "index.html").write_text(f'<a href="{wheel.name}#sha256={digest}">{wheel.name}</a>\n')
-
-
-def record_hash(data: bytes) -> str:
-    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=")
-    return f"sha256={digest.decode()}"
 
 
 def user_of(pip_conf: Path) -> dict[str, str]:
@@ -121,10 +115,5 @@ def test_a_function_is_locked_packed_and_tested_from_pips_index_by_its_certifica
     (folder / "Pipfile.lock").unlink()
     env = user_of(pip_conf)
     for target in ("lock", "zip", ".venv/.ready"):
-        made = subprocess.run(
-            ["make", "--no-print-directory", "-C", folder, target],
-            env=env,
-            capture_output=True,
-            text=True,
-        )
-        assert made.returncode == 0, made.stdout + made.stderr
+        command = ["make", "--no-print-directory", "-C", str(folder), target]
+        checked(subprocess.run(command, env=env, capture_output=True, text=True))

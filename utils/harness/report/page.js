@@ -83,6 +83,7 @@ function drawCounts(node, stage, width) {
 
 // The timeline: one row a stage or segment, one time axis for all.
 
+const untouched = document.getElementById("detail").textContent;
 const timeline = { rows: data.rows, picked: -1, transform: d3.zoomIdentity };
 
 const ORDERS = {
@@ -163,7 +164,7 @@ function showTime() {
 function pick(place) {
   timeline.picked = place;
   timeline.lines.classed("picked", (_, n) => n === place);
-  document.getElementById("detail").textContent = timeline.rows[place]?.detail ?? data.words.pick;
+  document.getElementById("detail").textContent = timeline.rows[place]?.detail ?? untouched;
 }
 
 function step(by) {

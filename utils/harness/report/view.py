@@ -1,19 +1,17 @@
-"""From figures to what the page shows: words, formatted figures, and the data of its charts."""
+"""What the page shows of an execution beside plain figures: words, and the data of its charts."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from harness.advice import advice_on
 from harness.facts import Facts
-from harness.history import Attempt, Run, State, Task, followers, inner_functions, json_text
+from harness.history import Attempt, Run, State, Task, followers, inner_functions
 from harness.logs import Report
 from harness.report import formats
-from harness.report.summaries import summaries
-from harness.report.words import words
-from shared.facts import BINS, Column
+from shared.facts import Column, SummaryFacts
 
 MARKS = {
     "succeeded": "✓",
@@ -23,140 +21,93 @@ MARKS = {
     "stopped": "■",
     "not reached": "○",
 }
+WORDS = {
+    "succeeded": ("succeeded", "成功"),
+    "retried": ("succeeded after retry", "再試行後に成功"),
+    "failed": ("failed", "失敗"),
+    "running": ("running", "実行中"),
+    "stopped": ("stopped", "中断"),
+    "not reached": ("not reached", "未実行"),
+    "cold": ("cold", "コールド"),
+    "warm": ("warm", "ウォーム"),
+    "numbers": ("numbers", "数値"),
+    "texts": ("texts", "文字列"),
+    "dates": ("dates", "日付"),
+    "booleans": ("booleans", "真偽値"),
+}
 BAR = 4  # width of a bar in a column's small histogram
 BAR_HEIGHT = 24
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A figure as a reader sees it, and exactly."""
-
-    shown: str
-    exact: float | int | None = None
-
-
 @dataclass
-class Content:
-    """What the page shows besides the run and the facts; None is what could not be known."""
+class View:
+    """What the page shows of a run, in one language; None is what could not be known.
+
+    Attributes:
+        log: of the call that failed.
+        record: the record of the input that broke the run, and `segment` the number of its segment.
+    """
 
     run: Run
+    language: str
     facts: Facts
     states: dict[str, State]
     where: str
-    flags: str = ""
-    cost_usd: float | None = None
-    log: list[str] = field(default_factory=list)
-    record: dict[str, Any] | None = None
-    segment: int | None = None
+    flags: str
+    cost_usd: float | None
+    log: list[str]
+    record: dict[str, Any] | None
+    segment: int | None
 
+    def text(self, english: str, japanese: str) -> str:
+        return japanese if self.language == "ja" else english
 
-class View:
-    """The page's content in one language."""
-
-    def __init__(self, content: Content, language: str) -> None:
-        self.content = content
-        self.run, self.facts = content.run, content.facts
-        self.language = language
-        self.t = words(language)
-        self.outcome = {"SUCCEEDED": "succeeded", "RUNNING": "running", "ABORTED": "stopped"}.get(
-            self.run.status, "failed"
-        )
-        self.mark = MARKS[self.outcome]
-        self.started = datetime.fromtimestamp(self.run.started_s, UTC)
+    def word(self, name: str) -> str:
+        return self.text(*WORDS[name])
 
     @property
-    def title(self) -> str:
-        return f"{self.mark} {self.run.name}"
+    def outcome(self) -> str:
+        outcomes = {"SUCCEEDED": "succeeded", "RUNNING": "running", "ABORTED": "stopped"}
+        return outcomes.get(self.run.status, "failed")
 
     @property
-    def after(self) -> str:
-        return self.t["after"].format(formats.duration(self.run.elapsed_s))
-
-    def count(self, key: str, value: int) -> str:
-        return self.t[key].format(formats.number(value))
+    def started(self) -> datetime:
+        return datetime.fromtimestamp(self.run.started_s, UTC)
 
     @property
-    def cards(self) -> list[dict[str, Any]]:
-        run, scatter, workbook = self.run, self.facts.scatter, self.facts.workbook
-        unknown = self.t["unknown"]
-        written = unknown if run.status == "SUCCEEDED" else self.t["none"]
-        rows = [
-            figure(scatter.rows if scatter else None, missing=unknown),
-            figure(workbook.rows if workbook else None, missing=written),
-        ]
-        sizes = [
-            figure(scatter.size if scatter else None, formats.size, unknown),
-            figure(workbook.size if workbook else None, formats.size, written),
-        ]
-        segments = [figure(run.done), figure(run.segments or None, missing=unknown)]
-        counts = (("n failed", run.failed), ("retries", run.retries))
-        trouble = ", ".join(self.count(key, value) for key, value in counts if value)
-        cold = self.count("cold", cold_starts(run.reports))
-        left_out = workbook.rejects if workbook else None
-        rejected = self.count("n rejected", left_out) if left_out else ""
-        cards = [
-            card("time", self.t["time"], [seconds(run.elapsed_s)]),
-            card("rows", self.t["rows"], rows, " → ", rejected),
-            card("bytes", self.t["bytes"], sizes, " → "),
-            card("segments", self.t["segments"], segments, " / ", trouble),
-            card("calls", self.t["calls"], [figure(len(run.attempts))], note=cold),
-        ]
-        if self.content.cost_usd is not None:
-            cost = figure(self.content.cost_usd, formats.dollars)
-            cards.append(card("cost", self.t["cost"], [cost], note=self.t["cost note"]))
-        return cards
-
-    @property
-    def failure(self) -> dict[str, Any] | None:
+    def failure_sentence(self) -> str:
         failure = self.run.failure
-        if failure is None:
-            return None
-        task, attempt = failure.task, failure.attempt
-        log, record = self.content.log, self.content.record
-        return {
-            "sentence": self.failure_sentence(task, failure.record),
-            "stage": f"{task.state} ({attempt.function})" if task and attempt else "",
-            "segment": self.segment_of(task),
-            "error": failure.error,
-            "cause": failure.message.partition("\n")[0],
-            "faulty": failure.faulty[0] if failure.faulty[1] > 1 else [],
-            "faulty count": self.count("n faulty", failure.faulty[1]),
-            "end": failure.end,
-            "event": pretty(self.event_of(task, attempt)),
-            "record": record,
-            "named": [name for name in record or {} if name in failure.message.partition("\n")[0]],
-            "todo": advice_on(
-                failure, flags=self.content.flags, logged=bool(log), language=self.language
-            ),
-            "log": log,
-            "stack": failure.stack,
-        }
-
-    def failure_sentence(self, task: Task | None, record: tuple[str, int] | None) -> str:
-        if record:
-            return self.t["record sentence"].format(record[1], record[0])
+        task = failure.task if failure else None
+        if failure and failure.record:
+            return self.text(
+                "Record {1} of {0} broke the run.", "{0} の {1} 番のレコードで失敗しました。"
+            ).format(*failure.record)
         if task and task.index is not None and not self.run.map_runs:
-            return self.t["segment sentence"].format(task.index)
+            sentence = self.text("Segment {0} failed.", "セグメント {0} が失敗しました。")
+            return sentence.format(task.index)
         states = [task.state] if task else list(self.run.visits)[-1:]
-        return self.t["stage sentence"].format(*states or [self.t["execution"]])
+        what = states[0] if states else self.text("The execution", "この実行")
+        return self.text("{0} failed.", "{0} が失敗しました。").format(what)
 
-    def segment_of(self, task: Task | None) -> str:
-        if task is None or task.index is None:
-            return ""
-        failed = self.count("n of m failed", self.run.failed).format(self.run.segments)
-        index = self.content.segment if self.run.map_runs else task.index
-        return failed if index is None else f"{self.t['number'].format(index)}; {failed}"
-
-    def event_of(self, task: Task | None, attempt: Attempt | None) -> str:
+    @property
+    def failed_event(self) -> str:
         """What the failed call was given; a log does not tell it, but the record it names may."""
-        told = (attempt.input if attempt else "") or (task.input if task else "")
-        if told or self.content.segment is None or self.facts.scatter is None:
-            return told
-        return json.dumps(self.facts.scatter.segments[self.content.segment].key)
+        task = self.run.failure.task if self.run.failure else None
+        told = (task.attempts[-1].input or task.input) if task else ""
+        if not told and self.segment is not None and self.facts.scatter:
+            told = json.dumps(self.facts.scatter.segments[self.segment].key)
+        return pretty(told)
+
+    @property
+    def todo(self) -> str:
+        assert self.run.failure
+        return advice_on(
+            self.run.failure, flags=self.flags, logged=bool(self.log), language=self.language
+        )
 
     @property
     def stages(self) -> list[dict[str, Any]]:
-        return [self.stage(name, state) for name, state in self.content.states.items()]
+        return [self.stage(name, state) for name, state in self.states.items()]
 
     def stage(self, name: str, state: State) -> dict[str, Any]:
         visit, functions = self.run.visits.get(name), inner_functions(state)
@@ -167,35 +118,49 @@ class View:
         if outcome == "succeeded" and retries:
             outcome = "retried"
         end = (visit.exited_s or self.run.stopped_s) if visit else None
-        taken = end - visit.entered_s if visit and end else None
         counts = {
             each: sum(self.run.outcome(task) == each for task in inner)
             for each in ("succeeded", "retried", "failed", "running", "stopped")
         }
+        segments = self.text("{0} segments", "{0} セグメント").format(
+            formats.number(self.run.segments)
+        )
         return {
             "name": name,
             "kind": state["Type"],
             "next": followers(state),
             "outcome": outcome,
             "mark": MARKS[outcome],
-            "word": self.t[outcome],
-            "took": seconds(taken),
-            "segments_word": self.count("n segments", self.run.segments) if functions else "",
+            "word": self.word(outcome),
+            "took": end - visit.entered_s if visit and end else None,
+            "segments_word": segments if functions else "",
             "counts": {each: count for each, count in counts.items() if count},
-            "retries": self.count("retries", retries) if retries else "",
+            "retries": self.retries(retries),
         }
+
+    @property
+    def trouble(self) -> str:
+        """How many segments failed, and how many calls were made again."""
+        failed = self.text("{0} failed", "失敗 {0}").format(formats.number(self.run.failed))
+        said = [failed if self.run.failed else "", self.retries(self.run.retries)]
+        return ", ".join(filter(None, said))
+
+    def retries(self, count: int) -> str:
+        if not count:
+            return ""
+        return self.text("{0} retries", "再試行 {0}").format(formats.number(count))
 
     @property
     def rows(self) -> list[dict[str, Any]]:
         """The timeline: a row a task, stages and segments in the order of the definition."""
-        stages = [task for task in self.run.tasks if task.index is None]
-        first = [
-            task
-            for task in stages
-            if not self.run.iterations or task.entered_s < self.run.iterations[0].entered_s
-        ]
-        ordered = first + self.run.iterations + [task for task in stages if task not in first]
-        return [self.row(task) for task in ordered]
+        iterations = self.run.iterations
+        begun_s = iterations[0].entered_s if iterations else 0.0
+
+        def place(task: Task) -> tuple[float, float]:
+            within = task.index is not None
+            return (begun_s, task.index or 0) if within else (task.entered_s, math.inf)
+
+        return [self.row(task) for task in sorted(self.run.tasks, key=place)]
 
     def row(self, task: Task) -> dict[str, Any]:
         begin = self.run.started_s
@@ -203,7 +168,12 @@ class View:
         outcome = self.run.outcome(task)
         label = name = task.state
         if task.index is not None:
-            label, name = str(task.index), f"{self.t['segment']} {task.index}"
+            label = str(task.index)
+            name = self.text("Segment {0}", "セグメント {0}").format(task.index)
+        detail = self.text(
+            "{0}: {1}; starts at {2}, takes {3}; {4}", "{0}: {1}。開始 {2}、所要 {3}。{4}"
+        )
+        call = self.text("call {0}: {1}", "呼び出し {0}: {1}")
         return {
             "label": label,
             "index": task.index,
@@ -212,13 +182,13 @@ class View:
             "outcome": outcome,
             "mark": MARKS[outcome],
             "calls": [self.call(attempt, end) for attempt in task.attempts],
-            "detail": self.t["row detail"].format(
-                label=name,
-                outcome=self.t[outcome],
-                start=formats.duration(task.entered_s - begin),
-                duration=formats.duration(end - task.entered_s),
-                calls="; ".join(
-                    self.t["call detail"].format(number, self.call_words(attempt))
+            "detail": detail.format(
+                name,
+                self.word(outcome),
+                formats.duration(task.entered_s - begin),
+                formats.duration(end - task.entered_s),
+                "; ".join(
+                    call.format(number, self.call_words(attempt))
                     for number, attempt in enumerate(task.attempts, 1)
                 ),
             ),
@@ -233,7 +203,6 @@ class View:
             working = max(working, ended - report.duration_ms / 1000)
             cold = max(cold, working - (report.init_ms or 0) / 1000)
         return {
-            "start": round(attempt.scheduled_s - begin, 6),
             "cold": round(cold - begin, 6),
             "work": round(working - begin, 6),
             "end": round(ended - begin, 6),
@@ -241,18 +210,20 @@ class View:
         }
 
     def call_words(self, attempt: Attempt) -> str:
-        parts = [self.environment(attempt)]
-        if attempt.report:
-            parts.append(formats.duration(attempt.report.duration_ms / 1000))
-            parts.append(f"{attempt.report.peak_mb} MB")
-        if attempt.error is not None:
-            parts.append(attempt.error)
-        return ", ".join(part for part in parts if part)
+        parts = []
+        if report := attempt.report:
+            parts = [
+                self.environment(report),
+                formats.duration(report.duration_ms / 1000),
+                formats.megabytes(report.peak_mb),
+            ]
+        return ", ".join([*parts, *filter(None, [attempt.error])])
 
-    def environment(self, attempt: Attempt) -> str:
-        if attempt.report is None:
-            return ""
-        return self.t["warm word" if attempt.report.init_ms is None else "cold word"]
+    def environments(self, task: Task) -> str:
+        return " → ".join(map(self.environment, task.reports))
+
+    def environment(self, report: Report) -> str:
+        return self.word("warm" if report.init_ms is None else "cold")
 
     @property
     def functions(self) -> list[dict[str, Any]]:
@@ -263,110 +234,25 @@ class View:
     def function(self, name: str) -> dict[str, Any]:
         calls = [attempt for attempt in self.run.attempts if attempt.function == name]
         reports = [call.report for call in calls if call.report]
-        timeout_s = self.run.functions.get(name, {}).get("Timeout")
-        longest_s = max((report.duration_ms / 1000 for report in reports), default=None)
-        memory_mb = max((report.memory_mb for report in reports), default=None)
-        peak_mb = max((report.peak_mb for report in reports), default=None)
         return {
             "name": name,
-            "calls": figure(len(calls)),
-            "failed": figure(sum(call.error is not None for call in calls)),
-            "cold": figure(cold_starts(reports)),
-            "longest": seconds(longest_s),
-            "timeout": figure(timeout_s, "{} s".format),
-            "longest_share": share(longest_s, timeout_s),
-            "peak": figure(peak_mb, formats.megabytes),
-            "memory": figure(memory_mb, formats.megabytes),
-            "peak_share": share(peak_mb, memory_mb),
+            "calls": len(calls),
+            "failed": sum(call.error is not None for call in calls),
+            "cold": cold_starts(reports),
+            "longest_s": max((report.duration_ms / 1000 for report in reports), default=None),
+            "timeout_s": self.run.functions.get(name, {}).get("Timeout"),
+            "peak_mb": max((report.peak_mb for report in reports), default=None),
+            "memory_mb": max((report.memory_mb for report in reports), default=None),
         }
-
-    @property
-    def function_note(self) -> str:
-        return self.t["function note"].format(len(self.run.reports), len(self.run.attempts))
-
-    @property
-    def segments(self) -> list[dict[str, Any]]:
-        cuts = self.facts.scatter.segments if self.facts.scatter else []
-        sizes = {cut.key: cut.size for cut in cuts}
-        return [self.segment(task, sizes) for task in self.run.iterations]
-
-    def segment(self, task: Task, sizes: dict[str, int]) -> dict[str, Any]:
-        outcome, key = self.run.outcome(task), json_text(task.input)
-        facts = self.facts.segments.get(key)
-        peak = max((a.report.peak_mb for a in task.attempts if a.report), default=None)
-        taken = task.ended_s - task.entered_s if task.ended_s else None
-        return {
-            "index": task.index,
-            "key": key,
-            "mark": MARKS[outcome],
-            "outcome": outcome,
-            "word": self.t[outcome],
-            "start": seconds(task.entered_s - self.run.started_s),
-            "took": seconds(taken),
-            "calls": figure(len(task.attempts)),
-            "environment": " → ".join(filter(None, map(self.environment, task.attempts))),
-            "peak": figure(peak, formats.megabytes),
-            "rows": figure(facts.rows_out if facts else None),
-            "bytes_in": figure(sizes.get(key), formats.size),
-            "bytes_out": figure(facts.size or None if facts else None, formats.size),
-        }
-
-    @property
-    def first_rows_note(self) -> str:
-        workbook = self.facts.workbook
-        rows = figure(workbook.rows if workbook else None, missing=self.t["unknown"])
-        return self.t["first rows"].format(len(self.facts.first_rows), rows.shown)
-
-    @property
-    def columns(self) -> list[dict[str, Any]]:
-        return [self.column(column) for column in self.facts.columns]
-
-    def column(self, column: Column) -> dict[str, Any]:
-        bars = bars_of(column)
-        return {
-            "name": column.name,
-            "kinds": ", ".join(
-                self.t[f"kind {kind}"] for kind, count in column.kinds.items() if count
-            ),
-            "missing": figure(column.missing),
-            "distinct": figure(None if column.many else len(column.values), missing=self.t["many"]),
-            "low": figure(column.low, formats.plain),
-            "high": figure(column.high, formats.plain),
-            "bars": bars,
-            "width": BAR * BINS,
-            "height": BAR_HEIGHT,
-            "label": ", ".join(f"{bar['name']}: {bar['count']}" for bar in bars),
-        }
-
-    @property
-    def summaries(self) -> list[dict[str, Any]]:
-        return summaries(self.facts.workbook)
 
     @property
     def data(self) -> dict[str, Any]:
         """What the page's script draws."""
-        return {
-            "stages": [{**stage, "took": stage["took"].shown} for stage in self.stages],
-            "rows": self.rows,
-            "elapsed": round(self.run.elapsed_s, 6),
-            "words": {"pick": self.t["pick"]},
-        }
-
-
-def card(
-    name: str, title: str, values: list[Figure], between: str = "", note: str = ""
-) -> dict[str, Any]:
-    return {"name": name, "title": title, "values": values, "between": between, "note": note}
-
-
-def figure[Number: (int, float)](
-    value: Number | None, shown: Callable[[Number], str] = formats.number, missing: str = ""
-) -> Figure:
-    return Figure(missing) if value is None else Figure(shown(value), value)
-
-
-def seconds(value: float | None) -> Figure:
-    return figure(None if value is None else round(value, 6), formats.duration)
+        stages = self.stages
+        for stage in stages:
+            took_s = stage["took"]
+            stage["took"] = "" if took_s is None else formats.duration(took_s)
+        return {"stages": stages, "rows": self.rows, "elapsed": round(self.run.elapsed_s, 6)}
 
 
 def cold_starts(reports: list[Report]) -> int:
@@ -396,9 +282,14 @@ def by_number(value: str) -> tuple[bool, float, str]:
         return True, 0.0, value
 
 
-def share(part: float | None, whole: float | None) -> float | None:
-    """In per cent, at most 100."""
-    return min(100.0, round(100 * part / whole, 2)) if part is not None and whole else None
+def numeric(summary: SummaryFacts) -> list[bool]:
+    """Which columns of a summary are figures; its script draws charts of these."""
+    columns = [*zip(*summary.first_rows)] or [()] * len(summary.columns)
+    return [n >= summary.keys and are_numbers(column) for n, column in enumerate(columns)]
+
+
+def are_numbers(values: tuple[Any, ...]) -> bool:
+    return {type(value) for value in values if value is not None} in ({int}, {float}, {int, float})
 
 
 def pretty(event: str) -> str:

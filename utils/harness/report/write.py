@@ -2,10 +2,8 @@
 
 import base64
 import hashlib
-import json
 import os
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -13,11 +11,12 @@ from harness import calls, cost, facts, history, machines
 from harness.fault import Fault
 from harness.history import Run
 from harness.report import formats
-from harness.report.view import Content, View
+from harness.report.view import BAR, BAR_HEIGHT, MARKS, View, bars_of, cold_starts, numeric
+from harness.settings import RESULT
 from harness.target import Target, endpoint
+from shared.facts import BINS
 
 HERE = Path(__file__).resolve().parent
-RESULT = HERE.parents[2] / "result"
 KEPT = 20
 LANGUAGES = ("en", "ja")
 
@@ -55,7 +54,7 @@ def write(
         raise Fault(f"language: must be one of {', '.join(LANGUAGES)}; found {language!r}")
     path = folder / f"{page or run.name}.html"
     partial = folder / f"{page or run.name}.part"
-    partial.write_text(html(View(collect(target, run), language)), encoding="utf-8")
+    partial.write_text(html(collect(target, run, language)), encoding="utf-8")
     os.replace(partial, path)
     pages = sorted(folder.glob("*.html"), key=lambda each: each.stat().st_mtime)
     for old in pages[:-KEPT]:
@@ -63,19 +62,19 @@ def write(
     return path
 
 
-def collect(target: Target, run: Run) -> Content:
+def collect(target: Target, run: Run, language: str) -> View:
     """Add to a run what its functions wrote, its definition, its log and its cost."""
     if not run.chained:
         raise Fault(f"no report of {run.name}: its history does not say which event follows which")
     found = facts.read(target, run)
     broken = run.failure.record if run.failure else None
-    return Content(
+    emulated = f"LocalStack ({endpoint()})"
+    return View(
         run=run,
+        language=language,
         facts=found,
         states=history.read_states(target.client("stepfunctions"), run.arn),
-        where=f"LocalStack ({endpoint()})"
-        if target.emulated
-        else f"AWS {target.region} ({target.account})",
+        where=emulated if target.emulated else f"AWS {target.region} ({target.account})",
         flags=target.flags,
         cost_usd=cost_usd(target, run, found),
         log=calls.failure_lines(target, run),
@@ -105,14 +104,23 @@ def html(view: View) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     return environment.get_template("page.html.j2").render(
         view=view,
-        t=view.t,
-        cell_text=formats.cell,
+        run=view.run,
+        facts=view.facts,
+        failure=view.run.failure,
+        t=view.text,
+        formats=formats,
+        marks=MARKS,
+        cold_starts=cold_starts,
+        bars_of=bars_of,
+        bars_width=BAR * BINS,
+        bars_height=BAR_HEIGHT,
+        numeric=numeric,
         style=style,
         library=library,
         script=script,
-        data=inline_json(view.data),
         policy=(
             f"default-src 'none'; style-src {digest(style)}; "
             f"script-src {digest(library)} {digest(script)}; base-uri 'none'; form-action 'none'"
@@ -123,11 +131,3 @@ def html(view: View) -> str:
 def digest(inlined: str) -> str:
     """The one source that the page's policy lets run, as CSP writes it."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(inlined.encode()).digest()).decode()}'"
-
-
-def inline_json(value: Any) -> str:
-    """JSON that cannot end the script element it stands in."""
-    encoded = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        encoded = encoded.replace(character, f"\\u{ord(character):04x}")
-    return encoded
