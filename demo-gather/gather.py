@@ -18,7 +18,7 @@ import rendered
 from checked_rows import check_rows
 from excel import EXACT_INTEGER, style_formats, widest
 from expiry import let_expire
-from facts import SegmentFacts, SummaryFacts, Told, facts_key
+from facts import SegmentFacts, SummaryFacts, Told, facts_key, segment_facts_key
 from found import found
 from labels import header, with_columns
 from overlap import map_ahead
@@ -108,12 +108,12 @@ class GatherHandler:
         found_ahead = map_ahead(
             lambda key: self.read_segment(bucket, key, etags), keys, TRANSFERS, TRANSFERS
         )
-        for key, (before, partials) in zip(keys, found_ahead, strict=True):
+        for key, (before, contributed) in zip(keys, found_ahead, strict=True):
             self.told.add(told_by(before))
             if before and formats is None:
                 formats = before.formats
             figures = before or self.render(bucket, key, etags[key], position, None, formats or {})
-            self.summaries.add(key, figures.rows, before and before.summaries, partials)
+            self.summaries.add(key, figures.rows, *contributed)
             self.rejected.add(key, before.rejects if before else None)
             # Of 100,000 segments, too much to hold.
             segments[key] = replace(figures, facts=None, summaries=None, rejects=None)
@@ -149,7 +149,7 @@ class GatherHandler:
 
     def read_figures(self, bucket: str, key: str, etags: dict[str, str]) -> Figures | None:
         """The figures beside a pickle; None where there are none or they are of an older one."""
-        figures_key = rendered.figures_key(key)
+        figures_key = segment_facts_key(key)
         if figures_key not in etags:
             return None
         data = self.s3.get_object(Bucket=bucket, Key=figures_key)["Body"].read()
@@ -158,7 +158,7 @@ class GatherHandler:
 
     def read_segment(
         self, bucket: str, key: str, etags: dict[str, str]
-    ) -> tuple[Figures | None, bytes]:
+    ) -> tuple[Figures | None, tuple[list[Any], bytes]]:
         """The figures, and what the segment contributes to summaries."""
         figures = self.read_figures(bucket, key, etags)
         return figures, rendered.contributed(self.s3, bucket, key, figures)

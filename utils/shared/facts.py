@@ -9,8 +9,8 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
-from functools import cache
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
+from functools import cache, partial
 from types import UnionType
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
@@ -22,6 +22,16 @@ BINS = 40  # of a histogram, at most
 TAGGED_BYTES = 430_000
 INLINE_BYTES = 8 * 1024  # of partial results among a segment's figures; more is an object
 SMALLEST = -1074  # exponent of the least float
+WORDS: dict[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    dict: "an object",
+}
+
+type Reader = Callable[[Any, str], Any]  # of a value, and what an error calls it
 
 
 class Json:
@@ -36,37 +46,70 @@ class Json:
         Raises:
             ValueError: it is not what `to_json` writes.
         """
-        return cls.of(json.loads(data))
+        return cls.of(from_json(data))
 
     @classmethod
     def of(cls, fields: Any) -> Self:
         """
         Raises:
-            ValueError: they are not the fields of such a dataclass.
+            ValueError: they are not the fields of such a dataclass; names one, and what was found.
         """
-        try:
-            found: Self = reader(cls)(fields)  # type: ignore[arg-type]  # a class has a hash
-        except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"must be {cls.__name__}; found {error}") from None
-        return found
+        read: Self = reader(cls)(fields, cls.__name__)  # type: ignore[arg-type]  # a class has a hash
+        return read
+
+
+def from_json(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"must be JSON; found {error}") from None
 
 
 @cache
-def reader(kind: Any) -> Callable[[Any], Any]:
+def reader(kind: Any) -> Reader:
     """What makes a value of this type of one of JSON."""
     origin, inner = get_origin(kind), [reader(each) for each in get_args(kind)]
-    if isinstance(kind, type) and is_dataclass(kind):
-        fields = {name: reader(each) for name, each in get_type_hints(kind).items()}
-        return lambda value: kind(**{name: fields[name](each) for name, each in value.items()})
+    if kind is Any:
+        return lambda value, name: value
+    if is_dataclass(kind):
+        return partial(_read_object, kind, get_type_hints(kind))
     if origin is list:
-        return lambda value: [inner[0](each) for each in value]
+        return lambda value, name: [
+            inner[0](each, f"each of {name}") for each in _of(list, value, name)
+        ]
     if origin is dict:
-        return lambda value: {inner[0](key): inner[1](each) for key, each in value.items()}
+        of = get_args(kind)[0]  # in JSON a text
+        return lambda value, name: {
+            of(key): inner[1](each, f"{key} of {name}")
+            for key, each in _of(dict, value, name).items()
+        }
     if origin is tuple:
-        return lambda value: tuple(read(each) for read, each in zip(inner, value, strict=True))
+        return lambda value, name: tuple(
+            read(each, name) for read, each in zip(inner, _of(list, value, name), strict=True)
+        )
     if origin is UnionType:  # with None
-        return lambda value: None if value is None else inner[0](value)
-    return kind if kind in (bool, int, float, str) else lambda value: value
+        return lambda value, name: None if value is None else inner[0](value, name)
+    return partial(_of, kind)
+
+
+def _read_object(kind: Any, types: dict[str, Any], value: Any, name: str) -> Any:
+    given = _of(dict, value, name)
+    return kind(
+        **{
+            each.name: reader(types[each.name])(given.get(each.name), each.name)
+            for each in fields(kind)
+            if each.name in given or each.default is each.default_factory is MISSING
+        }
+    )
+
+
+def _of(kind: type, value: Any, name: str) -> Any:
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        found = WORDS[type(value)] if isinstance(value, list | dict) else json.dumps(value)[:60]
+        raise ValueError(f"{name} must be {WORDS[kind]}; found {found}")
+    return value
 
 
 @dataclass(frozen=True)
@@ -197,7 +240,7 @@ class SegmentFacts(Json):
     @classmethod
     def from_json(cls, data: bytes) -> Self:
         """Fields beside `facts` are another reader's."""
-        fields = json.loads(data)
+        fields = from_json(data)
         return cls.of(fields.get("facts") if isinstance(fields, dict) else fields)
 
 
