@@ -332,7 +332,9 @@ def test_more_rejects_than_allowed_leave_no_workbook(store: Store) -> None:
 def test_malformed_figures_leave_no_workbook(store: Store) -> None:
     key = store.put_result(0, TABLE, 0)
     store.put("gather/job_000.json", b'{"parts": [{}]}')
-    with pytest.raises(InvalidFigures, match="^gather/job_000.json: pickle_etag must be a text"):
+    with pytest.raises(
+        InvalidFigures, match="^gather/job_000.json: pickle_etag must be of type str"
+    ):
         store.gather([key])
     store.assert_no_workbook()
 

@@ -22,16 +22,6 @@ BINS = 40  # of a histogram, at most
 TAGGED_BYTES = 430_000
 INLINE_BYTES = 8 * 1024  # of partial results among a segment's figures; more is an object
 SMALLEST = -1074  # exponent of the least float
-WORDS: dict[type, str] = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    list: "a list",
-    dict: "an object",
-}
-
-type Reader = Callable[[Any, str], Any]  # of a value, and what an error calls it
 
 
 class Json:
@@ -46,7 +36,7 @@ class Json:
         Raises:
             ValueError: it is not what `to_json` writes.
         """
-        return cls.of(from_json(data))
+        return cls.of(json.loads(data))
 
     @classmethod
     def of(cls, fields: Any) -> Self:
@@ -54,61 +44,44 @@ class Json:
         Raises:
             ValueError: they are not the fields of such a dataclass; names one, and what was found.
         """
-        read: Self = reader(cls)(fields, cls.__name__)  # type: ignore[arg-type]  # a class has a hash
+        read: Self = reader(cls)(fields)  # type: ignore[arg-type]  # a class has a hash
         return read
 
 
-def from_json(data: bytes) -> Any:
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"must be JSON; found {error}") from None
-
-
 @cache
-def reader(kind: Any) -> Reader:
+def reader(kind: Any) -> Callable[[Any], Any]:
     """What makes a value of this type of one of JSON."""
     origin, inner = get_origin(kind), [reader(each) for each in get_args(kind)]
-    if kind is Any:
-        return lambda value, name: value
     if is_dataclass(kind):
-        return partial(_read_object, kind, get_type_hints(kind))
+        return partial(_read_fields, kind, get_type_hints(kind))
     if origin is list:
-        return lambda value, name: [
-            inner[0](each, f"each of {name}") for each in _of(list, value, name)
-        ]
+        return lambda value: [inner[0](each) for each in _of(list, value)]
     if origin is dict:
         of = get_args(kind)[0]  # in JSON a text
-        return lambda value, name: {
-            of(key): inner[1](each, f"{key} of {name}")
-            for key, each in _of(dict, value, name).items()
-        }
+        return lambda value: {of(key): inner[1](each) for key, each in _of(dict, value).items()}
     if origin is tuple:
-        return lambda value, name: tuple(
-            read(each, name) for read, each in zip(inner, _of(list, value, name), strict=True)
-        )
+        return lambda value: tuple(read(each) for read, each in zip(inner, value, strict=True))
     if origin is UnionType:  # with None
-        return lambda value, name: None if value is None else inner[0](value, name)
+        return lambda value: None if value is None else inner[0](value)
     return partial(_of, kind)
 
 
-def _read_object(kind: Any, types: dict[str, Any], value: Any, name: str) -> Any:
-    given = _of(dict, value, name)
-    return kind(
-        **{
-            each.name: reader(types[each.name])(given.get(each.name), each.name)
-            for each in fields(kind)
-            if each.name in given or each.default is each.default_factory is MISSING
-        }
-    )
+def _read_fields(kind: Any, types: dict[str, Any], value: Any) -> Any:
+    given, read = _of(dict, value), {}
+    for each in fields(kind):
+        if each.name in given or each.default is each.default_factory is MISSING:
+            try:
+                read[each.name] = reader(types[each.name])(given.get(each.name))
+            except ValueError as error:
+                raise ValueError(f"{each.name} {error}") from None
+    return kind(**read)
 
 
-def _of(kind: type, value: Any, name: str) -> Any:
+def _of(kind: Any, value: Any) -> Any:
     if kind is float and type(value) is int:
         return float(value)
-    if type(value) is not kind:
-        found = WORDS[type(value)] if isinstance(value, list | dict) else json.dumps(value)[:60]
-        raise ValueError(f"{name} must be {WORDS[kind]}; found {found}")
+    if kind is not Any and type(value) is not kind:
+        raise ValueError(f"must be of type {kind.__name__}; found {json.dumps(value)[:60]}")
     return value
 
 
@@ -240,7 +213,7 @@ class SegmentFacts(Json):
     @classmethod
     def from_json(cls, data: bytes) -> Self:
         """Fields beside `facts` are another reader's."""
-        fields = from_json(data)
+        fields = json.loads(data)
         return cls.of(fields.get("facts") if isinstance(fields, dict) else fields)
 
 

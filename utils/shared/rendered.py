@@ -7,6 +7,7 @@
 """
 
 import base64
+import json
 import re
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
@@ -146,6 +147,8 @@ class Figures(Json):
         try:
             figures = super().from_json(data)
             figures.check()
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise InvalidFigures(f"{key}: must be JSON; found {error}") from None
         except ValueError as error:
             raise InvalidFigures(f"{key}: {error}") from None
         return figures
@@ -160,9 +163,6 @@ class Figures(Json):
         for before, part in pairwise(self.parts):
             end = before.position + before.rows
             require(part.position == end, f"row {end} must follow", part.position)
-        if self.rejects:
-            count = self.rejects.count
-            require(count >= 0, "count of rejects must be a whole number from 0", count)
 
 
 def xml_key(key: str) -> str:
