@@ -79,13 +79,16 @@ class _Sheet:
         return self.last_row - self.has_total
 
 
-@dataclass(frozen=True)
-class _Entry:
-    name: bytes
-    xml_bytes: int
-    deflated_bytes: int
-    crc32: int
-    body: Iterable[bytes]
+class _Entry(zipfile.ZipInfo):
+    """What a zip says of a file, and the file, deflated."""
+
+    def __init__(
+        self, name: str, xml_bytes: int, deflated_bytes: int, crc32: int, body: Iterable[bytes]
+    ) -> None:
+        super().__init__(name)
+        self.compress_type = zipfile.ZIP_DEFLATED
+        self.file_size, self.compress_size, self.CRC = xml_bytes, deflated_bytes, crc32
+        self.body = body
 
 
 def workbook_chunks(
@@ -223,7 +226,7 @@ def _sheet_entry(name: str, template: bytes, sheet: _Sheet) -> _Entry:
         crc32 = isal_zlib.crc32_combine(crc32, part.crc32, part.xml_bytes)
     deflated_bytes = sum(part.deflated_bytes for part in sheet.parts)
     return _Entry(
-        name=name.encode(),
+        name,
         xml_bytes=len(start_xml) + sum(part.xml_bytes for part in sheet.parts) + len(end_xml),
         deflated_bytes=len(start) + deflated_bytes + len(end),
         crc32=isal_zlib.crc32(end_xml, crc32),
@@ -253,7 +256,7 @@ def _header_cell(workbook: str, index: int, name: str) -> str:
 
 def _plain_entry(name: str, xml: bytes) -> _Entry:
     body = _deflated(xml, zlib.Z_FINISH)
-    return _Entry(name.encode(), len(xml), len(body), isal_zlib.crc32(xml), [body])
+    return _Entry(name, len(xml), len(body), isal_zlib.crc32(xml), [body])
 
 
 def _deflated(xml: bytes, end: int) -> bytes:
@@ -288,42 +291,27 @@ class _Source:
 
 
 def _zip_chunks(entries: list[_Entry], sources: Sequence[_Source]) -> Iterator[bytes]:
-    directory, offset = [], 0
+    offset = 0
     for entry in entries:
-        directory.append(_directory_record(entry, offset))
-        header = _local_header(entry)
+        entry.header_offset = offset
+        # The zip64 field of a local header has both sizes or neither (4.5.3).
+        header = entry.FileHeader(max(entry.compress_size, entry.file_size) >= ZIP32_LIMIT)
         yield header
         yield from entry.body
-        offset += len(header) + entry.deflated_bytes
+        offset += len(header) + entry.compress_size
     for source in sources:
         source.check_end()
-    yield b"".join(directory)
-    yield _end_records(len(directory), sum(map(len, directory)), offset)
+    directory = b"".join(map(_directory_record, entries))
+    yield directory
+    yield _end_records(len(entries), len(directory), offset)
 
 
-def _local_header(entry: _Entry) -> bytes:
-    # The zip64 field of a local header has both sizes or neither (4.5.3).
-    wide = max(entry.deflated_bytes, entry.xml_bytes) >= ZIP32_LIMIT
-    zip64 = _zip64_field([entry.xml_bytes, entry.deflated_bytes] if wide else [])
-    header = struct.pack(
-        "<4s5H3L2H",
-        b"PK\3\4",
-        _VERSION_ZIP64 if wide else _VERSION,
-        0,  # flags
-        *_DEFLATED_1980,
-        entry.crc32,
-        _IN_ZIP64 if wide else entry.deflated_bytes,
-        _IN_ZIP64 if wide else entry.xml_bytes,
-        len(entry.name),
-        len(zip64),
-    )
-    return header + entry.name + zip64
-
-
-def _directory_record(entry: _Entry, offset: int) -> bytes:
-    sizes = (entry.xml_bytes, entry.deflated_bytes, offset)
-    zip64 = _zip64_field([size for size in sizes if size >= ZIP32_LIMIT])
-    version = _VERSION_ZIP64 if zip64 else _VERSION
+def _directory_record(entry: _Entry) -> bytes:
+    sizes = (entry.file_size, entry.compress_size, entry.header_offset)
+    wide = [size for size in sizes if size >= ZIP32_LIMIT]
+    zip64 = struct.pack(f"<2H{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
+    version = _VERSION_ZIP64 if wide else _VERSION
+    name = entry.filename.encode()
     record = struct.pack(
         "<4s6H3L5H2L",
         b"PK\1\2",
@@ -331,23 +319,18 @@ def _directory_record(entry: _Entry, offset: int) -> bytes:
         version,  # needed
         0,  # flags
         *_DEFLATED_1980,
-        entry.crc32,
-        _narrow(entry.deflated_bytes),
-        _narrow(entry.xml_bytes),
-        len(entry.name),
+        entry.CRC,
+        _narrow(entry.compress_size),
+        _narrow(entry.file_size),
+        len(name),
         len(zip64),
         0,  # comment
         0,  # disk
         0,  # internal attributes
         _READ_WRITE,
-        _narrow(offset),
+        _narrow(entry.header_offset),
     )
-    return record + entry.name + zip64
-
-
-def _zip64_field(sizes: list[int]) -> bytes:
-    """The extra field that holds sizes beyond 32 bits; b"" for none."""
-    return struct.pack(f"<2H{len(sizes)}Q", 1, 8 * len(sizes), *sizes) if sizes else b""
+    return record + name + zip64
 
 
 def _end_records(entries: int, size: int, offset: int) -> bytes:

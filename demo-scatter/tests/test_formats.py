@@ -18,7 +18,7 @@ import formats
 import gunzip
 from csv_table import InvalidCSV
 from gunzip import InvalidGzip
-from json_array import InvalidJSON
+from json_records import InvalidJSON
 from test_json_array_fuzz import (
     GENERATED,
     agrees,

@@ -5,7 +5,7 @@ import pytest
 
 import reader
 from exact_parser import Record
-from json_array import ArrayReader, InvalidJSON
+from json_records import ArrayReader, InvalidJSON
 
 MEMBERS = [{"会員番号": f"{n:03d}", "名前": "十河 アンナ", "ポイント": n} for n in range(50)]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import event, example, given
 from hypothesis import strategies as st
 
-from json_array import ArrayReader, InvalidJSON
+from json_records import ArrayReader, InvalidJSON
 
 NAME = "members.json"
 PLACE = re.compile(r"\S+ record (\d+), byte (\d+): .+", re.DOTALL)

@@ -12,7 +12,7 @@ import frames
 import scatter
 from columns import Block, Table
 from formats import Format
-from json_array import ArrayReader, InvalidJSON
+from json_records import ArrayReader, InvalidJSON
 from scatter import InvalidEvent, Job, ScatterHandler, Source, TooManySegments
 
 if TYPE_CHECKING:
