@@ -45,7 +45,6 @@ FILTER_PIXELS = 16  # the button in a header
 
 # APPNOTE.TXT 4.4: a field with all bits set refers to a wider one in a zip64 record.
 _IN_ZIP64 = ZIP32_LIMIT = 0xFFFF_FFFF
-ZIP32_ENTRIES = 0xFFFF
 _VERSION, _VERSION_ZIP64 = 20, 45
 _UNIX, _READ_WRITE = 3 << 8, 0o600 << 16
 _DEFLATED_1980 = (zlib.DEFLATED, 0, 1 << 5 | 1)  # method, time, date
@@ -334,9 +333,9 @@ def _directory_record(entry: _Entry) -> bytes:
 
 
 def _end_records(entries: int, size: int, offset: int) -> bytes:
-    counts = [min(entries, ZIP32_ENTRIES)] * 2 + [_narrow(size), _narrow(offset)]
+    counts = [entries, entries, _narrow(size), _narrow(offset)]
     end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *counts, 0)
-    if entries < ZIP32_ENTRIES and max(size, offset) < ZIP32_LIMIT:
+    if max(size, offset) < ZIP32_LIMIT:
         return end
     versions = (_UNIX | _VERSION_ZIP64, _VERSION_ZIP64)
     counts = [entries, entries, size, offset]

@@ -99,6 +99,8 @@ def same(left: Any, right: Any) -> bool:
 @given(tables, layouts, st.sampled_from([b"", b"\xef\xbb\xbf"]), sizes, sizes)
 @example([{"a": "\ud83d"}], {"ensure_ascii": True}, b"", 1, 1)
 @example([{}, {}], {"ensure_ascii": True}, b"", 1, 1)
+@example([{"a": "x" * 5000}, {"b:c": "d:\u003a"}] * 9, {"ensure_ascii": False}, b"", 20, 7)
+@example([{"a": sign * 10**n} for n in range(40) for sign in (1, -1)], {}, b"", 300, 300)
 def test_valid_arrays_are_read_as_json_reads_them(
     table: list[dict[str, Any]],
     layout: dict[str, Any],
@@ -168,6 +170,8 @@ def agrees(
 
 @GENERATED
 @given(nearly_json(), sizes, sizes)
+@example(b" [ \n] ", 1, 1)
+@example(b'[{"a": 1.7976931348623157e308, "b": 5e-324, "c": 0.000e-999, "d": -0.0}]', 300, 300)
 def test_nearly_valid_arrays_are_read_or_refused_as_json_does(
     data: bytes, block_bytes: int, chunk: int
 ) -> None:

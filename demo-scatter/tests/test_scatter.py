@@ -95,35 +95,25 @@ def test_the_execution_keeps_its_segments_apart(s3: "S3Client", bucket: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("key", "workbook"),
-    [
-        ("test.json", "test.xlsx"),
-        ("2026/members.json", "2026/members.xlsx"),
-        ("a.b/members", "a.b/members.xlsx"),
-        ("v1.2.json", "v1.2.xlsx"),
-        ("data.2024.01", "data.2024.01.xlsx"),
-        ("data.2024.02.json", "data.2024.02.xlsx"),
-        ("会員　名簿.json", "会員　名簿.xlsx"),
-        ("orders.csv.gz", "orders.xlsx"),
-        ("2026/ORDERS.CSV", "2026/ORDERS.xlsx"),
-        ("a.json.jsonl", "a.json.xlsx"),
-    ],
-)
-def test_the_workbook_is_named_after_the_input(key: str, workbook: str) -> None:
-    assert Job(key, None, "run-1").workbook == workbook
-
-
-@pytest.mark.parametrize(
     ("inbox", "key", "workbook"),
     [
+        ("", "test.json", "test.xlsx"),
+        ("", "2026/members.json", "2026/members.xlsx"),
+        ("", "a.b/members", "a.b/members.xlsx"),
+        ("", "data.2024.01", "data.2024.01.xlsx"),
+        ("", "data.2024.02.json", "data.2024.02.xlsx"),
+        ("", "会員　名簿.json", "会員　名簿.xlsx"),
+        ("", "orders.csv.gz", "orders.xlsx"),
+        ("", "2026/ORDERS.CSV", "2026/ORDERS.xlsx"),
+        ("", "a.json.jsonl", "a.json.xlsx"),
+        ("", "inbox/members.json", "inbox/members.xlsx"),
         ("inbox/", "inbox/a/members.json", "outbox/a/members.xlsx"),
         ("in/new/", "in/new/members.json", "outbox/members.xlsx"),
         ("inbox/", "members.json", "members.xlsx"),
         ("inbox/", "a/inbox/members.json", "a/inbox/members.xlsx"),
-        ("", "inbox/members.json", "inbox/members.xlsx"),
     ],
 )
-def test_the_workbook_of_a_table_in_the_inbox_is_in_the_outbox(
+def test_the_workbook_is_named_after_the_input_and_out_of_the_inbox(
     inbox: str, key: str, workbook: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INBOX", inbox)
@@ -137,12 +127,17 @@ def test_what_others_write_into_an_input_is_no_fault() -> None:
     assert Job.from_event({"overrides": {**event, "input_obj": KEY}}) == Job(KEY, None, None)
 
 
-@pytest.mark.parametrize("size", [1, 10_000, 123_457, 4_700_000, 700_000_000])
-def test_no_table_makes_more_than_200_segments(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Scaled down a thousand times: the sizes are bytes of records of 7 bytes."""
+@pytest.fixture
+def small_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments of a thousandth of their bytes."""
     monkeypatch.setattr(scatter, "SEGMENT_BYTES", 6_900)
     monkeypatch.setattr(scatter, "BLOCK_BYTES", 960)
     monkeypatch.setattr(scatter, "SMALL_TABLE_BYTES", 200)
+
+
+@pytest.mark.parametrize("size", [1, 10_000, 123_457, 4_700_000, 700_000_000])
+def test_no_table_makes_more_than_200_segments(size: int, small_scale: None) -> None:
+    """The sizes are bytes of records of 7 bytes, before they are scaled down."""
     records = max(1, size // 1000 // 9)
     data = json.dumps([{"a": 1}] * records).encode()
     segments = list(map(len, make_segments(data)))
@@ -153,12 +148,7 @@ def test_no_table_makes_more_than_200_segments(size: int, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("size", "segments"), [(3_400, 1), (3_500, 2), (13_800, 2), (13_900, 4), (69_000, 10)]
 )
-def test_longer_tables_make_pairs_of_segments(
-    size: int, segments: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(scatter, "SEGMENT_BYTES", 6_900)
-    monkeypatch.setattr(scatter, "BLOCK_BYTES", 960)
-    monkeypatch.setattr(scatter, "SMALL_TABLE_BYTES", 200)
+def test_longer_tables_make_pairs_of_segments(size: int, segments: int, small_scale: None) -> None:
     data = json.dumps([{"a": 1}] * (size // 10)).encode()
     assert len(data) == size
     made = list(map(len, make_segments(data)))
@@ -254,12 +244,6 @@ def test_no_float_holds_an_integer_beyond_15_digits_in_any_segment(
     assert all(type(found[row]) is int for row, _ in long)
 
 
-def test_a_number_that_a_float_loses_is_named(s3: "S3Client", bucket: str) -> None:
-    s3.put_object(Bucket=bucket, Key=KEY, Body=b'[{"a": 1}, {"a": 1e999}]')
-    with pytest.raises(InvalidJSON, match="^members.json record 1, byte 11: .*; found 1e999$"):
-        scatter_table(s3)
-
-
 def test_a_faulty_record_is_named_with_the_object(s3: "S3Client", bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key=KEY, Body=b'[{"a": 1}, {"a" 1}, {"a": 1, "b": 2}]')
     with pytest.raises(InvalidJSON, match="^members.json record 1, byte 16: expected valid JSON"):
@@ -269,6 +253,8 @@ def test_a_faulty_record_is_named_with_the_object(s3: "S3Client", bucket: str) -
 INPUT = "input_obj: must be the key of an object; found "
 NUMBER = "division_number: must be a whole number from 1; found "
 ENCODING = "encoding: "
+REJECTS = 'rejects: must be "sheet"; found '
+LIMIT = "max_rejects: must be a whole number from 0; found "
 EXECUTION = "execution: must be an execution's name; found "
 EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "no input": ({"input_obj": None}, INPUT + "null"),
@@ -297,6 +283,11 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
         "overrides: knows input_obj, division_number, encoding, rejects, max_rejects; found division",
     ),
     "list": ({"overrides": [1]}, "overrides: must be an object; found an array"),
+    "rejects nowhere": ({"rejects": None}, REJECTS + "null"),
+    "rejects elsewhere": ({"overrides": {"rejects": "file"}}, REJECTS + 'the text "file"'),
+    "a limit of rejects alone": ({"max_rejects": 3}, REJECTS + "max_rejects alone"),
+    "rejects below 0": ({"rejects": "sheet", "max_rejects": -1}, LIMIT + "the number -1"),
+    "true rejects": ({"rejects": "sheet", "max_rejects": True}, LIMIT + "true"),
     "climbing execution": ({"execution": "../x"}, EXECUTION + 'the text "../x"'),
     "two steps": ({"execution": "a/b"}, EXECUTION + 'the text "a/b"'),
     "numbered execution": ({"execution": 5}, EXECUTION + "the number 5"),
@@ -308,26 +299,6 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
 def test_a_wrong_event_is_named(event: dict[str, Any], fault: str) -> None:
     with pytest.raises(InvalidEvent) as raised:
         Job.from_event({"input_obj": KEY, **event})
-    assert str(raised.value) == fault
-
-
-REJECTS = {
-    "none": ({"rejects": None}, 'rejects: must be "sheet"; found null'),
-    "another place": ({"rejects": "file"}, 'rejects: must be "sheet"; found the text "file"'),
-    "a limit alone": ({"max_rejects": 3}, 'rejects: must be "sheet"; found max_rejects alone'),
-    "below 0": (
-        {"max_rejects": -1},
-        "max_rejects: must be a whole number from 0; found the number -1",
-    ),
-    "true": ({"max_rejects": True}, "max_rejects: must be a whole number from 0; found true"),
-}
-
-
-@pytest.mark.parametrize(("event", "fault"), REJECTS.values(), ids=REJECTS)
-def test_a_wrong_wish_for_rejects_is_named(event: dict[str, Any], fault: str) -> None:
-    asked = {"rejects": "sheet", **event} if fault.startswith("max_rejects") else event
-    with pytest.raises(InvalidEvent) as raised:
-        ScatterHandler({"input_obj": KEY, "overrides": asked}, None, None).main()  # type: ignore[arg-type]
     assert str(raised.value) == fault
 
 
