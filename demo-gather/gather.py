@@ -1,12 +1,11 @@
 """gather-lambda: splice the segments' rendered rows into one workbook, without holding it."""
 
-import io
 import itertools
 import json
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,7 @@ from rendered import Figures
 from sheet_xml import render_rows
 from summaries import Summaries
 from table import Table
-from workbook import sheet_names, workbook_chunks
+from workbook import Chunks, sheet_names, workbook_chunks
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -209,15 +208,15 @@ class GatherHandler:
         Returns:
             Its size in bytes.
         """
-        reader = ChunkReader(workbook_chunks(workbook, tables, formats))
+        file = Chunks(workbook_chunks(workbook, tables, formats))
         self.s3.upload_fileobj(
-            io.BufferedReader(reader),
+            file,  # type: ignore[arg-type]  # boto3 only calls its read
             bucket,
             workbook,
             ExtraArgs={"ContentType": CONTENT_TYPE},
             Config=upload_config(),
         )
-        return reader.size
+        return file.size
 
     def send_facts(
         self,
@@ -304,27 +303,3 @@ def upload_config() -> TransferConfig:
     config = TransferConfig(multipart_chunksize=8 * 1024 * 1024, max_concurrency=2)
     config.max_in_memory_upload_chunks = 2
     return config
-
-
-class ChunkReader(io.RawIOBase):
-    """A stream of chunks as a file to read."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self.chunks = chunks
-        self.rest = memoryview(b"")
-        self.size = 0  # of what was read
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self.rest:
-            chunk = next(self.chunks, None)
-            if chunk is None:
-                return 0
-            self.rest = memoryview(chunk)
-        size = min(len(buffer), len(self.rest))
-        buffer[:size] = self.rest[:size]
-        self.size += size
-        self.rest = self.rest[size:]
-        return size

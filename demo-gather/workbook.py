@@ -7,6 +7,7 @@ with a full flush, so that together they are one deflate stream. XlsxWriter writ
 import datetime as dt
 import re
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -49,7 +50,29 @@ _VERSION, _VERSION_ZIP64 = 20, 45
 _UNIX, _READ_WRITE = 3 << 8, 0o600 << 16
 _DEFLATED_1980 = (zlib.DEFLATED, 0, 1 << 5 | 1)  # method, time, date
 
-_LENGTH_RULE = "bodies must be as long as parts say"
+
+class Chunks:
+    """Chunks of any size, read by sizes that need not match them.
+
+    Attributes:
+        size: bytes read so far.
+    """
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self.size = 0
+        self._chunks = filter(None, chunks)
+        self._rest = b""
+
+    def take(self, size: int) -> Iterator[bytes]:
+        """So many bytes, or as many as are left, in pieces."""
+        while size and (chunk := self._rest or next(self._chunks, b"")):
+            piece, self._rest = chunk[:size], chunk[size:]
+            self.size += len(piece)
+            size -= len(piece)
+            yield piece
+
+    def read(self, size: int = sys.maxsize) -> bytes:
+        return b"".join(self.take(size))
 
 
 @dataclass(frozen=True)
@@ -66,7 +89,7 @@ class _Sheet:
     header: str
     parts: list[SheetPart]
     has_total: bool
-    source: "_Source"
+    source: Chunks
 
     @property
     def last_row(self) -> int:
@@ -110,8 +133,8 @@ def workbook_chunks(
         TooManyColumns: more columns than a sheet has.
     """
     check_sheet_names(table.name for table in tables[1:])
-    sources = [_Source(table.bodies) for table in tables]
-    return _zip_chunks(_entries(_sheets(name, tables, sources), formats), sources)
+    sheets = _sheets(name, tables)
+    return _zip_chunks(_entries(sheets, formats), sheets)
 
 
 def sheet_names(tables: Sequence[Table]) -> list[str]:
@@ -127,25 +150,18 @@ def sheet_names(tables: Sequence[Table]) -> list[str]:
     return names
 
 
-def _sheets(workbook: str, tables: Sequence[Table], sources: Sequence["_Source"]) -> list[_Sheet]:
+def _sheets(workbook: str, tables: Sequence[Table]) -> list[_Sheet]:
     names = iter(sheet_names(tables))
     sheets = []
-    for table, source in zip(tables, sources):
+    for table in tables:
         where = workbook if table is tables[0] else f"{workbook} {table.name}"
         check_columns(len(table.columns), where)
         header = _header_row(where, table.columns)
         by_sheet = _parts_by_sheet(table.parts)
-        sheets += [
-            _Sheet(
-                next(names),
-                table,
-                header,
-                parts,
-                bool(table.total) and parts is by_sheet[-1],
-                source,
-            )
-            for parts in by_sheet
-        ]
+        source = Chunks(table.bodies)
+        for parts in by_sheet:
+            has_total = bool(table.total) and parts is by_sheet[-1]
+            sheets.append(_Sheet(next(names), table, header, parts, has_total, source))
     return sheets
 
 
@@ -263,33 +279,7 @@ def _deflated(xml: bytes, end: int) -> bytes:
     return deflate.compress(xml) + deflate.flush(end)
 
 
-class _Source:
-    """Chunks of any size, taken by lengths that need not match them."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = iter(chunks)
-        self._rest = b""
-
-    def take(self, size: int) -> Iterator[bytes]:
-        while size:
-            chunk = self._next(size)
-            self._rest = chunk[size:]
-            size -= min(size, len(chunk))
-            yield chunk[: len(chunk) - len(self._rest)]
-
-    def _next(self, missing: int) -> bytes:
-        try:
-            return self._rest or next(self._chunks)
-        except StopIteration:
-            raise ValueError(f"{_LENGTH_RULE}; found {missing} bytes less") from None
-
-    def check_end(self) -> None:
-        more = len(self._rest) + sum(map(len, self._chunks))
-        if more:
-            raise ValueError(f"{_LENGTH_RULE}; found {more} bytes more")
-
-
-def _zip_chunks(entries: list[_Entry], sources: Sequence[_Source]) -> Iterator[bytes]:
+def _zip_chunks(entries: list[_Entry], sheets: list[_Sheet]) -> Iterator[bytes]:
     offset = 0
     for entry in entries:
         entry.header_offset = offset
@@ -298,11 +288,20 @@ def _zip_chunks(entries: list[_Entry], sources: Sequence[_Source]) -> Iterator[b
         yield header
         yield from entry.body
         offset += len(header) + entry.compress_size
-    for source in sources:
-        source.check_end()
+    for sheet in sheets:
+        _check_length(sheet)
     directory = b"".join(map(_directory_record, entries))
     yield directory
     yield _end_records(len(entries), len(directory), offset)
+
+
+def _check_length(sheet: _Sheet) -> None:
+    """Once all sheets are written: their table's bodies have no byte more or less."""
+    more = sum(map(len, sheet.source.take(sys.maxsize)))
+    less = sum(part.deflated_bytes for part in sheet.table.parts) + more - sheet.source.size
+    if more or less:
+        what = f"{more} bytes more" if more else f"{less} bytes less"
+        raise ValueError(f"bodies must be as long as parts say; found {what}")
 
 
 def _directory_record(entry: _Entry) -> bytes:

@@ -232,7 +232,8 @@ def test_the_gather_needs_no_pandas() -> None:
 
 def run_python(script: str, **environment: str) -> str:
     function = Path(__file__).resolve().parents[1]
-    folders = (function, function / "tests", function.parent / "utils" / "shared")
+    shared = function.parent / "utils" / "shared"
+    folders = (function, function / "tests", shared, shared / "tests")
     environment = {"PYTHONPATH": os.pathsep.join(map(str, folders)), **environment}
     run = [sys.executable, "-c", script]
     return subprocess.check_output(run, env=environment, text=True).strip()
