@@ -256,18 +256,13 @@ class ScatterHandler:
     def send_segments(self, segments: Iterable[Segment], job: Job) -> list[SegmentCut]:
         """Write the segment files, all with the same columns; returns them in row order."""
         columns: list[str] = []
-        widths: list[int] = []
-        cuts: list[SegmentCut] = []
-        for segment_columns, cut in map_ahead(self.put, segments, UPLOADS, UPLOADS):
-            columns = segment_columns
-            widths.append(len(columns))
-            cuts.append(cut)
+        sent: list[tuple[int, SegmentCut]] = []
+        for columns, cut in map_ahead(self.put, segments, UPLOADS, UPLOADS):
+            sent.append((len(columns), cut))
             if not job.manifest:
-                check_fits_execution(len(cuts), cut.key, job)
-        return [
-            self.widen(cut, columns) if width < len(columns) else cut
-            for cut, width in zip(cuts, widths, strict=True)
-        ]
+                check_fits_execution(len(sent), cut.key, job)
+        width = len(columns)
+        return [self.widen(cut, columns) if own < width else cut for own, cut in sent]
 
     def put(self, segment: Segment) -> tuple[list[str], SegmentCut]:
         self.s3.put_object(Bucket=self.bucket, Key=segment.key, Body=segment.pickled)

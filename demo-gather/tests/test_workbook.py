@@ -4,7 +4,6 @@ import datetime as dt
 import itertools
 import os
 import re
-import struct
 import subprocess
 import sys
 import zipfile
@@ -149,6 +148,7 @@ def assert_same_content(ours: bytes, theirs: bytes) -> None:
 
 @given(tables())
 @example(table([], ["空"]))
+@example(pd.DataFrame())
 @example(table([(None, None), ("a", None), (None, None)], ["all", "missing"]))
 @example(table(AWKWARD, ["=1+1", "_x0041_", " a ", "&<>", "\n", "😀", "列"]))
 @example(table([range(800), ["x"] * 800], [f"column {n}" for n in range(800)]))
@@ -162,10 +162,6 @@ def test_where_rows_are_cut_and_how_they_arrive_changes_nothing(
 ) -> None:
     ordered = tuple(sorted(min(cut, len(df)) for cut in cuts))
     assert read_by_calamine(spliced(df, ordered, chunk)) == read_by_calamine(spliced(df))
-
-
-def test_a_table_without_columns_is_an_empty_sheet() -> None:
-    assert read_by_calamine(spliced(pd.DataFrame())) == {"Sheet1": []}
 
 
 def test_a_header_that_looks_like_rich_text_markup_stays_text() -> None:
@@ -255,17 +251,6 @@ def facts(entry: zipfile.ZipInfo) -> tuple[Any, ...]:
     return (entry.filename, versions, entry.flag_bits, entry.date_time, entry.external_attr)
 
 
-def test_every_entry_has_its_checksum() -> None:
-    file = spliced(pd.DataFrame({"n": range(50_000)}), cuts=(1, 20_000, 20_001))
-    assert zipfile.ZipFile(BytesIO(file)).testzip() is None
-
-
-def test_a_small_workbook_has_no_zip64_record() -> None:
-    file = spliced(MEMBERS)
-    assert b"PK\6\6" not in file
-    assert not any(entry.extra for entry in entries(file))
-
-
 @pytest.mark.parametrize("limit", [0, 500, 2_000, 4_000])
 def test_what_passes_the_limit_of_a_zip_is_in_zip64(
     limit: int, monkeypatch: pytest.MonkeyPatch
@@ -277,21 +262,8 @@ def test_what_passes_the_limit_of_a_zip_is_in_zip64(
     assert zipfile.ZipFile(BytesIO(file)).testzip() is None
     for entry in entries(file):
         sizes = (entry.file_size, entry.compress_size)
-        assert local_sizes(file, entry) == sizes
         assert bool(entry.extra) == (max(*sizes, entry.header_offset) >= limit)
     assert_same_content(file, plain)
-
-
-def local_sizes(file: bytes, entry: zipfile.ZipInfo) -> tuple[int, int]:
-    """Inflated and deflated size in an entry's local header."""
-    at = entry.header_offset
-    deflated, size, name, extra = struct.unpack_from("<2L2H", file, at + 18)
-    if not extra:
-        return size, deflated
-    assert (size, deflated, extra) == (0xFFFF_FFFF, 0xFFFF_FFFF, 20)
-    kind, length, size, deflated = struct.unpack_from("<2H2Q", file, at + 30 + name)
-    assert (kind, length) == (1, 16)
-    return size, deflated
 
 
 def test_a_sheet_may_pass_4_gib(tmp_path: Path) -> None:

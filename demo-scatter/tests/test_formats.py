@@ -118,10 +118,8 @@ def test_without_an_end_the_first_bytes_tell_it(head: bytes, name: str) -> None:
 ARRAYS = {
     "empty file": (b"", "record 0, byte 0: must be a JSON array of objects; found an empty file"),
     "only space": (b" \n", "record 0, byte 2: the top level must be an array; found the end of"),
-    "an object": (b'{"a": 1}', "record 0, byte 0: the top level must be an array; found the chara"),
     "garbage": (b"<html>", 'byte 0: the top level must be an array; found the characters "<html>"'),
     "utf-16": ('[{"a": 1}]'.encode("utf-16"), "record 0, byte 0: must be UTF-8; found UTF-16 or"),
-    "utf-16 without mark": ("[]".encode("utf-16-le"), "record 0, byte 0: must be UTF-8; found UTF"),
     "latin-1": ('[{"a": "é"}]'.encode("latin-1"), "byte 8: must be UTF-8; found byte 0xe9"),
     "not an object": (b'[{"a": 1}, 7]', "1, byte 11: expected an object; found the number 7"),
     "cut off in a record": (
@@ -148,12 +146,10 @@ ARRAYS = {
         "record 1, byte 18: expected valid JSON (Expecting ':'",
     ),
     "NaN": (b'[{"a": 1}, {"a": NaN}]', "byte 11: numbers must be finite; found NaN"),
-    "Infinity": (b'[{"a": -Infinity}]', "byte 1: numbers must be finite; found -Infinity"),
     "key twice": (
         b'[{"a": 1, "b": 2, "a": 3}]',
         'record 0, byte 1: a key may occur once in an object; found "a" again',
     ),
-    "key twice, spaced": (b'[{"a" : 1, "a" : 3}]', "byte 1: a key may occur once in an object"),
     "key twice beside an escaped colon": (b'[{"a": "\\u003a", "a": 3}]', 'found "a" again'),
     "key twice in a nested object": (b'[{"a": {"b": 1, "b": 2}}]', 'found "b" again'),
     "too deep": (

@@ -201,14 +201,6 @@ def test_a_missing_value_has_no_cell(missing: Any) -> None:
     assert cells_of([missing]) == [""]
 
 
-@pytest.mark.parametrize("dtype", ["int64", "Int64", "object", "category"])
-def test_an_integer_beyond_15_digits_is_kept_as_text(dtype: str) -> None:
-    number, text, negative = cells_of([10**15 - 1, 10**15, -(10**15)], dtype)
-    assert number == '<c r="A2"><v>999999999999999</v></c>'
-    assert text == '<c r="A3" t="inlineStr"><is><t>1000000000000000</t></is></c>'
-    assert negative == '<c r="A4" t="inlineStr"><is><t>-1000000000000000</t></is></c>'
-
-
 BEYOND = 2**53 + 1  # the first integer that a float loses
 NEIGHBOURS: dict[str, tuple[str, list[Any]]] = {
     "none": ("int64", []),
