@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 from excel import COLUMN_WIDTH, DATA_ROWS, check_formats
-from facts import INLINE_BYTES, Json, segment_facts_key
+from facts import INLINE_BYTES, Json, SegmentFacts, segment_facts_key
 from found import require
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class Figures(Json):
         pickle_etag: of the pickle that was rendered; rows of another one are stale.
         xml_etag: of the rows that these figures describe.
         columns, widest, parts, formats: see RenderedRows.
-        facts: what the segment tells the report, as `facts.SegmentFacts` reads it.
+        facts: what the segment tells the report.
         summaries: None for nothing.
         rejects: None where nobody asked for them.
     """
@@ -125,7 +125,7 @@ class Figures(Json):
     columns: list[str]
     widest: list[str]
     parts: list[SheetPart]
-    facts: Any = None
+    facts: SegmentFacts | None = None
     formats: dict[str, str] = field(default_factory=dict)
     summaries: Contribution | None = None
     rejects: Rejects | None = None
@@ -198,7 +198,7 @@ def send(
     key: str,
     rows: RenderedRows,
     pickle_etag: str,
-    facts: Any = None,
+    facts: SegmentFacts | None = None,
     summaries: Contribution | None = None,
     rejects: Rejects | None = None,
 ) -> Figures:
