@@ -90,11 +90,6 @@ def reference(data: bytes) -> list[Any]:
     return table
 
 
-def same(left: Any, right: Any) -> bool:
-    """Equal, and of the same types and orders: 1, 1.0 and True are equal."""
-    return repr(left) == repr(right)
-
-
 @GENERATED
 @given(tables, layouts, st.sampled_from([b"", b"\xef\xbb\xbf"]), sizes, sizes)
 @example([{"a": "\ud83d"}], {"ensure_ascii": True}, b"", 1, 1)
@@ -109,25 +104,14 @@ def test_valid_arrays_are_read_as_json_reads_them(
     chunk: int,
 ) -> None:
     data = mark + json.dumps(table, **layout).encode()
-    assert same(parse(data, block_bytes, chunk), table)
+    assert repr(parse(data, block_bytes, chunk)) == repr(table)
 
 
 PIECES = [
-    *(b"", b",", b"{", b"}", b"[", b"]", b'"', b":", b"\\", b"\\u003a", b"\\ud83d", b'":"', b'":'),
-    *(
-        b"NaN",
-        b"-Infinity",
-        b"true",
-        b"nul",
-        b"7",
-        b"e",
-        b"-0",
-        b"-0.0",
-        b"1E5",
-        b"1e400",
-        b"1e-400",
-    ),
-    *(b"12345678901234567890", b"-9223372036854775809", b"1.7976931348623159e308", b"00000000"),
+    b"",
+    *rb', { } [ ] " : \ \u003a \ud83d ":" ": NaN -Infinity true nul 7 e -0 -0.0 1E5'.split(),
+    *b"1e400 1e-400 12345678901234567890 -9223372036854775809 1.7976931348623159e308".split(),
+    b"00000000",
 ]
 
 
@@ -165,7 +149,7 @@ def agrees(
             raise AssertionError(f"took {found!r} for what json refuses: {error}") from None
     else:
         event("valid")
-        assert same(parse(data, block_bytes, chunk), wanted)
+        assert repr(parse(data, block_bytes, chunk)) == repr(wanted)  # 1, 1.0 and True are equal
 
 
 @GENERATED

@@ -129,16 +129,3 @@ def test_a_number_is_judged_when_it_is_complete(token: str) -> None:
         assert exact_parser.parse(text[:cut], first=True, last=False).fault is None
     [record] = exact_parser.parse(text, first=True, last=False).records
     assert record == {"a": float(token)}
-
-
-@given(arrays, st.data())
-def test_a_cut_text_gives_the_records_before_the_cut(text: str, data: st.DataObject) -> None:
-    whole = exact_parser.parse(text + "]", first=True, last=True)
-    cut = data.draw(st.integers(0, len(text)))
-    parsed = exact_parser.parse(text[:cut], first=True, last=False)
-    count = len(parsed.records)
-    assert repr(parsed.records) == repr(whole.records[:count])
-    assert parsed.end <= cut
-    if parsed.fault:
-        assert parsed.fault.at == (whole.fault or parsed.fault).at
-        assert whole.fault
