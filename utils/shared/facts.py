@@ -53,7 +53,10 @@ def reader(kind: Any) -> Callable[[Any], Any]:
     """What makes a value of this type of one of JSON."""
     origin, inner = get_origin(kind), [reader(each) for each in get_args(kind)]
     if is_dataclass(kind):
-        return partial(_read_fields, kind, get_type_hints(kind))
+        types = {name: reader(each) for name, each in get_type_hints(kind).items()}
+        defaults = {each.name: (each.default, each.default_factory) for each in fields(kind)}
+        needed = [name for name, each in defaults.items() if each == (MISSING, MISSING)]
+        return partial(_read_fields, kind, types, dict.fromkeys(needed))
     if origin is list:
         return lambda value: [inner[0](each) for each in _of(list, value)]
     if origin is dict:
@@ -66,23 +69,26 @@ def reader(kind: Any) -> Callable[[Any], Any]:
     return partial(_of, kind)
 
 
-def _read_fields(kind: Any, types: dict[str, Any], value: Any) -> Any:
-    given, read = _of(dict, value), {}
-    for each in fields(kind):
-        if each.name in given or each.default is each.default_factory is MISSING:
-            try:
-                read[each.name] = reader(types[each.name])(given.get(each.name))
-            except ValueError as error:
-                raise ValueError(f"{each.name} {error}") from None
+def _read_fields(
+    kind: Any, readers: dict[str, Callable[[Any], Any]], needed: dict[str, None], value: Any
+) -> Any:
+    """Fields that the dataclass does not know are passed over."""
+    read = {}
+    for name, each in (needed | _of(dict, value)).items():
+        try:
+            if name in readers:
+                read[name] = readers[name](each)
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from None
     return kind(**read)
 
 
 def _of(kind: Any, value: Any) -> Any:
+    if type(value) is kind or kind is Any:
+        return value
     if kind is float and type(value) is int:
         return float(value)
-    if kind is not Any and type(value) is not kind:
-        raise ValueError(f"must be of type {kind.__name__}; found {json.dumps(value)[:60]}")
-    return value
+    raise ValueError(f"must be of type {kind.__name__}; found {json.dumps(value)[:60]}")
 
 
 @dataclass(frozen=True)
