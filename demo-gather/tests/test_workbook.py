@@ -25,9 +25,9 @@ import sheet_xml
 import workbook
 from excel import SHEET_ROWS, STYLE_FORMATS, InvalidCell, TooManyColumns
 from rendered import SheetPart
-from sheet_xml import render_rows, widest_texts
+from sheet_xml import widest_texts
 from table import Table
-from test_sheet_xml import write_cell
+from test_sheet_xml import render_parts, write_cell
 from workbook import workbook_chunks
 
 settings.register_profile("workbook", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -77,11 +77,6 @@ def tables(draw: st.DrawFn) -> pd.DataFrame:
 
 def table(rows: list[Any], names: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names, dtype=object)
-
-
-def render_parts(df: pd.DataFrame, position: int) -> tuple[list[SheetPart], bytes]:
-    rows = render_rows(df, position, NAME)
-    return rows.parts, rows.xml
 
 
 def spliced(df: pd.DataFrame, cuts: tuple[int, ...] = (), chunk: int = 1_000_000) -> bytes:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 KEY = "members.json"
+HANDLER = ScatterHandler({}, None, None)  # type: ignore[arg-type]  # one that makes no call
 
 
 def member(number: int) -> dict[str, Any]:
@@ -41,11 +42,10 @@ def read(s3: "S3Client", bucket: str, key: str) -> pd.DataFrame:
 
 
 def make_segments(data: bytes, division_number: int | None = None) -> list[pd.DataFrame]:
-    handler = ScatterHandler({}, None, None)  # type: ignore[arg-type]
     size = scatter.block_bytes(len(data), KEY)
     chunks = [data[at : at + size] for at in range(0, len(data), size)]
     source = Source("", len(data), Format("json", False, len(data)), ArrayReader(chunks, KEY))
-    segments = handler.make_segments(source, Job(KEY, division_number, None))
+    segments = HANDLER.make_segments(source, Job(KEY, division_number, None))
     return [frames.load(segment.pickled, KEY) for segment in segments]
 
 
@@ -205,20 +205,18 @@ def test_blocks_join_to_the_table_of_all_their_records() -> None:
 @pytest.mark.parametrize("block_rows", [1, 2])
 @pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
 def test_values_are_kept_exactly(values: list[Any], block_rows: int) -> None:
-    handler = ScatterHandler({}, None, None)  # type: ignore[arg-type]
     blocks = itertools.batched([{"a": value} for value in values], block_rows)
-    df = handler.make_df(Table(map(Block.of, blocks)), 0, KEY)
+    df = HANDLER.make_df(Table(map(Block.of, blocks)), 0, KEY)
     kept = df["a"].astype(object).where(df["a"].notna(), None).tolist()
     assert (kept, list(map(type, kept))) == (values, list(map(type, values)))
-    whole = handler.make_df(Table([Block.of([{"a": value} for value in values])]), 0, KEY)
+    whole = HANDLER.make_df(Table([Block.of([{"a": value} for value in values])]), 0, KEY)
     pd.testing.assert_frame_equal(df, whole)
 
 
 @pytest.mark.parametrize("values", [[1, None], [-(10**15) + 1, None], [1, 0.5], [None, 0.5]])
 def test_numbers_with_gaps_or_fractions_are_floats(values: list[Any]) -> None:
-    handler = ScatterHandler({}, None, None)  # type: ignore[arg-type]
     table = Table([Block.of([{"a": value} for value in values])])
-    assert handler.make_df(table, 0, KEY)["a"].dtype == "float64"
+    assert HANDLER.make_df(table, 0, KEY)["a"].dtype == "float64"
 
 
 @given(
