@@ -63,7 +63,9 @@ def reader(kind: Any) -> Callable[[Any], Any]:
         of = get_args(kind)[0]  # in JSON a text
         return lambda value: {of(key): inner[1](each) for key, each in _of(dict, value).items()}
     if origin is tuple:
-        return lambda value: tuple(read(each) for read, each in zip(inner, value, strict=True))
+        return lambda value: tuple(
+            read(each) for read, each in zip(inner, _of(list, value), strict=True)
+        )
     if origin is UnionType:  # with None
         return lambda value: None if value is None else inner[0](value)
     return partial(_of, kind)

@@ -17,6 +17,8 @@ class InvalidJSON(ValueError):
 
 
 class JSONReader(Reader):
+    """Where each format takes what the fast parser, or else the exact one, made of its buffer."""
+
     error = InvalidJSON
 
     def _fast(self, block: Block | None, size: int) -> Block | None:
