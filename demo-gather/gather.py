@@ -1,12 +1,11 @@
 """gather-lambda: splice the segments' rendered rows into one workbook, without holding it."""
 
-import io
 import itertools
 import json
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ import rendered
 from checked_rows import check_rows
 from excel import EXACT_INTEGER, style_formats, widest
 from expiry import let_expire
-from facts import SegmentFacts, SummaryFacts, Told, facts_key
+from facts import SummaryFacts, Told, facts_key, segment_facts_key
 from found import found
 from labels import header, with_columns
 from overlap import map_ahead
@@ -27,7 +26,7 @@ from rendered import Figures
 from sheet_xml import render_rows
 from summaries import Summaries
 from table import Table
-from workbook import sheet_names, workbook_chunks
+from workbook import Chunks, sheet_names, workbook_chunks
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -59,16 +58,16 @@ class GatherHandler:
         self.rejected = Rejected(lambda key, etag: self.get_s3_df(self.bucket, key, etag))
 
     def main(self) -> str:
-        event = self.get_event(self.bucket)
+        event = self.get_event()
         keys = result_keys(event)
-        segments = self.get_rendered(self.bucket, keys)
+        segments = self.get_rendered(keys)
         workbook: str = self.event.get("workbook", WORKBOOK)
         formats = next(iter(segments.values())).formats
         self.rejected.check()
         summaries = list(self.summaries.tables(formats, self.finish))
-        tables = [self.table(segments, self.bucket), *summaries, *self.rejected.tables(formats)]
+        tables = [self.table(segments), *summaries, *self.rejected.tables(formats)]
         size = self.send_excel(tables, formats, self.bucket, workbook)
-        self.send_facts(segments, tables, summaries, self.bucket, workbook, size)
+        self.send_facts(segments, tables, summaries, workbook, size)
         if os.environ.get("SEGMENTS_EXPIRE"):
             let_expire(self.s3, self.bucket, event.get("segment_definitions", []), keys)
         return workbook
@@ -86,34 +85,34 @@ class GatherHandler:
         """
         return df
 
-    def get_event(self, bucket: str) -> dict[str, Any]:
+    def get_event(self) -> dict[str, Any]:
         """The event, with the lists of keys in place of its manifest."""
         if "manifest" not in self.event:
             return self.event
-        manifest = self.s3.get_object(Bucket=bucket, Key=self.event["manifest"])["Body"].read()
+        manifest = self.s3.get_object(Bucket=self.bucket, Key=self.event["manifest"])["Body"].read()
         definitions = json.loads(manifest)
         results = [key.replace("scatter/", "gather/", 1) for key in definitions]
         return {"segment_definitions": definitions, "segment_results": results}
 
-    def get_rendered(self, bucket: str, keys: list[str]) -> dict[str, Figures]:
+    def get_rendered(self, keys: list[str]) -> dict[str, Figures]:
         """The figures of every segment's rendered rows, in order.
 
         Rows are rendered here if the segment wrote only a pickle, if the ETL changed the number of
         rows or the columns, or if its number formats are not the first ones.
         """
-        etags = self.list_etags(bucket, keys)
+        etags = self.list_etags(keys)
         segments: dict[str, Figures] = {}
         formats: dict[str, str] | None = None
         position = 0
         found_ahead = map_ahead(
-            lambda key: self.read_segment(bucket, key, etags), keys, TRANSFERS, TRANSFERS
+            lambda key: self.read_segment(key, etags), keys, TRANSFERS, TRANSFERS
         )
-        for key, (before, partials) in zip(keys, found_ahead, strict=True):
-            self.told.add(told_by(before))
+        for key, (before, contributed) in zip(keys, found_ahead, strict=True):
+            self.told.add(before.facts if before else None)
             if before and formats is None:
                 formats = before.formats
-            figures = before or self.render(bucket, key, etags[key], position, None, formats or {})
-            self.summaries.add(key, figures.rows, before and before.summaries, partials)
+            figures = before or self.render(key, etags[key], position, None, formats or {})
+            self.summaries.add(key, figures.rows, *contributed)
             self.rejected.add(key, before.rejects if before else None)
             # Of 100,000 segments, too much to hold.
             segments[key] = replace(figures, facts=None, summaries=None, rejects=None)
@@ -123,21 +122,19 @@ class GatherHandler:
         for key, figures in segments.items():
             as_others = (figures.columns, figures.formats) == (columns, formats)
             if not as_others or not figures.starts_at(position):
-                before = self.read_figures(bucket, key, etags)
-                segments[key] = self.render(
-                    bucket, key, etags[key], position, before, formats, columns
-                )
+                before = self.read_figures(key, etags)
+                segments[key] = self.render(key, etags[key], position, before, formats, columns)
             position += figures.rows
         return segments
 
-    def list_etags(self, bucket: str, keys: list[str]) -> dict[str, str]:
+    def list_etags(self, keys: list[str]) -> dict[str, str]:
         """The ETags of the segment files and their siblings.
 
         Raises:
             MissingSegment: a key is not there.
         """
         prefix = os.path.commonprefix(keys).removesuffix(".pkl")  # of a single key, all of it
-        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
         etags = {obj["Key"]: obj["ETag"] for page in pages for obj in page.get("Contents", [])}
         missing = [key for key in keys if key not in etags]
         if missing:
@@ -147,25 +144,24 @@ class GatherHandler:
             )
         return etags
 
-    def read_figures(self, bucket: str, key: str, etags: dict[str, str]) -> Figures | None:
+    def read_figures(self, key: str, etags: dict[str, str]) -> Figures | None:
         """The figures beside a pickle; None where there are none or they are of an older one."""
-        figures_key = rendered.figures_key(key)
+        figures_key = segment_facts_key(key)
         if figures_key not in etags:
             return None
-        data = self.s3.get_object(Bucket=bucket, Key=figures_key)["Body"].read()
+        data = self.s3.get_object(Bucket=self.bucket, Key=figures_key)["Body"].read()
         figures = Figures.from_json(data, figures_key)
         return figures if figures.pickle_etag == etags[key] else None
 
     def read_segment(
-        self, bucket: str, key: str, etags: dict[str, str]
-    ) -> tuple[Figures | None, bytes]:
+        self, key: str, etags: dict[str, str]
+    ) -> tuple[Figures | None, tuple[list[Any], bytes]]:
         """The figures, and what the segment contributes to summaries."""
-        figures = self.read_figures(bucket, key, etags)
-        return figures, rendered.contributed(self.s3, bucket, key, figures)
+        figures = self.read_figures(key, etags)
+        return figures, rendered.contributed(self.s3, self.bucket, key, figures)
 
     def render(
         self,
-        bucket: str,
         key: str,
         etag: str,
         position: int,
@@ -173,19 +169,19 @@ class GatherHandler:
         formats: dict[str, str],
         columns: list[str] | None = None,
     ) -> Figures:
-        df = self.get_s3_df(bucket, key)
+        df = self.get_s3_df(self.bucket, key)
         if columns:
             df = with_columns(df, columns)
         rows = render_rows(df, position, key, formats)
         self.own.add(key)
         told = (before.facts, before.summaries, before.rejects) if before else ()
-        return rendered.send(self.s3, bucket, key, rows, etag, *told)
+        return rendered.send(self.s3, self.bucket, key, rows, etag, *told)
 
     def get_s3_df(self, bucket: str, key: str, etag: str = "") -> pd.DataFrame:
         same: Any = {"IfMatch": etag} if etag else {}
         return frames.load(self.s3.get_object(Bucket=bucket, Key=key, **same)["Body"].read(), key)
 
-    def table(self, segments: dict[str, Figures], bucket: str) -> Table:
+    def table(self, segments: dict[str, Figures]) -> Table:
         """The segments' rows, which are read when the workbook takes them."""
         figures = list(segments.values())
         return Table(
@@ -193,9 +189,7 @@ class GatherHandler:
             header(f.columns for f in figures),
             widest(f.widest for f in figures),
             [part for f in figures for part in f.parts],
-            map_ahead(
-                lambda each: self.get_xml(bucket, *each), segments.items(), TRANSFERS, TRANSFERS
-            ),
+            map_ahead(lambda each: self.get_xml(*each), segments.items(), TRANSFERS, TRANSFERS),
         )
 
     def send_excel(
@@ -209,22 +203,21 @@ class GatherHandler:
         Returns:
             Its size in bytes.
         """
-        reader = ChunkReader(workbook_chunks(workbook, tables, formats))
+        file = Chunks(workbook_chunks(workbook, tables, formats))
         self.s3.upload_fileobj(
-            io.BufferedReader(reader),
+            file,  # type: ignore[arg-type]  # boto3 only calls its read
             bucket,
             workbook,
             ExtraArgs={"ContentType": CONTENT_TYPE},
             Config=upload_config(),
         )
-        return reader.size
+        return file.size
 
     def send_facts(
         self,
         segments: dict[str, Figures],
         tables: Sequence[Table],
         summaries: Sequence[Table],
-        bucket: str,
         workbook: str,
         size: int,
     ) -> None:
@@ -232,11 +225,13 @@ class GatherHandler:
         facts = self.told.facts(workbook, size, rows, columns, sheet_names(tables))
         told = [told_of(each) for each in summaries]
         facts = replace(facts, summaries=told, rejects=self.rejected.told)
-        self.s3.put_object(Bucket=bucket, Key=facts_key(next(iter(segments))), Body=facts.to_json())
+        self.s3.put_object(
+            Bucket=self.bucket, Key=facts_key(next(iter(segments))), Body=facts.to_json()
+        )
 
-    def get_xml(self, bucket: str, key: str, figures: Figures) -> bytes:
+    def get_xml(self, key: str, figures: Figures) -> bytes:
         xml_key = rendered.xml_key(key)
-        body = self.s3.get_object(Bucket=bucket, Key=xml_key, IfMatch=figures.xml_etag)["Body"]
+        body = self.s3.get_object(Bucket=self.bucket, Key=xml_key, IfMatch=figures.xml_etag)["Body"]
         xml = body.read()
         if key not in self.own:
             check_rows(xml, figures.parts, xml_key, len(style_formats(figures.formats)))
@@ -277,14 +272,6 @@ def key_list(event: dict[str, Any], name: str) -> list[Any]:
     return keys
 
 
-def told_by(figures: Figures | None) -> SegmentFacts | None:
-    """What a segment tells; None where it tells nothing, or what nobody understands."""
-    try:
-        return SegmentFacts.of(figures.facts) if figures else None
-    except ValueError:
-        return None
-
-
 def told_of(table: Table) -> SummaryFacts:
     """A table beside the segments' own, as JSON has it."""
     rows = [[json_cell(cell) for cell in row] for row in (*table.first_rows, table.total)]
@@ -304,27 +291,3 @@ def upload_config() -> TransferConfig:
     config = TransferConfig(multipart_chunksize=8 * 1024 * 1024, max_concurrency=2)
     config.max_in_memory_upload_chunks = 2
     return config
-
-
-class ChunkReader(io.RawIOBase):
-    """A stream of chunks as a file to read."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self.chunks = chunks
-        self.rest = memoryview(b"")
-        self.size = 0  # of what was read
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self.rest:
-            chunk = next(self.chunks, None)
-            if chunk is None:
-                return 0
-            self.rest = memoryview(chunk)
-        size = min(len(buffer), len(self.rest))
-        buffer[:size] = self.rest[:size]
-        self.size += size
-        self.rest = self.rest[size:]
-        return size

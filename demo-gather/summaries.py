@@ -38,20 +38,18 @@ class Summaries:
         self._spool = Spool()
         self._scopes: list[list[_Scope]] = []
 
-    def add(self, key: str, rows: int, summaries: Any, data: bytes) -> None:
+    def add(self, key: str, rows: int, fields: list[Any], data: bytes) -> None:
         """
         Args:
             key: of the segment's result.
             rows: of that.
-            summaries: of its figures; None without a contribution.
-            data: its blocks.
+            fields, data: as `summary.carried` gives them; [] without a contribution.
 
         Raises:
             InvalidPartials: they are not as a segment writes them.
             MissingPartials: there are none, and others' cannot be made of the result.
         """
         try:
-            fields = summaries["summaries"] if summaries else []
             declared = [Declared.of(each["declared"]) for each in fields]
             if declared and not self._declared:
                 self._begin(declared)

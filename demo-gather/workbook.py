@@ -7,6 +7,7 @@ with a full flush, so that together they are one deflate stream. XlsxWriter writ
 import datetime as dt
 import re
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,12 +46,33 @@ FILTER_PIXELS = 16  # the button in a header
 
 # APPNOTE.TXT 4.4: a field with all bits set refers to a wider one in a zip64 record.
 _IN_ZIP64 = ZIP32_LIMIT = 0xFFFF_FFFF
-ZIP32_ENTRIES = 0xFFFF
 _VERSION, _VERSION_ZIP64 = 20, 45
 _UNIX, _READ_WRITE = 3 << 8, 0o600 << 16
 _DEFLATED_1980 = (zlib.DEFLATED, 0, 1 << 5 | 1)  # method, time, date
 
-_LENGTH_RULE = "bodies must be as long as parts say"
+
+class Chunks:
+    """Chunks of any size, read by sizes that need not match them.
+
+    Attributes:
+        size: bytes read so far.
+    """
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self.size = 0
+        self._chunks = filter(None, chunks)
+        self._rest = b""
+
+    def take(self, size: int) -> Iterator[bytes]:
+        """So many bytes, or as many as are left, in pieces."""
+        while size and (chunk := self._rest or next(self._chunks, b"")):
+            piece, self._rest = chunk[:size], chunk[size:]
+            self.size += len(piece)
+            size -= len(piece)
+            yield piece
+
+    def read(self, size: int = sys.maxsize) -> bytes:
+        return b"".join(self.take(size))
 
 
 @dataclass(frozen=True)
@@ -67,7 +89,7 @@ class _Sheet:
     header: str
     parts: list[SheetPart]
     has_total: bool
-    source: "_Source"
+    source: Chunks
 
     @property
     def last_row(self) -> int:
@@ -79,13 +101,16 @@ class _Sheet:
         return self.last_row - self.has_total
 
 
-@dataclass(frozen=True)
-class _Entry:
-    name: bytes
-    xml_bytes: int
-    deflated_bytes: int
-    crc32: int
-    body: Iterable[bytes]
+class _Entry(zipfile.ZipInfo):
+    """What a zip says of a file, and the file, deflated."""
+
+    def __init__(
+        self, name: str, xml_bytes: int, deflated_bytes: int, crc32: int, body: Iterable[bytes]
+    ) -> None:
+        super().__init__(name)
+        self.compress_type = zipfile.ZIP_DEFLATED
+        self.file_size, self.compress_size, self.CRC = xml_bytes, deflated_bytes, crc32
+        self.body = body
 
 
 def workbook_chunks(
@@ -108,8 +133,8 @@ def workbook_chunks(
         TooManyColumns: more columns than a sheet has.
     """
     check_sheet_names(table.name for table in tables[1:])
-    sources = [_Source(table.bodies) for table in tables]
-    return _zip_chunks(_entries(_sheets(name, tables, sources), formats), sources)
+    sheets = _sheets(name, tables)
+    return _zip_chunks(_entries(sheets, formats), sheets)
 
 
 def sheet_names(tables: Sequence[Table]) -> list[str]:
@@ -125,25 +150,18 @@ def sheet_names(tables: Sequence[Table]) -> list[str]:
     return names
 
 
-def _sheets(workbook: str, tables: Sequence[Table], sources: Sequence["_Source"]) -> list[_Sheet]:
+def _sheets(workbook: str, tables: Sequence[Table]) -> list[_Sheet]:
     names = iter(sheet_names(tables))
     sheets = []
-    for table, source in zip(tables, sources):
+    for table in tables:
         where = workbook if table is tables[0] else f"{workbook} {table.name}"
         check_columns(len(table.columns), where)
         header = _header_row(where, table.columns)
         by_sheet = _parts_by_sheet(table.parts)
-        sheets += [
-            _Sheet(
-                next(names),
-                table,
-                header,
-                parts,
-                bool(table.total) and parts is by_sheet[-1],
-                source,
-            )
-            for parts in by_sheet
-        ]
+        source = Chunks(table.bodies)
+        for parts in by_sheet:
+            has_total = bool(table.total) and parts is by_sheet[-1]
+            sheets.append(_Sheet(next(names), table, header, parts, has_total, source))
     return sheets
 
 
@@ -223,7 +241,7 @@ def _sheet_entry(name: str, template: bytes, sheet: _Sheet) -> _Entry:
         crc32 = isal_zlib.crc32_combine(crc32, part.crc32, part.xml_bytes)
     deflated_bytes = sum(part.deflated_bytes for part in sheet.parts)
     return _Entry(
-        name=name.encode(),
+        name,
         xml_bytes=len(start_xml) + sum(part.xml_bytes for part in sheet.parts) + len(end_xml),
         deflated_bytes=len(start) + deflated_bytes + len(end),
         crc32=isal_zlib.crc32(end_xml, crc32),
@@ -253,7 +271,7 @@ def _header_cell(workbook: str, index: int, name: str) -> str:
 
 def _plain_entry(name: str, xml: bytes) -> _Entry:
     body = _deflated(xml, zlib.Z_FINISH)
-    return _Entry(name.encode(), len(xml), len(body), isal_zlib.crc32(xml), [body])
+    return _Entry(name, len(xml), len(body), isal_zlib.crc32(xml), [body])
 
 
 def _deflated(xml: bytes, end: int) -> bytes:
@@ -261,69 +279,37 @@ def _deflated(xml: bytes, end: int) -> bytes:
     return deflate.compress(xml) + deflate.flush(end)
 
 
-class _Source:
-    """Chunks of any size, taken by lengths that need not match them."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = iter(chunks)
-        self._rest = b""
-
-    def take(self, size: int) -> Iterator[bytes]:
-        while size:
-            chunk = self._next(size)
-            self._rest = chunk[size:]
-            size -= min(size, len(chunk))
-            yield chunk[: len(chunk) - len(self._rest)]
-
-    def _next(self, missing: int) -> bytes:
-        try:
-            return self._rest or next(self._chunks)
-        except StopIteration:
-            raise ValueError(f"{_LENGTH_RULE}; found {missing} bytes less") from None
-
-    def check_end(self) -> None:
-        more = len(self._rest) + sum(map(len, self._chunks))
-        if more:
-            raise ValueError(f"{_LENGTH_RULE}; found {more} bytes more")
-
-
-def _zip_chunks(entries: list[_Entry], sources: Sequence[_Source]) -> Iterator[bytes]:
-    directory, offset = [], 0
+def _zip_chunks(entries: list[_Entry], sheets: list[_Sheet]) -> Iterator[bytes]:
+    offset = 0
     for entry in entries:
-        directory.append(_directory_record(entry, offset))
-        header = _local_header(entry)
+        entry.header_offset = offset
+        # The zip64 field of a local header has both sizes or neither (4.5.3).
+        header = entry.FileHeader(max(entry.compress_size, entry.file_size) >= ZIP32_LIMIT)
         yield header
         yield from entry.body
-        offset += len(header) + entry.deflated_bytes
-    for source in sources:
-        source.check_end()
-    yield b"".join(directory)
-    yield _end_records(len(directory), sum(map(len, directory)), offset)
+        offset += len(header) + entry.compress_size
+    for sheet in sheets:
+        _check_length(sheet)
+    directory = b"".join(map(_directory_record, entries))
+    yield directory
+    yield _end_records(len(entries), len(directory), offset)
 
 
-def _local_header(entry: _Entry) -> bytes:
-    # The zip64 field of a local header has both sizes or neither (4.5.3).
-    wide = max(entry.deflated_bytes, entry.xml_bytes) >= ZIP32_LIMIT
-    zip64 = _zip64_field([entry.xml_bytes, entry.deflated_bytes] if wide else [])
-    header = struct.pack(
-        "<4s5H3L2H",
-        b"PK\3\4",
-        _VERSION_ZIP64 if wide else _VERSION,
-        0,  # flags
-        *_DEFLATED_1980,
-        entry.crc32,
-        _IN_ZIP64 if wide else entry.deflated_bytes,
-        _IN_ZIP64 if wide else entry.xml_bytes,
-        len(entry.name),
-        len(zip64),
-    )
-    return header + entry.name + zip64
+def _check_length(sheet: _Sheet) -> None:
+    """Once all sheets are written: their table's bodies have no byte more or less."""
+    more = sum(map(len, sheet.source.take(sys.maxsize)))
+    less = sum(part.deflated_bytes for part in sheet.table.parts) + more - sheet.source.size
+    if more or less:
+        what = f"{more} bytes more" if more else f"{less} bytes less"
+        raise ValueError(f"bodies must be as long as parts say; found {what}")
 
 
-def _directory_record(entry: _Entry, offset: int) -> bytes:
-    sizes = (entry.xml_bytes, entry.deflated_bytes, offset)
-    zip64 = _zip64_field([size for size in sizes if size >= ZIP32_LIMIT])
-    version = _VERSION_ZIP64 if zip64 else _VERSION
+def _directory_record(entry: _Entry) -> bytes:
+    sizes = (entry.file_size, entry.compress_size, entry.header_offset)
+    wide = [size for size in sizes if size >= ZIP32_LIMIT]
+    zip64 = struct.pack(f"<2H{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
+    version = _VERSION_ZIP64 if wide else _VERSION
+    name = entry.filename.encode()
     record = struct.pack(
         "<4s6H3L5H2L",
         b"PK\1\2",
@@ -331,29 +317,24 @@ def _directory_record(entry: _Entry, offset: int) -> bytes:
         version,  # needed
         0,  # flags
         *_DEFLATED_1980,
-        entry.crc32,
-        _narrow(entry.deflated_bytes),
-        _narrow(entry.xml_bytes),
-        len(entry.name),
+        entry.CRC,
+        _narrow(entry.compress_size),
+        _narrow(entry.file_size),
+        len(name),
         len(zip64),
         0,  # comment
         0,  # disk
         0,  # internal attributes
         _READ_WRITE,
-        _narrow(offset),
+        _narrow(entry.header_offset),
     )
-    return record + entry.name + zip64
-
-
-def _zip64_field(sizes: list[int]) -> bytes:
-    """The extra field that holds sizes beyond 32 bits; b"" for none."""
-    return struct.pack(f"<2H{len(sizes)}Q", 1, 8 * len(sizes), *sizes) if sizes else b""
+    return record + name + zip64
 
 
 def _end_records(entries: int, size: int, offset: int) -> bytes:
-    counts = [min(entries, ZIP32_ENTRIES)] * 2 + [_narrow(size), _narrow(offset)]
+    counts = [entries, entries, _narrow(size), _narrow(offset)]
     end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *counts, 0)
-    if entries < ZIP32_ENTRIES and max(size, offset) < ZIP32_LIMIT:
+    if max(size, offset) < ZIP32_LIMIT:
         return end
     versions = (_UNIX | _VERSION_ZIP64, _VERSION_ZIP64)
     counts = [entries, entries, size, offset]

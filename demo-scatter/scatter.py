@@ -5,9 +5,9 @@ import json
 import math
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self, TypeGuard
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 
@@ -44,7 +44,8 @@ STATE_BYTES = 256 * 1024
 ITERATIONS = 1_500  # of an inline Map; with three retries each, 16 of the 25,000 events
 KEY_BYTES = 1_024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 
-OVERRIDES = ("input_obj", "division_number", "encoding", "rejects", "max_rejects")
+REJECTS = ("rejects", "max_rejects")
+OVERRIDES = ("input_obj", "division_number", "encoding", *REJECTS)
 # Of an input that others write: the consoles', Step Functions' own and those of an EventBridge event.
 IGNORED = {
     *("Comment", "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"),
@@ -61,15 +62,48 @@ class TooManySegments(ValueError):
     """The segments would not fit into one execution."""
 
 
+def is_key(key: object) -> bool:
+    """Whether the key names an object of S3, without climbing and without control characters."""
+    if not isinstance(key, str) or any(unicodedata.category(each) in ("Cc", "Cs") for each in key):
+        return False  # Cs: a lone surrogate has no UTF-8
+    steps = key.split("/")
+    return len(key.encode()) <= KEY_BYTES and not {"", ".", ".."}.intersection(steps)
+
+
+def is_whole(number: object, least: int) -> bool:
+    return type(number) is int and number >= least
+
+
+# Of an event's fields, the rule in words and what tells whether a value keeps it.
+RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
+    ("input_obj", "must be the key of an object", is_key),
+    ("input_obj", "must be a table, no workbook", lambda key: not key.endswith(".xlsx")),
+    ("division_number", "must be a whole number from 1", lambda n: n is None or is_whole(n, 1)),
+    (
+        "execution",
+        "must be an execution's name",
+        lambda name: name is None or (is_key(name) and "/" not in name),
+    ),
+    ("encoding", f"must be {' or '.join(ENCODINGS)}", lambda name: name in ENCODINGS),
+    ("rejects", 'must be "sheet"', lambda place: place == "sheet"),
+    ("max_rejects", "must be a whole number from 0", lambda n: is_whole(n, 0)),
+]
+
+
 @dataclass(frozen=True)
 class Job:
-    """One table to scatter, as its event describes it."""
+    """One table to scatter, as its event describes it.
+
+    Attributes:
+        rejects: where faulty records go, `rejects` and `max_rejects`; {} where nobody asked.
+    """
 
     input_obj: str
     division_number: int | None
     execution: str | None
     manifest: bool = False
     encoding: str = "utf-8"
+    rejects: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_event(cls, event: dict[str, Any]) -> Self:
@@ -77,27 +111,18 @@ class Job:
         Raises:
             InvalidEvent: names the field, its rule and what was found.
         """
-        fields = {**event, **overrides_of(event)}
-        input_obj, number = fields.get("input_obj"), fields.get("division_number")
-        execution = event.get("execution")
-        if not is_key(input_obj):
-            raise InvalidEvent(f"input_obj: must be the key of an object; found {found(input_obj)}")
-        if input_obj.endswith(".xlsx"):
-            raise InvalidEvent(f"input_obj: must be a table, no workbook; found {found(input_obj)}")
-        if number is not None and (type(number) is not int or number < 1):
-            raise InvalidEvent(
-                f"division_number: must be a whole number from 1; found {found(number)}"
-            )
-        if execution is not None and (not is_key(execution) or "/" in execution):
-            raise InvalidEvent(f"execution: must be an execution's name; found {found(execution)}")
-        encoding = fields.get("encoding", "utf-8")
-        if encoding not in ENCODINGS:
-            raise InvalidEvent(
-                f"encoding: must be {' or '.join(ENCODINGS)}; found {found(encoding)}"
-            )
-        if encoding != "utf-8" and formats.ends(input_obj)[0] != ".csv":
-            raise InvalidEvent(f"encoding: JSON is UTF-8; found {found(encoding)} of {input_obj}")
-        return cls(input_obj, number, execution, bool(event.get("manifest")), encoding)
+        fields: dict[str, Any] = {"input_obj": None, **event, **overrides_of(event)}
+        for name, rule, holds in RULES:
+            if name in fields and not holds(fields[name]):
+                raise InvalidEvent(f"{name}: {rule}; found {found(fields[name])}")
+        key, encoding = fields["input_obj"], fields.get("encoding", "utf-8")
+        if encoding != "utf-8" and formats.ends(key)[0] != ".csv":
+            raise InvalidEvent(f"encoding: JSON is UTF-8; found {found(encoding)} of {key}")
+        if "max_rejects" in fields and "rejects" not in fields:
+            raise InvalidEvent('rejects: must be "sheet"; found max_rejects alone')
+        number, execution = fields.get("division_number"), fields.get("execution")
+        rejects = {name: fields[name] for name in fields if name in REJECTS}
+        return cls(key, number, execution, bool(event.get("manifest")), encoding, rejects)
 
     @property
     def workbook(self) -> str:
@@ -151,7 +176,7 @@ class ScatterHandler:
 
     def main(self) -> dict[str, Any]:
         job = Job.from_event(self.event)
-        self.asked = rejects_of({**self.event, **overrides_of(self.event)})
+        self.asked = job.rejects
         source = self.get_s3_data(self.bucket, job)
         cuts = self.send_segments(self.make_segments(source, job), job)
         if source.reader.mixed:
@@ -218,7 +243,7 @@ class ScatterHandler:
         """The table indexed by the row numbers of the whole one, from `start` on.
 
         `attrs["source"]` keeps the whole table's name for the errors of later stages, and
-        `attrs["rejects"]` where faulty records go, see `rejects_of`; `attrs["format"]` says that
+        `attrs["rejects"]` where faulty records go, see Job; `attrs["format"]` says that
         it is CSV.
         """
         index = pd.RangeIndex(start, start + table.rows)
@@ -231,18 +256,13 @@ class ScatterHandler:
     def send_segments(self, segments: Iterable[Segment], job: Job) -> list[SegmentCut]:
         """Write the segment files, all with the same columns; returns them in row order."""
         columns: list[str] = []
-        widths: list[int] = []
-        cuts: list[SegmentCut] = []
-        for segment_columns, cut in map_ahead(self.put, segments, UPLOADS, UPLOADS):
-            columns = segment_columns
-            widths.append(len(columns))
-            cuts.append(cut)
+        sent: list[tuple[int, SegmentCut]] = []
+        for columns, cut in map_ahead(self.put, segments, UPLOADS, UPLOADS):
+            sent.append((len(columns), cut))
             if not job.manifest:
-                check_fits_execution(len(cuts), cut.key, job)
-        return [
-            self.widen(cut, columns) if width < len(columns) else cut
-            for cut, width in zip(cuts, widths, strict=True)
-        ]
+                check_fits_execution(len(sent), cut.key, job)
+        width = len(columns)
+        return [self.widen(cut, columns) if own < width else cut for own, cut in sent]
 
     def put(self, segment: Segment) -> tuple[list[str], SegmentCut]:
         self.s3.put_object(Bucket=self.bucket, Key=segment.key, Body=segment.pickled)
@@ -352,32 +372,6 @@ def overrides_of(event: dict[str, Any]) -> dict[str, Any]:
             f"overrides: knows {', '.join(OVERRIDES)}; found {', '.join(sorted(unknown))}"
         )
     return overrides
-
-
-def rejects_of(fields: dict[str, Any]) -> dict[str, Any]:
-    """What the event says of faulty records: `rejects` and `max_rejects`, where they are given.
-
-    Raises:
-        InvalidEvent: names the field, its rule and what was found.
-    """
-    given: dict[str, Any] = {
-        name: fields[name] for name in ("rejects", "max_rejects") if name in fields
-    }
-    if given and given.get("rejects") != "sheet":
-        what = found(given["rejects"]) if "rejects" in given else "max_rejects alone"
-        raise InvalidEvent(f'rejects: must be "sheet"; found {what}')
-    most = given.get("max_rejects", 0)
-    if type(most) is not int or most < 0:
-        raise InvalidEvent(f"max_rejects: must be a whole number from 0; found {found(most)}")
-    return given
-
-
-def is_key(key: object) -> TypeGuard[str]:
-    """Whether the key names an object of S3, without climbing and without control characters."""
-    if not isinstance(key, str) or any(unicodedata.category(each) in ("Cc", "Cs") for each in key):
-        return False  # Cs: a lone surrogate has no UTF-8
-    steps = key.split("/")
-    return len(key.encode()) <= KEY_BYTES and not {"", ".", ".."}.intersection(steps)
 
 
 def with_columns(df: pd.DataFrame, columns: list[str]) -> pd.DataFrame:

@@ -248,15 +248,6 @@ def test_a_missing_result_leaves_the_workbook_as_it_was(store: Store) -> None:
     assert store.read() == values(TABLE[0:3])
 
 
-def test_a_broken_segment_leaves_no_workbook(store: Store) -> None:
-    store.put("gather/job_000.pkl", b"cut off")
-    with pytest.raises(
-        frames.InvalidSegment, match="^gather/job_000.pkl: must be a pickled DataFrame"
-    ):
-        store.gather(["gather/job_000.pkl"])
-    store.assert_no_workbook()
-
-
 def test_late_columns_of_one_name_stay_apart(store: Store) -> None:
     twice = TABLE[["ポイント", "会員番号", "ポイント"]]
     late = twice[3:6].assign(備考="x")
@@ -264,12 +255,6 @@ def test_late_columns_of_one_name_stay_apart(store: Store) -> None:
     header, *rows = store.read()
     assert header == ("ポイント", "会員番号", "ポイント", "備考")
     assert rows == [(n, f"{n:03d}", n, "x" if n in range(3, 6) else None) for n in range(9)]
-
-
-def test_results_alone_are_gathered(store: Store) -> None:
-    keys = store.put_all(THIRDS)
-    assert GatherHandler({"segment_results": keys}, None, store.s3).main() == "test.xlsx"
-    assert store.read() == values(TABLE)
 
 
 def put_rejecting(store: Store, number: int, faulty: list[int], **late: str) -> str:
@@ -329,10 +314,18 @@ def test_more_rejects_than_allowed_leave_no_workbook(store: Store) -> None:
     store.assert_no_workbook()
 
 
-def test_malformed_figures_leave_no_workbook(store: Store) -> None:
+BROKEN = {
+    "job_000.pkl": (b"cut off", frames.InvalidSegment, "must be a pickled DataFrame"),
+    "job_000.json": (b'{"parts": [{}]}', InvalidFigures, "pickle_etag must be of type str"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_object_leaves_no_workbook(store: Store, name: str) -> None:
+    body, error, rule = BROKEN[name]
     key = store.put_result(0, TABLE, 0)
-    store.put("gather/job_000.json", b'{"parts": [{}]}')
-    with pytest.raises(InvalidFigures, match="^gather/job_000.json: pickle_etag must be a str"):
+    store.put(f"gather/{name}", body)
+    with pytest.raises(error, match=f"^gather/{name}: {rule}"):
         store.gather([key])
     store.assert_no_workbook()
 

@@ -34,9 +34,9 @@ def no_pickle(key: str) -> pd.DataFrame:
     raise AssertionError(f"{key} was read")
 
 
-def contributed(declared: list[Summary], df: pd.DataFrame) -> tuple[Any, bytes]:
+def contributed(declared: list[Summary], df: pd.DataFrame) -> tuple[list[Any], bytes]:
     fields, data = carried(declared, df, "table")
-    return json.loads(json.dumps({"summaries": fields})), data
+    return json.loads(json.dumps(fields)), data
 
 
 def sheets(tables: list[Table]) -> list[Any]:
@@ -54,9 +54,8 @@ def gathered(
     """The sheets of MEMBERS cut there; each segment contributes to what it declares."""
     summaries = Summaries(load)
     for number, (start, stop) in enumerate(pairwise([0, *ends, 1000])):
-        summary, data = contributed(declared(number), MEMBERS.iloc[start:stop])
-        key = f"gather/job_{start}_{stop}.pkl"
-        summaries.add(key, stop - start, summary if summary["summaries"] else None, data)
+        contribution = contributed(declared(number), MEMBERS.iloc[start:stop])
+        summaries.add(f"gather/job_{start}_{stop}.pkl", stop - start, *contribution)
     return sheets([*summaries.tables({}, lambda name, df: df)])
 
 
@@ -135,20 +134,14 @@ def test_a_group_that_a_function_makes_needs_its_segment() -> None:
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        (lambda summary, data: (summary, data[:-1]), "blocks must have"),
-        (lambda summary, data: (summary, data.replace(b'"rows": 5', b'"rows": 4')), "found"),
-        (lambda summary, data: (summary, data.replace(b"size", b"sizf")), "columns must be those"),
+        (lambda fields, data: (fields, data[:-1]), "blocks must have"),
+        (lambda fields, data: (fields, data.replace(b'"rows": 5', b'"rows": 4')), "found"),
+        (lambda fields, data: (fields, data.replace(b"size", b"sizf")), "columns must be those"),
+        (lambda fields, data: ([{**fields[0], "scopes": []}], data), "found"),
+        (lambda fields, data: ([{"declared": {"name": "x"}}], data), "found"),
+        (lambda fields, data: ([5], data), "found"),
         (
-            lambda summary, data: (
-                {"summaries": [{**summary["summaries"][0], "scopes": []}]},
-                data,
-            ),
-            "found",
-        ),
-        (lambda summary, data: ({"summaries": [{"declared": {"name": "x"}}]}, data), "found"),
-        (lambda summary, data: ({"summaries": [5]}, data), "found"),
-        (
-            lambda summary, data: contributed([RANKS], MEMBERS.head(399)),
+            lambda fields, data: contributed([RANKS], MEMBERS.head(399)),
             "must count 400 rows; found 399",
         ),
     ],
@@ -156,7 +149,7 @@ def test_a_group_that_a_function_makes_needs_its_segment() -> None:
 )
 @pytest.mark.parametrize("inline", [0, 1 << 20], ids=["as an object", "inline"])
 def test_strange_contributions_are_refused_by_key(
-    change: Callable[[Any, bytes], tuple[Any, bytes]],
+    change: Callable[[list[Any], bytes], tuple[list[Any], bytes]],
     found: str,
     inline: int,
     monkeypatch: pytest.MonkeyPatch,

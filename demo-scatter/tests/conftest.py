@@ -1,27 +1,2 @@
-import uuid
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
-import boto3
-import pytest
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-
-@pytest.fixture(scope="session")
-def s3() -> "S3Client":
-    """The S3 at AWS_ENDPOINT_URL, which the Makefile sets."""
-    return boto3.client("s3")
-
-
-@pytest.fixture
-def bucket(s3: "S3Client", monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket of the test's own, named in the function's environment."""
-    name = f"test-{uuid.uuid4()}"
-    s3.create_bucket(Bucket=name)
-    monkeypatch.setenv("BUCKET", name)
-    yield name
-    for obj in s3.list_objects_v2(Bucket=name).get("Contents", []):
-        s3.delete_object(Bucket=name, Key=obj["Key"])
-    s3.delete_bucket(Bucket=name)
+from own_bucket import bucket as bucket
+from own_bucket import s3 as s3

@@ -1,4 +1,4 @@
-"""JSON Lines, CSV and gzip: read as the standard library reads them, or refused by name and place."""
+"""JSON, CSV and gzip: read as the standard library reads them, or refused by name and place."""
 
 import csv
 import gzip
@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 import formats
 import gunzip
+import reader
 from csv_table import InvalidCSV
 from gunzip import InvalidGzip
-from json_array import InvalidJSON
+from json_records import ArrayReader, InvalidJSON
 from test_json_array_fuzz import (
     GENERATED,
     agrees,
@@ -30,9 +31,7 @@ from test_json_array_fuzz import (
     tables,
 )
 
-PLACE = re.compile(
-    r"t\.\S+ (record \d+, byte \d+|record \d+, line \d+|line \d+|byte \d+): .+; found "
-)
+PLACE = re.compile(r"t\.\S+ (record \d+, )?(byte|line) \d+: (.+; found |values are nested)")
 CSV_FAULT = pytest.mark.fault(
     tried=(
         "generated CSV, valid and bent, UTF-8 and CP932, in chunks of any size",
@@ -66,14 +65,14 @@ def read(
         chunks = chunked(data, chunk)
         if form.packed:
             chunks = gunzip.unpack(chunks, key, chunk)
-        reader = form.reader(chunks, key, encoding, texts)
-        blocks = list(reader.blocks(block_bytes))
+        found = form.reader(chunks, key, encoding, texts)
+        blocks = list(found.blocks(block_bytes))
         assert all(block.rows for block in blocks), "no block is empty"
-        assert len(reader.starts) == len(blocks)
-        if not reader.mixed:
+        assert len(found.starts) == len(blocks)
+        if not found.mixed:
             return [record for block in blocks for record in block.records]
-        assert texts < reader.texts, "it is read again for what it did not know"
-        texts = reader.texts
+        assert texts < found.texts, "it is read again for what it did not know"
+        texts = found.texts
 
 
 def refused(data: bytes, key: str, **given: Any) -> str:
@@ -114,6 +113,119 @@ def test_without_an_end_the_first_bytes_tell_it(head: bytes, name: str) -> None:
     assert formats.tell("t", head, len(head)) == formats.Format(name, False, len(head))
     packed = gzip.compress(head)
     assert formats.tell("t", packed, len(packed)) == formats.Format(name, True, len(head))
+
+
+ARRAYS = {
+    "empty file": (b"", "record 0, byte 0: must be a JSON array of objects; found an empty file"),
+    "only space": (b" \n", "record 0, byte 2: the top level must be an array; found the end of"),
+    "garbage": (b"<html>", 'byte 0: the top level must be an array; found the characters "<html>"'),
+    "utf-16": ('[{"a": 1}]'.encode("utf-16"), "record 0, byte 0: must be UTF-8; found UTF-16 or"),
+    "latin-1": ('[{"a": "é"}]'.encode("latin-1"), "byte 8: must be UTF-8; found byte 0xe9"),
+    "not an object": (b'[{"a": 1}, 7]', "1, byte 11: expected an object; found the number 7"),
+    "cut off in a record": (
+        b'[{"a": 1}, {"a": "xy',
+        "record 1, byte 11: a record must be complete; found the end of the file",
+    ),
+    "cut off after a record": (b'[{"a": 1}', "record 1, byte 9: the array must end with ]"),
+    "cut off after a comma": (b'[{"a": 1},', "record 1, byte 9: a record must be complete"),
+    "trailing comma": (b'[{"a": 1},]', "record 1, byte 10: expected valid JSON"),
+    "no comma": (
+        b'[{"a": 1} {"a": 2}]',
+        'record 1, byte 10: expected , or ]; found the characters "{\\"a\\": 2}]"',
+    ),
+    "text after the array": (
+        b'[{"a": 1}] x',
+        'record 1, byte 11: nothing may follow the array; found the characters "x"',
+    ),
+    "bad record": (
+        b'[{"a": 1}, {"a" 2}, {"a": 3, "b": 4}]',
+        "record 1, byte 16: expected valid JSON (Expecting ':' delimiter)",
+    ),
+    "bad record after kanji": (
+        '[{"漢": 1}, {"a" 2}, {"b": 3, "c": 4}]'.encode(),
+        "record 1, byte 18: expected valid JSON (Expecting ':'",
+    ),
+    "NaN": (b'[{"a": 1}, {"a": NaN}]', "byte 11: numbers must be finite; found NaN"),
+    "key twice": (
+        b'[{"a": 1, "b": 2, "a": 3}]',
+        'record 0, byte 1: a key may occur once in an object; found "a" again',
+    ),
+    "key twice beside an escaped colon": (b'[{"a": "\\u003a", "a": 3}]', 'found "a" again'),
+    "key twice in a nested object": (b'[{"a": {"b": 1, "b": 2}}]', 'found "b" again'),
+    "too deep": (
+        b'[{"a": ' + b"[" * 200_000 + b"]" * 200_000 + b"}]",
+        "record 0, byte 1: values are nested too deeply",
+    ),
+    "5,000 digits": (
+        b'[{"a": ' + b"7" * 5000 + b"}]",
+        "record 0, byte 1: an integer has at most 4300 digits; found 5000",
+    ),
+    "control character": (
+        b'[{"a": "x\ny", "b": "long enough"}]',
+        "record 0, byte 9: expected valid JSON (Invalid control character",
+    ),
+}
+LINES = {
+    "two objects": (b'{"a": 1}\n{"a": 2} {"a": 3}\n', "record 1, byte 18: a line holds one object"),
+    "a list": (b'{"a": 1}\n[1]\n', "record 1, byte 9: expected an object; found an array"),
+    "cut off": (
+        b'{"a": 1}\n{"a": "x',
+        "record 1, byte 9: a record must be complete; found the end",
+    ),
+    "on two lines": (b'{"a":\n1}\n', "record 0, byte 0: a record must be complete; found the end"),
+    "latin-1": (
+        '{"a": 1}\n{"a": "é"}\n'.encode("latin-1"),
+        "record 1, byte 16: must be UTF-8; found",
+    ),
+    "utf-16": ('{"a": 1}'.encode("utf-16"), "record 0, byte 0: must be UTF-8; found UTF-16"),
+}
+CSV = {
+    "ragged": (
+        b'a,b\n"x\ny",2\n\n3\n',
+        "record 1, line 5: a row has as many cells as the header, 2",
+    ),
+    "a name twice": (b"\na,b,a\n", 'line 2: a column\'s name may occur once; found "a" again'),
+    "no name": (b"a,,b\n", "line 1: each column has a name; found none for column 2"),
+    "a NUL": (b'a,b\n1,2\n"x\ny\0",3\n', "record 1, line 4: must be UTF-8; found byte 0x00"),
+    "shift jis": (
+        "a,b\n1,2\n漢,3\n".encode("cp932"),
+        "record 1, line 3: must be UTF-8; found byte 0x8a",
+    ),
+    "utf-16": ("a,b\n1,2\n".encode("utf-16"), "line 1: must be UTF-8; found UTF-16 or UTF-32"),
+    "an open quote": (
+        b'a,b\n1,2\n3,"x\n',
+        "record 1, line 3: a quoted cell must end; found the end",
+    ),
+    "text behind a quote": (b'a,b\n"1"2,3\n', "record 0, line 2: a quote must end its cell; found"),
+    "a long cell": (b"a\n" + b"x" * (1 << 20) + b"y\n", "record 0, line 2: a cell holds at most"),
+}
+FAULTS = [
+    pytest.param(key, *fault, id=f"{key} {name}")
+    for key, faults in {"t.json": ARRAYS, "t.jsonl": LINES, "t.csv": CSV}.items()
+    for name, fault in faults.items()
+]
+
+
+@pytest.mark.parametrize(("key", "data", "fault"), FAULTS)
+@pytest.mark.parametrize("block", [8, 1_000_000], ids=["small blocks", "one block"])
+def test_a_fault_is_named_with_its_place(key: str, data: bytes, fault: str, block: int) -> None:
+    assert fault in refused(data, key, block_bytes=block)
+
+
+def test_an_endless_record_is_refused_without_reading_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "RECORD_BYTES", 10_000)
+    read = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal read
+        yield b'[{"a": "'
+        while True:
+            read += 1000
+            yield b"x" * 1000
+
+    with pytest.raises(InvalidJSON, match="record 0, byte 1: a record holds at most 10000 bytes"):
+        list(ArrayReader(endless(), "members.json").blocks(100))
+    assert read < 100_000
 
 
 # --- JSON Lines
@@ -161,28 +273,6 @@ def test_nearly_valid_lines_are_read_or_refused_as_json_does(
     agrees(
         data, block, chunk, lambda *given: read(given[0], "t.jsonl", *given[1:]), lines_reference
     )
-
-
-LINES = {
-    "two objects": (b'{"a": 1}\n{"a": 2} {"a": 3}\n', "record 1, byte 18: a line holds one object"),
-    "a list": (b'{"a": 1}\n[1]\n', "record 1, byte 9: expected an object; found an array"),
-    "cut off": (
-        b'{"a": 1}\n{"a": "x',
-        "record 1, byte 9: a record must be complete; found the end",
-    ),
-    "on two lines": (b'{"a":\n1}\n', "record 0, byte 0: a record must be complete; found the end"),
-    "latin-1": (
-        '{"a": 1}\n{"a": "é"}\n'.encode("latin-1"),
-        "record 1, byte 16: must be UTF-8; found",
-    ),
-    "utf-16": ('{"a": 1}'.encode("utf-16"), "record 0, byte 0: must be UTF-8; found UTF-16"),
-}
-
-
-@pytest.mark.parametrize(("data", "fault"), LINES.values(), ids=LINES)
-@pytest.mark.parametrize("block", [8, 1000])
-def test_a_faulty_line_is_named(data: bytes, fault: str, block: int) -> None:
-    assert fault in refused(data, "t.jsonl", block_bytes=block)
 
 
 # --- CSV
@@ -240,24 +330,16 @@ def csv_files(draw: st.DrawFn, encoding: str) -> tuple[list[str], list[list[str]
 
 
 @CSV_FAULT
-@given(csv_files("utf-8"), st.sampled_from([b"", b"\xef\xbb\xbf"]), sizes, sizes)
+@pytest.mark.parametrize("encoding", ["utf-8", "cp932"])
+@given(st.data(), sizes, sizes)
 def test_what_csv_writes_is_read_back(
-    file: tuple[list[str], list[list[str]], bytes], mark: bytes, block: int, chunk: int
+    encoding: str, draw: st.DataObject, block: int, chunk: int
 ) -> None:
-    header, rows, data = file
-    assert repr(read(mark + data, "t.csv", block, chunk)) == repr(csv_reference(header, rows))
-
-
-@CSV_FAULT
-@given(csv_files("cp932"), sizes, sizes)
-def test_shift_jis_is_read_where_the_event_says_so(
-    file: tuple[list[str], list[list[str]], bytes], block: int, chunk: int
-) -> None:
-    header, rows, data = file
-    found = read(data, "t.csv", block, chunk, encoding="cp932")
-    text = data.decode("cp932")
-    assert [list(map(str, record)) for record in found[:1]] == [header] * bool(rows)
-    assert repr(found) == repr(csv_reference(header, rows)), text
+    header, rows, data = draw.draw(csv_files(encoding))
+    if encoding == "utf-8":
+        data = draw.draw(st.sampled_from([b"", b"\xef\xbb\xbf"])) + data
+    found = read(data, "t.csv", block, chunk, encoding)
+    assert repr(found) == repr(csv_reference(header, rows))
 
 
 @CSV_FAULT
@@ -310,34 +392,6 @@ def test_a_column_is_numbers_only_if_all_its_cells_are_plain(
     records = read(file.getvalue().encode(), "t.csv", 40)
     assert [record["a"] for record in records] == found
     assert [type(record["a"]) for record in records] == list(map(type, found))
-
-
-CSV = {
-    "ragged": (
-        b'a,b\n"x\ny",2\n\n3\n',
-        "record 1, line 5: a row has as many cells as the header, 2",
-    ),
-    "a name twice": (b"\na,b,a\n", 'line 2: a column\'s name may occur once; found "a" again'),
-    "no name": (b"a,,b\n", "line 1: each column has a name; found none for column 2"),
-    "a NUL": (b'a,b\n1,2\n"x\ny\0",3\n', "record 1, line 4: must be UTF-8; found byte 0x00"),
-    "shift jis": (
-        "a,b\n1,2\n漢,3\n".encode("cp932"),
-        "record 1, line 3: must be UTF-8; found byte 0x8a",
-    ),
-    "utf-16": ("a,b\n1,2\n".encode("utf-16"), "line 1: must be UTF-8; found UTF-16 or UTF-32"),
-    "an open quote": (
-        b'a,b\n1,2\n3,"x\n',
-        "record 1, line 3: a quoted cell must end; found the end",
-    ),
-    "text behind a quote": (b'a,b\n"1"2,3\n', "record 0, line 2: a quote must end its cell; found"),
-    "a long cell": (b"a\n" + b"x" * (1 << 20) + b"y\n", "record 0, line 2: a cell holds at most"),
-}
-
-
-@pytest.mark.parametrize(("data", "fault"), CSV.values(), ids=CSV)
-@pytest.mark.parametrize("block", [8, 1000])
-def test_a_faulty_row_is_named_with_its_line(data: bytes, fault: str, block: int) -> None:
-    assert fault in refused(data, "t.csv", block_bytes=block, chunk=block)
 
 
 @pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf", b"\r\n", b"a,b", b"a,b\r\n\r\n"])

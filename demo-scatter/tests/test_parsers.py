@@ -103,24 +103,6 @@ def test_the_fast_parser_takes_ordinary_records(record: dict[str, Any], rows: in
     assert parse_fast(" ," + text[1:-1], first=False) == table
 
 
-KEPT = {
-    "largest": ("1.7976931348623157e308", 1.7976931348623157e308),
-    "closest to zero": ("5e-324", 5e-324),
-    "seventeen digits": ("0.10000000000000001", 0.1),
-    "zeros": ("0.000e-999", 0.0),
-    "negative zero": ("-0.0", -0.0),
-    "20 digits": ("12345678901234567890123", 12345678901234567890123),
-}
-
-
-@pytest.mark.parametrize(("token", "value"), KEPT.values(), ids=KEPT)
-def test_a_number_that_a_float_holds_is_kept(token: str, value: float) -> None:
-    text = '{"a": ' + token + "}"
-    [record] = exact_parser.parse(text, first=True, last=False).records
-    assert repr(record) == repr({"a": value})
-    assert repr(parse_fast(text)) in (repr([record]), "None")
-
-
 LOST = ["1e999", "-1e999", "1.7976931348623159e308", "1e-400", "-2e-324", "0." + "0" * 330 + "1"]
 
 
@@ -147,32 +129,3 @@ def test_a_number_is_judged_when_it_is_complete(token: str) -> None:
         assert exact_parser.parse(text[:cut], first=True, last=False).fault is None
     [record] = exact_parser.parse(text, first=True, last=False).records
     assert record == {"a": float(token)}
-
-
-@given(arrays, st.data())
-def test_a_cut_text_gives_the_records_before_the_cut(text: str, data: st.DataObject) -> None:
-    whole = exact_parser.parse(text + "]", first=True, last=True)
-    cut = data.draw(st.integers(0, len(text)))
-    parsed = exact_parser.parse(text[:cut], first=True, last=False)
-    count = len(parsed.records)
-    assert repr(parsed.records) == repr(whole.records[:count])
-    assert parsed.end <= cut
-    if parsed.fault:
-        assert parsed.fault.at == (whole.fault or parsed.fault).at
-        assert whole.fault
-
-
-FOUND = {
-    "text": ('"3"', 'found the text "3"'),
-    "number": ("3", "found the number 3"),
-    "true": ("true", "found true"),
-    "null": ("null", "found null"),
-    "array": ("[1]", "found an array"),
-    "long text": ('"' + "x" * 100 + '"', f'found the text "{"x" * 60}…"'),
-}
-
-
-@pytest.mark.parametrize(("value", "kind"), FOUND.values(), ids=FOUND)
-def test_what_is_no_object_is_named_by_its_kind(value: str, kind: str) -> None:
-    parsed = exact_parser.parse(value + "]", first=True, last=True)
-    assert parsed.fault == Fault(0, f"expected an object; {kind}")

@@ -7,8 +7,8 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["json_array", "exact_parser", "fast_parser"]):
-    import json_array  # noqa: F401
+with atheris.instrument_imports(include=["json_records", "exact_parser", "fast_parser"]):
+    import json_records  # noqa: F401
 
 import test_json_array_fuzz
 

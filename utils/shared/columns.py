@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from exact_parser import Record
-from excel import EXACT_INTEGER
+from excel import has_long
 
 Array = NDArray[Any] | pd.api.extensions.ExtensionArray
 
@@ -129,8 +129,3 @@ def int64s(values: list[Any]) -> list[Any] | NDArray[np.int64]:
         return np.array(values, dtype=np.int64)
     except OverflowError:
         return values
-
-
-def has_long(values: Iterable[Any]) -> bool:
-    """Whether an integer has more than 15 digits."""
-    return any(type(value) is int and abs(value) > EXACT_INTEGER for value in values)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 from unicodedata import east_asian_width
 
 from found import found
@@ -66,6 +67,11 @@ def column_letters(index: int) -> str:
         letters = chr(ord("A") + index % 26) + letters
         index = index // 26 - 1
     return letters
+
+
+def has_long(values: Iterable[Any]) -> bool:
+    """Whether an integer has more digits than Excel, and a float, keeps."""
+    return any(type(value) is int and abs(value) > EXACT_INTEGER for value in values)
 
 
 def check_sheet_names(names: Iterable[str]) -> None:

@@ -9,8 +9,8 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
-from functools import cache
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
+from functools import cache, partial
 from types import UnionType
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
@@ -42,31 +42,55 @@ class Json:
     def of(cls, fields: Any) -> Self:
         """
         Raises:
-            ValueError: they are not the fields of such a dataclass.
+            ValueError: they are not the fields of such a dataclass; names one, and what was found.
         """
-        try:
-            found: Self = reader(cls)(fields)  # type: ignore[arg-type]  # a class has a hash
-        except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"must be {cls.__name__}; found {error}") from None
-        return found
+        read: Self = reader(cls)(fields)  # type: ignore[arg-type]  # a class has a hash
+        return read
 
 
 @cache
 def reader(kind: Any) -> Callable[[Any], Any]:
     """What makes a value of this type of one of JSON."""
     origin, inner = get_origin(kind), [reader(each) for each in get_args(kind)]
-    if isinstance(kind, type) and is_dataclass(kind):
-        fields = {name: reader(each) for name, each in get_type_hints(kind).items()}
-        return lambda value: kind(**{name: fields[name](each) for name, each in value.items()})
+    if is_dataclass(kind):
+        types = {name: reader(each) for name, each in get_type_hints(kind).items()}
+        defaults = {each.name: (each.default, each.default_factory) for each in fields(kind)}
+        needed = [name for name, each in defaults.items() if each == (MISSING, MISSING)]
+        return partial(_read_fields, kind, types, dict.fromkeys(needed))
     if origin is list:
-        return lambda value: [inner[0](each) for each in value]
+        return lambda value: [inner[0](each) for each in _of(list, value)]
     if origin is dict:
-        return lambda value: {inner[0](key): inner[1](each) for key, each in value.items()}
+        of = get_args(kind)[0]  # in JSON a text
+        return lambda value: {of(key): inner[1](each) for key, each in _of(dict, value).items()}
     if origin is tuple:
-        return lambda value: tuple(read(each) for read, each in zip(inner, value, strict=True))
+        return lambda value: tuple(
+            read(each) for read, each in zip(inner, _of(list, value), strict=True)
+        )
     if origin is UnionType:  # with None
         return lambda value: None if value is None else inner[0](value)
-    return kind if kind in (bool, int, float, str) else lambda value: value
+    return partial(_of, kind)
+
+
+def _read_fields(
+    kind: Any, readers: dict[str, Callable[[Any], Any]], needed: dict[str, None], value: Any
+) -> Any:
+    """Fields that the dataclass does not know are passed over."""
+    read = {}
+    for name, each in (needed | _of(dict, value)).items():
+        try:
+            if name in readers:
+                read[name] = readers[name](each)
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from None
+    return kind(**read)
+
+
+def _of(kind: Any, value: Any) -> Any:
+    if type(value) is kind or kind is Any:
+        return value
+    if kind is float and type(value) is int:
+        return float(value)
+    raise ValueError(f"must be of type {kind.__name__}; found {json.dumps(value)[:60]}")
 
 
 @dataclass(frozen=True)

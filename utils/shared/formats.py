@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from csv_table import CSVReader
 from fast_parser import SPACE
 from gunzip import MAGIC, beginning
-from json_array import ArrayReader
-from json_lines import LinesReader
+from json_records import ArrayReader, LinesReader
 from reader import MARK, Reader
 
 CSV_WEIGHT = 4  # bytes of JSON, which names each key, that hold what a byte of CSV does

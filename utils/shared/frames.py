@@ -241,10 +241,6 @@ def _block(note: _Note) -> tuple[Any, Any]:
     return _array(values), _make(places, slice, np.ndarray)
 
 
-def _slice(note: _Note) -> slice:
-    return slice(*(_only(end, int) for end in note.args))
-
-
 def _of_class(note: _Note) -> Any:
     """An index, or an array, whose class the pickle gives for an argument."""
     kind, *fields = note.args
@@ -410,7 +406,7 @@ def _timedelta(value: int, unit: int) -> Any:
 
 # What a pickle may name, and what builds it from a note; None for what is only told apart.
 _NOTES: dict[str, dict[str, Any]] = {
-    "builtins": {"slice": _slice},
+    "builtins": {"slice": lambda note: slice(*(_only(end, int) for end in note.args))},
     "numpy": {"dtype": _numpy_dtype, "ndarray": None},
     "numpy._core.multiarray": {"_reconstruct": _ndarray},
     "numpy._core.numeric": {"_frombuffer": _ndarray},

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import batched
 from operator import lt
 from typing import Any, NamedTuple
@@ -26,7 +27,7 @@ from cells import (
     missing,
     split,
 )
-from found import found
+from found import require
 
 BLOCK_BYTES = 64 * 1024
 INTEGERS = ("|i1", "<i2", "<i4", "<i8")
@@ -42,6 +43,9 @@ Key = tuple[Any, ...]  # of each cell its kind, and its value: an integer or a t
 
 class InvalidPartials(ValueError):
     """The partial results beside a segment's pickle are not those that a segment writes."""
+
+
+_require = partial(require, error=InvalidPartials)
 
 
 @dataclass(frozen=True)
@@ -297,11 +301,6 @@ def naming(key: str) -> Iterator[None]:
         yield
     except InvalidPartials as error:
         raise InvalidPartials(f"{key}: {error}") from None
-
-
-def _require(holds: Any, rule: str, what: Any) -> None:
-    if not holds:
-        raise InvalidPartials(f"{rule}; found {found(what)}")
 
 
 class Block(NamedTuple):

@@ -1,11 +1,11 @@
 """Records that an ETL refuses: taken out one rule after another, so that every one is found."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
-from excel import EXACT_INTEGER
+from excel import has_long
 from found import found
 from named import message
 
@@ -95,11 +95,6 @@ def inferred(df: pd.DataFrame) -> pd.DataFrame:
         if before == object and after.kind == "f" and has_long(df.iloc[:, place].tolist()):
             return df
     return typed
-
-
-def has_long(values: list[Any]) -> bool:
-    """Whether an integer has more digits than a float keeps."""
-    return any(type(value) is int and abs(value) > EXACT_INTEGER for value in values)
 
 
 def rejects(df: pd.DataFrame, faults: Mapping[int, Fault]) -> pd.DataFrame:

@@ -10,11 +10,12 @@ import base64
 import json
 import re
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
-from excel import COLUMN_WIDTH, DATA_ROWS, InvalidFormat, check_formats
-from facts import INLINE_BYTES
-from found import found
+from excel import COLUMN_WIDTH, DATA_ROWS, check_formats
+from facts import INLINE_BYTES, Json, SegmentFacts, segment_facts_key
+from found import require
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -44,6 +45,14 @@ class SheetPart:
     xml_bytes: int
     deflated_bytes: int
     crc32: int
+
+    def check(self) -> None:
+        for name, number in asdict(self).items():
+            bits = 32 if name == "crc32" else 48
+            whole = 0 <= number < 1 << bits
+            require(whole, f"{name} of a part must be a whole number of {bits} bits", number)
+        room = DATA_ROWS - self.position % DATA_ROWS
+        require(1 <= self.rows <= room, "a part must lie on one sheet", self.rows)
 
 
 @dataclass(frozen=True)
@@ -84,15 +93,30 @@ class Rejects:
 
 
 @dataclass(frozen=True)
-class Figures:
+class Contribution:
+    """What a segment contributes to summaries.
+
+    Attributes:
+        summaries: what it means, as `summary.carried` gives it.
+        data: its blocks, in base64; much of it is an object of its own.
+        etag: of that object; "" without one.
+    """
+
+    summaries: list[Any]
+    data: str = ""
+    etag: str = ""
+
+
+@dataclass(frozen=True)
+class Figures(Json):
     """What the gather knows of rendered rows before it reads them.
 
     Attributes:
         pickle_etag: of the pickle that was rendered; rows of another one are stale.
         xml_etag: of the rows that these figures describe.
         columns, widest, parts, formats: see RenderedRows.
-        facts: what the segment tells the report, as `facts.SegmentFacts` reads it.
-        summaries: what it contributes to summaries, as `contribution` gives it; None for nothing.
+        facts: what the segment tells the report.
+        summaries: None for nothing.
         rejects: None where nobody asked for them.
     """
 
@@ -101,9 +125,9 @@ class Figures:
     columns: list[str]
     widest: list[str]
     parts: list[SheetPart]
-    facts: Any = None
+    facts: SegmentFacts | None = None
     formats: dict[str, str] = field(default_factory=dict)
-    summaries: Any = None
+    summaries: Contribution | None = None
     rejects: Rejects | None = None
 
     @property
@@ -113,77 +137,32 @@ class Figures:
     def starts_at(self, position: int) -> bool:
         return not self.parts or self.parts[0].position == position
 
-    def to_json(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
-
     @classmethod
-    def from_json(cls, data: bytes, key: str) -> Self:
+    def from_json(cls, data: bytes, key: str = "") -> Self:
         """Read figures that anybody may have written.
 
         Raises:
             InvalidFigures: a field is not as `to_json` writes it, or the parts do not join.
         """
         try:
-            fields = json.loads(data)
-        except (ValueError, RecursionError) as error:
+            figures = super().from_json(data)
+            figures.check()
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidFigures(f"{key}: must be JSON; found {error}") from None
-        _require(type(fields) is dict, key, "must be an object", fields)
-        for name in ("pickle_etag", "xml_etag", "columns", "widest", "parts"):
-            kind = str if name.endswith("etag") else list
-            value = fields.get(name)
-            _require(type(value) is kind, key, f"{name} must be a {kind.__name__}", value)
-        columns, widest = fields["columns"], fields["widest"]
-        for text in columns + widest:
-            _require(type(text) is str, key, "columns and widest must hold texts", text)
-        _require(len(columns) == len(widest), key, "columns must all have a widest", len(widest))
-        for length in map(len, widest):
-            _require(length <= COLUMN_WIDTH, key, f"widest is at most {COLUMN_WIDTH} long", length)
-        formats = fields.get("formats", {})
-        _require(type(formats) is dict, key, "formats must be an object", formats)
-        try:
-            check_formats(formats)
-        except InvalidFormat as error:
+        except ValueError as error:
             raise InvalidFigures(f"{key}: {error}") from None
-        parts = [_part(part, key) for part in fields["parts"]]
-        for before, part in zip(parts, parts[1:]):
+        return figures
+
+    def check(self) -> None:
+        widths, longest = len(self.widest), max(map(len, self.widest), default=0)
+        require(len(self.columns) == widths, "columns must all have a widest", widths)
+        require(longest <= COLUMN_WIDTH, f"widest is at most {COLUMN_WIDTH} long", longest)
+        check_formats(self.formats)
+        for part in self.parts:
+            part.check()
+        for before, part in pairwise(self.parts):
             end = before.position + before.rows
-            _require(part.position == end, key, f"row {end} must follow", part.position)
-        etags = fields["pickle_etag"], fields["xml_etag"]
-        facts, summaries, rejects = map(fields.get, ("facts", "summaries", "rejects"))
-        rejects = None if rejects is None else _rejects(rejects, key)
-        return cls(*etags, columns, widest, parts, facts, formats, summaries, rejects)
-
-
-def _part(fields: Any, key: str) -> SheetPart:
-    _require(type(fields) is dict, key, "a part must be an object", fields)
-    numbers = {name: fields.get(name) for name in SheetPart.__annotations__}
-    for name, number in numbers.items():
-        bits = 32 if name == "crc32" else 48
-        whole = type(number) is int and 0 <= number < 1 << bits
-        _require(whole, key, f"{name} of a part must be a whole number of {bits} bits", number)
-    part = SheetPart(**numbers)
-    room = DATA_ROWS - part.position % DATA_ROWS
-    _require(1 <= part.rows <= room, key, "a part must lie on one sheet", part.rows)
-    return part
-
-
-def _rejects(fields: Any, key: str) -> Rejects:
-    _require(type(fields) is dict, key, "rejects must be an object", fields)
-    kinds = {"count": int, "columns": list, "etag": str, "first": str}
-    for name, kind in kinds.items():
-        value = fields.get(name)
-        _require(type(value) is kind, key, f"{name} of rejects must be a {kind.__name__}", value)
-    count, most = fields["count"], fields.get("most")
-    _require(count >= 0, key, "count of rejects must be a whole number", count)
-    _require(most is None or type(most) is int, key, "most of rejects must be a number", most)
-    for text in fields["columns"]:
-        _require(type(text) is str, key, "columns of rejects must be texts", text)
-    return Rejects(most=most, **{name: fields[name] for name in kinds})
-
-
-def _require(holds: bool, key: str, rule: str, value: Any) -> None:
-    if not holds:
-        raise InvalidFigures(f"{key}: {rule}; found {found(value)}")
+            require(part.position == end, f"row {end} must follow", part.position)
 
 
 def xml_key(key: str) -> str:
@@ -213,18 +192,14 @@ def rejected_before(s3: "S3Client", bucket: str, key: str) -> int:
     )
 
 
-def figures_key(key: str) -> str:
-    return key.removesuffix(".pkl") + ".json"
-
-
 def send(
     s3: "S3Client",
     bucket: str,
     key: str,
     rows: RenderedRows,
     pickle_etag: str,
-    facts: Any = None,
-    summaries: Any = None,
+    facts: SegmentFacts | None = None,
+    summaries: Contribution | None = None,
     rejects: Rejects | None = None,
 ) -> Figures:
     """Write the rows, and the figures of them and of the pickle at `key`."""
@@ -240,41 +215,45 @@ def send(
         summaries,
         rejects,
     )
-    s3.put_object(Bucket=bucket, Key=figures_key(key), Body=figures.to_json())
+    s3.put_object(Bucket=bucket, Key=segment_facts_key(key), Body=figures.to_json())
     return figures
 
 
-def contribution(s3: "S3Client", bucket: str, key: str, fields: list[Any], data: bytes) -> Any:
+def contribution(
+    s3: "S3Client", bucket: str, key: str, summaries: list[Any], data: bytes
+) -> Contribution | None:
     """What a segment contributes to summaries, for its figures; much of it goes to an object.
 
     Args:
-        fields, data: as `summary.carried` gives them.
+        summaries, data: as `summary.carried` gives them.
     """
-    if not fields:
+    if not summaries:
         return None
     if len(data) <= INLINE_BYTES:
-        return {"summaries": fields, "data": base64.b64encode(data).decode()}
+        return Contribution(summaries, base64.b64encode(data).decode())
     etag = s3.put_object(Bucket=bucket, Key=partials_key(key), Body=data)["ETag"]
-    return {"summaries": fields, "etag": etag}
+    return Contribution(summaries, etag=etag)
 
 
-def contributed(s3: "S3Client", bucket: str, key: str, figures: Figures | None) -> bytes:
-    """The partial results that a segment's figures tell of; b"" without any.
+def contributed(
+    s3: "S3Client", bucket: str, key: str, figures: Figures | None
+) -> tuple[list[Any], bytes]:
+    """The arguments of `contribution` that a segment's figures tell of; [] and b"" without any.
 
     Raises:
         InvalidFigures: the figures are not those that `contribution` makes.
         PreconditionFailed, NoSuchKey: of S3; the object is another than the figures say.
     """
-    if figures is None or figures.summaries is None:
-        return b""
-    name, fields = figures_key(key), figures.summaries
-    _require(type(fields) is dict, name, "summaries must be an object", fields)
-    _require(type(fields.get("summaries")) is list, name, "summaries must be a list", None)
-    if "etag" in fields:
-        _require(type(fields["etag"]) is str, name, "etag must be a text", fields["etag"])
-        found_at = partials_key(key)
-        return s3.get_object(Bucket=bucket, Key=found_at, IfMatch=fields["etag"])["Body"].read()
+    told = figures.summaries if figures else None
+    if told is None:
+        return [], b""
+    if told.etag:
+        at = partials_key(key)
+        body = s3.get_object(Bucket=bucket, Key=at, IfMatch=told.etag)["Body"]
+        return told.summaries, body.read()
     try:
-        return base64.b64decode(fields["data"], validate=True)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InvalidFigures(f"{name}: data must be base64; found {error}") from None
+        return told.summaries, base64.b64decode(told.data, validate=True)
+    except ValueError as error:
+        raise InvalidFigures(
+            f"{segment_facts_key(key)}: data must be base64; found {error}"
+        ) from None

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -84,7 +84,7 @@ def send(
         contribution = rendered.contribution(s3, bucket, key, fields, blocks)
         etag, size = pickled.result()
     told = replace(facts, size=size, partials=len(blocks), rejects=len(faults))
-    rendered.send(s3, bucket, key, rows, etag, asdict(told), contribution, left_out)
+    rendered.send(s3, bucket, key, rows, etag, told, contribution, left_out)
 
 
 def send_rejects(

@@ -166,13 +166,11 @@ class _Column:
         return self._mixed_cells(values.tolist())
 
     def _present_cells(self, values: NDArray[Any]) -> _Cells:
-        if values.dtype.kind == "M":
-            serials = _datetime_serials(values).tolist()
-            return self._cached(np.datetime64, serials, self._styled(_datetime_cells))
-        if values.dtype.kind == "m":
-            serials = _duration_serials(values).tolist()
-            return self._cached(np.timedelta64, serials, self._styled(_duration_cells))
-        return self._mixed_cells(values.tolist())
+        if values.dtype.kind not in _TIMES:
+            return self._mixed_cells(values.tolist())
+        kind, serials, style = _TIMES[values.dtype.kind]
+        render = self._styled(partial(_number_cells, style=style))
+        return self._cached(kind, serials(values).tolist(), render)
 
     def _mixed_cells(self, values: list[Any]) -> _Cells:
         """Render the values of each type together."""
@@ -347,52 +345,38 @@ def _float(value: float) -> bytes:
     return b"" if math.isnan(value) else _text(str(value))
 
 
-def _booleans(values: list[bool]) -> _Cells:
-    return [b'" t="b"><v>%d</v></c>' % bool(value) for value in values]
-
-
-def _decimals(values: list[Decimal]) -> _Cells:
-    return [_decimal(value) for value in values]
-
-
 def _decimal(value: Decimal) -> bytes:
     number = float(value)
     exact = value.is_nan() or Decimal(f"{number:.15G}") == value
     return _float(number) if exact else _text(str(value))
 
 
-def _json(values: list[Any]) -> _Cells:
-    return [_text(_json_text(value)) for value in values]
-
-
-def _json_text(value: Any) -> str:
+def _json(value: Any) -> bytes:
     try:
-        return json.dumps(value, ensure_ascii=False)
+        text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError) as error:
         raise InvalidCell(f"a dict or a list is written as JSON; found {error}") from None
+    return _text(text)
 
 
 def _datetimes(values: list[dt.datetime]) -> _Cells:
     zoned = next((value for value in values if value.tzinfo), None)
     if zoned is not None:
         raise InvalidCell(f"Excel has no time zones; found {zoned}")
-    return _datetime64s(np.array(values, "M8[us]"))
-
-
-def _datetime64s(values: NDArray[Any]) -> _Cells:
-    return _datetime_cells(_datetime_serials(values).tolist())
+    return _times("M", values)
 
 
 def _dates(values: list[dt.date]) -> _Cells:
     return _number_cells(_date_serials(np.array(values, "M8[D]")).tolist(), DATE_STYLE)
 
 
-def _durations(values: list[dt.timedelta]) -> _Cells:
-    return _timedelta64s(np.array(values, "m8[us]"))
-
-
-def _timedelta64s(values: NDArray[Any]) -> _Cells:
-    return _duration_cells(_duration_serials(values).tolist())
+def _times(code: str, values: list[Any]) -> _Cells:
+    """Datetimes (M) or durations (m), Python's or NumPy's."""
+    _, serials, style = _TIMES[code]
+    return _skip_missing(
+        np.array(values, f"{code}8[us]"),
+        lambda present: _number_cells(serials(present).tolist(), style),
+    )
 
 
 def _datetime_serials(values: NDArray[Any]) -> NDArray[Any]:
@@ -426,29 +410,27 @@ def _number_cells(numbers: list[float], style: int = 0) -> _Cells:
     return [pattern % number for number in numbers]
 
 
-_datetime_cells = partial(_number_cells, style=DATETIME_STYLE)
-_duration_cells = partial(_number_cells, style=DURATION_STYLE)
-
-
+# Of NumPy's code of a kind: its type, serial numbers and style.
+_TIMES: dict[str, tuple[type, Callable[[NDArray[Any]], NDArray[Any]], int]] = {
+    "M": (np.datetime64, _datetime_serials, DATETIME_STYLE),
+    "m": (np.timedelta64, _duration_serials, DURATION_STYLE),
+}
 _REPEATING = {str, int, float, bool}
 
 _RENDERERS: dict[type, _Renderer] = {
-    NoneType: lambda values: [b""] * len(values),
-    type(pd.NA): lambda values: [b""] * len(values),
-    type(pd.NaT): lambda values: [b""] * len(values),
+    **dict.fromkeys((NoneType, type(pd.NA), type(pd.NaT)), lambda values: [b""] * len(values)),
+    **dict.fromkeys(
+        (bool, np.bool), lambda values: [b'" t="b"><v>%d</v></c>' % bool(value) for value in values]
+    ),
+    **dict.fromkeys((dict, list), lambda values: list(map(_json, values))),
+    **dict.fromkeys((dt.timedelta, np.timedelta64), partial(_times, "m")),
     str: _texts,
-    bool: _booleans,
-    np.bool: _booleans,
     int: _integers,
     np.integer: lambda values: _integers(list(map(int, values))),
     float: _floats,
     np.floating: lambda values: _floats(list(map(float, values))),
-    Decimal: _decimals,
-    dict: _json,
-    list: _json,
+    Decimal: lambda values: list(map(_decimal, values)),
     dt.date: _dates,
     dt.datetime: _datetimes,
-    np.datetime64: lambda values: _skip_missing(np.array(values, "M8[us]"), _datetime64s),
-    dt.timedelta: _durations,
-    np.timedelta64: lambda values: _skip_missing(np.array(values, "m8[us]"), _timedelta64s),
+    np.datetime64: partial(_times, "M"),
 }

@@ -104,12 +104,6 @@ def test_a_column_that_a_segment_lacks_is_missing_there() -> None:
     assert (a.name, a.missing, b.name, b.missing, b.values) == ("a", 0, "b", 2, {"x": 1})
 
 
-@given(cells=st.lists(CELLS, max_size=20))
-def test_facts_come_back_from_json(cells: list[Any]) -> None:
-    facts = segment_facts(pd.DataFrame({"x": pd.Series(cells, dtype=object)}), len(cells))
-    assert SegmentFacts.from_json(facts.to_json()) == facts
-
-
 @pytest.mark.parametrize("text", [b"[]", b"{}", b'{"columns": 1}', b"null", b"not JSON"])
 def test_other_json_is_no_facts(text: bytes) -> None:
     with pytest.raises(ValueError):

@@ -6,7 +6,6 @@ import re
 import tracemalloc
 import zipfile
 import zlib
-from dataclasses import asdict
 from decimal import Decimal
 from io import BytesIO
 from typing import Any
@@ -193,26 +192,13 @@ def test_text_that_looks_like_rich_text_markup_stays_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "missing", [None, float("nan"), pd.NA, pd.NaT, np.datetime64("NaT", "s"), ""], ids=repr
+    "missing",
+    [None, float("nan"), pd.NA, pd.NaT, np.datetime64("NaT", "s"), Decimal("NaN"), ""],
+    ids=repr,
 )
 def test_a_missing_value_has_no_cell(missing: Any) -> None:
     assert cells_of(["a", missing, missing]) == [cells_of(["a"])[0], "", ""]
     assert cells_of([missing]) == [""]
-
-
-@pytest.mark.parametrize(
-    "dtype", ["float64", "Float64", "datetime64[us]", "timedelta64[ns]", "str", "boolean"]
-)
-def test_a_column_of_missing_values_has_no_cells(dtype: str) -> None:
-    assert cells_of([None, None], dtype) == ["", ""]
-
-
-@pytest.mark.parametrize("dtype", ["int64", "Int64", "object", "category"])
-def test_an_integer_beyond_15_digits_is_kept_as_text(dtype: str) -> None:
-    number, text, negative = cells_of([10**15 - 1, 10**15, -(10**15)], dtype)
-    assert number == '<c r="A2"><v>999999999999999</v></c>'
-    assert text == '<c r="A3" t="inlineStr"><is><t>1000000000000000</t></is></c>'
-    assert negative == '<c r="A4" t="inlineStr"><is><t>-1000000000000000</t></is></c>'
 
 
 BEYOND = 2**53 + 1  # the first integer that a float loses
@@ -240,10 +226,6 @@ def test_an_integer_beyond_15_digits_is_text_whatever_stands_beside_it(
     assert cells_of([*others, BEYOND], dtype)[-1] == cell.replace("A2", f"A{len(others) + 2}")
 
 
-def test_a_float_beyond_15_digits_stays_a_number() -> None:
-    assert cells_of([1e15, None], "float64")[0] == '<c r="A2"><v>1000000000000000</v></c>'
-
-
 @pytest.mark.parametrize("values", [[-0.0, 0.0, 0.0], [0.0, -0.0, 0.0]], ids=str)
 @pytest.mark.parametrize("dtype", ["float64", "object", "Float64", "category"])
 def test_each_zero_is_written_with_its_own_sign(dtype: str, values: list[float]) -> None:
@@ -253,15 +235,6 @@ def test_each_zero_is_written_with_its_own_sign(dtype: str, values: list[float])
     assert [re.findall("<v>.*</v>", cell) for cell in cells_of(values, dtype)] == [
         [sign] for sign in signs
     ]
-
-
-@pytest.mark.parametrize("dtype", ["Int64", "object", "category"])
-def test_a_missing_value_leaves_large_integers_exact(dtype: str) -> None:
-    assert "<t>9007199254740993</t>" in cells_of([2**53 + 1, None], dtype)[0]
-
-
-def test_unsigned_integers_beyond_63_bits_are_exact() -> None:
-    assert "<t>18446744073709551615</t>" in cells_of([2**64 - 1], "uint64")[0]
 
 
 @pytest.mark.parametrize(
@@ -279,10 +252,6 @@ def test_unsigned_integers_beyond_63_bits_are_exact() -> None:
 )
 def test_a_decimal_is_a_number_unless_that_would_change_it(value: str, content: str) -> None:
     assert content in cells_of([Decimal(value)])[0]
-
-
-def test_a_decimal_nan_is_missing() -> None:
-    assert cells_of([Decimal("NaN")]) == [""]
 
 
 @pytest.mark.parametrize(
@@ -338,24 +307,11 @@ def test_columns_may_have_one_name() -> None:
     assert rows_of(df) == xlsxwriter_rows([("", [1, 2]), ("", ["a", "b"])])
 
 
-def test_no_rows_make_no_parts() -> None:
-    assert render_parts(pd.DataFrame({"名前": []}), 0) == ([], b"")
-
-
 def test_figures_describe_the_part() -> None:
     df = pd.DataFrame({"ポイント": range(10_000)})
     [part], body = render_parts(df, 7)
     xml = inflated([part], body).encode()
     assert part == SheetPart(7, 10_000, len(xml), len(body), zlib.crc32(xml))
-    assert SheetPart(**json.loads(json.dumps(asdict(part)))) == part
-
-
-@pytest.mark.parametrize(
-    ("position", "row"),
-    [(0, 2), (1, 3), (SHEET_ROWS - 2, SHEET_ROWS), (SHEET_ROWS - 1, 2), (2 * SHEET_ROWS - 2, 2)],
-)
-def test_a_row_has_one_place(position: int, row: int) -> None:
-    assert excel.excel_row(position) == row
 
 
 def test_a_sheet_ends_at_excels_last_row_and_the_next_begins_below_its_header() -> None:
@@ -365,14 +321,6 @@ def test_a_sheet_ends_at_excels_last_row_and_the_next_begins_below_its_header() 
         (SHEET_ROWS - 1, 1),
     ]
     assert re.findall('<row r="([0-9]+)"', inflated(parts, body)) == ["1048575", "1048576", "2"]
-
-
-def test_rows_may_span_several_sheets(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (sheet_xml, excel):
-        monkeypatch.setattr(module, "DATA_ROWS", 4)
-    parts, body = render_parts(pd.DataFrame({"n": range(10)}), 3)
-    assert [(part.position, part.rows) for part in parts] == [(3, 1), (4, 4), (8, 4), (12, 1)]
-    assert re.findall('<row r="([0-9]+)"', inflated(parts, body)) == list("5234523452")
 
 
 @given(typed_columns(), st.integers(0, 12), st.integers(1, 40))
@@ -449,17 +397,13 @@ def test_a_table_wider_than_a_sheet_is_refused() -> None:
         render_parts(pd.DataFrame(np.zeros((1, SHEET_COLUMNS + 1))), 0)
 
 
-def test_the_widest_text_is_the_widest_to_the_eye() -> None:
-    df = pd.DataFrame(
-        {
-            "名前": ["abcde", "十河 アンナ", None],
-            "ポイント": [75.0, 72.5, None],
-            "行": ["one\nlonger line", "short", "x"],
-            "無": [None, None, None],
-        }
-    )
-    assert widest_texts(df) == ["十河 アンナ", "72.5", "longer line", ""]
-
-
-def test_the_widest_text_is_no_longer_than_a_column() -> None:
-    assert widest_texts(pd.DataFrame({"a": ["x" * 40_000]})) == ["x" * 255]
+def test_the_widest_text_is_the_widest_to_the_eye_and_no_longer_than_a_column() -> None:
+    columns = {
+        "名前": ["abcde", "十河 アンナ", None],
+        "ポイント": [75.0, 72.5, None],
+        "行": ["one\nlonger line", "short", "x"],
+        "無": [None, None, None],
+        "長": ["x" * 40_000, "x", "x"],
+    }
+    widest = ["十河 アンナ", "72.5", "longer line", "", "x" * 255]
+    assert widest_texts(pd.DataFrame(columns)) == widest
