@@ -111,6 +111,7 @@ TOUCH = "open('owned', 'w').close()"
 PAYLOADS: dict[str, tuple[bytes, str]] = {
     "os.system": (pickle.dumps(Calls(os.system, "touch owned")), f"{os.name}.system"),
     "eval": (pickle.dumps(Calls(eval, TOUCH)), "builtins.eval"),
+    "exec": (pickle.dumps(Calls(exec, TOUCH)), "builtins.exec"),
     "protocol 0": (pickle.dumps(Calls(eval, TOUCH), 0), "__builtin__.eval"),
     "getattr": (
         program(
@@ -125,6 +126,10 @@ PAYLOADS: dict[str, tuple[bytes, str]] = {
         ),
         "builtins.getattr",
     ),
+    "subprocess": (
+        calling("subprocess", "call", b"]" + text("touch") + b"a" + text("owned") + b"a"),
+        "subprocess.call",
+    ),
     "dotted name": (
         calling("pandas", "io.common.os.system", text("touch owned")),
         "pandas.io.common.os.system",
@@ -136,6 +141,10 @@ PAYLOADS: dict[str, tuple[bytes, str]] = {
     "numpy gadget": (
         calling("numpy.testing", "runstring", text(TOUCH), b"}"),
         "numpy.testing.runstring",
+    ),
+    "pandas gadget": (
+        calling("pandas.io.pickle", "read_pickle", text("/dev/null")),
+        "pandas.io.pickle.read_pickle",
     ),
     "nested pickle": (
         pickle.dumps(Calls(pickle.loads, pickle.dumps(Calls(eval, TOUCH)))),
@@ -157,6 +166,10 @@ PAYLOADS: dict[str, tuple[bytes, str]] = {
     "NEWOBJ_EX": (
         program(named("subprocess", "Popen") + b"(" + text("true") + b"t}\x92"),
         "subprocess.Popen",
+    ),
+    "zoneinfo": (
+        pickle.dumps(pd.Timestamp("2021-05-16").tz_localize("Asia/Tokyo")),
+        "builtins.getattr",
     ),
 }
 
