@@ -135,8 +135,10 @@ class RuntimeProcess:
     def raise_if_ended(self) -> None:
         """
         Raises:
-            Exited: the process has ended.
+            Exited: the process has ended, or was killed and is just ending.
         """
+        if processes.is_dying(self.pid):
+            self._process.wait()
         if (returncode := self._process.poll()) is not None:
             raise Exited(returncode)
 
