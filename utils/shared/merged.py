@@ -30,7 +30,7 @@ from partials import (
 )
 from summary import PICKED, SORTED, Columns, Declared, Summary
 
-RANGE_BYTES = 2 << 20  # of blocks merged at a time: some 200,000 groups
+RANGE_BYTES = 1 << 20  # of blocks merged at a time: some 100,000 groups
 SPOOLED_BYTES = 8 << 20  # in memory; more goes to a file
 NONE = np.zeros(0, np.int64)
 
