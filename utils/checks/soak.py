@@ -89,7 +89,7 @@ class Soak:
         failed = []
         for number in range(UPDATES):
             functions.update_function_configuration(FunctionName=name, Description=f"soak {number}")
-            functions.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=WAIT)
+            functions.get_waiter("function_updated").wait(FunctionName=name, WaiterConfig=WAIT)
             failed.append(self.finish(self.start(AT_MOST_AT_ONCE, 1)))
         return list(filter(None, failed))
 

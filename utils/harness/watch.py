@@ -87,7 +87,7 @@ def set_code(stage: str, **code: Any) -> None:
     name = function_name(stage)
     with there_or(f"{name} does not exist: make create"):
         functions.update_function_code(FunctionName=name, **code)
-    functions.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=WAIT)
+    functions.get_waiter("function_updated").wait(FunctionName=name, WaiterConfig=WAIT)
 
 
 def hot_folder(stage: str) -> Path:

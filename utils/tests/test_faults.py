@@ -45,7 +45,7 @@ def configure(stage: str, **settings: Any) -> None:
     functions = emulator().client("lambda")
     name = function_name(stage)
     functions.update_function_configuration(FunctionName=name, **settings)
-    functions.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=WAIT)
+    functions.get_waiter("function_updated").wait(FunctionName=name, WaiterConfig=WAIT)
 
 
 def settings_of(stage: str) -> dict[str, Any]:

@@ -129,4 +129,4 @@ def create_function(name: str, archive: bytes) -> None:
         Timeout=900,
         Environment={"Variables": {"BUCKET": emulator().bucket}},
     )
-    functions.get_waiter("function_active_v2").wait(FunctionName=name)
+    functions.get_waiter("function_active").wait(FunctionName=name)

@@ -148,7 +148,7 @@ def noop_ms() -> list[float]:
 def create_function(name: str, archive: bytes, settings: dict[str, Any]) -> None:
     functions, code = emulator().client("lambda"), {"ZipFile": archive}
     functions.create_function(FunctionName=name, Runtime=RUNTIME, Code=code, **settings)
-    functions.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig=WAIT)
+    functions.get_waiter("function_active").wait(FunctionName=name, WaiterConfig=WAIT)
 
 
 def main(source: str, rows: str, repeat: str) -> None:

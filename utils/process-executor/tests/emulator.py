@@ -124,7 +124,7 @@ class Emulator:
             "MemorySize": 256,
         }
         client.create_function(FunctionName=name, **{**settings, **changes})
-        client.get_waiter("function_active_v2").wait(
+        client.get_waiter("function_active").wait(
             FunctionName=name, WaiterConfig={"Delay": 0.05, "MaxAttempts": 400}
         )
         return name
@@ -132,7 +132,7 @@ class Emulator:
     def update(self, name: str, source: str) -> None:
         client = self.client("lambda")
         client.update_function_code(FunctionName=name, ZipFile=code(source))
-        client.get_waiter("function_updated_v2").wait(
+        client.get_waiter("function_updated").wait(
             FunctionName=name, WaiterConfig={"Delay": 0.05, "MaxAttempts": 400}
         )
 

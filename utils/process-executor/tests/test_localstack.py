@@ -187,7 +187,7 @@ def provision(emulator: Emulator, name: str, executions: int) -> dict[str, Any]:
     client = emulator.client("lambda")
     version = client.publish_version(FunctionName=name)["Version"]
     which = {"FunctionName": name, "Qualifier": version}
-    client.get_waiter("function_active_v2").wait(
+    client.get_waiter("function_active").wait(
         **which, WaiterConfig={"Delay": 0.05, "MaxAttempts": 400}
     )
     client.put_provisioned_concurrency_config(**which, ProvisionedConcurrentExecutions=executions)
