@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from facts import TAGGED_BYTES
-from overlap import map_ahead
+from pipeline.facts.stages import TAGGED_BYTES
+from pipeline.s3.overlap import map_ahead
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -11,22 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from boto3.s3.transfer import TransferConfig
+from pipeline.keys import facts_key, segment_facts_key
 
-import frames
-import rendered
 from checked_rows import check_rows
-from excel import EXACT_INTEGER, style_formats, widest
 from expiry import let_expire
-from facts import SummaryFacts, Told, facts_key, segment_facts_key
-from found import found
-from labels import header, with_columns
-from overlap import map_ahead
-from rejects import Rejected
-from rendered import Figures
-from sheet_xml import render_rows
-from summaries import Summaries
-from table import Table
-from workbook import Chunks, sheet_names, workbook_chunks
+from pipeline.errors.wording import found
+from pipeline.excel import EXACT_INTEGER, style_formats, widest
+from pipeline.facts.stages import SummaryFacts, Told
+from pipeline.s3.overlap import map_ahead
+from pipeline.segments import figures as rendered
+from pipeline.segments import frames
+from pipeline.segments.figures import Figures
+from pipeline.segments.rejects import Rejected
+from pipeline.sheet.duplicate_columns import header, with_columns
+from pipeline.sheet.sheet_xml import render_rows
+from pipeline.sheet.table import Table
+from pipeline.sheet.workbook import Chunks, sheet_names, workbook_chunks
+from pipeline.summaries.combine import Summaries
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

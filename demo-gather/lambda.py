@@ -1,7 +1,7 @@
 from typing import Any
 
-import storage
 from gather import GatherHandler
+from pipeline.s3 import client as storage
 
 s3 = storage.client()
 

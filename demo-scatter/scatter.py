@@ -10,17 +10,18 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
+from pipeline.keys import facts_key
 
-import formats
-import frames
-from columns import Block, Table
-from csv_table import ENCODINGS
-from exact_parser import Record
-from facts import ScatterFacts, SegmentCut, facts_key
-from found import found
-from gunzip import unpack
-from overlap import map_ahead
-from reader import Reader
+from pipeline.errors.wording import found
+from pipeline.facts.stages import ScatterFacts, SegmentCut
+from pipeline.reading import formats
+from pipeline.reading.columns import Block, Table
+from pipeline.reading.csv_table import ENCODINGS
+from pipeline.reading.exact_parser import Record
+from pipeline.reading.gunzip import unpack
+from pipeline.reading.reader import Reader
+from pipeline.s3.overlap import map_ahead
+from pipeline.segments import frames
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -1,6 +1,6 @@
 from typing import Any
 
-import storage
+from pipeline.s3 import client as storage
 from segment import SegmentHandler
 
 s3 = storage.client()

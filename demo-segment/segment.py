@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-import result
-from excel import check_formats
-from references import References, check_references
-from refused import Fault, is_number, refuse, sift, source_of
-from refused import InvalidMember as InvalidMember
-from summary import Summary, check_summaries
+from pipeline.excel import check_formats
+from pipeline.reading.references import References, check_references
+from pipeline.segments import result
+from pipeline.segments.refused import Fault, is_number, refuse, sift, source_of
+from pipeline.segments.refused import InvalidMember as InvalidMember
+from pipeline.summaries.summary import Summary, check_summaries
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

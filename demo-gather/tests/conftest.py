@@ -1,2 +1,2 @@
-from own_bucket import bucket as bucket
-from own_bucket import s3 as s3
+from pipeline.tests.own_bucket import bucket as bucket
+from pipeline.tests.own_bucket import s3 as s3

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pipeline.sheet.parts import SheetPart
 
 import checked_rows
 from checked_rows import InvalidRows, check_rows
-from excel import HEADER_STYLE
-from rendered import SheetPart
-from sheet_xml import render_rows
-from test_sheet_xml import AWKWARD_TEXTS, LONGEST_TEXTS, frame, typed_columns
+from pipeline.excel import HEADER_STYLE
+from pipeline.sheet.sheet_xml import render_rows
+from pipeline.tests.sheet.test_sheet_xml import AWKWARD_TEXTS, LONGEST_TEXTS, frame, typed_columns
 
 KEY = "gather/job_000.xml.deflate"
 CELL = b'<c r="A7"><v>1</v></c>'
@@ -73,7 +73,7 @@ def test_awkward_and_long_texts_are_taken() -> None:
 
 
 def test_rows_of_several_sheets_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("excel", "rendered", "sheet_xml"):
+    for module in ("pipeline.excel", "pipeline.segments.figures", "pipeline.sheet.sheet_xml"):
         monkeypatch.setattr(f"{module}.DATA_ROWS", 4)
     rows = render_rows(pd.DataFrame({"n": range(10)}), 3, KEY)
     assert len(rows.parts) == 4

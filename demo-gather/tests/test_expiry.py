@@ -1,7 +1,7 @@
 from typing import TYPE_CHECKING
 
 from expiry import SUCCEEDED, let_expire
-from facts import TAGGED_BYTES
+from pipeline.facts.stages import TAGGED_BYTES
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

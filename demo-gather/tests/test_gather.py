@@ -10,16 +10,18 @@ import pandas as pd
 import pytest
 from botocore.exceptions import ClientError
 from openpyxl import load_workbook
+from pipeline.keys import rejects_key
+from pipeline.sheet.parts import SheetPart
 
-import frames
-import rendered
 from checked_rows import InvalidRows
 from gather import GatherHandler, InvalidEvent, MissingSegment, result_keys
-from refused import COLUMNS, Fault, rejects
-from rejects import TooManyRejects
-from rendered import InvalidFigures, Rejects, SheetPart, rejects_key
-from sheet_xml import render_rows
-from summary import Summary, carried
+from pipeline.segments import figures as rendered
+from pipeline.segments import frames
+from pipeline.segments.figures import InvalidFigures, Rejects
+from pipeline.segments.refused import COLUMNS, Fault, rejects
+from pipeline.segments.rejects import TooManyRejects
+from pipeline.sheet.sheet_xml import render_rows
+from pipeline.summaries.summary import Summary, carried
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import frames
 import scatter
-from columns import Block, Table
-from formats import Format
-from json_records import ArrayReader, InvalidJSON
+from pipeline.reading.columns import Block, Table
+from pipeline.reading.formats import Format
+from pipeline.reading.json_records import ArrayReader, InvalidJSON
+from pipeline.segments import frames
 from scatter import InvalidEvent, Job, ScatterHandler, Source, TooManySegments
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-import frames
-from sheet_xml import render_rows
+from pipeline.segments import frames
+from pipeline.sheet.sheet_xml import render_rows
 
 KEY = "gather/job_000.pkl"
 ARROW = pd.StringDtype("pyarrow", na_value=float("nan"))

@@ -4,14 +4,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
+from pipeline.keys import rejects_key, result_key
 
-import frames
-import plain_numbers
 import segment
-from excel import InvalidFormat, InvalidSheetName
-from merged import summarize
-from rendered import rejects_key
-from result import InvalidEvent, result_key
+from pipeline.excel import InvalidFormat, InvalidSheetName
+from pipeline.reading import plain_numbers
+from pipeline.segments import frames
+from pipeline.segments.result import InvalidEvent
+from pipeline.summaries.merge import summarize
+from pipeline.summaries.summary import InvalidSummary, Summary
 from segment import (
     COLUMNS,
     NUMBERS,
@@ -19,7 +20,6 @@ from segment import (
     InvalidMember,
     SegmentHandler,
 )
-from summary import InvalidSummary, Summary
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -8,9 +8,9 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["json_records", "exact_parser", "fast_parser"]):
-    import json_records  # noqa: F401
+    from pipeline.reading import json_records  # noqa: F401
 
-import test_json_array_fuzz
+from pipeline.tests.reading import test_json_array_fuzz
 
 
 def one(data: bytes) -> None:

@@ -14,13 +14,13 @@ import boto3
 import pandas as pd
 import pytest
 
-import frames
 import segment
 from gather import GatherHandler
-from merged import summarize
-from summary import Summary
-from test_beside import CHARTS, beside, ranks
-from test_workbook import (
+from pipeline.segments import frames
+from pipeline.summaries.merge import summarize
+from pipeline.summaries.summary import Summary
+from pipeline.tests.sheet.test_rendered_table import CHARTS, beside, ranks
+from pipeline.tests.sheet.test_workbook import (
     AWKWARD,
     MEMBERS,
     read_by_calamine,
@@ -171,7 +171,7 @@ KINDS: dict[str, tuple[pd.DataFrame, dict[str, int]]] = {
         {},
     ),
     "several sheets": (table([[n] for n in range(10)], ["n"]), SHEETS_OF_4),
-    "zip64": (MEMBERS, {"workbook.ZIP32_LIMIT": 0}),
+    "zip64": (MEMBERS, {"pipeline.sheet.workbook.ZIP32_LIMIT": 0}),
 }
 
 
@@ -218,7 +218,7 @@ def test_microsofts_validator_finds_no_fault_in_summaries(summarized: Path) -> N
 def test_microsofts_validator_finds_a_column_too_wide(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workbook.COLUMN_WIDTH", 256)
+    monkeypatch.setattr("pipeline.sheet.workbook.COLUMN_WIDTH", 256)
     path = tmp_path / "table.xlsx"
     path.write_bytes(spliced(KINDS["long texts"][0]))
     assert any("width" in fault for fault in faults(path))

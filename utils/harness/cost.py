@@ -12,7 +12,7 @@ from harness.fault import Fault
 from harness.history import Run
 from harness.logs import Report
 from harness.target import Target
-from shared.facts import INLINE_BYTES, TAGGED_BYTES
+from pipeline.facts.stages import INLINE_BYTES, TAGGED_BYTES
 
 # List prices in US dollars, without free tiers, of Lambda (first tier), Step Functions (standard
 # workflows) and S3 (Standard). AWS changes them seldom: https://aws.amazon.com/lambda/pricing/,

@@ -1,4 +1,4 @@
-"""Read what the functions wrote of an execution beside its objects; see `shared.facts`."""
+"""Read what the functions wrote of an execution beside its objects; see `pipeline.facts.stages`."""
 
 import bisect
 import csv
@@ -13,17 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import ClientError
+from pipeline.keys import facts_key, segment_facts_key
 
 from harness.history import Run
 from harness.logs import json_object
 from harness.target import Target
-from shared.facts import (
-    ScatterFacts,
-    SegmentFacts,
-    WorkbookFacts,
-    facts_key,
-    segment_facts_key,
-)
+from pipeline.facts.stages import ScatterFacts, SegmentFacts, WorkbookFacts
 
 # The object is gone, is another now, or is not ours to read.
 MISSING = ("404", "NoSuchKey", "NoSuchBucket", "403", "AccessDenied", "412", "PreconditionFailed")

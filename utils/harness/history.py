@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from harness import logs
 from harness.logs import Report, json_object
-from shared.named import gathered, record_of
+from pipeline.errors.lines import gathered, record_of
 
 Event = dict[str, Any]
 State = dict[str, Any]

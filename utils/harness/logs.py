@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from shared.named import continues
+from pipeline.errors.lines import continues
 
 Event = dict[str, Any]
 

@@ -12,7 +12,7 @@ from harness.advice import advice_on
 from harness.fault import Fault
 from harness.history import Failure, Run, Task
 from harness.target import STAGES, Target
-from shared.facts import WorkbookFacts
+from pipeline.facts.stages import WorkbookFacts
 
 LOG_LINES = 20
 

@@ -1,7 +1,7 @@
 """Recorded executions, answered to real boto3 clients as AWS's APIs answered: `replay.py FOLDER` writes their pages.
 
 `recorded/*.json` were taken from LocalStack 4.14.0 and MiniStack, shortened by what nobody reads;
-the objects that functions write are as `shared.facts` says. `recorded/expected.json` holds the
+the objects that functions write are as `pipeline.facts.stages` says. `recorded/expected.json` holds the
 figures that follow from them, which other code counted, by the place on the page that says them.
 """
 

@@ -6,8 +6,8 @@ from harness.cost import Charge
 from harness.facts import Facts, read
 from harness.fault import Fault
 from harness.logs import Report
+from pipeline.facts.stages import ScatterFacts, SegmentCut, SegmentFacts, WorkbookFacts
 from replay import Replay
-from shared.facts import ScatterFacts, SegmentCut, SegmentFacts, WorkbookFacts
 from test_pipeline import EXAMPLE
 
 

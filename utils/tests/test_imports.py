@@ -11,7 +11,7 @@ from pathlib import Path
 from conftest import ROOT
 
 FUNCTIONS = {"demo-scatter", "demo-segment", "demo-gather"}
-# What a room may import besides itself; `shared.facts` and `shared.named` are the schema of what the functions tell.
+# What a room may import besides itself; `pipeline.facts.stages` and `pipeline.errors.lines` are the schema of what the functions tell.
 BELOW: dict[str, set[str]] = {
     "shared": set(),
     **{function: {"shared"} for function in FUNCTIONS},
@@ -102,9 +102,9 @@ def test_rooms_import_only_what_is_below_them() -> None:
 def test_arrows_are_seen_and_those_that_run_up_refused() -> None:
     run, history = Path("utils/harness/run.py"), Path("utils/harness/history.py")
     assert (run, history) in ARROWS and allowed(run, history)
-    assert (Path("demo-gather/gather.py"), Path("utils/shared/frames.py")) in ARROWS
+    assert (Path("demo-gather/gather.py"), Path("utils/pipeline/segments/frames.py")) in ARROWS
     assert not allowed(run, Path("utils/checks/soak.py"))
-    assert not allowed(run, Path("utils/shared/frames.py"))
+    assert not allowed(run, Path("utils/pipeline/segments/frames.py"))
     assert not allowed(Path("demo-gather/gather.py"), Path("demo-segment/segment.py"))
 
 

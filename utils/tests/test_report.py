@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pipeline.keys import segment_facts_key
 
 from conftest import Make, Pipeline, checked
 from harness import advice, facts
@@ -19,8 +20,7 @@ from harness.report import write
 from harness.report.write import KEPT
 from harness.settings import RESULT
 from harness.target import emulator
-from replay import Replay
-from shared.facts import (
+from pipeline.facts.stages import (
     Column,
     Histogram,
     ScatterFacts,
@@ -29,8 +29,8 @@ from shared.facts import (
     SummaryFacts,
     Told,
     WorkbookFacts,
-    segment_facts_key,
 )
+from replay import Replay
 
 
 def opened(replay: Replay) -> list[str]:

@@ -23,7 +23,7 @@ def test_another_build_in_another_folder_gives_the_same_bytes_and_a_syntax_error
     checked(make_zip("gather", tmp_path))
     assert built.read_bytes() == zips["gather"].read_bytes()
     built.unlink()
-    source = "utils/shared/storage.py"
+    source = "utils/pipeline/s3/client.py"
     (tmp_path / source).write_text("first = 1\ndef second(:\n")
     assert f"gather-lambda: {source}:2: SyntaxError: " in refused(make_zip("gather", tmp_path))
     assert not built.exists()

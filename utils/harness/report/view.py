@@ -11,7 +11,7 @@ from harness.facts import Facts
 from harness.history import Attempt, Run, State, Task, followers, inner_functions
 from harness.logs import Report
 from harness.report import formats
-from shared.facts import Column, SummaryFacts
+from pipeline.facts.stages import Column, SummaryFacts
 
 MARKS = {
     "succeeded": "✓",

@@ -1,0 +1,184 @@
+"""Excel's limits, and how a workbook writes the names of columns and texts."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from unicodedata import east_asian_width
+
+from pipeline.errors.wording import found
+
+# Excel specifications and limits, Microsoft Support.
+SHEET_ROWS = 1_048_576
+SHEET_COLUMNS = 16_384
+CELL_CHARACTERS = 32_767  # UTF-16 units, so an emoji counts as two
+COLUMN_WIDTH = 255  # digits
+EXACT_INTEGER = 999_999_999_999_999  # 15 significant digits
+LAST_DAY = 2_958_465  # serial number of 9999-12-31
+SHEET_NAME_CHARACTERS = 31  # UTF-16 units
+FORMAT_CHARACTERS = 255
+FORMATS = 200  # number formats in a workbook; some languages' Excel takes 50 more
+
+DATA_ROWS = SHEET_ROWS - 1  # each sheet repeats the header
+
+HEADER_STYLE, DATE_STYLE, DATETIME_STYLE, DURATION_STYLE = 1, 2, 3, 4
+# Of the styles from 0 on; those of FORMATS follow.
+STYLE_FORMATS = ["General", "General", "yyyy-mm-dd", "yyyy-mm-dd hh:mm:ss", "[h]:mm:ss"]
+
+_ESCAPE_LITERALS = re.compile("(_x[0-9a-fA-F]{4}_)")
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
+_NOT_IN_AN_ATTRIBUTE = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
+_NOT_IN_A_SHEET_NAME = re.compile(r"[\[\]:*?/\\]")
+_NAME_OF_THE_TABLE = re.compile("sheet[0-9]+", re.IGNORECASE)
+
+
+class InvalidCell(ValueError):
+    """A value that an Excel cell cannot hold."""
+
+
+class TooManyColumns(ValueError):
+    """A table wider than an Excel sheet."""
+
+
+class InvalidSheetName(ValueError):
+    """A name that Excel takes for no sheet, or that another sheet has."""
+
+
+class InvalidFormat(ValueError):
+    """A number format that a workbook cannot hold."""
+
+
+def check_columns(columns: int, source: str) -> None:
+    """Raise TooManyColumns, which names the source, unless a sheet is wide enough."""
+    if columns > SHEET_COLUMNS:
+        raise TooManyColumns(
+            f"{source}: a sheet holds at most {SHEET_COLUMNS} columns; found {columns}"
+        )
+
+
+def excel_row(position: int) -> int:
+    """One-based Excel row of a data row on its sheet; row 1 is the header."""
+    return position % DATA_ROWS + 2
+
+
+def column_letters(index: int) -> str:
+    """Excel's name of a zero-based column: A, …, Z, AA, …, XFD."""
+    letters = ""
+    while index >= 0:
+        letters = chr(ord("A") + index % 26) + letters
+        index = index // 26 - 1
+    return letters
+
+
+def has_long(values: Iterable[Any]) -> bool:
+    """Whether an integer has more digits than Excel, and a float, keeps."""
+    return any(type(value) is int and abs(value) > EXACT_INTEGER for value in values)
+
+
+def check_sheet_names(names: Iterable[str]) -> None:
+    """Check the names of sheets beside the table's own, which are Sheet1, Sheet2, …
+
+    Raises:
+        InvalidSheetName: Excel does not take one, or takes two for the same.
+    """
+    taken: set[str] = set()
+    for name in names:
+        check_sheet_name(name)
+        if name.lower() in taken:
+            raise InvalidSheetName(f"no two sheets have one name, case apart; found {found(name)}")
+        taken.add(name.lower())
+
+
+def check_sheet_name(name: str) -> None:
+    """Raise InvalidSheetName unless Excel takes the name for a sheet beside the table's own."""
+    rules = {
+        "is not empty": name != "",
+        f"has at most {SHEET_NAME_CHARACTERS} characters": utf16_units(name)
+        <= SHEET_NAME_CHARACTERS,
+        "has none of []:*?/\\": not _NOT_IN_A_SHEET_NAME.search(name),
+        "has no characters that XML cannot hold": not _NOT_IN_AN_ATTRIBUTE.search(name),
+        "neither begins nor ends with an apostrophe": "'" not in (name[:1], name[-1:]),
+        "is not History, which Excel keeps for itself": name.lower() != "history",
+        "is not one of the table's own sheets": not _NAME_OF_THE_TABLE.fullmatch(name),
+    }
+    for rule, holds in rules.items():
+        if not holds:
+            raise InvalidSheetName(f"a sheet's name {rule}; found {found(name)}")
+
+
+def numbered_sheet(name: str, number: int) -> str:
+    """`name (2)`, the name cut so that it is one for a sheet."""
+    end = f" ({number})"
+    while utf16_units(name + end) > SHEET_NAME_CHARACTERS:
+        name = name[:-1]
+    return name + end
+
+
+def utf16_units(text: str) -> int:
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def check_formats(formats: Mapping[str, str]) -> None:
+    """Check number formats by the names of columns.
+
+    Raises:
+        InvalidFormat: names the column, the rule and what was found.
+    """
+    for name, number_format in formats.items():
+        if not (
+            isinstance(number_format, str)
+            and 1 <= len(number_format) <= FORMAT_CHARACTERS
+            and not _NOT_IN_AN_ATTRIBUTE.search(number_format)
+        ):
+            raise InvalidFormat(
+                f"FORMATS: {name} must have a text of 1 to {FORMAT_CHARACTERS} printable characters; "
+                f"found {found(number_format)}"
+            )
+    if (count := len(set(formats.values()))) > FORMATS:
+        raise InvalidFormat(f"FORMATS: a workbook holds at most {FORMATS} of them; found {count}")
+
+
+def style_formats(formats: Mapping[str, str]) -> list[str]:
+    """The number formats of all styles, from 0 on: the same list for the same formats."""
+    return [*STYLE_FORMATS, *sorted(set(formats.values()).difference(STYLE_FORMATS))]
+
+
+def widest(texts: Iterable[Sequence[str]]) -> list[str]:
+    """For each column the widest of the widest texts of blocks of rows."""
+    return [max(column, key=display_width) for column in zip(*texts, strict=True)]
+
+
+def display_width(text: str) -> int:
+    """The width of a line in digits; a kanji is as wide as two."""
+    return len(text) + wide_characters(text)
+
+
+def wide_characters(text: str) -> int:
+    """How many characters take the width of two, as kanji do."""
+    return sum(east_asian_width(character) in "WF" for character in text)
+
+
+def text_element(text: str) -> str:
+    """The <t> element of a text, escaped as Excel escapes it (ECMA-376, ST_Xstring).
+
+    Raises:
+        InvalidCell: more than CELL_CHARACTERS, or a lone surrogate.
+    """
+    _check_text(text)
+    text = _NOT_IN_XML.sub(_hex_escape, _ESCAPE_LITERALS.sub(r"_x005F\1", text))
+    preserve = ' xml:space="preserve"' if text != text.strip() else ""
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return f"<t{preserve}>{text}</t>"
+
+
+def _check_text(text: str) -> None:
+    try:
+        characters = len(text.encode("utf-16-le")) // 2
+    except UnicodeEncodeError as error:
+        surrogate = f"a lone surrogate U+{ord(text[error.start]):04X}"
+        raise InvalidCell(f"text must be valid Unicode; found {surrogate}") from None
+    if characters > CELL_CHARACTERS:
+        raise InvalidCell(f"a cell holds at most {CELL_CHARACTERS} characters; found {characters}")
+
+
+def _hex_escape(match: re.Match[str]) -> str:
+    return f"_x{ord(match[0]):04X}_"

@@ -1,0 +1,190 @@
+"""Tables that an ETL looks something up in: the objects that REFERENCES names.
+
+All segments of an execution see one version of each: the first that looks something up writes
+their ETags to `gather/<execution>/references.json`, unless that is there, and all go by it.
+"""
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from botocore.exceptions import ClientError
+
+from pipeline.errors.wording import found
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+FOLDER = "reference/"
+MOST_BYTES = 64 * 1024 * 1024  # of a table, as it is and unpacked
+PIECE_BYTES = 240_000  # parsed at a time
+ON_DISK = Path(__file__).with_name("tests")
+# A role that may not list the bucket is told only that it may not read what is not there.
+ABSENT = {403: "nothing that the function may read", 404: "nothing"}
+
+# What this worker has read: by bucket and key, the last version's ETag, and its frame.
+_last: dict[tuple[str, str], tuple[str, pd.DataFrame]] = {}
+
+
+class InvalidReference(ValueError):
+    """A key in REFERENCES, or the table there, breaks a rule."""
+
+
+class MissingReference(ValueError):
+    """A name is not in REFERENCES, or its table is not there."""
+
+
+class ReferenceChanged(ValueError):
+    """A table is not the version that the execution sees any more."""
+
+
+class References:
+    """The tables by their names, each read when it is first looked up.
+
+    Args:
+        keys: REFERENCES.
+        s3: None, as in an ETL's tests, reads the files of tests/reference/ instead.
+        segment: key of the segment file. Without an execution in it, the tables are those of now.
+    """
+
+    def __init__(self, keys: Mapping[str, str], s3: "S3Client", bucket: str, segment: str) -> None:
+        self.keys = keys
+        self.s3 = s3
+        self.bucket = bucket
+        self.segment = segment
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        """
+        Raises:
+            MissingReference, ReferenceChanged, InvalidReference: names the object.
+        """
+        if name not in self.keys:
+            names = ", ".join(self.keys) or "nothing"
+            raise MissingReference(f"REFERENCES: names {names}; found no {name}")
+        key = self.keys[name]
+        if not self.s3:
+            return read(self._file(name, key), key)
+        etag, place = self.etags.get(key, "none"), (self.bucket, key)
+        if place not in _last or _last[place][0] != etag:
+            _last.pop(place, None)  # before the next one takes memory
+            _last[place] = etag, read(self._object(key, etag), key)
+        return _last[place][1].copy(deep=False)
+
+    @cached_property
+    def etags(self) -> dict[str, str]:
+        """Of each key, the version that all segments of the execution see."""
+        folder = self.segment.removeprefix("scatter").rpartition("/")[0]
+        if not folder:
+            return self._present()
+        pin: Any = {"Bucket": self.bucket, "Key": f"gather{folder}/references.json"}
+        try:
+            return self._pinned(pin)
+        except ClientError as error:
+            if status(error) not in ABSENT:
+                raise
+        etags = self._present()
+        try:
+            self.s3.put_object(**pin, Body=json.dumps(etags), IfNoneMatch="*")
+        except ClientError as error:
+            if status(error) not in (409, 412):  # another segment writes it, or has
+                raise
+            return self._pinned(pin)
+        return etags
+
+    def _pinned(self, pin: Any) -> dict[str, str]:
+        etags: dict[str, str] = json.load(self.s3.get_object(**pin)["Body"])
+        return etags
+
+    def _present(self) -> dict[str, str]:
+        etags = {}
+        for name, key in self.keys.items():
+            try:
+                etags[key] = self.s3.head_object(Bucket=self.bucket, Key=key)["ETag"]
+            except ClientError as error:
+                if status(error) not in ABSENT:
+                    raise
+                raise missing(name, key, ABSENT[status(error)]) from None
+        return etags
+
+    def _object(self, key: str, etag: str) -> bytes:
+        try:
+            answer = self.s3.get_object(Bucket=self.bucket, Key=key, IfMatch=etag)
+        except ClientError as error:
+            other = ABSENT | {412: "another"}
+            if status(error) not in other:
+                raise
+            rule = f"all segments of an execution see one version, {etag}"
+            raise ReferenceChanged(f"{key}: {rule}; found {other[status(error)]}") from None
+        check_size(answer["ContentLength"], key)
+        return answer["Body"].read()
+
+    def _file(self, name: str, key: str) -> bytes:
+        try:
+            return (ON_DISK / key).read_bytes()
+        except FileNotFoundError:
+            raise missing(name, key, f"nothing in {ON_DISK}") from None
+
+
+def check_references(keys: Mapping[str, str]) -> None:
+    """
+    Raises:
+        InvalidReference: names what has no key of a table that the segment's role may read.
+    """
+    for name, key in keys.items():
+        if not isinstance(key, str) or not key.removeprefix(FOLDER) or not key.startswith(FOLDER):
+            rule = f"must have a key below {FOLDER}, where the function may read"
+            raise InvalidReference(f"REFERENCES: {name} {rule}; found {found(key)}")
+
+
+def read(data: bytes, key: str, texts: Iterable[str] = ()) -> pd.DataFrame:
+    """A table in UTF-8, of each format that the scatter reads and by the same rules.
+
+    Args:
+        texts: the columns of CSV that are known to hold other texts than numbers.
+
+    Raises:
+        InvalidReference: names the key, the record and the line or byte.
+    """
+    from pipeline.reading import (
+        formats,  # the parsers, which an ETL without references does not load
+    )
+    from pipeline.reading.columns import Table
+    from pipeline.reading.gunzip import unpack
+
+    chunks = iter(partial(io.BytesIO(data).read, PIECE_BYTES), b"")
+    form = formats.tell(key, data[:PIECE_BYTES], len(data))
+    try:
+        text = limited(unpack(chunks, key, PIECE_BYTES) if form.packed else chunks, key)
+        reader = form.reader(text, key, "utf-8", texts)
+        table = Table(reader.blocks(PIECE_BYTES))
+    except ValueError as error:
+        raise InvalidReference(str(error)) from None
+    if reader.mixed:
+        return read(data, key, reader.texts)
+    return pd.DataFrame(table.arrays(), columns=reader.header or None, copy=False)
+
+
+def limited(chunks: Iterable[bytes], key: str) -> Iterator[bytes]:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        check_size(size, key)
+        yield chunk
+
+
+def check_size(size: int, key: str) -> None:
+    if size > MOST_BYTES:
+        rule = f"a reference table has at most {MOST_BYTES} bytes, unpacked too"
+        raise InvalidReference(f"{key}: {rule}; found {size}")
+
+
+def missing(name: str, key: str, what: str) -> MissingReference:
+    return MissingReference(f"{key}: must be there, as {name} of REFERENCES; found {what}")
+
+
+def status(error: ClientError) -> int:
+    return error.response["ResponseMetadata"]["HTTPStatusCode"]

@@ -1,0 +1,74 @@
+"""The sheet of the faulty records that segments left out of the table."""
+
+from collections.abc import Callable, Iterator
+from itertools import chain
+
+import pandas as pd
+from pipeline.keys import rejects_key
+
+from pipeline.s3.overlap import map_ahead
+from pipeline.segments.figures import Rejects
+from pipeline.sheet.duplicate_columns import header, with_columns
+from pipeline.sheet.rendered_table import render_table
+from pipeline.sheet.table import REJECTS, Table
+
+TRANSFERS = 4
+
+
+class TooManyRejects(ValueError):
+    """More records are faulty than the execution's input allows."""
+
+
+class Rejected:
+    """What segments left out, added in their order.
+
+    Args:
+        load: reads the frame at a key, of that ETag.
+    """
+
+    def __init__(self, load: Callable[[str, str], pd.DataFrame]) -> None:
+        self._load = load
+        self._columns: list[str] = []
+        self._held: list[tuple[str, str]] = []
+        self._count = 0
+        self._asked: Rejects | None = None
+        self._first = ""
+
+    @property
+    def told(self) -> int | None:
+        """How many there are; None where nobody asked for them."""
+        return self._count if self._asked else None
+
+    def add(self, key: str, rejects: Rejects | None) -> None:
+        """
+        Args:
+            key: of the segment's result.
+        """
+        if rejects is None:
+            return
+        self._asked = rejects
+        self._columns = header([self._columns or rejects.columns, rejects.columns])
+        if rejects.count:
+            self._held.append((rejects_key(key, rejects.count), rejects.etag))
+            self._count += rejects.count
+            self._first = self._first or rejects.first
+
+    def check(self) -> None:
+        """
+        Raises:
+            TooManyRejects: there are more than the input's max_rejects.
+        """
+        most = self._asked.most if self._asked else None
+        if most is not None and self._count > most:
+            raise TooManyRejects(
+                f"{self._first}: the first of {self._count} faulty records; max_rejects is {most}"
+            )
+
+    def tables(self, formats: dict[str, str]) -> Iterator[Table]:
+        """The sheet, also without a record; none where nobody asked for it."""
+        if self._asked:
+            loaded = map_ahead(lambda held: self._load(*held), self._held, TRANSFERS, TRANSFERS)
+            blocks = (with_columns(df, self._columns) for df in loaded)
+            yield render_table(
+                REJECTS, chain([pd.DataFrame(columns=self._columns)], blocks), formats
+            )

@@ -1,0 +1,109 @@
+"""A segment's result in S3: its pickle, and what stands beside it for the gather and the report."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from pipeline.keys import rejects_key
+
+from pipeline.errors.wording import found
+from pipeline.reading import plain_numbers
+from pipeline.segments import figures as rendered
+from pipeline.segments import frames
+from pipeline.segments.figures import Rejects, rejected_before
+from pipeline.segments.profile import segment_facts
+from pipeline.segments.refused import Fault, refused, rejects
+from pipeline.sheet.sheet_xml import render_rows
+from pipeline.summaries.summary import Summary, carried
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+class InvalidEvent(ValueError):
+    """The event is not the key of a segment file."""
+
+
+def result_key(segment_key: str) -> str:
+    """`scatter/job_000.pkl` → `gather/job_000.pkl`.
+
+    Raises:
+        InvalidEvent: not a segment file's key, or one that climbs.
+    """
+    steps = segment_key.split("/") if isinstance(segment_key, str) else [""]
+    if steps[0] != "scatter" or segment_key[-4:] != ".pkl" or {"", ".", ".."} & set(steps):
+        raise InvalidEvent(
+            f"event: must be a key like scatter/job_000.pkl; found {found(segment_key)}"
+        )
+    return "/".join(["gather", *steps[1:]])
+
+
+def read_segment(s3: "S3Client", bucket: str, key: str, numbers: list[str]) -> pd.DataFrame:
+    """
+    Args:
+        numbers: the columns of CSV whose plain numbers are numbers.
+    """
+    data = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    return plain_numbers.read_cells(frames.load(data, key), numbers)
+
+
+def send(
+    s3: "S3Client",
+    bucket: str,
+    key: str,
+    df: pd.DataFrame,
+    segment: pd.DataFrame,
+    faults: Mapping[int, Fault],
+    summaries: Sequence[Summary],
+    formats: dict[str, str],
+) -> None:
+    """Write a result and, beside it, its rows rendered for the workbook, the records that it leaves
+    out, what it contributes to summaries, and its facts.
+
+    Args:
+        segment: the rows that df was made of, with their numbers in the whole table.
+        faults: those of them that are not in it.
+
+    Raises:
+        InvalidMember: there are faults, and the execution's input does not ask to leave them out.
+        InvalidSummary, InvalidCell: a summary, or the workbook, cannot hold the result.
+    """
+    if faults and "rejects" not in segment.attrs:
+        raise refused(segment, faults)
+    left_out = send_rejects(s3, bucket, key, segment, faults)
+    fields, blocks = carried(summaries, df, key)
+    facts = segment_facts(df, len(segment))
+    position = int(segment.index[0]) if len(segment) else 0
+    with ThreadPoolExecutor(1) as thread:
+        pickled = thread.submit(put_pickle, s3, bucket, key, df)
+        if left_out:
+            pickled.result()  # meanwhile, others tell what they left out
+            position = max(0, position - rejected_before(s3, bucket, key))
+        rows = render_rows(df, position, key, formats)
+        contribution = rendered.contribution(s3, bucket, key, fields, blocks)
+        etag, size = pickled.result()
+    told = replace(facts, size=size, partials=len(blocks), rejects=len(faults))
+    rendered.send(s3, bucket, key, rows, etag, told, contribution, left_out)
+
+
+def send_rejects(
+    s3: "S3Client", bucket: str, key: str, segment: pd.DataFrame, faults: Mapping[int, Fault]
+) -> Rejects | None:
+    """Write the records that are left out of a result; None where nobody asked for them."""
+    if "rejects" not in segment.attrs:
+        return None
+    left_out = rejects(segment, faults)
+    etag = first = ""
+    if faults:
+        etag, _ = put_pickle(s3, bucket, rejects_key(key, len(faults)), left_out)
+        first, *_ = str(refused(segment, faults)).splitlines()
+    columns, most = [str(name) for name in left_out.columns], segment.attrs.get("max_rejects")
+    return Rejects(len(faults), columns, most, etag, first)
+
+
+def put_pickle(s3: "S3Client", bucket: str, key: str, df: pd.DataFrame) -> tuple[str, int]:
+    """Returns its ETag, and its size in bytes."""
+    pickled = frames.dump(df)
+    return s3.put_object(Bucket=bucket, Key=key, Body=pickled)["ETag"], len(pickled)

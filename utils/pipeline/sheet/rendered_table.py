@@ -1,0 +1,77 @@
+"""A table beside the segments' own, rendered block by block and kept in a file until it is its turn."""
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from itertools import chain
+from typing import IO, Any
+
+import pandas as pd
+from pipeline.sheet.parts import SheetPart
+
+from pipeline.excel import widest
+from pipeline.sheet.sheet_xml import render_rows
+from pipeline.sheet.table import CHART_ROWS, Table
+
+PIECE_BYTES = 1 << 20  # read at a time
+
+
+def render_table(
+    name: str,
+    blocks: Iterable[pd.DataFrame],
+    formats: Mapping[str, str],
+    *,
+    total: pd.DataFrame | None = None,
+    chart: str | None = None,
+    keys: int = 1,
+) -> Table:
+    """Render a table of which one block is in memory at a time.
+
+    Args:
+        blocks: its rows in order, cut anywhere; all have the same columns. The first one gives
+            the header, even without rows.
+        formats: all of the workbook, as render_rows takes them.
+        total: its last row, of the same columns.
+        name, chart, keys: see Table.
+
+    Raises:
+        InvalidCell, TooManyColumns: as render_rows does; it names the table.
+    """
+    file = tempfile.TemporaryFile()  # noqa: SIM115  # closed when its pieces have been read
+    columns: list[str] = []
+    widths: list[str] = []
+    parts: list[SheetPart] = []
+    first_rows: list[list[Any]] = []
+    rows = 0
+    for df in chain(blocks, [] if total is None else [total]):
+        rendered = render_rows(df, rows, name, formats)
+        file.write(rendered.xml)
+        columns = columns or rendered.columns
+        widths = widest([widths or rendered.widest, rendered.widest])
+        parts += rendered.parts
+        rows += len(df)
+        if df is not total:
+            first_rows += plain_rows(df.head(CHART_ROWS - len(first_rows)))
+    return Table(
+        name,
+        columns,
+        widths,
+        parts,
+        _pieces(file),
+        () if total is None else plain_rows(total)[0],
+        chart,
+        keys,
+        first_rows,
+    )
+
+
+def plain_rows(df: pd.DataFrame) -> list[list[Any]]:
+    """Its values as Python's own; None for a missing one."""
+    rows: list[list[Any]] = df.astype(object).where(df.notna(), None).values.tolist()
+    return rows
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        file.seek(0)
+        yield from iter(partial(file.read, PIECE_BYTES), b"")

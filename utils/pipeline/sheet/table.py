@@ -1,0 +1,41 @@
+"""A table as the workbook takes it: rendered rows, and what its sheets need to know of them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.sheet.parts import SheetPart
+
+CHART_ROWS = 200  # a chart of more cannot be read
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under a header, on as many sheets as they take.
+
+    Attributes:
+        name: of its first sheet; the next ones are `name (2)`, `name (3)`, …
+        columns: the header.
+        widest: for each column its widest text; the column is as wide as that or its header.
+        parts: all rows, in order; none for an empty table.
+        bodies: the bytes of the parts one after another, in chunks of any size; a chunk is taken
+            only when those before it have been yielded.
+        total: values of the last row, where it is a total, which stands out and is not filtered.
+        chart: column, bar, line or pie, drawn beside the rows if there are at most CHART_ROWS.
+        keys: how many columns, the first ones, name a row in the chart.
+        first_rows: the values of the first CHART_ROWS rows, without the total.
+    """
+
+    name: str
+    columns: Sequence[str]
+    widest: Sequence[str]
+    parts: Sequence[SheetPart]
+    bodies: Iterable[bytes]
+    total: Sequence[Any] = ()
+    chart: str | None = None
+    keys: int = 1
+    first_rows: Sequence[Sequence[Any]] = ()
+
+    @property
+    def rows(self) -> int:
+        return sum(part.rows for part in self.parts)

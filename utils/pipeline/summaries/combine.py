@@ -1,0 +1,167 @@
+"""The summaries of a workbook, from what all its segments contribute."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pandas as pd
+
+from pipeline.facts.stages import INLINE_BYTES
+from pipeline.sheet.rendered_table import render_table
+from pipeline.sheet.table import Table
+from pipeline.summaries.merge import Runs, Spool, group_frames, total_frame
+from pipeline.summaries.partials import InvalidPartials, Partials, combined, opened
+from pipeline.summaries.summary import SORTED, Columns, Declared, InvalidSummary
+
+AT_ONCE = 64  # small contributions, combined into one
+SMALL_GROUPS = 20_000  # that a combined one may have and stay in memory
+BLOCK_ROWS = 1 << 14  # rendered at a time, however the groups came: the same bytes for every cut
+
+Finish = Callable[[str, pd.DataFrame], pd.DataFrame]
+
+
+class MissingPartials(ValueError):
+    """A segment did not contribute, and its result does not tell what it would have."""
+
+
+class Summaries:
+    """What segments contribute, added in their order.
+
+    Args:
+        load: reads the result at a key; called for a segment without a contribution, or with one
+            to other summaries than the first segment's.
+    """
+
+    def __init__(self, load: Callable[[str], pd.DataFrame]) -> None:
+        self._load = load
+        self._declared: list[Declared] = []
+        self._waiting: list[str] = []
+        self._spool = Spool()
+        self._scopes: list[list[_Scope]] = []
+
+    def add(self, key: str, rows: int, fields: list[Any], data: bytes) -> None:
+        """
+        Args:
+            key: of the segment's result.
+            rows: of that.
+            fields, data: as `summary.carried` gives them; [] without a contribution.
+
+        Raises:
+            InvalidPartials: they are not as a segment writes them.
+            MissingPartials: there are none, and others' cannot be made of the result.
+        """
+        try:
+            declared = [Declared.of(each["declared"]) for each in fields]
+            if declared and not self._declared:
+                self._begin(declared)
+            known = declared and declared == self._declared
+            contributed = self._contributed(key, rows, fields, data) if known else []
+        except (InvalidPartials, InvalidSummary) as error:
+            raise InvalidPartials(f"{key}: {error}") from None
+        except (TypeError, KeyError, ValueError) as error:
+            raise InvalidPartials(f"{key}: must be partial results; found {error!r}") from None
+        for scope, runs in contributed:
+            if len(data) <= INLINE_BYTES:
+                scope.add({name: run.whole() for name, run in runs.items()})
+            else:
+                scope.add_source(runs)
+        if not known and self._declared:
+            self._count(key)
+        elif not known:
+            self._waiting.append(key)
+
+    def tables(self, formats: dict[str, str], finish: Finish) -> Iterator[Table]:
+        """Each summary as sheets beside the table's.
+
+        Args:
+            finish: makes of some rows of a summary the rows that its sheet shows.
+        """
+        for declared, scopes in zip(self._declared, self._scopes):
+            name = declared.name
+            groups, *total = [scope.sources() for scope in scopes]
+            blocks = in_blocks(group_frames(declared, groups))
+            yield render_table(
+                name,
+                (finish(name, df) for df in blocks),
+                formats,
+                total=finish(name, total_frame(declared, total[0])) if total else None,
+                chart=declared.chart,
+                keys=len(declared.by),
+            )
+
+    def _begin(self, declared: list[Declared]) -> None:
+        self._declared = declared
+        for each in declared:
+            keys = [len(each.by)] if each.total is None else [len(each.by), 0]
+            self._scopes.append([_Scope(self._spool, count) for count in keys])
+        for key in self._waiting:
+            self._count(key)
+
+    def _contributed(
+        self, key: str, rows: int, fields: list[Any], data: bytes
+    ) -> list[tuple["_Scope", Runs]]:
+        read, start = (lambda at, size: data[at : at + size]), 0
+        if len(data) > INLINE_BYTES:
+            read, start = self._spool.read, self._spool.add(data)
+        contributed, end = [], start
+        for declared, each, scopes in zip(self._declared, fields, self._scopes, strict=True):
+            values = dict.fromkeys(declared.columns(*SORTED), 2)
+            for scope, tables in zip(scopes, each["scopes"], strict=True):
+                runs = opened(tables, end, {"": scope.keys, **values}, read, key, rows)
+                contributed.append((scope, runs))
+                end = max(run.end for run in runs.values())
+        if end - start != len(data):
+            raise InvalidPartials(f"blocks must have {end - start} bytes; found {len(data)}")
+        return contributed
+
+    def _count(self, key: str) -> None:
+        columns = Columns(self._load(key), key)
+        for declared, scopes in zip(self._declared, self._scopes):
+            if declared.computed:
+                raise MissingPartials(
+                    f"{key}: its segment must contribute to summary {declared.name}, whose "
+                    f"{declared.computed[0]} a function makes; found no contribution"
+                )
+            keys = dict(zip(declared.by, declared.by))
+            for scope, parts in zip(scopes, columns.partials(declared, keys)):
+                scope.add(parts)
+
+
+class _Scope:
+    """What segments contribute to the groups of one summary, or to its total."""
+
+    def __init__(self, spool: Spool, keys: int) -> None:
+        self.keys = keys
+        self._spool = spool
+        self._small: list[Partials] = []
+        self._sources: list[Runs] = []
+
+    def add(self, parts: Partials) -> None:
+        self._small.append(parts)
+        if len(self._small) == AT_ONCE or parts[""].rows > SMALL_GROUPS:
+            self._small = [combined(self._small)]
+            if self._small[0][""].rows > SMALL_GROUPS:
+                self._put_aside()
+
+    def add_source(self, runs: Runs) -> None:
+        self._put_aside()
+        self._sources.append(runs)
+
+    def sources(self) -> list[Runs]:
+        self._put_aside()
+        return self._sources
+
+    def _put_aside(self) -> None:
+        if self._small:
+            self._sources.append(self._spool.put(combined(self._small)))
+            self._small = []
+
+
+def in_blocks(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """The same rows in frames of BLOCK_ROWS; one at least."""
+    held = pd.DataFrame()
+    for df in frames:
+        held = pd.concat([held, df], ignore_index=True) if len(held) else df
+        starts = range(0, len(held) or 1, BLOCK_ROWS)
+        *full, held = [held.iloc[start : start + BLOCK_ROWS] for start in starts]
+        yield from full
+    yield held

@@ -1,0 +1,422 @@
+"""Partial results: tables of groups that add up, sorted by their keys, in blocks that merge."""
+
+import json
+import re
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import batched
+from operator import lt
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipeline.errors.wording import require
+from pipeline.summaries.cells import (
+    BOOLEAN,
+    DAY,
+    DESCENDING,
+    MISSING,
+    NUMBER,
+    SPELLED,
+    Cells,
+    Codes,
+    Distinct,
+    missing,
+    split,
+)
+
+BLOCK_BYTES = 64 * 1024
+INTEGERS = ("|i1", "<i2", "<i4", "<i8")
+KINDS = {MISSING, *range(BOOLEAN + 1), *range(DESCENDING - BOOLEAN, DESCENDING + 1)}
+LAST_DAY = 3_652_059  # 9999-12-31
+# A place beyond these belongs to no number: a float's square, or the square of 4,300 digits.
+_SUM = re.compile(r"size|(gaps|above|below|fractions|(sum|square)-?[0-9]{1,3}) .*", re.DOTALL)
+_PICK = re.compile(r"(min|max|first|last) .*", re.DOTALL)
+
+Read = Callable[[int, int], bytes]
+Key = tuple[Any, ...]  # of each cell its kind, and its value: an integer or a text
+
+
+class InvalidPartials(ValueError):
+    """The partial results beside a segment's pickle are not those that a segment writes."""
+
+
+_require = partial(require, error=InvalidPartials)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Groups, or rows that are yet to be grouped.
+
+    Attributes:
+        keys: of each key column, a cell for each group.
+        sums: what adds up: name → an integer for each group. A name that is not there counts 0.
+        picks: `min ポイント`, `first 名前`, … → a cell for each group.
+    """
+
+    rows: int
+    keys: list[Cells]
+    sums: dict[str, Codes]
+    picks: dict[str, Cells]
+
+    def take(self, rows: slice) -> "Groups":
+        return Groups(
+            len(range(self.rows)[rows]),
+            [cells.take(rows).compact() for cells in self.keys],
+            {name: column[rows] for name, column in self.sums.items()},
+            {name: cells.take(rows).compact() for name, cells in self.picks.items()},
+        )
+
+    def key(self, row: int) -> Key:
+        """Keys compare as groups sort; a shorter one comes before those that it begins."""
+        return tuple(part for cells in self.keys for part in cells.key(row))
+
+    def sum(self, name: str) -> Codes:
+        return self.sums.get(name, np.zeros(self.rows, np.int64))
+
+
+# What some rows contribute to one summary, or to its total: the groups under the name "", and for a
+# column the distinct values of each group and their counts, by the group's number and the value.
+Partials = dict[str, Groups]
+
+
+def no_groups(keys: int) -> Groups:
+    return Groups(0, [missing(0)] * keys, {}, {})
+
+
+class Index:
+    """The distinct keys of some tables, sorted.
+
+    Attributes:
+        numbers: of each table, the number of each group among them.
+        rows: how many there are.
+    """
+
+    def __init__(self, tables: Sequence[Groups]) -> None:
+        self._levels: list[tuple[Distinct, Codes]] = []
+        self.numbers = [np.zeros(table.rows, np.int64) for table in tables]
+        self.rows = 1
+        for column in zip(*(table.keys for table in tables), strict=True):
+            distinct = Distinct(column)
+            if self._levels:
+                pairs = zip(self.numbers, distinct.places, strict=True)
+                wide = np.concatenate([above * len(distinct) + below for above, below in pairs])
+                # With return_index NumPy merges, which is faster where long runs are sorted.
+                level, _, ranks = np.unique(wide, return_index=True, return_inverse=True)
+                self.numbers = split(ranks, self.numbers)
+            else:
+                self.numbers, level = distinct.places, np.arange(len(distinct))
+            self._levels.append((distinct, level))
+            self.rows = len(level)
+
+    def keys(self) -> list[Cells]:
+        """Of each key column, the cell of each group."""
+        numbers, found = np.arange(self.rows), []
+        for distinct, level in reversed(self._levels):
+            numbers, places = np.divmod(level[numbers], len(distinct))
+            found.append(distinct.cells(places))
+        return found[::-1]
+
+
+def grouped(tables: Sequence[Groups], index: Index | None = None) -> Groups:
+    """One table of groups; of equal keys the sums are added, in the order of the tables picked."""
+    index = index or Index(tables)
+    sums: dict[str, Codes] = {}
+    for table, numbers in zip(tables, index.numbers, strict=True):
+        for name, column in table.sums.items():
+            total = sums.setdefault(name, np.zeros(index.rows, np.int64))
+            if index.rows == 1:
+                total += column.sum()
+            else:
+                np.add.at(total, numbers, column)
+    picks = {}
+    for name in dict.fromkeys(name for table in tables for name in table.picks):
+        columns = [table.picks.get(name) or missing(table.rows) for table in tables]
+        picks[name] = _picked(name.split(" ")[0], columns, index)
+    return Groups(index.rows, index.keys(), sums, picks)
+
+
+def combined(parts: Sequence[Partials]) -> Partials:
+    """What they contribute together; the order of the parts is that of their rows."""
+    index = Index([each[""] for each in parts])
+    made = {"": grouped([each[""] for each in parts], index)}
+    for column in filter(None, parts[0]):
+        pairs = zip(parts, index.numbers, strict=True)
+        made[column] = grouped([renumbered(each[column], numbers) for each, numbers in pairs])
+    return made
+
+
+def renumbered(values: Groups, numbers: Codes, first: int = 0) -> Groups:
+    """
+    Args:
+        numbers: the new number of each group, from the number `first` on.
+    """
+    group, value = values.keys
+    places = group.values - first
+    within = not values.rows or (places.min() >= 0 and places.max() < len(numbers))
+    _require(within, f"values must belong to {len(numbers)} groups", places.tolist()[:1])
+    return Groups(values.rows, [Cells.numbered(numbers[places]), value], values.sums, {})
+
+
+def _picked(how: str, columns: list[Cells], index: Index) -> Cells:
+    distinct = Distinct(columns)
+    if not len(distinct):
+        return missing(index.rows)
+    given = np.flatnonzero(np.concatenate([cells.given for cells in columns]))
+    places = np.concatenate(distinct.places)[given]
+    groups = np.concatenate(index.numbers)[given]
+    order = np.argsort(places, kind="stable") if how in ("min", "max") else np.arange(len(given))
+    if how in ("min", "first"):
+        order = order[::-1]
+    best = np.full(index.rows, -1)  # the last one is missing, if any is
+    best[groups[order]] = places[order]  # of several for a group the last one stays
+    return distinct.cells(best)
+
+
+def written(parts: Partials) -> tuple[dict[str, Any], bytes]:
+    """As it travels: of each table the size and the first key of each block, and all blocks."""
+    fields, bodies = {}, []
+    for name, table in parts.items():
+        blocks = [(packed(block), block.key(0)) for block in _blocks(table)]
+        fields[name] = [[len(body), first] for body, first in blocks]
+        bodies += [body for body, _ in blocks]
+    return fields, b"".join(bodies)
+
+
+def _blocks(table: Groups) -> Iterator[Groups]:
+    """The table in pieces of about BLOCK_BYTES."""
+    if table.rows > 1 and (blocks := _size(table) // BLOCK_BYTES):
+        rows = -(-table.rows // (blocks + 1))
+        for start in range(0, table.rows, rows):
+            yield from _blocks(table.take(slice(start, start + rows)))
+    elif table.rows:
+        yield table
+
+
+def _size(table: Groups) -> int:
+    """About as many bytes as it takes, packed."""
+    cells = [*table.keys, *table.picks.values()]
+    text = sum(sum(map(len, each.texts)) for each in cells)
+    return text + table.rows * (2 * len(table.sums) + 4 * len(cells))
+
+
+def packed(table: Groups) -> bytes:
+    """A line of JSON, each group's integers in as few bytes as its columns need, and JSON of texts."""
+    cells = [*table.keys, *table.picks.values()]
+    columns: list[Any] = [*table.sums.values()]
+    for each in cells:
+        columns += [each.kinds, each.values]
+    arrays = [_narrowed(column) for column in columns]
+    header = {
+        "rows": table.rows,
+        "keys": len(table.keys),
+        "sums": list(table.sums),
+        "picks": list(table.picks),
+        "arrays": [[array.dtype.str, len(array)] for array in arrays],
+    }
+    line, texts = (
+        json.dumps(each, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        for each in (header, [each.texts for each in cells])
+    )
+    return b"".join([line, b"\n", *(array.tobytes() for array in arrays), texts])
+
+
+def _narrowed(column: Any) -> Any:
+    """Of equal numbers, one."""
+    low, high = int(column.min()), int(column.max())
+    kinds = (np.dtype(kind) for kind in INTEGERS)
+    kind = next(k for k in kinds if np.iinfo(k).min <= low and high <= np.iinfo(k).max)
+    return column[: 1 if low == high else None].astype(kind)
+
+
+def unpacked(data: bytes) -> Groups:
+    """Read what anybody may have written.
+
+    Raises:
+        InvalidPartials: it is not as `packed` writes it.
+    """
+    line, _, rest = data.partition(b"\n")
+    try:
+        header = json.loads(line)
+        rows, keys = int(header["rows"]), int(header["keys"])
+        sums, picks = ([str(name) for name in header[kind]] for kind in ("sums", "picks"))
+        _require(0 < rows <= len(data), "a block must be whole", rows)
+        columns, end = [], 0
+        for kind, stored in header["arrays"]:
+            _require(kind in INTEGERS and stored in (1, rows), "must be integers", kind)
+            column = np.frombuffer(rest, kind, stored, end)
+            columns.append(np.broadcast_to(column, rows).astype(np.int64))
+            end += column.nbytes
+        texts = json.loads(rest[end:].decode("utf-8", "surrogatepass"))
+        for each in texts:
+            whole = type(each) is list and set(map(type, each)) <= {str}
+            _require(whole, "a block must hold lists of texts", type(each))
+        pairs = batched(columns[len(sums) :], 2, strict=True)
+        cells = [_cells(*pair, of) for pair, of in zip(pairs, texts, strict=True)]
+        _require(len(cells) == keys + len(picks), "a block must hold its cells", len(cells))
+        for pattern, names in ((_SUM, sums), (_PICK, picks)):
+            strange = [name for name in names if not pattern.fullmatch(name)]
+            _require(not strange, "columns must be those of summaries", strange)
+        named = dict(zip(sums, columns)), dict(zip(picks, cells[keys:], strict=True))
+        table = Groups(rows, cells[:keys], *named)
+    except InvalidPartials:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise InvalidPartials(f"must be partial results; found {error!r}") from None
+    _require(_is_sorted(table), "groups must be sorted, each once", f"{rows}")
+    return table
+
+
+def _cells(kinds: Codes, values: Codes, texts: list[str]) -> Cells:
+    present = np.flatnonzero(np.bincount(kinds & MISSING, minlength=MISSING + 1)).tolist()
+    known = set(present) <= KINDS and (kinds >= 0).all()
+    _require(known, "kinds must be those of cells", present)
+    _require(all(map(lt, texts, texts[1:])), "texts must be sorted, each once", len(texts))
+    limits = {DAY: (1, LAST_DAY), BOOLEAN: (0, 1)} | dict.fromkeys(SPELLED, (0, len(texts) - 1))
+    for kind, (low, high) in limits.items():
+        if kind not in present:
+            continue
+        of_kind = values[kinds == kind]
+        strange = of_kind[(of_kind < low) | (high < of_kind)].tolist()
+        _require(not strange, f"values must be {low} to {high}", strange[:3])
+    return Cells(kinds.astype(np.uint8), values, texts)
+
+
+def _is_sorted(table: Groups) -> bool:
+    ascends, equal = np.zeros(table.rows - 1, bool), np.ones(table.rows - 1, bool)
+    for column in (part for cells in table.keys for part in (cells.kinds, cells.values)):
+        ascends |= equal & (column[:-1] < column[1:])
+        equal &= column[:-1] == column[1:]
+    return bool(ascends.all()) and (table.rows == 1 or bool(table.keys))
+
+
+@contextmanager
+def naming(key: str) -> Iterator[None]:
+    """Say whose partial results are invalid."""
+    try:
+        yield
+    except InvalidPartials as error:
+        raise InvalidPartials(f"{key}: {error}") from None
+
+
+class Block(NamedTuple):
+    """Some groups of a table as bytes: where they are, and the key of the first."""
+
+    start: int
+    size: int
+    first: Key
+
+
+class Run:
+    """The groups of one table in their order, read block by block.
+
+    Args:
+        fields: of its blocks, as `written` gives them.
+        start: of the first block.
+        keys: how many columns its keys have.
+        read: the bytes from a start on, of a length.
+        key: of the result that they stand beside, for error messages.
+        rows: of that result, which the groups of a summary stand for; None for other groups.
+
+    Attributes:
+        taken: groups that were given out.
+
+    Raises:
+        InvalidPartials: it is not as `written` gives it.
+    """
+
+    def __init__(
+        self, fields: Any, start: int, keys: int, read: Read, key: str, rows: int | None
+    ) -> None:
+        self.key = key
+        self.blocks: deque[Block] = deque()
+        self.end = start
+        for size, first in fields:
+            types = [each for kind in first[::2] for each in (int, str if kind in SPELLED else int)]
+            typed = [*map(type, (size, *first))] == [int, *types] and len(types) == 2 * keys
+            _require(typed and size > 0, "a block must have a size and a key", f"{[size, first]}")
+            self.blocks.append(Block(self.end, size, tuple(first)))
+            self.end += size
+        self.taken = self._counted = 0
+        self._rows = rows
+        self._keys = keys
+        self._read = read
+        self._rest: Groups | None = None
+
+    def before(self, end: Key | None) -> Iterator[Groups]:
+        """The groups that follow and sort before the end; all, without one."""
+        while self._rest or (self.blocks and (end is None or self.blocks[0].first < end)):
+            table = self._rest or self._next()
+            stop = table.rows
+            if end is not None:
+                stop = bisect_left(range(table.rows), end, key=table.key)
+            self._rest = table.take(slice(stop, None)) if stop < table.rows else None
+            self.taken += stop
+            if stop:
+                yield table.take(slice(0, stop)) if self._rest else table
+            if self._rest:
+                return
+
+    def whole(self) -> Groups:
+        tables = [*self.before(None)] or [no_groups(self._keys)]
+        self.check()
+        return tables[0] if len(tables) == 1 else grouped(tables)
+
+    def check(self) -> None:
+        """Once all is read: raise InvalidPartials unless each row was counted once."""
+        if self._rows not in (None, self._counted):
+            rule = f"must count {self._rows} rows"
+            raise InvalidPartials(f"{self.key}: {rule}; found {self._counted}")
+
+    def _next(self) -> Groups:
+        block = self.blocks.popleft()
+        with naming(self.key):
+            table = unpacked(self._read(block.start, block.size))
+            begins = table.key(0)
+            _require(begins == block.first, "a block must begin with its first key", f"{begins}")
+        self._counted += int(table.sum("size").sum())
+        return table
+
+
+def opened(
+    fields: Any,
+    start: int,
+    keys: dict[str, int],
+    read: Read,
+    key: str = "",
+    rows: int | None = None,
+) -> dict[str, Run]:
+    """The tables of some partial results, to read block by block.
+
+    Args:
+        fields: of each table, as `written` gives them.
+        keys: of each table, how many columns its keys have.
+        start, read, key, rows: see Run.
+    """
+    runs: dict[str, Run] = {}
+    for name, columns in keys.items():
+        runs[name] = Run(fields[name], start, columns, read, key, None if name else rows)
+        numbered = not name or all(block.first[0] == NUMBER for block in runs[name].blocks)
+        _require(numbered, "values must belong to groups", name)
+        start = runs[name].end
+    return runs
+
+
+def ends(blocks: Iterable[tuple[Key, int]], size: int) -> Iterator[Key | None]:
+    """Keys that cut all blocks into ranges, each of about `size` bytes; None at last.
+
+    Args:
+        blocks: the first key of each, and its size.
+    """
+    ordered = sorted(blocks)
+    taken, last = 0, ordered[0][0] if ordered else ()
+    for first, block_size in ordered:
+        if taken >= size and first > last:
+            yield first
+            taken, last = 0, first
+        taken += block_size
+    yield None

@@ -1,0 +1,141 @@
+"""Every faulty record is found, named for the first rule that it breaks, and can be left out."""
+
+import json
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pipeline.errors.lines import LINES, gathered, message
+from pipeline.segments.refused import COLUMNS, InvalidMember, refuse, refused, rejects, sift
+
+RANK, POINTS = "会員ランク must be 1 to 5; found ", "ポイント must be a number; found "
+
+
+def table(ranks: list[Any], points: list[Any] | None = None) -> pd.DataFrame:
+    df = pd.DataFrame(
+        {
+            "会員ランク": pd.Series(ranks, dtype=object),
+            "ポイント": pd.Series(points or [50] * len(ranks), dtype=object),
+            "印": [f"{n:03d}" for n in range(len(ranks))],
+        }
+    )
+    df.index = pd.RangeIndex(70, 70 + len(df))
+    df.attrs["source"] = "members.json"
+    return df
+
+
+def process(df: pd.DataFrame) -> pd.DataFrame:
+    """An ETL of two rules that changes its frame before it refuses."""
+    df["ポイント"] = df["ポイント"] * 2
+    refuse(df, "会員ランク", ~df["会員ランク"].isin(range(1, 6)), "must be 1 to 5")
+    refuse(df, "ポイント", ~df["ポイント"].map(type).isin([int, float]), "must be a number")
+    return df.assign(和=df["会員ランク"] + df["ポイント"])
+
+
+@pytest.mark.parametrize("faulty", [0, 1, LINES, LINES + 1, 100])
+def test_each_faulty_record_is_found_and_the_others_are_processed(faulty: int) -> None:
+    df = table([9] * faulty + [4] * (100 - faulty)).sample(frac=1, random_state=1).sort_index()
+    result, faults = sift(process, df)
+    wrong = [number for number, rank in df["会員ランク"].items() if rank == 9]
+    assert sorted(faults) == wrong
+    assert result.index.tolist() == [number for number in df.index if number not in wrong]
+    assert (result["和"] == 104).all()  # doubled once
+    assert result.attrs == df.attrs
+    if faulty:
+        lines = str(refused(df, faults)).splitlines()
+        first = wrong[:LINES]
+        assert lines[: len(first)] == [
+            f"members.json record {number}: {RANK}the number 9" for number in first
+        ]
+        assert gathered(["\n".join(lines)]) == (lines[: len(first)], faulty)
+
+
+def test_a_record_is_named_for_the_first_rule_that_it_breaks() -> None:
+    df = table([4, "x", 4, None, 4], [1, "y", "z", 1, 1])
+    _, faults = sift(process, df)
+    assert {number: str(fault) for number, fault in faults.items()} == {
+        71: RANK + 'the text "x"',
+        72: POINTS + 'the text "zz"',
+        73: RANK + "nothing",
+    }
+    with pytest.raises(InvalidMember, match="^members.json record 71: 会員ランク"):
+        raise refused(df, faults)
+
+
+def test_rejects_are_the_records_as_they_were() -> None:
+    df = table([4, "x", 4, 9], [1, [2], "z", 1]).rename(columns={"印": "rule"})
+    _, faults = sift(process, df)
+    left_out = rejects(df, faults)
+    assert left_out.columns.tolist() == [*COLUMNS, "会員ランク", "ポイント", "rule"]
+    assert left_out.values.tolist() == [
+        [71, "会員ランク", "must be 1 to 5", 'the text "x"', "x", [2], "001"],
+        [72, "ポイント", "must be a number", 'the text "zz"', 4, "z", "002"],
+        [73, "会員ランク", "must be 1 to 5", "the number 9", 9, 1, "003"],
+    ]
+
+
+def identity(df: pd.DataFrame) -> pd.DataFrame:
+    refuse(df, "a", df["印"] == "faulty", "must be right")
+    return df
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        ([1, 2], "int64"),
+        ([1, None], "float64"),
+        ([0.5, 1], "float64"),
+        ([10**16 + 1, 0.5], "object"),
+        ([10**16 + 1, 1], "int64"),
+        (["a", None], "str"),
+        ([True, False], "bool"),
+        ([True, 1], "object"),
+        ([[1], {}], "object"),
+    ],
+)
+def test_a_faulty_value_leaves_no_trace_in_the_type_of_its_column(
+    values: list[Any], dtype: str
+) -> None:
+    df = pd.DataFrame({"a": pd.Series([*values, object()], dtype=object), "印": ["", "", "faulty"]})
+    result, _ = sift(identity, df)
+    kept = result["a"].astype(object).where(result["a"].notna(), None).tolist()
+    assert (str(result["a"].dtype), kept) == (dtype, values)
+
+
+ELSEWHERE = {
+    "no record": lambda df: InvalidMember("members: no column"),
+    "records of a new index": lambda df: refuse(df.reset_index(), "印", df["印"] != "", "x"),
+    "another error": lambda df: {}["a"],
+}
+
+
+@pytest.mark.parametrize("wrong", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_what_blames_no_record_of_the_segment_rises_as_it_is(wrong: Any) -> None:
+    def failing(df: pd.DataFrame) -> pd.DataFrame:
+        if error := wrong(df):
+            raise error
+        return df
+
+    with pytest.raises((InvalidMember, KeyError)) as raised:
+        failing(table([1, 2]))
+    with pytest.raises(raised.type) as again:
+        sift(failing, table([1, 2]))
+    assert str(again.value) == str(raised.value)
+
+
+def test_errors_of_several_segments_are_one_story() -> None:
+    errors = [
+        message("m.json", {number: f"{RANK}9" for number in numbers})
+        for numbers in (range(100, 170), [7], range(30, 40))
+    ]
+    lines, count = gathered(errors)
+    numbers = [7, *range(30, 40), *range(100, 109)]
+    assert lines == [f"m.json record {number}: {RANK}9" for number in numbers]
+    assert count == 81
+
+
+def test_an_error_fits_into_what_an_execution_keeps_of_it() -> None:
+    text = message("漢" * 341 + ".json", {number: RANK + "漢" * 200 for number in range(1000)})
+    assert len(json.dumps(text)) < 20_000
+    assert gathered([text])[1] == 1000

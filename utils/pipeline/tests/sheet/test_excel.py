@@ -1,0 +1,99 @@
+"""Names and formats are taken as Excel takes them."""
+
+from io import BytesIO
+from typing import Any
+
+import openpyxl
+import pytest
+import xlsxwriter  # type: ignore[import-untyped]  # XlsxWriter has no annotations
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.excel import (
+    STYLE_FORMATS,
+    InvalidFormat,
+    InvalidSheetName,
+    check_formats,
+    check_sheet_name,
+    check_sheet_names,
+    style_formats,
+    widest,
+)
+
+NAMES = {
+    "": 'is not empty; found the text ""',
+    "x" * 32: f'has at most 31 characters; found the text "{"x" * 32}"',
+    "😀" * 16: f'has at most 31 characters; found the text "{"😀" * 16}"',
+    **{f"a{sign}b": f'has none of []:*?/\\; found the text "a{sign}b"' for sign in "[]:*?/"},
+    "a\\b": r'has none of []:*?/\; found the text "a\\b"',
+    "a\x01": r'has no characters that XML cannot hold; found the text "a\u0001"',
+    "a\n": r'has no characters that XML cannot hold; found the text "a\n"',
+    "\ud800": r'has no characters that XML cannot hold; found the text "\ud800"',
+    "'a": """neither begins nor ends with an apostrophe; found the text "'a\"""",
+    "a'": """neither begins nor ends with an apostrophe; found the text "a'\"""",
+    "hISTORY": 'is not History, which Excel keeps for itself; found the text "hISTORY"',
+    "sheet12": 'is not one of the table\'s own sheets; found the text "sheet12"',
+}
+
+
+@pytest.mark.parametrize(("name", "fault"), NAMES.items(), ids=ascii)
+def test_a_name_that_excel_does_not_take_is_refused(name: str, fault: str) -> None:
+    with pytest.raises(InvalidSheetName) as raised:
+        check_sheet_name(name)
+    assert str(raised.value) == f"a sheet's name {fault}"
+
+
+@given(st.text(max_size=33) | st.text("'Shet1[/ a😀", max_size=33))
+def test_a_name_that_is_taken_is_read_back(name: str) -> None:
+    try:
+        check_sheet_name(name)
+    except InvalidSheetName:
+        return
+    file = BytesIO()
+    with xlsxwriter.Workbook(file) as workbook:
+        workbook.add_worksheet()
+        workbook.add_worksheet(name)
+    assert openpyxl.load_workbook(file).sheetnames == ["Sheet1", name]
+
+
+def test_names_differ_by_more_than_case() -> None:
+    check_sheet_names(["Sheet", "Sheets1", "月別", "A"])
+    with pytest.raises(InvalidSheetName, match='^no two sheets have one name, .*; found .* "a"$'):
+        check_sheet_names(["A", "b", "a"])
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (3, "the number 3"),
+        (None, "null"),
+        ("", 'the text ""'),
+        ("0" * 256, f'the text "{"0" * 60}…"'),
+        ("0\x00", r'the text "0\\u0000"'),
+    ],
+    ids=ascii,
+)
+def test_a_format_that_a_workbook_cannot_hold_is_refused(value: Any, found: str) -> None:
+    rule = "FORMATS: 平均 must have a text of 1 to 255 printable characters"
+    with pytest.raises(InvalidFormat, match=f"^{rule}; found {found}$"):
+        check_formats({"ポイント": "0", "平均": value})
+
+
+def test_more_formats_than_excel_takes_are_refused() -> None:
+    check_formats({f"{n}": "0" * (n % 200 + 1) for n in range(400)})
+    with pytest.raises(InvalidFormat, match="at most 200 of them; found 201$"):
+        check_formats({f"{n}": "0" * (n + 1) for n in range(201)})
+
+
+@given(st.dictionaries(st.text(), st.sampled_from(["0", "#,##0", "@", *STYLE_FORMATS])))
+def test_a_format_has_one_style_whatever_the_columns_order(formats: dict[str, str]) -> None:
+    styles = style_formats(formats)
+    assert styles == style_formats(dict(reversed(formats.items())))
+    assert styles[: len(STYLE_FORMATS)] == STYLE_FORMATS
+    assert sorted(set(styles)) == sorted({*STYLE_FORMATS, *formats.values()})
+
+
+def test_a_column_is_as_wide_as_its_widest_text_of_any_block() -> None:
+    """Kanji take the width of two digits: 8 are wider than 12 letters."""
+    names = ["Bob Smithson", "長野原 ひろしろう", ""]
+    assert widest([name] for name in names) == ["長野原 ひろしろう"]

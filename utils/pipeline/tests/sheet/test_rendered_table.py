@@ -1,0 +1,274 @@
+"""Tables beside the segments' own have sheets, filters, totals, charts and formats that others read."""
+
+import datetime as dt
+import tracemalloc
+from collections.abc import Iterator, Mapping
+from io import BytesIO
+from typing import Any
+
+import openpyxl
+import pandas as pd
+import pytest
+
+from pipeline.excel import InvalidSheetName
+from pipeline.sheet.rendered_table import render_table
+from pipeline.sheet.sheet_xml import render_rows
+from pipeline.sheet.table import CHART_ROWS, Table
+from pipeline.sheet.workbook import sheet_names, workbook_chunks
+from pipeline.tests.sheet.test_workbook import (
+    NAME,
+    read_by_calamine,
+    read_by_openpyxl_streaming,
+    run_python,
+)
+
+FORMATS = {
+    "ポイント": "#,##0",
+    "平均": "#,##0.0",
+    "日": "m/d",
+    "既定": "yyyy-mm-dd",
+    "素": "General",
+}
+RANKS = pd.DataFrame(
+    {
+        "会員ランク": pd.Series([1, 2, None], dtype=object),
+        "人数": [10, 20, 3],
+        "ポイント": [1_000, 20_000, 300],
+        "平均": [100.0, 1_000.5, None],
+        "最初": ["a", "b", "c"],
+    }
+)
+TOTAL = pd.DataFrame([["合計", 33, 21_300, 645.5, None]], columns=RANKS.columns)
+
+
+def whole(df: pd.DataFrame, name: str = "") -> Table:
+    rows = render_rows(df, 0, NAME, FORMATS)
+    return Table(name, rows.columns, rows.widest, rows.parts, [rows.xml])
+
+
+def beside(*tables: Table, formats: Mapping[str, str] = FORMATS) -> bytes:
+    """A workbook in which they stand beside a table of one cell."""
+    first = whole(pd.DataFrame({"n": [1]}))
+    return b"".join(workbook_chunks(NAME, [first, *tables], formats))
+
+
+def numbers(rows: int) -> pd.DataFrame:
+    return pd.DataFrame({"n": range(rows)})
+
+
+def ranks(chart: str | None = None) -> Table:
+    return render_table("会員ランク別", [RANKS[:1], RANKS[1:]], FORMATS, total=TOTAL, chart=chart)
+
+
+def opened(file: bytes) -> Any:
+    return openpyxl.load_workbook(BytesIO(file))
+
+
+@pytest.fixture
+def sheets_of_4(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("pipeline.sheet.sheet_xml", "pipeline.excel", "pipeline.sheet.workbook"):
+        monkeypatch.setattr(f"{module}.DATA_ROWS", 4)
+
+
+@pytest.mark.parametrize("read", [read_by_calamine, read_by_openpyxl_streaming])
+@pytest.mark.parametrize("cuts", [(), (0, 0), (1,), (3, 4, 9), range(11)], ids=str)
+def test_blocks_go_on_from_sheet_to_sheet_wherever_they_are_cut(
+    sheets_of_4: None, cuts: tuple[int, ...], read: Any
+) -> None:
+    edges = [0, *cuts, 10]
+    blocks = [numbers(10)[start:stop] for start, stop in zip(edges, edges[1:])]
+    read_back = read(beside(render_table("数", blocks, {}), render_table("次", [numbers(1)], {})))
+    assert {name: list(map(list, rows)) for name, rows in read_back.items()} == {
+        "Sheet1": [["n"], [1]],
+        "数": [["n"], [0], [1], [2], [3]],
+        "数 (2)": [["n"], [4], [5], [6], [7]],
+        "数 (3)": [["n"], [8], [9]],
+        "次": [["n"], [0]],
+    }
+
+
+def test_a_name_that_is_taken_gets_the_next_free_number(sheets_of_4: None) -> None:
+    long = ["x" * 30 + "a", "x" * 30 + "b"]
+    counts = {"A": 9, "a (3)": 1, **dict.fromkeys(long, 5), "😀" * 15: 5}
+    tables = [render_table(name, [numbers(rows)], {}) for name, rows in counts.items()]
+    names = sheet_names([whole(numbers(8)), *tables])
+    assert names == [
+        *("Sheet1", "Sheet2"),
+        *("A", "A (2)", "A (4)", "a (3)"),
+        *(long[0], "x" * 27 + " (2)", long[1], "x" * 27 + " (3)"),
+        *("😀" * 15, "😀" * 13 + " (2)"),
+    ]
+    assert opened(beside(*tables)).sheetnames == ["Sheet1", *names[2:]]
+
+
+@pytest.mark.parametrize("names", [["a", "A"], ["Sheet1"], ["a/b"]], ids=str)
+def test_a_name_that_excel_does_not_take_is_refused(names: list[str]) -> None:
+    with pytest.raises(InvalidSheetName):
+        beside(*(render_table(name, [numbers(1)], {}) for name in names))
+
+
+def test_a_filter_leaves_the_total_out(sheets_of_4: None) -> None:
+    tables = [
+        render_table("ranks", [RANKS], {}, total=TOTAL),
+        render_table("full", [numbers(4)], {}, total=numbers(1)),
+        render_table("empty", [numbers(0)], {}),
+        render_table("only a total", [numbers(0)], {}, total=numbers(1)),
+        render_table("no columns", [pd.DataFrame()], {}),
+    ]
+    book = opened(beside(*tables))
+    assert {sheet.title: sheet.auto_filter.ref for sheet in book} == {
+        "Sheet1": "A1:A2",
+        "ranks": "A1:E4",
+        "full": "A1:A5",
+        "full (2)": "A1",
+        "empty": "A1",
+        "only a total": "A1",
+        "no columns": None,
+    }
+    assert {sheet.freeze_panes for sheet in book} == {"A2"}
+
+
+def test_a_total_stands_out() -> None:
+    [(area, [rule])] = opened(beside(ranks()))[
+        "会員ランク別"
+    ].conditional_formatting._cf_rules.items()
+    assert str(area.sqref) == "A5:E5"
+    assert rule.dxf.font.b and rule.dxf.border.top.style == "thin"
+    assert rule.formula == ["TRUE"]
+
+
+def test_a_column_is_as_wide_as_its_formatted_numbers() -> None:
+    formats = {"円": '#,##0.00" 円"'}
+    tables = [render_table(name, [pd.DataFrame({name: [1e9]})], formats) for name in ("円", "素")]
+    book = opened(beside(*tables, formats=formats))
+    widths = {name: book[name].column_dimensions["A"].width for name in ("円", "素")}
+    assert widths["円"] > widths["素"] + len(",,,.00")
+
+
+CHARTS = {"column": "BarChart", "bar": "BarChart", "line": "LineChart", "pie": "PieChart"}
+
+
+@pytest.mark.parametrize(("kind", "drawn"), CHARTS.items(), ids=CHARTS)
+def test_a_chart_shows_the_numbers_of_the_rows(kind: str, drawn: str) -> None:
+    charts = opened(beside(ranks(kind)))["会員ランク別"]._charts
+    assert {type(chart).__name__ for chart in charts} == {drawn}
+    bars = {"column": "col", "bar": "bar"}.get(kind)
+    assert {getattr(chart, "barDir", None) for chart in charts} == {bars}
+    starts = {(chart.anchor._from.col, chart.anchor._from.colOff) for chart in charts}
+    assert len(starts) == len(charts)
+    shown = []
+    for chart in charts:
+        [series] = chart.series
+        assert chart.title.tx.strRef.f == series.tx.strRef.f
+        assert series.cat.numRef.f == "会員ランク別!$A$2:$A$4"
+        assert points(series.cat.numRef.numCache) == [1, 2]
+        cached = points(series.val.numRef.numCache)
+        shown.append((series.tx.strRef.f, series.val.numRef.f, cached))
+        assert kind == "pie" or chart.y_axis.scaling.min == 0
+    numbers = {"B": [10, 20, 3], "C": [1_000, 20_000, 300], "D": [100, 1_000.5]}
+    assert (
+        shown
+        == [
+            (f"会員ランク別!${column}$1", f"会員ランク別!${column}$2:${column}$4", cached)
+            for column, cached in numbers.items()
+        ][: 1 if kind == "pie" else 3]
+    )
+
+
+def points(cache: Any) -> list[float]:
+    return [float(point.v) for point in cache.pt]
+
+
+KEYS: dict[str, tuple[list[Any], list[str]]] = {
+    "texts": (["a", "b"], ["a", "b"]),
+    "texts of digits": (["000", "001"], ["000", "001"]),
+    "a text that XML cannot hold": (["a\x01\uffff", "<&>"], ["a_x0001__xFFFF_", "<&>"]),
+    "booleans": ([False, True], ["FALSE", "TRUE"]),
+}
+
+
+@pytest.mark.parametrize(("keys", "cached"), KEYS.values(), ids=KEYS)
+def test_a_chart_knows_texts_as_the_cells_show_them(keys: list[Any], cached: list[str]) -> None:
+    df = pd.DataFrame({"鍵": keys, "n": [1, 2]})
+    [chart] = opened(beside(render_table("a b", [df], {}, chart="line")))["a b"]._charts
+    labels = chart.series[0].cat.strRef
+    assert labels.f == "'a b'!$A$2:$A$3"
+    assert [point.v for point in labels.strCache.pt] == cached
+
+
+def test_a_chart_knows_dates_as_the_cells_hold_them() -> None:
+    """Excel's serial numbers, in the format of the cells."""
+    df = pd.DataFrame({"鍵": [dt.date(2021, 5, 16), dt.date(2021, 5, 17)], "n": [1, 2]})
+    sheet = opened(beside(render_table("日別", [df], {}, chart="column")))["日別"]
+    [chart] = sheet._charts
+    assert points(chart.series[0].cat.numRef.numCache) == [44332, 44333]
+    assert chart.x_axis.number_format.formatCode == sheet["A2"].number_format == "yyyy-mm-dd"
+
+
+def test_two_keys_are_two_levels() -> None:
+    df = pd.DataFrame({"月": ["2021-05", "2021-06"], "ランク": [1, 2], "人数": [3, 4]})
+    [chart] = opened(beside(render_table("x", [df], {}, chart="column", keys=2)))["x"]._charts
+    [series] = chart.series
+    labels = series.cat.multiLvlStrRef
+    assert labels.f == "x!$A$2:$B$3"
+    levels = [[point.v for point in level.pt] for level in labels.multiLvlStrCache.lvl]
+    assert levels == [["1", "2"], ["2021-05", "2021-06"]]
+    assert series.val.numRef.f == "x!$C$2:$C$3"
+
+
+@pytest.mark.parametrize("rows", [0, 1, CHART_ROWS, CHART_ROWS + 1])
+@pytest.mark.parametrize("total", [None, TOTAL])
+def test_a_chart_is_drawn_of_few_rows(rows: int, total: pd.DataFrame | None) -> None:
+    df = pd.concat([RANKS[:1]] * rows) if rows else RANKS[:0]
+    sheet = opened(beside(render_table("x", [df], {}, total=total, chart="line")))["x"]
+    assert len(sheet._charts) == 3 * (0 < rows <= CHART_ROWS)
+
+
+def test_no_chart_is_drawn_of_two_sheets_or_without_numbers(sheets_of_4: None) -> None:
+    two = render_table("two", [numbers(5)], {}, chart="line", keys=0)
+    texts = render_table("texts", [RANKS[["会員ランク", "最初"]]], {}, chart="line")
+    one = render_table("one", [numbers(4)], {}, total=numbers(1), chart="line", keys=0)
+    charts = {sheet.title: len(sheet._charts) for sheet in opened(beside(two, texts, one))}
+    assert charts == {"Sheet1": 0, "two": 0, "two (2)": 0, "texts": 0, "one": 1, "one (2)": 0}
+
+
+def test_numbers_and_dates_have_the_format_of_their_column() -> None:
+    day = dt.datetime(2021, 5, 16)
+    mixed = pd.Series([1, "x", True, None, 0.5, day, 10**15], dtype=object)
+    df = pd.DataFrame({"素": mixed, "日": mixed, "平均": mixed, "無": mixed, "既定": mixed})
+    book = opened(beside(render_table("mixed", [df[["日", "既定"]]], FORMATS), whole(df, "df")))
+    for name, columns in {"mixed": ["日", "既定"], "df": list(df.columns)}.items():
+        for cells, column in zip(book[name].iter_cols(min_row=2), columns):
+            plain, dates = (
+                FORMATS.get(column, "General"),
+                FORMATS.get(column, "yyyy-mm-dd hh:mm:ss"),
+            )
+            none = "General"
+            found = [cell.number_format for cell in cells]
+            assert found == [plain, none, none, none, plain, dates, none], column
+
+
+def test_the_same_tables_make_the_same_bytes() -> None:
+    script = (
+        "import hashlib, test_beside as t; "
+        "print(hashlib.sha256(t.beside(t.ranks('column'))).hexdigest())"
+    )
+    assert len({run_python(script, PYTHONHASHSEED=seed) for seed in ("1", "2")}) == 1
+
+
+def test_no_more_than_a_block_is_in_memory() -> None:
+    def blocks(count: int) -> Iterator[pd.DataFrame]:
+        for _ in range(count):
+            yield pd.DataFrame({"n": range(5_000), "t": [f"{n}" * 9 for n in range(5_000)]})
+
+    def peak(count: int) -> int:
+        tracemalloc.start()
+        table = render_table("n", blocks(count), {})
+        for _ in table.bodies:
+            pass
+        highest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return highest
+
+    peak(1)  # imports and caches
+    assert peak(40) < 1.5 * peak(2)

@@ -1,0 +1,342 @@
+"""A spliced workbook reads as XlsxWriter's own of the same table."""
+
+import datetime as dt
+import itertools
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pandas as pd
+import pytest
+import xlsxwriter  # type: ignore[import-untyped]  # XlsxWriter has no annotations
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from pipeline.sheet.parts import SheetPart
+from python_calamine import CalamineWorkbook
+
+from pipeline import excel
+from pipeline.excel import SHEET_ROWS, STYLE_FORMATS, InvalidCell, TooManyColumns
+from pipeline.sheet import sheet_xml, workbook
+from pipeline.sheet.sheet_xml import widest_texts
+from pipeline.sheet.table import Table
+from pipeline.sheet.workbook import workbook_chunks
+from pipeline.tests.sheet.test_sheet_xml import render_parts, write_cell
+
+settings.register_profile("workbook", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("workbook")
+
+NAME = "members.xlsx"
+MEMBERS = pd.DataFrame(
+    {
+        "会員番号": ["000", "001", "002"],
+        "名前": ["長野原 ひろし", "般若 竜門", "十河 アンナ"],
+        "会員ランク": [4, 2, 2],
+        "タイムスタンプ": ["2021-05-16", "2021-07-19", "2021-09-06"],
+        "ボーナスポイント": [72.5, 75.0, 57.0],
+    }
+)
+
+
+AWKWARD = [
+    ["=1+1", "https://example.org/?a=1&b=<2>", "000", "1e5", "TRUE", "@x", "{=A1}"],
+    ["😀", "e\u0301\u200d", "\u3000全角", "全角\u00a0", "]]>", "&amp;", '"quoted"'],
+    [" leading", "trailing ", " ", "\n", "two\nlines", "tab\t", "return\r\n"],
+    ["\0", "\x01\x1f\x7f\x85", "_x0041_", "_x005F_", "\ufffe\uffff", "_x", ""],
+    ["a" * 32_767, "&" * 32_767, "😀" * 16_383, None, True, False, 0],
+    [10**15, -(10**30), 0.1, 1e300, float("nan"), float("inf"), -float("inf")],
+    [dt.date(2021, 5, 16), dt.datetime(2021, 5, 16, 12, 30), dt.timedelta(1.5), None, 1, 1.5, "1"],
+]
+
+texts = st.text(max_size=20)
+cells = st.one_of(
+    st.none(),
+    texts,
+    st.floats(),
+    st.integers(-(10**20), 10**20),
+    st.booleans(),
+    st.dates(dt.date(1900, 3, 1)),
+    st.datetimes(dt.datetime(1900, 3, 1)),
+    st.timedeltas(dt.timedelta(0), dt.timedelta(days=1_000)),
+)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> pd.DataFrame:
+    names = draw(st.lists(texts.filter(bool), min_size=1, max_size=4))
+    row = st.tuples(*[cells] * len(names))
+    return table(draw(st.lists(row, max_size=6)), names)
+
+
+def table(rows: list[Any], names: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=names, dtype=object)
+
+
+def spliced(df: pd.DataFrame, cuts: tuple[int, ...] = (), chunk: int = 1_000_000) -> bytes:
+    """The workbook of a table whose rows are rendered in pieces and arrive in chunks."""
+    edges = [0, *cuts, len(df)]
+    pieces = [render_parts(df[start:stop], start) for start, stop in zip(edges, edges[1:])]
+    body = b"".join(body for _, body in pieces)
+    bodies = (body[at : at + chunk] for at in range(0, len(body), chunk))
+    parts = [part for parts, _ in pieces for part in parts]
+    table = Table(NAME, [*df.columns], widest_texts(df), parts, bodies)
+    return b"".join(workbook_chunks(NAME, [table], {}))
+
+
+def only(columns: list[str], parts: list[SheetPart], bodies: Iterable[bytes]) -> Iterator[bytes]:
+    """The chunks of a workbook of one table."""
+    return workbook_chunks(NAME, [Table("", columns, [""] * len(columns), parts, bodies)], {})
+
+
+def written_by_xlsxwriter(df: pd.DataFrame, **beside: pd.DataFrame) -> bytes:
+    file = BytesIO()
+    with xlsxwriter.Workbook(file, {"constant_memory": True}) as book:
+        formats = [book.add_format({"num_format": number}) for number in STYLE_FORMATS[1:]]
+        for name, each in {"Sheet1": df, **beside}.items():
+            worksheet = book.add_worksheet(name)
+            rows: list[Iterable[Any]] = [each.columns, *each.itertuples(index=False, name=None)]
+            for row, values in enumerate(rows):
+                for column, value in enumerate(values):
+                    write_cell(worksheet, row, column, value, formats)
+    return file.getvalue()
+
+
+def read_by_openpyxl(file: bytes) -> dict[str, Any]:
+    book = openpyxl.load_workbook(BytesIO(file))
+    return {
+        worksheet.title: {
+            cell.coordinate: (cell.data_type, cell.value, cell.number_format)
+            for row in worksheet.iter_rows()
+            for cell in row
+            if cell.value is not None
+        }
+        for worksheet in book.worksheets
+    }
+
+
+def read_by_openpyxl_streaming(file: bytes) -> dict[str, Any]:
+    """All rows but empty ones at the end, which XlsxWriter leaves out."""
+    book = openpyxl.load_workbook(BytesIO(file), read_only=True)
+    sheets = {worksheet.title: [*worksheet.iter_rows(values_only=True)] for worksheet in book}
+    for rows in sheets.values():
+        while rows and not any(cell is not None for cell in rows[-1]):
+            rows.pop()
+    return sheets
+
+
+def read_by_calamine(file: bytes) -> dict[str, Any]:
+    book = CalamineWorkbook.from_filelike(BytesIO(file))
+    return {name: book.get_sheet_by_name(name).to_python() for name in book.sheet_names}
+
+
+def assert_same_content(ours: bytes, theirs: bytes) -> None:
+    for read in (read_by_openpyxl, read_by_openpyxl_streaming, read_by_calamine):
+        assert read(ours) == read(theirs), read.__name__
+
+
+@given(tables())
+@example(table([], ["空"]))
+@example(pd.DataFrame())
+@example(table([(None, None), ("a", None), (None, None)], ["all", "missing"]))
+@example(table(AWKWARD, ["=1+1", "_x0041_", " a ", "&<>", "\n", "😀", "列"]))
+@example(table([range(800), ["x"] * 800], [f"column {n}" for n in range(800)]))
+def test_content_is_that_of_xlsxwriter(df: pd.DataFrame) -> None:
+    assert_same_content(spliced(df), written_by_xlsxwriter(df))
+
+
+@given(tables(), st.lists(st.integers(0, 6)), st.integers(1, 200))
+def test_where_rows_are_cut_and_how_they_arrive_changes_nothing(
+    df: pd.DataFrame, cuts: list[int], chunk: int
+) -> None:
+    ordered = tuple(sorted(min(cut, len(df)) for cut in cuts))
+    assert read_by_calamine(spliced(df, ordered, chunk)) == read_by_calamine(spliced(df))
+
+
+def test_a_header_that_looks_like_rich_text_markup_stays_text() -> None:
+    assert read_by_calamine(spliced(table([], ["<r>&</r>"]))) == {"Sheet1": [["<r>&</r>"]]}
+
+
+@pytest.mark.parametrize("rows", [1, 4, 5, 8, 40])
+def test_a_table_continues_on_the_next_sheet(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (sheet_xml, excel, workbook):
+        monkeypatch.setattr(module, "DATA_ROWS", 4)
+    file = spliced(table([[n] for n in range(rows)], ["n"]), cuts=(rows // 3,))
+    starts = range(0, rows, 4)
+    assert [*read_by_openpyxl_streaming(file).items()] == [
+        (f"Sheet{number}", [("n",), *((n,) for n in range(start, min(start + 4, rows)))])
+        for number, start in enumerate(starts, 1)
+    ]
+    for worksheet in openpyxl.load_workbook(BytesIO(file)).worksheets:
+        assert worksheet.freeze_panes == "A2"
+        assert all(cell.font.bold for cell in worksheet[1])
+        assert not any(cell.font.bold for cell in worksheet[2])
+
+
+def test_excels_last_row_is_used_and_not_passed() -> None:
+    df = pd.DataFrame({"n": range(SHEET_ROWS + 1)})
+    first, second = read_by_calamine(spliced(df, cuts=(1_000_000,))).values()
+    assert len(first) == SHEET_ROWS
+    assert first[-1] == [SHEET_ROWS - 2]
+    assert second == [["n"], [SHEET_ROWS - 1], [SHEET_ROWS]]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3])
+@pytest.mark.parametrize("columns", [1, 2, 30])
+def test_the_dimension_is_that_of_the_table(rows: int, columns: int) -> None:
+    df = table([range(columns)] * rows, [f"c{n}" for n in range(columns)])
+    book = openpyxl.load_workbook(BytesIO(spliced(df)), read_only=True)
+    last = f"{excel.column_letters(columns - 1)}{rows + 1}"
+    assert book["Sheet1"].calculate_dimension() == f"A1:{last}"
+
+
+def test_a_column_is_as_wide_as_its_texts() -> None:
+    book = openpyxl.load_workbook(BytesIO(spliced(MEMBERS)))
+    widths = {name: column.width for name, column in book["Sheet1"].column_dimensions.items()}
+    assert widths["B"] > widths["C"] > 2 * len("会員ランク")
+
+
+def test_no_column_is_wider_than_excel_allows() -> None:
+    """The Open XML SDK takes a width of 0 to 255."""
+    archive = zipfile.ZipFile(BytesIO(spliced(table([["x" * 300, "漢" * 300]], ["a", "b"]))))
+    xml = archive.read("xl/worksheets/sheet1.xml")
+    assert set(re.findall(b' width="([^"]*)"', xml)) == {b"255"}
+
+
+def test_the_workbook_bears_no_date_of_its_making() -> None:
+    file = spliced(MEMBERS)
+    created = openpyxl.load_workbook(BytesIO(file)).properties.created
+    assert created == dt.datetime(1980, 1, 1)
+    assert {entry.date_time[:3] for entry in entries(file)} == {(1980, 1, 1)}
+
+
+def test_the_gather_needs_no_pandas() -> None:
+    script = "import sys, workbook; print(sorted({'pandas', 'numpy'} & set(sys.modules)))"
+    assert run_python(script) == "[]"
+
+
+def run_python(script: str, **environment: str) -> str:
+    function = Path(__file__).resolve().parents[1]
+    shared = function.parent / "utils" / "shared"
+    folders = (function, function / "tests", shared, shared / "tests")
+    environment = {"PYTHONPATH": os.pathsep.join(map(str, folders)), **environment}
+    run = [sys.executable, "-c", script]
+    return subprocess.check_output(run, env=environment, text=True).strip()
+
+
+def entries(file: bytes) -> list[zipfile.ZipInfo]:
+    return zipfile.ZipFile(BytesIO(file)).infolist()
+
+
+def test_entries_are_like_those_of_xlsxwriter() -> None:
+    file = BytesIO()
+    with xlsxwriter.Workbook(file, {"in_memory": True}) as book:
+        book.add_worksheet()
+    assert [*map(facts, entries(spliced(MEMBERS)))] == [*map(facts, entries(file.getvalue()))]
+
+
+def facts(entry: zipfile.ZipInfo) -> tuple[Any, ...]:
+    versions = (entry.create_system, entry.create_version, entry.extract_version)
+    return (entry.filename, versions, entry.flag_bits, entry.date_time, entry.external_attr)
+
+
+@pytest.mark.parametrize("limit", [0, 500, 2_000, 4_000])
+def test_what_passes_the_limit_of_a_zip_is_in_zip64(
+    limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = spliced(MEMBERS)
+    monkeypatch.setattr(workbook, "ZIP32_LIMIT", limit)
+    file = spliced(MEMBERS)
+    assert b"PK\6\6" in file and b"PK\6\7" in file
+    assert zipfile.ZipFile(BytesIO(file)).testzip() is None
+    for entry in entries(file):
+        sizes = (entry.file_size, entry.compress_size)
+        assert bool(entry.extra) == (max(*sizes, entry.header_offset) >= limit)
+    assert_same_content(file, plain)
+
+
+def test_a_sheet_may_pass_4_gib(tmp_path: Path) -> None:
+    hole = bytes(1 << 20)
+    count = (1 << 12) + 1
+    part = SheetPart(0, 1, 1 << 34, count << 20, 0)
+    with (tmp_path / "sparse.xlsx").open("wb") as file:
+        for chunk in only(["n"], [part], itertools.repeat(hole, count)):
+            file.seek(len(chunk), os.SEEK_CUR) if chunk is hole else file.write(chunk)
+    with zipfile.ZipFile(tmp_path / "sparse.xlsx") as archive:
+        entry = archive.getinfo("xl/worksheets/sheet1.xml")
+        assert entry.file_size > 1 << 34 and entry.compress_size > count << 20
+        assert archive.getinfo("xl/workbook.xml").header_offset > 1 << 32
+        assert b'<sheet name="Sheet1"' in archive.read("xl/workbook.xml")
+
+
+def test_bodies_are_taken_one_at_a_time() -> None:
+    parts, body = render_parts(MEMBERS, 0)
+    taken = []
+
+    def bodies() -> Iterator[bytes]:
+        for at in range(0, len(body), 10):
+            taken.append(at)
+            yield body[at : at + 10]
+
+    chunks = only([*MEMBERS.columns], parts, bodies())
+    assert not taken
+    chunk = next(chunk for chunk in chunks if taken)
+    assert chunk == body[:10] and taken == [0]
+
+
+def part(position: int, rows: int) -> SheetPart:
+    return SheetPart(position, rows, xml_bytes=0, deflated_bytes=0, crc32=0)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ([part(1, 1)], "parts must join: row 0 follows; found 1"),
+        ([part(0, 2), part(3, 1)], "parts must join: row 2 follows; found 3"),
+        ([part(0, 2), part(1, 2)], "parts must join: row 2 follows; found 1"),
+        ([part(0, 0)], "a part lies on one sheet; found 0 rows from 0 on"),
+        (
+            [part(0, 5), part(5, 1_048_571)],
+            "a part lies on one sheet; found 1048571 rows from 5 on",
+        ),
+    ],
+)
+def test_parts_that_do_not_join_are_refused(parts: list[SheetPart], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        only(["n"], parts, [])
+
+
+@pytest.mark.parametrize(
+    ("extra", "found"), [(b"!", "1 bytes more"), (b"", "3 bytes less")], ids=["more", "less"]
+)
+def test_bodies_of_another_length_are_refused(extra: bytes, found: str) -> None:
+    parts, body = render_parts(MEMBERS, 0)
+    bodies = [body, extra] if extra else [body[:-3]]
+    chunks = only([*MEMBERS.columns], parts, bodies)
+    with pytest.raises(ValueError, match=f"^bodies must be as long as parts say; found {found}$"):
+        list(chunks)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a" * 32_768, "a cell holds at most 32767 characters; found 32768"),
+        ("\ud800", "text must be valid Unicode; found a lone surrogate U\\+D800"),
+    ],
+    ids=["long", "surrogate"],
+)
+def test_a_header_that_a_cell_cannot_hold_is_refused(name: str, message: str) -> None:
+    with pytest.raises(InvalidCell, match=f"^members.xlsx: header of column B: {message}$"):
+        only(["n", name], [], [])
+
+
+def test_a_table_wider_than_a_sheet_is_refused() -> None:
+    with pytest.raises(
+        TooManyColumns, match="^members.xlsx: a sheet holds at most 16384 columns; found 16385"
+    ):
+        only(["n"] * 16_385, [], [])

@@ -1,0 +1,161 @@
+"""What segments contribute makes the same sheets however it comes."""
+
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pipeline.sheet.table import Table
+from pipeline.summaries import combine as summaries_module
+from pipeline.summaries import merge as merged
+from pipeline.summaries import partials
+from pipeline.summaries.combine import MissingPartials, Summaries
+from pipeline.summaries.partials import InvalidPartials
+from pipeline.summaries.summary import Summary, carried
+
+RANKS = Summary(
+    "ranks", by="rank", total="all", n=("id", "size"), points=("points", "sum"), u=("id", "nunique")
+)
+MONTHS = Summary("months", by={"month": lambda df: df["day"].str[:7]}, n=("id", "count"))
+MEMBERS = pd.DataFrame(
+    {
+        "id": [f"{n:04}" for n in range(1000)],
+        "rank": [n * 7 % 5 for n in range(1000)],
+        "points": [n * 0.1 for n in range(1000)],
+        "day": [f"2024-{n % 12 + 1:02}-01" for n in range(1000)],
+    }
+)
+
+
+def no_pickle(key: str) -> pd.DataFrame:
+    raise AssertionError(f"{key} was read")
+
+
+def contributed(declared: list[Summary], df: pd.DataFrame) -> tuple[list[Any], bytes]:
+    fields, data = carried(declared, df, "table")
+    return json.loads(json.dumps(fields)), data
+
+
+def sheets(tables: list[Table]) -> list[Any]:
+    return [
+        (each.name, each.columns, b"".join(each.bodies), each.first_rows, each.total)
+        for each in tables
+    ]
+
+
+def gathered(
+    ends: list[int],
+    declared: Callable[[int], list[Summary]] = lambda _: [RANKS],
+    load: Callable[[str], pd.DataFrame] = no_pickle,
+) -> list[Any]:
+    """The sheets of MEMBERS cut there; each segment contributes to what it declares."""
+    summaries = Summaries(load)
+    for number, (start, stop) in enumerate(pairwise([0, *ends, 1000])):
+        contribution = contributed(declared(number), MEMBERS.iloc[start:stop])
+        summaries.add(f"gather/job_{start}_{stop}.pkl", stop - start, *contribution)
+    return sheets([*summaries.tables({}, lambda name, df: df)])
+
+
+def segment_at(key: str) -> pd.DataFrame:
+    start, stop = key.removesuffix(".pkl").split("_")[1:]
+    return MEMBERS.iloc[int(start) : int(stop)]
+
+
+@pytest.mark.parametrize(
+    "ends", [[1, 999], [0, 0, 1000], list(range(1000)), [300, 600, 900]], ids=len
+)
+def test_the_sheets_are_the_same_bytes_for_every_cut(ends: list[int]) -> None:
+    assert gathered(ends) == gathered([])
+
+
+@pytest.mark.parametrize(
+    ("rows", "found", "total"),
+    [(0, [], ["all", 0, 0, 0]), (1, [[0, 1, 0, 1]], ["all", 1, 0, 1])],
+)
+def test_a_table_of_no_rows_or_one_has_its_header_and_its_total(
+    rows: int, found: list[Any], total: list[Any]
+) -> None:
+    summaries = Summaries(no_pickle)
+    summaries.add("gather/x.pkl", rows, *contributed([RANKS], MEMBERS.head(rows)))
+    (table,) = summaries.tables({}, lambda name, df: df)
+    assert (table.columns, table.first_rows) == (["rank", "n", "points", "u"], found)
+    assert table.total == total
+
+
+def test_as_many_groups_as_records_make_the_same_sheet_as_one_segment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(summaries_module, "INLINE_BYTES", 0)
+    monkeypatch.setattr(merged, "RANGE_BYTES", 4_000)
+    monkeypatch.setattr(partials, "BLOCK_BYTES", 1_000)
+    ids = Summary("ids", by="id", first=("day", "first"), median=("points", "median"))
+    whole = gathered([], lambda _: [ids])
+    assert whole[0][3] == [[*each] for each in MEMBERS[["id", "day", "points"]].values[:200]]
+    assert gathered([300, 600, 900], lambda _: [ids]) == whole
+
+
+def test_large_contributions_make_the_same_sheets(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = gathered([500])
+    monkeypatch.setattr(summaries_module, "INLINE_BYTES", 0)
+    monkeypatch.setattr(summaries_module, "SMALL_GROUPS", 1)
+    assert gathered([300, 600, 900]) == whole
+
+
+@pytest.mark.fault(
+    tried=("a result without its partial results", "部分集計のない結果"),
+    happened=("counted from its pickle", "その pickle から数える"),
+)
+def test_a_result_without_a_contribution_is_counted_from_its_pickle() -> None:
+    other = Summary("ranks", by="rank", n=("id", "size"))
+    for stranger in ([], [other], [RANKS, other]):
+        declared = dict(enumerate([[RANKS], stranger, [RANKS]])).__getitem__
+        assert gathered([300, 600], declared, segment_at) == gathered([])
+    assert gathered([300], lambda n: [RANKS] if n else [], segment_at) == gathered([])
+
+
+def test_no_contribution_makes_no_sheet() -> None:
+    assert gathered([300], lambda _: []) == []
+
+
+def test_a_group_that_a_function_makes_needs_its_segment() -> None:
+    with pytest.raises(
+        MissingPartials, match="^gather/job_300_1000.pkl: .* whose month a function makes"
+    ):
+        gathered([300], lambda n: [] if n else [MONTHS], segment_at)
+
+
+@pytest.mark.fault(
+    tried=("partial results damaged or forged", "壊れた、または偽造された部分集計"),
+    happened=("refused by name; no workbook", "名前を示して拒否。ワークブックなし"),
+)
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda fields, data: (fields, data[:-1]), "blocks must have"),
+        (lambda fields, data: (fields, data.replace(b'"rows": 5', b'"rows": 4')), "found"),
+        (lambda fields, data: (fields, data.replace(b"size", b"sizf")), "columns must be those"),
+        (lambda fields, data: ([{**fields[0], "scopes": []}], data), "found"),
+        (lambda fields, data: ([{"declared": {"name": "x"}}], data), "found"),
+        (lambda fields, data: ([5], data), "found"),
+        (
+            lambda fields, data: contributed([RANKS], MEMBERS.head(399)),
+            "must count 400 rows; found 399",
+        ),
+    ],
+    ids=["cut", "rows", "names", "scopes", "declaration", "no object", "of other rows"],
+)
+@pytest.mark.parametrize("inline", [0, 1 << 20], ids=["as an object", "inline"])
+def test_strange_contributions_are_refused_by_key(
+    change: Callable[[list[Any], bytes], tuple[list[Any], bytes]],
+    found: str,
+    inline: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(summaries_module, "INLINE_BYTES", inline)
+    summaries = Summaries(no_pickle)
+    with pytest.raises(InvalidPartials, match=rf"^gather/x\.pkl: .*{found}"):
+        summaries.add("gather/x.pkl", 400, *change(*contributed([RANKS], MEMBERS.head(400))))
+        list(summaries.tables({}, lambda name, df: df))
