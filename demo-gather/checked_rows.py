@@ -10,10 +10,10 @@ from typing import Any
 
 import re2  # type: ignore[import-untyped]  # google-re2 has no annotations
 from isal import igzip_lib, isal_zlib
-from pipeline.sheet.parts import SheetPart
 
 from pipeline.errors.wording import quoted
 from pipeline.excel import DATE_STYLE, STYLE_FORMATS, excel_row
+from pipeline.sheet.parts import SheetPart
 
 SLICE_BYTES = 1 << 18  # of XML in memory at a time; longer than any cell
 

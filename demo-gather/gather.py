@@ -1,24 +1,22 @@
 """gather-lambda: splice the segments' rendered rows into one workbook, without holding it."""
 
-import itertools
 import json
 import math
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from boto3.s3.transfer import TransferConfig
-from pipeline.keys import facts_key, segment_facts_key
 
 from checked_rows import check_rows
 from expiry import let_expire
-from pipeline.errors.wording import found
+from pipeline.events.gather import MissingSegment, result_keys
 from pipeline.excel import EXACT_INTEGER, style_formats, widest
 from pipeline.facts.stages import SummaryFacts, Told
+from pipeline.keys import facts_key, gathered, segment_facts_key, xml_key
 from pipeline.s3.overlap import map_ahead
+from pipeline.s3.upload import upload
 from pipeline.segments import figures as rendered
 from pipeline.segments import frames
 from pipeline.segments.figures import Figures
@@ -35,14 +33,6 @@ if TYPE_CHECKING:
 WORKBOOK = "test.xlsx"
 TRANSFERS = 4
 CONTENT_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-
-
-class InvalidEvent(ValueError):
-    """The event does not say what to gather."""
-
-
-class MissingSegment(ValueError):
-    """A segment has no result; a workbook without its rows would look whole."""
 
 
 class GatherHandler:
@@ -92,7 +82,7 @@ class GatherHandler:
             return self.event
         manifest = self.s3.get_object(Bucket=self.bucket, Key=self.event["manifest"])["Body"].read()
         definitions = json.loads(manifest)
-        results = [key.replace("scatter/", "gather/", 1) for key in definitions]
+        results = [gathered(key) for key in definitions]
         return {"segment_definitions": definitions, "segment_results": results}
 
     def get_rendered(self, keys: list[str]) -> dict[str, Figures]:
@@ -205,13 +195,7 @@ class GatherHandler:
             Its size in bytes.
         """
         file = Chunks(workbook_chunks(workbook, tables, formats))
-        self.s3.upload_fileobj(
-            file,  # type: ignore[arg-type]  # boto3 only calls its read
-            bucket,
-            workbook,
-            ExtraArgs={"ContentType": CONTENT_TYPE},
-            Config=upload_config(),
-        )
+        upload(self.s3, bucket, workbook, file, CONTENT_TYPE)  # type: ignore[arg-type]  # it only reads
         return file.size
 
     def send_facts(
@@ -231,46 +215,12 @@ class GatherHandler:
         )
 
     def get_xml(self, key: str, figures: Figures) -> bytes:
-        xml_key = rendered.xml_key(key)
-        body = self.s3.get_object(Bucket=self.bucket, Key=xml_key, IfMatch=figures.xml_etag)["Body"]
+        at = xml_key(key)
+        body = self.s3.get_object(Bucket=self.bucket, Key=at, IfMatch=figures.xml_etag)["Body"]
         xml = body.read()
         if key not in self.own:
-            check_rows(xml, figures.parts, xml_key, len(style_formats(figures.formats)))
+            check_rows(xml, figures.parts, at, len(style_formats(figures.formats)))
         return xml
-
-
-def result_keys(event: dict[str, Any]) -> list[str]:
-    """The segment results; where the event names the definitions, too, one for each of them.
-
-    Raises:
-        InvalidEvent: there are none, or not lists of keys.
-        MissingSegment: a definition has no result.
-    """
-    results = key_list(event, "segment_results")
-    definitions = (
-        key_list(event, "segment_definitions") if "segment_definitions" in event else results
-    )
-    if not definitions:
-        raise InvalidEvent("event: segment_results must hold a key; found an empty list")
-    if len(results) > len(definitions):
-        raise InvalidEvent(f"event: found {len(results)} results for {len(definitions)} segments")
-    pairs = itertools.zip_longest(definitions, results)
-    if missing := [segment for segment, result in pairs if not isinstance(result, str)]:
-        count = len(definitions)
-        raise MissingSegment(
-            f"{missing[0] or 'event'}: each segment must have one result; "
-            f"found {count - len(missing)} results for {count} segments"
-        )
-    if repeated := [key for key, count in Counter(results).items() if count > 1]:
-        raise InvalidEvent(f"event: each result must be another; found {repeated[0]} again")
-    return results
-
-
-def key_list(event: dict[str, Any], name: str) -> list[Any]:
-    keys = event.get(name)
-    if not isinstance(keys, list):
-        raise InvalidEvent(f"event: {name} must be a list of keys; found {found(keys)}")
-    return keys
 
 
 def told_of(table: Table) -> SummaryFacts:
@@ -285,10 +235,3 @@ def told_of(table: Table) -> SummaryFacts:
 def json_cell(cell: Any) -> Any:
     plain = cell is None or (isinstance(cell, int | float) and math.isfinite(cell))
     return cell if plain and abs(cell or 0) <= EXACT_INTEGER else str(cell)
-
-
-def upload_config() -> TransferConfig:
-    """Parts of 8 MiB, of which few are in memory at a time, and up to 10,000 in a workbook."""
-    config = TransferConfig(multipart_chunksize=8 * 1024 * 1024, max_concurrency=2)
-    config.max_in_memory_upload_chunks = 2
-    return config

@@ -1,9 +1,9 @@
 from typing import Any
 
 from gather import GatherHandler
-from pipeline.s3 import client as storage
+from pipeline.s3.client import client
 
-s3 = storage.client()
+s3 = client()
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> str:

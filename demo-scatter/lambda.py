@@ -1,9 +1,9 @@
 from typing import Any
 
-from pipeline.s3 import client as storage
+from pipeline.s3.client import client
 from scatter import ScatterHandler
 
-s3 = storage.client()
+s3 = client()
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

@@ -1,144 +1,27 @@
 """scatter-lambda: split a table in S3 into segment files, in memory bounded by a segment."""
 
-import itertools
 import json
-import math
 import os
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from pipeline.keys import facts_key
 
-from pipeline.errors.wording import found
+from pipeline.events.scatter import Job, check_fits_execution
 from pipeline.facts.stages import ScatterFacts, SegmentCut
+from pipeline.keys import facts_key, manifest_key
 from pipeline.reading import formats
-from pipeline.reading.columns import Block, Table
-from pipeline.reading.csv_table import ENCODINGS
-from pipeline.reading.exact_parser import Record
-from pipeline.reading.gunzip import unpack
-from pipeline.reading.reader import Reader
+from pipeline.reading.columns import Table
+from pipeline.reading.cuts import block_bytes, tables
+from pipeline.reading.source import Source, open_table
 from pipeline.s3.overlap import map_ahead
 from pipeline.segments import frames
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# Rows per segment, unless the event says otherwise, of tables of up to SMALL_TABLE_BYTES (1,000
-# members). A variable of this name sets it for every table, and 0 has small ones cut as longer
-# ones are: a deployed stack's default, as ten rows cost as much as 70,000.
-# Longer tables run faster in fewer segments of about SEGMENT_BYTES (70,000 members), at most
-# SEGMENTS of them; from half of SEGMENT_BYTES on in an even number, for two workers.
-DIVISION_NUMBER = 10
-SMALL_TABLE_BYTES = 200_000
-SEGMENT_BYTES = 9_800_000
-SEGMENTS = 200
-BLOCK_BYTES = 240_000  # of JSON, read and parsed at a time: its records stay in a CPU's cache
-BLOCK_ROWS = 1_000  # taken at a time where segments are cut by rows
-READ_AHEAD = 8  # blocks
 UPLOADS = 4  # at once
-
-# https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
-STATE_BYTES = 256 * 1024
-ITERATIONS = 1_500  # of an inline Map; with three retries each, 16 of the 25,000 events
-KEY_BYTES = 1_024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
-
-REJECTS = ("rejects", "max_rejects")
-OVERRIDES = ("input_obj", "division_number", "encoding", *REJECTS)
-# Of an input that others write: the consoles', Step Functions' own and those of an EventBridge event.
-IGNORED = {
-    *("Comment", "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"),
-    *("version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail"),
-}
-OUTBOX = "outbox/"
-
-
-class InvalidEvent(ValueError):
-    """The event does not say what to scatter."""
-
-
-class TooManySegments(ValueError):
-    """The segments would not fit into one execution."""
-
-
-def is_key(key: object) -> bool:
-    """Whether the key names an object of S3, without climbing and without control characters."""
-    if not isinstance(key, str) or any(unicodedata.category(each) in ("Cc", "Cs") for each in key):
-        return False  # Cs: a lone surrogate has no UTF-8
-    steps = key.split("/")
-    return len(key.encode()) <= KEY_BYTES and not {"", ".", ".."}.intersection(steps)
-
-
-def is_whole(number: object, least: int) -> bool:
-    return type(number) is int and number >= least
-
-
-# Of an event's fields, the rule in words and what tells whether a value keeps it.
-RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
-    ("input_obj", "must be the key of an object", is_key),
-    ("input_obj", "must be a table, no workbook", lambda key: not key.endswith(".xlsx")),
-    ("division_number", "must be a whole number from 1", lambda n: n is None or is_whole(n, 1)),
-    (
-        "execution",
-        "must be an execution's name",
-        lambda name: name is None or (is_key(name) and "/" not in name),
-    ),
-    ("encoding", f"must be {' or '.join(ENCODINGS)}", lambda name: name in ENCODINGS),
-    ("rejects", 'must be "sheet"', lambda place: place == "sheet"),
-    ("max_rejects", "must be a whole number from 0", lambda n: is_whole(n, 0)),
-]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One table to scatter, as its event describes it.
-
-    Attributes:
-        rejects: where faulty records go, `rejects` and `max_rejects`; {} where nobody asked.
-    """
-
-    input_obj: str
-    division_number: int | None
-    execution: str | None
-    manifest: bool = False
-    encoding: str = "utf-8"
-    rejects: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def from_event(cls, event: dict[str, Any]) -> Self:
-        """
-        Raises:
-            InvalidEvent: names the field, its rule and what was found.
-        """
-        fields: dict[str, Any] = {"input_obj": None, **event, **overrides_of(event)}
-        for name, rule, holds in RULES:
-            if name in fields and not holds(fields[name]):
-                raise InvalidEvent(f"{name}: {rule}; found {found(fields[name])}")
-        key, encoding = fields["input_obj"], fields.get("encoding", "utf-8")
-        if encoding != "utf-8" and formats.ends(key)[0] != ".csv":
-            raise InvalidEvent(f"encoding: JSON is UTF-8; found {found(encoding)} of {key}")
-        if "max_rejects" in fields and "rejects" not in fields:
-            raise InvalidEvent('rejects: must be "sheet"; found max_rejects alone')
-        number, execution = fields.get("division_number"), fields.get("execution")
-        rejects = {name: fields[name] for name in fields if name in REJECTS}
-        return cls(key, number, execution, bool(event.get("manifest")), encoding, rejects)
-
-    @property
-    def workbook(self) -> str:
-        """Beside the input, but of one in the inbox in the outbox, so that it starts nothing."""
-        workbook = formats.stem(self.input_obj) + ".xlsx"
-        inbox = os.environ.get("INBOX", "")
-        filed = inbox and workbook.startswith(inbox)
-        return OUTBOX + workbook.removeprefix(inbox) if filed else workbook
-
-    @property
-    def folder(self) -> str:
-        return f"scatter/{self.execution}" if self.execution else "scatter"
-
-    def segment_key(self, number: int) -> str:
-        return f"{self.folder}/job_{number:03d}.pkl"
 
 
 @dataclass(frozen=True)
@@ -149,20 +32,6 @@ class Segment:
     columns: list[str]
     rows: int
     pickled: bytes
-
-
-@dataclass(frozen=True)
-class Source:
-    """An object as it is read.
-
-    Attributes:
-        size: in bytes.
-    """
-
-    etag: str
-    size: int
-    form: formats.Format
-    reader: Reader
 
 
 class ScatterHandler:
@@ -192,7 +61,7 @@ class ScatterHandler:
         workbook = {"workbook": job.workbook} if job.execution else {}
         if not job.manifest:
             return {"segment_definitions": keys, **workbook}
-        manifest = f"{job.folder}/manifest.json"
+        manifest = manifest_key(job.execution)
         self.s3.put_object(Bucket=self.bucket, Key=manifest, Body=json.dumps(keys))
         return {"bucket": self.bucket, "manifest": manifest, **workbook}
 
@@ -203,17 +72,8 @@ class ScatterHandler:
             texts: the columns of a CSV file that are known to hold other texts than numbers.
             match: conditions of S3's.
         """
-        key = job.input_obj
-        obj = self.s3.get_object(Bucket=bucket, Key=key, **match)
-        size = obj["ContentLength"]
-        chunks: Iterator[bytes] = iter(obj["Body"].iter_chunks(block_bytes(size, key)))
-        head = next(chunks, b"")
-        form = formats.tell(key, head, size)
-        chunks = itertools.chain([head], chunks)
-        if form.packed:
-            chunks = unpack(chunks, key, block_bytes(form.size, key))
-        reader = form.reader(read_ahead(chunks), key, job.encoding, texts)
-        return Source(obj["ETag"], size, form, reader)
+        key, encoding = job.input_obj, job.encoding
+        return open_table(self.s3, bucket, key, encoding, texts, **match)
 
     def make_segments(self, source: Source, job: Job) -> Iterator[Segment]:
         """The table's segments in row order; an empty table is one segment without rows."""
@@ -221,8 +81,8 @@ class ScatterHandler:
         blocks = source.reader.blocks(block_bytes(size, job.input_obj))
         columns: dict[str, None] = {}
         start = 0
-        rows = set_division_number() if job.division_number is None else job.division_number
-        for number, table in enumerate(tables(blocks, size * formats.weight(job.input_obj), rows)):
+        json_bytes = size * formats.weight(job.input_obj)
+        for number, table in enumerate(tables(blocks, json_bytes, job.rows_per_segment)):
             columns |= dict.fromkeys(table.columns)
             names = list(columns)
             pickled = frames.dump(self.make_segment_df(table, start, names, job.input_obj))
@@ -294,105 +154,5 @@ class ScatterHandler:
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=facts.to_json())
 
 
-def segment_bytes(size: int) -> int:
-    """How much JSON a segment of a table of `size` bytes takes, unless it is cut by rows."""
-    if size <= SEGMENT_BYTES / 2:
-        return max(1, size)
-    pairs = math.ceil(size / (2 * SEGMENT_BYTES))
-    return math.ceil(size / min(SEGMENTS, 2 * pairs))
-
-
-def blocks_per_segment(size: int) -> int:
-    return math.ceil(segment_bytes(size) / BLOCK_BYTES)
-
-
-def block_bytes(size: int, key: str) -> int:
-    """How much of a text of `size` bytes is read and parsed at a time."""
-    weight = formats.weight(key)
-    json_bytes = segment_bytes(size * weight) / blocks_per_segment(size * weight)
-    return math.ceil(json_bytes / weight)
-
-
-def read_ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    turns = itertools.repeat(None)
-    ahead = map_ahead(lambda _: next(chunks, b""), turns, READ_AHEAD, threads=1)
-    return itertools.takewhile(bool, ahead)
-
-
-def set_division_number() -> int | None:
-    """What the function's environment sets for executions that say nothing."""
-    text = os.environ.get("DIVISION_NUMBER")
-    return None if text is None else int(text)
-
-
-def tables(blocks: Iterator[Block], size: int, division_number: int | None) -> Iterator[Table]:
-    """Divide the records into one table for each segment.
-
-    Args:
-        size: bytes of the whole JSON text.
-        division_number: rows of each; None to choose by size, 0 to do so for small tables, too.
-    """
-    cuts: Iterator[Iterable[Block]]
-    if division_number or (division_number is None and size <= SMALL_TABLE_BYTES):
-        cuts = by_rows(blocks, division_number)
-    else:
-        cuts = (itertools.islice(blocks, blocks_per_segment(size)) for _ in itertools.count())
-    return itertools.takewhile(lambda table: table.rows, map(Table, cuts))
-
-
-def by_rows(blocks: Iterable[Block], division_number: int | None) -> Iterator[Iterable[Block]]:
-    """The blocks of each segment, for ever; all that follow the table have none.
-
-    Args:
-        division_number: rows of a segment; None for the default, and at most SEGMENTS segments.
-    """
-    records: Iterator[Record] = itertools.chain.from_iterable(block.records for block in blocks)
-    if not division_number:
-        small = list(records)
-        division_number = max(DIVISION_NUMBER, math.ceil(len(small) / SEGMENTS))
-        records = iter(small)
-    while True:
-        yield take_rows(records, division_number)
-
-
-def take_rows(records: Iterator[Record], rows: int) -> Iterator[Block]:
-    """The next rows, or as many as are left, some at a time."""
-    while rows and (taken := list(itertools.islice(records, min(rows, BLOCK_ROWS)))):
-        yield Block.of(taken)
-        rows -= len(taken)
-
-
-def overrides_of(event: dict[str, Any]) -> dict[str, Any]:
-    """The fields that the execution's input overrides."""
-    overrides = event.get("overrides") or {}
-    if not isinstance(overrides, dict):
-        raise InvalidEvent(f"overrides: must be an object; found {found(overrides)}")
-    unknown = overrides.keys() - {*OVERRIDES, *IGNORED}
-    if unknown:
-        raise InvalidEvent(
-            f"overrides: knows {', '.join(OVERRIDES)}; found {', '.join(sorted(unknown))}"
-        )
-    return overrides
-
-
 def with_columns(df: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     return df if list(df.columns) == columns else df.reindex(columns=columns)
-
-
-def check_fits_execution(segments: int, key: str, job: Job) -> None:
-    """Refuse a division that an inline Map cannot hold.
-
-    Args:
-        segments: how many there are so far.
-        key: the latest one's, the longest.
-
-    Raises:
-        TooManySegments: beyond ITERATIONS, or STATE_BYTES with a definition and a result each.
-    """
-    state = 2 * segments * len(json.dumps(key) + ",")
-    if segments > ITERATIONS or state > STATE_BYTES:
-        raise TooManySegments(
-            f"{job.input_obj}: an execution holds at most {ITERATIONS} segments and {STATE_BYTES} "
-            f"bytes of state; division_number {job.division_number} passes that at segment "
-            f"{segments}: choose a larger one, or DEFINITION=distributed"
-        )

@@ -1,11 +1,13 @@
 """segment-lambda: the rule that runs on each segment of the table, and what is declared beside it."""
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from pipeline.excel import check_formats
+from pipeline.keys import result_key
 from pipeline.reading.references import References, check_references
 from pipeline.segments import result
 from pipeline.segments.refused import Fault, is_number, refuse, sift, source_of
@@ -31,6 +33,7 @@ SUMMARIES = [
 FORMATS = {"ポイント": "#,##0", "平均": "#,##0.0"}  # as Excel's, of columns that a sheet may have
 REFERENCES: dict[str, str] = {}  # {"料率": "reference/rates.csv"} is self.references["料率"]
 RANKS = range(1, 6)
+TABLES = Path(__file__).with_name("tests")  # where tests have their reference tables
 BONUS_RATE = 1.25  # for members ranked above 3
 
 check_formats(FORMATS)
@@ -66,10 +69,10 @@ class SegmentHandler:
         self.context = context
         self.s3 = s3
         self.bucket = os.environ.get("BUCKET", "test-bucket")
-        self.references = References(REFERENCES, s3, self.bucket, event)
+        self.references = References(REFERENCES, s3, self.bucket, event, TABLES)
 
     def main(self) -> str:
-        key = result.result_key(self.event)
+        key = result_key(self.event)
         df = self.get_s3_data(self.bucket, self.event)
         processed, faults = sift(self.process, df)
         return self.send_segment_df(processed, self.bucket, key, df, faults)

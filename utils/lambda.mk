@@ -1,9 +1,9 @@
-# The rules all three functions share. A function's Makefile sets NAME, SHARED and MEMORY.
+# The rules all three functions share. A function's Makefile sets NAME and MEMORY.
 include $(dir $(lastword $(MAKEFILE_LIST)))tools/tools.mk
 
 FUNCTION := $(NAME)-lambda
 TIMEOUT ?= 900
-SOURCES := $(wildcard *.py) $(SHARED:%=$(ROOT)/utils/shared/%.py)
+SOURCES := $(wildcard *.py) $(wildcard $(addprefix $(ROOT)/utils/pipeline/,*.py */*.py))
 
 # Wheels are Linux ones for Lambda and its containers, and the host's own for functions that run
 # as processes of a host that is no Linux.
@@ -59,7 +59,7 @@ test: .venv/.ready
 	@$(if $(ALREADY_UP),,$(HARNESS) with-emulator) $(MAKE) --no-print-directory check
 
 check:
-	@.venv/bin/mypy *.py tests $(SHARED:%=$(ROOT)/utils/shared/%.py)
+	@.venv/bin/mypy
 	@AWS_ENDPOINT_URL=$(ENDPOINT) AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
 		AWS_DEFAULT_REGION=us-east-1 AWS_CONFIG_FILE=/dev/null .venv/bin/pytest -q
 

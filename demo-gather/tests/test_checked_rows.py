@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pipeline.sheet.parts import SheetPart
 
 import checked_rows
 from checked_rows import InvalidRows, check_rows
 from pipeline.excel import HEADER_STYLE
+from pipeline.sheet.parts import SheetPart
 from pipeline.sheet.sheet_xml import render_rows
 from pipeline.tests.sheet.test_sheet_xml import AWKWARD_TEXTS, LONGEST_TEXTS, frame, typed_columns
 

@@ -10,16 +10,17 @@ import pandas as pd
 import pytest
 from botocore.exceptions import ClientError
 from openpyxl import load_workbook
-from pipeline.keys import rejects_key
-from pipeline.sheet.parts import SheetPart
 
 from checked_rows import InvalidRows
-from gather import GatherHandler, InvalidEvent, MissingSegment, result_keys
+from gather import GatherHandler
+from pipeline.events.gather import MissingSegment, result_keys
+from pipeline.keys import InvalidEvent, partials_key, rejects_key
 from pipeline.segments import figures as rendered
 from pipeline.segments import frames
 from pipeline.segments.figures import InvalidFigures, Rejects
 from pipeline.segments.refused import COLUMNS, Fault, rejects
 from pipeline.segments.rejects import TooManyRejects
+from pipeline.sheet.parts import SheetPart
 from pipeline.sheet.sheet_xml import render_rows
 from pipeline.summaries.summary import Summary, carried
 
@@ -204,7 +205,7 @@ def test_partial_results_of_an_older_result_are_not_added(
 @OLDER
 def test_partial_results_that_somebody_replaced_leave_no_workbook(store: Store) -> None:
     keys = [put_contributing(store, 0, TABLE)]
-    store.put(rendered.partials_key(keys[0]), b"others")
+    store.put(partials_key(keys[0]), b"others")
     with pytest.raises(ClientError, match="PreconditionFailed"):
         store.gather(keys)
     store.assert_no_workbook()

@@ -8,12 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import scatter
+from pipeline.events import scatter as events
+from pipeline.events.scatter import Job, TooManySegments
+from pipeline.keys import InvalidEvent
+from pipeline.reading import cuts
 from pipeline.reading.columns import Block, Table
 from pipeline.reading.formats import Format
 from pipeline.reading.json_records import ArrayReader, InvalidJSON
+from pipeline.reading.source import Source
 from pipeline.segments import frames
-from scatter import InvalidEvent, Job, ScatterHandler, Source, TooManySegments
+from scatter import ScatterHandler
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -42,7 +46,7 @@ def read(s3: "S3Client", bucket: str, key: str) -> pd.DataFrame:
 
 
 def make_segments(data: bytes, division_number: int | None = None) -> list[pd.DataFrame]:
-    size = scatter.block_bytes(len(data), KEY)
+    size = cuts.block_bytes(len(data), KEY)
     chunks = [data[at : at + size] for at in range(0, len(data), size)]
     source = Source("", len(data), Format("json", False, len(data)), ArrayReader(chunks, KEY))
     segments = HANDLER.make_segments(source, Job(KEY, division_number, None))
@@ -130,9 +134,9 @@ def test_what_others_write_into_an_input_is_no_fault() -> None:
 @pytest.fixture
 def small_scale(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments of a thousandth of their bytes."""
-    monkeypatch.setattr(scatter, "SEGMENT_BYTES", 6_900)
-    monkeypatch.setattr(scatter, "BLOCK_BYTES", 960)
-    monkeypatch.setattr(scatter, "SMALL_TABLE_BYTES", 200)
+    monkeypatch.setattr(cuts, "SEGMENT_BYTES", 6_900)
+    monkeypatch.setattr(cuts, "BLOCK_BYTES", 960)
+    monkeypatch.setattr(cuts, "SMALL_TABLE_BYTES", 200)
 
 
 @pytest.mark.parametrize("size", [1, 10_000, 123_457, 4_700_000, 700_000_000])
@@ -142,7 +146,7 @@ def test_no_table_makes_more_than_200_segments(size: int, small_scale: None) -> 
     data = json.dumps([{"a": 1}] * records).encode()
     segments = list(map(len, make_segments(data)))
     assert sum(segments) == records
-    assert len(segments) <= scatter.SEGMENTS
+    assert len(segments) <= cuts.SEGMENTS
 
 
 @pytest.mark.parametrize(
@@ -158,7 +162,7 @@ def test_longer_tables_make_pairs_of_segments(size: int, segments: int, small_sc
 
 def test_small_tables_of_tiny_records_make_at_most_200_segments() -> None:
     data = json.dumps([{}] * 40_000).encode()
-    assert len(data) <= scatter.SMALL_TABLE_BYTES
+    assert len(data) <= cuts.SMALL_TABLE_BYTES
     assert list(map(len, make_segments(data))) == [200] * 200
 
 
@@ -313,7 +317,7 @@ def test_a_key_that_s3_takes_is_taken(s3: "S3Client", bucket: str, key: str) -> 
 def test_a_division_beyond_the_limits_is_refused(
     s3: "S3Client", bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scatter, "ITERATIONS", 20)
+    monkeypatch.setattr(events, "ITERATIONS", 20)
     put(s3, bucket, [member(n) for n in range(25)])
     with pytest.raises(TooManySegments, match="division_number 1 passes that at segment 21"):
         scatter_table(s3, division_number=1)
@@ -321,13 +325,13 @@ def test_a_division_beyond_the_limits_is_refused(
 
 def test_a_thousand_segments_fit_an_execution() -> None:
     job = Job(KEY, 10, "e" * 36)
-    scatter.check_fits_execution(1000, job.segment_key(999), job)
+    events.check_fits_execution(1000, job.segment_key(999), job)
 
 
 def test_a_manifest_lists_any_number_of_segments(
     s3: "S3Client", bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scatter, "ITERATIONS", 20)
+    monkeypatch.setattr(events, "ITERATIONS", 20)
     put(s3, bucket, [member(n) for n in range(25)])
     event = {"input_obj": KEY, "execution": "run-1", "manifest": True, "division_number": 1}
     result = ScatterHandler(event, None, s3).main()

@@ -4,13 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
-from pipeline.keys import rejects_key, result_key
 
 import segment
 from pipeline.excel import InvalidFormat, InvalidSheetName
+from pipeline.keys import InvalidEvent, rejects_key, result_key
 from pipeline.reading import plain_numbers
 from pipeline.segments import frames
-from pipeline.segments.result import InvalidEvent
 from pipeline.summaries.merge import summarize
 from pipeline.summaries.summary import InvalidSummary, Summary
 from segment import (

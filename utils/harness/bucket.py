@@ -13,6 +13,7 @@ from harness import machines
 from harness.fault import Fault
 from harness.settings import local_copy
 from harness.target import Target, emulator
+from pipeline.keys import GATHER, SCATTER
 
 MISSING = ("404", "NoSuchBucket", "NoSuchKey", "ResourceNotFoundException")
 
@@ -75,7 +76,7 @@ def download(target: Target, workbook: str = "test.xlsx") -> None:
 def clean_segments(target: Target) -> None:
     """Remove the segment files of past executions; those of running ones, inputs and workbooks stay."""
     s3, at = target.client("s3"), {"Bucket": target.bucket}
-    keys = [key for folder in ("scatter/", "gather/") for key in keys_of(s3, **at, Prefix=folder)]
+    keys = [key for folder in (SCATTER, GATHER) for key in keys_of(s3, **at, Prefix=folder)]
     needed = machines.running(target)  # after the listing: one that starts later has nothing in it
     past = [key for key in keys if key.split("/")[1] not in needed]
     delete_keys(s3, past, **at)

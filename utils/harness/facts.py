@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import ClientError
-from pipeline.keys import facts_key, segment_facts_key
 
 from harness.history import Run
 from harness.logs import json_object
 from harness.target import Target
 from pipeline.facts.stages import ScatterFacts, SegmentFacts, WorkbookFacts
+from pipeline.keys import facts_key, gathered, segment_facts_key
 
 # The object is gone, is another now, or is not ours to read.
 MISSING = ("404", "NoSuchKey", "NoSuchBucket", "403", "AccessDenied", "412", "PreconditionFailed")
@@ -60,7 +60,7 @@ def read(target: Target, run: Run) -> Facts:
         with ThreadPoolExecutor(THREADS) as threads:
             told = threads.map(
                 lambda key: read_object(
-                    s3, found.bucket, segment_facts_key(result_key(key)), SegmentFacts.from_json
+                    s3, found.bucket, segment_facts_key(gathered(key)), SegmentFacts.from_json
                 ),
                 keys if len(keys) <= MOST_SEGMENTS else [],
             )
@@ -82,7 +82,7 @@ def workbook_facts(target: Target, run: Run) -> WorkbookFacts | None:
     if key is None:
         return None
     s3 = target.client("s3")
-    return read_object(s3, target.bucket, result_key(key), WorkbookFacts.from_json)
+    return read_object(s3, target.bucket, gathered(key), WorkbookFacts.from_json)
 
 
 def segment_of(scatter: ScatterFacts | None, record: tuple[str, int] | None) -> int | None:
@@ -181,8 +181,3 @@ def scatter_key(run: Run) -> str | None:
     output = json_object(done.output) if done else {}
     keys = [output.get("manifest"), *(output.get("segment_definitions") or [])]
     return next((facts_key(key) for key in keys if isinstance(key, str)), None)
-
-
-def result_key(key: str) -> str:
-    """`scatter/x/job_000.pkl` → `gather/x/job_000.pkl`."""
-    return key.replace("scatter/", "gather/", 1)

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pipeline.keys import segment_facts_key
 
 from conftest import Make, Pipeline, checked
 from harness import advice, facts
@@ -30,6 +29,7 @@ from pipeline.facts.stages import (
     Told,
     WorkbookFacts,
 )
+from pipeline.keys import segment_facts_key
 from replay import Replay
 
 

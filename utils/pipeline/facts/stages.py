@@ -273,16 +273,6 @@ class WorkbookFacts(Json):
     rejects: int | None = None
 
 
-def facts_key(segment_key: str) -> str:
-    """`scatter/x/job_000.pkl` → `scatter/x/facts.json`; the same of a gather's."""
-    folder, _, _ = segment_key.rpartition("/")
-    return f"{folder}/facts.json"
-
-
-def segment_facts_key(result_key: str) -> str:
-    return result_key.removesuffix(".pkl") + ".json"
-
-
 class Told:
     """What segments tell, in the order of the table, merged as it comes: a reader of the whole
     needs none of their objects.

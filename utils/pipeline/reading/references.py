@@ -15,14 +15,13 @@ import pandas as pd
 from botocore.exceptions import ClientError
 
 from pipeline.errors.wording import found
+from pipeline.keys import REFERENCE, references_key
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-FOLDER = "reference/"
 MOST_BYTES = 64 * 1024 * 1024  # of a table, as it is and unpacked
 PIECE_BYTES = 240_000  # parsed at a time
-ON_DISK = Path(__file__).with_name("tests")
 # A role that may not list the bucket is told only that it may not read what is not there.
 ABSENT = {403: "nothing that the function may read", 404: "nothing"}
 
@@ -47,15 +46,24 @@ class References:
 
     Args:
         keys: REFERENCES.
-        s3: None, as in an ETL's tests, reads the files of tests/reference/ instead.
+        s3: None, as in an ETL's tests, reads files on disk instead.
         segment: key of the segment file. Without an execution in it, the tables are those of now.
+        on_disk: the folder that stands for the bucket there.
     """
 
-    def __init__(self, keys: Mapping[str, str], s3: "S3Client", bucket: str, segment: str) -> None:
+    def __init__(
+        self,
+        keys: Mapping[str, str],
+        s3: "S3Client",
+        bucket: str,
+        segment: str,
+        on_disk: Path = Path("tests"),
+    ) -> None:
         self.keys = keys
         self.s3 = s3
         self.bucket = bucket
         self.segment = segment
+        self.on_disk = on_disk
 
     def __getitem__(self, name: str) -> pd.DataFrame:
         """
@@ -77,10 +85,10 @@ class References:
     @cached_property
     def etags(self) -> dict[str, str]:
         """Of each key, the version that all segments of the execution see."""
-        folder = self.segment.removeprefix("scatter").rpartition("/")[0]
-        if not folder:
+        key = references_key(self.segment)
+        if key is None:
             return self._present()
-        pin: Any = {"Bucket": self.bucket, "Key": f"gather{folder}/references.json"}
+        pin: Any = {"Bucket": self.bucket, "Key": key}
         try:
             return self._pinned(pin)
         except ClientError as error:
@@ -124,9 +132,9 @@ class References:
 
     def _file(self, name: str, key: str) -> bytes:
         try:
-            return (ON_DISK / key).read_bytes()
+            return (self.on_disk / key).read_bytes()
         except FileNotFoundError:
-            raise missing(name, key, f"nothing in {ON_DISK}") from None
+            raise missing(name, key, f"nothing in {self.on_disk}") from None
 
 
 def check_references(keys: Mapping[str, str]) -> None:
@@ -135,8 +143,12 @@ def check_references(keys: Mapping[str, str]) -> None:
         InvalidReference: names what has no key of a table that the segment's role may read.
     """
     for name, key in keys.items():
-        if not isinstance(key, str) or not key.removeprefix(FOLDER) or not key.startswith(FOLDER):
-            rule = f"must have a key below {FOLDER}, where the function may read"
+        if (
+            not isinstance(key, str)
+            or not key.removeprefix(REFERENCE)
+            or not key.startswith(REFERENCE)
+        ):
+            rule = f"must have a key below {REFERENCE}, where the function may read"
             raise InvalidReference(f"REFERENCES: {name} {rule}; found {found(key)}")
 
 

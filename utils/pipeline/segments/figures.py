@@ -9,71 +9,22 @@
 import base64
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
-from pipeline.keys import segment_facts_key
-
 from pipeline.errors.wording import require
-from pipeline.excel import COLUMN_WIDTH, DATA_ROWS, check_formats
+from pipeline.excel import COLUMN_WIDTH, check_formats
 from pipeline.facts.stages import INLINE_BYTES, Json, SegmentFacts
+from pipeline.keys import partials_key, rejects_of, segment_facts_key, xml_key
+from pipeline.sheet.parts import RenderedRows, SheetPart
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-REJECTS = "Rejects"  # the sheet of the records that are left out
-
-
 class InvalidFigures(ValueError):
     """The figures beside a segment's pickle are not those of rendered rows."""
-
-
-@dataclass(frozen=True)
-class SheetPart:
-    """Some rows of one sheet as raw deflated XML, ended by a flush so that more can follow.
-
-    Attributes:
-        position: zero-based number of the first row among the data rows of the whole table.
-        rows: data rows, at least 1, all on the sheet position // DATA_ROWS.
-        xml_bytes: length before deflating.
-        deflated_bytes: length of the part itself.
-        crc32: of the XML before deflating.
-    """
-
-    position: int
-    rows: int
-    xml_bytes: int
-    deflated_bytes: int
-    crc32: int
-
-    def check(self) -> None:
-        for name, number in asdict(self).items():
-            bits = 32 if name == "crc32" else 48
-            whole = 0 <= number < 1 << bits
-            require(whole, f"{name} of a part must be a whole number of {bits} bits", number)
-        room = DATA_ROWS - self.position % DATA_ROWS
-        require(1 <= self.rows <= room, "a part must lie on one sheet", self.rows)
-
-
-@dataclass(frozen=True)
-class RenderedRows:
-    """All rows of a segment.
-
-    Attributes:
-        columns: the header texts.
-        widest: for each column the widest line of its cells.
-        parts: the rows in order, split where a sheet ends.
-        xml: the parts' bytes, one after another.
-        formats: the number formats that they were rendered with, by the names of columns.
-    """
-
-    columns: list[str]
-    widest: list[str]
-    parts: list[SheetPart]
-    xml: bytes
-    formats: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -167,19 +118,6 @@ class Figures(Json):
             require(part.position == end, f"row {end} must follow", part.position)
 
 
-def xml_key(key: str) -> str:
-    return key.removesuffix(".pkl") + ".xml.deflate"
-
-
-def partials_key(key: str) -> str:
-    return key.removesuffix(".pkl") + ".partials"
-
-
-def rejects_key(key: str, count: int) -> str:
-    """The count is in the name: a list tells it, see `rejected_before`."""
-    return f"{key.removesuffix('.pkl')}.rejects-{count}.pkl"
-
-
 def rejected_before(s3: "S3Client", bucket: str, key: str) -> int:
     """How many records the segments before this one have left out so far, as one request tells.
 
@@ -187,11 +125,8 @@ def rejected_before(s3: "S3Client", bucket: str, key: str) -> int:
     """
     prefix = re.sub("[0-9]+[.]pkl$", "", key)
     listed = s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
-    counts = (re.fullmatch(r"(.+)\.rejects-([0-9]+)\.pkl", each["Key"]) for each in listed)
-    own = len(key), key
-    return sum(
-        int(each[2]) for each in counts if each and (len(each[1]) + 4, each[1] + ".pkl") < own
-    )
+    rejected = filter(None, (rejects_of(each["Key"]) for each in listed))
+    return sum(count for other, count in rejected if (len(other), other) < (len(key), key))
 
 
 def send(

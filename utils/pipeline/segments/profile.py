@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pipeline.arrays import only_texts
 
+from pipeline.arrays import only_texts
 from pipeline.excel import EXACT_INTEGER
 from pipeline.facts.stages import DISTINCT, FIRST_ROWS, Column, Histogram, SegmentFacts, exponent_of
 

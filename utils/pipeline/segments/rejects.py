@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 
 import pandas as pd
-from pipeline.keys import rejects_key
 
+from pipeline.keys import rejects_key
 from pipeline.s3.overlap import map_ahead
 from pipeline.segments.figures import Rejects
 from pipeline.sheet.duplicate_columns import header, with_columns

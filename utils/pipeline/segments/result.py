@@ -6,12 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from pipeline.keys import rejects_key
 
-from pipeline.errors.wording import found
+from pipeline.keys import rejects_key
 from pipeline.reading import plain_numbers
-from pipeline.segments import figures as rendered
-from pipeline.segments import frames
+from pipeline.segments import figures, frames
 from pipeline.segments.figures import Rejects, rejected_before
 from pipeline.segments.profile import segment_facts
 from pipeline.segments.refused import Fault, refused, rejects
@@ -20,24 +18,6 @@ from pipeline.summaries.summary import Summary, carried
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-
-class InvalidEvent(ValueError):
-    """The event is not the key of a segment file."""
-
-
-def result_key(segment_key: str) -> str:
-    """`scatter/job_000.pkl` → `gather/job_000.pkl`.
-
-    Raises:
-        InvalidEvent: not a segment file's key, or one that climbs.
-    """
-    steps = segment_key.split("/") if isinstance(segment_key, str) else [""]
-    if steps[0] != "scatter" or segment_key[-4:] != ".pkl" or {"", ".", ".."} & set(steps):
-        raise InvalidEvent(
-            f"event: must be a key like scatter/job_000.pkl; found {found(segment_key)}"
-        )
-    return "/".join(["gather", *steps[1:]])
 
 
 def read_segment(s3: "S3Client", bucket: str, key: str, numbers: list[str]) -> pd.DataFrame:
@@ -82,10 +62,10 @@ def send(
             pickled.result()  # meanwhile, others tell what they left out
             position = max(0, position - rejected_before(s3, bucket, key))
         rows = render_rows(df, position, key, formats)
-        contribution = rendered.contribution(s3, bucket, key, fields, blocks)
+        contribution = figures.contribution(s3, bucket, key, fields, blocks)
         etag, size = pickled.result()
     told = replace(facts, size=size, partials=len(blocks), rejects=len(faults))
-    rendered.send(s3, bucket, key, rows, etag, told, contribution, left_out)
+    figures.send(s3, bucket, key, rows, etag, told, contribution, left_out)
 
 
 def send_rejects(

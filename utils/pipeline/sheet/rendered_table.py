@@ -7,9 +7,9 @@ from itertools import chain
 from typing import IO, Any
 
 import pandas as pd
-from pipeline.sheet.parts import SheetPart
 
 from pipeline.excel import widest
+from pipeline.sheet.parts import SheetPart
 from pipeline.sheet.sheet_xml import render_rows
 from pipeline.sheet.table import CHART_ROWS, Table
 

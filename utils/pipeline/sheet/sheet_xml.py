@@ -21,9 +21,8 @@ import numpy as np
 import pandas as pd
 from isal import isal_zlib
 from numpy.typing import NDArray
-from pipeline.arrays import plain_array
-from pipeline.sheet.parts import RenderedRows, SheetPart
 
+from pipeline.arrays import plain_array
 from pipeline.excel import (
     CELL_CHARACTERS,
     COLUMN_WIDTH,
@@ -41,6 +40,7 @@ from pipeline.excel import (
     style_formats,
     text_element,
 )
+from pipeline.sheet.parts import RenderedRows, SheetPart
 
 LEVEL = 1  # as fast as 0 here, and a fifth smaller; 3 takes three times as long
 CACHED_CELLS = 20_000  # of each column: some 2 MB

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.sheet.parts import SheetPart
 
+REJECTS = "Rejects"  # the sheet of the records that are left out
 CHART_ROWS = 200  # a chart of more cannot be read
 
 

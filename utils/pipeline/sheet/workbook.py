@@ -18,7 +18,6 @@ from typing import Any
 
 import xlsxwriter.utility  # type: ignore[import-untyped]  # XlsxWriter has no annotations
 from isal import isal_zlib
-from pipeline.sheet.parts import SheetPart
 
 from pipeline.excel import (
     COLUMN_WIDTH,
@@ -35,6 +34,7 @@ from pipeline.excel import (
     wide_characters,
 )
 from pipeline.sheet.chart import insert_charts
+from pipeline.sheet.parts import SheetPart
 from pipeline.sheet.table import Table
 
 HEADER = {"bold": True, "bottom": 1}

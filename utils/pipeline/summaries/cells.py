@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.arrays import only_texts, plain_array
 from pipeline.errors.wording import found
 from pipeline.excel import EXACT_INTEGER
 
@@ -210,19 +211,6 @@ def ranked(values: Codes) -> tuple[Codes, Codes]:
 def split(joined: Codes, like: Sequence[Sized]) -> list[Codes]:
     """Into pieces as long as those."""
     return np.split(joined, np.cumsum([len(each) for each in like], dtype=np.int64)[:-1])
-
-
-def plain_array(series: "pd.Series[Any]") -> NDArray[Any]:
-    """Its values in a NumPy array, where a missing one does not make floats of integers."""
-    if isinstance(series.dtype, pd.CategoricalDtype):
-        categories = np.array([*series.cat.categories.tolist(), None], dtype=object)
-        return categories.take(series.cat.codes)  # the code of a missing one is -1
-    return series.to_numpy(dtype=series.dtype if isinstance(series.dtype, np.dtype) else object)
-
-
-def only_texts(cells: Any) -> bool:
-    """Whether they are Python's texts, none of them missing: much faster than a look at each."""
-    return cells.dtype == object and pd.api.types.infer_dtype(cells, skipna=False) == "string"
 
 
 def in_order(bits: Any) -> Codes:

@@ -6,8 +6,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
-from pipeline.arrays import only_texts
 
+from pipeline.arrays import only_texts
 from pipeline.errors.wording import found
 from pipeline.excel import EXACT_INTEGER, check_sheet_name, check_sheet_names
 from pipeline.facts.stages import Json

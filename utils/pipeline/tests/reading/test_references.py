@@ -79,9 +79,8 @@ def test_a_key_that_the_role_may_not_read_is_refused_when_the_module_is_loaded(k
         check_references({"料率": key})
 
 
-def test_tests_find_their_tables_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(references, "ON_DISK", tmp_path)
-    rates = References({"料率": KEY}, None, "", "")  # type: ignore[arg-type]
+def test_tests_find_their_tables_on_disk(tmp_path: Path) -> None:
+    rates = References({"料率": KEY}, None, "", "", tmp_path)  # type: ignore[arg-type]
     with pytest.raises(MissingReference, match=f"^{KEY}: must be there, as 料率 of REFERENCES; "):
         rates["料率"]
     (tmp_path / "reference").mkdir()

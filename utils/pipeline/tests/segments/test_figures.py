@@ -5,9 +5,9 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
-from pipeline.sheet.parts import SheetPart
 
 from pipeline.segments.figures import Figures, InvalidFigures, Rejects
+from pipeline.sheet.parts import SheetPart
 
 KEY = "gather/job_000.json"
 FIGURES = Figures(

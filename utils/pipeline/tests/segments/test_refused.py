@@ -106,7 +106,7 @@ def test_a_faulty_value_leaves_no_trace_in_the_type_of_its_column(
 ELSEWHERE = {
     "no record": lambda df: InvalidMember("members: no column"),
     "records of a new index": lambda df: refuse(df.reset_index(), "印", df["印"] != "", "x"),
-    "another error": lambda df: {}["a"],
+    "another error": lambda df: dict[str, Any]()["a"],
 }
 
 

@@ -16,11 +16,11 @@ import pytest
 import xlsxwriter.utility  # type: ignore[import-untyped]  # XlsxWriter has no annotations
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from pipeline.sheet.parts import SheetPart
 
 from pipeline import excel
 from pipeline.excel import SHEET_COLUMNS, SHEET_ROWS, InvalidCell, TooManyColumns
 from pipeline.sheet import sheet_xml
+from pipeline.sheet.parts import SheetPart
 from pipeline.sheet.sheet_xml import render_rows, widest_texts
 
 # The first text that hypothesis makes on a machine takes it a second, for its table of Unicode.

@@ -18,12 +18,12 @@ import pytest
 import xlsxwriter  # type: ignore[import-untyped]  # XlsxWriter has no annotations
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from pipeline.sheet.parts import SheetPart
 from python_calamine import CalamineWorkbook
 
 from pipeline import excel
 from pipeline.excel import SHEET_ROWS, STYLE_FORMATS, InvalidCell, TooManyColumns
 from pipeline.sheet import sheet_xml, workbook
+from pipeline.sheet.parts import SheetPart
 from pipeline.sheet.sheet_xml import widest_texts
 from pipeline.sheet.table import Table
 from pipeline.sheet.workbook import workbook_chunks
@@ -216,15 +216,14 @@ def test_the_workbook_bears_no_date_of_its_making() -> None:
 
 
 def test_the_gather_needs_no_pandas() -> None:
-    script = "import sys, workbook; print(sorted({'pandas', 'numpy'} & set(sys.modules)))"
+    script = (
+        "import sys, pipeline.sheet.workbook; print(sorted({'pandas', 'numpy'} & set(sys.modules)))"
+    )
     assert run_python(script) == "[]"
 
 
 def run_python(script: str, **environment: str) -> str:
-    function = Path(__file__).resolve().parents[1]
-    shared = function.parent / "utils" / "shared"
-    folders = (function, function / "tests", shared, shared / "tests")
-    environment = {"PYTHONPATH": os.pathsep.join(map(str, folders)), **environment}
+    environment = {"PYTHONPATH": str(Path(__file__).resolve().parents[3]), **environment}
     run = [sys.executable, "-c", script]
     return subprocess.check_output(run, env=environment, text=True).strip()
 

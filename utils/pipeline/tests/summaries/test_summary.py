@@ -96,7 +96,8 @@ def test_a_summary_does_not_depend_on_the_cut(
     rows: list[Any], cuts: list[int], sort: str | None
 ) -> None:
     numbers = {name: made for name, made in EVERY_NUMBER.items() if "median" not in name}
-    summary = Summary("x", by=["k", "j"], total="all", sort=sort, **numbers, **EVERY_TEXT)
+    named: Any = {**numbers, **EVERY_TEXT}
+    summary = Summary("x", by=["k", "j"], total="all", sort=sort, **named)
     df = frame(rows)
     whole = merged(summary, [df])
     assert repr(merged(summary, as_segments(df, cuts))) == repr(whole)
@@ -124,9 +125,9 @@ def test_a_summary_is_what_pandas_answers_over_the_whole_table(
     rows: list[Any], cuts: list[int]
 ) -> None:
     df = frame(rows).astype({"x": float})
-    summary = Summary("x", by=["k", "j"], **EVERY_NUMBER, **EVERY_TEXT)
-    keyed = df.astype({"k": float}).groupby(["k", "j"], dropna=False)
     named: Any = {**EVERY_NUMBER, **EVERY_TEXT}
+    summary = Summary("x", by=["k", "j"], **named)
+    keyed = df.astype({"k": float}).groupby(["k", "j"], dropna=False)
     answer = cells(keyed.agg(**named).reset_index())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(partials, "BLOCK_BYTES", 1)

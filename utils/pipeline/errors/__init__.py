@@ -1,0 +1,1 @@
+"""How errors speak: what a message says it found, and how it names faulty records."""

@@ -1,0 +1,1 @@
+"""What the functions are asked: the fields of their events, each with its rule."""

@@ -1,0 +1,144 @@
+"""The scatter's event: one table, and how it is to be cut."""
+
+import json
+import os
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from pipeline.errors.wording import found
+from pipeline.keys import OUTBOX, InvalidEvent, segment_key
+from pipeline.reading import formats
+from pipeline.reading.csv_table import ENCODINGS
+
+# https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+STATE_BYTES = 256 * 1024
+ITERATIONS = 1_500  # of an inline Map; with three retries each, 16 of the 25,000 events
+KEY_BYTES = 1_024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+
+REJECTS = ("rejects", "max_rejects")
+OVERRIDES = ("input_obj", "division_number", "encoding", *REJECTS)
+# Of an input that others write: the consoles', Step Functions' own and those of an EventBridge event.
+IGNORED = {
+    *("Comment", "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"),
+    *("version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail"),
+}
+
+
+class TooManySegments(ValueError):
+    """The segments would not fit into one execution."""
+
+
+def is_key(key: object) -> bool:
+    """Whether the key names an object of S3, without climbing and without control characters."""
+    if not isinstance(key, str) or any(unicodedata.category(each) in ("Cc", "Cs") for each in key):
+        return False  # Cs: a lone surrogate has no UTF-8
+    steps = key.split("/")
+    return len(key.encode()) <= KEY_BYTES and not {"", ".", ".."}.intersection(steps)
+
+
+def is_whole(number: object, least: int) -> bool:
+    return type(number) is int and number >= least
+
+
+# Of an event's fields, the rule in words and what tells whether a value keeps it.
+RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
+    ("input_obj", "must be the key of an object", is_key),
+    ("input_obj", "must be a table, no workbook", lambda key: not key.endswith(".xlsx")),
+    ("division_number", "must be a whole number from 1", lambda n: n is None or is_whole(n, 1)),
+    (
+        "execution",
+        "must be an execution's name",
+        lambda name: name is None or (is_key(name) and "/" not in name),
+    ),
+    ("encoding", f"must be {' or '.join(ENCODINGS)}", lambda name: name in ENCODINGS),
+    ("rejects", 'must be "sheet"', lambda place: place == "sheet"),
+    ("max_rejects", "must be a whole number from 0", lambda n: is_whole(n, 0)),
+]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One table to scatter, as its event describes it.
+
+    Attributes:
+        rejects: where faulty records go, `rejects` and `max_rejects`; {} where nobody asked.
+    """
+
+    input_obj: str
+    division_number: int | None
+    execution: str | None
+    manifest: bool = False
+    encoding: str = "utf-8"
+    rejects: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_event(cls, event: dict[str, Any]) -> Self:
+        """
+        Raises:
+            InvalidEvent: names the field, its rule and what was found.
+        """
+        fields: dict[str, Any] = {"input_obj": None, **event, **overrides_of(event)}
+        for name, rule, holds in RULES:
+            if name in fields and not holds(fields[name]):
+                raise InvalidEvent(f"{name}: {rule}; found {found(fields[name])}")
+        key, encoding = fields["input_obj"], fields.get("encoding", "utf-8")
+        if encoding != "utf-8" and formats.ends(key)[0] != ".csv":
+            raise InvalidEvent(f"encoding: JSON is UTF-8; found {found(encoding)} of {key}")
+        if "max_rejects" in fields and "rejects" not in fields:
+            raise InvalidEvent('rejects: must be "sheet"; found max_rejects alone')
+        number, execution = fields.get("division_number"), fields.get("execution")
+        rejects = {name: fields[name] for name in fields if name in REJECTS}
+        return cls(key, number, execution, bool(event.get("manifest")), encoding, rejects)
+
+    @property
+    def workbook(self) -> str:
+        """Beside the input, but of one in the inbox in the outbox, so that it starts nothing."""
+        workbook = formats.stem(self.input_obj) + ".xlsx"
+        inbox = os.environ.get("INBOX", "")
+        filed = inbox and workbook.startswith(inbox)
+        return OUTBOX + workbook.removeprefix(inbox) if filed else workbook
+
+    @property
+    def rows_per_segment(self) -> int | None:
+        """As the event says, else as the function's environment does for executions that say nothing."""
+        text = os.environ.get("DIVISION_NUMBER")
+        if self.division_number is None and text is not None:
+            return int(text)
+        return self.division_number
+
+    def segment_key(self, number: int) -> str:
+        return segment_key(self.execution, number)
+
+
+def check_fits_execution(segments: int, key: str, job: Job) -> None:
+    """Refuse a division that an inline Map cannot hold.
+
+    Args:
+        segments: how many there are so far.
+        key: the latest one's, the longest.
+
+    Raises:
+        TooManySegments: beyond ITERATIONS, or STATE_BYTES with a definition and a result each.
+    """
+    state = 2 * segments * len(json.dumps(key) + ",")
+    if segments > ITERATIONS or state > STATE_BYTES:
+        raise TooManySegments(
+            f"{job.input_obj}: an execution holds at most {ITERATIONS} segments and {STATE_BYTES} "
+            f"bytes of state; division_number {job.division_number} passes that at segment "
+            f"{segments}: choose a larger one, or DEFINITION=distributed"
+        )
+
+
+def overrides_of(event: dict[str, Any]) -> dict[str, Any]:
+    """The fields that the execution's input overrides."""
+    overrides = event.get("overrides") or {}
+    if not isinstance(overrides, dict):
+        raise InvalidEvent(f"overrides: must be an object; found {found(overrides)}")
+    unknown = overrides.keys() - {*OVERRIDES, *IGNORED}
+    if unknown:
+        raise InvalidEvent(
+            f"overrides: knows {', '.join(OVERRIDES)}; found {', '.join(sorted(unknown))}"
+        )
+    return overrides

@@ -1,0 +1,1 @@
+"""What each stage tells of an execution; functions write it, the harness reads it."""

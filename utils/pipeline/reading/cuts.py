@@ -1,0 +1,77 @@
+"""Where a table is cut into segments, by rows or by bytes."""
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator
+
+from pipeline.reading import formats
+from pipeline.reading.columns import Block, Table
+from pipeline.reading.exact_parser import Record
+
+# Rows per segment, unless the event says otherwise, of tables of up to SMALL_TABLE_BYTES (1,000
+# members). A variable of this name sets it for every table, and 0 has small ones cut as longer
+# ones are: a deployed stack's default, as ten rows cost as much as 70,000.
+# Longer tables run faster in fewer segments of about SEGMENT_BYTES (70,000 members), at most
+# SEGMENTS of them; from half of SEGMENT_BYTES on in an even number, for two workers.
+DIVISION_NUMBER = 10
+SMALL_TABLE_BYTES = 200_000
+SEGMENT_BYTES = 9_800_000
+SEGMENTS = 200
+BLOCK_BYTES = 240_000  # of JSON, read and parsed at a time: its records stay in a CPU's cache
+BLOCK_ROWS = 1_000  # taken at a time where segments are cut by rows
+
+
+def segment_bytes(size: int) -> int:
+    """How much JSON a segment of a table of `size` bytes takes, unless it is cut by rows."""
+    if size <= SEGMENT_BYTES / 2:
+        return max(1, size)
+    pairs = math.ceil(size / (2 * SEGMENT_BYTES))
+    return math.ceil(size / min(SEGMENTS, 2 * pairs))
+
+
+def blocks_per_segment(size: int) -> int:
+    return math.ceil(segment_bytes(size) / BLOCK_BYTES)
+
+
+def block_bytes(size: int, key: str) -> int:
+    """How much of a text of `size` bytes is read and parsed at a time."""
+    weight = formats.weight(key)
+    json_bytes = segment_bytes(size * weight) / blocks_per_segment(size * weight)
+    return math.ceil(json_bytes / weight)
+
+
+def tables(blocks: Iterator[Block], size: int, division_number: int | None) -> Iterator[Table]:
+    """Divide the records into one table for each segment.
+
+    Args:
+        size: bytes of the whole JSON text.
+        division_number: rows of each; None to choose by size, 0 to do so for small tables, too.
+    """
+    cuts: Iterator[Iterable[Block]]
+    if division_number or (division_number is None and size <= SMALL_TABLE_BYTES):
+        cuts = by_rows(blocks, division_number)
+    else:
+        cuts = (itertools.islice(blocks, blocks_per_segment(size)) for _ in itertools.count())
+    return itertools.takewhile(lambda table: table.rows, map(Table, cuts))
+
+
+def by_rows(blocks: Iterable[Block], division_number: int | None) -> Iterator[Iterable[Block]]:
+    """The blocks of each segment, for ever; all that follow the table have none.
+
+    Args:
+        division_number: rows of a segment; None for the default, and at most SEGMENTS segments.
+    """
+    records: Iterator[Record] = itertools.chain.from_iterable(block.records for block in blocks)
+    if not division_number:
+        small = list(records)
+        division_number = max(DIVISION_NUMBER, math.ceil(len(small) / SEGMENTS))
+        records = iter(small)
+    while True:
+        yield take_rows(records, division_number)
+
+
+def take_rows(records: Iterator[Record], rows: int) -> Iterator[Block]:
+    """The next rows, or as many as are left, some at a time."""
+    while rows and (taken := list(itertools.islice(records, min(rows, BLOCK_ROWS)))):
+        yield Block.of(taken)
+        rows -= len(taken)

@@ -1,0 +1,57 @@
+"""An object of S3, opened as a table and read ahead."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.reading import formats
+from pipeline.reading.cuts import block_bytes
+from pipeline.reading.gunzip import unpack
+from pipeline.reading.reader import Reader
+from pipeline.s3.overlap import map_ahead
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+READ_AHEAD = 8  # blocks
+
+
+@dataclass(frozen=True)
+class Source:
+    """An object as it is read.
+
+    Attributes:
+        size: in bytes.
+    """
+
+    etag: str
+    size: int
+    form: formats.Format
+    reader: Reader
+
+
+def open_table(
+    s3: "S3Client", bucket: str, key: str, encoding: str, texts: Iterable[str] = (), **match: Any
+) -> Source:
+    """
+    Args:
+        texts: the columns of a CSV file that are known to hold other texts than numbers.
+        match: conditions of S3's.
+    """
+    obj = s3.get_object(Bucket=bucket, Key=key, **match)
+    size = obj["ContentLength"]
+    chunks: Iterator[bytes] = iter(obj["Body"].iter_chunks(block_bytes(size, key)))
+    head = next(chunks, b"")
+    form = formats.tell(key, head, size)
+    chunks = itertools.chain([head], chunks)
+    if form.packed:
+        chunks = unpack(chunks, key, block_bytes(form.size, key))
+    reader = form.reader(read_ahead(chunks), key, encoding, texts)
+    return Source(obj["ETag"], size, form, reader)
+
+
+def read_ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    turns = itertools.repeat(None)
+    ahead = map_ahead(lambda _: next(chunks, b""), turns, READ_AHEAD, threads=1)
+    return itertools.takewhile(bool, ahead)

@@ -1,0 +1,1 @@
+"""Talking to S3: the functions' client, and transfers that overlap other work."""

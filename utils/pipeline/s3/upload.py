@@ -1,0 +1,25 @@
+"""Large objects, uploaded part by part as they are made."""
+
+from typing import IO, TYPE_CHECKING
+
+from boto3.s3.transfer import TransferConfig
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+def upload_config() -> TransferConfig:
+    """Parts of 8 MiB, of which few are in memory at a time, and up to 10,000 in a workbook."""
+    config = TransferConfig(multipart_chunksize=8 * 1024 * 1024, max_concurrency=2)
+    config.max_in_memory_upload_chunks = 2
+    return config
+
+
+def upload(s3: "S3Client", bucket: str, key: str, file: IO[bytes], content_type: str) -> None:
+    """Write an object that appears in the bucket only when it is whole.
+
+    Args:
+        file: of which only `read` is called.
+    """
+    extra = {"ContentType": content_type}
+    s3.upload_fileobj(file, bucket, key, ExtraArgs=extra, Config=upload_config())

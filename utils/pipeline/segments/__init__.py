@@ -1,0 +1,1 @@
+"""Segment files and what a segment makes of one: its result, its rejects and what it tells the gather."""

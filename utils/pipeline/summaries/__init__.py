@@ -1,0 +1,1 @@
+"""Summaries of the whole table: declared, counted for each segment, merged exactly."""
