@@ -1,7 +1,6 @@
 """segment-lambda: the rule that runs on each segment of the table, and what is declared beside it."""
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -33,7 +32,6 @@ SUMMARIES = [
 FORMATS = {"ポイント": "#,##0", "平均": "#,##0.0"}  # as Excel's, of columns that a sheet may have
 REFERENCES: dict[str, str] = {}  # {"料率": "reference/rates.csv"} is self.references["料率"]
 RANKS = range(1, 6)
-TABLES = Path(__file__).with_name("tests")  # where tests have their reference tables
 BONUS_RATE = 1.25  # for members ranked above 3
 
 check_formats(FORMATS)
@@ -69,7 +67,7 @@ class SegmentHandler:
         self.context = context
         self.s3 = s3
         self.bucket = os.environ.get("BUCKET", "test-bucket")
-        self.references = References(REFERENCES, s3, self.bucket, event, TABLES)
+        self.references = References(REFERENCES, s3, self.bucket, event)
 
     def main(self) -> str:
         key = result_key(self.event)

@@ -3,7 +3,8 @@ include $(dir $(lastword $(MAKEFILE_LIST)))tools/tools.mk
 
 FUNCTION := $(NAME)-lambda
 TIMEOUT ?= 900
-SOURCES := $(wildcard *.py) $(wildcard $(addprefix $(ROOT)/utils/pipeline/,*.py */*.py))
+LIBRARY := $(wildcard $(ROOT)/utils/pipeline/*.py $(ROOT)/utils/pipeline/*/*.py)
+SOURCES := $(wildcard *.py) $(filter-out $(ROOT)/utils/pipeline/tests/%,$(LIBRARY))
 
 # Wheels are Linux ones for Lambda and its containers, and the host's own for functions that run
 # as processes of a host that is no Linux.

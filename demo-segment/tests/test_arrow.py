@@ -42,14 +42,14 @@ def test_text_in_arrow_is_loaded_as_pythons() -> None:
 def test_the_gather_renders_text_in_arrow_without_pyarrow() -> None:
     script = (
         "import sys; sys.modules['pyarrow'] = None\n"
-        "import frames, sheet_xml\n"
+        "from pipeline.segments import frames\nfrom pipeline.sheet import sheet_xml\n"
         f"df = frames.load(bytes.fromhex(sys.stdin.read()), {KEY!r})\n"
         f"print(sheet_xml.render_rows(df, 0, {KEY!r}).xml.hex())"
     )
     rendered = subprocess.run(
         [sys.executable, "-c", script],
         input=frames.dump(members(ARROW)).hex(),
-        cwd=Path(frames.__file__).parent,
+        cwd=Path(frames.__file__).parents[2],
         capture_output=True,
         text=True,
         check=True,

@@ -31,7 +31,7 @@ soaked: create bucket
 # The function's own packages, beside Atheris.
 fuzz: $(VENVS)/fuzz/.ready demo-scatter/.venv/.ready
 	@mkdir -p $(VENVS)/fuzz/corpus
-	@cd $(CHECKS) && PYTHONPATH=$(ROOT)/demo-scatter:$(ROOT)/demo-scatter/tests:$(ROOT)/utils/shared:$$(echo $(ROOT)/demo-scatter/.venv/lib/python3*/site-packages) \
+	@cd $(CHECKS) && PYTHONPATH=$(ROOT)/utils:$$(echo $(ROOT)/demo-scatter/.venv/lib/python3*/site-packages) \
 		$(VENVS)/fuzz/bin/python fuzz_json_array.py -max_total_time=$(FUZZ_S) -max_len=400 -dict=json.dict -verbosity=0 -print_final_stats=1 $(VENVS)/fuzz/corpus
 
 audit: $(VENVS)/audit/.ready $(FUNCTIONS:%=demo-%/requirements.txt) ## look up known vulnerabilities of everything locked, with pip-audit
@@ -43,7 +43,7 @@ test-compat: $(CHECKS)/node_modules/.package-lock.json demo-gather/.venv/.ready 
 test-readers:
 	@AWS_ENDPOINT_URL=$(ENDPOINT) AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1 \
 		demo-gather/.venv/bin/pytest -q -c demo-gather/setup.cfg --rootdir $(CHECKS) -p no:cacheprovider \
-		-o "pythonpath=$(ROOT)/demo-gather $(ROOT)/demo-gather/tests $(ROOT)/demo-segment $(ROOT)/utils/shared $(ROOT)/utils/shared/tests" $(CHECKS)/test_readers.py
+		-o "pythonpath=$(ROOT)/demo-gather $(ROOT)/demo-segment $(ROOT)/utils" $(CHECKS)/test_readers.py
 
 pictures: $(TOOLS_READY) ## draw the README's pictures of a summary and a report; needs LibreOffice, poppler-utils, Chromium
 	@$(HARNESS) with-emulator $(MAKE) --no-print-directory create bucket json stepfunctions download

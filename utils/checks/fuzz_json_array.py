@@ -7,7 +7,7 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["json_records", "exact_parser", "fast_parser"]):
+with atheris.instrument_imports(include=["pipeline.reading"]):
     from pipeline.reading import json_records  # noqa: F401
 
 from pipeline.tests.reading import test_json_array_fuzz

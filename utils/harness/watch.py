@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import time
@@ -21,6 +20,7 @@ from harness.target import EMULATED_REGION, STAGES, emulator, endpoint, function
 
 ROOT = Path(__file__).resolve().parents[2]
 
+LIBRARY = ROOT / "utils" / "pipeline"
 TESTS = ROOT / "demo-segment" / "tests"
 SAMPLE = "watch.json"
 SAMPLE_ROWS = 10
@@ -49,7 +49,7 @@ def watch(rows: int = SAMPLE_ROWS) -> None:
     with hot_functions():
         before = sources()
         run_sample()
-        print("watching demo-*/*.py and utils/shared/*.py", flush=True)
+        print("watching demo-*/*.py and utils/pipeline", flush=True)
         print("Ctrl-C, SIGTERM or SIGHUP ends and gives the functions their zips back", flush=True)
         for changed in changes(before):
             check_all(changed)
@@ -101,20 +101,27 @@ def hot_folder(stage: str) -> Path:
     for link in folder.glob("*.py"):
         if link.is_symlink():
             link.unlink()
-    for path in code_of(stage):
-        (folder / path.name).unlink(missing_ok=True)
-        (folder / path.name).symlink_to(path)
+    for path in (ROOT / f"demo-{stage}").glob("*.py"):
+        link(folder / path.name, path)
         for bytecode in (folder / "__pycache__").glob(f"{path.stem}.*"):
             bytecode.unlink()
+    link(folder / LIBRARY.name, LIBRARY)
     return folder
 
 
-def code_of(stage: str) -> list[Path]:
-    """The function's own modules and the shared ones that its Makefile names."""
-    function = ROOT / f"demo-{stage}"
-    [shared] = re.findall(r"^SHARED := (.*)", (function / "Makefile").read_text(), re.MULTILINE)
-    modules = (ROOT / "utils" / "shared" / f"{name}.py" for name in shared.split())
-    return [*function.glob("*.py"), *modules]
+def link(place: Path, target: Path) -> None:
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    place.unlink(missing_ok=True)
+    place.symlink_to(target)
+
+
+def code_of(stage: str) -> dict[str, Path]:
+    """The function's own modules and the library's, by their places in its zip."""
+    own, library = ROOT / f"demo-{stage}", LIBRARY.parent
+    files = {path.relative_to(own): path for path in own.glob("*.py")}
+    files |= {path.relative_to(library): path for path in LIBRARY.rglob("*.py")}
+    return {place.as_posix(): path for place, path in files.items() if "tests" not in place.parts}
 
 
 def sources() -> Sources:
@@ -122,7 +129,7 @@ def sources() -> Sources:
     found: Sources = {}
     for stage in STAGES:
         tests = (ROOT / f"demo-{stage}" / "tests").glob("*.py")
-        paths = [*code_of(stage), *tests, *(references() if stage == "segment" else [])]
+        paths = [*code_of(stage).values(), *tests, *(references() if stage == "segment" else [])]
         found[stage] = {path: stamp_of(path) for path in paths}
     return found
 

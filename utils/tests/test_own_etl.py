@@ -45,7 +45,7 @@ def own(readme: str, make: Make, tmp_path_factory: pytest.TempPathFactory) -> Pa
     checked(make("-C", "demo-segment", ".venv/.ready"))
     built = shutil.ignore_patterns(".venv", "bin", "deploy-packages", ".*_cache", "__pycache__")
     shutil.copytree(SEGMENT, root / "demo-segment", ignore=built)
-    shutil.copytree(ROOT / "utils" / "shared", root / "utils" / "shared", ignore=built)
+    shutil.copytree(ROOT / "utils" / "pipeline", root / "utils" / "pipeline", ignore=built)
     folder = root / "demo-segment"
     source = (folder / "segment.py").read_text()
     source = with_method(source, "process", blocks(readme)["process"])

@@ -21,17 +21,18 @@ def test_a_hot_folder_holds_what_the_zip_does(zips: dict[str, Path], stage: str)
     folder = hot_folder(stage)
     names = zipfile.ZipFile(zips[stage]).namelist()
     assert [name for name in names if name.endswith(".py") and not (folder / name).exists()] == []
-    for path in code_of(stage):
-        assert (folder / path.name).resolve() == path.resolve()
-        assert not list((folder / "__pycache__").glob(f"{path.stem}.*"))
+    for place, path in code_of(stage).items():
+        assert (folder / place).resolve() == path.resolve()
+    compiled = {path.name.partition(".")[0] for path in (folder / "__pycache__").iterdir()}
+    assert not compiled & {path.stem for path in code_of(stage).values()}
 
 
 def watching(path: Path) -> list[str]:
     return [stage for stage, files in sources().items() if path in files]
 
 
-def test_a_shared_module_belongs_to_all_functions_that_pack_it() -> None:
-    assert watching(ROOT / "utils" / "shared" / "frames.py") == list(STAGES)
+def test_a_module_of_the_library_belongs_to_all_functions() -> None:
+    assert watching(ROOT / "utils" / "pipeline" / "segments" / "frames.py") == list(STAGES)
     assert watching(ROOT / "demo-segment" / "segment.py") == ["segment"]
 
 

@@ -1,5 +1,6 @@
 import json
 import platform
+import re
 import shutil
 import subprocess
 import zipfile
@@ -11,6 +12,7 @@ from conftest import ROOT, checked, refused
 from harness.target import STAGES
 
 MB = 1024 * 1024
+LIBRARY = ROOT / "utils/pipeline"
 
 each_stage = pytest.mark.parametrize("stage", STAGES)
 
@@ -52,7 +54,7 @@ def copy_sources(stage: str, folder: Path) -> None:
     built = shutil.ignore_patterns(
         "bin", "deploy-packages", "requirements.txt", ".*", "__pycache__", "result.log", "runtimes"
     )
-    for part in (f"demo-{stage}", "utils/shared", "utils/tools", "utils/harness"):
+    for part in (f"demo-{stage}", "utils/pipeline", "utils/tools", "utils/harness"):
         shutil.copytree(ROOT / part, folder / part, ignore=built)
     for file in ("lambda.mk", "pyproject.toml"):
         shutil.copy2(ROOT / "utils" / file, folder / "utils")
@@ -66,9 +68,10 @@ def test_a_zip_holds_the_functions_sources_and_its_locked_packages(
 ) -> None:
     names = zipfile.ZipFile(zips[stage]).namelist()
     own = {path.name for path in (ROOT / f"demo-{stage}").glob("*.py")}
-    shared = {path.name for path in (ROOT / "utils/shared").glob("*.py")}
-    top = {name for name in names if "/" not in name}
-    assert own <= top <= own | shared
+    library = (path.relative_to(ROOT / "utils") for path in LIBRARY.rglob("*.py"))
+    modules = {path.as_posix() for path in library if "tests" not in path.parts}
+    assert {name for name in names if "/" not in name} == own
+    assert {name for name in names if re.match(r"pipeline/.*\.py$", name)} == modules
     assert {"lambda.py", f"{stage}.py"} <= own
     assert distributions(names) == locked(stage)
 
@@ -105,8 +108,9 @@ def test_every_module_comes_with_bytecode_that_is_never_checked(
 ) -> None:
     archive = zipfile.ZipFile(zips[stage])
     names = set(archive.namelist())
-    for own in (path.stem for path in (ROOT / f"demo-{stage}").glob("*.py")):
-        compiled = archive.read(f"__pycache__/{own}.cpython-313.pyc")
+    own = [f"__pycache__/{path.stem}" for path in (ROOT / f"demo-{stage}").glob("*.py")]
+    for name in (*own, "pipeline/__pycache__/keys"):
+        compiled = archive.read(f"{name}.cpython-313.pyc")
         # PEP 552: 0b01 is hash-based, without the check.
         assert int.from_bytes(compiled[4:8], "little") == 0b01
     modules = {name for name in names if name.endswith(".py")}

@@ -2,6 +2,8 @@
 
 make_zip.py packages ZIP FOLDER       the packages that a function needs, once for each lock
 make_zip.py function ZIP PACKAGES SOURCE…   the function: that zip, and its sources
+
+A source has the place in the zip that it has in utils/, or else in the function's folder, where this runs.
 """
 
 import compileall
@@ -15,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+UTILS = ROOT / "utils"
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 ZIP_BYTES = 50 * 1024 * 1024
 UNZIPPED_BYTES = 250 * 1024 * 1024
@@ -58,11 +61,8 @@ def pack_function(target: Path, packages: Path, sources: list[Path]) -> None:
         staged, whole = Path(temporary, "staged"), Path(temporary, "whole.zip")
         staged.mkdir()
         for source in sources:
-            copy = str(shutil.copy(source, staged))
             try:
-                py_compile.compile(
-                    copy, dfile=source.name, doraise=True, invalidation_mode=UNCHECKED
-                )
+                stage(source, staged)
             except py_compile.PyCompileError as error:
                 sys.exit(f"{name}: {located(source, error)}")
         shutil.copyfile(packages, whole)
@@ -78,6 +78,16 @@ def pack_function(target: Path, packages: Path, sources: list[Path]) -> None:
                 sys.exit(f"{name}: Lambda takes at most {limit} bytes {what}; found {size}")
         os.replace(whole, target)
     print(f"{name}: {target}, {zipped / 1e6:.1f} MB, {unzipped / 1e6:.1f} MB unzipped")
+
+
+def stage(source: Path, staged: Path) -> None:
+    """Copy a source to its place in the zip, with its bytecode."""
+    path = source.resolve()
+    place = path.relative_to(UTILS if path.is_relative_to(UTILS) else Path.cwd())
+    copy = staged / place
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(source, copy)
+    py_compile.compile(str(copy), dfile=str(place), doraise=True, invalidation_mode=UNCHECKED)
 
 
 def located(source: Path, error: py_compile.PyCompileError) -> str:

@@ -106,7 +106,7 @@ def measure_pipeline(table: Table, source: Path, repeat: int) -> None:
 def measure_scatters(table: Table, source: Path, repeat: int) -> None:
     """Scatter the table in each format, in turn, so that other work slows them alike."""
     function = ROOT / "demo-scatter"
-    interpreter, path = str(function / ".venv/bin/python"), f"{function}:{UTILS / 'shared'}"
+    interpreter, path = str(function / ".venv/bin/python"), f"{function}:{UTILS}"
     with tempfile.TemporaryDirectory(dir=DATA) as folder:
         files = {end: Path(folder, f"members{end or '-none.json'}") for end in ("", *ENDS)}
         write_formats(source, files)
