@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -11,16 +12,30 @@ from pathlib import Path
 from conftest import ROOT
 
 FUNCTIONS = {"demo-scatter", "demo-segment", "demo-gather"}
-# What a room may import besides itself; `pipeline.facts.stages` and `pipeline.errors.lines` are the schema of what the functions tell.
+# The library's rooms by floors: each imports only what is below its own.
+FLOORS = [
+    {"pipeline", "pipeline.arrays", "pipeline.errors", "pipeline.facts"},
+    {"pipeline.excel", "pipeline.keys", "pipeline.s3"},
+    {"pipeline.reading", "pipeline.sheet"},
+    {"pipeline.events", "pipeline.summaries"},
+    {"pipeline.segments"},
+    {"pipeline.etl"},
+]
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+LIBRARY = set(FLOOR_OF)
+# What stages tell, where, and how their errors name records; it needs no package.
+TOLD = {"pipeline.errors", "pipeline.facts", "pipeline.keys", "pipeline.s3"}
+# What a room may import besides itself.
 BELOW: dict[str, set[str]] = {
-    "shared": set(),
-    **{function: {"shared"} for function in FUNCTIONS},
+    **{room: set().union(*FLOORS[:floor]) for floor, rooms in enumerate(FLOORS) for room in rooms},
+    "pipeline.tests": LIBRARY,
+    **{function: {*LIBRARY, "pipeline.tests"} for function in FUNCTIONS},
     "process-executor": set(),
     "tools": set(),
-    "harness": {"shared.facts", "shared.named"},
+    "harness": TOLD,
     "utils.py": {"harness"},
-    "tests": {"harness", "utils.py", "shared.facts", "shared.named"},
-    "checks": {"harness", "utils.py", "shared.facts", "shared.named", "shared", *FUNCTIONS},
+    "tests": {"harness", "utils.py", *TOLD},
+    "checks": {"harness", "utils.py", *LIBRARY, "pipeline.tests", *FUNCTIONS},
 }
 
 
@@ -44,7 +59,9 @@ def tree(path: Path) -> ast.Module:
 
 
 def room(path: Path) -> str:
-    """`utils/harness/run.py` → `harness`, `demo-gather/tests/conftest.py` → `demo-gather`."""
+    """`utils/harness/run.py` → `harness`, `utils/pipeline/sheet/chart.py` → `pipeline.sheet`."""
+    if path.parts[:2] == ("utils", "pipeline"):
+        return ".".join(path.with_suffix("").parts[1:3]).removesuffix(".__init__")
     return path.parts[1] if path.parts[0] == "utils" else path.parts[0]
 
 
@@ -52,7 +69,7 @@ def names(path: Path) -> set[str]:
     """The names under which a file can be imported: of its package, or of a folder on the path."""
     within = path.relative_to("utils") if path.parts[0] == "utils" else path
     dotted = ".".join(within.with_suffix("").parts).removesuffix(".__init__")
-    return {dotted} if room(path) == "harness" else {dotted, path.stem}
+    return {dotted} if within.parts[0] in ("harness", "pipeline") else {dotted, path.stem}
 
 
 NAMED: dict[str, list[Path]] = {}
@@ -87,8 +104,7 @@ ARROWS = arrows(ast.walk)
 
 
 def allowed(importer: Path, imported: Path) -> bool:
-    may = {room(importer)} | BELOW[room(importer)]
-    return room(imported) in may or any(name in may for name in names(imported))
+    return room(imported) in {room(importer), *BELOW[room(importer)]}
 
 
 def test_every_file_is_in_a_room_with_a_rule() -> None:
@@ -105,7 +121,52 @@ def test_arrows_are_seen_and_those_that_run_up_refused() -> None:
     assert (Path("demo-gather/gather.py"), Path("utils/pipeline/segments/frames.py")) in ARROWS
     assert not allowed(run, Path("utils/checks/soak.py"))
     assert not allowed(run, Path("utils/pipeline/segments/frames.py"))
+    assert not allowed(Path("utils/pipeline/sheet/chart.py"), Path("utils/pipeline/etl.py"))
     assert not allowed(Path("demo-gather/gather.py"), Path("demo-segment/segment.py"))
+
+
+def doors(path: Path) -> set[str]:
+    """The modules of a room of the library that its `__init__` lets others use."""
+    [names] = [
+        ast.literal_eval(node.value)
+        for node in tree(path.with_name("__init__.py")).body
+        if isinstance(node, ast.Assign)
+    ]
+    return set(names)
+
+
+def test_a_room_of_the_library_is_entered_by_its_doors() -> None:
+    """Tests and checks look inside."""
+    inside = {path for path in FILES if room(path) in LIBRARY and len(path.parts) == 4}
+    entered = {
+        (importer, module)
+        for importer, module in ARROWS
+        if module in inside and room(importer) != room(module)
+        if "tests" not in importer.parts and room(importer) != "checks"
+    }
+    assert entered and [f"{a} → {b}" for a, b in entered if b.stem not in doors(b)] == []
+
+
+def test_the_readme_draws_the_rooms_as_they_are() -> None:
+    """Of an arrow that others make up for, the picture has none."""
+    rooms = {
+        (room(a), room(b))
+        for a, b in ARROWS
+        if {room(a), room(b)} <= LIBRARY and room(a) != room(b)
+    }
+    below: dict[str, set[str]] = {}
+    for above, under in sorted(rooms, key=lambda pair: FLOOR_OF[pair[0]]):
+        below.setdefault(above, set()).update({under}, below.get(under, set()))
+    needed = {
+        (above, under)
+        for above, under in rooms
+        if not any(under in below.get(other, ()) for a, other in rooms if a == above)
+    }
+    for name in ("README.md", "README.ja.md"):
+        drawn = re.findall(
+            r"^ *(\w+) --> (\w+)$", (ROOT / "utils/pipeline" / name).read_text(), re.M
+        )
+        assert {(f"pipeline.{a}", f"pipeline.{b}") for a, b in drawn} == needed
 
 
 def test_no_module_needs_itself_to_be_imported() -> None:

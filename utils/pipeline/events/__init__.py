@@ -1,1 +1,3 @@
 """What the functions are asked: the fields of their events, each with its rule."""
+
+__all__ = ["gather", "scatter"]
