@@ -131,8 +131,9 @@ test: $(TOOLS_READY) ## all tests, on a LocalStack of their own
 check: zip checkov
 	@$(SIDE_BY_SIDE) $(TOGETHER) test
 	@$(TOOLS)/.venv/bin/ruff check --quiet && $(TOOLS)/.venv/bin/ruff format --check --quiet
-	@cd utils/process-executor && $(PY) -m mypy && $(PY) -m pytest -q
-	@cd utils && $(PY) -m mypy && $(PY) -m pytest -q
+	@cd utils && $(PY) -m mypy && $(PY) -m mypy process-executor/tests
+	@cd utils/process-executor && $(PY) -m pytest -q
+	@cd utils && $(PY) -m pytest -q
 
 checkov: $(TOOLS)/.venvs/checkov/.ready
 	@$(TOOLS)/.venvs/checkov/bin/checkov --file state-machine/template.yaml --framework cloudformation \

@@ -3,6 +3,7 @@ include $(dir $(lastword $(MAKEFILE_LIST)))tools/tools.mk
 
 FUNCTION := $(NAME)-lambda
 TIMEOUT ?= 900
+TESTS := $(shell sed -n 's/^testpaths = //p' setup.cfg)
 LIBRARY := $(wildcard $(ROOT)/utils/pipeline/*.py $(ROOT)/utils/pipeline/*/*.py)
 SOURCES := $(wildcard *.py) $(filter-out $(ROOT)/utils/pipeline/tests/%,$(LIBRARY))
 
@@ -60,7 +61,7 @@ test: .venv/.ready
 	@$(if $(ALREADY_UP),,$(HARNESS) with-emulator) $(MAKE) --no-print-directory check
 
 check:
-	@.venv/bin/mypy
+	@.venv/bin/mypy --config-file $(ROOT)/utils/pyproject.toml *.py $(TESTS)
 	@AWS_ENDPOINT_URL=$(ENDPOINT) AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
 		AWS_DEFAULT_REGION=us-east-1 AWS_CONFIG_FILE=/dev/null .venv/bin/pytest -q
 

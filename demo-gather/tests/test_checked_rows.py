@@ -73,7 +73,7 @@ def test_awkward_and_long_texts_are_taken() -> None:
 
 
 def test_rows_of_several_sheets_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("pipeline.excel", "pipeline.segments.figures", "pipeline.sheet.sheet_xml"):
+    for module in ("pipeline.excel", "pipeline.sheet.parts", "pipeline.sheet.sheet_xml"):
         monkeypatch.setattr(f"{module}.DATA_ROWS", 4)
     rows = render_rows(pd.DataFrame({"n": range(10)}), 3, KEY)
     assert len(rows.parts) == 4

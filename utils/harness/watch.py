@@ -102,14 +102,15 @@ def hot_folder(stage: str) -> Path:
         if link.is_symlink():
             link.unlink()
     for path in (ROOT / f"demo-{stage}").glob("*.py"):
-        link(folder / path.name, path)
+        replace(folder / path.name, path)
         for bytecode in (folder / "__pycache__").glob(f"{path.stem}.*"):
             bytecode.unlink()
-    link(folder / LIBRARY.name, LIBRARY)
+    replace(folder / LIBRARY.name, LIBRARY)
     return folder
 
 
-def link(place: Path, target: Path) -> None:
+def replace(place: Path, target: Path) -> None:
+    """Let a link stand for what the zip has there."""
     if place.is_dir() and not place.is_symlink():
         shutil.rmtree(place)
     place.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from io import BytesIO
 from itertools import chain, count, islice
 from typing import Any
 
-import xlsxwriter.utility  # type: ignore[import-untyped]  # XlsxWriter has no annotations
+import xlsxwriter.utility
 from isal import isal_zlib
 
 from pipeline.excel import (

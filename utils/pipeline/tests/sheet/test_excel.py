@@ -5,7 +5,7 @@ from typing import Any
 
 import openpyxl
 import pytest
-import xlsxwriter  # type: ignore[import-untyped]  # XlsxWriter has no annotations
+import xlsxwriter
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -250,7 +250,7 @@ def test_numbers_and_dates_have_the_format_of_their_column() -> None:
 
 def test_the_same_tables_make_the_same_bytes() -> None:
     script = (
-        "import hashlib, test_beside as t; "
+        "import hashlib\nfrom pipeline.tests.sheet import test_rendered_table as t\n"
         "print(hashlib.sha256(t.beside(t.ranks('column'))).hexdigest())"
     )
     assert len({run_python(script, PYTHONHASHSEED=seed) for seed in ("1", "2")}) == 1

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import xlsxwriter.utility  # type: ignore[import-untyped]  # XlsxWriter has no annotations
+import xlsxwriter.utility
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
