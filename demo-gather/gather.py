@@ -147,6 +147,7 @@ class GatherHandler:
         if figures and figures.pickle_etag == etags[key]:
             return figures
         if self.objects.secret:
+            self.objects.get(key)  # refuses a stranger's
             what = "those of another" if figures else "none"
             raise MissingSegment(f"{at}: must be the figures of the result {key}; found {what}")
         return None

@@ -160,7 +160,8 @@ def get_told(objects: Objects, key: str, etag: str) -> bytes:
         etag: as they tell it.
 
     Raises:
-        MissingSegment: it is not there, or another one.
+        InvalidSignature: a stranger wrote what is there.
+        MissingSegment: it is not there, or another one, such as an earlier pass wrote.
     """
     try:
         return objects.get(key, IfMatch=etag)
@@ -168,6 +169,8 @@ def get_told(objects: Objects, key: str, etag: str) -> bytes:
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         if status not in OTHERS:
             raise
+        if status == 412:
+            objects.get(key)  # refuses a stranger's
         rule = f"must be what its segment's figures name, {etag}"
         raise MissingSegment(f"{key}: {rule}; found {OTHERS[status]}") from None
 
