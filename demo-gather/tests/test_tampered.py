@@ -1,5 +1,6 @@
 """A deployment with a key makes no workbook of what it did not write itself."""
 
+import importlib
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from gather import GatherHandler
 from refused import Fault, rejects
 from rendered import MissingSegment, Rejects, partials_key, rejects_key, xml_key
 from sheet_xml import render_rows
-from signed import InvalidSignature, Objects
+from signed import InvalidSignature, InvalidSigningKey, Objects
 from summary import Summary, carried
 from tampering import FOUND, SECRET, TAMPERED, restored
 
@@ -157,3 +158,9 @@ def test_a_result_needs_its_figures(
     with pytest.raises(MissingSegment, match=f"{rule}$"):
         execution.gather()
     assert execution.workbook() == BEFORE
+
+
+def test_a_function_with_an_empty_key_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGNING_KEY", "")
+    with pytest.raises(InvalidSigningKey, match="^SIGNING_KEY: must be 64 hex digits; "):
+        importlib.import_module("lambda")

@@ -1,5 +1,6 @@
 """A deployment with a key makes no result of what it did not write itself."""
 
+import importlib
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 import frames
 from references import References
 from result import read_segment
-from signed import InvalidSignature, Objects
+from signed import InvalidSignature, InvalidSigningKey, Objects
 from tampering import FOUND, SECRET, TAMPERED, restored
 
 if TYPE_CHECKING:
@@ -47,3 +48,9 @@ def test_what_the_deployment_did_not_write_there_is_refused_by_its_key(
         with pytest.raises(InvalidSignature) as error:
             read()
         assert str(error.value) == f"{key}: must be signed by this deployment; found {found}"
+
+
+def test_a_function_with_an_empty_key_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGNING_KEY", "")
+    with pytest.raises(InvalidSigningKey, match="^SIGNING_KEY: must be 64 hex digits; "):
+        importlib.import_module("lambda")
