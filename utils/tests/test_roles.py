@@ -212,6 +212,7 @@ OPERATIONS = {
     "upload": "create_multipart_upload",
 }
 
+
 def ask(s3: Any, bucket: str, call: str) -> None:
     verb, _, key = call.partition(" ")
     given = {"Prefix" if verb == "list" else "Key": key}
