@@ -13,6 +13,7 @@ from conftest import ROOT
 from harness.artifacts import TEMPLATE, rendered, substitutable
 from harness.machines import read_definition
 from harness.target import STAGES
+from shared.signed import signature
 from test_limits import states_of
 
 DEFINITIONS = sorted(path.stem for path in (ROOT / "state-machine").glob("*.json"))
@@ -166,6 +167,33 @@ def test_no_function_runs_without_the_key(template: dict[str, Any]) -> None:
 
 
 KEYS = ["0f" * 32, "", "0f" * 31, "0f" * 33, "0g" * 32]
+
+
+SIGNATURES = {
+    "its own": ("gather/x/facts.json", b"{}", "0f" * 32),
+    "other content": ("gather/x/facts.json", b"{} ", "0f" * 32),
+    "another's": ("gather/xy/facts.json", b"{}", "0f" * 32),
+    "another key": ("gather/x/facts.json", b"{}", "f0" * 32),
+}
+
+
+def test_the_notifying_function_takes_what_the_functions_sign_and_nothing_else(
+    template: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGNING_KEY", "0f" * 32)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    notify: dict[str, Any] = {}
+    exec(template["Resources"]["NotifyFunction"]["Properties"]["Code"]["ZipFile"], notify)
+    key, content, _ = SIGNATURES["its own"]
+    taken = {
+        name: notify["is_signed"](
+            key, content, {"signature": signature(bytes.fromhex(k), of, body)}
+        )
+        for name, (of, body, k) in SIGNATURES.items()
+    }
+    assert taken == dict.fromkeys(SIGNATURES, False) | {"its own": True}
+    assert not notify["is_signed"](key, content, {})
+    assert not notify["is_signed"](key, content, {"signature": "é"})
 
 
 def test_what_encrypts_a_functions_variables_is_the_key_that_its_role_may_use(
