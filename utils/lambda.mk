@@ -15,8 +15,8 @@ export PIPENV_VENV_IN_PROJECT := 1
 export PIPENV_IGNORE_VIRTUALENVS := 1
 export PIPENV_NOSPIN := 1
 export PIPENV_VERBOSITY := -1
-PIPENV := $(PY) $(TOOLS)/as_pip.py pipenv
-UV := $(PY) $(TOOLS)/as_pip.py uv --quiet
+PIPENV := $(TOOLS)/as-pip pipenv
+UV := $(TOOLS)/as-pip uv --quiet
 
 .DELETE_ON_ERROR:
 .PHONY: zip create update settings delete invoke log test check lock clean running
