@@ -17,10 +17,10 @@ from openpyxl import load_workbook
 from conftest import ROOT, Make, checked, follow, pack, refused
 from harness import artifacts, history, machines
 from harness.deploy import warnings
-from harness.emulator import MiniStack
 from harness.fault import Fault
 from harness.stack import Stack
 from harness.target import STAGES, connect, emulator, endpoint
+from ministack import MiniStack
 from test_pipeline import EXAMPLE, expected
 from utils import members
 
@@ -82,14 +82,6 @@ def stack(deploy: Deploy) -> Iterator[str]:
     checked(deploy(*at(name), "deploy"))
     yield name
     deploy(*at(name), "destroy", "--empty", "--yes")
-
-
-@pytest.fixture(params=["LocalStack", "MiniStack"])
-def each_emulator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Everything of the test happens on one of the two."""
-    if request.param == "MiniStack":
-        monkeypatch.setenv("ENDPOINT", request.getfixturevalue("mini").endpoint)
-    return str(request.param)
 
 
 def stack_name() -> str:
@@ -220,9 +212,7 @@ SOMEBODYS = json.dumps(
 )
 
 
-def test_a_stack_of_somebody_else_is_neither_changed_nor_deleted(
-    deploy: Deploy, each_emulator: str
-) -> None:
+def test_a_stack_of_somebody_else_is_neither_changed_nor_deleted(deploy: Deploy) -> None:
     cfn, name = emulator().client("cloudformation"), stack_name()
     cfn.create_stack(StackName=name, TemplateBody=SOMEBODYS)
     cfn.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
@@ -243,7 +233,7 @@ SET = {
 }
 
 
-def test_what_was_set_stays_set(deploy: Deploy, each_emulator: str) -> None:
+def test_what_was_set_stays_set(deploy: Deploy) -> None:
     name = stack_name()
     given = ",".join(f"{key}={SET[key]}" for key in ("SegmentMemory", "AlarmTopic"))
     how = ["--arch", "arm64", "--definition", "distributed", "--parameters", given]
@@ -258,9 +248,7 @@ def test_what_was_set_stays_set(deploy: Deploy, each_emulator: str) -> None:
     checked(deploy(*at(name), "destroy", "--yes"))
 
 
-def test_a_plan_says_what_would_change_and_changes_nothing(
-    deploy: Deploy, each_emulator: str
-) -> None:
+def test_a_plan_says_what_would_change_and_changes_nothing(deploy: Deploy) -> None:
     name = stack_name()
     planned = checked(deploy(*at(name), "deploy", "--plan"))
     assert "none is made" in planned

@@ -6,14 +6,13 @@ ROOT := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))/../..)
 TOOLS := $(ROOT)/utils/tools
 PY := $(TOOLS)/.venv/bin/python
 HARNESS := $(PY) -P -m harness
-EMULATOR ?= localstack
 ENDPOINT ?= http://localhost:4566
 BUCKET ?= test-bucket
 # As typed: make reads no $ in it.
 override ENDPOINT := $(value ENDPOINT)
 override BUCKET := $(value BUCKET)
 
-export ENDPOINT BUCKET EMULATOR
+export ENDPOINT BUCKET
 export NO_PROXY := localhost,127.0.0.1,$(NO_PROXY)
 export no_proxy := $(NO_PROXY)
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
