@@ -46,7 +46,7 @@ SETTINGS = $(foreach function,$(FUNCTIONS),$$($(MAKE) --silent --no-print-direct
 # Targets run in the order in which they are named, whatever -j says.
 .NOTPARALLEL:
 .PHONY: help demo up running down zip create update delete bucket json upload stepfunctions stop download invoke log \
-	report watch deploy destroy smoke cost test check checkov clean clean-segments
+	report watch deploy destroy smoke cost test check checkov zizmor clean clean-segments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -128,7 +128,7 @@ log: $(TARGET_READY) ## show the functions' last log lines
 test: $(TOOLS_READY) ## all tests, on a LocalStack of their own
 	@$(HARNESS) with-emulator $(MAKE) --no-print-directory check ALREADY_UP=1
 
-check: zip checkov
+check: zip checkov zizmor
 	@$(SIDE_BY_SIDE) $(TOGETHER) test
 	@$(TOOLS)/.venv/bin/ruff check --quiet && $(TOOLS)/.venv/bin/ruff format --check --quiet
 	@cd utils/process-executor && $(PY) -m mypy && $(PY) -m pytest -q
@@ -137,6 +137,9 @@ check: zip checkov
 checkov: $(TOOLS)/.venvs/checkov/.ready
 	@$(TOOLS)/.venvs/checkov/bin/checkov --file state-machine/template.yaml --framework cloudformation \
 		--compact --quiet --skip-download
+
+zizmor: $(TOOLS)/.venvs/zizmor/.ready
+	@$(TOOLS)/.venvs/zizmor/bin/zizmor --quiet --offline --no-progress --persona pedantic .
 
 clean: down ## stop LocalStack and remove everything built; workbooks stay
 	@$(SIDE_BY_SIDE) clean
