@@ -1,11 +1,8 @@
 """An emulator that enforces IAM, as LocalStack does not: MiniStack, locked in tools/ministack.txt."""
 
-import contextlib
 import os
 import subprocess
 from pathlib import Path
-
-import psutil
 
 from harness.emulator import TOOLS, Emulator
 
@@ -31,14 +28,6 @@ class MiniStack(Emulator):
             "STATE_DIR": str(temporary / "state"),
             "S3_DATA_DIR": str(temporary / "s3"),
         }
-
-    def down(self) -> str:
-        """Stop what `up` started, first its workers, for which it would wait."""
-        if process := self.process():
-            for worker in process.children(recursive=True):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    worker.kill()
-        return super().down()
 
 
 def install() -> None:
