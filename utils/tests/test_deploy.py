@@ -20,7 +20,6 @@ from harness.deploy import warnings
 from harness.fault import Fault
 from harness.stack import Stack
 from harness.target import STAGES, connect, emulator, endpoint
-from ministack import MiniStack
 from test_pipeline import EXAMPLE, expected
 from utils import members
 
@@ -413,13 +412,6 @@ def test_without_an_account_it_says_what_to_do(
 ) -> None:
     message = refused(deploy(*at("test", "aws"), "deploy", **settings))
     assert [words for words in said if words not in message] == []
-
-
-def test_keys_of_no_user_are_refused_with_advice(deploy: Deploy, guarded: MiniStack) -> None:
-    settings = {**KEYS, "AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": guarded.endpoint}
-    said = refused(deploy(*at("test", "aws"), "deploy", **settings))
-    assert "InvalidClientTokenId" in said
-    assert "to do: these keys are of no user" in said
 
 
 @pytest.mark.parametrize("name", ["", "Upper", "9lives", "a" * 25, "under_score"])

@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.waiter import WaiterModel, create_waiter_with_client
 
-from conftest import checked
+from conftest import checked, refused
 from harness.target import STAGES
 from ministack import MiniStack
 from test_pipeline import EXAMPLE
@@ -269,3 +269,17 @@ def test_in_another_bucket_a_stage_may_do_nothing(
 ) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         ask(as_stage[stage], "another-bucket", call)
+
+
+def test_keys_of_no_user_are_refused_with_advice(account: Account, tmp_path: Path) -> None:
+    env = {
+        "HOME": str(tmp_path),
+        "AWS_ENDPOINT_URL": account.endpoint,
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "AKIA0000000000000000",
+        "AWS_SECRET_ACCESS_KEY": "of nobody",
+    }
+    command = [sys.executable, "-m", "harness", "--target", "aws", "--stack", "test", "deploy"]
+    said = refused(subprocess.run(command, env=env, capture_output=True, text=True))
+    assert "InvalidClientTokenId" in said
+    assert "to do: these keys are of no user" in said

@@ -21,3 +21,10 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 TOOLS_READY := $(TOOLS)/.venv/.ready
 $(TOOLS_READY): $(ROOT)/utils/pyproject.toml $(addprefix $(TOOLS)/,uv.txt tools.txt runtime.txt) $(wildcard $(addprefix $(ROOT)/utils/process-executor/,pyproject.toml src/*/*.py))
 	@$(TOOLS)/install
+
+# What only some targets need has an environment of its own.
+VENVS := $(TOOLS)/.venvs
+$(VENVS)/%/.ready: $(TOOLS)/%.txt | $(TOOLS_READY)
+	@echo "$*: installing, once" >&2
+	@$(TOOLS)/make-venv $(@D) $<
+	@touch $@
