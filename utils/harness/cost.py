@@ -18,25 +18,15 @@ from shared.facts import INLINE_BYTES
 # workflows) and S3 (Standard). AWS changes them seldom: https://aws.amazon.com/lambda/pricing/,
 # https://aws.amazon.com/step-functions/pricing/, https://aws.amazon.com/s3/pricing/
 PRICES_OF = "2025"
+REGIONS = ("us-east-1", "ap-northeast-1")
 PRICES = {
-    "us-east-1": {
-        "GB-second x86_64": 0.0000166667,
-        "GB-second arm64": 0.0000133334,
-        "invocation": 0.20 / 1_000_000,
-        "state transition": 0.025 / 1_000,
-        "S3 PUT, LIST": 0.005 / 1_000,
-        "S3 GET": 0.0004 / 1_000,
-        "GB-day stored": 0.023 / 30,
-    },
-    "ap-northeast-1": {
-        "GB-second x86_64": 0.0000166667,
-        "GB-second arm64": 0.0000133334,
-        "invocation": 0.20 / 1_000_000,
-        "state transition": 0.025 / 1_000,
-        "S3 PUT, LIST": 0.0047 / 1_000,
-        "S3 GET": 0.00037 / 1_000,
-        "GB-day stored": 0.025 / 30,
-    },
+    "GB-second x86_64": (0.0000166667, 0.0000166667),
+    "GB-second arm64": (0.0000133334, 0.0000133334),
+    "invocation": (0.20 / 1_000_000, 0.20 / 1_000_000),
+    "state transition": (0.025 / 1_000, 0.025 / 1_000),
+    "S3 PUT, LIST": (0.005 / 1_000, 0.0047 / 1_000),
+    "S3 GET": (0.0004 / 1_000, 0.00037 / 1_000),
+    "GB-day stored": (0.023 / 30, 0.025 / 30),
 }
 
 LIST_PAGE = 1000  # keys
@@ -70,14 +60,15 @@ def cost(
     Args:
         s3_calls: how many "PUT", "LIST" and "GET" there are.
         gb_days: of 10**9 bytes.
-        region: one of PRICES.
+        region: one of REGIONS.
         architecture: x86_64 or arm64.
 
     Raises:
         Fault: a region without prices here.
     """
-    if region not in PRICES:
-        raise Fault(f"REGION: there are prices for {' and '.join(PRICES)}; found {region}")
+    if region not in REGIONS:
+        raise Fault(f"REGION: there are prices for {' and '.join(REGIONS)}; found {region}")
+    column = REGIONS.index(region)
     ran = list(reports)
     amounts = {
         f"GB-second {architecture}": sum(each.gb_seconds for each in ran),
@@ -87,7 +78,7 @@ def cost(
         "S3 GET": s3_calls.get("GET", 0),
         "GB-day stored": gb_days,
     }
-    return [Charge(unit, amount, PRICES[region][unit]) for unit, amount in amounts.items()]
+    return [Charge(unit, amount, PRICES[unit][column]) for unit, amount in amounts.items()]
 
 
 def s3_calls(segments: int, workbook_bytes: int, partials: int = 0) -> dict[str, int]:

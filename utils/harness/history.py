@@ -188,7 +188,6 @@ class Run:
         entered: how many states were entered.
         ended: the error and the cause with which it ended, unless it succeeded.
         map_runs: ARNs of what a DISTRIBUTED Map runs its segments in, apart from this history.
-        chained: whether each event names the one that it follows; only then there are tasks.
         functions: configurations by name, see `calls.configuration`.
         versions: the ARNs of functions as they were called, by name; of a stack, of a version.
     """
@@ -198,7 +197,6 @@ class Run:
     status: str
     input: str
     output: str | None
-    chained: bool = True
     started_s: float = 0.0
     stopped_s: float | None = None
     visits: dict[str, Visit] = field(default_factory=dict)
@@ -224,7 +222,6 @@ class Run:
             status=described["status"],
             input=described.get("input", "{}"),
             output=described.get("output"),
-            chained=all("previousEventId" in event for event in events[1:]),
         )
         reader = _Reader(run)
         for event in events:
@@ -331,7 +328,7 @@ class Run:
 
 
 class _Reader:
-    """Follows the events of a run; most name their predecessor, which tells iterations apart."""
+    """Follows the events of a run; each names its predecessor, which tells iterations apart."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -387,13 +384,13 @@ class _Reader:
         index = self.index_of.get(event["id"])
         if index is None:
             self.run.visits[details["name"]] = Visit(seconds(event))
-        if event["type"] == "TaskStateEntered" and self.run.chained:
+        if event["type"] == "TaskStateEntered":
             task = Task(details["name"], index, details.get("input", ""), seconds(event))
             self.run.tasks.append(task)
             self.task_of[event["id"]] = task
 
     def exit(self, event: Event, details: Event) -> None:
-        if event["type"] == "TaskStateExited" and self.run.chained:
+        if event["type"] == "TaskStateExited":
             task = self.task_of[event["id"]]
             task.exited_s, task.output = seconds(event), details.get("output")
         if event["id"] not in self.index_of and details["name"] in self.run.visits:

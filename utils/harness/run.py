@@ -67,8 +67,7 @@ def execute(target: Target, machine: str, given: dict[str, Any], page: str = "")
     calls.add_logs(target, done)
     if not succeeded:
         explain(target, done)
-    if done.chained:
-        print(os.path.relpath(report.result().write(target, done, page=page)))
+    print(os.path.relpath(report.result().write(target, done, page=page)))
     return done
 
 

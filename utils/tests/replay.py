@@ -1,6 +1,6 @@
 """Recorded executions, answered to real boto3 clients as AWS's APIs answered: `replay.py FOLDER` writes their pages.
 
-`recorded/*.json` were taken from LocalStack 4.14.0 and MiniStack, shortened by what nobody reads;
+`recorded/*.json` were taken from LocalStack 4.14.0, shortened by what nobody reads;
 the objects that functions write are as `shared.facts` says. `recorded/expected.json` holds the
 figures that follow from them, which other code counted, by the place on the page that says them.
 """

@@ -18,7 +18,6 @@ from openpyxl import load_workbook
 from conftest import ROOT, Make, checked, follow, pack, refused
 from harness import artifacts, facts, history, machines
 from harness.deploy import warnings
-from harness.emulator import MiniStack
 from harness.fault import Fault
 from harness.stack import Stack
 from harness.target import STAGES, connect, emulator, endpoint
@@ -83,14 +82,6 @@ def stack(deploy: Deploy) -> Iterator[str]:
     checked(deploy(*at(name), "deploy"))
     yield name
     deploy(*at(name), "destroy", "--empty", "--yes")
-
-
-@pytest.fixture(params=["LocalStack", "MiniStack"])
-def each_emulator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Everything of the test happens on one of the two."""
-    if request.param == "MiniStack":
-        monkeypatch.setenv("ENDPOINT", request.getfixturevalue("mini").endpoint)
-    return str(request.param)
 
 
 def stack_name() -> str:
@@ -221,9 +212,7 @@ SOMEBODYS = json.dumps(
 )
 
 
-def test_a_stack_of_somebody_else_is_neither_changed_nor_deleted(
-    deploy: Deploy, each_emulator: str
-) -> None:
+def test_a_stack_of_somebody_else_is_neither_changed_nor_deleted(deploy: Deploy) -> None:
     cfn, name = emulator().client("cloudformation"), stack_name()
     cfn.create_stack(StackName=name, TemplateBody=SOMEBODYS)
     cfn.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
@@ -244,7 +233,7 @@ SET = {
 }
 
 
-def test_what_was_set_stays_set(deploy: Deploy, each_emulator: str) -> None:
+def test_what_was_set_stays_set(deploy: Deploy) -> None:
     name = stack_name()
     given = ",".join(f"{key}={SET[key]}" for key in ("SegmentMemory", "AlarmTopic"))
     how = ["--arch", "arm64", "--definition", "distributed", "--parameters", given]
@@ -259,9 +248,7 @@ def test_what_was_set_stays_set(deploy: Deploy, each_emulator: str) -> None:
     checked(deploy(*at(name), "destroy", "--yes"))
 
 
-def test_a_plan_says_what_would_change_and_changes_nothing(
-    deploy: Deploy, each_emulator: str
-) -> None:
+def test_a_plan_says_what_would_change_and_changes_nothing(deploy: Deploy) -> None:
     name = stack_name()
     planned = checked(deploy(*at(name), "deploy", "--plan"))
     assert "none is made" in planned
@@ -500,13 +487,6 @@ def test_without_an_account_it_says_what_to_do(
 ) -> None:
     message = refused(deploy(*at("test", "aws"), "deploy", **settings))
     assert [words for words in said if words not in message] == []
-
-
-def test_keys_of_no_user_are_refused_with_advice(deploy: Deploy, guarded: MiniStack) -> None:
-    settings = {**KEYS, "AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": guarded.endpoint}
-    said = refused(deploy(*at("test", "aws"), "deploy", **settings))
-    assert "InvalidClientTokenId" in said
-    assert "to do: these keys are of no user" in said
 
 
 @pytest.mark.parametrize("name", ["", "Upper", "9lives", "a" * 25, "under_score"])

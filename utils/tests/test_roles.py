@@ -11,15 +11,31 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.waiter import WaiterModel, create_waiter_with_client
 
-from conftest import checked, follow
-from harness.emulator import MiniStack
-from harness.target import STAGES, Target
+from conftest import checked, refused
+from harness.target import STAGES
+from ministack import MiniStack
 from test_pipeline import EXAMPLE
 
 STACK = "guarded"
 # The last record's column comes up late, so that the scatter reads and rewrites its segments.
 TABLE = [*EXAMPLE, {**EXAMPLE[0], "備考": "late"}]
+# boto3 has no waiter of Step Functions.
+STATUS = {"matcher": "path", "argument": "status", "state": "success"}
+ENDED = WaiterModel(
+    {
+        "version": 2,
+        "waiters": {
+            "Ended": {
+                "operation": "DescribeExecution",
+                "delay": 1,
+                "maxAttempts": 300,
+                "acceptors": [{**STATUS, "expected": end} for end in ("SUCCEEDED", "FAILED")],
+            }
+        },
+    }
+)
 
 
 class Account:
@@ -82,8 +98,9 @@ class Account:
         states = self.client("stepfunctions")
         given = json.dumps({"input_obj": "members.json", "division_number": 2})
         started = states.start_execution(stateMachineArn=arn, input=given)
-        target = Target("localstack", "000000000000", "us-east-1", self.client)
-        return follow(target, started["executionArn"])
+        asked = {"executionArn": started["executionArn"]}
+        create_waiter_with_client("Ended", ENDED, states).wait(**asked)
+        return dict(states.describe_execution(**asked))
 
 
 @pytest.fixture(scope="module")
@@ -246,3 +263,17 @@ def test_in_another_bucket_a_stage_may_do_nothing(
 ) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         ask(as_stage[stage], "another-bucket", call)
+
+
+def test_keys_of_no_user_are_refused_with_advice(account: Account, tmp_path: Path) -> None:
+    env = {
+        "HOME": str(tmp_path),
+        "AWS_ENDPOINT_URL": account.endpoint,
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "AKIA0000000000000000",
+        "AWS_SECRET_ACCESS_KEY": "of nobody",
+    }
+    command = [sys.executable, "-m", "harness", "--target", "aws", "--stack", "test", "deploy"]
+    said = refused(subprocess.run(command, env=env, capture_output=True, text=True))
+    assert "InvalidClientTokenId" in said
+    assert "to do: these keys are of no user" in said

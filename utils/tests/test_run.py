@@ -66,15 +66,6 @@ def test_an_execution_stopped_by_hand_is_said_to_be_stopped(
     assert line.startswith("STOPPED after 4.") and "execution aborted" in line
 
 
-def test_an_emulator_without_predecessors_has_its_failures_explained(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    said = named(screen("ministack-failed", capsys))
-    assert said["stage"] == "segment"
-    assert said["cause"].startswith("mini-bad.json record 17")
-    assert "log" not in said and "above" not in said["to"]
-
-
 def test_a_file_takes_the_place_of_the_inputs_object() -> None:
     given = {"division_number": 7}
     assert run.check_input(given, "a/b.csv.gz") == {"input_obj": "b.csv.gz", "division_number": 7}
