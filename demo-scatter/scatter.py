@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 
+import endings
 import formats
 import frames
 from columns import Block, Table
@@ -51,7 +52,6 @@ IGNORED = {
     *("Comment", "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"),
     *("version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail"),
 }
-OUTBOX = "outbox/"
 
 
 class InvalidEvent(ValueError):
@@ -77,7 +77,7 @@ def is_whole(number: object, least: int) -> bool:
 # Of an event's fields, the rule in words and what tells whether a value keeps it.
 RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
     ("input_obj", "must be the key of an object", is_key),
-    ("input_obj", "must be a table, no workbook", lambda key: not key.endswith(".xlsx")),
+    ("input_obj", endings.RULE, endings.is_read),
     ("division_number", "must be a whole number from 1", lambda n: n is None or is_whole(n, 1)),
     (
         "execution",
@@ -116,7 +116,7 @@ class Job:
             if name in fields and not holds(fields[name]):
                 raise InvalidEvent(f"{name}: {rule}; found {found(fields[name])}")
         key, encoding = fields["input_obj"], fields.get("encoding", "utf-8")
-        if encoding != "utf-8" and formats.ends(key)[0] != ".csv":
+        if encoding != "utf-8" and endings.ends(key)[0] != ".csv":
             raise InvalidEvent(f"encoding: JSON is UTF-8; found {found(encoding)} of {key}")
         if "max_rejects" in fields and "rejects" not in fields:
             raise InvalidEvent('rejects: must be "sheet"; found max_rejects alone')
@@ -126,11 +126,7 @@ class Job:
 
     @property
     def workbook(self) -> str:
-        """Beside the input, but of one in the inbox in the outbox, so that it starts nothing."""
-        workbook = formats.stem(self.input_obj) + ".xlsx"
-        inbox = os.environ.get("INBOX", "")
-        filed = inbox and workbook.startswith(inbox)
-        return OUTBOX + workbook.removeprefix(inbox) if filed else workbook
+        return endings.workbook_key(self.input_obj, os.environ.get("INBOX", ""))
 
     @property
     def folder(self) -> str:
@@ -215,7 +211,8 @@ class ScatterHandler:
         return Source(obj["ETag"], size, form, reader)
 
     def make_segments(self, source: Source, job: Job) -> Iterator[Segment]:
-        """The table's segments in row order; an empty table is one segment without rows."""
+        """The table's segments in row order; one without rows is one segment, with the columns that
+        a header names."""
         size = source.form.size
         blocks = source.reader.blocks(block_bytes(size, job.input_obj))
         columns: dict[str, None] = {}
@@ -230,8 +227,10 @@ class ScatterHandler:
             yield Segment(job.segment_key(number), names, taken, pickled)
             start += taken
         if not start:
-            empty = self.make_df(Table([]), 0, job.input_obj)
-            yield Segment(job.segment_key(0), [], 0, frames.dump(empty))
+            header = source.reader.header
+            empty = Table([Block({name: [] for name in header}, 0)])
+            pickled = frames.dump(self.make_df(empty, 0, job.input_obj))
+            yield Segment(job.segment_key(0), header, 0, pickled)
 
     def make_segment_df(
         self, table: Table, start: int, columns: list[str], source: str
@@ -249,7 +248,7 @@ class ScatterHandler:
         index = pd.RangeIndex(start, start + table.rows)
         df = pd.DataFrame(table.arrays(), index=index, copy=False)
         df.attrs |= {"source": source, **self.asked}
-        if formats.ends(source)[0] == ".csv":
+        if endings.ends(source)[0] == ".csv":
             df.attrs["format"] = "csv"
         return df
 

@@ -85,6 +85,25 @@ def test_an_empty_table_is_one_segment_without_rows(s3: "S3Client", bucket: str)
     assert read(s3, bucket, key).empty
 
 
+HEADERS = {
+    "a header": ("会員番号,備考".encode(), ["会員番号", "備考"]),
+    "a header and blank lines": (b"\xef\xbb\xbf\r\na,b\r\n\r\n", ["a", "b"]),
+    "no header": (b"\n", []),
+}
+
+
+@pytest.mark.parametrize(("data", "columns"), HEADERS.values(), ids=HEADERS)
+@pytest.mark.parametrize("division_number", [None, 1])
+def test_a_csv_file_of_a_header_alone_keeps_its_columns(
+    s3: "S3Client", bucket: str, data: bytes, columns: list[str], division_number: int | None
+) -> None:
+    s3.put_object(Bucket=bucket, Key="t.csv", Body=data)
+    [key] = scatter_table(s3, input_obj="t.csv", division_number=division_number)
+    df = read(s3, bucket, key)
+    assert (df.columns.tolist(), len(df)) == (columns, 0)
+    assert df.attrs == {"source": "t.csv", "format": "csv"}
+
+
 def test_the_execution_keeps_its_segments_apart(s3: "S3Client", bucket: str) -> None:
     put(s3, bucket, [member(0)])
     event = {"input_obj": "test.json", "execution": "run-1", "overrides": {"input_obj": KEY}}
@@ -249,6 +268,10 @@ ENCODING = "encoding: "
 REJECTS = 'rejects: must be "sheet"; found '
 LIMIT = "max_rejects: must be a whole number from 0; found "
 EXECUTION = "execution: must be an execution's name; found "
+ENDING = (
+    "input_obj: must end in .json, .jsonl, .ndjson, .csv or one of these with .gz, or have no ending; "
+    "found the text "
+)
 EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "no input": ({"input_obj": None}, INPUT + "null"),
     "number": ({"input_obj": 7}, INPUT + "the number 7"),
@@ -258,16 +281,15 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "control character": ({"input_obj": "a\nb"}, INPUT + r'the text "a\nb"'),
     "lone surrogate": ({"input_obj": "a\ud83d"}, INPUT + r'the text "a\ud83d"'),
     "long key": ({"input_obj": "漢" * 342}, INPUT + f'the text "{"漢" * 60}…"'),
-    "workbook": (
-        {"input_obj": "a.xlsx"},
-        'input_obj: must be a table, no workbook; found the text "a.xlsx"',
-    ),
+    "workbook": ({"input_obj": "a.xlsx"}, ENDING + '"a.xlsx"'),
+    "tab-separated": ({"overrides": {"input_obj": "b/a.tsv.gz"}}, ENDING + '"b/a.tsv.gz"'),
     "encoding": ({"encoding": "sjis"}, ENCODING + 'must be utf-8 or cp932; found the text "sjis"'),
     "encoding of JSON": (
         {"encoding": "cp932"},
         ENCODING + 'JSON is UTF-8; found the text "cp932" of members.json',
     ),
     "zero": ({"division_number": 0}, NUMBER + "the number 0"),
+    "1e400": (json.loads('{"division_number": 1e400}'), NUMBER + "the number inf"),
     "half": ({"division_number": 2.5}, NUMBER + "the number 2.5"),
     "true": ({"division_number": True}, NUMBER + "true"),
     "text": ({"division_number": "9"}, NUMBER + 'the text "9"'),

@@ -146,6 +146,10 @@ BY_MESSAGE = {
         "raise the gather's /tmp: make deploy{flags} PARAMETERS=GatherStorage=10240",
         "gather の /tmp を増やしてください: make deploy{flags} PARAMETERS=GatherStorage=10240",
     ),
+    "; found UTF-16 or UTF-32": (
+        "save the table as UTF-8 (in Excel: CSV UTF-8), and start again",
+        "表を UTF-8（Excel では CSV UTF-8）で保存し、もう一度実行してください",
+    ),
     "Rate Exceeded.": (
         "the function's concurrency is used up: raise it, or lower MaxConcurrency in state-machine/",
         "関数の同時実行数を使い切りました。増やすか、state-machine/ の MaxConcurrency を下げてください",
