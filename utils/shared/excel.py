@@ -56,6 +56,16 @@ def check_columns(columns: int, source: str) -> None:
         )
 
 
+def check_header(names: Iterable[str], source: str) -> None:
+    """Raise InvalidCell, which names the source and the column, unless cells can hold the names."""
+    for index, name in enumerate(names):
+        try:
+            _check_text(name)
+        except InvalidCell as error:
+            where = f"{source}: header of column {column_letters(index)}"
+            raise InvalidCell(f"{where}: {error}") from None
+
+
 def excel_row(position: int) -> int:
     """One-based Excel row of a data row on its sheet; row 1 is the header."""
     return position % DATA_ROWS + 2

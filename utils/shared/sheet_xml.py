@@ -36,6 +36,7 @@ from excel import (
     LEAP_DAY,
     InvalidCell,
     check_columns,
+    check_header,
     column_letters,
     display_width,
     excel_row,
@@ -73,12 +74,13 @@ def render_rows(
             of the workbook, because they number its styles.
 
     Raises:
-        InvalidCell: names the source, the record, the column and the rule.
+        InvalidCell: names the source, the record, the column and the rule; of a header, its letters.
         TooManyColumns: more columns than a sheet has.
     """
     source = str(df.attrs.get("source", source))
     check_columns(df.shape[1], source)
     names = [str(name) for name in df.columns]
+    check_header(names, source)
     styles = style_formats(formats)
     numbers = [styles.index(formats[name]) if name in formats else None for name in names]
     columns = [_Column(df, index, source, style) for index, style in enumerate(numbers)]

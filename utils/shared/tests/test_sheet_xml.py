@@ -413,6 +413,22 @@ def test_what_a_cell_cannot_hold_is_refused_by_name(value: Any, message: str) ->
     assert str(error.value) == f"members.json record 17, column 名前: {message}"
 
 
+NAMES = {
+    "a surrogate": ("b\ud801", "text must be valid Unicode; found a lone surrogate U+D801"),
+    "too long": ("b" * 40_000, "a cell holds at most 32767 characters; found 40000"),
+}
+
+
+@pytest.mark.parametrize(("name", "message"), NAMES.values(), ids=NAMES)
+@pytest.mark.parametrize("value", [1, "\ud802"], ids=["a cell", "no cell either"])
+def test_a_name_that_a_cell_cannot_hold_is_refused_by_its_column(
+    name: str, message: str, value: Any
+) -> None:
+    with pytest.raises(InvalidCell) as error:
+        render_parts(pd.DataFrame({"a": [1], name: [value]}), 0)
+    assert str(error.value) == f"members.json: header of column B: {message}"
+
+
 def test_a_column_with_a_time_zone_is_refused_by_name() -> None:
     df = pd.DataFrame({"日時": pd.to_datetime(["2021-05-16"]).tz_localize("UTC")})
     with pytest.raises(
