@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
+from botocore.exceptions import ClientError
 
 import endings
 import formats
@@ -56,6 +57,10 @@ IGNORED = {
 
 class InvalidEvent(ValueError):
     """The event does not say what to scatter."""
+
+
+class InputChanged(ValueError):
+    """The input was replaced between its two readings."""
 
 
 class TooManySegments(ValueError):
@@ -197,9 +202,17 @@ class ScatterHandler:
         Args:
             texts: the columns of a CSV file that are known to hold other texts than numbers.
             match: conditions of S3's.
+
+        Raises:
+            InputChanged: it does not match any more.
         """
         key = job.input_obj
-        obj = self.s3.get_object(Bucket=bucket, Key=key, **match)
+        try:
+            obj = self.s3.get_object(Bucket=bucket, Key=key, **match)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "PreconditionFailed":
+                raise
+            raise InputChanged(f"{key}: must stay while it is read; found another object") from None
         size = obj["ContentLength"]
         chunks: Iterator[bytes] = iter(obj["Body"].iter_chunks(block_bytes(size, key)))
         head = next(chunks, b"")

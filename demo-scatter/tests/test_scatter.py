@@ -1,6 +1,7 @@
 import itertools
 import json
 import tracemalloc
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -13,7 +14,15 @@ import scatter
 from columns import Block, Table
 from formats import Format
 from json_records import ArrayReader, InvalidJSON
-from scatter import InvalidEvent, Job, ScatterHandler, Source, TooManySegments
+from scatter import (
+    InputChanged,
+    InvalidEvent,
+    Job,
+    ScatterHandler,
+    Segment,
+    Source,
+    TooManySegments,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -373,6 +382,20 @@ def test_a_column_that_turns_out_to_be_text_is_text_in_every_segment(
     assert [f"{a},{b}" for a, b in zip(whole["a"], whole["b"])] == rows
     assert list(whole.index) == list(range(20_001))
     assert {df.attrs["format"] for df in cut} == {"csv"}
+
+
+def test_an_input_that_is_replaced_between_its_two_readings_is_named(
+    s3: "S3Client", bucket: str
+) -> None:
+    class Replacing(ScatterHandler):
+        def make_segments(self, source: Source, job: Job) -> Iterator[Segment]:
+            yield from super().make_segments(source, job)
+            self.s3.put_object(Bucket=bucket, Key="orders.csv", Body=b"a\n1\n")
+
+    rows = [*map(str, range(200_000)), "x"]
+    s3.put_object(Bucket=bucket, Key="orders.csv", Body="\n".join(["a", *rows]).encode())
+    with pytest.raises(InputChanged, match="^orders.csv: must stay .*; found another object$"):
+        Replacing({"input_obj": "orders.csv"}, None, s3).main()
 
 
 def test_a_missing_object_is_s3s_own_error(s3: "S3Client", bucket: str) -> None:

@@ -44,9 +44,17 @@ ADVICE = {
         "pack the table again, upload it whole, and start again",
         "表を圧縮し直し、最後までアップロードして、もう一度実行してください",
     ),
-    "PreconditionFailed": (
+    "InputChanged": (
         "the input object was replaced while it was read: start again",
         "読んでいる間に入力オブジェクトが置き換えられました。もう一度実行してください",
+    ),
+    "PreconditionFailed": (
+        "something else wrote among the execution's objects: start again",
+        "実行中のオブジェクトが別のものに書き換えられました。もう一度実行してください",
+    ),
+    "InvalidMask": (
+        "fill the gaps of that column, or of the mask: refuse(df, …, mask.fillna(True), …)",
+        "その列かマスクの欠損を埋めてください: refuse(df, …, mask.fillna(True), …)",
     ),
     "InvalidReference": (
         "correct REFERENCES, or that table there and make upload{flags} FILE=… KEY=reference/…; start again",
