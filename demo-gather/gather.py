@@ -17,7 +17,7 @@ import rendered
 from checked_rows import check_rows
 from excel import EXACT_INTEGER, style_formats, widest
 from expiry import let_expire
-from facts import SummaryFacts, Told, facts_key, segment_facts_key
+from facts import SummaryFacts, Told, facts_key, segment_facts_key, workbook_metadata
 from found import found
 from labels import header, with_columns
 from overlap import map_ahead
@@ -208,7 +208,10 @@ class GatherHandler:
             file,  # type: ignore[arg-type]  # boto3 only calls its read
             bucket,
             workbook,
-            ExtraArgs={"ContentType": CONTENT_TYPE},
+            ExtraArgs={
+                "ContentType": CONTENT_TYPE,
+                "Metadata": workbook_metadata(self.told.source),
+            },
             Config=upload_config(),
         )
         return file.size

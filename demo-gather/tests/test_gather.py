@@ -14,6 +14,7 @@ from openpyxl import load_workbook
 import frames
 import rendered
 from checked_rows import InvalidRows
+from facts import SegmentFacts, made_from, workbook_metadata
 from gather import GatherHandler, InvalidEvent, MissingSegment, result_keys
 from refused import COLUMNS, Fault, rejects
 from rejects import TooManyRejects
@@ -225,6 +226,29 @@ def test_a_manifest_stands_for_the_lists(store: Store) -> None:
     event = {"manifest": "scatter/manifest.json", "workbook": "members.xlsx"}
     assert GatherHandler(event, None, store.s3).main() == "members.xlsx"
     assert store.read("members.xlsx") == values(TABLE[:6])
+
+
+SOURCES = ["orders.json", ' 注文　1%=?".csv', "漢" * 341, "😀" * 256, "a" * 1024]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=["ASCII", "kanji", "341 kanji", "emoji", "long"])
+def test_a_workbook_names_the_object_that_it_was_made_from(store: Store, source: str) -> None:
+    """Also where S3's 2 KB of ASCII hold only the beginning of the name."""
+    key = store.put_result(0, TABLE, None)
+    etag = store.s3.head_object(Bucket=store.bucket, Key=key)["ETag"]
+    facts = SegmentFacts(9, 9, [], [], source=source)
+    rendered.send(store.s3, store.bucket, key, render_rows(TABLE, 0, key), etag, facts)
+    store.gather([key])
+    metadata = store.s3.head_object(Bucket=store.bucket, Key="test.xlsx")["Metadata"]
+    assert metadata == workbook_metadata(source)
+    assert source.startswith(made_from(metadata)[:100])
+    assert len(source) > 100 or made_from(metadata) == source
+    assert "input" in metadata and sum(map(len, [*metadata, *metadata.values()])) <= 2048
+
+
+def test_a_workbook_whose_input_nobody_told_names_none(store: Store) -> None:
+    store.gather([store.put_result(0, TABLE, None)])
+    assert store.s3.head_object(Bucket=store.bucket, Key="test.xlsx")["Metadata"] == {}
 
 
 def test_large_workbooks_go_up_in_parts(store: Store) -> None:
