@@ -54,7 +54,7 @@ def refuse(df: pd.DataFrame, name: str, faulty: pd.Series, rule: str) -> None:
         told = (
             f"what refuse is told of {name} must be true or false; found neither of record {some}"
         )
-        raise InvalidMask(f"{source_of(df)}: {told}")
+        raise InvalidMask(printable(f"{source_of(df)}: {told}"))
     if not faulty.any():
         return
     rows = faulty.to_numpy(bool).nonzero()[0]
