@@ -338,6 +338,75 @@ def test_more_rejects_than_allowed_leave_no_workbook(store: Store) -> None:
     store.assert_no_workbook()
 
 
+def put_rejected(store: Store, number: int, left_out: pd.DataFrame) -> str:
+    """A result of no rows, beside which the records stand that it leaves out."""
+    key = f"gather/job_{number:03d}.pkl"
+    df = TABLE[:0]
+    etag = store.put(key, frames.dump(df))
+    other = store.put(rejects_key(key, len(left_out)), frames.dump(left_out))
+    told = Rejects(len(left_out), [str(name) for name in left_out.columns], None, other)
+    rendered.send(store.s3, store.bucket, key, render_rows(df, 0, key), etag, rejects=told)
+    return key
+
+
+HELD: dict[str, tuple[Any, Any]] = {
+    "long": ("あ" * 40_000, "あ" * 32_766 + "…"),
+    "as long as a cell": ("あ" * 32_767, "あ" * 32_767),
+    "long emoji": ("😀" * 16_384, "😀" * 16_383 + "…"),
+    "a surrogate": ("a\ud801b", r"a\ud801b"),
+    "a pair": ("😀", "😀"),
+    "nested": ({"b": ["\ud801", 1]}, r'{"b": ["\ud801", 1]}'),
+    "long and nested": (["x" * 40_000], '["' + "x" * 32_764 + "…"),
+    "surrogates that escapes make long": ("\ud801" * 32_767, r"\ud801" * 5_461 + "…"),
+    "a long integer": (10**16 + 1, "10000000000000001"),
+    "missing": (None, None),
+    "a number": (0.5, 0.5),
+}
+
+
+@pytest.mark.parametrize(("value", "cell"), HELD.values(), ids=HELD)
+@pytest.mark.fault(
+    tried=(
+        "a faulty record that no cell can hold, with `rejects`",
+        "`rejects` で、セルに書けない値を持つ不備のあるレコード",
+    ),
+    happened=(
+        "listed, its long texts cut with …, lone surrogates as `\\ud801`",
+        "一覧になる。長い文字列は … で切られ、単独サロゲートは `\\ud801` と書かれる",
+    ),
+)
+def test_a_record_that_no_cell_can_hold_is_listed_shortened(
+    store: Store, value: Any, cell: Any
+) -> None:
+    values = pd.Series([value, "x", None], dtype=object)
+    df = pd.DataFrame({"a": values, "b\ud801": range(3), "n": 10**15})
+    faults = {row: Fault("b\ud801", "must be \ud802", "nothing") for row in range(3)}
+    store.gather([put_rejected(store, 0, rejects(df, faults))])
+    titles, first, second, third = store.read(sheet="Rejects")
+    assert titles == (*COLUMNS, "a", r"b\ud801", "n")
+    told = (r"b\ud801", r"must be \ud802", "nothing")
+    assert first == (0, *told, cell, 0, str(10**15))
+    assert (second[4], third[4]) == ("x", None)
+
+
+@pytest.mark.parametrize("columns", [16_380, 16_381])
+def test_rejects_of_a_wide_table_say_which_columns_do_not_fit(store: Store, columns: int) -> None:
+    wide = pd.DataFrame([range(columns)], columns=[f"c{n}" for n in range(columns)])
+    narrow = pd.DataFrame({"c0": ["x"]}, index=[1])
+    faults = {row: Fault("c0", "must be", "nothing") for row in range(2)}
+    store.gather(
+        [put_rejected(store, n, rejects(df, faults)) for n, df in enumerate([wide, narrow])]
+    )
+    titles, first, second = store.read(sheet="Rejects")
+    whole = (*COLUMNS, *wide.columns)
+    cut = len(whole) - 16_384
+    assert titles == (whole if cut <= 0 else (*whole[:16_383], f"… {cut + 1} more columns"))
+    assert first[:5] == (0, "c0", "must be", "nothing", 0)
+    assert first[16_382] == 16_378
+    assert first[16_383] == (16_379 if cut <= 0 else None)
+    assert second == (1, "c0", "must be", "nothing", "x", *[None] * 16_379)
+
+
 BROKEN = {
     "job_000.pkl": (b"cut off", frames.InvalidSegment, "must be a pickled DataFrame"),
     "job_000.json": (b'{"parts": [{}]}', InvalidFigures, "pickle_etag must be of type str"),
