@@ -15,7 +15,7 @@ from boto3.s3.transfer import TransferConfig
 import frames
 import rendered
 from excel import EXACT_INTEGER, widest
-from facts import SummaryFacts, Told, facts_key, segment_facts_key
+from facts import SummaryFacts, Told, facts_key, segment_facts_key, workbook_metadata
 from found import found
 from labels import header, with_columns
 from overlap import map_ahead
@@ -207,7 +207,10 @@ class GatherHandler:
             file,  # type: ignore[arg-type]  # boto3 only calls its read
             bucket,
             workbook,
-            ExtraArgs={"ContentType": CONTENT_TYPE},
+            ExtraArgs={
+                "ContentType": CONTENT_TYPE,
+                "Metadata": workbook_metadata(self.told.source),
+            },
             Config=upload_config(),
         )
         return file.size

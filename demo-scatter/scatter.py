@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
+from botocore.exceptions import ClientError
 
+import endings
 import formats
 import frames
 from columns import Block, Table
@@ -52,11 +54,14 @@ IGNORED = {
     *("Comment", "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"),
     *("version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail"),
 }
-OUTBOX = "outbox/"
 
 
 class InvalidEvent(ValueError):
     """The event does not say what to scatter."""
+
+
+class InputChanged(ValueError):
+    """The input was replaced between its two readings."""
 
 
 class TooManySegments(ValueError):
@@ -78,7 +83,7 @@ def is_whole(number: object, least: int) -> bool:
 # Of an event's fields, the rule in words and what tells whether a value keeps it.
 RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
     ("input_obj", "must be the key of an object", is_key),
-    ("input_obj", "must be a table, no workbook", lambda key: not key.endswith(".xlsx")),
+    ("input_obj", endings.RULE, endings.is_read),
     ("division_number", "must be a whole number from 1", lambda n: n is None or is_whole(n, 1)),
     (
         "execution",
@@ -117,7 +122,7 @@ class Job:
             if name in fields and not holds(fields[name]):
                 raise InvalidEvent(f"{name}: {rule}; found {found(fields[name])}")
         key, encoding = fields["input_obj"], fields.get("encoding", "utf-8")
-        if encoding != "utf-8" and formats.ends(key)[0] != ".csv":
+        if encoding != "utf-8" and endings.ends(key)[0] != ".csv":
             raise InvalidEvent(f"encoding: JSON is UTF-8; found {found(encoding)} of {key}")
         if "max_rejects" in fields and "rejects" not in fields:
             raise InvalidEvent('rejects: must be "sheet"; found max_rejects alone')
@@ -127,11 +132,7 @@ class Job:
 
     @property
     def workbook(self) -> str:
-        """Beside the input, but of one in the inbox in the outbox, so that it starts nothing."""
-        workbook = formats.stem(self.input_obj) + ".xlsx"
-        inbox = os.environ.get("INBOX", "")
-        filed = inbox and workbook.startswith(inbox)
-        return OUTBOX + workbook.removeprefix(inbox) if filed else workbook
+        return endings.workbook_key(self.input_obj, os.environ.get("INBOX", ""))
 
     @property
     def folder(self) -> str:
@@ -203,9 +204,17 @@ class ScatterHandler:
         Args:
             texts: the columns of a CSV file that are known to hold other texts than numbers.
             match: conditions of S3's.
+
+        Raises:
+            InputChanged: it does not match any more.
         """
         key = job.input_obj
-        obj = self.s3.get_object(Bucket=bucket, Key=key, **match)
+        try:
+            obj = self.s3.get_object(Bucket=bucket, Key=key, **match)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "PreconditionFailed":
+                raise
+            raise InputChanged(f"{key}: must stay while it is read; found another object") from None
         size = obj["ContentLength"]
         chunks: Iterator[bytes] = iter(obj["Body"].iter_chunks(block_bytes(size, key)))
         head = next(chunks, b"")
@@ -217,7 +226,8 @@ class ScatterHandler:
         return Source(obj["ETag"], size, form, reader)
 
     def make_segments(self, source: Source, job: Job) -> Iterator[Segment]:
-        """The table's segments in row order; an empty table is one segment without rows."""
+        """The table's segments in row order; one without rows is one segment, with the columns that
+        a header names."""
         size = source.form.size
         blocks = source.reader.blocks(block_bytes(size, job.input_obj))
         columns: dict[str, None] = {}
@@ -232,8 +242,10 @@ class ScatterHandler:
             yield Segment(job.segment_key(number), names, taken, pickled)
             start += taken
         if not start:
-            empty = self.make_df(Table([]), 0, job.input_obj)
-            yield Segment(job.segment_key(0), [], 0, frames.dump(empty))
+            header = source.reader.header
+            empty = Table([Block({name: [] for name in header}, 0)])
+            pickled = frames.dump(self.make_df(empty, 0, job.input_obj))
+            yield Segment(job.segment_key(0), header, 0, pickled)
 
     def make_segment_df(
         self, table: Table, start: int, columns: list[str], source: str
@@ -251,7 +263,7 @@ class ScatterHandler:
         index = pd.RangeIndex(start, start + table.rows)
         df = pd.DataFrame(table.arrays(), index=index, copy=False)
         df.attrs |= {"source": source, **self.asked}
-        if formats.ends(source)[0] == ".csv":
+        if endings.ends(source)[0] == ".csv":
             df.attrs["format"] = "csv"
         return df
 

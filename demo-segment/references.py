@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from botocore.exceptions import ClientError
 
+import endings
 from found import found
 from signed import Objects, signing_key
 
@@ -141,6 +142,8 @@ def check_references(keys: Mapping[str, str]) -> None:
         if not isinstance(key, str) or not key.removeprefix(FOLDER) or not key.startswith(FOLDER):
             rule = f"must have a key below {FOLDER}, where the function may read"
             raise InvalidReference(f"REFERENCES: {name} {rule}; found {found(key)}")
+        if not endings.is_read(key):
+            raise InvalidReference(f"REFERENCES: {name} {endings.RULE}; found {found(key)}")
 
 
 def read(data: bytes, key: str, texts: Iterable[str] = ()) -> pd.DataFrame:

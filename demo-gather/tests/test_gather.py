@@ -11,6 +11,7 @@ from openpyxl import load_workbook
 
 import frames
 import rendered
+from facts import SegmentFacts, made_from, workbook_metadata
 from gather import GatherHandler, InvalidEvent, result_keys
 from refused import COLUMNS, Fault, rejects
 from rejects import TooManyRejects
@@ -229,6 +230,29 @@ def test_a_manifest_stands_for_the_lists(store: Store) -> None:
     assert store.read("members.xlsx") == values(TABLE[:6])
 
 
+SOURCES = ["orders.json", ' 注文　1%=?".csv', "漢" * 341, "😀" * 256, "a" * 1024]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=["ASCII", "kanji", "341 kanji", "emoji", "long"])
+def test_a_workbook_names_the_object_that_it_was_made_from(store: Store, source: str) -> None:
+    """Also where S3's 2 KB of ASCII hold only the beginning of the name."""
+    key = store.put_result(0, TABLE, None)
+    etag = store.s3.head_object(Bucket=store.bucket, Key=key)["ETag"]
+    facts = SegmentFacts(9, 9, [], [], source=source)
+    rendered.send(store.objects, key, render_rows(TABLE, 0, key), etag, facts)
+    store.gather([key])
+    metadata = store.s3.head_object(Bucket=store.bucket, Key="test.xlsx")["Metadata"]
+    assert metadata == workbook_metadata(source)
+    assert source.startswith(made_from(metadata)[:100])
+    assert len(source) > 100 or made_from(metadata) == source
+    assert "input" in metadata and sum(map(len, [*metadata, *metadata.values()])) <= 2048
+
+
+def test_a_workbook_whose_input_nobody_told_names_none(store: Store) -> None:
+    store.gather([store.put_result(0, TABLE, None)])
+    assert store.s3.head_object(Bucket=store.bucket, Key="test.xlsx")["Metadata"] == {}
+
+
 def test_large_workbooks_go_up_in_parts(store: Store) -> None:
     """Text that does not deflate makes more than one part of 8 MiB."""
     noise = random.Random(1)
@@ -314,6 +338,75 @@ def test_more_rejects_than_allowed_leave_no_workbook(store: Store) -> None:
     with pytest.raises(TooManyRejects, match=r"^record \[1\]: .* 5 faulty .* max_rejects is 4$"):
         store.gather(keys)
     store.assert_no_workbook()
+
+
+def put_rejected(store: Store, number: int, left_out: pd.DataFrame) -> str:
+    """A result of no rows, beside which the records stand that it leaves out."""
+    key = f"gather/job_{number:03d}.pkl"
+    df = TABLE[:0]
+    etag = store.put(key, frames.dump(df))
+    other = store.put(rejects_key(key, len(left_out)), frames.dump(left_out))
+    told = Rejects(len(left_out), [str(name) for name in left_out.columns], None, other)
+    rendered.send(store.objects, key, render_rows(df, 0, key), etag, rejects=told)
+    return key
+
+
+HELD: dict[str, tuple[Any, Any]] = {
+    "long": ("あ" * 40_000, "あ" * 32_766 + "…"),
+    "as long as a cell": ("あ" * 32_767, "あ" * 32_767),
+    "long emoji": ("😀" * 16_384, "😀" * 16_383 + "…"),
+    "a surrogate": ("a\ud801b", r"a\ud801b"),
+    "a pair": ("😀", "😀"),
+    "nested": ({"b": ["\ud801", 1]}, r'{"b": ["\ud801", 1]}'),
+    "long and nested": (["x" * 40_000], '["' + "x" * 32_764 + "…"),
+    "surrogates that escapes make long": ("\ud801" * 32_767, r"\ud801" * 5_461 + "…"),
+    "a long integer": (10**16 + 1, "10000000000000001"),
+    "missing": (None, None),
+    "a number": (0.5, 0.5),
+}
+
+
+@pytest.mark.parametrize(("value", "cell"), HELD.values(), ids=HELD)
+@pytest.mark.fault(
+    tried=(
+        "a faulty record that no cell can hold, with `rejects`",
+        "`rejects` で、セルに書けない値を持つ不備のあるレコード",
+    ),
+    happened=(
+        "listed, its long texts cut with …, lone surrogates as `\\ud801`",
+        "一覧になる。長い文字列は … で切られ、単独サロゲートは `\\ud801` と書かれる",
+    ),
+)
+def test_a_record_that_no_cell_can_hold_is_listed_shortened(
+    store: Store, value: Any, cell: Any
+) -> None:
+    values = pd.Series([value, "x", None], dtype=object)
+    df = pd.DataFrame({"a": values, "b\ud801": range(3), "n": 10**15})
+    faults = {row: Fault("b\ud801", "must be \ud802", "nothing") for row in range(3)}
+    store.gather([put_rejected(store, 0, rejects(df, faults))])
+    titles, first, second, third = store.read(sheet="Rejects")
+    assert titles == (*COLUMNS, "a", r"b\ud801", "n")
+    told = (r"b\ud801", r"must be \ud802", "nothing")
+    assert first == (0, *told, cell, 0, str(10**15))
+    assert (second[4], third[4]) == ("x", None)
+
+
+@pytest.mark.parametrize("columns", [16_380, 16_381])
+def test_rejects_of_a_wide_table_say_which_columns_do_not_fit(store: Store, columns: int) -> None:
+    wide = pd.DataFrame([range(columns)], columns=[f"c{n}" for n in range(columns)])
+    narrow = pd.DataFrame({"c0": ["x"]}, index=[1])
+    faults = {row: Fault("c0", "must be", "nothing") for row in range(2)}
+    store.gather(
+        [put_rejected(store, n, rejects(df, faults)) for n, df in enumerate([wide, narrow])]
+    )
+    titles, first, second = store.read(sheet="Rejects")
+    whole = (*COLUMNS, *wide.columns)
+    cut = len(whole) - 16_384
+    assert titles == (whole if cut <= 0 else (*whole[:16_383], f"… {cut + 1} more columns"))
+    assert first[:5] == (0, "c0", "must be", "nothing", 0)
+    assert first[16_382] == 16_378
+    assert first[16_383] == (16_379 if cut <= 0 else None)
+    assert second == (1, "c0", "must be", "nothing", "x", *[None] * 16_379)
 
 
 EVENTS: dict[str, tuple[dict[str, Any], str]] = {

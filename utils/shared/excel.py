@@ -13,7 +13,8 @@ SHEET_COLUMNS = 16_384
 CELL_CHARACTERS = 32_767  # UTF-16 units, so an emoji counts as two
 COLUMN_WIDTH = 255  # digits
 EXACT_INTEGER = 999_999_999_999_999  # 15 significant digits
-LAST_DAY = 2_958_465  # serial number of 9999-12-31
+# Serial numbers of 1900-01-01, of Excel's own 1900-02-29, and of 9999-12-31.
+FIRST_DAY, LEAP_DAY, LAST_DAY = 1, 60, 2_958_465
 SHEET_NAME_CHARACTERS = 31  # UTF-16 units
 FORMAT_CHARACTERS = 255
 FORMATS = 200  # number formats in a workbook; some languages' Excel takes 50 more
@@ -53,6 +54,16 @@ def check_columns(columns: int, source: str) -> None:
         raise TooManyColumns(
             f"{source}: a sheet holds at most {SHEET_COLUMNS} columns; found {columns}"
         )
+
+
+def check_header(names: Iterable[str], source: str) -> None:
+    """Raise InvalidCell, which names the source and the column, unless cells can hold the names."""
+    for index, name in enumerate(names):
+        try:
+            _check_text(name)
+        except InvalidCell as error:
+            where = f"{source}: header of column {column_letters(index)}"
+            raise InvalidCell(f"{where}: {error}") from None
 
 
 def excel_row(position: int) -> int:
@@ -115,6 +126,13 @@ def numbered_sheet(name: str, number: int) -> str:
 
 def utf16_units(text: str) -> int:
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def shortened(text: str, units: int) -> str:
+    """At most so many UTF-16 units of a text; … stands for the others."""
+    if utf16_units(text) <= units:
+        return text
+    return text.encode("utf-16-le")[: 2 * units - 2].decode("utf-16-le", "ignore") + "…"
 
 
 def check_formats(formats: Mapping[str, str]) -> None:

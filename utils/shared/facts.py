@@ -13,12 +13,14 @@ from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from functools import cache
 from types import UnionType
 from typing import Any, Self, get_args, get_origin, get_type_hints
+from urllib.parse import quote, unquote
 
 FIRST_ROWS = 10
 DISTINCT = 20  # values that a profile counts one by one; a column with more has `many`
 BINS = 40  # of a histogram, at most
 INLINE_BYTES = 8 * 1024  # of partial results among a segment's figures; more is an object
 SMALLEST = -1074  # exponent of the least float
+METADATA_CHARACTERS = 2_000  # ASCII, of the 2 KB that S3 keeps of an object's metadata
 
 
 class Json:
@@ -182,6 +184,7 @@ class SegmentFacts(Json):
         size: of the result's pickle, in bytes; 0 where it was not told.
         partials: bytes that it contributes to summaries.
         rejects: how many faulty records the result leaves out.
+        source: the input object.
     """
 
     rows_in: int
@@ -191,6 +194,7 @@ class SegmentFacts(Json):
     size: int = 0
     partials: int = 0
     rejects: int = 0
+    source: str = ""
 
     def to_json(self) -> bytes:
         return json.dumps({"facts": asdict(self)}).encode()
@@ -260,16 +264,28 @@ def segment_facts_key(result_key: str) -> str:
     return result_key.removesuffix(".pkl") + ".json"
 
 
+def workbook_metadata(input_obj: str) -> dict[str, str]:
+    """What the object of a workbook says of its input, as S3 keeps it: of a long name the beginning."""
+    return {"input": quote(input_obj)[:METADATA_CHARACTERS]} if input_obj else {}
+
+
+def made_from(metadata: Mapping[str, str]) -> str:
+    """The input that a workbook's metadata tells of; "" without one."""
+    return unquote(metadata.get("input", ""))
+
+
 class Told:
     """What segments tell, in the order of the table, merged as it comes: a reader of the whole
     needs none of their objects.
 
     Attributes:
+        source: the input object; "" where no segment told it.
         whole: whether every segment told something; without, there is no profile.
     """
 
     def __init__(self) -> None:
         self.whole = True
+        self.source = ""
         self.rows = 0
         self.profile: dict[str, Column] = {}
         self.first_rows: list[dict[str, str]] = []
@@ -279,6 +295,7 @@ class Told:
         if segment is None:
             self.whole = False
             return
+        self.source = segment.source
         by_name = {column.name: column for column in segment.columns}
         for name in {**self.profile, **by_name}:
             before = self.profile.get(name) or Column(name, missing=self.rows)
@@ -287,7 +304,7 @@ class Told:
         for row in segment.first_rows[: FIRST_ROWS - len(self.first_rows)]:
             self.first_rows.append(dict(zip(by_name, row)))
         self.rows += segment.rows_out
-        self.segments.append(replace(segment, columns=[], first_rows=[]))
+        self.segments.append(replace(segment, columns=[], first_rows=[], source=""))
 
     def facts(
         self, workbook: str, size: int, rows: int, columns: list[str], sheets: list[str]

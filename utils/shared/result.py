@@ -85,7 +85,8 @@ def send(
         rows = render_rows(df, position, key, formats)
         contribution = rendered.contribution(objects, key, fields, blocks)
         etag, size = pickled.result()
-    told = replace(facts, size=size, partials=len(blocks), rejects=len(faults))
+    source = str(segment.attrs.get("source", ""))
+    told = replace(facts, size=size, partials=len(blocks), rejects=len(faults), source=source)
     rendered.send(objects, key, rows, etag, told, contribution, left_out)
 
 

@@ -31,9 +31,12 @@ from excel import (
     DATETIME_STYLE,
     DURATION_STYLE,
     EXACT_INTEGER,
+    FIRST_DAY,
     LAST_DAY,
+    LEAP_DAY,
     InvalidCell,
     check_columns,
+    check_header,
     column_letters,
     display_width,
     excel_row,
@@ -71,12 +74,13 @@ def render_rows(
             of the workbook, because they number its styles.
 
     Raises:
-        InvalidCell: names the source, the record, the column and the rule.
+        InvalidCell: names the source, the record, the column and the rule; of a header, its letters.
         TooManyColumns: more columns than a sheet has.
     """
     source = str(df.attrs.get("source", source))
     check_columns(df.shape[1], source)
     names = [str(name) for name in df.columns]
+    check_header(names, source)
     styles = style_formats(formats)
     numbers = [styles.index(formats[name]) if name in formats else None for name in names]
     columns = [_Column(df, index, source, style) for index, style in enumerate(numbers)]
@@ -379,20 +383,16 @@ def _times(code: str, values: list[Any]) -> _Cells:
     )
 
 
-def _datetime_serials(values: NDArray[Any]) -> NDArray[Any]:
-    serials = _date_serials(values)
-    # XlsxWriter takes 1900-01-01 for the date of a time without one, which is Excel's day 0.
-    return np.where(np.floor(serials) == 1, serials - 1, serials)
-
-
 def _date_serials(values: NDArray[Any]) -> NDArray[Any]:
-    """Days of Excel's 1900 date system, which takes 1900 for a leap year, as XlsxWriter does."""
+    """Days of Excel's 1900 date system, which takes 1900 for a leap year, as XlsxWriter writes dates."""
     days = values.astype("M8[D]")
-    serials = _with_fraction((days - np.datetime64("1899-12-31")).astype(np.int64), values - days)
-    serials = np.where(serials > 59, serials + 1, serials)
-    if serials.max(initial=0) >= LAST_DAY + 1:
+    serials = (days - np.datetime64("1899-12-31")).astype(np.int64)
+    serials = np.where(serials > LEAP_DAY - 1, serials + 1, serials)
+    if serials.min(initial=FIRST_DAY) < FIRST_DAY:
+        raise InvalidCell(f"the first date is 1900-01-01; found {values.min()}")
+    if serials.max(initial=FIRST_DAY) > LAST_DAY:
         raise InvalidCell(f"the last date is 9999-12-31; found {values.max()}")
-    return serials
+    return _with_fraction(serials, values - days)
 
 
 def _duration_serials(values: NDArray[Any]) -> NDArray[Any]:
@@ -412,7 +412,7 @@ def _number_cells(numbers: list[float], style: int = 0) -> _Cells:
 
 # Of NumPy's code of a kind: its type, serial numbers and style.
 _TIMES: dict[str, tuple[type, Callable[[NDArray[Any]], NDArray[Any]], int]] = {
-    "M": (np.datetime64, _datetime_serials, DATETIME_STYLE),
+    "M": (np.datetime64, _date_serials, DATETIME_STYLE),
     "m": (np.timedelta64, _duration_serials, DURATION_STYLE),
 }
 _REPEATING = {str, int, float, bool}

@@ -79,7 +79,10 @@ def test_a_file_takes_the_place_of_the_inputs_object() -> None:
         pytest.param(
             {"input_obj": "a.json"}, "b.json", "no input_obj beside FILE; found 'a.json'", id="two"
         ),
-        pytest.param({}, "a.xlsx", "FILE: must be a table to read, no workbook", id="a workbook"),
+        pytest.param(
+            {}, "a.xlsx", r"FILE: must end in \.json, .*; found 'a.xlsx'", id="a workbook"
+        ),
+        pytest.param({}, "b/a.tsv", r"FILE: must end in \.json, .*; found 'b/a.tsv'", id="a .tsv"),
     ],
 )
 def test_an_input_that_cannot_be_meant_is_refused(given: object, file: str, said: str) -> None:
