@@ -20,6 +20,7 @@ PARAMETERS ?=
 TAGS ?=
 PLAN ?=
 REPLACE_BUCKET ?=
+ROTATE_KEY ?=
 EMPTY ?=
 YES ?=
 SMOKE_ROWS ?= 1000000
@@ -107,7 +108,7 @@ deploy: $(TARGET_READY) ## create or update the stack: TARGET=aws REGION=… ARC
 	@$(if $(ON_AWS),platform=$$($(HARNESS) architecture --arch="$$ARCH") &&) \
 		$(SIDE_BY_SIDE) zip $(if $(ON_AWS),PLATFORM=$$platform)
 	@$(HARNESS) deploy --arch="$$ARCH" --parameters="$$PARAMETERS" --tags="$$TAGS" $(DEFINITION_TYPED) \
-		$(if $(PLAN),--plan) $(if $(REPLACE_BUCKET),--replace-bucket)
+		$(if $(PLAN),--plan) $(if $(REPLACE_BUCKET),--replace-bucket) $(if $(ROTATE_KEY),--rotate-key)
 
 destroy: $(TARGET_READY) ## delete the stack, once you say yes; YES=1: unasked; EMPTY=1: also what is in its bucket
 	@$(HARNESS) destroy $(if $(EMPTY),--empty) $(if $(YES),--yes)

@@ -76,9 +76,13 @@ ADVICE = {
         "correct FORMATS in demo-segment/segment.py",
         "demo-segment/segment.py の FORMATS を直してください",
     ),
-    "InvalidPartials": (
-        "something else wrote beside the segment's result: start again",
-        "セグメントの結果の隣に別のものが書かれています。もう一度実行してください",
+    "InvalidSignature": (
+        "something else wrote that object, or copied it without its metadata: start again",
+        "そのオブジェクトは別のものが書いたか、メタデータなしでコピーされています。もう一度実行してください",
+    ),
+    "InvalidSigningKey": (
+        "give the functions another key: make delete create; of a stack, make deploy{flags} ROTATE_KEY=1",
+        "関数に別の鍵を与えてください: make delete create、スタックなら make deploy{flags} ROTATE_KEY=1",
     ),
     "MissingPartials": (
         "that result is of an older segment-lambda: make zip create, and start again",

@@ -189,7 +189,8 @@ class Run:
         ended: the error and the cause with which it ended, unless it succeeded.
         map_runs: ARNs of what a DISTRIBUTED Map runs its segments in, apart from this history.
         chained: whether each event names the one that it follows; only then there are tasks.
-        functions: configurations by name, of those that still exist.
+        functions: configurations by name, see `calls.configuration`.
+        versions: the ARNs of functions as they were called, by name; of a stack, of a version.
     """
 
     arn: str
@@ -209,6 +210,7 @@ class Run:
     ended: tuple[str, str] | None = None
     map_runs: list[str] = field(default_factory=list)
     functions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, described: dict[str, Any], events: list[Event]) -> Self:
@@ -361,6 +363,7 @@ class _Reader:
                 self.aborted = True
             case "LambdaFunctionScheduled":
                 function, given = function_of(details["resource"]), details.get("input", "")
+                run.versions[function] = details["resource"]
                 self.task_of[number].attempts.append(Attempt(function, seconds(event), given))
         if kind.endswith("StateEntered"):
             self.enter(event, details)

@@ -59,8 +59,11 @@ def execute(target: Target, machine: str, given: dict[str, Any], page: str = "")
     if succeeded:
         took = f"{done.elapsed_s:.1f} s"
         print(f"SUCCEEDED in {took}: s3://{target.bucket}/{done.workbook}", flush=True)
-        if workbook := facts.workbook_facts(target, done):
+        read = facts.Reader(target, done)
+        if workbook := read.workbook():
             print(contents(workbook), flush=True)
+        for doubt in read.trust.doubts:
+            print(doubt, flush=True)
     calls.add_logs(target, done)
     if not succeeded:
         explain(target, done)
@@ -154,7 +157,7 @@ def print_task(target: Target, run: Run, task: Task) -> None:
         # A log does not number the calls of a Map Run.
         index: int | None = task.index
         if run.map_runs:
-            index = facts.segment_of(facts.scatter_facts(target, run), task.record)
+            index = facts.segment_of(facts.Reader(target, run).scatter(), task.record)
         number = f"number {index}, counted from 0; " if index is not None else ""
         print(f"segment  {number}{run.failed} of {run.segments} failed")
     if task.input:

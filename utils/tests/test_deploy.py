@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from openpyxl import load_workbook
 
 from conftest import ROOT, Make, checked, follow, pack, refused
-from harness import artifacts, history, machines
+from harness import artifacts, facts, history, machines
 from harness.deploy import warnings
 from harness.emulator import MiniStack
 from harness.fault import Fault
@@ -358,6 +359,80 @@ def test_a_deploy_leaves_an_execution_on_its_old_code(deploy: Deploy, repack: Re
     after = follow(emulator(), states.start_execution(stateMachineArn=arn)["executionArn"])
     assert after["status"] == "FAILED"
     assert "the new code" in after["cause"]
+    checked(deploy(*at(name), "destroy", "--empty", "--yes"))
+
+
+def keys_of(made: dict[str, str]) -> set[str]:
+    """What the functions of a stack's outputs sign with."""
+    functions = emulator().client("lambda")
+    found = [
+        functions.get_function_configuration(FunctionName=made[f"{stage.title()}Function"])
+        for stage in STAGES
+    ]
+    return {each["Environment"]["Variables"]["SIGNING_KEY"] for each in found}
+
+
+def test_a_deploy_keeps_the_key_and_rotates_it_when_told(
+    deploy: Deploy, each_emulator: str
+) -> None:
+    name, said = stack_name(), []
+
+    def deployed(*more: str) -> tuple[str, str]:
+        done = deploy(*at(name), "deploy", *more)
+        said.append(checked(done) + done.stderr + json.dumps(described(name), default=str))
+        [key] = keys_of(outputs(name))
+        return key, parameters(name)["SigningKeyNumber"]
+
+    key, number = deployed()
+    assert re.fullmatch("[0-9a-f]{64}", key) and number == "1"
+    assert deployed() == (key, "1")
+    assert ": up to date" in said[-1]
+    assert deployed("--parameters", "GatherTimeout=600", "--definition", "distributed") == (
+        key,
+        "1",
+    )
+    first = outputs(name)
+    assert deployed("--rotate-key", "--plan") == (key, "1")
+    another, number = deployed("--rotate-key")
+    assert another != key and number == "2"
+    assert deployed("--parameters", "GatherTimeout=700") == (another, "2")
+    assert keys_of(first) == {key}, "an execution, or its redrive, goes on with these versions"
+    assert not [text for text in said if key in text or another in text]
+    for given in ("SigningKey", "SigningKeyNumber"):
+        refusal = refused(deploy(*at(name), "deploy", "--parameters", f"{given}=7"))
+        assert f"PARAMETERS: must not hold the key; found {given}\nto do: ROTATE_KEY=1" in refusal
+    checked(deploy(*at(name), "destroy", "--yes"))
+
+
+def test_an_execution_goes_on_with_the_key_that_it_began_with(
+    deploy: Deploy, repack: Repack
+) -> None:
+    """Its segment and its gather start after the deploy that gives the functions another key."""
+    name, s3, states = stack_name(), emulator().client("s3"), emulator().client("stepfunctions")
+    subscriber = Subscriber(name)
+    repack("segment", "lambda.py", HELD)
+    checked(deploy(*at(name), "deploy", "--parameters", f"NotifyTopic={subscriber.topic}"))
+    bucket, arn = (outputs(name)[each] for each in ("BucketName", "StateMachineArn"))
+    s3.put_object(Bucket=bucket, Key="test.json", Body=json.dumps(EXAMPLE).encode())
+    started = states.start_execution(stateMachineArn=arn)["executionArn"]
+    patient = {"Delay": 1, "MaxAttempts": 300}
+    s3.get_waiter("object_exists").wait(Bucket=bucket, Key="gather/held", WaiterConfig=patient)
+    [before] = keys_of(outputs(name))
+    checked(deploy(*at(name), "deploy", "--rotate-key"))
+    s3.put_object(Bucket=bucket, Key="scatter/go", Body=b"")
+    after = states.start_execution(stateMachineArn=arn)["executionArn"]
+    for execution in (follow(emulator(), started), follow(emulator(), after)):
+        assert execution["status"] == "SUCCEEDED", execution["cause"]
+    assert keys_of(outputs(name)) != {before}
+    target = replace(emulator(), name="stack", stack=name)
+    for execution in (started, after):
+        found = facts.read(target, history.read(states, execution))
+        assert found.workbook and found.workbook.rows == len(EXAMPLE)
+        assert found.trust.doubts == []
+    # The function that notifies has the new key alone.
+    told = {each["execution"]: each for each in subscriber.told(2)}
+    assert told[started.split(":")[-1]]["rows"].startswith("not told: ")
+    assert told[after.split(":")[-1]]["rows"] == str(len(EXAMPLE))
     checked(deploy(*at(name), "destroy", "--empty", "--yes"))
 
 

@@ -159,15 +159,12 @@ ALLOWED = {
     ],
     "gather": [
         "list gather/run/job_0",
-        "list scatter/run/job_0",
         "get gather/run/job_000.pkl",
         "get gather/run/job_000.json",
         "put gather/run/job_000.json",
         "get scatter/run/manifest.json",
         "put members.xlsx",
         "put 2026/members.xlsx",
-        "tag scatter/run/job_000.pkl",
-        "tag gather/run/job_000.xml.deflate",
         "upload members.xlsx",
     ],
 }
@@ -202,8 +199,8 @@ DENIED = {
         "put reference/rates.csv",
         "delete gather/run/job_000.pkl",
         "delete members.xlsx",
-        "tag members.json",
         "list members",
+        "list scatter/run/job_0",
         "list ",
     ],
 }
@@ -211,18 +208,15 @@ OPERATIONS = {
     "get": "get_object",
     "put": "put_object",
     "delete": "delete_object",
-    "tag": "put_object_tagging",
     "list": "list_objects_v2",
     "upload": "create_multipart_upload",
 }
-TAGS = {"TagSet": [{"Key": "execution", "Value": "succeeded"}]}
 
 
 def ask(s3: Any, bucket: str, call: str) -> None:
     verb, _, key = call.partition(" ")
     given = {"Prefix" if verb == "list" else "Key": key}
-    tags = {"Tagging": TAGS} if verb == "tag" else {}
-    getattr(s3, OPERATIONS[verb])(Bucket=bucket, **given, **tags)
+    getattr(s3, OPERATIONS[verb])(Bucket=bucket, **given)
 
 
 def each(calls: dict[str, list[str]]) -> pytest.MarkDecorator:
@@ -235,7 +229,7 @@ def test_a_stage_may(
     stage: str, call: str, as_stage: dict[str, Any], bucket: str, account: Account
 ) -> None:
     verb, _, key = call.partition(" ")
-    if verb in ("get", "tag"):
+    if verb == "get":
         account.s3.put_object(Bucket=bucket, Key=key)
     ask(as_stage[stage], bucket, call)
 

@@ -106,7 +106,7 @@ def test_a_workbooks_sheets_and_summaries_are_said() -> None:
     said = {}
     for name in ("succeeded", "retried"):
         replay = Replay(name)
-        workbook = facts.workbook_facts(replay.target, replay.run())
+        workbook = facts.Reader(replay.target, replay.run()).workbook()
         assert workbook
         said[name] = run.contents(workbook)
     assert said == {
