@@ -17,9 +17,6 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 FIRST_ROWS = 10
 DISTINCT = 20  # values that a profile counts one by one; a column with more has `many`
 BINS = 40  # of a histogram, at most
-# From this size on the gather tags what segments of a finished workbook left: a tag costs $0.000005,
-# 14 more days $0.0117 a GB (us-east-1, 2026): https://aws.amazon.com/s3/pricing/
-TAGGED_BYTES = 430_000
 INLINE_BYTES = 8 * 1024  # of partial results among a segment's figures; more is an object
 SMALLEST = -1074  # exponent of the least float
 
