@@ -61,8 +61,9 @@ def proxy(pipeline: Pipeline) -> Iterator[Proxy]:
     before = {stage: settings_of(stage) for stage in STAGES}
     with Proxy(endpoint()) as proxy:
         for stage in STAGES:
-            variables = {"BUCKET": emulator().bucket, "AWS_ENDPOINT_URL_S3": proxy.endpoint}
-            configure(stage, Environment={"Variables": variables})
+            variables = before[stage]["Environment"]["Variables"]
+            through = variables | {"AWS_ENDPOINT_URL_S3": proxy.endpoint}
+            configure(stage, Environment={"Variables": through})
         yield proxy
         for stage in STAGES:
             configure(stage, **before[stage])
