@@ -86,7 +86,8 @@ def kept_key(functions: Any) -> str | None:
     found: dict[str, list[str]] = {}
     for name in map(function_name, STAGES):
         try:
-            secret = signing_key(variables(functions.get_function_configuration(FunctionName=name)))
+            function = functions.get_function_configuration(FunctionName=name)
+            secret = signing_key(function.get("Environment", {}).get("Variables", {}))
         except functions.exceptions.ResourceNotFoundException:
             continue
         except InvalidSigningKey as error:
@@ -100,12 +101,6 @@ def kept_key(functions: Any) -> str | None:
             "to do: make delete create, and run again what runs"
         )
     return next(iter(found), None)
-
-
-def variables(function: dict[str, Any]) -> dict[str, str]:
-    """The environment of a function, from its configuration; {} where it may not be read."""
-    found: dict[str, str] = function.get("Environment", {}).get("Variables", {})
-    return found
 
 
 def create_function(functions: Any, given: Settings, key: str) -> str:

@@ -63,8 +63,8 @@ def proxy(pipeline: Pipeline) -> Iterator[Proxy]:
     with Proxy(endpoint()) as proxy:
         for stage in STAGES:
             variables = before[stage]["Environment"]["Variables"]
-            reached = {**variables, "AWS_ENDPOINT_URL_S3": proxy.endpoint}
-            configure(stage, Environment={"Variables": reached})
+            through = variables | {"AWS_ENDPOINT_URL_S3": proxy.endpoint}
+            configure(stage, Environment={"Variables": through})
         yield proxy
         for stage in STAGES:
             configure(stage, **before[stage])

@@ -12,7 +12,7 @@ from openpyxl import load_workbook
 
 from conftest import ROOT, Make, Pipeline, checked, pack
 from harness.functions import RUNTIME
-from harness.target import emulator
+from harness.target import emulator, function_name
 from harness.watch import EMULATED
 
 SEGMENT = ROOT / "demo-segment"
@@ -119,6 +119,7 @@ def test_the_example_runs_through_the_pipeline(
 
 def create_function(name: str, archive: bytes) -> None:
     functions = emulator().client("lambda")
+    as_segment = functions.get_function_configuration(FunctionName=function_name("segment"))
     functions.create_function(
         FunctionName=name,
         Runtime=RUNTIME,
@@ -127,6 +128,6 @@ def create_function(name: str, archive: bytes) -> None:
         Code={"ZipFile": archive},
         MemorySize=1769,
         Timeout=900,
-        Environment={"Variables": {"BUCKET": emulator().bucket}},
+        Environment={"Variables": as_segment["Environment"]["Variables"]},
     )
     functions.get_waiter("function_active").wait(FunctionName=name)
