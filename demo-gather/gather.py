@@ -103,7 +103,7 @@ class GatherHandler:
             if before and formats is None:
                 formats = before.formats
             figures = before or self.render(key, etags[key], position, None, formats or {})
-            self.summaries.add(key, figures.rows, *contributed)
+            self.summaries.add(key, *contributed)
             self.rejected.add(key, before.rejects if before else None)
             # Of 100,000 segments, too much to hold.
             segments[key] = replace(figures, facts=None, summaries=None, rejects=None)

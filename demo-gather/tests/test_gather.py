@@ -178,7 +178,10 @@ def put_contributing(store: Store, number: int, df: pd.DataFrame) -> str:
 
 
 OLDER = pytest.mark.fault(
-    tried=("partial results of an older result", "古い結果の部分集計"),
+    tried=(
+        "partial results of an older result, without a key",
+        "鍵のない場合の、古い結果の部分集計",
+    ),
     happened=(
         "counted again from the result, or refused by name; never added twice",
         "結果から数え直すか、名前を示して拒否。二重には加えない",

@@ -11,18 +11,18 @@ from pathlib import Path
 from conftest import ROOT
 
 FUNCTIONS = {"demo-scatter", "demo-segment", "demo-gather"}
-# What a room may import besides itself; Of `shared`, HARNESS: the schema of
-# what the functions tell, and how the keys of objects end.
-HARNESS = {"shared.endings", "shared.facts", "shared.named"}
+# Of `shared`, the schema of what the functions tell, and its signatures and the endings of keys.
+TOLD = {"shared.endings", "shared.facts", "shared.named", "shared.signed"}
+# What a room may import besides itself.
 BELOW: dict[str, set[str]] = {
     "shared": set(),
     **{function: {"shared"} for function in FUNCTIONS},
     "process-executor": set(),
     "tools": set(),
-    "harness": HARNESS,
+    "harness": TOLD,
     "utils.py": {"harness"},
-    "tests": {"harness", "utils.py", *HARNESS},
-    "checks": {"harness", "utils.py", "shared", *HARNESS, *FUNCTIONS},
+    "tests": {"harness", "utils.py", *TOLD},
+    "checks": {"harness", "utils.py", "shared", *TOLD, *FUNCTIONS},
 }
 
 
