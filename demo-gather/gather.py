@@ -17,7 +17,7 @@ import rendered
 from excel import EXACT_INTEGER, widest
 from facts import SummaryFacts, Told, facts_key, segment_facts_key, workbook_metadata
 from found import found
-from labels import header, with_columns
+from labels import arranged, header, with_columns
 from overlap import map_ahead
 from rejects import Rejected
 from rendered import Figures, MissingSegment
@@ -172,6 +172,8 @@ class GatherHandler:
         if columns:
             df = with_columns(df, columns)
         rows = render_rows(df, position, key, formats)
+        if before:  # its segment knew which rows are the input's first
+            rows = replace(rows, widest=arranged(before.widest, before.columns, rows.columns))
         told = (before.facts, before.summaries, before.rejects) if before else ()
         return rendered.send(self.objects, key, rows, etag, *told)
 

@@ -1,6 +1,7 @@
 import io
 import json
 import random
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from openpyxl import load_workbook
 
 import frames
 import rendered
+import result
 from facts import SegmentFacts, made_from, workbook_metadata
 from gather import GatherHandler, InvalidEvent, result_keys
 from refused import COLUMNS, Fault, rejects
@@ -410,6 +412,62 @@ def test_rejects_of_a_wide_table_say_which_columns_do_not_fit(store: Store, colu
     assert first[16_382] == 16_378
     assert first[16_383] == (16_379 if cut <= 0 else None)
     assert second == (1, "c0", "must be", "nothing", "x", *[None] * 16_379)
+
+
+LINES = pd.DataFrame({"n": range(450), "a": "", "b": "", "c": "c"})
+for row, text in ((3, "x" * 9), (199, "x" * 19), (200, "x" * 39), (449, "x" * 99)):
+    LINES.loc[row, ["a", "b"]] = text
+LINES.attrs = {"source": "lines.json", "rejects": "sheet"}
+FAULTY = [3, 198, 201, 260, 448]
+RULES: dict[str, tuple[list[int], Any]] = {
+    "all rows": ([], lambda df: df),
+    "some rows": ([], lambda df: df[df["n"] % 3 != 0]),
+    "no rows": ([], lambda df: df[:0]),
+    "sorted": ([], lambda df: df.sort_values("n", ascending=False)),
+    "a new index": ([], lambda df: df.reset_index(drop=True)),
+    "an index of texts": ([], lambda df: df.set_axis(df["n"].map(str))),
+    "an index of two levels": ([], lambda df: df.set_index(["n", "c"], drop=False)),
+    "rows made of rows": ([], lambda df: pd.concat([df, df.assign(c="c" * 7)])),
+    "a column of late rows": (
+        [],
+        lambda df: (
+            df.assign(e=df["n"].map({n: "e" * 99 for n in range(300, 450)}))
+            if df["n"].max() >= 300
+            else df
+        ),
+    ),
+    "left out": (FAULTY, lambda df: df),
+    "left out, and some rows": (FAULTY, lambda df: df[df["n"] % 2 == 1]),
+}
+CUTS = [(), (1,), (3, 199, 200), range(40, 450, 40), (201, 202, 203)]
+
+
+def widths(book: bytes) -> dict[str, str]:
+    """Of the columns of each sheet, as the file has them."""
+    archive = zipfile.ZipFile(io.BytesIO(book))
+    sheets = [name for name in archive.namelist() if name.startswith("xl/worksheets/sheet")]
+    return {name: archive.read(name).decode().partition("<sheetData>")[0] for name in sheets}
+
+
+@pytest.mark.parametrize(("left_out", "rule"), RULES.values(), ids=RULES)
+def test_columns_are_as_wide_wherever_the_table_was_cut(
+    store: Store, left_out: list[int], rule: Any
+) -> None:
+    """By the first 200 rows of the input, and of a sheet beside the table's."""
+    top = Summary("a別", by="a", total="計", n=("n", "count"))
+    found = []
+    for number, cuts in enumerate(CUTS):
+        edges = [0, *cuts, 450]
+        keys = [f"gather/{number}/job_{edge:03d}.pkl" for edge in edges[:-1]]
+        for key, start, stop in zip(keys, edges, edges[1:]):
+            segment = LINES[start:stop]
+            faults = {row: Fault("a", "must", "x" * row) for row in left_out if start <= row < stop}
+            df = rule(segment.drop(index=list(faults)))
+            result.send(store.s3, store.bucket, key, df, segment, faults, [top], {})
+        GatherHandler({"segment_results": keys}, None, store.s3).main()
+        found.append(widths(store.get()))
+    assert len(found[0]) == 3
+    assert found == [found[0]] * len(CUTS)
 
 
 EVENTS: dict[str, tuple[dict[str, Any], str]] = {

@@ -14,7 +14,7 @@ from found import found
 from profile_table import segment_facts
 from refused import Fault, refused, rejects
 from rendered import Rejects, rejected_before, rejects_key
-from sheet_xml import render_rows
+from sheet_xml import WIDTH_ROWS, first_rows, render_rows
 from signed import Objects, signing_key
 from summary import Summary, carried
 
@@ -82,12 +82,24 @@ def send(
         if left_out:
             pickled.result()  # meanwhile, others tell what they left out
             position = max(0, position - rejected_before(objects, key))
-        rows = render_rows(df, position, key, formats)
+        rows = render_rows(df, position, key, formats, made_of_first_rows(df, segment))
         contribution = rendered.contribution(objects, key, fields, blocks)
         etag, size = pickled.result()
     source = str(segment.attrs.get("source", ""))
     told = replace(facts, size=size, partials=len(blocks), rejects=len(faults), source=source)
     rendered.send(objects, key, rows, etag, told, contribution, left_out)
+
+
+def made_of_first_rows(df: pd.DataFrame, segment: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a result that are made of the whole table's first WIDTH_ROWS, wherever it was cut.
+
+    The index of the result tells, unless an ETL has given it another one: then, their places.
+    """
+    start = int(segment.index[0]) if len(segment) else 0
+    numbers = df.index
+    if numbers.dtype.kind not in "iu" or not numbers.isin(segment.index).all():
+        return first_rows(df, start)
+    return df[numbers < WIDTH_ROWS]
 
 
 def send_rejects(

@@ -61,7 +61,11 @@ _CONTROLS = bytes(code for code in range(1, 32) if code not in b"\t\n")
 
 
 def render_rows(
-    df: pd.DataFrame, position: int, source: str, formats: Mapping[str, str] = _NO_FORMATS
+    df: pd.DataFrame,
+    position: int,
+    source: str,
+    formats: Mapping[str, str] = _NO_FORMATS,
+    first: pd.DataFrame | None = None,
 ) -> RenderedRows:
     """Render all rows of a frame for their place in the whole table.
 
@@ -72,6 +76,8 @@ def render_rows(
         source: the object that the rows come from.
         formats: Excel's number formats by the names of columns, of which the table has some; all
             of the workbook, because they number its styles.
+        first: the rows that tell how wide columns are; by default those of the whole table's first
+            WIDTH_ROWS.
 
     Raises:
         InvalidCell: names the source, the record, the column and the rule; of a header, its letters.
@@ -90,18 +96,22 @@ def render_rows(
     ]
     return RenderedRows(
         columns=names,
-        widest=widest_texts(df, formats),
+        widest=widest_texts(first_rows(df, position) if first is None else first, formats),
         parts=[part for part, _ in rendered],
         xml=b"".join(body for _, body in rendered),
         formats=dict(formats),
     )
 
 
+def first_rows(df: pd.DataFrame, position: int) -> pd.DataFrame:
+    """Those of the first WIDTH_ROWS of a whole table, in which the frame begins at a position."""
+    return df.head(max(0, WIDTH_ROWS - position))
+
+
 def widest_texts(df: pd.DataFrame, formats: Mapping[str, str] = _NO_FORMATS) -> list[str]:
-    """The widest line of each column's first WIDTH_ROWS cells."""
-    head = df.head(WIDTH_ROWS)
+    """The widest line of each column."""
     return [
-        _widest(head.iloc[:, index].dropna().tolist(), formats.get(str(name), ""))
+        _widest(df.iloc[:, index].dropna().tolist(), formats.get(str(name), ""))
         for index, name in enumerate(df.columns)
     ]
 
