@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from checked_rows import check_rows
-from expiry import let_expire
 from pipeline.events.gather import MissingSegment, result_keys
-from pipeline.excel import EXACT_INTEGER, style_formats, widest
-from pipeline.facts.stages import SummaryFacts, Told
+from pipeline.excel import EXACT_INTEGER, widest
+from pipeline.facts.stages import SummaryFacts, Told, workbook_metadata
 from pipeline.keys import facts_key, gathered, segment_facts_key, xml_key
 from pipeline.s3.overlap import map_ahead
+from pipeline.s3.signed import Objects, signing_key
 from pipeline.s3.upload import upload
 from pipeline.segments import figures as rendered
 from pipeline.segments import frames
 from pipeline.segments.figures import Figures
 from pipeline.segments.rejects import Rejected
-from pipeline.sheet.duplicate_columns import header, with_columns
+from pipeline.sheet.duplicate_columns import arranged, header, with_columns
 from pipeline.sheet.sheet_xml import render_rows
 from pipeline.sheet.table import Table
 from pipeline.sheet.workbook import Chunks, sheet_names, workbook_chunks
@@ -43,14 +42,13 @@ class GatherHandler:
         self.context = context
         self.s3 = s3
         self.bucket = os.environ.get("BUCKET", "test-bucket")
+        self.objects = Objects(s3, self.bucket, signing_key())
         self.told = Told()
-        self.own: set[str] = set()  # rendered here; their ETags say that they still are
         self.summaries = Summaries(lambda key: self.get_s3_df(self.bucket, key))
         self.rejected = Rejected(lambda key, etag: self.get_s3_df(self.bucket, key, etag))
 
     def main(self) -> str:
-        event = self.get_event()
-        keys = result_keys(event)
+        keys = result_keys(self.get_event())
         segments = self.get_rendered(keys)
         workbook: str = self.event.get("workbook", WORKBOOK)
         formats = next(iter(segments.values())).formats
@@ -59,8 +57,6 @@ class GatherHandler:
         tables = [self.table(segments), *summaries, *self.rejected.tables(formats)]
         size = self.send_excel(tables, formats, self.bucket, workbook)
         self.send_facts(segments, tables, summaries, workbook, size)
-        if os.environ.get("SEGMENTS_EXPIRE"):
-            let_expire(self.s3, self.bucket, event.get("segment_definitions", []), keys)
         return workbook
 
     def finish(self, name: str, df: pd.DataFrame) -> pd.DataFrame:
@@ -80,8 +76,7 @@ class GatherHandler:
         """The event, with the lists of keys in place of its manifest."""
         if "manifest" not in self.event:
             return self.event
-        manifest = self.s3.get_object(Bucket=self.bucket, Key=self.event["manifest"])["Body"].read()
-        definitions = json.loads(manifest)
+        definitions = json.loads(self.objects.get(self.event["manifest"]))
         results = [gathered(key) for key in definitions]
         return {"segment_definitions": definitions, "segment_results": results}
 
@@ -103,7 +98,7 @@ class GatherHandler:
             if before and formats is None:
                 formats = before.formats
             figures = before or self.render(key, etags[key], position, None, formats or {})
-            self.summaries.add(key, figures.rows, *contributed)
+            self.summaries.add(key, *contributed)
             self.rejected.add(key, before.rejects if before else None)
             # Of 100,000 segments, too much to hold.
             segments[key] = replace(figures, facts=None, summaries=None, rejects=None)
@@ -136,20 +131,28 @@ class GatherHandler:
         return etags
 
     def read_figures(self, key: str, etags: dict[str, str]) -> Figures | None:
-        """The figures beside a pickle; None where there are none or they are of an older one."""
-        figures_key = segment_facts_key(key)
-        if figures_key not in etags:
-            return None
-        data = self.s3.get_object(Bucket=self.bucket, Key=figures_key)["Body"].read()
-        figures = Figures.from_json(data, figures_key)
-        return figures if figures.pickle_etag == etags[key] else None
+        """The figures beside a pickle; None where there are none or they are of an older one.
+
+        Raises:
+            MissingSegment: there are none, or of another one, and the deployment has a key: they
+                say what else belongs to the result.
+        """
+        at = segment_facts_key(key)
+        figures = Figures.from_json(self.objects.get(at)) if at in etags else None
+        if figures and figures.pickle_etag == etags[key]:
+            return figures
+        if self.objects.secret:
+            self.objects.get(key)  # refuses a stranger's
+            what = "those of another" if figures else "none"
+            raise MissingSegment(f"{at}: must be the figures of the result {key}; found {what}")
+        return None
 
     def read_segment(
         self, key: str, etags: dict[str, str]
     ) -> tuple[Figures | None, tuple[list[Any], bytes]]:
         """The figures, and what the segment contributes to summaries."""
         figures = self.read_figures(key, etags)
-        return figures, rendered.contributed(self.s3, self.bucket, key, figures)
+        return figures, rendered.contributed(self.objects, key, figures)
 
     def render(
         self,
@@ -160,17 +163,19 @@ class GatherHandler:
         formats: dict[str, str],
         columns: list[str] | None = None,
     ) -> Figures:
-        df = self.get_s3_df(self.bucket, key)
+        df = self.get_s3_df(self.bucket, key, etag)
         if columns:
             df = with_columns(df, columns)
         rows = render_rows(df, position, key, formats)
-        self.own.add(key)
+        if before:  # its segment knew which rows are the input's first
+            rows = replace(rows, widest=arranged(before.widest, before.columns, rows.columns))
         told = (before.facts, before.summaries, before.rejects) if before else ()
-        return rendered.send(self.s3, self.bucket, key, rows, etag, *told)
+        return rendered.send(self.objects, key, rows, etag, *told)
 
     def get_s3_df(self, bucket: str, key: str, etag: str = "") -> pd.DataFrame:
-        same: Any = {"IfMatch": etag} if etag else {}
-        return frames.load(self.s3.get_object(Bucket=bucket, Key=key, **same)["Body"].read(), key)
+        objects = Objects(self.s3, bucket, self.objects.secret)
+        data = rendered.get_told(objects, key, etag) if etag else objects.get(key)
+        return frames.load(data, key)
 
     def table(self, segments: dict[str, Figures]) -> Table:
         """The segments' rows, which are read when the workbook takes them."""
@@ -195,7 +200,11 @@ class GatherHandler:
             Its size in bytes.
         """
         file = Chunks(workbook_chunks(workbook, tables, formats))
-        upload(self.s3, bucket, workbook, file, CONTENT_TYPE)  # type: ignore[arg-type]  # it only reads
+        told = {
+            "ContentType": CONTENT_TYPE,
+            "Metadata": workbook_metadata(self.told.source),
+        }
+        upload(self.s3, bucket, workbook, file, told)
         return file.size
 
     def send_facts(
@@ -210,17 +219,10 @@ class GatherHandler:
         facts = self.told.facts(workbook, size, rows, columns, sheet_names(tables))
         told = [told_of(each) for each in summaries]
         facts = replace(facts, summaries=told, rejects=self.rejected.told)
-        self.s3.put_object(
-            Bucket=self.bucket, Key=facts_key(next(iter(segments))), Body=facts.to_json()
-        )
+        self.objects.put(facts_key(next(iter(segments))), facts.to_json())
 
     def get_xml(self, key: str, figures: Figures) -> bytes:
-        at = xml_key(key)
-        body = self.s3.get_object(Bucket=self.bucket, Key=at, IfMatch=figures.xml_etag)["Body"]
-        xml = body.read()
-        if key not in self.own:
-            check_rows(xml, figures.parts, at, len(style_formats(figures.formats)))
-        return xml
+        return rendered.get_told(self.objects, xml_key(key), figures.xml_etag)
 
 
 def told_of(table: Table) -> SummaryFacts:

@@ -2,7 +2,9 @@ from typing import Any
 
 from gather import GatherHandler
 from pipeline.s3.client import client
+from pipeline.s3.signed import signing_key
 
+signing_key()  # one that is no key fails every call, by name
 s3 = client()
 
 

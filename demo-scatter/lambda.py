@@ -1,8 +1,10 @@
 from typing import Any
 
 from pipeline.s3.client import client
+from pipeline.s3.signed import signing_key
 from scatter import ScatterHandler
 
+signing_key()  # one that is no key fails every call, by name
 s3 = client()
 
 

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from pipeline import endings
 from pipeline.events.scatter import Job, check_fits_execution
 from pipeline.facts.stages import ScatterFacts, SegmentCut
 from pipeline.keys import facts_key, manifest_key
 from pipeline.reading import formats
-from pipeline.reading.columns import Table
+from pipeline.reading.columns import Block, Table
 from pipeline.reading.cuts import block_bytes, tables
 from pipeline.reading.source import Source, open_table
 from pipeline.s3.overlap import map_ahead
+from pipeline.s3.signed import Objects, signing_key
 from pipeline.segments import frames
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class ScatterHandler:
         self.context = context
         self.s3 = s3
         self.bucket = os.environ.get("BUCKET", "test-bucket")
+        self.objects = Objects(s3, self.bucket, signing_key())
         self.asked: dict[str, Any] = {}
 
     def main(self) -> dict[str, Any]:
@@ -62,7 +65,7 @@ class ScatterHandler:
         if not job.manifest:
             return {"segment_definitions": keys, **workbook}
         manifest = manifest_key(job.execution)
-        self.s3.put_object(Bucket=self.bucket, Key=manifest, Body=json.dumps(keys))
+        self.objects.put(manifest, json.dumps(keys).encode())
         return {"bucket": self.bucket, "manifest": manifest, **workbook}
 
     def get_s3_data(self, bucket: str, job: Job, texts: Iterable[str] = (), **match: Any) -> Source:
@@ -71,12 +74,16 @@ class ScatterHandler:
         Args:
             texts: the columns of a CSV file that are known to hold other texts than numbers.
             match: conditions of S3's.
+
+        Raises:
+            InputChanged: it does not match any more.
         """
         key, encoding = job.input_obj, job.encoding
         return open_table(self.s3, bucket, key, encoding, texts, **match)
 
     def make_segments(self, source: Source, job: Job) -> Iterator[Segment]:
-        """The table's segments in row order; an empty table is one segment without rows."""
+        """The table's segments in row order; one without rows is one segment, with the columns that
+        a header names."""
         size = source.form.size
         blocks = source.reader.blocks(block_bytes(size, job.input_obj))
         columns: dict[str, None] = {}
@@ -91,8 +98,10 @@ class ScatterHandler:
             yield Segment(job.segment_key(number), names, taken, pickled)
             start += taken
         if not start:
-            empty = self.make_df(Table([]), 0, job.input_obj)
-            yield Segment(job.segment_key(0), [], 0, frames.dump(empty))
+            header = source.reader.header
+            empty = Table([Block({name: [] for name in header}, 0)])
+            pickled = frames.dump(self.make_df(empty, 0, job.input_obj))
+            yield Segment(job.segment_key(0), header, 0, pickled)
 
     def make_segment_df(
         self, table: Table, start: int, columns: list[str], source: str
@@ -110,7 +119,7 @@ class ScatterHandler:
         index = pd.RangeIndex(start, start + table.rows)
         df = pd.DataFrame(table.arrays(), index=index, copy=False)
         df.attrs |= {"source": source, **self.asked}
-        if formats.ends(source)[0] == ".csv":
+        if endings.ends(source)[0] == ".csv":
             df.attrs["format"] = "csv"
         return df
 
@@ -126,14 +135,14 @@ class ScatterHandler:
         return [self.widen(cut, columns) if own < width else cut for own, cut in sent]
 
     def put(self, segment: Segment) -> tuple[list[str], SegmentCut]:
-        self.s3.put_object(Bucket=self.bucket, Key=segment.key, Body=segment.pickled)
+        self.objects.put(segment.key, segment.pickled)
         return segment.columns, SegmentCut(segment.key, segment.rows, len(segment.pickled))
 
     def widen(self, cut: SegmentCut, columns: list[str]) -> SegmentCut:
         """Add the columns that first came up in later segments."""
-        data = self.s3.get_object(Bucket=self.bucket, Key=cut.key)["Body"].read()
-        pickled = frames.dump(with_columns(frames.load(data, cut.key), columns))
-        self.s3.put_object(Bucket=self.bucket, Key=cut.key, Body=pickled)
+        df = frames.load(self.objects.get(cut.key), cut.key)
+        pickled = frames.dump(with_columns(df, columns))
+        self.objects.put(cut.key, pickled)
         return replace(cut, size=len(pickled))
 
     def send_facts(self, source: Source, cuts: list[SegmentCut], job: Job) -> None:
@@ -150,8 +159,7 @@ class ScatterHandler:
             reader.header,
             job.encoding,
         )
-        key = facts_key(job.segment_key(0))
-        self.s3.put_object(Bucket=self.bucket, Key=key, Body=facts.to_json())
+        self.objects.put(facts_key(job.segment_key(0)), facts.to_json())
 
 
 def with_columns(df: pd.DataFrame, columns: list[str]) -> pd.DataFrame:

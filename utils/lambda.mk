@@ -17,11 +17,11 @@ export PIPENV_VENV_IN_PROJECT := 1
 export PIPENV_IGNORE_VIRTUALENVS := 1
 export PIPENV_NOSPIN := 1
 export PIPENV_VERBOSITY := -1
-PIPENV := $(PY) $(TOOLS)/as_pip.py pipenv
-UV := $(PY) $(TOOLS)/as_pip.py uv --quiet
+PIPENV := $(TOOLS)/as-pip pipenv
+UV := $(TOOLS)/as-pip uv --quiet
 
 .DELETE_ON_ERROR:
-.PHONY: zip create update settings delete invoke log test check lock clean running
+.PHONY: zip create update settings delete invoke log test tested check types pytest lock clean running
 
 zip: bin/lambda.zip ; @:
 
@@ -56,12 +56,19 @@ settings:
 delete invoke log: running
 	@$(HARNESS) $@ $(NAME)
 
-# Tests need an S3: the emulator at ENDPOINT with ALREADY_UP, else one of their own.
 test: .venv/.ready
-	@$(if $(ALREADY_UP),,$(HARNESS) with-emulator) $(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j2) types tested
 
-check:
+# Tests need an S3: the emulator at ENDPOINT with ALREADY_UP, else one of their own.
+tested:
+	@$(if $(ALREADY_UP),,$(HARNESS) with-emulator) $(MAKE) --no-print-directory pytest
+
+check: types pytest
+
+types:
 	@.venv/bin/mypy --config-file $(ROOT)/utils/pyproject.toml *.py $(TESTS)
+
+pytest:
 	@AWS_ENDPOINT_URL=$(ENDPOINT) AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
 		AWS_DEFAULT_REGION=us-east-1 AWS_CONFIG_FILE=/dev/null .venv/bin/pytest -q
 

@@ -1,6 +1,7 @@
 import itertools
 import json
 import tracemalloc
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -15,9 +16,9 @@ from pipeline.reading import cuts
 from pipeline.reading.columns import Block, Table
 from pipeline.reading.formats import Format
 from pipeline.reading.json_records import ArrayReader, InvalidJSON
-from pipeline.reading.source import Source
+from pipeline.reading.source import InputChanged, Source
 from pipeline.segments import frames
-from scatter import ScatterHandler
+from scatter import ScatterHandler, Segment
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -87,6 +88,25 @@ def test_an_empty_table_is_one_segment_without_rows(s3: "S3Client", bucket: str)
     put(s3, bucket, [])
     [key] = scatter_table(s3)
     assert read(s3, bucket, key).empty
+
+
+HEADERS = {
+    "a header": ("会員番号,備考".encode(), ["会員番号", "備考"]),
+    "a header and blank lines": (b"\xef\xbb\xbf\r\na,b\r\n\r\n", ["a", "b"]),
+    "no header": (b"\n", []),
+}
+
+
+@pytest.mark.parametrize(("data", "columns"), HEADERS.values(), ids=HEADERS)
+@pytest.mark.parametrize("division_number", [None, 1])
+def test_a_csv_file_of_a_header_alone_keeps_its_columns(
+    s3: "S3Client", bucket: str, data: bytes, columns: list[str], division_number: int | None
+) -> None:
+    s3.put_object(Bucket=bucket, Key="t.csv", Body=data)
+    [key] = scatter_table(s3, input_obj="t.csv", division_number=division_number)
+    df = read(s3, bucket, key)
+    assert (df.columns.tolist(), len(df)) == (columns, 0)
+    assert df.attrs == {"source": "t.csv", "format": "csv"}
 
 
 def test_the_execution_keeps_its_segments_apart(s3: "S3Client", bucket: str) -> None:
@@ -253,6 +273,10 @@ ENCODING = "encoding: "
 REJECTS = 'rejects: must be "sheet"; found '
 LIMIT = "max_rejects: must be a whole number from 0; found "
 EXECUTION = "execution: must be an execution's name; found "
+ENDING = (
+    "input_obj: must end in .json, .jsonl, .ndjson, .csv or one of these with .gz, or have no ending; "
+    "found the text "
+)
 EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "no input": ({"input_obj": None}, INPUT + "null"),
     "number": ({"input_obj": 7}, INPUT + "the number 7"),
@@ -262,16 +286,15 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "control character": ({"input_obj": "a\nb"}, INPUT + r'the text "a\nb"'),
     "lone surrogate": ({"input_obj": "a\ud83d"}, INPUT + r'the text "a\ud83d"'),
     "long key": ({"input_obj": "漢" * 342}, INPUT + f'the text "{"漢" * 60}…"'),
-    "workbook": (
-        {"input_obj": "a.xlsx"},
-        'input_obj: must be a table, no workbook; found the text "a.xlsx"',
-    ),
+    "workbook": ({"input_obj": "a.xlsx"}, ENDING + '"a.xlsx"'),
+    "tab-separated": ({"overrides": {"input_obj": "b/a.tsv.gz"}}, ENDING + '"b/a.tsv.gz"'),
     "encoding": ({"encoding": "sjis"}, ENCODING + 'must be utf-8 or cp932; found the text "sjis"'),
     "encoding of JSON": (
         {"encoding": "cp932"},
         ENCODING + 'JSON is UTF-8; found the text "cp932" of members.json',
     ),
     "zero": ({"division_number": 0}, NUMBER + "the number 0"),
+    "1e400": (json.loads('{"division_number": 1e400}'), NUMBER + "the number inf"),
     "half": ({"division_number": 2.5}, NUMBER + "the number 2.5"),
     "true": ({"division_number": True}, NUMBER + "true"),
     "text": ({"division_number": "9"}, NUMBER + 'the text "9"'),
@@ -355,6 +378,20 @@ def test_a_column_that_turns_out_to_be_text_is_text_in_every_segment(
     assert [f"{a},{b}" for a, b in zip(whole["a"], whole["b"])] == rows
     assert list(whole.index) == list(range(20_001))
     assert {df.attrs["format"] for df in cut} == {"csv"}
+
+
+def test_an_input_that_is_replaced_between_its_two_readings_is_named(
+    s3: "S3Client", bucket: str
+) -> None:
+    class Replacing(ScatterHandler):
+        def make_segments(self, source: Source, job: Job) -> Iterator[Segment]:
+            yield from super().make_segments(source, job)
+            self.s3.put_object(Bucket=bucket, Key="orders.csv", Body=b"a\n1\n")
+
+    rows = [*map(str, range(200_000)), "x"]
+    s3.put_object(Bucket=bucket, Key="orders.csv", Body="\n".join(["a", *rows]).encode())
+    with pytest.raises(InputChanged, match="^orders.csv: must stay .*; found another object$"):
+        Replacing({"input_obj": "orders.csv"}, None, s3).main()
 
 
 def test_a_missing_object_is_s3s_own_error(s3: "S3Client", bucket: str) -> None:

@@ -71,6 +71,16 @@ def test_extra_columns_stay_before_the_new_one() -> None:
     assert list(df.columns) == [*COLUMNS, "備考", "ボーナスポイント"]
 
 
+def test_columns_without_rows_stay_columns() -> None:
+    df = pd.DataFrame(columns=[*COLUMNS, "備考"])
+    df.attrs["format"] = "csv"
+    processed = process(plain_numbers.read_cells(df, NUMBERS))
+    assert list(processed.columns) == [*COLUMNS, "備考", "ボーナスポイント"]
+    summary = summarize(processed, SUMMARIES[0])
+    assert list(summary.columns) == ["会員ランク", "人数", "ポイント", "平均"]
+    assert summary.iloc[:, :3].values.tolist() == [["合計", 0, 0]]
+
+
 def test_an_empty_table_has_its_headers() -> None:
     df = process(pd.DataFrame())
     assert list(df.columns) == [*COLUMNS, "ボーナスポイント"]
@@ -260,7 +270,7 @@ def test_faulty_records_are_refused_or_left_out_as_asked(
     ]
     assert [(part["position"], part["rows"]) for part in figures["parts"]] == [(23, 5)]
     assert (figures["rejects"]["count"], figures["rejects"]["most"]) == (1, 5)
-    assert figures["facts"]["rejects"] == 1
+    assert (figures["facts"]["rejects"], figures["facts"]["source"]) == (1, "members.json")
 
 
 def read(s3: "S3Client", bucket: str, key: str) -> bytes:

@@ -1,6 +1,5 @@
 # What proves the README's claims, and no user needs.
 CHECKS := $(ROOT)/utils/checks
-VENVS := $(TOOLS)/.venvs
 BENCH := $(CHECKS)/bench
 SIZES ?= 10000 100000 1000000 5000000
 REPEAT ?= 3
@@ -63,11 +62,6 @@ $(CHECKS)/node_modules/.package-lock.json: $(CHECKS)/package-lock.json
 	@for program in node npm soffice; do command -v $$program >/dev/null || { \
 		echo "error: $$program is missing: apt install nodejs npm libreoffice-calc-nogui" >&2; exit 1; }; done
 	@cd $(CHECKS) && npm ci --silent --no-audit --no-fund
-
-$(VENVS)/%/.ready: $(TOOLS)/%.txt | $(TOOLS_READY)
-	@echo "$*: installing, once" >&2
-	@$(TOOLS)/make-venv $(@D) $<
-	@touch $@
 
 $(BENCH)/.venvs/%/.ready: $(BENCH)/locks/%.txt | $(TOOLS_READY)
 	@echo "bench: installing $*" >&2

@@ -80,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     deploy = verb("deploy", "deploy.deploy", "create or update a stack", STACK)
     for option in ("--definition", "--parameters", "--tags"):
         deploy.add_argument(option, default="")
-    for flag in ("--plan", "--replace-bucket"):
+    for flag in ("--plan", "--replace-bucket", "--rotate-key"):
         deploy.add_argument(flag, action="store_true")
     platform = "the platform of the zips that a stack needs"
     arch = verb("architecture", "deploy.architecture", platform, STACK)

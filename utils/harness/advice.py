@@ -44,9 +44,17 @@ ADVICE = {
         "pack the table again, upload it whole, and start again",
         "表を圧縮し直し、最後までアップロードして、もう一度実行してください",
     ),
-    "PreconditionFailed": (
+    "InputChanged": (
         "the input object was replaced while it was read: start again",
         "読んでいる間に入力オブジェクトが置き換えられました。もう一度実行してください",
+    ),
+    "PreconditionFailed": (
+        "something else wrote among the execution's objects: start again",
+        "実行中のオブジェクトが別のものに書き換えられました。もう一度実行してください",
+    ),
+    "InvalidMask": (
+        "fill the gaps of that column, or of the mask: refuse(df, …, mask.fillna(True), …)",
+        "その列かマスクの欠損を埋めてください: refuse(df, …, mask.fillna(True), …)",
     ),
     "InvalidReference": (
         "correct REFERENCES, or that table there and make upload{flags} FILE=… KEY=reference/…; start again",
@@ -76,9 +84,13 @@ ADVICE = {
         "correct FORMATS in demo-segment/segment.py",
         "demo-segment/segment.py の FORMATS を直してください",
     ),
-    "InvalidPartials": (
-        "something else wrote beside the segment's result: start again",
-        "セグメントの結果の隣に別のものが書かれています。もう一度実行してください",
+    "InvalidSignature": (
+        "something else wrote that object, or copied it without its metadata: start again",
+        "そのオブジェクトは別のものが書いたか、メタデータなしでコピーされています。もう一度実行してください",
+    ),
+    "InvalidSigningKey": (
+        "give the functions another key: make delete create; of a stack, make deploy{flags} ROTATE_KEY=1",
+        "関数に別の鍵を与えてください: make delete create、スタックなら make deploy{flags} ROTATE_KEY=1",
     ),
     "MissingPartials": (
         "that result is of an older segment-lambda: make zip create, and start again",
@@ -145,6 +157,10 @@ BY_MESSAGE = {
     "No space left on device": (
         "raise the gather's /tmp: make deploy{flags} PARAMETERS=GatherStorage=10240",
         "gather の /tmp を増やしてください: make deploy{flags} PARAMETERS=GatherStorage=10240",
+    ),
+    "; found UTF-16 or UTF-32": (
+        "save the table as UTF-8 (in Excel: CSV UTF-8), and start again",
+        "表を UTF-8（Excel では CSV UTF-8）で保存し、もう一度実行してください",
     ),
     "Rate Exceeded.": (
         "the function's concurrency is used up: raise it, or lower MaxConcurrency in state-machine/",

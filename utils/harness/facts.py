@@ -14,17 +14,41 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from harness import calls
 from harness.history import Run
 from harness.logs import json_object
 from harness.target import Target
 from pipeline.facts.stages import ScatterFacts, SegmentFacts, WorkbookFacts
 from pipeline.keys import facts_key, gathered, segment_facts_key
+from pipeline.s3.signed import VARIABLE, InvalidSignature, InvalidSigningKey, Objects, signing_key
 
 # The object is gone, is another now, or is not ours to read.
 MISSING = ("404", "NoSuchKey", "NoSuchBucket", "403", "AccessDenied", "412", "PreconditionFailed")
 THREADS = 8
 BETWEEN = re.compile(r"[\s,]*")  # what stands between two records
+MOST_REFUSED = 3  # that are named
 MOST_SEGMENTS = 1000  # whose facts are read one by one, where there is no workbook
+
+
+@dataclass
+class Trust:
+    """How far what was read is known to be the functions' own.
+
+    Attributes:
+        unchecked: why no signature was compared; "" where each was.
+        refused: the objects that are not as the functions wrote them, and were not used: in words.
+    """
+
+    unchecked: str = ""
+    refused: list[str] = field(default_factory=list)
+
+    @property
+    def doubts(self) -> list[str]:
+        """What whoever sees the facts must know."""
+        unchecked = f"not checked, as the functions' key is not known: {self.unchecked}"
+        more = f"and {len(self.refused) - MOST_REFUSED} more"
+        said = [unchecked] if self.unchecked else self.refused[:MOST_REFUSED]
+        return [*said, more] if len(self.refused) > MOST_REFUSED else said
 
 
 @dataclass
@@ -39,6 +63,7 @@ class Facts:
     scatter: ScatterFacts | None = None
     segments: dict[str, SegmentFacts] = field(default_factory=dict)
     workbook: WorkbookFacts | None = None
+    trust: Trust = field(default_factory=Trust)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -46,43 +71,74 @@ class Facts:
         return {cut.key: cut.size for cut in self.scatter.segments} if self.scatter else {}
 
 
+class Reader:
+    """Reads what the functions of an execution wrote, and nothing that somebody else did."""
+
+    def __init__(self, target: Target, run: Run) -> None:
+        secret, self.unchecked = secret_of(target, run)
+        self.objects = Objects(target.client("s3"), target.bucket, secret)
+        self.trust = Trust()
+        self.key = scatter_key(run)
+
+    def scatter(self) -> ScatterFacts | None:
+        """None before the scatter has ended, or where it wrote none."""
+        return self.read(self.key, ScatterFacts.from_json) if self.key else None
+
+    def segment(self, key: str) -> SegmentFacts | None:
+        """
+        Args:
+            key: of the segment file.
+        """
+        return self.read(segment_facts_key(gathered(key)), SegmentFacts.from_json)
+
+    def workbook(self) -> WorkbookFacts | None:
+        """None before the gather has ended, or where it wrote none."""
+        return self.read(gathered(self.key), WorkbookFacts.from_json) if self.key else None
+
+    def read[Kind](self, key: str, parse: Callable[[bytes], Kind]) -> Kind | None:
+        """An object that a function wrote; None where it is missing, of another form, or refused."""
+
+        def read() -> Kind | None:
+            try:
+                found = parse(self.objects.get(key))
+            except InvalidSignature as error:
+                self.trust.refused.append(str(error))
+                return None
+            self.trust.unchecked = self.unchecked
+            return found
+
+        return if_there(read)
+
+
+def secret_of(target: Target, run: Run) -> tuple[bytes | None, str]:
+    """The key that the functions of an execution sign with; without, why it is not known."""
+    function = next((call.function for call in run.attempts if call.function), None)
+    if function is None:
+        return None, "the history names no function"
+    environment = calls.configuration(target, run, function).get("Environment", {})
+    why = environment.get("Error", {}).get("ErrorCode", f"no {VARIABLE}")
+    try:
+        secret = signing_key(environment.get("Variables", {}))
+    except InvalidSigningKey as error:
+        secret, why = None, str(error)
+    return secret, "" if secret else f"{function}: {why}"
+
+
 def read(target: Target, run: Run) -> Facts:
     """The facts of an execution: those of its scatter and of its gather, else of each segment."""
-    s3, found = target.client("s3"), Facts(target.bucket)
-    found.scatter = scatter_facts(target, run)
+    reader = Reader(target, run)
+    found = Facts(target.bucket, reader.scatter(), trust=reader.trust)
     if found.scatter is None:
         return found
     keys = [cut.key for cut in found.scatter.segments]
-    found.workbook = workbook_facts(target, run)
+    found.workbook = reader.workbook()
     if found.workbook:
         told: Iterable[SegmentFacts | None] = found.workbook.segments
     else:
         with ThreadPoolExecutor(THREADS) as threads:
-            told = threads.map(
-                lambda key: read_object(
-                    s3, found.bucket, segment_facts_key(gathered(key)), SegmentFacts.from_json
-                ),
-                keys if len(keys) <= MOST_SEGMENTS else [],
-            )
+            told = threads.map(reader.segment, keys if len(keys) <= MOST_SEGMENTS else [])
     found.segments = {key: facts for key, facts in zip(keys, told) if facts}
     return found
-
-
-def scatter_facts(target: Target, run: Run) -> ScatterFacts | None:
-    """None before the scatter has ended, or where it wrote none."""
-    key = scatter_key(run)
-    if key is None:
-        return None
-    return read_object(target.client("s3"), target.bucket, key, ScatterFacts.from_json)
-
-
-def workbook_facts(target: Target, run: Run) -> WorkbookFacts | None:
-    """None before the gather has ended, or where it wrote none."""
-    key = scatter_key(run)
-    if key is None:
-        return None
-    s3 = target.client("s3")
-    return read_object(s3, target.bucket, gathered(key), WorkbookFacts.from_json)
 
 
 def segment_of(scatter: ScatterFacts | None, record: tuple[str, int] | None) -> int | None:
@@ -123,10 +179,15 @@ def record(target: Target, facts: Facts, place: tuple[str, int] | None) -> dict[
             text.seek(start)
             return text.read(end - start if end else -1)
 
-    def parse(data: bytes) -> dict[str, Any] | None:
-        return record_of(data, number - first, scatter.header, scatter.encoding)
-
-    return read_object(target.client("s3"), facts.bucket, key, parse, read, **asked)
+    s3 = target.client("s3")
+    return if_there(
+        lambda: record_of(
+            read(s3.get_object(Bucket=facts.bucket, Key=key, **asked)["Body"]),
+            number - first,
+            scatter.header,
+            scatter.encoding,
+        )
+    )
 
 
 def record_of(
@@ -152,21 +213,10 @@ def record_of(
     return record if isinstance(record, dict) else None
 
 
-def read_object[Kind](
-    s3: Any,
-    bucket: str,
-    key: str,
-    parse: Callable[[bytes], Kind],
-    read: Callable[[Any], bytes] = lambda body: bytes(body.read()),
-    **asked: str,
-) -> Kind | None:
-    """An object; None where it is missing, or of another form.
-
-    Args:
-        read: takes the bytes to parse from the object's body.
-    """
+def if_there[Kind](read: Callable[[], Kind]) -> Kind | None:
+    """What is read of an object; None where it is missing, or of another form."""
     try:
-        return parse(read(s3.get_object(Bucket=bucket, Key=key, **asked)["Body"]))
+        return read()
     except ClientError as error:
         if error.response["Error"]["Code"] in MISSING:
             return None

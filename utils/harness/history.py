@@ -188,8 +188,8 @@ class Run:
         entered: how many states were entered.
         ended: the error and the cause with which it ended, unless it succeeded.
         map_runs: ARNs of what a DISTRIBUTED Map runs its segments in, apart from this history.
-        chained: whether each event names the one that it follows; only then there are tasks.
-        functions: configurations by name, of those that still exist.
+        functions: configurations by name, see `calls.configuration`.
+        versions: the ARNs of functions as they were called, by name; of a stack, of a version.
     """
 
     arn: str
@@ -197,7 +197,6 @@ class Run:
     status: str
     input: str
     output: str | None
-    chained: bool = True
     started_s: float = 0.0
     stopped_s: float | None = None
     visits: dict[str, Visit] = field(default_factory=dict)
@@ -209,6 +208,7 @@ class Run:
     ended: tuple[str, str] | None = None
     map_runs: list[str] = field(default_factory=list)
     functions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, described: dict[str, Any], events: list[Event]) -> Self:
@@ -222,7 +222,6 @@ class Run:
             status=described["status"],
             input=described.get("input", "{}"),
             output=described.get("output"),
-            chained=all("previousEventId" in event for event in events[1:]),
         )
         reader = _Reader(run)
         for event in events:
@@ -329,7 +328,7 @@ class Run:
 
 
 class _Reader:
-    """Follows the events of a run; most name their predecessor, which tells iterations apart."""
+    """Follows the events of a run; each names its predecessor, which tells iterations apart."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -361,6 +360,7 @@ class _Reader:
                 self.aborted = True
             case "LambdaFunctionScheduled":
                 function, given = function_of(details["resource"]), details.get("input", "")
+                run.versions[function] = details["resource"]
                 self.task_of[number].attempts.append(Attempt(function, seconds(event), given))
         if kind.endswith("StateEntered"):
             self.enter(event, details)
@@ -384,13 +384,13 @@ class _Reader:
         index = self.index_of.get(event["id"])
         if index is None:
             self.run.visits[details["name"]] = Visit(seconds(event))
-        if event["type"] == "TaskStateEntered" and self.run.chained:
+        if event["type"] == "TaskStateEntered":
             task = Task(details["name"], index, details.get("input", ""), seconds(event))
             self.run.tasks.append(task)
             self.task_of[event["id"]] = task
 
     def exit(self, event: Event, details: Event) -> None:
-        if event["type"] == "TaskStateExited" and self.run.chained:
+        if event["type"] == "TaskStateExited":
             task = self.task_of[event["id"]]
             task.exited_s, task.output = seconds(event), details.get("output")
         if event["id"] not in self.index_of and details["name"] in self.run.visits:

@@ -68,7 +68,7 @@ def snapshots(target: Target, arn: str) -> Iterator[Snapshot]:
             took = time.monotonic() - asked
             next_history = time.monotonic() + max(HISTORY_S, took / SHARE)
             if run.segments and not rows:
-                scatter = facts.scatter_facts(target, run)
+                scatter = facts.Reader(target, run).scatter()
                 rows = scatter.rows if scatter else 0
         yield Snapshot(time.monotonic() - started, run, rows)
         if ended:

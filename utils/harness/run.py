@@ -7,12 +7,15 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from harness import bucket, calls, facts, machines, progress
 from harness.advice import advice_on
 from harness.fault import Fault
 from harness.history import Failure, Run, Task
 from harness.target import STAGES, Target
-from pipeline.facts.stages import WorkbookFacts
+from pipeline import endings
+from pipeline.facts.stages import WorkbookFacts, made_from, workbook_metadata
 
 LOG_LINES = 20
 
@@ -32,7 +35,10 @@ def run(
     check_functions(target)
     if file:
         bucket.upload(target, file)
-    check_object(target, given)
+    key = given.get("input_obj", "test.json")
+    if isinstance(key, str) and key:  # the scatter refuses another by name
+        check_object(target, key)
+        tell_replaced(target, key)
     if not target.stack:
         machines.put(target.client("stepfunctions"), definition or "parallel")
     done = execute(target, machine, given, page)
@@ -59,13 +65,15 @@ def execute(target: Target, machine: str, given: dict[str, Any], page: str = "")
     if succeeded:
         took = f"{done.elapsed_s:.1f} s"
         print(f"SUCCEEDED in {took}: s3://{target.bucket}/{done.workbook}", flush=True)
-        if workbook := facts.workbook_facts(target, done):
+        read = facts.Reader(target, done)
+        if workbook := read.workbook():
             print(contents(workbook), flush=True)
+        for doubt in read.trust.doubts:
+            print(doubt, flush=True)
     calls.add_logs(target, done)
     if not succeeded:
         explain(target, done)
-    if done.chained:
-        print(os.path.relpath(report.result().write(target, done, page=page)))
+    print(os.path.relpath(report.result().write(target, done, page=page)))
     return done
 
 
@@ -89,8 +97,8 @@ def check_input(given: Any, file: str) -> dict[str, Any]:
         return fields
     if "input_obj" in fields:
         raise Fault(f"INPUT: must name no input_obj beside FILE; found {fields['input_obj']!r}")
-    if file.endswith(".xlsx"):  # it would take the place of the workbook of that name
-        raise Fault(f"FILE: must be a table to read, no workbook; found {file!r}")
+    if not endings.is_read(file):
+        raise Fault(f"FILE: {endings.RULE}; found {file!r}")
     return {"input_obj": os.path.basename(file), **fields}
 
 
@@ -111,16 +119,32 @@ def check_functions(target: Target) -> None:
             )
 
 
-def check_object(target: Target, given: dict[str, Any]) -> None:
+def check_object(target: Target, key: str) -> None:
     """
     Raises:
         Fault: the bucket or the input is not there.
     """
-    key = given.get("input_obj", "test.json")
     fix = "make json" if key == "test.json" else f"make upload FILE={key}"
     bucket.check_bucket(target)
     with bucket.there_or(f"s3://{target.bucket}/{key} does not exist: {fix}{target.flags}"):
         target.client("s3").head_object(Bucket=target.bucket, Key=key)
+
+
+def tell_replaced(target: Target, key: str) -> None:
+    """Say that the input's workbook is there, made from another object, if it is."""
+    functions, s3 = target.client("lambda"), target.client("s3")
+    scatter = functions.get_function_configuration(FunctionName=target.function("scatter"))
+    inbox = scatter.get("Environment", {}).get("Variables", {}).get("INBOX", "")
+    workbook = endings.workbook_key(key, inbox)
+    try:
+        metadata = s3.head_object(Bucket=target.bucket, Key=workbook)["Metadata"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in facts.MISSING:
+            raise
+        return
+    if metadata.get("input") not in (None, *workbook_metadata(key).values()):
+        was = made_from(metadata)
+        print(f"replaces s3://{target.bucket}/{workbook}, which was made from {was}", flush=True)
 
 
 def explain(target: Target, run: Run) -> None:
@@ -154,7 +178,7 @@ def print_task(target: Target, run: Run, task: Task) -> None:
         # A log does not number the calls of a Map Run.
         index: int | None = task.index
         if run.map_runs:
-            index = facts.segment_of(facts.scatter_facts(target, run), task.record)
+            index = facts.segment_of(facts.Reader(target, run).scatter(), task.record)
         number = f"number {index}, counted from 0; " if index is not None else ""
         print(f"segment  {number}{run.failed} of {run.segments} failed")
     if task.input:

@@ -22,7 +22,6 @@ from pipeline.errors.wording import found
 
 SCATTER, GATHER = "scatter/", "gather/"
 REFERENCE = "reference/"
-OUTBOX = "outbox/"
 
 _REJECTS = re.compile(r"(.+)\.rejects-([0-9]+)\.pkl")
 

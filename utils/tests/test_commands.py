@@ -23,6 +23,7 @@ from harness.fault import Fault
 from harness.functions import EVENTS
 from harness.settings import local_copy
 from harness.target import STAGES, emulator, function_name
+from test_formats import csv_of
 from test_pipeline import EXAMPLE
 from utils import SAMPLE, members
 
@@ -42,11 +43,42 @@ def test_a_file_gets_its_own_name_in_the_bucket(
 def test_a_file_that_is_no_table_ends_with_what_the_scatter_says(
     pipeline: Pipeline, make: Make, tmp_path: Path
 ) -> None:
-    (tmp_path / "picture.png").write_bytes(b"\x89PNG\r")
-    made = make("stepfunctions", f"FILE={tmp_path / 'picture.png'}")
+    (tmp_path / "picture").write_bytes(b"\x89PNG\r")
+    made = make("stepfunctions", f"FILE={tmp_path / 'picture'}")
     refused(made)
     assert "error    Invalid" in made.stdout
-    assert "cause    picture.png" in made.stdout
+    assert "cause    picture" in made.stdout
+
+
+@pytest.mark.parametrize(
+    "given", ['{"input_obj": 5}', '{"input_obj": ""}', '{"division_number": 1e400}']
+)
+def test_an_input_that_no_scatter_takes_ends_with_what_the_scatter_says(
+    pipeline: Pipeline, make: Make, given: str
+) -> None:
+    pipeline.s3.put_object(Bucket=emulator().bucket, Key="test.json", Body=b"[]")
+    made = make("stepfunctions", f"INPUT={given}")
+    refused(made)
+    assert "error    InvalidEvent" in made.stdout
+    [name] = json.loads(given)
+    assert f"cause    {name}: must be " in made.stdout
+
+
+@pytest.mark.parametrize("stem", ["orders", " 注文 1%"], ids=["ASCII", "Japanese"])
+def test_a_workbook_made_from_another_object_is_named_before_it_is_replaced(
+    pipeline: Pipeline, make: Make, stem: str
+) -> None:
+    stem = f"{uuid.uuid4()}/{stem}"
+    tables = {f"{stem}.json": json.dumps(EXAMPLE).encode(), f"{stem}.csv": csv_of(EXAMPLE)}
+    for key, body in tables.items():
+        pipeline.s3.put_object(Bucket=emulator().bucket, Key=key, Body=body)
+    ran = [
+        checked(make("stepfunctions", f"INPUT={json.dumps({'input_obj': key})}")).splitlines()
+        for key in (f"{stem}.json", f"{stem}.json", f"{stem}.csv")
+    ]
+    said = f"replaces s3://{emulator().bucket}/{stem}.xlsx, which was made from {stem}.json"
+    assert [lines.count(said) for lines in ran] == [0, 0, 1]
+    assert ran[2][0] == said  # before anything runs
 
 
 def body(pipeline: Pipeline, key: str) -> bytes:

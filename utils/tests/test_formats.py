@@ -52,6 +52,13 @@ def test_every_format_of_a_table_gives_the_same_cells(pipeline: Pipeline, end: s
     assert pipeline.rows(execution) == expected(table)
 
 
+def test_a_header_without_rows_is_a_sheet_of_its_columns(pipeline: Pipeline) -> None:
+    header, *_ = csv_of([{**EXAMPLE[0], "備考": ""}]).splitlines()
+    assert pipeline.rows(pipeline.run(input_obj=pipeline.put(header, ".csv"))) == [
+        (*EXAMPLE[0], "備考", "ボーナスポイント")
+    ]
+
+
 def test_shift_jis_is_read_where_the_input_says_so(pipeline: Pipeline) -> None:
     key = pipeline.put(csv_of(EXAMPLE, "cp932"), ".csv")
     assert pipeline.rows(pipeline.run(input_obj=key, encoding="cp932")) == expected(EXAMPLE)

@@ -247,16 +247,3 @@ def test_a_map_that_another_failure_aborts_was_not_stopped_by_hand(kind: str, st
     replay.recorded["described"]["status"] = status
     run = replay.run()
     assert (run.status, run.failure and run.failure.error) == (status, "States.Timeout")
-
-
-@pytest.mark.parametrize(
-    ("name", "outcomes"),
-    [("ministack", ["succeeded"] * 3), ("ministack-failed", ["succeeded", "failed"])],
-)
-def test_ministacks_history_without_predecessors_tells_the_stages(
-    name: str, outcomes: list[str]
-) -> None:
-    run = Replay(name).run()
-    assert list(run.stages) == ["scatter", "segment", "gather"][: len(outcomes)]
-    assert [run.state_outcome(state) for state in run.visits] == outcomes
-    assert (run.chained, run.tasks) == (False, [])

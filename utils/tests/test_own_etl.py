@@ -12,7 +12,7 @@ from openpyxl import load_workbook
 
 from conftest import ROOT, Make, Pipeline, checked, pack
 from harness.functions import RUNTIME
-from harness.target import emulator
+from harness.target import emulator, function_name
 from harness.watch import EMULATED
 
 SEGMENT = ROOT / "demo-segment"
@@ -78,7 +78,8 @@ def test_both_readmes_show_the_same_example(readme: str) -> None:
 def test_the_examples_tests_and_types_pass(own: Path) -> None:
     tools = SEGMENT / ".venv" / "bin"
     # mypy has read pandas and its types for the function's own tests.
-    typed = ["mypy", "--cache-dir", str(SEGMENT / ".mypy_cache"), "segment.py", "tests"]
+    config = ["--config-file", str(ROOT / "utils" / "pyproject.toml")]
+    typed = ["mypy", *config, "--cache-dir", str(SEGMENT / ".mypy_cache"), "segment.py", "tests"]
     for program, *arguments in (["pytest", "-q", "tests"], typed):
         command = [str(tools / program), *arguments]
         env = os.environ | EMULATED
@@ -119,6 +120,7 @@ def test_the_example_runs_through_the_pipeline(
 
 def create_function(name: str, archive: bytes) -> None:
     functions = emulator().client("lambda")
+    as_segment = functions.get_function_configuration(FunctionName=function_name("segment"))
     functions.create_function(
         FunctionName=name,
         Runtime=RUNTIME,
@@ -127,6 +129,6 @@ def create_function(name: str, archive: bytes) -> None:
         Code={"ZipFile": archive},
         MemorySize=1769,
         Timeout=900,
-        Environment={"Variables": {"BUCKET": emulator().bucket}},
+        Environment={"Variables": as_segment["Environment"]["Variables"]},
     )
     functions.get_waiter("function_active").wait(FunctionName=name)

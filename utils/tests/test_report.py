@@ -7,6 +7,7 @@ import tracemalloc
 import uuid
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,8 @@ from pipeline.facts.stages import (
     WorkbookFacts,
 )
 from pipeline.keys import segment_facts_key
-from replay import Replay
+from pipeline.s3.signed import signature
+from replay import Missing, Replay
 
 
 def opened(replay: Replay) -> list[str]:
@@ -72,6 +74,119 @@ def test_a_record_beyond_the_input_is_not_looked_for() -> None:
 @pytest.mark.parametrize("text", ['{"a": "},{"}, {"b": 1}', ' , {"a": "},{"},\n{"b": 1}'])
 def test_a_record_is_found_in_a_slice_of_an_array(text: str, end: str) -> None:
     assert record_of((text + end).encode(), 1) == {"b": 1}
+
+
+KEY, ANOTHER = "0f" * 32, "f0" * 32
+
+
+def signed(replay: Replay, key: str = KEY) -> Replay:
+    """The functions have the key KEY, and what they wrote is signed with one.
+
+    Args:
+        key: of the signatures.
+    """
+    for function in replay.recorded["functions"].values():
+        function["Environment"] = {"Variables": {"SIGNING_KEY": KEY}}
+    replay.recorded["metadata"] = {
+        name: {"signature": signature(bytes.fromhex(key), name, json.dumps(told).encode())}
+        for name, told in replay.recorded["objects"].items()
+    }
+    return replay
+
+
+def test_what_the_functions_signed_is_told_without_a_doubt() -> None:
+    replay = signed(Replay("succeeded"))
+    view = write.collect(replay.target, replay.run(), "en")
+    assert view.facts.workbook and view.facts.trust.doubts == []
+    assert 'id="unchecked"' not in write.html(view) and 'id="refused"' not in write.html(view)
+
+
+def test_what_another_wrote_is_named_and_not_told() -> None:
+    """Changed, not signed, signed with another key, and signed for another place."""
+    facts_of = "gather/succeeded/facts.json"
+    faulty = {name: signed(Replay("succeeded")) for name in ("changed", "unsigned", "moved")}
+    faulty["changed"].recorded["objects"][facts_of]["rows"] = 31
+    del faulty["unsigned"].recorded["metadata"][facts_of]
+    metadata = faulty["moved"].recorded["metadata"]
+    metadata[facts_of] = metadata["scatter/succeeded/facts.json"]
+    faulty["another key"] = signed(Replay("succeeded"), ANOTHER)
+    said = {}
+    for name, replay in faulty.items():
+        view = write.collect(replay.target, replay.run(), "en")
+        assert view.facts.workbook is None and "長野原" not in write.html(view)
+        said[name] = view.facts.trust.doubts
+        assert said[name][0] in write.html(view)
+    rule = f"{facts_of}: must be signed by this deployment; found"
+    assert said["changed"] == said["moved"] == [f"{rule} another"]
+    assert said["unsigned"] == [f"{rule} none"]
+    assert said["another key"] == [
+        "scatter/succeeded/facts.json: must be signed by this deployment; found another"
+    ]
+
+
+def test_of_many_objects_that_are_refused_a_few_are_named() -> None:
+    replay = signed(Replay("failed"))
+    objects, metadata = replay.recorded["objects"], replay.recorded["metadata"]
+    told = objects["scatter/failed/facts.json"]
+    cut = told["segments"][0]
+    told["segments"] = [{**cut, "key": f"scatter/failed/job_{n:03d}.pkl"} for n in range(5)]
+    for n in range(5):
+        objects[f"gather/failed/job_{n:03d}.json"] = objects["gather/failed/job_000.json"]
+    metadata.clear()
+    metadata |= signed(Replay("failed", objects={"scatter/failed/facts.json": told})).recorded[
+        "metadata"
+    ]
+    found = facts.read(replay.target, replay.run())
+    assert (found.segments, len(found.trust.refused)) == ({}, 5)
+    assert len(found.trust.doubts) == 4 and found.trust.doubts[-1] == "and 2 more"
+
+
+class Denied(Replay):
+    """To an account that may not read how functions are configured."""
+
+    def GetFunctionConfiguration(self, asked: dict[str, Any]) -> dict[str, Any]:
+        raise Missing("AccessDeniedException")
+
+
+def of_functions(environment: dict[str, Any]) -> Replay:
+    replay = signed(Replay("succeeded"))
+    for function in replay.recorded["functions"].values():
+        function["Environment"] = environment
+    return replay
+
+
+@pytest.mark.parametrize(
+    ("replay", "why"),
+    [
+        (of_functions({"Variables": {}}), "no SIGNING_KEY"),
+        (of_functions({"Error": {"ErrorCode": "KMSAccess", "Message": "x"}}), "KMSAccess"),
+        (of_functions({"Variables": {"SIGNING_KEY": "0f"}}), "must be 64 hex digits; found 2"),
+        (Denied("succeeded"), "AccessDeniedException"),
+        (Replay("succeeded", functions={}), "ResourceNotFoundException"),
+    ],
+)
+def test_what_could_not_be_checked_is_told_with_why(replay: Replay, why: str) -> None:
+    run = replay.run()
+    for language in ("en", "ja"):
+        view = write.collect(replay.target, run, language)
+        assert view.facts.workbook
+        [doubt] = view.facts.trust.doubts
+        assert doubt.startswith("not checked") and why in doubt
+        [line] = [each for each in write.html(view).splitlines() if 'id="unchecked"' in each]
+        assert why in line
+
+
+def test_the_key_is_that_of_the_versions_that_an_execution_called() -> None:
+    replay = signed(Replay("succeeded"))
+    for event in replay.recorded["events"]:
+        if event["type"] == "LambdaFunctionScheduled":
+            event["lambdaFunctionScheduledEventDetails"]["resource"] += ":7"
+    functions = replay.recorded["functions"]
+    replay.recorded["functions"] = {f"{name}:7": found for name, found in functions.items()} | {
+        name: {"Environment": {"Variables": {"SIGNING_KEY": ANOTHER}}} for name in functions
+    }
+    found = facts.read(replay.target, replay.run())
+    assert found.workbook and found.trust.doubts == []
 
 
 def test_functions_that_keep_no_facts_cost_one_look() -> None:

@@ -66,15 +66,6 @@ def test_an_execution_stopped_by_hand_is_said_to_be_stopped(
     assert line.startswith("STOPPED after 4.") and "execution aborted" in line
 
 
-def test_an_emulator_without_predecessors_has_its_failures_explained(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    said = named(screen("ministack-failed", capsys))
-    assert said["stage"] == "segment"
-    assert said["cause"].startswith("mini-bad.json record 17")
-    assert "log" not in said and "above" not in said["to"]
-
-
 def test_a_file_takes_the_place_of_the_inputs_object() -> None:
     given = {"division_number": 7}
     assert run.check_input(given, "a/b.csv.gz") == {"input_obj": "b.csv.gz", "division_number": 7}
@@ -88,7 +79,10 @@ def test_a_file_takes_the_place_of_the_inputs_object() -> None:
         pytest.param(
             {"input_obj": "a.json"}, "b.json", "no input_obj beside FILE; found 'a.json'", id="two"
         ),
-        pytest.param({}, "a.xlsx", "FILE: must be a table to read, no workbook", id="a workbook"),
+        pytest.param(
+            {}, "a.xlsx", r"FILE: must end in \.json, .*; found 'a.xlsx'", id="a workbook"
+        ),
+        pytest.param({}, "b/a.tsv", r"FILE: must end in \.json, .*; found 'b/a.tsv'", id="a .tsv"),
     ],
 )
 def test_an_input_that_cannot_be_meant_is_refused(given: object, file: str, said: str) -> None:
@@ -106,7 +100,7 @@ def test_a_workbooks_sheets_and_summaries_are_said() -> None:
     said = {}
     for name in ("succeeded", "retried"):
         replay = Replay(name)
-        workbook = facts.workbook_facts(replay.target, replay.run())
+        workbook = facts.Reader(replay.target, replay.run()).workbook()
         assert workbook
         said[name] = run.contents(workbook)
     assert said == {

@@ -6,14 +6,13 @@ ROOT := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))/../..)
 TOOLS := $(ROOT)/utils/tools
 PY := $(TOOLS)/.venv/bin/python
 HARNESS := $(PY) -P -m harness
-EMULATOR ?= localstack
 ENDPOINT ?= http://localhost:4566
 BUCKET ?= test-bucket
 # As typed: make reads no $ in it.
 override ENDPOINT := $(value ENDPOINT)
 override BUCKET := $(value BUCKET)
 
-export ENDPOINT BUCKET EMULATOR
+export ENDPOINT BUCKET
 export NO_PROXY := localhost,127.0.0.1,$(NO_PROXY)
 export no_proxy := $(NO_PROXY)
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
@@ -22,3 +21,10 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 TOOLS_READY := $(TOOLS)/.venv/.ready
 $(TOOLS_READY): $(ROOT)/utils/pyproject.toml $(addprefix $(TOOLS)/,uv.txt tools.txt runtime.txt) $(wildcard $(addprefix $(ROOT)/utils/process-executor/,pyproject.toml src/*/*.py))
 	@$(TOOLS)/install
+
+# What only some targets need has an environment of its own.
+VENVS := $(TOOLS)/.venvs
+$(VENVS)/%/.ready: $(TOOLS)/%.txt | $(TOOLS_READY)
+	@echo "$*: installing, once" >&2
+	@$(TOOLS)/make-venv $(@D) $<
+	@touch $@

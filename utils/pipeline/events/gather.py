@@ -9,7 +9,7 @@ from pipeline.keys import InvalidEvent
 
 
 class MissingSegment(ValueError):
-    """A segment has no result; a workbook without its rows would look whole."""
+    """A segment has no result, or not all of it; a workbook without its rows would look whole."""
 
 
 def result_keys(event: dict[str, Any]) -> list[str]:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from pipeline import endings
 from pipeline.errors.wording import found
-from pipeline.keys import OUTBOX, InvalidEvent, segment_key
-from pipeline.reading import formats
+from pipeline.keys import InvalidEvent, segment_key
 from pipeline.reading.csv_table import ENCODINGS
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
@@ -45,7 +45,7 @@ def is_whole(number: object, least: int) -> bool:
 # Of an event's fields, the rule in words and what tells whether a value keeps it.
 RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
     ("input_obj", "must be the key of an object", is_key),
-    ("input_obj", "must be a table, no workbook", lambda key: not key.endswith(".xlsx")),
+    ("input_obj", endings.RULE, endings.is_read),
     ("division_number", "must be a whole number from 1", lambda n: n is None or is_whole(n, 1)),
     (
         "execution",
@@ -84,7 +84,7 @@ class Job:
             if name in fields and not holds(fields[name]):
                 raise InvalidEvent(f"{name}: {rule}; found {found(fields[name])}")
         key, encoding = fields["input_obj"], fields.get("encoding", "utf-8")
-        if encoding != "utf-8" and formats.ends(key)[0] != ".csv":
+        if encoding != "utf-8" and endings.ends(key)[0] != ".csv":
             raise InvalidEvent(f"encoding: JSON is UTF-8; found {found(encoding)} of {key}")
         if "max_rejects" in fields and "rejects" not in fields:
             raise InvalidEvent('rejects: must be "sheet"; found max_rejects alone')
@@ -94,11 +94,7 @@ class Job:
 
     @property
     def workbook(self) -> str:
-        """Beside the input, but of one in the inbox in the outbox, so that it starts nothing."""
-        workbook = formats.stem(self.input_obj) + ".xlsx"
-        inbox = os.environ.get("INBOX", "")
-        filed = inbox and workbook.startswith(inbox)
-        return OUTBOX + workbook.removeprefix(inbox) if filed else workbook
+        return endings.workbook_key(self.input_obj, os.environ.get("INBOX", ""))
 
     @property
     def rows_per_segment(self) -> int | None:

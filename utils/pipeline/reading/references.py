@@ -9,13 +9,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from botocore.exceptions import ClientError
 
+from pipeline import endings
 from pipeline.errors.wording import found
 from pipeline.keys import REFERENCE, references_key
+from pipeline.s3.signed import Objects, signing_key
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -88,23 +90,19 @@ class References:
         key = references_key(self.segment)
         if key is None:
             return self._present()
-        pin: Any = {"Bucket": self.bucket, "Key": key}
+        objects = Objects(self.s3, self.bucket, signing_key())
         try:
-            return self._pinned(pin)
+            return pinned(objects, key)
         except ClientError as error:
             if status(error) not in ABSENT:
                 raise
         etags = self._present()
         try:
-            self.s3.put_object(**pin, Body=json.dumps(etags), IfNoneMatch="*")
+            objects.put(key, json.dumps(etags).encode(), IfNoneMatch="*")
         except ClientError as error:
             if status(error) not in (409, 412):  # another segment writes it, or has
                 raise
-            return self._pinned(pin)
-        return etags
-
-    def _pinned(self, pin: Any) -> dict[str, str]:
-        etags: dict[str, str] = json.load(self.s3.get_object(**pin)["Body"])
+            return pinned(objects, key)
         return etags
 
     def _present(self) -> dict[str, str]:
@@ -137,6 +135,11 @@ class References:
             raise missing(name, key, f"nothing in {self.on_disk}") from None
 
 
+def pinned(objects: Objects, pin: str) -> dict[str, str]:
+    etags: dict[str, str] = json.loads(objects.get(pin))
+    return etags
+
+
 def check_references(keys: Mapping[str, str]) -> None:
     """
     Raises:
@@ -150,6 +153,8 @@ def check_references(keys: Mapping[str, str]) -> None:
         ):
             rule = f"must have a key below {REFERENCE}, where the function may read"
             raise InvalidReference(f"REFERENCES: {name} {rule}; found {found(key)}")
+        if not endings.is_read(key):
+            raise InvalidReference(f"REFERENCES: {name} {endings.RULE}; found {found(key)}")
 
 
 def read(data: bytes, key: str, texts: Iterable[str] = ()) -> pd.DataFrame:

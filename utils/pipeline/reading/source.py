@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from pipeline.reading import formats
 from pipeline.reading.cuts import block_bytes
 from pipeline.reading.gunzip import unpack
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 READ_AHEAD = 8  # blocks
+
+
+class InputChanged(ValueError):
+    """The input was replaced between its two readings."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +44,16 @@ def open_table(
     Args:
         texts: the columns of a CSV file that are known to hold other texts than numbers.
         match: conditions of S3's.
+
+    Raises:
+        InputChanged: it does not match any more.
     """
-    obj = s3.get_object(Bucket=bucket, Key=key, **match)
+    try:
+        obj = s3.get_object(Bucket=bucket, Key=key, **match)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "PreconditionFailed":
+            raise
+        raise InputChanged(f"{key}: must stay while it is read; found another object") from None
     size = obj["ContentLength"]
     chunks: Iterator[bytes] = iter(obj["Body"].iter_chunks(block_bytes(size, key)))
     head = next(chunks, b"")

@@ -1,11 +1,17 @@
 """Large objects, uploaded part by part as they are made."""
 
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from boto3.s3.transfer import TransferConfig
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+
+class SupportsRead(Protocol):
+    """All that an upload needs of a file."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 def upload_config() -> TransferConfig:
@@ -15,11 +21,13 @@ def upload_config() -> TransferConfig:
     return config
 
 
-def upload(s3: "S3Client", bucket: str, key: str, file: IO[bytes], content_type: str) -> None:
+def upload(
+    s3: "S3Client", bucket: str, key: str, file: SupportsRead, described: dict[str, Any]
+) -> None:
     """Write an object that appears in the bucket only when it is whole.
 
     Args:
-        file: of which only `read` is called.
+        described: its ContentType, Metadata and the like.
     """
-    extra = {"ContentType": content_type}
-    s3.upload_fileobj(file, bucket, key, ExtraArgs=extra, Config=upload_config())
+    body: Any = file
+    s3.upload_fileobj(body, bucket, key, ExtraArgs=described, Config=upload_config())

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from pipeline.errors.lines import message
-from pipeline.errors.wording import found
+from pipeline.errors.lines import LINES, message
+from pipeline.errors.wording import found, printable
 from pipeline.excel import has_long
 
 COLUMNS = ["record", "column", "rule", "found"]  # of rejects, before the record's own
@@ -35,11 +35,29 @@ class InvalidMember(ValueError):
         self.faults = faults or {}
 
 
+class InvalidMask(ValueError):
+    """A rule does not say of every row whether it is faulty."""
+
+
 def refuse(df: pd.DataFrame, name: str, faulty: pd.Series, rule: str) -> None:
-    """Raise InvalidMember, which names the faulty rows of a column by their index, if there are any."""
+    """Raise InvalidMember, which names the faulty rows of a column by their index, if there are any.
+
+    Args:
+        faulty: for each row, found by its index as well, whether it breaks the rule.
+
+    Raises:
+        InvalidMask: faulty has a missing value, as comparing with one may give.
+    """
+    faulty = pd.Series(faulty, df.index)
+    if unsure := [*map(str, df.index[faulty.isna()])]:
+        some = ", ".join(unsure[:LINES]) + ", …" * (len(unsure) > LINES)
+        told = (
+            f"what refuse is told of {name} must be true or false; found neither of record {some}"
+        )
+        raise InvalidMask(printable(f"{source_of(df)}: {told}"))
     if not faulty.any():
         return
-    rows = faulty.to_numpy().nonzero()[0]
+    rows = faulty.to_numpy(bool).nonzero()[0]
     cells = df[name].iloc[rows]
     whats = ["nothing" if gap else found(cell) for cell, gap in zip(cells.tolist(), cells.isna())]
     raise refused(
@@ -55,7 +73,7 @@ def is_number(column: pd.Series) -> pd.Series:
 
 
 def refused(df: pd.DataFrame, faults: Mapping[int, Fault]) -> InvalidMember:
-    texts = {number: str(fault) for number, fault in faults.items()}
+    texts = {number: printable(str(fault)) for number, fault in faults.items()}
     return InvalidMember(message(source_of(df), texts), faults)
 
 

@@ -5,9 +5,17 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pipeline.excel import DATE_STYLE, DATETIME_STYLE, DURATION_STYLE, STYLE_FORMATS
+from pipeline.excel import (
+    DATE_STYLE,
+    DATETIME_STYLE,
+    DURATION_STYLE,
+    LEAP_DAY,
+    STYLE_FORMATS,
+    shortened,
+)
 from pipeline.sheet.table import Table
 
+CACHED_CHARACTERS = 255  # of a text; some readers take minutes to lay out long labels
 SIZE = {"width": 320, "height": 240}
 DAY = dt.timedelta(1)
 DAY_0 = dt.datetime(1899, 12, 30)  # of Excel's days from 1900-03-01 on
@@ -22,10 +30,11 @@ def insert_charts(workbook: Any, worksheet: Any, table: Table, formats: Mapping[
     sheet, last = worksheet.name, len(table.first_rows)
     values = [list(column) for column in zip(*table.first_rows, strict=True)]
     cached = [list(map(_cached, column)) for column in values]
+    names = list(map(_cached, table.columns))
     numbers = [n for n in range(table.keys, len(values)) if _are_numbers(values[n])]
     for place, index in enumerate(numbers[:1] if table.chart == "pie" else numbers):
         chart = workbook.add_chart({"type": table.chart})
-        chart.set_title({"name": [sheet, 0, index], "data": [table.columns[index]]})
+        chart.set_title({"name": [sheet, 0, index], "data": [names[index]]})
         chart.set_legend({"none": table.chart != "pie"})
         chart.set_size(SIZE)
         x, y = (_axis(table.columns[n], values[n], formats) for n in (0, index))
@@ -39,7 +48,7 @@ def insert_charts(workbook: Any, worksheet: Any, table: Table, formats: Mapping[
         chart.set_y_axis(y)
         series = {
             "name": [sheet, 0, index],
-            "name_data": [table.columns[index]],
+            "name_data": [names[index]],
             "values": [sheet, 1, index, last, index],
             "values_data": cached[index],
         }
@@ -69,9 +78,10 @@ def _cached(value: Any) -> Any:
         case bool():
             return _Text(str(value).upper())
         case str():
-            return _Text(value)
+            return _Text(shortened(value, CACHED_CHARACTERS))
         case dt.date():
-            return (dt.datetime(*value.timetuple()[:6]) - DAY_0) / DAY
+            days = (dt.datetime(*value.timetuple()[:6]) - DAY_0) / DAY
+            return days - (days < LEAP_DAY + 1)
         case dt.timedelta():
             return value / DAY
         case float() if not math.isfinite(value):

@@ -1,9 +1,6 @@
 """Rendered rows, in deflated parts that a workbook takes as they are."""
 
-from dataclasses import asdict, dataclass
-
-from pipeline.errors.wording import require
-from pipeline.excel import DATA_ROWS
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -23,14 +20,6 @@ class SheetPart:
     xml_bytes: int
     deflated_bytes: int
     crc32: int
-
-    def check(self) -> None:
-        for name, number in asdict(self).items():
-            bits = 32 if name == "crc32" else 48
-            whole = 0 <= number < 1 << bits
-            require(whole, f"{name} of a part must be a whole number of {bits} bits", number)
-        room = DATA_ROWS - self.position % DATA_ROWS
-        require(1 <= self.rows <= room, "a part must lie on one sheet", self.rows)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def render_table(
     first_rows: list[list[Any]] = []
     rows = 0
     for df in chain(blocks, [] if total is None else [total]):
-        rendered = render_rows(df, rows, name, formats)
+        rendered = render_rows(df, rows, name, formats, total if df is total else None)
         file.write(rendered.xml)
         columns = columns or rendered.columns
         widths = widest([widths or rendered.widest, rendered.widest])

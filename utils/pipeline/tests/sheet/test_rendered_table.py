@@ -1,7 +1,9 @@
 """Tables beside the segments' own have sheets, filters, totals, charts and formats that others read."""
 
 import datetime as dt
+import re
 import tracemalloc
+import zipfile
 from collections.abc import Iterator, Mapping
 from io import BytesIO
 from typing import Any
@@ -196,13 +198,47 @@ def test_a_chart_knows_texts_as_the_cells_show_them(keys: list[Any], cached: lis
     assert [point.v for point in labels.strCache.pt] == cached
 
 
-def test_a_chart_knows_dates_as_the_cells_hold_them() -> None:
+MOMENTS: dict[str, list[Any]] = {
+    "dates": [dt.date(2021, 5, 16), dt.date(1900, 3, 1), dt.date(1900, 2, 28), dt.date(1900, 1, 1)],
+    "times": [dt.datetime(2021, 5, 16, 18), dt.datetime(1900, 2, 28, 6), dt.datetime(1900, 1, 1)],
+    "durations": [dt.timedelta(1.5), dt.timedelta(0), dt.timedelta(-1)],
+}
+
+
+@pytest.mark.parametrize("keys", MOMENTS.values(), ids=MOMENTS)
+def test_a_chart_knows_dates_as_the_cells_hold_them(keys: list[Any]) -> None:
     """Excel's serial numbers, in the format of the cells."""
-    df = pd.DataFrame({"鍵": [dt.date(2021, 5, 16), dt.date(2021, 5, 17)], "n": [1, 2]})
-    sheet = opened(beside(render_table("日別", [df], {}, chart="column")))["日別"]
+    df = pd.DataFrame({"鍵": pd.Series(keys, dtype=object), "n": 1})
+    file = beside(render_table("日別", [df], {}, chart="column"))
+    sheet = opened(file)["日別"]
+    xml = zipfile.ZipFile(BytesIO(file)).read("xl/worksheets/sheet2.xml").decode()
+    cells = [float(number) for number in re.findall(r'<c r="A\d+" s="\d"><v>(.*?)</v>', xml)]
     [chart] = sheet._charts
-    assert points(chart.series[0].cat.numRef.numCache) == [44332, 44333]
-    assert chart.x_axis.number_format.formatCode == sheet["A2"].number_format == "yyyy-mm-dd"
+    assert points(chart.series[0].cat.numRef.numCache) == cells and len(cells) == len(keys)
+    assert chart.x_axis.number_format.formatCode == sheet["A2"].number_format
+
+
+LONG = "長い名前" * 8_000
+
+
+@pytest.mark.parametrize("keys", [1, 2])
+@pytest.mark.parametrize("label", [LONG, "😀" * 16_000, "x" * 256], ids=["kanji", "emoji", "256"])
+def test_a_chart_knows_the_beginning_of_a_long_label_and_the_cell_all_of_it(
+    label: str, keys: int
+) -> None:
+    name = label[:300]
+    df = pd.DataFrame({"鍵": [label, "x" * 255], "他": ["a", label], name: [1, 2]})
+    df = df if keys == 2 else df.drop(columns="他")
+    file = beside(render_table("x", [df], {}, chart="column", keys=keys))
+    assert read_by_calamine(file)["x"] == [[*df.columns], *df.values.tolist()]
+    chart = zipfile.ZipFile(BytesIO(file)).read("xl/charts/chart1.xml").decode()
+    labels = [text for text in re.findall("<c:v>(.*?)</c:v>", chart) if text not in ("1", "2", "a")]
+    assert labels.count("x" * 255) == 1
+    long = [text for text in labels if text != "x" * 255]
+    assert len(long) == keys + 2  # and the title and the series
+    for text in long:
+        assert text.endswith("…") and label.startswith(text[:-1])
+        assert 254 <= len(text.encode("utf-16-le")) / 2 <= 255
 
 
 def test_two_keys_are_two_levels() -> None:
