@@ -1,7 +1,6 @@
 """gather-lambda: splice the segments' rendered rows into one workbook, without holding it."""
 
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,19 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pipeline.events.gather import MissingSegment, result_keys
-from pipeline.excel import EXACT_INTEGER, widest
-from pipeline.facts.stages import SummaryFacts, Told, workbook_metadata
-from pipeline.keys import facts_key, gathered, segment_facts_key, xml_key
-from pipeline.s3.overlap import map_ahead
+from pipeline.events.gather import result_keys
+from pipeline.facts.stages import workbook_metadata
+from pipeline.keys import facts_key, gathered
 from pipeline.s3.signed import Objects, signing_key
 from pipeline.s3.upload import upload
-from pipeline.segments import figures as rendered
-from pipeline.segments import frames
-from pipeline.segments.figures import Figures
+from pipeline.segments import figures, frames
 from pipeline.segments.rejects import Rejected
-from pipeline.sheet.duplicate_columns import arranged, header, with_columns
-from pipeline.sheet.sheet_xml import render_rows
+from pipeline.segments.results import Results
 from pipeline.sheet.table import Table
 from pipeline.sheet.workbook import Chunks, sheet_names, workbook_chunks
 from pipeline.summaries.combine import Summaries
@@ -30,7 +24,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 WORKBOOK = "test.xlsx"
-TRANSFERS = 4
 CONTENT_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
@@ -43,20 +36,19 @@ class GatherHandler:
         self.s3 = s3
         self.bucket = os.environ.get("BUCKET", "test-bucket")
         self.objects = Objects(s3, self.bucket, signing_key())
-        self.told = Told()
         self.summaries = Summaries(lambda key: self.get_s3_df(self.bucket, key))
         self.rejected = Rejected(lambda key, etag: self.get_s3_df(self.bucket, key, etag))
 
     def main(self) -> str:
         keys = result_keys(self.get_event())
-        segments = self.get_rendered(keys)
+        results = self.get_results(keys)
         workbook: str = self.event.get("workbook", WORKBOOK)
-        formats = next(iter(segments.values())).formats
+        formats = next(iter(results.figures.values())).formats
         self.rejected.check()
         summaries = list(self.summaries.tables(formats, self.finish))
-        tables = [self.table(segments), *summaries, *self.rejected.tables(formats)]
-        size = self.send_excel(tables, formats, self.bucket, workbook)
-        self.send_facts(segments, tables, summaries, workbook, size)
+        tables = [results.table(), *summaries, *self.rejected.tables(formats)]
+        size = self.send_excel(tables, formats, self.bucket, workbook, results.told.source)
+        self.send_facts(results, tables, summaries, workbook, size)
         return workbook
 
     def finish(self, name: str, df: pd.DataFrame) -> pd.DataFrame:
@@ -80,160 +72,53 @@ class GatherHandler:
         results = [gathered(key) for key in definitions]
         return {"segment_definitions": definitions, "segment_results": results}
 
-    def get_rendered(self, keys: list[str]) -> dict[str, Figures]:
-        """The figures of every segment's rendered rows, in order.
-
-        Rows are rendered here if the segment wrote only a pickle, if the ETL changed the number of
-        rows or the columns, or if its number formats are not the first ones.
-        """
-        etags = self.list_etags(keys)
-        segments: dict[str, Figures] = {}
-        formats: dict[str, str] | None = None
-        position = 0
-        found_ahead = map_ahead(
-            lambda key: self.read_segment(key, etags), keys, TRANSFERS, TRANSFERS
+    def get_results(self, keys: list[str]) -> Results:
+        """What the segments wrote; what they left out, and contribute to summaries, is added here."""
+        results = Results(
+            self.objects, keys, lambda key, etag: self.get_s3_df(self.bucket, key, etag)
         )
-        for key, (before, contributed) in zip(keys, found_ahead, strict=True):
-            self.told.add(before.facts if before else None)
-            if before and formats is None:
-                formats = before.formats
-            figures = before or self.render(key, etags[key], position, None, formats or {})
+        for key, rejects, contributed in results.read():
             self.summaries.add(key, *contributed)
-            self.rejected.add(key, before.rejects if before else None)
-            # Of 100,000 segments, too much to hold.
-            segments[key] = replace(figures, facts=None, summaries=None, rejects=None)
-            position += figures.rows
-        columns, formats = header(figures.columns for figures in segments.values()), formats or {}
-        position = 0
-        for key, figures in segments.items():
-            as_others = (figures.columns, figures.formats) == (columns, formats)
-            if not as_others or not figures.starts_at(position):
-                before = self.read_figures(key, etags)
-                segments[key] = self.render(key, etags[key], position, before, formats, columns)
-            position += figures.rows
-        return segments
-
-    def list_etags(self, keys: list[str]) -> dict[str, str]:
-        """The ETags of the segment files and their siblings.
-
-        Raises:
-            MissingSegment: a key is not there.
-        """
-        prefix = os.path.commonprefix(keys).removesuffix(".pkl")  # of a single key, all of it
-        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
-        etags = {obj["Key"]: obj["ETag"] for page in pages for obj in page.get("Contents", [])}
-        missing = [key for key in keys if key not in etags]
-        if missing:
-            raise MissingSegment(
-                f"{missing[0]}: each segment must have a result; "
-                f"found none for {len(missing)} of {len(keys)}"
-            )
-        return etags
-
-    def read_figures(self, key: str, etags: dict[str, str]) -> Figures | None:
-        """The figures beside a pickle; None where there are none or they are of an older one.
-
-        Raises:
-            MissingSegment: there are none, or of another one, and the deployment has a key: they
-                say what else belongs to the result.
-        """
-        at = segment_facts_key(key)
-        figures = Figures.from_json(self.objects.get(at)) if at in etags else None
-        if figures and figures.pickle_etag == etags[key]:
-            return figures
-        if self.objects.secret:
-            self.objects.get(key)  # refuses a stranger's
-            what = "those of another" if figures else "none"
-            raise MissingSegment(f"{at}: must be the figures of the result {key}; found {what}")
-        return None
-
-    def read_segment(
-        self, key: str, etags: dict[str, str]
-    ) -> tuple[Figures | None, tuple[list[Any], bytes]]:
-        """The figures, and what the segment contributes to summaries."""
-        figures = self.read_figures(key, etags)
-        return figures, rendered.contributed(self.objects, key, figures)
-
-    def render(
-        self,
-        key: str,
-        etag: str,
-        position: int,
-        before: Figures | None,
-        formats: dict[str, str],
-        columns: list[str] | None = None,
-    ) -> Figures:
-        df = self.get_s3_df(self.bucket, key, etag)
-        if columns:
-            df = with_columns(df, columns)
-        rows = render_rows(df, position, key, formats)
-        if before:  # its segment knew which rows are the input's first
-            rows = replace(rows, widest=arranged(before.widest, before.columns, rows.columns))
-        told = (before.facts, before.summaries, before.rejects) if before else ()
-        return rendered.send(self.objects, key, rows, etag, *told)
+            self.rejected.add(key, rejects)
+        return results
 
     def get_s3_df(self, bucket: str, key: str, etag: str = "") -> pd.DataFrame:
         objects = Objects(self.s3, bucket, self.objects.secret)
-        data = rendered.get_told(objects, key, etag) if etag else objects.get(key)
+        data = figures.get_told(objects, key, etag) if etag else objects.get(key)
         return frames.load(data, key)
 
-    def table(self, segments: dict[str, Figures]) -> Table:
-        """The segments' rows, which are read when the workbook takes them."""
-        figures = list(segments.values())
-        return Table(
-            "Sheet1",
-            header(f.columns for f in figures),
-            widest(f.widest for f in figures),
-            [part for f in figures for part in f.parts],
-            map_ahead(lambda each: self.get_xml(*each), segments.items(), TRANSFERS, TRANSFERS),
-        )
-
     def send_excel(
-        self, tables: Sequence[Table], formats: Mapping[str, str], bucket: str, workbook: str
+        self,
+        tables: Sequence[Table],
+        formats: Mapping[str, str],
+        bucket: str,
+        workbook: str,
+        source: str,
     ) -> int:
         """Write the workbook, which appears in the bucket only when it is whole.
 
         Args:
             tables: the segments' rows, and those beside them.
+            source: the input that they are made of.
 
         Returns:
             Its size in bytes.
         """
         file = Chunks(workbook_chunks(workbook, tables, formats))
-        told = {
-            "ContentType": CONTENT_TYPE,
-            "Metadata": workbook_metadata(self.told.source),
-        }
-        upload(self.s3, bucket, workbook, file, told)
+        described = {"ContentType": CONTENT_TYPE, "Metadata": workbook_metadata(source)}
+        upload(self.s3, bucket, workbook, file, described)
         return file.size
 
     def send_facts(
         self,
-        segments: dict[str, Figures],
+        results: Results,
         tables: Sequence[Table],
         summaries: Sequence[Table],
         workbook: str,
         size: int,
     ) -> None:
         rows, columns = tables[0].rows, list(tables[0].columns)
-        facts = self.told.facts(workbook, size, rows, columns, sheet_names(tables))
-        told = [told_of(each) for each in summaries]
+        facts = results.told.facts(workbook, size, rows, columns, sheet_names(tables))
+        told = [each.facts() for each in summaries]
         facts = replace(facts, summaries=told, rejects=self.rejected.told)
-        self.objects.put(facts_key(next(iter(segments))), facts.to_json())
-
-    def get_xml(self, key: str, figures: Figures) -> bytes:
-        return rendered.get_told(self.objects, xml_key(key), figures.xml_etag)
-
-
-def told_of(table: Table) -> SummaryFacts:
-    """A table beside the segments' own, as JSON has it."""
-    rows = [[json_cell(cell) for cell in row] for row in (*table.first_rows, table.total)]
-    count = table.rows - bool(table.total)
-    return SummaryFacts(
-        table.name, list(table.columns), table.keys, count, table.chart, rows[:-1], rows[-1]
-    )
-
-
-def json_cell(cell: Any) -> Any:
-    plain = cell is None or (isinstance(cell, int | float) and math.isfinite(cell))
-    return cell if plain and abs(cell or 0) <= EXACT_INTEGER else str(cell)
+        self.objects.put(facts_key(next(iter(results.figures))), facts.to_json())

@@ -1,9 +1,12 @@
 """A table as the workbook takes it: rendered rows, and what its sheets need to know of them."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.excel import EXACT_INTEGER
+from pipeline.facts.stages import SummaryFacts
 from pipeline.sheet.parts import SheetPart
 
 REJECTS = "Rejects"  # the sheet of the records that are left out
@@ -40,3 +43,16 @@ class Table:
     @property
     def rows(self) -> int:
         return sum(part.rows for part in self.parts)
+
+    def facts(self) -> SummaryFacts:
+        """A table beside the segments' own, as JSON has it."""
+        rows = [[json_cell(cell) for cell in row] for row in (*self.first_rows, self.total)]
+        count = self.rows - bool(self.total)
+        return SummaryFacts(
+            self.name, list(self.columns), self.keys, count, self.chart, rows[:-1], rows[-1]
+        )
+
+
+def json_cell(cell: Any) -> Any:
+    plain = cell is None or (isinstance(cell, int | float) and math.isfinite(cell))
+    return cell if plain and abs(cell or 0) <= EXACT_INTEGER else str(cell)
