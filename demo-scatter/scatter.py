@@ -16,7 +16,7 @@ import frames
 from columns import Block, Table
 from csv_table import ENCODINGS
 from exact_parser import Record
-from facts import ScatterFacts, SegmentCut, facts_key
+from facts import KEY_BYTES, ScatterFacts, SegmentCut, facts_key, workbook_key
 from found import found
 from gunzip import unpack
 from overlap import map_ahead
@@ -42,7 +42,7 @@ UPLOADS = 4  # at once
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 STATE_BYTES = 256 * 1024
 ITERATIONS = 1_500  # of an inline Map; with three retries each, 16 of the 25,000 events
-KEY_BYTES = 1_024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+NAME_CHARACTERS = 80  # of an execution
 
 REJECTS = ("rejects", "max_rejects")
 OVERRIDES = ("input_obj", "division_number", "encoding", *REJECTS)
@@ -70,6 +70,13 @@ def is_key(key: object) -> bool:
     return len(key.encode()) <= KEY_BYTES and not {"", ".", ".."}.intersection(steps)
 
 
+def workbook_of(input_obj: str) -> str:
+    """Beside the input, but of one in the inbox in the outbox, so that it starts nothing."""
+    workbook, inbox = workbook_key(input_obj), os.environ.get("INBOX", "")
+    filed = inbox and workbook.startswith(inbox)
+    return OUTBOX + workbook.removeprefix(inbox) if filed else workbook
+
+
 def is_whole(number: object, least: int) -> bool:
     return type(number) is int and number >= least
 
@@ -78,11 +85,18 @@ def is_whole(number: object, least: int) -> bool:
 RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
     ("input_obj", "must be the key of an object", is_key),
     ("input_obj", "must be a table, no workbook", lambda key: not key.endswith(".xlsx")),
+    (
+        "input_obj",
+        f"must be short enough for its workbook, whose key has at most {KEY_BYTES:,} bytes",
+        lambda key: len(workbook_of(key).encode()) <= KEY_BYTES,
+    ),
     ("division_number", "must be a whole number from 1", lambda n: n is None or is_whole(n, 1)),
     (
         "execution",
         "must be an execution's name",
-        lambda name: name is None or (is_key(name) and "/" not in name),
+        lambda name: (
+            name is None or (is_key(name) and "/" not in name and len(name) <= NAME_CHARACTERS)
+        ),
     ),
     ("encoding", f"must be {' or '.join(ENCODINGS)}", lambda name: name in ENCODINGS),
     ("rejects", 'must be "sheet"', lambda place: place == "sheet"),
@@ -126,11 +140,7 @@ class Job:
 
     @property
     def workbook(self) -> str:
-        """Beside the input, but of one in the inbox in the outbox, so that it starts nothing."""
-        workbook = formats.stem(self.input_obj) + ".xlsx"
-        inbox = os.environ.get("INBOX", "")
-        filed = inbox and workbook.startswith(inbox)
-        return OUTBOX + workbook.removeprefix(inbox) if filed else workbook
+        return workbook_of(self.input_obj)
 
     @property
     def folder(self) -> str:

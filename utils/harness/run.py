@@ -11,8 +11,9 @@ from harness import bucket, calls, facts, machines, progress
 from harness.advice import advice_on
 from harness.fault import Fault
 from harness.history import Failure, Run, Task
+from harness.settings import local_copy
 from harness.target import STAGES, Target
-from shared.facts import WorkbookFacts
+from shared.facts import KEY_BYTES, WorkbookFacts, workbook_key
 
 LOG_LINES = 20
 
@@ -81,7 +82,11 @@ def contents(workbook: WorkbookFacts) -> str:
 
 
 def check_input(given: Any, file: str) -> dict[str, Any]:
-    """The execution's input: what is given, with the file in place of an object."""
+    """The execution's input: what is given, with the file in place of an object.
+
+    Raises:
+        Fault: it cannot be meant, or its workbook would have no place.
+    """
     if given is not None and not isinstance(given, dict):
         raise Fault(f"INPUT: must be a JSON object; found {given!r}")
     fields: dict[str, Any] = given or {}
@@ -91,6 +96,7 @@ def check_input(given: Any, file: str) -> dict[str, Any]:
         raise Fault(f"INPUT: must name no input_obj beside FILE; found {fields['input_obj']!r}")
     if file.endswith(".xlsx"):  # it would take the place of the workbook of that name
         raise Fault(f"FILE: must be a table to read, no workbook; found {file!r}")
+    local_copy(workbook_key(file))
     return {"input_obj": os.path.basename(file), **fields}
 
 
@@ -114,13 +120,32 @@ def check_functions(target: Target) -> None:
 def check_object(target: Target, given: dict[str, Any]) -> None:
     """
     Raises:
-        Fault: the bucket or the input is not there.
+        Fault: the bucket or the input is not there, or is nothing that can be.
     """
     key = given.get("input_obj", "test.json")
+    if not isinstance(key, str) or not key:
+        raise Fault(f"INPUT: input_obj must be the key of an object; found {json.dumps(key)}")
+    check_key(workbook_key(key))
     fix = "make json" if key == "test.json" else f"make upload FILE={key}"
     bucket.check_bucket(target)
     with bucket.there_or(f"s3://{target.bucket}/{key} does not exist: {fix}{target.flags}"):
         target.client("s3").head_object(Bucket=target.bucket, Key=key)
+
+
+def check_key(workbook: str) -> None:
+    """
+    Raises:
+        Fault: S3 takes no such key.
+    """
+    try:
+        size = len(workbook.encode())
+    except UnicodeEncodeError:
+        raise Fault(f"INPUT: input_obj must be UTF-8; found {json.dumps(workbook)}") from None
+    if size > KEY_BYTES:
+        raise Fault(
+            f"INPUT: input_obj must be short enough for its workbook, whose key has at most "
+            f"{KEY_BYTES:,} bytes; found {size:,}"
+        )
 
 
 def explain(target: Target, run: Run) -> None:

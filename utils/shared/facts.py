@@ -7,6 +7,7 @@ of the workbook. The functions write them, the harness reads them; nobody reads 
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
@@ -14,6 +15,9 @@ from functools import cache, partial
 from types import UnionType
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
+KEY_BYTES = 1_024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+# Of an input's key, what tells its format.
+ENDS = re.compile(r"(\.json|\.jsonl|\.ndjson|\.csv)?(\.gz)?\Z", re.IGNORECASE)
 FIRST_ROWS = 10
 DISTINCT = 20  # values that a profile counts one by one; a column with more has `many`
 BINS = 40  # of a histogram, at most
@@ -271,6 +275,11 @@ class WorkbookFacts(Json):
     segments: list[SegmentFacts] = field(default_factory=list)
     summaries: list[SummaryFacts] = field(default_factory=list)
     rejects: int | None = None
+
+
+def workbook_key(input_obj: str) -> str:
+    """`2026/orders.csv.gz` → `2026/orders.xlsx`."""
+    return ENDS.sub(".xlsx", input_obj, count=1)
 
 
 def facts_key(segment_key: str) -> str:
