@@ -100,8 +100,8 @@ clean-segments: $(TARGET_READY) ## remove the segment files of past executions f
 report: $(TARGET_READY) ## write result/<execution>.html of EXECUTION, a name or ARN (default: the last), in LANG_=en or ja
 	@$(HARNESS) report --language="$$LANG_" -- "$$EXECUTION"
 
-watch: create bucket $(FUNCTIONS:%=watched-%) ## on each save of scatter.py, segment.py or gather.py: its tests, then the pipeline
-	@$(HARNESS) watch
+watch: create bucket $(FUNCTIONS:%=watched-%) ## on each save of scatter.py, segment.py or gather.py: its tests, then the pipeline on FILE, INPUT or a sample
+	@$(HARNESS) watch --file="$$FILE" -- "$$INPUT"
 
 # Lambda runs Linux wheels of its own architecture; functions that run as processes, the host's.
 deploy: $(TARGET_READY) ## create or update the stack: TARGET=aws REGION=… ARCH=arm64 DEFINITION=distributed; PLAN=1: only say what changes

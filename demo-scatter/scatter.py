@@ -45,7 +45,7 @@ UPLOADS = 4  # at once
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 STATE_BYTES = 256 * 1024
 ITERATIONS = 1_500  # of an inline Map; with three retries each, 16 of the 25,000 events
-KEY_BYTES = 1_024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+NAME_CHARACTERS = 80  # of an execution
 
 REJECTS = ("rejects", "max_rejects")
 OVERRIDES = ("input_obj", "division_number", "encoding", *REJECTS)
@@ -73,7 +73,11 @@ def is_key(key: object) -> bool:
     if not isinstance(key, str) or any(unicodedata.category(each) in ("Cc", "Cs") for each in key):
         return False  # Cs: a lone surrogate has no UTF-8
     steps = key.split("/")
-    return len(key.encode()) <= KEY_BYTES and not {"", ".", ".."}.intersection(steps)
+    return len(key.encode()) <= endings.KEY_BYTES and not {"", ".", ".."}.intersection(steps)
+
+
+def workbook_of(input_obj: str) -> str:
+    return endings.workbook_key(input_obj, os.environ.get("INBOX", ""))
 
 
 def is_whole(number: object, least: int) -> bool:
@@ -84,11 +88,18 @@ def is_whole(number: object, least: int) -> bool:
 RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
     ("input_obj", "must be the key of an object", is_key),
     ("input_obj", endings.RULE, endings.is_read),
+    (
+        "input_obj",
+        f"must be short enough for its workbook, whose key has at most {endings.KEY_BYTES:,} bytes",
+        lambda key: len(workbook_of(key).encode()) <= endings.KEY_BYTES,
+    ),
     ("division_number", "must be a whole number from 1", lambda n: n is None or is_whole(n, 1)),
     (
         "execution",
         "must be an execution's name",
-        lambda name: name is None or (is_key(name) and "/" not in name),
+        lambda name: (
+            name is None or (is_key(name) and "/" not in name and len(name) <= NAME_CHARACTERS)
+        ),
     ),
     ("encoding", f"must be {' or '.join(ENCODINGS)}", lambda name: name in ENCODINGS),
     ("rejects", 'must be "sheet"', lambda place: place == "sheet"),
@@ -132,7 +143,7 @@ class Job:
 
     @property
     def workbook(self) -> str:
-        return endings.workbook_key(self.input_obj, os.environ.get("INBOX", ""))
+        return workbook_of(self.input_obj)
 
     @property
     def folder(self) -> str:

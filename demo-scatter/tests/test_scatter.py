@@ -290,6 +290,16 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "control character": ({"input_obj": "a\nb"}, INPUT + r'the text "a\nb"'),
     "lone surrogate": ({"input_obj": "a\ud83d"}, INPUT + r'the text "a\ud83d"'),
     "long key": ({"input_obj": "漢" * 342}, INPUT + f'the text "{"漢" * 60}…"'),
+    "too long for a workbook": (
+        {"input_obj": "漢" * 340},
+        "input_obj: must be short enough for its workbook, whose key has at most 1,024 bytes; "
+        f'found the text "{"漢" * 60}…"',
+    ),
+    "too long for a workbook by its end": (
+        {"input_obj": "a" * 1020 + ".csv"},
+        "input_obj: must be short enough for its workbook, whose key has at most 1,024 bytes; "
+        f'found the text "{"a" * 60}…"',
+    ),
     "workbook": ({"input_obj": "a.xlsx"}, ENDING + '"a.xlsx"'),
     "tab-separated": ({"overrides": {"input_obj": "b/a.tsv.gz"}}, ENDING + '"b/a.tsv.gz"'),
     "encoding": ({"encoding": "sjis"}, ENCODING + 'must be utf-8 or cp932; found the text "sjis"'),
@@ -315,6 +325,7 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "climbing execution": ({"execution": "../x"}, EXECUTION + 'the text "../x"'),
     "two steps": ({"execution": "a/b"}, EXECUTION + 'the text "a/b"'),
     "numbered execution": ({"execution": 5}, EXECUTION + "the number 5"),
+    "long execution": ({"execution": "a" * 81}, EXECUTION + f'the text "{"a" * 60}…"'),
     "nameless execution": ({"execution": ""}, EXECUTION + 'the text ""'),
 }
 
@@ -334,7 +345,9 @@ def test_segment_files_say_where_faulty_records_go(s3: "S3Client", bucket: str) 
     assert [read(s3, bucket, key).attrs for key in keys] == [{"source": KEY, **asked}] * 2
 
 
-@pytest.mark.parametrize("key", ["会員　名簿.json", "a b/c&d=1.json", "漢" * 341, "..a/b..json"])
+@pytest.mark.parametrize(
+    "key", ["会員　名簿.json", "a b/c&d=1.json", "漢" * 339, f"{'a' * 1019}.json", "..a/b..json"]
+)
 def test_a_key_that_s3_takes_is_taken(s3: "S3Client", bucket: str, key: str) -> None:
     put(s3, bucket, [member(0)], key)
     [segment] = ScatterHandler({"input_obj": key}, None, s3).main()["segment_definitions"]

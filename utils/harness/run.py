@@ -13,6 +13,7 @@ from harness import bucket, calls, facts, machines, progress
 from harness.advice import advice_on
 from harness.fault import Fault
 from harness.history import Failure, Run, Task
+from harness.settings import local_copy
 from harness.target import STAGES, Target
 from shared import endings
 from shared.facts import WorkbookFacts, made_from, workbook_metadata
@@ -36,9 +37,8 @@ def run(
     if file:
         bucket.upload(target, file)
     key = given.get("input_obj", "test.json")
-    if isinstance(key, str) and key:  # the scatter refuses another by name
-        check_object(target, key)
-        tell_replaced(target, key)
+    check_object(target, key)
+    tell_replaced(target, key)
     if not target.stack:
         machines.put(target.client("stepfunctions"), definition or "parallel")
     done = execute(target, machine, given, page)
@@ -89,7 +89,11 @@ def contents(workbook: WorkbookFacts) -> str:
 
 
 def check_input(given: Any, file: str) -> dict[str, Any]:
-    """The execution's input: what is given, with the file in place of an object."""
+    """The execution's input: what is given, with the file in place of an object.
+
+    Raises:
+        Fault: it cannot be meant, or its workbook would have no place.
+    """
     if given is not None and not isinstance(given, dict):
         raise Fault(f"INPUT: must be a JSON object; found {given!r}")
     fields: dict[str, Any] = given or {}
@@ -99,6 +103,7 @@ def check_input(given: Any, file: str) -> dict[str, Any]:
         raise Fault(f"INPUT: must name no input_obj beside FILE; found {fields['input_obj']!r}")
     if not endings.is_read(file):
         raise Fault(f"FILE: {endings.RULE}; found {file!r}")
+    local_copy(endings.workbook_key(file))
     return {"input_obj": os.path.basename(file), **fields}
 
 
@@ -119,11 +124,14 @@ def check_functions(target: Target) -> None:
             )
 
 
-def check_object(target: Target, key: str) -> None:
+def check_object(target: Target, key: object) -> None:
     """
     Raises:
-        Fault: the bucket or the input is not there.
+        Fault: the bucket or the input is not there, or is nothing that can be.
     """
+    if not isinstance(key, str) or not key:
+        raise Fault(f"INPUT: input_obj must be the key of an object; found {json.dumps(key)}")
+    check_key(endings.workbook_key(key))
     fix = "make json" if key == "test.json" else f"make upload FILE={key}"
     bucket.check_bucket(target)
     with bucket.there_or(f"s3://{target.bucket}/{key} does not exist: {fix}{target.flags}"):
@@ -145,6 +153,22 @@ def tell_replaced(target: Target, key: str) -> None:
     if metadata.get("input") not in (None, *workbook_metadata(key).values()):
         was = made_from(metadata)
         print(f"replaces s3://{target.bucket}/{workbook}, which was made from {was}", flush=True)
+
+
+def check_key(workbook: str) -> None:
+    """
+    Raises:
+        Fault: S3 takes no such key.
+    """
+    try:
+        size = len(workbook.encode())
+    except UnicodeEncodeError:
+        raise Fault(f"INPUT: input_obj must be UTF-8; found {json.dumps(workbook)}") from None
+    if size > endings.KEY_BYTES:
+        raise Fault(
+            f"INPUT: input_obj must be short enough for its workbook, whose key has at most "
+            f"{endings.KEY_BYTES:,} bytes; found {size:,}"
+        )
 
 
 def explain(target: Target, run: Run) -> None:

@@ -120,6 +120,18 @@ def test_a_value_of_the_environment_arrives_as_well() -> None:
     assert f"INPUT='{ODD}'" in shown.stdout
 
 
+def test_an_argument_that_is_no_utf_8_is_named() -> None:
+    command = [sys.executable, "-m", "harness", "download", os.fsdecode(b"\xff.xlsx")]
+    message = refused(subprocess.run(command, capture_output=True, text=True))
+    assert message == "error: arguments: must be UTF-8; found '\\udcff.xlsx'\n"
+
+
+def test_a_name_that_no_file_can_have_is_refused() -> None:
+    assert local_copy("a" * 250 + ".xlsx").name.endswith("a.xlsx")
+    with pytest.raises(Fault, match="its name must have at most 255 bytes, as a file's; found 280"):
+        local_copy("2026/" + "a" * 275 + ".xlsx")
+
+
 def test_an_input_is_json() -> None:
     assert command_line.json_value('{"a": true, "b": null, "c": "x\\/y"}') == {
         "a": True,

@@ -260,6 +260,31 @@ def test_a_report_of_five_million_rows_takes_a_second_and_60_mb_at_most(tmp_path
     assert peak < 60_000_000
 
 
+def test_a_lone_surrogate_of_the_data_is_shown_as_its_escape(tmp_path: Path) -> None:
+    replay = Replay("failed")
+    run = replay.run()
+    run.tasks[0].state = "\ud801"
+    path = write.write(replay.target, run, "en", "", tmp_path)
+    page = path.read_text(encoding="utf-8")
+    data = page.partition('<script type="application/json" id="data">')[2].partition("</script>")[0]
+    assert "\ud801" in {row["label"] for row in json.loads(data)["rows"]}
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_page_that_cannot_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*paths: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    replay = Replay("failed")
+    run = replay.run()
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write.write(replay.target, run, "en", "", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_only_the_last_reports_stay(tmp_path: Path) -> None:
     for n in range(KEPT + 3):
         (tmp_path / f"old-{n}.html").touch()
