@@ -59,7 +59,7 @@ test: .venv/.ready
 
 # Tests need an S3: the emulator at ENDPOINT with ALREADY_UP, else one of their own.
 tested:
-	@$(if $(ALREADY_UP),,$(HARNESS) with-emulator) $(MAKE) --no-print-directory pytest
+	@$(if $(ALREADY_UP),,$(HARNESS) with-emulator --at-once) $(MAKE) --no-print-directory pytest
 
 check: types pytest
 

@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
         verb(name, f"emulator.{name}", says, EMULATOR)
     run = "run a command with an emulator of its own"
     command = verb("with-emulator", "emulator.run", run, EMULATOR)
+    command.add_argument("--at-once", action="store_true", help="do not wait until it has started")
     command.add_argument("command", nargs=argparse.REMAINDER)
 
     verb("bucket", "bucket.bucket", "create the bucket", OWN)

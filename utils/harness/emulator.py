@@ -82,6 +82,16 @@ class Emulator:
         )
 
     def start(self) -> None:
+        process = self.launch()
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self.version():
+            if process.poll() is not None or time.monotonic() > deadline:
+                self.down()
+                raise Fault(f"{self.name} did not start; the end of {self.log}:\n{self.log_tail()}")
+            time.sleep(0.05)
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start it, and wait for nothing."""
         shutil.rmtree(self.folder / "tmp", ignore_errors=True)
         with self.log.open("wb") as log:
             process = subprocess.Popen(
@@ -94,12 +104,7 @@ class Emulator:
                 start_new_session=True,
             )
         self.pid_file.write_text(str(process.pid))
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self.version():
-            if process.poll() is not None or time.monotonic() > deadline:
-                self.down()
-                raise Fault(f"{self.name} did not start; the end of {self.log}:\n{self.log_tail()}")
-            time.sleep(0.05)
+        return process
 
     def argv(self) -> list[str]:
         return [sys.executable, "-m", "localstack.runtime.main"]
@@ -216,12 +221,20 @@ def down() -> None:
     print(chosen().down())
 
 
-def run(command: list[str]) -> int:
-    """Run a command with an emulator of its own at ENDPOINT, and stop that afterwards."""
+def run(command: list[str], at_once: bool = False) -> int:
+    """Run a command with an emulator of its own at ENDPOINT, and stop that afterwards.
+
+    Args:
+        at_once: while the emulator still starts, for which the command waits itself.
+    """
     emulator = Emulator(f"http://localhost:{free_port()}")
     signals.heed_interrupts()
     try:
-        emulator.up()
+        if at_once:
+            with emulator.locked():
+                emulator.launch()
+        else:
+            emulator.up()
         return call(command, environment(emulator.endpoint))
     finally:
         signals.ignore_signals()

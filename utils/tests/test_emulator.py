@@ -119,6 +119,14 @@ def test_a_command_that_is_ended_takes_its_emulator_with_it() -> None:
     assert not its.folder.exists()
 
 
+def test_a_command_that_waits_itself_takes_an_emulator_with_it_that_still_starts() -> None:
+    said = "import os; print(os.environ['ENDPOINT'])"
+    command = [*HARNESS, "with-emulator", "--at-once", sys.executable, "-c", said]
+    its = Emulator(checked(subprocess.run(command, capture_output=True, text=True)).strip())
+    assert its.version() is None and its.process() is None
+    assert not its.folder.exists()
+
+
 @pytest.fixture
 def killed() -> Iterator[Emulator]:
     """An emulator that was killed, and whose number a process of another kind has now."""
