@@ -15,9 +15,9 @@ from botocore.exceptions import ClientError
 
 from facts import INLINE_BYTES, Json, SegmentFacts, segment_facts_key
 from signed import Objects
+from storage import OTHERS, status
 
 REJECTS = "Rejects"  # the sheet of the records that are left out
-OTHERS = {404: "nothing", 412: "another"}
 
 
 class MissingSegment(ValueError):
@@ -166,13 +166,12 @@ def get_told(objects: Objects, key: str, etag: str) -> bytes:
     try:
         return objects.get(key, IfMatch=etag)
     except ClientError as error:
-        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-        if status not in OTHERS:
+        if status(error) not in OTHERS:
             raise
-        if status == 412:
+        if status(error) == 412:
             objects.get(key)  # refuses a stranger's
         rule = f"must be what its segment's figures name, {etag}"
-        raise MissingSegment(f"{key}: {rule}; found {OTHERS[status]}") from None
+        raise MissingSegment(f"{key}: {rule}; found {OTHERS[status(error)]}") from None
 
 
 def send(
