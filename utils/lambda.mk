@@ -15,7 +15,8 @@ export PIPENV_VENV_IN_PROJECT := 1
 export PIPENV_IGNORE_VIRTUALENVS := 1
 export PIPENV_NOSPIN := 1
 export PIPENV_VERBOSITY := -1
-PIPENV := $(PY) $(TOOLS)/as_pip.py pipenv
+# Pipenv answers Ctrl-C with a traceback of its imports; it ends by itself in a moment.
+PIPENV := trap "" INT; $(PY) $(TOOLS)/as_pip.py pipenv
 UV := $(PY) $(TOOLS)/as_pip.py uv --quiet
 
 .DELETE_ON_ERROR:
