@@ -403,7 +403,7 @@ def test_a_function_whose_creation_failed_can_be_deleted(emulator: Emulator) -> 
         Runtime=RUNTIME,
         Handler="main.handler",
         Role=ROLE,
-        Code={"ZipFile": b"no archive"},
+        Code={"ZipFile": zipped({"main.py": "as it was"}).replace(b"as it was", b"as it is!")},
     )
     wait_until(
         lambda: functions.get_function(FunctionName=name)["Configuration"]["State"] == "Failed"
