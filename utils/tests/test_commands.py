@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -127,18 +128,18 @@ def test_a_state_machine_is_there_after_create(pipeline: Pipeline, make: Make) -
 
 
 def test_a_function_whose_creation_failed_is_replaced(pipeline: Pipeline, make: Make) -> None:
-    functions, name = emulator().client("lambda"), function_name("gather")
+    functions, name, content = emulator().client("lambda"), function_name("gather"), io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("lambda.py", "as it was")
     functions.delete_function(FunctionName=name)
     functions.create_function(
         FunctionName=name,
         Runtime="python3.13",
         Handler="lambda.lambda_handler",
         Role=emulator().role,
-        Code={"ZipFile": b"no archive"},
+        Code={"ZipFile": content.getvalue().replace(b"as it was", b"as it is!")},
     )
-    with pytest.raises(
-        Fault, match=f"^{name}: Error while creating lambda: File is not a zip file"
-    ):
+    with pytest.raises(Fault, match=f"^{name}: Error while creating lambda: Bad CRC-32"):
         wait_until_active(functions, name)
     assert f"{name}: replaced" in checked(make("create"))
     assert pipeline.run(input_obj=pipeline.put(EXAMPLE))["status"] == "SUCCEEDED"
