@@ -1,6 +1,9 @@
 """What to do about an error: one table, in English and Japanese, for the emulator and for AWS."""
 
+import os
+
 from harness.history import STAGES, Failure
+from harness.settings import FOLDERS
 
 # Raise a setting of a function: one of the emulator's own, or one of a stack.
 RAISE = {
@@ -20,6 +23,12 @@ LOG = (
 ABOVE = ("its log is above", "ログは上のとおりです")
 
 KILLED = "Runtime.OutOfMemory"
+NO_SPACE = "No space left on device"
+# Of the emulator, where its S3, its functions' code and their /tmp are on one disk of this machine.
+DISK_FULL = (
+    "the disk is full that holds {folder}: free some space there, or make down and up, which empties it",
+    "{folder} のあるディスクがいっぱいです。空きを作るか、make down と make up で空にしてください",
+)
 SMALLER = ("or choose a smaller division_number", "か、division_number を小さくしてください")
 ADVICE = {
     "InvalidMember": (
@@ -142,8 +151,8 @@ ADVICE = {
         "関数が時間切れ、異常終了、メモリ不足のいずれかになりました。{log}",
     ),
     "Runtime.ImportModuleError": (
-        "add the module to the function's Pipfile: pipenv lock, make zip create",
-        "モジュールを関数の Pipfile に加え、pipenv lock、make zip create を実行してください",
+        "add the module to demo-{stage}/Pipfile: make -C demo-{stage} lock, make zip create",
+        "モジュールを demo-{stage}/Pipfile に加え、make -C demo-{stage} lock、make zip create を実行してください",
     ),
     "Runtime.ExitError": (
         "the process ended by itself: {log}",
@@ -154,7 +163,7 @@ ADVICE = {
 BY_MESSAGE = {
     "signal: killed": ADVICE[KILLED],
     "Task timed out": ADVICE["Sandbox.Timedout"],
-    "No space left on device": (
+    NO_SPACE: (
         "raise the gather's /tmp: make deploy{flags} PARAMETERS=GatherStorage=10240",
         "gather の /tmp を増やしてください: make deploy{flags} PARAMETERS=GatherStorage=10240",
     ),
@@ -197,6 +206,8 @@ def advice(
         flags: the target's.
         logged: whether the reader sees the log of the call above the advice.
     """
+    if NO_SPACE in message and "TARGET=aws" not in flags:
+        return DISK_FULL[language == "ja"].format(folder=os.path.relpath(FOLDERS))
     by_message = (texts for text, texts in BY_MESSAGE.items() if text in message)
     found = next(by_message, None) or ADVICE.get(error, DEFAULT)
     which = language == "ja"
@@ -212,7 +223,7 @@ def advice(
 
     log = ABOVE[which] if logged else LOG[which].format(flags=flags)
     return found[which].format(
-        memory=raised("Memory"), timeout=raised("Timeout"), log=log, flags=flags
+        memory=raised("Memory"), timeout=raised("Timeout"), log=log, flags=flags, stage=stage
     )
 
 

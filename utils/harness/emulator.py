@@ -19,9 +19,9 @@ import psutil
 
 from harness import settings, signals
 from harness.fault import Fault
+from harness.settings import FOLDERS
 
 HERE = Path(__file__).resolve().parent
-FOLDERS = HERE / ".localstack"  # one for each port
 TOOLS = HERE.parent / "tools"
 RUNTIMES = TOOLS / "runtimes"
 SERVICES = "lambda,s3,stepfunctions,sts,iam,logs,sqs,cloudwatch,cloudformation,events,sns"
@@ -206,15 +206,27 @@ def chosen() -> Emulator:
 
 
 def up() -> None:
-    signals.heed_interrupts()
-    print(chosen().up())
+    print(started(chosen()))
 
 
 def ensure() -> None:
     emulator = chosen()
     if not emulator.version():
-        signals.heed_interrupts()
-        print(emulator.up())
+        print(started(emulator))
+
+
+def started(emulator: Emulator) -> str:
+    signals.heed_interrupts()
+    try:
+        return emulator.up()
+    except KeyboardInterrupt:
+        if process := emulator.process():
+            print(
+                f"\n{emulator.name} goes on starting at {emulator.endpoint} (pid {process.pid}): "
+                f"make down ENDPOINT={emulator.endpoint} ends it",
+                flush=True,
+            )
+        raise
 
 
 def down() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from harness.fault import Fault
 
+FOLDERS = Path(__file__).resolve().parent / ".localstack"  # of emulators, one for each port
 NAME_BYTES = 255  # of a file, on the disks of Linux and macOS
 RESULT = Path(__file__).resolve().parents[2] / "result"
 ENDPOINT = re.compile(r"http://(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):(\d{1,5})/?")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from conftest import ROOT, Make, Pipeline, checked, refused
 from harness import __main__ as command_line
 from harness import history, logs, machines
 from harness.fault import Fault
-from harness.functions import EVENTS
+from harness.functions import EVENTS, wait_until_active
 from harness.settings import local_copy
 from harness.target import STAGES, emulator, function_name
 from test_formats import csv_of
@@ -156,6 +157,31 @@ def test_a_state_machine_is_there_after_create(pipeline: Pipeline, make: Make) -
     pipeline.states.delete_state_machine(stateMachineArn=arn)
     assert "Aggregate: created" in checked(make("create"))
     assert pipeline.run(input_obj=pipeline.put(EXAMPLE))["status"] == "SUCCEEDED"
+
+
+def test_a_function_whose_creation_failed_is_replaced(pipeline: Pipeline, make: Make) -> None:
+    functions, name, content = emulator().client("lambda"), function_name("gather"), io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("lambda.py", "as it was")
+    functions.delete_function(FunctionName=name)
+    functions.create_function(
+        FunctionName=name,
+        Runtime="python3.13",
+        Handler="lambda.lambda_handler",
+        Role=emulator().role,
+        Code={"ZipFile": content.getvalue().replace(b"as it was", b"as it is!")},
+    )
+    with pytest.raises(Fault, match=f"^{name}: Error while creating lambda: Bad CRC-32"):
+        wait_until_active(functions, name)
+    assert f"{name}: replaced" in checked(make("create"))
+    assert pipeline.run(input_obj=pipeline.put(EXAMPLE))["status"] == "SUCCEEDED"
+
+
+def test_a_misspelt_variable_is_named(make: Make) -> None:
+    for typed in ("FIL=x", "file=x"):
+        message = refused(make("help", typed, "FILE=y", "AWS_PROFILE=z"))
+        assert f"no such variable: {typed.removesuffix('=x')}; there are ARCH BUCKET " in message
+    checked(make("help", "FILE=y", "DEBUG=1", "SIZES=1"))
 
 
 def test_a_function_is_created_from_its_own_folder(pipeline: Pipeline, make: Make) -> None:

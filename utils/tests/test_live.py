@@ -79,4 +79,5 @@ def test_what_is_retried_and_what_failed_is_said_by_name() -> None:
     ]
     lines = shown(state).splitlines()
     assert lines[0].rstrip().endswith("2 retried: SlowDown")
-    assert "1 failed: InvalidCell  3 retried: Runtime.ExitError, InternalError" in lines[1]
+    assert "1 failed: InvalidCell  3 retried:" in lines[1]
+    assert "Runtime.ExitError, InternalError" in lines[2]

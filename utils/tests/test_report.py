@@ -354,6 +354,19 @@ def test_each_error_has_advice_in_both_languages(error: str, message: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("flags", "full"),
+    [
+        ("", "the disk is full that holds "),
+        (" TARGET=stack STACK=x", "the disk is full that holds "),
+        (" TARGET=aws STACK=x REGION=y", "raise the gather's /tmp"),
+    ],
+)
+def test_a_full_disk_is_said_to_be_the_one_that_is_full(flags: str, full: str) -> None:
+    message = "exception while calling s3.PutObject: [Errno 28] No space left on device"
+    assert advice.advice("InternalError", message, stage="gather", flags=flags).startswith(full)
+
+
+@pytest.mark.parametrize(
     ("flags", "fix"),
     [
         ("", "raise MEMORY in demo-gather/Makefile"),

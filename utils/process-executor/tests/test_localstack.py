@@ -394,3 +394,20 @@ def test_no_function_is_called_for_an_execution_that_has_ended(
     second = start("second")
     wait_until(lambda: has_ended(second))
     assert calls("first") <= most and calls("second") == 40
+
+
+def test_a_function_whose_creation_failed_can_be_deleted(emulator: Emulator) -> None:
+    functions, name = emulator.client("lambda"), "never-there"
+    functions.create_function(
+        FunctionName=name,
+        Runtime=RUNTIME,
+        Handler="main.handler",
+        Role=ROLE,
+        Code={"ZipFile": zipped({"main.py": "as it was"}).replace(b"as it was", b"as it is!")},
+    )
+    wait_until(
+        lambda: functions.get_function(FunctionName=name)["Configuration"]["State"] == "Failed"
+    )
+    functions.delete_function(FunctionName=name)
+    with pytest.raises(functions.exceptions.ResourceNotFoundException):
+        functions.get_function(FunctionName=name)

@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
@@ -55,6 +55,7 @@ def mend_localstack() -> None:
     store_the_whole_log()
     reuse_what_is_parsed()
     tell_whose_calls_they_are()
+    delete_what_never_started()
     setattr(ClientFactory, "with_assumed_role", with_assumed_role)
 
 
@@ -190,6 +191,19 @@ def tell_whose_calls_they_are() -> None:
             invoke(env=env, parameters=parameters, **where)
 
     setattr(lambda_eval_utils, "execute_lambda_function_integration", invoke_for)
+
+
+def delete_what_never_started() -> None:
+    """A function whose creation failed, as on a full disk, has no workers to stop: LocalStack refuses to delete it."""
+    from localstack.services.lambda_.invocation.lambda_service import LambdaService
+
+    stop = LambdaService.stop_version
+
+    def stop_version(service: Any, qualified_arn: str) -> None:
+        with suppress(ValueError):
+            stop(service, qualified_arn)
+
+    setattr(LambdaService, "stop_version", stop_version)
 
 
 def with_assumed_role(factory: ClientFactory, **role: Any) -> Any:
