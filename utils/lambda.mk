@@ -15,14 +15,9 @@ export PIPENV_VENV_IN_PROJECT := 1
 export PIPENV_IGNORE_VIRTUALENVS := 1
 export PIPENV_NOSPIN := 1
 export PIPENV_VERBOSITY := -1
-<<<<<<< HEAD
-PIPENV := $(TOOLS)/as-pip pipenv
-UV := $(TOOLS)/as-pip uv --quiet
-=======
 # Pipenv answers Ctrl-C with a traceback of its imports; it ends by itself in a moment.
-PIPENV := trap "" INT; $(PY) $(TOOLS)/as_pip.py pipenv
-UV := $(PY) $(TOOLS)/as_pip.py uv --quiet
->>>>>>> h3/main
+PIPENV := trap "" INT; $(TOOLS)/as-pip pipenv
+UV := $(TOOLS)/as-pip uv --quiet
 
 .DELETE_ON_ERROR:
 .PHONY: zip create update settings delete invoke log test tested check types pytest lock clean running
