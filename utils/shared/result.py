@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 import frames
-import plain_numbers
 import rendered
 from found import found
 from profile_table import segment_facts
@@ -39,13 +38,8 @@ def result_key(segment_key: str) -> str:
     return "/".join(["gather", *steps[1:]])
 
 
-def read_segment(s3: "S3Client", bucket: str, key: str, numbers: list[str]) -> pd.DataFrame:
-    """
-    Args:
-        numbers: the columns of CSV whose plain numbers are numbers.
-    """
-    data = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-    return plain_numbers.read_cells(frames.load(data, key), numbers)
+def read_segment(s3: "S3Client", bucket: str, key: str) -> pd.DataFrame:
+    return frames.load(s3.get_object(Bucket=bucket, Key=key)["Body"].read(), key)
 
 
 def send(
