@@ -106,9 +106,7 @@ def main(name: str, file: str, folder: Path) -> str:
         path.write_text(text, encoding="utf-8")
     numbers, by = len(numbers_of(df)), text_with_few_values(df)
     wrote = " and ".join(os.path.relpath(path) for path in made)
-    return (
-        f"{wrote}: {len(df.columns)} columns, {numbers} of numbers; a summary by {by or 'nothing'}"
-    )
+    return f"{wrote}: {len(df.columns)} columns, {numbers} of numbers; a summary {f'by {by}' if by else 'of all'}"
 
 
 def read(path: Path) -> tuple[pd.DataFrame, str]:

@@ -71,7 +71,8 @@ def is_number(column: pd.Series) -> pd.Series:
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         return column.notna()
     kinds = column.astype(object).map(type)
-    return kinds.map(lambda kind: issubclass(kind, NUMBERS) and kind is not bool) & column.notna()
+    numeric = [kind for kind in kinds.unique() if issubclass(kind, NUMBERS) and kind is not bool]
+    return kinds.isin(numeric) & column.notna()
 
 
 def check_columns(df: pd.DataFrame, names: Iterable[str]) -> None:
