@@ -98,6 +98,7 @@ def parser() -> argparse.ArgumentParser:
     for each in (states, watch):
         each.add_argument("given", metavar="input", nargs="?", type=json_value, default=None)
         each.add_argument("--file", default="")
+        each.add_argument("--etl", default="")
     return top
 
 

@@ -8,7 +8,8 @@ from harness.fault import Fault
 
 FOLDERS = Path(__file__).resolve().parent / ".localstack"  # of emulators, one for each port
 NAME_BYTES = 255  # of a file, on the disks of Linux and macOS
-RESULT = Path(__file__).resolve().parents[2] / "result"
+ROOT = Path(__file__).resolve().parents[2]
+RESULT = ROOT / "result"
 ENDPOINT = re.compile(r"http://(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):(\d{1,5})/?")
 
 
@@ -28,6 +29,11 @@ def endpoint() -> str:
 
 def bucket() -> str:
     return os.environ.get("BUCKET", "test-bucket")
+
+
+def etl_folder() -> Path:
+    """Of the ETLs that are packed; the project's tests bring their own."""
+    return Path(os.environ.get("ETL_FOLDER", ROOT / "demo-segment" / "etl"))
 
 
 def local_copy(key: str) -> Path:

@@ -18,6 +18,7 @@ from harness import run
 from harness.bucket import there_or
 from harness.fault import Fault
 from harness.functions import read_zip
+from harness.settings import etl_folder
 from harness.signals import ignore_signals
 from harness.target import EMULATED_REGION, STAGES, emulator, endpoint, function_name
 
@@ -41,22 +42,23 @@ WAIT = {"Delay": 0.05, "MaxAttempts": 600}
 Sources = dict[str, dict[Path, int]]
 
 
-def watch(given: Any = None, file: str = "") -> None:
+def watch(given: Any = None, file: str = "", etl: str = "") -> None:
     """Watch the functions' sources until a signal; the functions get their zips back then.
 
     Args:
         given: the execution's input; default: the first members of test.json.
         file: a table of this machine to run on, which is copied into the bucket each time.
+        etl: the module of demo-segment/etl that the table is for.
     """
     run.check_input(given, file)
     if not given and not file:
         put_sample(SAMPLE_ROWS)
         given = {"input_obj": SAMPLE}
-    pipeline = partial(run_pipeline, given, file)
+    pipeline = partial(run_pipeline, given, file, etl)
     with hot_functions():
         before = sources()
         pipeline()
-        print("watching demo-*/*.py and utils/shared/*.py", flush=True)
+        print("watching demo-*/*.py, demo-segment/etl/ and utils/shared/*.py", flush=True)
         print("Ctrl-C, SIGTERM or SIGHUP ends and gives the functions their zips back", flush=True)
         for changed in changes(before):
             check_all(changed, pipeline)
@@ -111,30 +113,38 @@ def hot_folder(stage: str) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         with zipfile.ZipFile(archive) as packed:
             packed.extractall(folder)
-    for link in folder.glob("*.py"):
+    for link in (*folder.glob("*.py"), *folder.glob("etl/*.py")):
         if link.is_symlink():
             link.unlink()
     for path in code_of(stage):
-        (folder / path.name).unlink(missing_ok=True)
-        (folder / path.name).symlink_to(path)
-        for bytecode in (folder / "__pycache__").glob(f"{path.stem}.*"):
+        module = folder / packed_as(path)
+        module.unlink(missing_ok=True)
+        module.symlink_to(path)
+        for bytecode in (module.parent / "__pycache__").glob(f"{path.stem}.*"):
             bytecode.unlink()
     return folder
 
 
+def packed_as(path: Path) -> str:
+    """What a zip calls a module: an ETL is in a folder of its own."""
+    return f"etl/{path.name}" if path.parent.name == "etl" else path.name
+
+
 def code_of(stage: str) -> list[Path]:
-    """The function's own modules and the shared ones that its Makefile names."""
+    """The function's own modules, the shared ones that its Makefile names, and the ETLs."""
     function = ROOT / f"demo-{stage}"
     [shared] = re.findall(r"^SHARED := (.*)", (function / "Makefile").read_text(), re.MULTILINE)
     modules = (ROOT / "utils" / "shared" / f"{name}.py" for name in shared.split())
-    return [*function.glob("*.py"), *modules]
+    etls = etl_folder().glob("*.py") if stage == "segment" else ()
+    return [*function.glob("*.py"), *modules, *etls]
 
 
 def sources() -> Sources:
     """The watched files of each stage: its modules, its tests and what they look up."""
     found: Sources = {}
     for stage in STAGES:
-        tests = (ROOT / f"demo-{stage}" / "tests").glob("*.py")
+        function = ROOT / f"demo-{stage}"
+        tests = [*function.glob("tests/*.py"), *function.glob("etl/tests/*.py")]
         paths = [*code_of(stage), *tests, *(references() if stage == "segment" else [])]
         found[stage] = {path: stamp_of(path) for path in paths}
     return found
@@ -190,14 +200,14 @@ def start_tests(stage: str) -> subprocess.Popen[str]:
     )
 
 
-def run_pipeline(given: Any, file: str) -> None:
+def run_pipeline(given: Any, file: str, etl: str) -> None:
     """A failure is explained, and the watch goes on."""
     for path in references():
         emulator().client("s3").upload_file(
             str(path), emulator().bucket, path.relative_to(TESTS).as_posix()
         )
     try:
-        run.run(emulator(), given, file, page="watch")
+        run.run(emulator(), given, file, page="watch", etl=etl)
     except Fault as fault:
         print(f"error: {fault}", flush=True)
     except SystemExit as end:

@@ -13,7 +13,7 @@ import pytest
 
 from conftest import ROOT, Make, Pipeline, checked
 from harness.target import STAGES, emulator, function_name
-from harness.watch import changes, code_of, hot_folder, sources, stamp_of
+from harness.watch import changes, code_of, hot_folder, packed_as, sources, stamp_of
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -22,8 +22,9 @@ def test_a_hot_folder_holds_what_the_zip_does(zips: dict[str, Path], stage: str)
     names = zipfile.ZipFile(zips[stage]).namelist()
     assert [name for name in names if name.endswith(".py") and not (folder / name).exists()] == []
     for path in code_of(stage):
-        assert (folder / path.name).resolve() == path.resolve()
-        assert not list((folder / "__pycache__").glob(f"{path.stem}.*"))
+        module = folder / packed_as(path)
+        assert module.resolve() == path.resolve()
+        assert not list((module.parent / "__pycache__").glob(f"{path.stem}.*"))
 
 
 def watching(path: Path) -> list[str]:
