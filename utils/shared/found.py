@@ -35,6 +35,12 @@ def found(value: Any) -> str:
     return f"the {type(value).__name__} {_cut(str(value))}"
 
 
+def require(holds: Any, rule: str, value: Any, error: type[ValueError] = ValueError) -> None:
+    """Raise the error, which says the rule and what was found, unless the rule holds."""
+    if not holds:
+        raise error(f"{rule}; found {found(value)}")
+
+
 def quoted(text: str) -> str:
     """The text as JSON writes it, cut; escapes stand for what UTF-8 has no bytes for."""
     return printable(json.dumps(_cut(text), ensure_ascii=False))
