@@ -136,7 +136,7 @@ def test_a_group_that_a_function_makes_needs_its_segment() -> None:
     [
         (lambda fields, data: (fields, data[:-1]), "blocks must have"),
         (lambda fields, data: (fields, data.replace(b'"rows": 5', b'"rows": 4')), "found"),
-        (lambda fields, data: (fields, data.replace(b"size", b"sizf")), "columns must be those"),
+        (lambda fields, data: (fields, data.replace(b"size", b"sizf")), "must count 400 rows"),
         (lambda fields, data: ([{**fields[0], "scopes": []}], data), "found"),
         (lambda fields, data: ([{"declared": {"name": "x"}}], data), "found"),
         (lambda fields, data: ([5], data), "found"),
