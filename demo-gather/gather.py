@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from boto3.s3.transfer import TransferConfig
 import frames
 import rendered
 from checked_rows import check_rows
-from excel import EXACT_INTEGER, style_formats, widest
+from excel import EXACT_INTEGER, integer_text, style_formats, widest
 from expiry import let_expire
 from facts import SummaryFacts, Told, facts_key, segment_facts_key
 from found import found
@@ -282,8 +281,10 @@ def told_of(table: Table) -> SummaryFacts:
 
 
 def json_cell(cell: Any) -> Any:
-    plain = cell is None or (isinstance(cell, int | float) and math.isfinite(cell))
-    return cell if plain and abs(cell or 0) <= EXACT_INTEGER else str(cell)
+    plain = cell is None or (isinstance(cell, int | float) and abs(cell) <= EXACT_INTEGER)
+    if plain:
+        return cell
+    return integer_text(cell) if isinstance(cell, int) else str(cell)
 
 
 def upload_config() -> TransferConfig:
