@@ -51,6 +51,8 @@ class Summaries:
         """
         try:
             declared = [Declared.of(each["declared"]) for each in fields]
+            for each in declared:
+                each.check()
             if declared and not self._declared:
                 self._begin(declared)
             known = declared and declared == self._declared

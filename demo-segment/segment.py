@@ -71,7 +71,7 @@ class SegmentHandler:
     def main(self) -> str:
         key = result.result_key(self.event)
         df = self.get_s3_data(self.bucket, self.event)
-        processed, faults = sift(self.process, df)
+        processed, faults = sift(self.process, df, NUMBERS)
         return self.send_segment_df(processed, self.bucket, key, df, faults)
 
     def get_s3_data(self, bucket: str, key: str) -> pd.DataFrame:

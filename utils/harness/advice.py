@@ -28,6 +28,15 @@ ADVICE = {
         "入力オブジェクトのそのレコードを直し、もう一度実行してください。または入力に "
         '"rejects": "sheet" を加えると、そのようなレコードは専用のシートに一覧になります',
     ),
+    "MissingColumn": (
+        "correct the name of that column, in the table's header or in the ETL; a table that is cut "
+        "by another sign than a comma has one column",
+        "その列の名前を、表の見出しか ETL で直してください。カンマ以外で区切られた表は 1 列になります",
+    ),
+    "InvalidResult": (
+        "end process in the ETL with the table that it made: return df",
+        "ETL の process の最後で、作った表を返してください: return df",
+    ),
     "TooManyRejects": (
         "correct the input object, or raise max_rejects, and start again",
         "入力オブジェクトを直すか max_rejects を増やし、もう一度実行してください",

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, NoReturn
 
 import numpy as np
@@ -13,7 +14,7 @@ from cells import BOOLEAN, MISSING, NUMBER, Cells, Codes, NoCell, in_order, only
 from exact import decimal_digits, digits, square_digits
 from excel import EXACT_INTEGER, check_sheet_name, check_sheet_names
 from facts import Json
-from found import found
+from found import found, require
 from partials import EXACT_VALUE, SIZE, Groups, Partials, Pick, Sum, combined, written
 from rendered import REJECTS
 
@@ -53,7 +54,11 @@ class Declared(Json):
     top: int | None = None
     chart: str | None = None
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """
+        Raises:
+            InvalidSheetName, InvalidSummary: names the summary, the rule and what was found.
+        """
         check_sheet_name(self.name)
         for holds, rule, value in self._rules():
             if not holds:
@@ -113,8 +118,8 @@ class Summary:
         chart: column, bar, line or pie, of up to 200 rows.
         named: name of a column → (column of the table, one of AGGREGATIONS).
 
-    Raises:
-        InvalidSummary: names the summary, the rule and what was found.
+    What is given is stored, and checked when it is first used: an error of a module that is being
+    loaded reaches nobody, as Lambda's runtime client sends it in Latin-1.
     """
 
     def __init__(
@@ -129,10 +134,36 @@ class Summary:
         chart: str | None = None,
         **named: tuple[str, str],
     ) -> None:
-        names = [by] if isinstance(by, str) else list(by or [])
-        self.keys: dict[str, Key] = dict(by) if isinstance(by, Mapping) else dict(zip(names, names))
+        self.name, self.by, self.named = name, by, named
+        self.total, self.sort, self.top, self.chart = total, sort, top, chart
+
+    @cached_property
+    def keys(self) -> dict[str, Key]:
+        """What makes each key column: a column of the table, or a function."""
+        return dict(self._keys())
+
+    @cached_property
+    def declared(self) -> Declared:
+        """
+        Raises:
+            InvalidSheetName, InvalidSummary: names the summary, the rule and what was found.
+        """
+        require(type(self.name) is str, "a summary must have a name", self.name, InvalidSummary)
+        names = [name for name, _ in self._keys()]
         computed = [key for key, made in self.keys.items() if callable(made)]
-        self.declared = Declared(name, names, computed, named, total, sort, top, chart)
+        shown = (self.total, self.sort, self.top, self.chart)
+        declared = Declared(self.name, names, computed, self.named, *shown)
+        declared.check()
+        return declared
+
+    def _keys(self) -> list[tuple[str, Key]]:
+        names = [self.by] if isinstance(self.by, str) else self.by or []
+        rule = f"summary {self.name}: by must be a column, a list of them, or name → column or function"
+        require(isinstance(names, Mapping | list | tuple), rule, self.by, InvalidSummary)
+        pairs: Any = [*names.items()] if isinstance(names, Mapping) else [*zip(names, names)]
+        for _, made in pairs:
+            require(type(made) is str or callable(made), rule, made, InvalidSummary)
+        return [*pairs]
 
 
 class Columns:
