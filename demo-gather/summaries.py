@@ -8,8 +8,8 @@ import pandas as pd
 from beside import render_table
 from facts import INLINE_BYTES
 from merged import Spool, group_frames, total_frame
-from partials import InvalidPartials, Partials, Runs, combined, opened
-from summary import SORTED, Columns, Declared, InvalidSummary
+from partials import Partials, Runs, combined, opened
+from summary import SORTED, Columns, Declared
 from table import Table
 
 AT_ONCE = 64  # small contributions, combined into one
@@ -38,30 +38,20 @@ class Summaries:
         self._spool = Spool()
         self._scopes: list[list[_Scope]] = []
 
-    def add(self, key: str, rows: int, fields: list[Any], data: bytes) -> None:
+    def add(self, key: str, fields: list[Any], data: bytes) -> None:
         """
         Args:
             key: of the segment's result.
-            rows: of that.
             fields, data: as `summary.carried` gives them; [] without a contribution.
 
         Raises:
-            InvalidPartials: they are not as a segment writes them.
             MissingPartials: there are none, and others' cannot be made of the result.
         """
-        try:
-            declared = [Declared.of(each["declared"]) for each in fields]
-            for each in declared:
-                each.check()
-            if declared and not self._declared:
-                self._begin(declared)
-            known = declared and declared == self._declared
-            contributed = self._contributed(key, rows, fields, data) if known else []
-        except (InvalidPartials, InvalidSummary) as error:
-            raise InvalidPartials(f"{key}: {error}") from None
-        except (TypeError, KeyError, ValueError) as error:
-            raise InvalidPartials(f"{key}: must be partial results; found {error!r}") from None
-        for scope, runs in contributed:
+        declared = [Declared.of(each["declared"]) for each in fields]
+        if declared and not self._declared:
+            self._begin(declared)
+        known = declared and declared == self._declared
+        for scope, runs in self._contributed(fields, data) if known else []:
             if len(data) <= INLINE_BYTES:
                 scope.add(runs.whole())
             else:
@@ -98,9 +88,7 @@ class Summaries:
         for key in self._waiting:
             self._count(key)
 
-    def _contributed(
-        self, key: str, rows: int, fields: list[Any], data: bytes
-    ) -> list[tuple["_Scope", Runs]]:
+    def _contributed(self, fields: list[Any], data: bytes) -> list[tuple["_Scope", Runs]]:
         read, start = (lambda at, size: data[at : at + size]), 0
         if len(data) > INLINE_BYTES:
             read, start = self._spool.read, self._spool.add(data)
@@ -108,11 +96,9 @@ class Summaries:
         for declared, each, scopes in zip(self._declared, fields, self._scopes, strict=True):
             columns = declared.columns(*SORTED)
             for scope, tables in zip(scopes, each["scopes"], strict=True):
-                runs = opened(tables, end, scope.keys, columns, read, key, rows)
+                runs = opened(tables, end, scope.keys, columns, read)
                 contributed.append((scope, runs))
                 end = runs.end
-        if end - start != len(data):
-            raise InvalidPartials(f"blocks must have {end - start} bytes; found {len(data)}")
         return contributed
 
     def _count(self, key: str) -> None:

@@ -21,6 +21,7 @@ from found import found
 from gunzip import unpack
 from overlap import map_ahead
 from reader import Reader
+from signed import Objects, signing_key
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -172,6 +173,7 @@ class ScatterHandler:
         self.context = context
         self.s3 = s3
         self.bucket = os.environ.get("BUCKET", "test-bucket")
+        self.objects = Objects(s3, self.bucket, signing_key())
         self.asked: dict[str, Any] = {}
 
     def main(self) -> dict[str, Any]:
@@ -192,7 +194,7 @@ class ScatterHandler:
         if not job.manifest:
             return {"segment_definitions": keys, **workbook}
         manifest = f"{job.folder}/manifest.json"
-        self.s3.put_object(Bucket=self.bucket, Key=manifest, Body=json.dumps(keys))
+        self.objects.put(manifest, json.dumps(keys).encode())
         return {"bucket": self.bucket, "manifest": manifest, **workbook}
 
     def get_s3_data(self, bucket: str, job: Job, texts: Iterable[str] = (), **match: Any) -> Source:
@@ -265,14 +267,14 @@ class ScatterHandler:
         return [self.widen(cut, columns) if own < width else cut for own, cut in sent]
 
     def put(self, segment: Segment) -> tuple[list[str], SegmentCut]:
-        self.s3.put_object(Bucket=self.bucket, Key=segment.key, Body=segment.pickled)
+        self.objects.put(segment.key, segment.pickled)
         return segment.columns, SegmentCut(segment.key, segment.rows, len(segment.pickled))
 
     def widen(self, cut: SegmentCut, columns: list[str]) -> SegmentCut:
         """Add the columns that first came up in later segments."""
-        data = self.s3.get_object(Bucket=self.bucket, Key=cut.key)["Body"].read()
-        pickled = frames.dump(with_columns(frames.load(data, cut.key), columns))
-        self.s3.put_object(Bucket=self.bucket, Key=cut.key, Body=pickled)
+        df = frames.load(self.objects.get(cut.key), cut.key)
+        pickled = frames.dump(with_columns(df, columns))
+        self.objects.put(cut.key, pickled)
         return replace(cut, size=len(pickled))
 
     def send_facts(self, source: Source, cuts: list[SegmentCut], job: Job) -> None:
@@ -289,8 +291,7 @@ class ScatterHandler:
             reader.header,
             job.encoding,
         )
-        key = facts_key(job.segment_key(0))
-        self.s3.put_object(Bucket=self.bucket, Key=key, Body=facts.to_json())
+        self.objects.put(facts_key(job.segment_key(0)), facts.to_json())
 
 
 def segment_bytes(size: int) -> int:

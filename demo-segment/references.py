@@ -9,12 +9,13 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from botocore.exceptions import ClientError
 
 from found import found
+from signed import Objects, signing_key
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -80,23 +81,20 @@ class References:
         folder = self.segment.removeprefix("scatter").rpartition("/")[0]
         if not folder:
             return self._present()
-        pin: Any = {"Bucket": self.bucket, "Key": f"gather{folder}/references.json"}
+        objects = Objects(self.s3, self.bucket, signing_key())
+        pin = f"gather{folder}/references.json"
         try:
-            return self._pinned(pin)
+            return pinned(objects, pin)
         except ClientError as error:
             if status(error) not in ABSENT:
                 raise
         etags = self._present()
         try:
-            self.s3.put_object(**pin, Body=json.dumps(etags), IfNoneMatch="*")
+            objects.put(pin, json.dumps(etags).encode(), IfNoneMatch="*")
         except ClientError as error:
             if status(error) not in (409, 412):  # another segment writes it, or has
                 raise
-            return self._pinned(pin)
-        return etags
-
-    def _pinned(self, pin: Any) -> dict[str, str]:
-        etags: dict[str, str] = json.load(self.s3.get_object(**pin)["Body"])
+            return pinned(objects, pin)
         return etags
 
     def _present(self) -> dict[str, str]:
@@ -127,6 +125,11 @@ class References:
             return (ON_DISK / key).read_bytes()
         except FileNotFoundError:
             raise missing(name, key, f"nothing in {ON_DISK}") from None
+
+
+def pinned(objects: Objects, pin: str) -> dict[str, str]:
+    etags: dict[str, str] = json.loads(objects.get(pin))
+    return etags
 
 
 def check_references(keys: Mapping[str, str]) -> None:

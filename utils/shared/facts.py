@@ -9,8 +9,8 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
-from functools import cache, partial
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from functools import cache
 from types import UnionType
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
@@ -42,55 +42,35 @@ class Json:
     def of(cls, fields: Any) -> Self:
         """
         Raises:
-            ValueError: they are not the fields of such a dataclass; names one, and what was found.
+            ValueError: they are not the fields of such a dataclass.
         """
-        read: Self = reader(cls)(fields)  # type: ignore[arg-type]  # a class has a hash
-        return read
+        try:
+            made: Self = reader(cls)(fields)  # type: ignore[arg-type]  # a class has a hash
+        except (TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"must be {cls.__name__} as JSON; found {error}") from None
+        return made
 
 
 @cache
 def reader(kind: Any) -> Callable[[Any], Any]:
-    """What makes a value of this type of one of JSON."""
+    """What makes a value of this type of one of JSON, which has no other types within it."""
     origin, inner = get_origin(kind), [reader(each) for each in get_args(kind)]
     if is_dataclass(kind):
         types = {name: reader(each) for name, each in get_type_hints(kind).items()}
-        defaults = {each.name: (each.default, each.default_factory) for each in fields(kind)}
-        needed = [name for name, each in defaults.items() if each == (MISSING, MISSING)]
-        return partial(_read_fields, kind, types, dict.fromkeys(needed))
+        make: Any = kind
+        return lambda fields: make(
+            **{name: types[name](fields[name]) for name in types.keys() & fields.keys()}
+        )
     if origin is list:
-        return lambda value: [inner[0](each) for each in _of(list, value)]
+        return lambda value: [inner[0](each) for each in value]
     if origin is dict:
         of = get_args(kind)[0]  # in JSON a text
-        return lambda value: {of(key): inner[1](each) for key, each in _of(dict, value).items()}
+        return lambda value: {of(key): inner[1](each) for key, each in value.items()}
     if origin is tuple:
-        return lambda value: tuple(
-            read(each) for read, each in zip(inner, _of(list, value), strict=True)
-        )
+        return lambda value: tuple(read(each) for read, each in zip(inner, value, strict=True))
     if origin is UnionType:  # with None
         return lambda value: None if value is None else inner[0](value)
-    return partial(_of, kind)
-
-
-def _read_fields(
-    kind: Any, readers: dict[str, Callable[[Any], Any]], needed: dict[str, None], value: Any
-) -> Any:
-    """Fields that the dataclass does not know are passed over."""
-    read = {}
-    for name, each in (needed | _of(dict, value)).items():
-        try:
-            if name in readers:
-                read[name] = readers[name](each)
-        except ValueError as error:
-            raise ValueError(f"{name} {error}") from None
-    return kind(**read)
-
-
-def _of(kind: Any, value: Any) -> Any:
-    if type(value) is kind or kind is Any:
-        return value
-    if kind is float and type(value) is int:
-        return float(value)
-    raise ValueError(f"must be of type {kind.__name__}; found {json.dumps(value)[:60]}")
+    return lambda value: value
 
 
 @dataclass(frozen=True)

@@ -4,42 +4,19 @@ import json
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import batched
-from operator import lt
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cells import (
-    BOOLEAN,
-    DAY,
-    DESCENDING,
-    MISSING,
-    NUMBER,
-    Cells,
-    Codes,
-    Distinct,
-    missing,
-    split,
-)
-from found import require
+from cells import Cells, Codes, Distinct, missing, split
 
 BLOCK_BYTES = 64 * 1024
 INTEGERS = ("|i1", "<i2", "<i4", "<i8")
-KINDS = {MISSING, *range(BOOLEAN + 1), *range(DESCENDING - BOOLEAN, DESCENDING + 1)}
-LAST_DAY = 3_652_059  # 9999-12-31
+
 Read = Callable[[int, int], bytes]
 Key = tuple[Any, ...]  # of each cell its kind, its value and its text
-
-
-class InvalidPartials(ValueError):
-    """The partial results beside a segment's pickle are not those that a segment writes."""
-
-
-_require = partial(require, error=InvalidPartials)
 
 
 class Sum(NamedTuple):
@@ -186,10 +163,8 @@ def renumbered(values: Groups, numbers: Codes, first: int = 0) -> Groups:
         numbers: the new number of each group, from the number `first` on.
     """
     group, value = values.keys
-    places = group.values - first
-    within = not values.rows or (places.min() >= 0 and places.max() < len(numbers))
-    _require(within, f"values must belong to {len(numbers)} groups", places.tolist()[:1])
-    return Groups(values.rows, [Cells.numbered(numbers[places]), value], values.sums, {})
+    numbered = Cells.numbered(numbers[group.values - first])
+    return Groups(values.rows, [numbered, value], values.sums, {})
 
 
 def _picked(how: str, columns: list[Cells], index: Index) -> Cells:
@@ -266,75 +241,25 @@ def _narrowed(column: Any) -> Any:
 
 
 def unpacked(data: bytes) -> Groups:
-    """Read what anybody may have written.
-
-    Raises:
-        InvalidPartials: it is not as `packed` writes it.
-    """
+    """What `packed` wrote."""
     line, _, rest = data.partition(b"\n")
-    try:
-        header = json.loads(line)
-        rows, keys = int(header["rows"]), int(header["keys"])
-        sums = [Sum(*each) for each in header["sums"]]
-        picks = [Pick(*each) for each in header["picks"]]
-        _require(0 < rows <= len(data), "a block must be whole", rows)
-        columns, end = [], 0
-        for kind, stored in header["arrays"]:
-            _require(kind in INTEGERS and stored in (1, rows), "must be integers", kind)
-            column = np.frombuffer(rest, kind, stored, end)
-            columns.append(np.broadcast_to(column, rows).astype(np.int64))
-            end += column.nbytes
-        texts = json.loads(rest[end:].decode("utf-8", "surrogatepass"))
-        for each in texts:
-            whole = type(each) is list and set(map(type, each)) <= {str}
-            _require(whole, "a block must hold lists of texts", type(each))
-        arrays = batched(columns[len(sums) :], 3, strict=True)
-        cells = [_cells(*each, of) for each, of in zip(arrays, texts, strict=True)]
-        _require(len(cells) == keys + len(picks), "a block must hold its cells", len(cells))
-        named = dict(zip(sums, columns)), dict(zip(picks, cells[keys:], strict=True))
-        table = Groups(rows, cells[:keys], *named)
-    except InvalidPartials:
-        raise
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise InvalidPartials(f"must be partial results; found {error!r}") from None
-    _require(_is_sorted(table), "groups must be sorted, each once", f"{rows}")
-    return table
-
-
-def _cells(kinds: Codes, values: Codes, places: Codes, texts: list[str]) -> Cells:
-    present = np.flatnonzero(np.bincount(kinds & MISSING, minlength=MISSING + 1)).tolist()
-    known = set(present) <= KINDS and (kinds >= 0).all()
-    _require(known, "kinds must be those of cells", present)
-    _require(all(map(lt, texts, texts[1:])), "texts must be sorted, each once", len(texts))
-    within = places.min() >= 0 and places.max() < len(texts)
-    _require(within, "places must be those of texts", len(texts))
-    limits = {DAY: (1, LAST_DAY), BOOLEAN: (0, 1)}
-    for kind, (low, high) in limits.items():
-        if kind not in present:
-            continue
-        of_kind = values[kinds == kind]
-        strange = of_kind[(of_kind < low) | (high < of_kind)].tolist()
-        _require(not strange, f"values must be {low} to {high}", strange[:3])
-    return Cells(kinds.astype(np.uint8), values, places, texts)
-
-
-def _is_sorted(table: Groups) -> bool:
-    ascends, equal = np.zeros(table.rows - 1, bool), np.ones(table.rows - 1, bool)
-    for column in (
-        part for cells in table.keys for part in (cells.kinds, cells.values, cells.places)
-    ):
-        ascends |= equal & (column[:-1] < column[1:])
-        equal &= column[:-1] == column[1:]
-    return bool(ascends.all()) and (table.rows == 1 or bool(table.keys))
-
-
-@contextmanager
-def naming(key: str) -> Iterator[None]:
-    """Say whose partial results are invalid."""
-    try:
-        yield
-    except InvalidPartials as error:
-        raise InvalidPartials(f"{key}: {error}") from None
+    header = json.loads(line)
+    rows, keys = header["rows"], header["keys"]
+    sums = [Sum(*each) for each in header["sums"]]
+    picks = [Pick(*each) for each in header["picks"]]
+    columns, end = [], 0
+    for kind, stored in header["arrays"]:
+        column = np.frombuffer(rest, kind, stored, end)
+        columns.append(np.broadcast_to(column, rows).astype(np.int64))
+        end += column.nbytes
+    texts = json.loads(rest[end:].decode("utf-8", "surrogatepass"))
+    arrays = batched(columns[len(sums) :], 3, strict=True)
+    cells = [
+        Cells(kinds.astype(np.uint8), values, places, of)
+        for (kinds, values, places), of in zip(arrays, texts, strict=True)
+    ]
+    named = dict(zip(sums, columns)), dict(zip(picks, cells[keys:], strict=True))
+    return Groups(rows, cells[:keys], *named)
 
 
 class Block(NamedTuple):
@@ -353,30 +278,18 @@ class Run:
         start: of the first block.
         keys: how many columns its keys have.
         read: the bytes from a start on, of a length.
-        key: of the result that they stand beside, for error messages.
-        rows: of that result, which the groups of a summary stand for; None for other groups.
 
     Attributes:
         taken: groups that were given out.
-
-    Raises:
-        InvalidPartials: it is not as `written` gives it.
     """
 
-    def __init__(
-        self, fields: Any, start: int, keys: int, read: Read, key: str, rows: int | None
-    ) -> None:
-        self.key = key
+    def __init__(self, fields: Any, start: int, keys: int, read: Read) -> None:
         self.blocks: deque[Block] = deque()
         self.end = start
         for size, first in fields:
-            types = [int, int, str] * keys
-            typed = [*map(type, (size, *first))] == [int, *types]
-            _require(typed and size > 0, "a block must have a size and a key", f"{[size, first]}")
             self.blocks.append(Block(self.end, size, tuple(first)))
             self.end += size
-        self.taken = self._counted = 0
-        self._rows = rows
+        self.taken = 0
         self._keys = keys
         self._read = read
         self._rest: Groups | None = None
@@ -397,23 +310,11 @@ class Run:
 
     def whole(self) -> Groups:
         tables = [*self.before(None)] or [no_groups(self._keys)]
-        self.check()
         return tables[0] if len(tables) == 1 else grouped(tables)
-
-    def check(self) -> None:
-        """Once all is read: raise InvalidPartials unless each row was counted once."""
-        if self._rows not in (None, self._counted):
-            rule = f"must count {self._rows} rows"
-            raise InvalidPartials(f"{self.key}: {rule}; found {self._counted}")
 
     def _next(self) -> Groups:
         block = self.blocks.popleft()
-        with naming(self.key):
-            table = unpacked(self._read(block.start, block.size))
-            begins = table.key(0)
-            _require(begins == block.first, "a block must begin with its first key", f"{begins}")
-        self._counted += int(table.sum(SIZE).sum())
-        return table
+        return unpacked(self._read(block.start, block.size))
 
 
 class Runs(NamedTuple):
@@ -427,36 +328,25 @@ class Runs(NamedTuple):
         return max(run.end for run in (self.groups, *self.values.values()))
 
     def whole(self) -> Partials:
-        return Partials(
-            self.groups.whole(), {name: run.whole() for name, run in self.values.items()}
-        )
+        values = {name: run.whole() for name, run in self.values.items()}
+        return Partials(self.groups.whole(), values)
 
 
-def opened(
-    fields: Any,
-    start: int,
-    keys: int,
-    columns: Iterable[str],
-    read: Read,
-    key: str = "",
-    rows: int | None = None,
-) -> Runs:
+def opened(fields: Any, start: int, keys: int, columns: Iterable[str], read: Read) -> Runs:
     """Some partial results, to read block by block.
 
     Args:
         fields: as `written` gives them.
         keys: how many columns the keys of the groups have.
         columns: those of which there are distinct values.
-        start, read, key, rows: see Run.
+        start, read: see Run.
     """
     of_groups, *of_values = fields
-    groups = Run(of_groups, start, keys, read, key, rows)
+    groups = Run(of_groups, start, keys, read)
     values: dict[str, Run] = {}
     end = groups.end
     for name, each in zip(columns, of_values, strict=True):
-        values[name] = Run(each, end, 2, read, key, None)
-        numbered = all(block.first[0] == NUMBER for block in values[name].blocks)
-        _require(numbered, "values must belong to groups", name)
+        values[name] = Run(each, end, 2, read)
         end = values[name].end
     return Runs(groups, values)
 

@@ -409,25 +409,3 @@ def test_the_longest_text_of_a_cell_is_a_key() -> None:
     long = ["あ" * 32_767, "あ" * 32_766 + "い"]
     df = pd.DataFrame({"k": long * 2})
     assert cells(summarize(df, Summary("x", by="k", n=("k", "size")))) == [[k, 2] for k in long]
-
-
-@settings(deadline=None)
-@given(ROWS.filter(bool), st.data())
-def test_damaged_partial_results_are_refused_or_read(rows: list[Any], data: st.DataObject) -> None:
-    summary = Summary("x", by=["k", "j"], u=("s", "nunique"), m=("s", "min"), n=("x", "sum"))
-    parts = Columns(frame(rows), "table").partials(summary.declared, summary.keys)[0]
-    packed = bytearray(
-        partials.packed(
-            data.draw(
-                st.sampled_from([t for t in (parts.groups, *parts.values.values()) if t.rows])
-            )
-        )
-    )
-    place = data.draw(st.integers(0, len(packed) - 1))
-    packed[place] ^= data.draw(st.integers(1, 255))
-    try:
-        table = partials.unpacked(bytes(packed[: data.draw(st.integers(0, len(packed)))]))
-    except partials.InvalidPartials:
-        return
-    for cells_of in table.keys:
-        assert len(cells_of.to_series()) == table.rows
