@@ -6,6 +6,8 @@ INPUT ?= {}
 DEFINITION ?= parallel
 WORKBOOK ?= test.xlsx
 FILE :=
+ETL ?=
+NAME ?=
 KEY :=
 FUNCTIONS := scatter segment gather
 EXECUTION ?=
@@ -27,7 +29,7 @@ SMOKE_ROWS ?= 1000000
 DEFINITION_TYPED := $(if $(filter-out file,$(origin DEFINITION)),--definition="$$DEFINITION")
 # What is typed reaches the commands as it is, through their environment: neither make nor the
 # shell reads a $, a quote or a space in it.
-TYPED := ROWS INPUT DEFINITION WORKBOOK FILE KEY EXECUTION LANG_ TARGET STACK ARCH REGION PARAMETERS TAGS
+TYPED := ROWS INPUT DEFINITION WORKBOOK FILE ETL NAME KEY EXECUTION LANG_ TARGET STACK ARCH REGION PARAMETERS TAGS
 $(foreach name,$(TYPED),$(eval override $(name) := $$(value $(name))))
 export $(TYPED)
 AT := --target="$$TARGET" --stack="$$STACK" --region="$$REGION"
@@ -45,7 +47,7 @@ SETTINGS = $(foreach function,$(FUNCTIONS),$$($(MAKE) --silent --no-print-direct
 .DEFAULT_GOAL := help
 # Targets run in the order in which they are named, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help demo up running down zip create update delete bucket json upload stepfunctions stop download invoke log \
+.PHONY: help demo etl up running down zip create update delete bucket json upload stepfunctions stop download invoke log \
 	report watch deploy destroy smoke cost test check checkov clean clean-segments
 
 help: ## list the targets
@@ -84,8 +86,11 @@ json: $(TARGET_READY) ## write test.json with ROWS members to the bucket
 upload: $(TARGET_READY) ## copy FILE into the bucket, as KEY (default: the file's name)
 	@$(HARNESS) upload -- "$$FILE" "$$KEY"
 
-stepfunctions: $(TARGET_READY) ## run the state machine (DEFINITION) on INPUT, or on FILE, and wait for its end
-	@$(HARNESS) stepfunctions $(DEFINITION_TYPED) --file="$$FILE" -- "$$INPUT"
+etl: demo-segment/.venv/.ready ## write demo-segment/etl/NAME.py and its tests from a table, FILE
+	@PYTHONPATH=utils/shared demo-segment/.venv/bin/python -P -m new_etl "$$NAME" "$$FILE"
+
+stepfunctions: $(TARGET_READY) ## run the state machine (DEFINITION) on INPUT, or on FILE, with ETL, and wait for its end
+	@$(HARNESS) stepfunctions $(DEFINITION_TYPED) --file="$$FILE" --etl="$$ETL" -- "$$INPUT"
 
 stop: $(TARGET_READY) ## end the running EXECUTION, a name or ARN (default: the last one started)
 	@$(HARNESS) stop -- "$$EXECUTION"
@@ -100,7 +105,7 @@ report: $(TARGET_READY) ## write result/<execution>.html of EXECUTION, a name or
 	@$(HARNESS) report --language="$$LANG_" -- "$$EXECUTION"
 
 watch: create bucket $(FUNCTIONS:%=watched-%) ## on each save of scatter.py, segment.py or gather.py: its tests, then the pipeline
-	@$(HARNESS) watch
+	@$(HARNESS) watch --etl="$$ETL"
 
 # Lambda runs Linux wheels of its own architecture; functions that run as processes, the host's.
 deploy: $(TARGET_READY) ## create or update the stack: TARGET=aws REGION=… ARCH=arm64 DEFINITION=distributed; PLAN=1: only say what changes

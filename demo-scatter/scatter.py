@@ -45,8 +45,8 @@ STATE_BYTES = 256 * 1024
 ITERATIONS = 1_500  # of an inline Map; with three retries each, 16 of the 25,000 events
 KEY_BYTES = 1_024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 
-REJECTS = ("rejects", "max_rejects")
-OVERRIDES = ("input_obj", "division_number", "encoding", *REJECTS)
+TOLD = ("etl", "rejects", "max_rejects")  # what the segments are told with their rows
+OVERRIDES = ("input_obj", "division_number", "encoding", *TOLD)
 # Of an input that others write: the consoles', Step Functions' own and those of an EventBridge event.
 IGNORED = {
     *("Comment", "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"),
@@ -86,6 +86,7 @@ RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
         lambda name: name is None or (is_key(name) and "/" not in name),
     ),
     ("encoding", f"must be {' or '.join(ENCODINGS)}", lambda name: name in ENCODINGS),
+    ("etl", "must be the name of an ETL", lambda name: isinstance(name, str) and name != ""),
     ("rejects", 'must be "sheet"', lambda place: place == "sheet"),
     ("max_rejects", "must be a whole number from 0", lambda n: is_whole(n, 0)),
 ]
@@ -96,7 +97,7 @@ class Job:
     """One table to scatter, as its event describes it.
 
     Attributes:
-        rejects: where faulty records go, `rejects` and `max_rejects`; {} where nobody asked.
+        told: the table's ETL, and where faulty records go; {} where nobody asked.
     """
 
     input_obj: str
@@ -104,7 +105,7 @@ class Job:
     execution: str | None
     manifest: bool = False
     encoding: str = "utf-8"
-    rejects: dict[str, Any] = field(default_factory=dict)
+    told: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_event(cls, event: dict[str, Any]) -> Self:
@@ -122,8 +123,8 @@ class Job:
         if "max_rejects" in fields and "rejects" not in fields:
             raise InvalidEvent('rejects: must be "sheet"; found max_rejects alone')
         number, execution = fields.get("division_number"), fields.get("execution")
-        rejects = {name: fields[name] for name in fields if name in REJECTS}
-        return cls(key, number, execution, bool(event.get("manifest")), encoding, rejects)
+        told = {name: fields[name] for name in fields if name in TOLD}
+        return cls(key, number, execution, bool(event.get("manifest")), encoding, told)
 
     @property
     def workbook(self) -> str:
@@ -178,7 +179,7 @@ class ScatterHandler:
 
     def main(self) -> dict[str, Any]:
         job = Job.from_event(self.event)
-        self.asked = job.rejects
+        self.asked = job.told
         source = self.get_s3_data(self.bucket, job)
         cuts = self.send_segments(self.make_segments(source, job), job)
         if source.reader.mixed:
@@ -245,8 +246,8 @@ class ScatterHandler:
         """The table indexed by the row numbers of the whole one, from `start` on.
 
         `attrs["source"]` keeps the whole table's name for the errors of later stages, and
-        `attrs["rejects"]` where faulty records go, see Job; `attrs["format"]` says that
-        it is CSV.
+        `attrs["etl"]` its ETL, `attrs["rejects"]` where faulty records go, see Job;
+        `attrs["format"]` says that it is CSV.
         """
         index = pd.RangeIndex(start, start + table.rows)
         df = pd.DataFrame(table.arrays(), index=index, copy=False)

@@ -7,7 +7,8 @@ SOURCES := $(wildcard *.py) $(SHARED:%=$(ROOT)/utils/shared/%.py)
 
 # Wheels are Linux ones for Lambda and its containers, and the host's own for functions that run
 # as processes of a host that is no Linux.
-PLATFORM ?= $(if $(filter Linux,$(shell uname -s)),$(patsubst arm64,aarch64,$(shell uname -m)),host)
+HOST := $(if $(filter Linux,$(shell uname -s)),$(patsubst arm64,aarch64,$(shell uname -m)),host)
+PLATFORM ?= $(HOST)
 WHEELS := $(if $(filter host,$(PLATFORM)),,--no-build --python-version 3.13 \
 	--python-platform $(PLATFORM)-manylinux_2_28)
 
@@ -24,7 +25,7 @@ UV := $(PY) $(TOOLS)/as_pip.py uv --quiet
 zip: bin/lambda.zip ; @:
 
 bin/lambda.zip: bin/packages.zip $(SOURCES)
-	@$(PY) $(TOOLS)/make_zip.py function $@ $^
+	@$(PY) $(TOOLS)/make_zip.py function $@ $(filter %.zip %.py,$^)
 
 # Packed once for each lock: a saved source costs no more than its own packing.
 bin/packages.zip: deploy-packages/.$(PLATFORM)
@@ -59,7 +60,7 @@ test: .venv/.ready
 	@$(if $(ALREADY_UP),,$(HARNESS) with-emulator) $(MAKE) --no-print-directory check
 
 check:
-	@.venv/bin/mypy *.py tests $(SHARED:%=$(ROOT)/utils/shared/%.py)
+	@.venv/bin/mypy *.py tests $(wildcard etl) $(SHARED:%=$(ROOT)/utils/shared/%.py)
 	@AWS_ENDPOINT_URL=$(ENDPOINT) AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
 		AWS_DEFAULT_REGION=us-east-1 AWS_CONFIG_FILE=/dev/null .venv/bin/pytest -q
 

@@ -246,6 +246,7 @@ def test_a_faulty_record_is_named_with_the_object(s3: "S3Client", bucket: str) -
 INPUT = "input_obj: must be the key of an object; found "
 NUMBER = "division_number: must be a whole number from 1; found "
 ENCODING = "encoding: "
+ETL = "etl: must be the name of an ETL; found "
 REJECTS = 'rejects: must be "sheet"; found '
 LIMIT = "max_rejects: must be a whole number from 0; found "
 EXECUTION = "execution: must be an execution's name; found "
@@ -273,9 +274,11 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "text": ({"division_number": "9"}, NUMBER + 'the text "9"'),
     "typo": (
         {"overrides": {"division": 9}},
-        "overrides: knows input_obj, division_number, encoding, rejects, max_rejects; found division",
+        "overrides: knows input_obj, division_number, encoding, etl, rejects, max_rejects; found division",
     ),
     "list": ({"overrides": [1]}, "overrides: must be an object; found an array"),
+    "an etl that is no name": ({"overrides": {"etl": 5}}, ETL + "the number 5"),
+    "an empty etl": ({"etl": ""}, ETL + 'the text ""'),
     "rejects nowhere": ({"rejects": None}, REJECTS + "null"),
     "rejects elsewhere": ({"overrides": {"rejects": "file"}}, REJECTS + 'the text "file"'),
     "a limit of rejects alone": ({"max_rejects": 3}, REJECTS + "max_rejects alone"),
@@ -295,9 +298,11 @@ def test_a_wrong_event_is_named(event: dict[str, Any], fault: str) -> None:
     assert str(raised.value) == fault
 
 
-def test_segment_files_say_where_faulty_records_go(s3: "S3Client", bucket: str) -> None:
+def test_segment_files_tell_the_etl_and_where_faulty_records_go(
+    s3: "S3Client", bucket: str
+) -> None:
     put(s3, bucket, [member(0), {**member(1), "late": 1}], KEY)
-    asked = {"rejects": "sheet", "max_rejects": 0}
+    asked = {"etl": "orders", "rejects": "sheet", "max_rejects": 0}
     event = {"input_obj": KEY, "division_number": 1, "overrides": asked}
     keys = ScatterHandler(event, None, s3).main()["segment_definitions"]
     assert [read(s3, bucket, key).attrs for key in keys] == [{"source": KEY, **asked}] * 2

@@ -40,7 +40,7 @@ def test_what_the_deployment_did_not_write_there_is_refused_by_its_key(
 
     def read() -> list[int]:
         rates = References({"料率": RATES}, s3, bucket, SEGMENT)["料率"]
-        return [*read_segment(s3, bucket, SEGMENT, [])["ポイント"], *rates["rate"]]
+        return [*read_segment(s3, bucket, SEGMENT)["ポイント"], *rates["rate"]]
 
     assert read() == [1, 2, 10]
     key, found = KINDS[kind], FOUND.get(tampered, "another")

@@ -12,6 +12,9 @@ LOCKS := $(patsubst $(ROOT)/%,%,$(wildcard $(TOOLS)/*.txt $(BENCH)/locks/*.txt))
 
 .PHONY: pictures bench bench-summaries faults soak soaked fuzz fuzz-summaries audit test-compat test-readers test-report-page
 
+# They are about the members' rule, whatever is in demo-segment/etl.
+bench bench-summaries soak soaked smoke pictures: export ETL_FOLDER := $(ROOT)/utils/tests/etl
+
 bench: zip $(BENCH_READY) demo-gather/.venv/.ready demo-scatter/.venv/.ready ## the pipeline beside other writers: SIZES rows, REPEAT runs; result/bench.json
 	@cd $(ROOT)/utils && $(PY) -m checks.bench --repeat $(REPEAT) $(SIZES)
 	@$(MAKE) --no-print-directory bench-summaries
@@ -78,7 +81,7 @@ $(BENCH)/.venvs/%/.ready: $(BENCH)/locks/%.txt | $(TOOLS_READY)
 	@touch $@
 
 demo-%/.venv/.ready: demo-%/Pipfile.lock | $(TOOLS_READY)
-	@$(MAKE) --no-print-directory -C demo-$* .venv/.ready
+	@$(MAKE) --no-print-directory -C demo-$* NAME=$* .venv/.ready
 
 demo-%/requirements.txt: demo-%/Pipfile.lock | $(TOOLS_READY)
 	@$(MAKE) --no-print-directory -C demo-$* requirements.txt

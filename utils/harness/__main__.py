@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
 
     states = verb("stepfunctions", "run.run", "run a state machine, and wait for its end", PIPELINE)
     states.add_argument("given", metavar="input", nargs="?", type=json_value, default=None)
-    for option in ("--file", "--definition"):
+    for option in ("--file", "--definition", "--etl"):
         states.add_argument(option, default="")
     stop = verb("stop", "machines.stop", "end a running execution", PIPELINE)
     stop.add_argument("execution", nargs="?", default="")
@@ -94,7 +94,8 @@ def parser() -> argparse.ArgumentParser:
     report = verb("report", "report.write.report", "write the report of an execution", PIPELINE)
     report.add_argument("execution", nargs="?", default="")
     report.add_argument("--language", default="")
-    verb("watch", "watch.watch", "on each save: the tests, then the pipeline", OWN)
+    watch = verb("watch", "watch.watch", "on each save: the tests, then the pipeline", OWN)
+    watch.add_argument("--etl", default="")
     return top
 
 

@@ -37,6 +37,14 @@ ADVICE = {
         "end process in the ETL with the table that it made: return df",
         "ETL の process の最後で、作った表を返してください: return df",
     ),
+    "InvalidEtl": (
+        "correct that module in demo-segment/etl/: make zip says which, and make create",
+        "demo-segment/etl/ のそのモジュールを直して（make zip が示します）make create してください",
+    ),
+    "UnknownEtl": (
+        "choose one of them with ETL=…, or write it: make etl NAME=… FILE=…; make zip create",
+        "ETL=… でそのいずれかを選ぶか、make etl NAME=… FILE=… で作り、make zip create してください",
+    ),
     "TooManyRejects": (
         "correct the input object, or raise max_rejects, and start again",
         "入力オブジェクトを直すか max_rejects を増やし、もう一度実行してください",
@@ -62,28 +70,28 @@ ADVICE = {
         "REFERENCES か、その表のその箇所を直して make upload{flags} FILE=… KEY=reference/… し、もう一度実行してください",
     ),
     "MissingReference": (
-        "make upload{flags} FILE=… KEY=reference/… puts the table there; or correct REFERENCES in segment.py",
-        "表は make upload{flags} FILE=… KEY=reference/… で置けます。または segment.py の REFERENCES を直してください",
+        "make upload{flags} FILE=… KEY=reference/… puts the table there; or correct REFERENCES in its ETL",
+        "表は make upload{flags} FILE=… KEY=reference/… で置けます。または ETL の REFERENCES を直してください",
     ),
     "ReferenceChanged": (
         "the reference table was replaced during the execution: start again",
         "実行中に参照表が置き換えられました。もう一度実行してください",
     ),
     "InvalidCell": (
-        "Excel cannot hold that value: shorten or clean it in SegmentHandler.process",
-        "Excel に書けない値です。SegmentHandler.process で短くするか取り除いてください",
+        "Excel cannot hold that value: shorten or clean it in the ETL's process",
+        "Excel に書けない値です。ETL の process で短くするか取り除いてください",
     ),
     "InvalidSummary": (
-        "correct SUMMARIES in demo-segment/segment.py, or that record in SegmentHandler.process",
-        "demo-segment/segment.py の SUMMARIES か、SegmentHandler.process でそのレコードを直してください",
+        "correct SUMMARIES in the ETL, in demo-segment/etl/, or that record in its process",
+        "demo-segment/etl/ にある ETL の SUMMARIES か、process でそのレコードを直してください",
     ),
     "InvalidSheetName": (
-        "choose another name for that summary in SUMMARIES of demo-segment/segment.py",
-        "demo-segment/segment.py の SUMMARIES で、その集計に別の名前を付けてください",
+        "choose another name for that summary in SUMMARIES of the ETL, in demo-segment/etl/",
+        "demo-segment/etl/ にある ETL の SUMMARIES で、その集計に別の名前を付けてください",
     ),
     "InvalidFormat": (
-        "correct FORMATS in demo-segment/segment.py",
-        "demo-segment/segment.py の FORMATS を直してください",
+        "correct FORMATS in the ETL, in demo-segment/etl/",
+        "demo-segment/etl/ にある ETL の FORMATS を直してください",
     ),
     "InvalidPartials": (
         "something else wrote beside the segment's result: start again",
@@ -137,6 +145,10 @@ ADVICE = {
     "Lambda.Unknown": (
         "the function timed out, crashed or ran out of memory: {log}",
         "関数が時間切れ、異常終了、メモリ不足のいずれかになりました。{log}",
+    ),
+    "ModuleNotFoundError": (
+        "add the module to demo-segment/Pipfile: make -C demo-segment lock, make zip create",
+        "モジュールを demo-segment/Pipfile に加え、make -C demo-segment lock、make zip create を実行してください",
     ),
     "Runtime.ImportModuleError": (
         "add the module to the function's Pipfile: pipenv lock, make zip create",

@@ -11,14 +11,21 @@ from harness import bucket, calls, facts, machines, progress
 from harness.advice import advice_on
 from harness.fault import Fault
 from harness.history import Failure, Run, Task
+from harness.settings import etl_folder
 from harness.target import STAGES, Target
+from shared.etl_names import UnknownEtl, choose
 from shared.facts import WorkbookFacts
 
 LOG_LINES = 20
 
 
 def run(
-    target: Target, given: Any = None, file: str = "", definition: str = "", page: str = ""
+    target: Target,
+    given: Any = None,
+    file: str = "",
+    definition: str = "",
+    page: str = "",
+    etl: str = "",
 ) -> None:
     """Run a state machine on an execution input such as {"input_obj": "members.json"}.
 
@@ -26,10 +33,12 @@ def run(
         file: a table to upload and to run it on; its workbook comes to result/.
         definition: of the emulator's: parallel, the default, or distributed.
         page: the name of its report in result/; default: the execution's.
+        etl: the module of demo-segment/etl that the table is for.
     """
-    given = check_input(given, file)
+    given = check_input(given, file, etl)
     machine = target.machine(definition)
     check_functions(target)
+    check_etl(target, given)
     if file:
         bucket.upload(target, file)
     check_object(target, given)
@@ -80,11 +89,15 @@ def contents(workbook: WorkbookFacts) -> str:
     return f"{workbook.rows:,} rows{left_out}; {counted}: {', '.join(workbook.sheets)}"
 
 
-def check_input(given: Any, file: str) -> dict[str, Any]:
-    """The execution's input: what is given, with the file in place of an object."""
+def check_input(given: Any, file: str, etl: str = "") -> dict[str, Any]:
+    """The execution's input: what is given, with the file in place of an object, and the ETL."""
     if given is not None and not isinstance(given, dict):
         raise Fault(f"INPUT: must be a JSON object; found {given!r}")
     fields: dict[str, Any] = given or {}
+    if etl and "etl" in fields:
+        raise Fault(f"INPUT: must name no etl beside ETL; found {fields['etl']!r}")
+    if etl:
+        fields = {**fields, "etl": etl}
     if not file:
         return fields
     if "input_obj" in fields:
@@ -109,6 +122,23 @@ def check_functions(target: Target) -> None:
                 f"BUCKET: must be that of {name}, {own}; found {target.bucket}\n"
                 f"to do: make create BUCKET={target.bucket}, or leave BUCKET as {own}"
             )
+
+
+def check_etl(target: Target, given: dict[str, Any]) -> None:
+    """
+    Raises:
+        Fault: the emulator's own segment function has not the ETL that the table is for.
+    """
+    if target.stack:
+        return
+    found = target.client("lambda").get_function_configuration(
+        FunctionName=target.function("segment")
+    )
+    default = found.get("Environment", {}).get("Variables", {}).get("ETL")
+    try:
+        choose(etl_folder(), given.get("etl"), default)
+    except UnknownEtl as error:
+        raise Fault(str(error)) from None
 
 
 def check_object(target: Target, given: dict[str, Any]) -> None:

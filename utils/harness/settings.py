@@ -6,7 +6,8 @@ from pathlib import Path, PurePosixPath
 
 from harness.fault import Fault
 
-RESULT = Path(__file__).resolve().parents[2] / "result"
+ROOT = Path(__file__).resolve().parents[2]
+RESULT = ROOT / "result"
 ENDPOINT = re.compile(r"http://(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):(\d{1,5})/?")
 
 
@@ -26,6 +27,11 @@ def endpoint() -> str:
 
 def bucket() -> str:
     return os.environ.get("BUCKET", "test-bucket")
+
+
+def etl_folder() -> Path:
+    """Of the ETLs that are packed; the project's tests bring their own."""
+    return Path(os.environ.get("ETL_FOLDER", ROOT / "demo-segment" / "etl"))
 
 
 def local_copy(key: str) -> Path:

@@ -16,6 +16,7 @@ from typing import Any
 from harness import run
 from harness.bucket import there_or
 from harness.functions import read_zip
+from harness.settings import etl_folder
 from harness.signals import ignore_signals
 from harness.target import EMULATED_REGION, STAGES, emulator, endpoint, function_name
 
@@ -39,20 +40,21 @@ WAIT = {"Delay": 0.05, "MaxAttempts": 600}
 Sources = dict[str, dict[Path, int]]
 
 
-def watch(rows: int = SAMPLE_ROWS) -> None:
+def watch(rows: int = SAMPLE_ROWS, etl: str = "") -> None:
     """Watch the functions' sources until a signal; the functions get their zips back then.
 
     Args:
         rows: of the sample, the first members of test.json.
+        etl: the module of demo-segment/etl that the sample is for.
     """
     put_sample(rows)
     with hot_functions():
         before = sources()
-        run_sample()
-        print("watching demo-*/*.py and utils/shared/*.py", flush=True)
+        run_sample(etl)
+        print("watching demo-*/*.py, demo-segment/etl/ and utils/shared/*.py", flush=True)
         print("Ctrl-C, SIGTERM or SIGHUP ends and gives the functions their zips back", flush=True)
         for changed in changes(before):
-            check_all(changed)
+            check_all(changed, etl)
 
 
 def put_sample(rows: int) -> None:
@@ -98,30 +100,38 @@ def hot_folder(stage: str) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         with zipfile.ZipFile(archive) as packed:
             packed.extractall(folder)
-    for link in folder.glob("*.py"):
+    for link in (*folder.glob("*.py"), *folder.glob("etl/*.py")):
         if link.is_symlink():
             link.unlink()
     for path in code_of(stage):
-        (folder / path.name).unlink(missing_ok=True)
-        (folder / path.name).symlink_to(path)
-        for bytecode in (folder / "__pycache__").glob(f"{path.stem}.*"):
+        module = folder / packed_as(path)
+        module.unlink(missing_ok=True)
+        module.symlink_to(path)
+        for bytecode in (module.parent / "__pycache__").glob(f"{path.stem}.*"):
             bytecode.unlink()
     return folder
 
 
+def packed_as(path: Path) -> str:
+    """What a zip calls a module: an ETL is in a folder of its own."""
+    return f"etl/{path.name}" if path.parent.name == "etl" else path.name
+
+
 def code_of(stage: str) -> list[Path]:
-    """The function's own modules and the shared ones that its Makefile names."""
+    """The function's own modules, the shared ones that its Makefile names, and the ETLs."""
     function = ROOT / f"demo-{stage}"
     [shared] = re.findall(r"^SHARED := (.*)", (function / "Makefile").read_text(), re.MULTILINE)
     modules = (ROOT / "utils" / "shared" / f"{name}.py" for name in shared.split())
-    return [*function.glob("*.py"), *modules]
+    etls = etl_folder().glob("*.py") if stage == "segment" else ()
+    return [*function.glob("*.py"), *modules, *etls]
 
 
 def sources() -> Sources:
     """The watched files of each stage: its modules, its tests and what they look up."""
     found: Sources = {}
     for stage in STAGES:
-        tests = (ROOT / f"demo-{stage}" / "tests").glob("*.py")
+        function = ROOT / f"demo-{stage}"
+        tests = [*function.glob("tests/*.py"), *function.glob("etl/tests/*.py")]
         paths = [*code_of(stage), *tests, *(references() if stage == "segment" else [])]
         found[stage] = {path: stamp_of(path) for path in paths}
     return found
@@ -150,14 +160,14 @@ def changes(before: Sources) -> Iterator[list[str]]:
         before = now
 
 
-def check_all(changed: list[str]) -> None:
+def check_all(changed: list[str], etl: str) -> None:
     """Run the tests of the changed stages beside the pipeline, and say how both ended."""
     started = time.monotonic()
     print(f"── {', '.join(changed)} saved")
     for stage in changed:
         hot_folder(stage)
     tests = [(stage, start_tests(stage)) for stage in changed]
-    run_sample()
+    run_sample(etl)
     for stage, test in tests:
         output, _ = test.communicate()
         lines = output.strip().splitlines()
@@ -177,14 +187,14 @@ def start_tests(stage: str) -> subprocess.Popen[str]:
     )
 
 
-def run_sample() -> None:
+def run_sample(etl: str) -> None:
     """Run the pipeline on the sample; a failure is explained, and the watch goes on."""
     for path in references():
         emulator().client("s3").upload_file(
             str(path), emulator().bucket, path.relative_to(TESTS).as_posix()
         )
     try:
-        run.run(emulator(), {"input_obj": SAMPLE}, page="watch")
+        run.run(emulator(), {"input_obj": SAMPLE}, page="watch", etl=etl)
     except SystemExit as end:
         if end.code != 1:  # of a signal
             raise

@@ -32,8 +32,11 @@ def read_cells(df: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     """
     if df.attrs.get("format") != "csv":
         return df
-    columns = {name: _read_column(df[name]) for name in names if name in df.columns}
-    return df.assign(**columns)
+    read = df.copy(deep=False)
+    for name in names:
+        if name in df.columns:
+            read[name] = _read_column(df[name])
+    return read
 
 
 def _read_column(cells: pd.Series) -> pd.Series:

@@ -81,8 +81,8 @@ def check_columns(df: pd.DataFrame, names: Iterable[str]) -> None:
     """
     missing = [name for name in names if name not in df.columns]
     if missing:
-        has = listed(df.columns) or "no columns"
-        raise MissingColumn(f"{source_of(df)} has the columns {has}; found no {listed(missing)}")
+        has = f"the columns {listed(df.columns)}" if len(df.columns) else "no columns"
+        raise MissingColumn(f"{source_of(df)} has {has}; found no {listed(missing)}")
 
 
 def refused(df: pd.DataFrame, faults: Mapping[int, Fault]) -> InvalidMember:
@@ -154,11 +154,13 @@ def look_up_again(error: KeyError, df: pd.DataFrame) -> None:
 def without(df: pd.DataFrame, faults: Mapping[int, Fault], numbers: Sequence[str]) -> pd.DataFrame:
     """The other rows, with the types of columns that the table would have without the faulty ones."""
     faulty = df.index.isin(list(faults))
-    rest = df[~faulty]
+    rest = df[~faulty].copy(deep=False)
     if rest.empty:  # NumPy multiplies no empty texts
         return rest.astype({name: float for name in numbers if name in rest.columns})
-    typed = {name: inferred(rest[name], df[name][faulty]) for name in df.columns}
-    return rest.assign(**typed)
+    for name, dtype in df.dtypes.items():
+        if dtype in (object, float):
+            rest[name] = inferred(rest[name], df[name][faulty])
+    return rest
 
 
 def inferred(column: pd.Series, taken: pd.Series) -> pd.Series:

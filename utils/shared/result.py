@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 import frames
-import plain_numbers
 import rendered
 from found import found
 from profile_table import segment_facts
@@ -40,13 +39,8 @@ def result_key(segment_key: str) -> str:
     return "/".join(["gather", *steps[1:]])
 
 
-def read_segment(s3: "S3Client", bucket: str, key: str, numbers: list[str]) -> pd.DataFrame:
-    """
-    Args:
-        numbers: the columns of CSV whose plain numbers are numbers.
-    """
-    data = Objects(s3, bucket, signing_key()).get(key)
-    return plain_numbers.read_cells(frames.load(data, key), numbers)
+def read_segment(s3: "S3Client", bucket: str, key: str) -> pd.DataFrame:
+    return frames.load(Objects(s3, bucket, signing_key()).get(key), key)
 
 
 def send(

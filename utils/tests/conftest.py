@@ -15,9 +15,11 @@ from openpyxl import load_workbook
 from harness import history, machines, progress
 from harness.emulator import MiniStack, free_port
 from harness.target import MACHINES, STAGES, Target, emulator
-from harness.watch import code_of
+from harness.watch import code_of, packed_as
 
 ROOT = Path(__file__).resolve().parents[2]
+# The rule that these tests are about, whatever is in demo-segment/etl.
+os.environ["ETL_FOLDER"] = str(ROOT / "utils" / "tests" / "etl")
 
 Make = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -57,10 +59,11 @@ def zips(make: Make) -> dict[str, Path]:
 def pack(stage: str, target: Path, changed: dict[str, str]) -> None:
     """Pack a function anew, with other texts in place of some of its modules'."""
     folder, packer = ROOT / f"demo-{stage}", ROOT / "utils" / "tools" / "make_zip.py"
-    sources = {path.name: path for path in code_of(stage)}
+    sources = {packed_as(path): path for path in code_of(stage)}
     with TemporaryDirectory() as written:
         for name, text in changed.items():
             sources[name] = Path(written, name)
+            sources[name].parent.mkdir(exist_ok=True)
             sources[name].write_text(text)
         zips = [target, folder / "bin" / "packages.zip"]
         command = [sys.executable, *map(str, [packer, "function", *zips, *sources.values()])]

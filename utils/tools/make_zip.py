@@ -57,12 +57,12 @@ def pack_function(target: Path, packages: Path, sources: list[Path]) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
         staged, whole = Path(temporary, "staged"), Path(temporary, "whole.zip")
         staged.mkdir()
+        Path(staged, "etl").mkdir()
         for source in sources:
-            copy = str(shutil.copy(source, staged))
+            packed = "etl/" * (source.parent.name == "etl") + source.name
+            copy = str(shutil.copy(source, Path(staged, packed)))
             try:
-                py_compile.compile(
-                    copy, dfile=source.name, doraise=True, invalidation_mode=UNCHECKED
-                )
+                py_compile.compile(copy, dfile=packed, doraise=True, invalidation_mode=UNCHECKED)
             except py_compile.PyCompileError as error:
                 sys.exit(f"{name}: {located(source, error)}")
         shutil.copyfile(packages, whole)

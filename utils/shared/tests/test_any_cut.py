@@ -212,3 +212,16 @@ def test_a_long_integer_leaves_other_columns_as_they_are() -> None:
     for size in (1, 3):
         rows, _ = processed(pieces, cut(table, size))
         assert [(row["備考"], row["倍"]) for row in rows.values()] == [(10**16 + 1, 6), (1, None)]
+
+
+def test_a_column_may_have_any_name() -> None:
+    """As self, of which no keyword can be made."""
+    df = pd.DataFrame({"self": ["1", "x"]})
+    df.attrs["format"] = "csv"
+
+    def rule(df: pd.DataFrame) -> pd.DataFrame:
+        refuse(df, "self", ~is_number(df["self"]), "must be a number")
+        return df
+
+    result, faults = sift(rule, plain_numbers.read_cells(df, ["self"]), ["self"])
+    assert (result["self"].tolist(), [*faults]) == ([1], [1])
