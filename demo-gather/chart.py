@@ -3,6 +3,7 @@
 import datetime as dt
 import math
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from excel import (
@@ -11,6 +12,8 @@ from excel import (
     DURATION_STYLE,
     LEAP_DAY,
     STYLE_FORMATS,
+    integer_text,
+    is_long,
     shortened,
 )
 from table import Table
@@ -32,6 +35,8 @@ def insert_charts(workbook: Any, worksheet: Any, table: Table, formats: Mapping[
     cached = [list(map(_cached, column)) for column in values]
     names = list(map(_cached, table.columns))
     numbers = [n for n in range(table.keys, len(values)) if _are_numbers(values[n])]
+    for index in numbers:  # one of more than 15 digits is a text in its cell
+        cached[index] = [None if isinstance(value, str) else value for value in cached[index]]
     for place, index in enumerate(numbers[:1] if table.chart == "pie" else numbers):
         chart = workbook.add_chart({"type": table.chart})
         chart.set_title({"name": [sheet, 0, index], "data": [names[index]]})
@@ -62,7 +67,7 @@ def insert_charts(workbook: Any, worksheet: Any, table: Table, formats: Mapping[
 
 def _are_numbers(values: Iterable[Any]) -> bool:
     kinds = {type(value) for value in values if value is not None}
-    return bool(kinds) and kinds <= {int, float}
+    return bool(kinds - {Decimal}) and kinds <= {int, float, Decimal}
 
 
 def _axis(name: str, values: list[Any], formats: Mapping[str, str]) -> dict[str, Any]:
@@ -77,6 +82,10 @@ def _cached(value: Any) -> Any:
     match value:
         case bool():
             return _Text(str(value).upper())
+        case int() if is_long(value):
+            return _Text(integer_text(value))
+        case Decimal():
+            return _Text(value)
         case str():
             return _Text(shortened(value, CACHED_CHARACTERS))
         case dt.date():

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from boto3.s3.transfer import TransferConfig
 
 import frames
 import rendered
-from excel import EXACT_INTEGER, widest
+from excel import EXACT_INTEGER, integer_text, widest
 from facts import SummaryFacts, Told, facts_key, segment_facts_key, workbook_metadata
 from found import found
 from labels import arranged, header, with_columns
@@ -279,8 +278,10 @@ def told_of(table: Table) -> SummaryFacts:
 
 
 def json_cell(cell: Any) -> Any:
-    plain = cell is None or (isinstance(cell, int | float) and math.isfinite(cell))
-    return cell if plain and abs(cell or 0) <= EXACT_INTEGER else str(cell)
+    plain = cell is None or (isinstance(cell, int | float) and abs(cell) <= EXACT_INTEGER)
+    if plain:
+        return cell
+    return integer_text(cell) if isinstance(cell, int) else str(cell)
 
 
 def upload_config() -> TransferConfig:

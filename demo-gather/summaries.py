@@ -7,8 +7,8 @@ import pandas as pd
 
 from beside import render_table
 from facts import INLINE_BYTES
-from merged import Runs, Spool, group_frames, total_frame
-from partials import Partials, combined, opened
+from merged import Spool, group_frames, total_frame
+from partials import Partials, Runs, combined, opened
 from summary import SORTED, Columns, Declared
 from table import Table
 
@@ -53,7 +53,7 @@ class Summaries:
         known = declared and declared == self._declared
         for scope, runs in self._contributed(fields, data) if known else []:
             if len(data) <= INLINE_BYTES:
-                scope.add({name: run.whole() for name, run in runs.items()})
+                scope.add(runs.whole())
             else:
                 scope.add_source(runs)
         if not known and self._declared:
@@ -94,11 +94,11 @@ class Summaries:
             read, start = self._spool.read, self._spool.add(data)
         contributed, end = [], start
         for declared, each, scopes in zip(self._declared, fields, self._scopes, strict=True):
-            values = dict.fromkeys(declared.columns(*SORTED), 2)
+            columns = declared.columns(*SORTED)
             for scope, tables in zip(scopes, each["scopes"], strict=True):
-                runs = opened(tables, end, {"": scope.keys, **values}, read)
+                runs = opened(tables, end, scope.keys, columns, read)
                 contributed.append((scope, runs))
-                end = max(run.end for run in runs.values())
+                end = runs.end
         return contributed
 
     def _count(self, key: str) -> None:
@@ -125,9 +125,9 @@ class _Scope:
 
     def add(self, parts: Partials) -> None:
         self._small.append(parts)
-        if len(self._small) == AT_ONCE or parts[""].rows > SMALL_GROUPS:
+        if len(self._small) == AT_ONCE or parts.groups.rows > SMALL_GROUPS:
             self._small = [combined(self._small)]
-            if self._small[0][""].rows > SMALL_GROUPS:
+            if self._small[0].groups.rows > SMALL_GROUPS:
                 self._put_aside()
 
     def add_source(self, runs: Runs) -> None:

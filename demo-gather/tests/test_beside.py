@@ -1,10 +1,13 @@
 """Tables beside the segments' own have sheets, filters, totals, charts and formats that others read."""
 
 import datetime as dt
+import json
+import math
 import re
 import tracemalloc
 import zipfile
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from io import BytesIO
 from typing import Any
 
@@ -14,6 +17,7 @@ import pytest
 
 from beside import render_table
 from excel import InvalidSheetName
+from gather import told_of
 from sheet_xml import render_rows
 from table import CHART_ROWS, Table
 from test_workbook import NAME, read_by_calamine, read_by_openpyxl_streaming, run_python
@@ -181,6 +185,10 @@ KEYS: dict[str, tuple[list[Any], list[str]]] = {
     "texts of digits": (["000", "001"], ["000", "001"]),
     "a text that XML cannot hold": (["a\x01\uffff", "<&>"], ["a_x0001__xFFFF_", "<&>"]),
     "booleans": ([False, True], ["FALSE", "TRUE"]),
+    "long numbers": (
+        [10**400, Decimal("0.1234567890123456")],
+        ["1" + "0" * 400, "0.1234567890123456"],
+    ),
 }
 
 
@@ -234,6 +242,22 @@ def test_a_chart_knows_the_beginning_of_a_long_label_and_the_cell_all_of_it(
     for text in long:
         assert text.endswith("…") and label.startswith(text[:-1])
         assert 254 <= len(text.encode("utf-16-le")) / 2 <= 255
+
+
+def test_a_chart_leaves_out_what_cells_hold_as_text() -> None:
+    numbers = [10**400, 2, Decimal("0.5"), Decimal("1.00000000000000000001"), math.inf]
+    df = pd.DataFrame({"鍵": [*"abcde"], "n": pd.Series(numbers, dtype=object), "long": 10**15})
+    charts = opened(beside(render_table("x", [df], {"n": "0.0"}, chart="column")))["x"]._charts
+    assert [points(chart.series[0].val.numRef.numCache) for chart in charts] == [[2, 0.5], []]
+
+
+def test_numbers_that_cells_hold_as_text_are_told_as_such() -> None:
+    numbers = [10**5_000, -(10**309), 7, Decimal("0.5"), Decimal("1.00000000000000000001"), None]
+    df = pd.DataFrame({"n": pd.Series(numbers, dtype=object)})
+    told = told_of(render_table("x", [df], {"n": "0.0"}))
+    longest, long = "1" + "0" * 5_000, "-1" + "0" * 309
+    shown = [[longest], [long], [7], [0.5], ["1.00000000000000000001"], [None]]
+    assert json.loads(json.dumps(told.first_rows)) == shown
 
 
 def test_two_keys_are_two_levels() -> None:
