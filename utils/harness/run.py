@@ -90,6 +90,10 @@ def check_input(given: Any, file: str) -> dict[str, Any]:
     """The execution's input: what is given, with the file in place of an object."""
     if given is not None and not isinstance(given, dict):
         raise Fault(f"INPUT: must be a JSON object; found {given!r}")
+    try:
+        json.dumps(given, allow_nan=False)
+    except ValueError:  # 1e400 for one, which no JSON holds once it is read
+        raise Fault(f"INPUT: must hold finite numbers; found {given!r}") from None
     fields: dict[str, Any] = given or {}
     if not file:
         return fields
