@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -15,10 +16,15 @@ from excel import (
     integer_text,
     is_long,
     shortened,
+    utf16_units,
 )
 from table import Table
 
-CACHED_CHARACTERS = 255  # of a text; some readers take minutes to lay out long labels
+CACHED_CHARACTERS = 255  # of a text
+OWN_LABELS = "=own"  # in place of the cells of labels
+_OWN_LABELS = re.compile(
+    rb"<c:strRef><c:f>own</c:f><c:strCache>(.*?)</c:strCache></c:strRef>", re.DOTALL
+)
 SIZE = {"width": 320, "height": 240}
 DAY = dt.timedelta(1)
 DAY_0 = dt.datetime(1899, 12, 30)  # of Excel's days from 1900-03-01 on
@@ -51,18 +57,39 @@ def insert_charts(workbook: Any, worksheet: Any, table: Table, formats: Mapping[
             x, y = y, x | {"reverse": True}
         chart.set_x_axis(x)
         chart.set_y_axis(y)
-        series = {
+        series: dict[str, Any] = {
             "name": [sheet, 0, index],
             "name_data": [names[index]],
             "values": [sheet, 1, index, last, index],
             "values_data": cached[index],
         }
-        if table.keys:
+        if is_long(values[: table.keys]):
+            series["categories"] = OWN_LABELS
+            series["categories_data"] = list(map(_label, zip(*values[: table.keys])))
+        elif table.keys:
             series["categories"] = [sheet, 1, 0, last, table.keys - 1]
             series["categories_data"] = cached[: table.keys] if table.keys > 1 else cached[0]
         chart.add_series(series)
         beside = {"x_offset": place * (SIZE["width"] + 10)}
         worksheet.insert_chart(1, len(table.columns) + 1, chart, beside)
+
+
+def with_own_labels(xml: bytes) -> bytes:
+    """A chart's XML, in which labels that are too long for it are its own and refer to no cells.
+
+    Readers take labels from the cells that they refer to, and LibreOffice lays all of them out.
+    """
+    return _OWN_LABELS.sub(rb"<c:strLit>\1</c:strLit>", xml)
+
+
+def is_long(columns: Iterable[Iterable[Any]]) -> bool:
+    texts = (value for column in columns for value in column if isinstance(value, str))
+    return any(utf16_units(text) > CACHED_CHARACTERS for text in texts)
+
+
+def _label(keys: Iterable[Any]) -> "_Text":
+    joined = " ".join(str(key) for key in keys if key is not None)
+    return _Text(shortened(joined, CACHED_CHARACTERS))
 
 
 def _are_numbers(values: Iterable[Any]) -> bool:

@@ -19,7 +19,7 @@ from typing import Any
 import xlsxwriter.utility  # type: ignore[import-untyped]  # XlsxWriter has no annotations
 from isal import isal_zlib
 
-from chart import insert_charts
+from chart import insert_charts, with_own_labels
 from excel import (
     COLUMN_WIDTH,
     DATA_ROWS,
@@ -188,7 +188,7 @@ def _entries(sheets: list[_Sheet], formats: Mapping[str, str]) -> list[_Entry]:
     return [
         _sheet_entry(name, xml, next(in_order))
         if name.startswith("xl/worksheets/sheet")
-        else _plain_entry(name, xml)
+        else _plain_entry(name, with_own_labels(xml) if name.startswith("xl/charts/") else xml)
         for name, xml in files.items()
     ]
 

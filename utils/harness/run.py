@@ -104,6 +104,10 @@ def check_input(given: Any, file: str, etl: str = "") -> dict[str, Any]:
     """
     if given is not None and not isinstance(given, dict):
         raise Fault(f"INPUT: must be a JSON object; found {given!r}")
+    try:
+        json.dumps(given, allow_nan=False)
+    except ValueError:  # 1e400 for one, which no JSON holds once it is read
+        raise Fault(f"INPUT: must hold finite numbers; found {given!r}") from None
     fields: dict[str, Any] = given or {}
     if etl and "etl" in fields:
         raise Fault(f"INPUT: must name no etl beside ETL; found {fields['etl']!r}")

@@ -51,9 +51,7 @@ def test_a_file_that_is_no_table_ends_with_what_the_scatter_says(
     assert "cause    picture" in made.stdout
 
 
-@pytest.mark.parametrize(
-    "given", ['{"input_obj": 5}', '{"input_obj": ""}', '{"division_number": 1e400}']
-)
+@pytest.mark.parametrize("given", ['{"input_obj": 5}', '{"input_obj": ""}'])
 def test_an_input_that_no_scatter_takes_ends_with_what_the_scatter_says(
     pipeline: Pipeline, make: Make, given: str
 ) -> None:
@@ -61,8 +59,7 @@ def test_an_input_that_no_scatter_takes_ends_with_what_the_scatter_says(
     made = make("stepfunctions", f"INPUT={given}")
     refused(made)
     assert "error    InvalidEvent" in made.stdout
-    [name] = json.loads(given)
-    assert f"cause    {name}: must be " in made.stdout
+    assert "cause    input_obj: must be the key of an object; found " in made.stdout
 
 
 @pytest.mark.parametrize("stem", ["orders", " 注文 1%"], ids=["ASCII", "Japanese"])

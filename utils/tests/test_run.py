@@ -1,10 +1,12 @@
 """What `make stepfunctions` says of an execution that did not succeed."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from harness import bucket, facts, run
+from harness.advice import advice
 from harness.fault import Fault
 from harness.target import Target, emulator
 from replay import Replay
@@ -80,6 +82,12 @@ def test_a_file_takes_the_place_of_the_inputs_object() -> None:
             {"input_obj": "a.json"}, "b.json", "no input_obj beside FILE; found 'a.json'", id="two"
         ),
         pytest.param(
+            json.loads('{"division_number": 1e400}'),
+            "",
+            "INPUT: must hold finite numbers; found {'division_number': inf}",
+            id="1e400",
+        ),
+        pytest.param(
             {}, "a.xlsx", r"FILE: must end in \.json, .*; found 'a.xlsx'", id="a workbook"
         ),
         pytest.param({}, "b/a.tsv", r"FILE: must end in \.json, .*; found 'b/a.tsv'", id="a .tsv"),
@@ -110,11 +118,22 @@ def test_an_object_that_cannot_have_a_workbook_is_refused_before_anything_is_cal
 ) -> None:
     target = Target("localstack", "000000000000", "us-east-1", nothing)
     with pytest.raises(Fault, match=f"INPUT: input_obj .*{said}"):
-        run.check_object(target, {"input_obj": key})
+        run.check_object(target, key)
 
 
 def nothing(service: str) -> None:
     raise AssertionError(f"{service} was called")
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_utf_16_is_not_advised_to_be_cp932(language: str) -> None:
+    fault = "orders.csv line 1: must be UTF-8; found "
+    utf_16, other = (
+        advice("InvalidCSV", fault + found, language=language)
+        for found in ("UTF-16 or UTF-32", "byte 0x8a")
+    )
+    assert "CSV UTF-8" in utf_16 and "cp932" not in utf_16
+    assert "cp932" in other
 
 
 @pytest.mark.parametrize("name", ["gone.json", "."])
