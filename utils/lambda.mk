@@ -19,6 +19,8 @@ export PIPENV_VERBOSITY := -1
 PIPENV := trap "" INT; $(PY) $(TOOLS)/as_pip.py pipenv
 UV := $(PY) $(TOOLS)/as_pip.py uv --quiet
 
+LOCK = names=$$($(PY) $(TOOLS)/asked.py $1) && { [ -z "$$names" ] || ($(PIPENV) upgrade --lock-only $2 $$names); }
+
 .DELETE_ON_ERROR:
 .PHONY: zip create update settings delete invoke log test check lock clean running
 
@@ -72,8 +74,10 @@ check:
 	@$(TOOLS)/make-venv .venv bin/requirements-dev.txt
 	@touch $@
 
+# What the Pipfile asks for and the lock lacks; all other packages stay, but for what these need. To
+# move all of them: delete the lock.
 lock: | $(TOOLS_READY)
-	@$(PIPENV) lock
+	@$(if $(wildcard Pipfile.lock),$(call LOCK,packages) && $(call LOCK,dev-packages,--dev),$(PIPENV) lock)
 
 clean:
 	@rm -rf bin deploy-packages requirements.txt result.log .venv .mypy_cache .pytest_cache

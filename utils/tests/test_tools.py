@@ -3,9 +3,11 @@
 import datetime
 import hashlib
 import http.server
+import json
 import os
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -17,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from flit_core.wheel import make_wheel_in  # type: ignore[import-untyped]  # it ships no types
 
-from conftest import checked
+from conftest import ROOT, checked
 from test_zips import copy_sources
 
 PIPFILE = """
@@ -117,3 +119,15 @@ def test_a_function_is_locked_packed_and_tested_from_pips_index_by_its_certifica
     for target in ("lock", "zip", ".venv/.ready"):
         command = ["make", "--no-print-directory", "-C", str(folder), target]
         checked(subprocess.run(command, env=env, capture_output=True, text=True))
+
+
+def test_a_lock_moves_what_the_pipfile_asks_for_and_it_lacks(tmp_path: Path) -> None:
+    wanted = ['a = "*"', 'b_b = "~=1.4"', 'c = "==2.0"', 'd = {version = ">=3", extras = ["s3"]}']
+    (tmp_path / "Pipfile").write_text("\n".join(["[packages]", *wanted, 'e = "*"', 'f = "<2"']))
+    versions = {"a": "0.1", "b-b": "1.5.2", "c": "1.9", "d": "2.1", "f": "1.0", "other": "1"}
+    pins = {name: {"version": f"=={version}"} for name, version in versions.items()}
+    (tmp_path / "Pipfile.lock").write_text(json.dumps({"default": pins, "develop": {}}))
+    for section, asked in (("packages", "c==2.0 d[s3]>=3 e\n"), ("dev-packages", "\n")):
+        command = [sys.executable, str(ROOT / "utils" / "tools" / "asked.py"), section]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert checked(done) == asked
