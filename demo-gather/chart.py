@@ -63,7 +63,7 @@ def insert_charts(workbook: Any, worksheet: Any, table: Table, formats: Mapping[
             "values": [sheet, 1, index, last, index],
             "values_data": cached[index],
         }
-        if is_long(values[: table.keys]):
+        if has_long_label(values[: table.keys]):
             series["categories"] = OWN_LABELS
             series["categories_data"] = list(map(_label, zip(*values[: table.keys])))
         elif table.keys:
@@ -82,7 +82,7 @@ def with_own_labels(xml: bytes) -> bytes:
     return _OWN_LABELS.sub(rb"<c:strLit>\1</c:strLit>", xml)
 
 
-def is_long(columns: Iterable[Iterable[Any]]) -> bool:
+def has_long_label(columns: Iterable[Iterable[Any]]) -> bool:
     texts = (value for column in columns for value in column if isinstance(value, str))
     return any(utf16_units(text) > CACHED_CHARACTERS for text in texts)
 

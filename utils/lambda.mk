@@ -20,6 +20,8 @@ export PIPENV_VERBOSITY := -1
 PIPENV := trap "" INT; $(TOOLS)/as-pip pipenv
 UV := $(TOOLS)/as-pip uv --quiet
 
+LOCK = names=$$($(PY) $(TOOLS)/asked.py $1) && { [ -z "$$names" ] || ($(PIPENV) upgrade --lock-only $2 $$names); }
+
 .DELETE_ON_ERROR:
 .PHONY: zip create update settings delete invoke log test tested check types pytest lock clean running
 
@@ -80,8 +82,10 @@ pytest:
 	@$(TOOLS)/make-venv .venv bin/requirements-dev.txt
 	@touch $@
 
+# What the Pipfile asks for and the lock lacks; all other packages stay, but for what these need. To
+# move all of them: delete the lock.
 lock: | $(TOOLS_READY)
-	@$(PIPENV) lock
+	@$(if $(wildcard Pipfile.lock),$(call LOCK,packages) && $(call LOCK,dev-packages,--dev),$(PIPENV) lock)
 
 clean:
 	@rm -rf bin deploy-packages requirements.txt result.log .venv .mypy_cache .pytest_cache

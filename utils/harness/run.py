@@ -219,6 +219,7 @@ def explain(target: Target, run: Run) -> None:
     lines, count = failure.faulty
     for line in lines or [failure.message]:
         print(f"cause    {line}")
+    print_line(target, run, failure)
     if count > 1:
         print(f"faulty   {count:,} records in the segments that had finished")
     if failure.end:
@@ -227,6 +228,13 @@ def explain(target: Target, run: Run) -> None:
     for line in log:
         print(f"log      {line}")
     print(f"to do    {advice_on(failure, flags=target.flags, logged=bool(log))}", flush=True)
+
+
+def print_line(target: Target, run: Run, failure: Failure) -> None:
+    """Where an editor finds the record."""
+    scatter = facts.scatter_facts(target, run) if failure.record else None
+    if line := facts.line(target, facts.Facts(target.bucket, scatter), failure.record):
+        print(f"line     {line:,}, where that record begins")
 
 
 def print_task(target: Target, run: Run, task: Task) -> None:

@@ -51,9 +51,10 @@ def test_the_record_that_broke_costs_the_bytes_of_its_block() -> None:
     replay = Replay("failed")
     view = write.collect(replay.target, replay.run(), "en")
     assert view.record and view.record["会員番号"] == "037"
-    [asked] = [asked for _, asked in replay.asked if asked.get("Key") == "failed.json"]
     scatter = view.facts.scatter
+    [asked, counted] = [asked for _, asked in replay.asked if asked.get("Key") == "failed.json"]
     assert scatter and asked["Range"] == f"bytes={scatter.index[3][0]}-{scatter.size - 1}"
+    assert counted["Range"] == f"bytes=0-{scatter.size - 1}"  # its line is counted from the first
 
 
 def test_a_record_of_an_input_that_was_replaced_is_not_shown() -> None:

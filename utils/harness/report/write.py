@@ -82,6 +82,7 @@ def collect(target: Target, run: Run, language: str) -> View:
         cost_usd=cost_usd(target, run, found),
         log=calls.failure_lines(target, run),
         record=facts.record(target, found, broken),
+        line=facts.line(target, found, broken),
         segment=facts.segment_of(found.scatter, broken),
     )
 
