@@ -232,7 +232,7 @@ def explain(target: Target, run: Run) -> None:
 
 def print_line(target: Target, run: Run, failure: Failure) -> None:
     """Where an editor finds the record."""
-    scatter = facts.scatter_facts(target, run) if failure.record else None
+    scatter = facts.Reader(target, run).scatter() if failure.record else None
     if line := facts.line(target, facts.Facts(target.bucket, scatter), failure.record):
         print(f"line     {line:,}, where that record begins")
 

@@ -51,17 +51,6 @@ def test_a_file_that_is_no_table_ends_with_what_the_scatter_says(
     assert "cause    picture" in made.stdout
 
 
-@pytest.mark.parametrize("given", ['{"input_obj": 5}', '{"input_obj": ""}'])
-def test_an_input_that_no_scatter_takes_ends_with_what_the_scatter_says(
-    pipeline: Pipeline, make: Make, given: str
-) -> None:
-    pipeline.s3.put_object(Bucket=emulator().bucket, Key="test.json", Body=b"[]")
-    made = make("stepfunctions", f"INPUT={given}")
-    refused(made)
-    assert "error    InvalidEvent" in made.stdout
-    assert "cause    input_obj: must be the key of an object; found " in made.stdout
-
-
 @pytest.mark.parametrize("stem", ["orders", " 注文 1%"], ids=["ASCII", "Japanese"])
 def test_a_workbook_made_from_another_object_is_named_before_it_is_replaced(
     pipeline: Pipeline, make: Make, stem: str
