@@ -6,6 +6,8 @@ INPUT ?= {}
 DEFINITION ?= parallel
 WORKBOOK ?= test.xlsx
 FILE :=
+ETL ?=
+NAME ?=
 KEY :=
 FUNCTIONS := scatter segment gather
 EXECUTION ?=
@@ -28,9 +30,17 @@ SMOKE_ROWS ?= 1000000
 DEFINITION_TYPED := $(if $(filter-out file,$(origin DEFINITION)),--definition="$$DEFINITION")
 # What is typed reaches the commands as it is, through their environment: neither make nor the
 # shell reads a $, a quote or a space in it.
-TYPED := ROWS INPUT DEFINITION WORKBOOK FILE KEY EXECUTION LANG_ TARGET STACK ARCH REGION PARAMETERS TAGS
+TYPED := ROWS INPUT DEFINITION WORKBOOK FILE ETL NAME KEY EXECUTION LANG_ TARGET STACK ARCH REGION PARAMETERS TAGS
 $(foreach name,$(TYPED),$(eval override $(name) := $$(value $(name))))
 export $(TYPED)
+# What else may be typed, for the targets of utils/checks and for the programs that recipes run.
+KNOWN := $(TYPED) PLAN REPLACE_BUCKET EMPTY YES SMOKE_ROWS ENDPOINT BUCKET ETL_FOLDER SIZES REPEAT MEMBERS ORDERS FUZZ_S
+PASSED_ON := ALREADY_UP PLATFORM PYTHON SHELL CHROMIUM LANG LC_% LS_LOG DEBUG AUTH LAMBDA_% AWS_% PIP_% UV_% %_proxy %_PROXY
+# A misspelt name would be as good as none, and make silent.
+MISSPELT := $(filter-out $(KNOWN) $(PASSED_ON),$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
+ifneq ($(MISSPELT),)
+$(error no such variable: $(MISSPELT); there are $(sort $(KNOWN)))
+endif
 AT := --target="$$TARGET" --stack="$$STACK" --region="$$REGION"
 HARNESS += $(AT)
 ON_AWS := $(filter aws,$(TARGET))
@@ -46,7 +56,7 @@ SETTINGS = $(foreach function,$(FUNCTIONS),$$($(MAKE) --silent --no-print-direct
 .DEFAULT_GOAL := help
 # Targets run in the order in which they are named, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help demo up running down zip create update delete bucket json upload stepfunctions stop download invoke log \
+.PHONY: help demo etl up running down zip create update delete bucket json upload stepfunctions stop download invoke log \
 	report watch deploy destroy smoke cost test clean clean-segments
 
 help: ## list the targets
@@ -85,8 +95,11 @@ json: $(TARGET_READY) ## write test.json with ROWS members to the bucket
 upload: $(TARGET_READY) ## copy FILE into the bucket, as KEY (default: the file's name)
 	@$(HARNESS) upload -- "$$FILE" "$$KEY"
 
-stepfunctions: $(TARGET_READY) ## run the state machine (DEFINITION) on INPUT, or on FILE, and wait for its end
-	@$(HARNESS) stepfunctions $(DEFINITION_TYPED) --file="$$FILE" -- "$$INPUT"
+etl: demo-segment/.venv/.ready ## write demo-segment/etl/NAME.py and its tests from a table, FILE
+	@PYTHONPATH=utils demo-segment/.venv/bin/python -P -m pipeline.etls.new "$$NAME" "$$FILE"
+
+stepfunctions: $(TARGET_READY) ## run the state machine (DEFINITION) on INPUT, or on FILE, with ETL, and wait for its end
+	@$(HARNESS) stepfunctions $(DEFINITION_TYPED) --file="$$FILE" --etl="$$ETL" -- "$$INPUT"
 
 stop: $(TARGET_READY) ## end the running EXECUTION, a name or ARN (default: the last one started)
 	@$(HARNESS) stop -- "$$EXECUTION"
@@ -100,8 +113,8 @@ clean-segments: $(TARGET_READY) ## remove the segment files of past executions f
 report: $(TARGET_READY) ## write result/<execution>.html of EXECUTION, a name or ARN (default: the last), in LANG_=en or ja
 	@$(HARNESS) report --language="$$LANG_" -- "$$EXECUTION"
 
-watch: create bucket $(FUNCTIONS:%=watched-%) ## on each save of scatter.py, segment.py or gather.py: its tests, then the pipeline
-	@$(HARNESS) watch
+watch: create bucket $(FUNCTIONS:%=watched-%) ## on each save of a function or an ETL: its tests, then the pipeline on FILE, INPUT or a sample
+	@$(HARNESS) watch --file="$$FILE" --etl="$$ETL" -- "$$INPUT"
 
 # Lambda runs Linux wheels of its own architecture; functions that run as processes, the host's.
 deploy: $(TARGET_READY) ## create or update the stack: TARGET=aws REGION=… ARCH=arm64 DEFINITION=distributed; PLAN=1: only say what changes

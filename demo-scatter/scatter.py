@@ -49,7 +49,7 @@ class ScatterHandler:
 
     def main(self) -> dict[str, Any]:
         job = Job.from_event(self.event)
-        self.asked = job.rejects
+        self.asked = job.told
         source = self.get_s3_data(self.bucket, job)
         cuts = self.send_segments(self.make_segments(source, job), job)
         if source.reader.mixed:
@@ -113,8 +113,8 @@ class ScatterHandler:
         """The table indexed by the row numbers of the whole one, from `start` on.
 
         `attrs["source"]` keeps the whole table's name for the errors of later stages, and
-        `attrs["rejects"]` where faulty records go, see Job; `attrs["format"]` says that
-        it is CSV.
+        `attrs["etl"]` its ETL, `attrs["rejects"]` where faulty records go, see Job;
+        `attrs["format"]` says that it is CSV.
         """
         index = pd.RangeIndex(start, start + table.rows)
         df = pd.DataFrame(table.arrays(), index=index, copy=False)

@@ -9,7 +9,8 @@ SOURCES := $(wildcard *.py) $(filter-out $(ROOT)/utils/pipeline/tests/%,$(LIBRAR
 
 # Wheels are Linux ones for Lambda and its containers, and the host's own for functions that run
 # as processes of a host that is no Linux.
-PLATFORM ?= $(if $(filter Linux,$(shell uname -s)),$(patsubst arm64,aarch64,$(shell uname -m)),host)
+HOST := $(if $(filter Linux,$(shell uname -s)),$(patsubst arm64,aarch64,$(shell uname -m)),host)
+PLATFORM ?= $(HOST)
 WHEELS := $(if $(filter host,$(PLATFORM)),,--no-build --python-version 3.13 \
 	--python-platform $(PLATFORM)-manylinux_2_28)
 
@@ -17,8 +18,11 @@ export PIPENV_VENV_IN_PROJECT := 1
 export PIPENV_IGNORE_VIRTUALENVS := 1
 export PIPENV_NOSPIN := 1
 export PIPENV_VERBOSITY := -1
-PIPENV := $(TOOLS)/as-pip pipenv
+# Pipenv answers Ctrl-C with a traceback of its imports; it ends by itself in a moment.
+PIPENV := trap "" INT; $(TOOLS)/as-pip pipenv
 UV := $(TOOLS)/as-pip uv --quiet
+
+LOCK = names=$$($(PY) $(TOOLS)/asked.py $1) && { [ -z "$$names" ] || ($(PIPENV) upgrade --lock-only $2 $$names); }
 
 .DELETE_ON_ERROR:
 .PHONY: zip create update settings delete invoke log test tested check types pytest lock clean running
@@ -26,7 +30,7 @@ UV := $(TOOLS)/as-pip uv --quiet
 zip: bin/lambda.zip ; @:
 
 bin/lambda.zip: bin/packages.zip $(SOURCES)
-	@$(PY) $(TOOLS)/make_zip.py function $@ $^
+	@$(PY) $(TOOLS)/make_zip.py function $@ $(filter %.zip %.py,$^)
 
 # Packed once for each lock: a saved source costs no more than its own packing.
 bin/packages.zip: deploy-packages/.$(PLATFORM)
@@ -61,12 +65,12 @@ test: .venv/.ready
 
 # Tests need an S3: the emulator at ENDPOINT with ALREADY_UP, else one of their own.
 tested:
-	@$(if $(ALREADY_UP),,$(HARNESS) with-emulator) $(MAKE) --no-print-directory pytest
+	@$(if $(ALREADY_UP),,$(HARNESS) with-emulator --at-once) $(MAKE) --no-print-directory pytest
 
 check: types pytest
 
 types:
-	@.venv/bin/mypy --config-file $(ROOT)/utils/pyproject.toml *.py $(TESTS)
+	@.venv/bin/mypy --config-file $(ROOT)/utils/pyproject.toml *.py $(wildcard $(TESTS))
 
 pytest:
 	@AWS_ENDPOINT_URL=$(ENDPOINT) AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
@@ -80,8 +84,10 @@ pytest:
 	@$(TOOLS)/make-venv .venv bin/requirements-dev.txt
 	@touch $@
 
+# What the Pipfile asks for and the lock lacks; all other packages stay, but for what these need. To
+# move all of them: delete the lock.
 lock: | $(TOOLS_READY)
-	@$(PIPENV) lock
+	@$(if $(wildcard Pipfile.lock),$(call LOCK,packages) && $(call LOCK,dev-packages,--dev),$(PIPENV) lock)
 
 clean:
 	@rm -rf bin deploy-packages requirements.txt result.log .venv .mypy_cache .pytest_cache

@@ -270,6 +270,7 @@ def test_a_faulty_record_is_named_with_the_object(s3: "S3Client", bucket: str) -
 INPUT = "input_obj: must be the key of an object; found "
 NUMBER = "division_number: must be a whole number from 1; found "
 ENCODING = "encoding: "
+ETL = "etl: must be the name of an ETL; found "
 REJECTS = 'rejects: must be "sheet"; found '
 LIMIT = "max_rejects: must be a whole number from 0; found "
 EXECUTION = "execution: must be an execution's name; found "
@@ -286,6 +287,16 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "control character": ({"input_obj": "a\nb"}, INPUT + r'the text "a\nb"'),
     "lone surrogate": ({"input_obj": "a\ud83d"}, INPUT + r'the text "a\ud83d"'),
     "long key": ({"input_obj": "漢" * 342}, INPUT + f'the text "{"漢" * 60}…"'),
+    "too long for a workbook": (
+        {"input_obj": "漢" * 340},
+        "input_obj: must be short enough for its workbook, whose key has at most 1,024 bytes; "
+        f'found the text "{"漢" * 60}…"',
+    ),
+    "too long for a workbook by its end": (
+        {"input_obj": "a" * 1020 + ".csv"},
+        "input_obj: must be short enough for its workbook, whose key has at most 1,024 bytes; "
+        f'found the text "{"a" * 60}…"',
+    ),
     "workbook": ({"input_obj": "a.xlsx"}, ENDING + '"a.xlsx"'),
     "tab-separated": ({"overrides": {"input_obj": "b/a.tsv.gz"}}, ENDING + '"b/a.tsv.gz"'),
     "encoding": ({"encoding": "sjis"}, ENCODING + 'must be utf-8 or cp932; found the text "sjis"'),
@@ -300,9 +311,11 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "text": ({"division_number": "9"}, NUMBER + 'the text "9"'),
     "typo": (
         {"overrides": {"division": 9}},
-        "overrides: knows input_obj, division_number, encoding, rejects, max_rejects; found division",
+        "overrides: knows input_obj, division_number, encoding, etl, rejects, max_rejects; found division",
     ),
     "list": ({"overrides": [1]}, "overrides: must be an object; found an array"),
+    "an etl that is no name": ({"overrides": {"etl": 5}}, ETL + "the number 5"),
+    "an empty etl": ({"etl": ""}, ETL + 'the text ""'),
     "rejects nowhere": ({"rejects": None}, REJECTS + "null"),
     "rejects elsewhere": ({"overrides": {"rejects": "file"}}, REJECTS + 'the text "file"'),
     "a limit of rejects alone": ({"max_rejects": 3}, REJECTS + "max_rejects alone"),
@@ -311,6 +324,7 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "climbing execution": ({"execution": "../x"}, EXECUTION + 'the text "../x"'),
     "two steps": ({"execution": "a/b"}, EXECUTION + 'the text "a/b"'),
     "numbered execution": ({"execution": 5}, EXECUTION + "the number 5"),
+    "long execution": ({"execution": "a" * 81}, EXECUTION + f'the text "{"a" * 60}…"'),
     "nameless execution": ({"execution": ""}, EXECUTION + 'the text ""'),
 }
 
@@ -322,15 +336,19 @@ def test_a_wrong_event_is_named(event: dict[str, Any], fault: str) -> None:
     assert str(raised.value) == fault
 
 
-def test_segment_files_say_where_faulty_records_go(s3: "S3Client", bucket: str) -> None:
+def test_segment_files_tell_the_etl_and_where_faulty_records_go(
+    s3: "S3Client", bucket: str
+) -> None:
     put(s3, bucket, [member(0), {**member(1), "late": 1}], KEY)
-    asked = {"rejects": "sheet", "max_rejects": 0}
+    asked = {"etl": "orders", "rejects": "sheet", "max_rejects": 0}
     event = {"input_obj": KEY, "division_number": 1, "overrides": asked}
     keys = ScatterHandler(event, None, s3).main()["segment_definitions"]
     assert [read(s3, bucket, key).attrs for key in keys] == [{"source": KEY, **asked}] * 2
 
 
-@pytest.mark.parametrize("key", ["会員　名簿.json", "a b/c&d=1.json", "漢" * 341, "..a/b..json"])
+@pytest.mark.parametrize(
+    "key", ["会員　名簿.json", "a b/c&d=1.json", "漢" * 339, f"{'a' * 1019}.json", "..a/b..json"]
+)
 def test_a_key_that_s3_takes_is_taken(s3: "S3Client", bucket: str, key: str) -> None:
     put(s3, bucket, [member(0)], key)
     [segment] = ScatterHandler({"input_obj": key}, None, s3).main()["segment_definitions"]

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -6,163 +7,181 @@ import pandas as pd
 import pytest
 
 import segment
-from pipeline.excel import InvalidFormat, InvalidSheetName
+from pipeline.etl_names import UnknownEtl
 from pipeline.keys import InvalidEvent, rejects_key, result_key
-from pipeline.reading import plain_numbers
+from pipeline.reading.plain_numbers import read_cells
 from pipeline.segments import frames
-from pipeline.summaries.merge import summarize
-from pipeline.summaries.summary import InvalidSummary, Summary
-from segment import (
-    COLUMNS,
-    NUMBERS,
-    SUMMARIES,
-    InvalidMember,
-    SegmentHandler,
-)
+from pipeline.segments.refused import InvalidMember, MissingColumn
+from pipeline.summaries.summary import InvalidSummary
+from segment import SegmentHandler
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 pd.set_option("mode.string_storage", "python")  # as deployed, where pyarrow is not
 
-MEMBERS = pd.DataFrame(
-    [
-        ["000", "長野原 ひろし", 4, 58, "2021-05-16"],
-        ["001", "般若 竜門", 2, 75, "2021-07-19"],
-        ["002", "十河 アンナ", 2, 57, "2021-09-06"],
-    ],
-    columns=COLUMNS,
-)
+KEY = "scatter/job_000.pkl"
+COLUMNS = ["番号", "名前", "点"]
+NUMBERS = ["点"]
+ROWS = [["000", "長野原 ひろし", 58], ["001", "般若 竜門", 75], ["002", "十河 アンナ", 57]]
+POINTS = """
+from pipeline.etl import Summary, is_number, refuse
+
+COLUMNS = ["番号", "名前", "点"]
+NUMBERS = ["点"]
 
 
-def process(df: pd.DataFrame) -> pd.DataFrame:
-    return SegmentHandler(event={}, context={}, s3="").process(df)  # type: ignore[arg-type]
+def process(df):
+    refuse(df, "点", ~is_number(df["点"]), "must be a number")
+    return df.assign(倍=df["点"] * 2)
+"""
+type Write = Callable[..., None]
 
 
-def members(**changed: Any) -> pd.DataFrame:
-    df = MEMBERS.set_axis(pd.RangeIndex(20, 23)).astype(dict.fromkeys(changed, object))
-    df.attrs["source"] = "members.json"
-    for name, value in changed.items():
-        df.at[21, name] = value
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Write modules of a folder of ETLs in place of the user's, by their names."""
+    monkeypatch.setattr(segment, "ETLS", tmp_path)
+    monkeypatch.delenv("ETL", raising=False)
+
+    def run(**sources: str) -> None:
+        for name, source in sources.items():
+            (tmp_path / f"{name}.py").write_text(source, encoding="utf-8")
+
+    return run
+
+
+@pytest.fixture
+def points(write: Write) -> None:
+    """The only ETL."""
+    write(points=POINTS)
+
+
+def table(*rows: list[Any], **attrs: Any) -> pd.DataFrame:
+    df = pd.DataFrame([*ROWS, *rows], columns=COLUMNS)
+    df.index = pd.RangeIndex(20, 20 + len(df))
+    df.attrs |= {"source": "points.json", **attrs}
     return df
 
 
-def test_ranks_4_and_5_earn_a_quarter_more() -> None:
-    df = process(members())
-    assert list(df.columns) == [*COLUMNS, "ボーナスポイント"]
-    assert df["ボーナスポイント"].tolist() == [72.5, 75, 57]
+def process(df: pd.DataFrame) -> pd.DataFrame:
+    return SegmentHandler(KEY, None, None).process(df)  # type: ignore[arg-type]
 
 
-def test_the_input_is_left_as_it_was() -> None:
-    df = members()
+@pytest.mark.usefixtures("points")
+def test_a_table_is_processed_by_the_only_etl() -> None:
+    df = process(table().assign(備考="x"))
+    assert list(df.columns) == [*COLUMNS, "備考", "倍"]
+    assert df["倍"].tolist() == [116, 150, 114]
+
+
+@pytest.mark.usefixtures("points")
+def test_an_etl_leaves_its_input_as_it_was() -> None:
+    df = table()
     process(df)
-    pd.testing.assert_frame_equal(df, members())
+    pd.testing.assert_frame_equal(df, table())
 
 
-@pytest.mark.parametrize("rank", [1, 2, 3, 4, 5])
-def test_the_bonus_is_integer_unless_a_rank_exceeds_3(rank: int) -> None:
-    bonus = process(MEMBERS.assign(会員ランク=rank))["ボーナスポイント"]
-    assert bonus.dtype == ("float64" if rank > 3 else "int64")
-    assert bonus.tolist() == [points * (1.25 if rank > 3 else 1) for points in (58, 75, 57)]
-
-
-def test_extra_columns_stay_before_the_new_one() -> None:
-    df = process(members().assign(備考="x"))
-    assert list(df.columns) == [*COLUMNS, "備考", "ボーナスポイント"]
-
-
+@pytest.mark.usefixtures("points")
 def test_columns_without_rows_stay_columns() -> None:
     df = pd.DataFrame(columns=[*COLUMNS, "備考"])
     df.attrs["format"] = "csv"
-    processed = process(plain_numbers.read_cells(df, NUMBERS))
-    assert list(processed.columns) == [*COLUMNS, "備考", "ボーナスポイント"]
-    summary = summarize(processed, SUMMARIES[0])
-    assert list(summary.columns) == ["会員ランク", "人数", "ポイント", "平均"]
-    assert summary.iloc[:, :3].values.tolist() == [["合計", 0, 0]]
+    assert list(process(read_cells(df, NUMBERS)).columns) == [*COLUMNS, "備考", "倍"]
 
 
-def test_an_empty_table_has_its_headers() -> None:
+@pytest.mark.usefixtures("points")
+def test_an_empty_table_has_the_headers_that_the_etl_names() -> None:
     df = process(pd.DataFrame())
-    assert list(df.columns) == [*COLUMNS, "ボーナスポイント"]
+    assert list(df.columns) == [*COLUMNS, "倍"]
     assert df.empty
 
 
-FAULTS = {
-    "rank 0": ({"会員ランク": 0}, "会員ランク must be 1 to 5; found the number 0"),
-    "rank 6": ({"会員ランク": 6}, "会員ランク must be 1 to 5; found the number 6"),
-    "rank 4.5": ({"会員ランク": 4.5}, "会員ランク must be 1 to 5; found the number 4.5"),
-    "rank as text": ({"会員ランク": "4"}, '会員ランク must be 1 to 5; found the text "4"'),
-    "rank true": ({"会員ランク": True}, "会員ランク must be 1 to 5; found true"),
-    "no rank": ({"会員ランク": None}, "会員ランク must be given; found nothing"),
-    "no name": ({"名前": None}, "名前 must be given; found nothing"),
-    "points as text": ({"ポイント": "58"}, 'ポイント must be a number; found the text "58"'),
-    "points in a list": ({"ポイント": [58]}, "ポイント must be a number; found an array"),
-}
-
-
-@pytest.mark.parametrize(("changed", "fault"), FAULTS.values(), ids=FAULTS)
-def test_a_faulty_record_is_named(changed: dict[str, Any], fault: str) -> None:
-    with pytest.raises(InvalidMember, match=f"^members.json record 21: {fault}$"):
-        process(members(**changed))
-
-
+@pytest.mark.usefixtures("points")
 @pytest.mark.parametrize("name", COLUMNS)
 def test_a_missing_column_is_named(name: str) -> None:
-    with pytest.raises(InvalidMember, match=f"^members.json: members have .*; found no {name}$"):
-        process(members().drop(columns=name))
+    with pytest.raises(MissingColumn, match=f"^points.json has the columns .*; found no {name}$"):
+        process(table().drop(columns=name))
 
 
-def test_a_wrong_format_is_named_when_the_module_is_loaded() -> None:
-    source = Path(segment.__file__).read_text(encoding="utf-8").replace('"#,##0"', '""')
-    with pytest.raises(InvalidFormat, match="^FORMATS: ポイント must have a text"):
-        exec(source, {"__name__": "segment"})
+def test_the_input_chooses_then_the_environment_then_members(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("members", "orders", "sales")
+    write(**{name: f"def process(df): return df.assign(etl={name!r})" for name in names})
+
+    def chosen(**attrs: str) -> str:
+        [name] = set(process(table(**attrs))["etl"])
+        return str(name)
+
+    assert (chosen(), chosen(etl="sales")) == ("members", "sales")
+    monkeypatch.setenv("ETL", "orders")
+    assert (chosen(), chosen(etl="sales")) == ("orders", "sales")
+    monkeypatch.setenv("ETL", "")  # as a stack's parameter without a value
+    assert chosen() == "members"
 
 
-def test_ranks_are_counted_and_added_up() -> None:
-    summary = summarize(process(members()), SUMMARIES[0])
-    assert list(summary.columns) == ["会員ランク", "人数", "ポイント", "平均"]
-    assert summary.values.tolist() == [
-        [2, 2, 75 + 57, 66.0],
-        [4, 1, 58, 72.5],
-        ["合計", 3, 58 + 75 + 57, 204.5 / 3],
-    ]
+@pytest.mark.parametrize("name", ["os", "../segment", "points.py", "_shared", "POINTS", ""])
+def test_an_etl_is_a_module_of_the_folder_and_nothing_else(write: Write, name: str) -> None:
+    write(points=POINTS, sums=POINTS, _shared="")
+    with pytest.raises(UnknownEtl, match="^etl: must be one of points, sums; found "):
+        process(table(etl=name))
 
 
-@pytest.mark.parametrize("name", ["a/b", "rejects"])
-def test_a_name_that_no_sheet_can_have_is_refused_when_the_module_is_loaded(name: str) -> None:
-    source = (
-        Path(segment.__file__).read_text(encoding="utf-8").replace('"会員ランク別"', f'"{name}"')
+def test_a_module_shares_code_and_has_dataclasses(write: Write) -> None:
+    write(
+        points="from __future__ import annotations\nfrom dataclasses import dataclass\n"
+        "@dataclass\nclass Rate:\n    rate: int\n"
+        "def process(df): return df.assign(率=Rate(3).rate)"
     )
-    with pytest.raises(InvalidSheetName, match=f'; found the text "{name}"$'):
-        exec(source, {"__name__": "segment"})
+    assert process(table())["率"].tolist() == [3, 3, 3]
 
 
-def test_an_aggregation_that_is_none_is_refused_with_the_list() -> None:
-    with pytest.raises(
-        InvalidSummary, match="^summary x: n must be one of count, size, sum, .*avg"
-    ):
-        Summary("x", n=("ポイント", "avg"))
+def test_a_faulty_etl_fails_its_own_tables_only(write: Write) -> None:
+    write(points=POINTS, sums=POINTS + "SUMMARIES = [Summary('商品別', 数=('点', 'avg'))]")
+    assert len(process(table(etl="points"))) == 3
+    for _ in range(2):
+        with pytest.raises(InvalidSummary, match="^summary 商品別: 数 must be one of .*avg"):
+            process(table(etl="sums"))
+
+
+@pytest.mark.usefixtures("points")
+def test_cells_of_csv_are_numbers_one_by_one_where_the_etl_says_so(
+    s3: "S3Client", bucket: str
+) -> None:
+    """So one bad cell is one faulty record."""
+    df = table(["003", "7", "5O"]).astype(str)
+    df.attrs |= {"format": "csv", "rejects": "sheet"}
+    s3.put_object(Bucket=bucket, Key=KEY, Body=frames.dump(df))
+    SegmentHandler(KEY, None, s3).main()
+    made = frames.load(read(s3, bucket, "gather/job_000.pkl"), KEY)
+    assert made["倍"].tolist() == [116, 150, 114]
+    assert made["番号"].tolist() == ["000", "001", "002"]
+    assert [*rejects(s3, bucket, "gather/job_000.pkl")["found"]] == ['the text "5O"']
+
+
+def test_of_json_nothing_is_read_as_numbers() -> None:
+    pd.testing.assert_frame_equal(read_cells(table().astype(str), NUMBERS), table().astype(str))
 
 
 UNFIT = {
     "a column that does not exist": (
-        Summary("x", by="店", 人数=("会員番号", "count")),
-        "summary x needs one column 店; found 0 among 会員番号, 名前, ",
+        "Summary('x', by='店', 人数=('番号', 'count'))",
+        "summary x needs one column 店; found 0 among 番号, 名前, ",
     ),
     "a sum of texts": (
-        Summary("x", 計=("名前", "sum")),
+        "Summary('x', 計=('名前', 'sum'))",
         'record 20: 名前 must be a number for its sum in summary x; found the text "長野原 ひろし"',
     ),
     "a median of dates": (
-        Summary("x", 中央=("日", "median")),
+        "Summary('x', 中央=('日', 'median'))",
         "record 20: 日 must be a number for its median in summary x; found ",
     ),
     "a key that no cell holds": (
-        Summary("x", by="一覧", 件数=("会員番号", "count")),
+        "Summary('x', by='一覧', 件数=('番号', 'count'))",
         "record 21: 一覧 must be a text, number, date or boolean in summary x; found ",
     ),
     "a function that makes no column": (
-        Summary("x", by={"月": lambda df: 5}, 人数=("会員番号", "count")),
+        "Summary('x', by={'月': lambda df: 5}, 人数=('番号', 'count'))",
         "月 of summary x must be a column of 3 cells; found ",
     ),
 }
@@ -170,16 +189,15 @@ UNFIT = {
 
 @pytest.mark.parametrize(("summary", "fault"), UNFIT.values(), ids=UNFIT)
 def test_a_summary_that_does_not_fit_the_table_fails_before_anything_is_written(
-    s3: "S3Client", bucket: str, monkeypatch: pytest.MonkeyPatch, summary: Summary, fault: str
+    s3: "S3Client", bucket: str, write: Write, summary: str, fault: str
 ) -> None:
-    monkeypatch.setattr(segment, "SUMMARIES", [summary])
+    write(points=POINTS + f"SUMMARIES = [{summary}]")
     lists: list[Any] = ["a", [1], "c"]
-    df = members().assign(日=pd.Timestamp("2021-05-16"), 一覧=lists)
-    key = "scatter/job_000.pkl"
-    s3.put_object(Bucket=bucket, Key=key, Body=frames.dump(df))
+    df = table().assign(日=pd.Timestamp("2021-05-16"), 一覧=lists)
+    s3.put_object(Bucket=bucket, Key=KEY, Body=frames.dump(df))
     with pytest.raises(InvalidSummary, match=fault):
-        SegmentHandler(key, None, s3).main()
-    assert [obj["Key"] for obj in s3.list_objects_v2(Bucket=bucket)["Contents"]] == [key]
+        SegmentHandler(KEY, None, s3).main()
+    assert [obj["Key"] for obj in s3.list_objects_v2(Bucket=bucket)["Contents"]] == [KEY]
 
 
 @pytest.mark.parametrize("name", ["job_000.pkl", "run-1/job_1000.pkl"])
@@ -204,21 +222,6 @@ def test_other_keys_are_refused(event: Any, found: str) -> None:
         result_key(event)
 
 
-def test_cells_of_csv_are_numbers_one_by_one_where_the_etl_says_so() -> None:
-    """So one bad cell is one faulty record; JSON says itself what is a number."""
-    texts = members(会員ランク="4", ポイント="5O").astype({"会員ランク": str, "ポイント": str})
-    texts.attrs["format"] = "csv"
-    read = plain_numbers.read_cells(texts, NUMBERS)
-    assert read["会員ランク"].tolist() == [4, 4, 2]
-    assert read["会員ランク"].dtype == "int64"
-    assert read["ポイント"].tolist() == [58, "5O", 57]
-    assert read["会員番号"].tolist() == ["000", "001", "002"]
-    with pytest.raises(InvalidMember, match='^members.json record 21: .*; found the text "5O"$'):
-        process(read)
-    texts.attrs.pop("format")
-    pd.testing.assert_frame_equal(plain_numbers.read_cells(texts, NUMBERS), texts)
-
-
 GAPS = {
     "integers": (["1", "", "-2"], [1.0, None, -2.0], "float64"),
     "decimals": (["1", "0.5"], [1.0, 0.5], "float64"),
@@ -231,22 +234,22 @@ GAPS = {
 def test_an_empty_cell_among_numbers_is_missing(
     texts: list[str], found: list[Any], dtype: str
 ) -> None:
-    df = pd.DataFrame({"ポイント": texts})
+    df = pd.DataFrame({"点": texts})
     df.attrs["format"] = "csv"
-    column = plain_numbers.read_cells(df, NUMBERS)["ポイント"]
+    column = read_cells(df, NUMBERS)["点"]
     assert column.dtype == dtype
     assert column.astype(object).where(column.notna(), None).tolist() == found
 
 
+@pytest.mark.usefixtures("points")
 @pytest.mark.parametrize(
     "asked", [{}, {"rejects": "sheet", "max_rejects": 5}], ids=["refused", "left out"]
 )
 def test_faulty_records_are_refused_or_left_out_as_asked(
     s3: "S3Client", bucket: str, asked: dict[str, Any]
 ) -> None:
-    df = pd.concat([members(), members(会員ランク=9)], ignore_index=True)
+    df = table(*ROWS[:1], ["001", "", "x"], ["002", "", 1], etl="points", **asked)
     df.index = pd.RangeIndex(30, 36)
-    df.attrs |= asked
     s3.put_object(Bucket=bucket, Key="scatter/job_004.pkl", Body=frames.dump(df))
     earlier = {"job_000": 4, "job_003": 3, "job_005": 50, "job_1000": 100}
     for name, count in earlier.items():
@@ -254,23 +257,23 @@ def test_faulty_records_are_refused_or_left_out_as_asked(
         s3.put_object(Bucket=bucket, Key=key, Body=b"")
     handler = SegmentHandler("scatter/job_004.pkl", None, s3)
     if not asked:
-        with pytest.raises(InvalidMember, match="^members.json record 34: 会員ランク must be"):
+        with pytest.raises(InvalidMember, match="^points.json record 34: 点 must be a number"):
             handler.main()
         return
     key = handler.main()
     figures = json.loads(read(s3, bucket, "gather/job_004.json"))
-    left_out = frames.load(read(s3, bucket, rejects_key(key, 1)), key)
     assert frames.load(read(s3, bucket, key), key).index.tolist() == [30, 31, 32, 33, 35]
-    assert left_out.iloc[0, :5].tolist() == [
-        34,
-        "会員ランク",
-        "must be 1 to 5",
-        "the number 9",
-        "001",
+    assert rejects(s3, bucket, key).iloc[0, :5].tolist() == [
+        *(34, "点", "must be a number", 'the text "x"', "001")
     ]
     assert [(part["position"], part["rows"]) for part in figures["parts"]] == [(23, 5)]
     assert (figures["rejects"]["count"], figures["rejects"]["most"]) == (1, 5)
-    assert (figures["facts"]["rejects"], figures["facts"]["source"]) == (1, "members.json")
+    assert (figures["facts"]["rejects"], figures["facts"]["source"]) == (1, "points.json")
+
+
+def rejects(s3: "S3Client", bucket: str, key: str) -> pd.DataFrame:
+    """The one record that a result leaves out."""
+    return frames.load(read(s3, bucket, rejects_key(key, 1)), key)
 
 
 def read(s3: "S3Client", bucket: str, key: str) -> bytes:

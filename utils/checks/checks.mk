@@ -9,7 +9,10 @@ FUZZ_S ?= 60
 BENCH_READY := $(patsubst $(BENCH)/locks/%.txt,$(BENCH)/.venvs/%/.ready,$(wildcard $(BENCH)/locks/*.txt))
 LOCKS := $(patsubst $(ROOT)/%,%,$(wildcard $(TOOLS)/*.txt $(BENCH)/locks/*.txt))
 
-.PHONY: pictures bench bench-summaries faults soak soaked fuzz audit test-compat test-readers test-report-page
+.PHONY: pictures bench bench-summaries faults soak soaked fuzz fuzz-summaries audit test-compat test-readers test-report-page
+
+# They are about the members' rule, whatever is in demo-segment/etl.
+bench bench-summaries soak soaked smoke pictures: export ETL_FOLDER := $(ROOT)/utils/tests/etl
 
 bench: zip $(BENCH_READY) demo-gather/.venv/.ready demo-scatter/.venv/.ready ## the pipeline beside other writers: SIZES rows, REPEAT runs; result/bench.json
 	@cd $(ROOT)/utils && $(PY) -m checks.bench --repeat $(REPEAT) $(SIZES)
@@ -21,7 +24,7 @@ bench-summaries: zip $(BENCH_READY) demo-gather/.venv/.ready ## its last part: M
 faults: zip demo-gather/.venv/.ready demo-scatter/.venv/.ready ## cause every fault, and print the table of what happens
 	@$(HARNESS) with-emulator $(PY) $(CHECKS)/faults.py
 
-soak: zip fuzz ## fuzz for FUZZ_S, then 100 executions in a row, 20 at once, 50 first ones
+soak: zip fuzz fuzz-summaries ## fuzz twice for FUZZ_S, then 100 executions in a row, 20 at once, 50 first ones
 	@$(HARNESS) with-emulator $(MAKE) --no-print-directory soaked
 
 soaked: create bucket
@@ -32,6 +35,9 @@ fuzz: $(VENVS)/fuzz/.ready demo-scatter/.venv/.ready
 	@mkdir -p $(VENVS)/fuzz/corpus
 	@cd $(CHECKS) && PYTHONPATH=$(ROOT)/utils:$$(echo $(ROOT)/demo-scatter/.venv/lib/python3*/site-packages) \
 		$(VENVS)/fuzz/bin/python fuzz_json_array.py -max_total_time=$(FUZZ_S) -max_len=400 -dict=json.dict -verbosity=0 -print_final_stats=1 $(VENVS)/fuzz/corpus
+
+fuzz-summaries: demo-gather/.venv/.ready
+	@cd $(CHECKS) && PYTHONPATH=$(ROOT)/utils $(ROOT)/demo-gather/.venv/bin/python fuzz_summaries.py $(FUZZ_S)
 
 audit: $(VENVS)/audit/.ready $(FUNCTIONS:%=demo-%/requirements.txt) ## look up known vulnerabilities of everything locked, with pip-audit
 	@$(VENVS)/audit/bin/python $(CHECKS)/audit.py $(FUNCTIONS:%=demo-%/requirements.txt) $(LOCKS)
@@ -69,7 +75,7 @@ $(BENCH)/.venvs/%/.ready: $(BENCH)/locks/%.txt | $(TOOLS_READY)
 	@touch $@
 
 demo-%/.venv/.ready: demo-%/Pipfile.lock | $(TOOLS_READY)
-	@$(MAKE) --no-print-directory -C demo-$* .venv/.ready
+	@$(MAKE) --no-print-directory -C demo-$* NAME=$* .venv/.ready
 
 demo-%/requirements.txt: demo-%/Pipfile.lock | $(TOOLS_READY)
 	@$(MAKE) --no-print-directory -C demo-$* requirements.txt

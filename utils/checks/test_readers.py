@@ -16,6 +16,7 @@ import pytest
 
 import segment
 from gather import GatherHandler
+from pipeline.etls.module import Etl
 from pipeline.segments import frames
 from pipeline.summaries.merge import summarize
 from pipeline.summaries.summary import Summary
@@ -118,9 +119,7 @@ SUMMARIES = [
 ]
 
 
-class Etl(segment.SegmentHandler):
-    def process(self, df: pd.DataFrame) -> pd.DataFrame:
-        return df
+ETL = Etl("own", lambda df: df, summaries=SUMMARIES)
 
 
 @pytest.fixture(scope="module")
@@ -130,12 +129,12 @@ def summarized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     s3.create_bucket(Bucket="readers")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BUCKET", "readers")
-        patch.setattr(segment, "SUMMARIES", SUMMARIES)
+        patch.setattr(segment, "etl_of", lambda df: ETL)
         keys = []
         for start in range(0, len(ORDERS), 15):
             key = f"scatter/job_{start:03d}.pkl"
             s3.put_object(Bucket="readers", Key=key, Body=frames.dump(ORDERS[start : start + 15]))
-            keys.append(Etl(key, None, s3).main())
+            keys.append(segment.SegmentHandler(key, None, s3).main())
         workbook = GatherHandler({"segment_results": keys}, None, s3).main()
     path = tmp_path_factory.mktemp("summarized") / workbook
     path.write_bytes(s3.get_object(Bucket="readers", Key=workbook)["Body"].read())

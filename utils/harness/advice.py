@@ -1,6 +1,9 @@
 """What to do about an error: one table, in English and Japanese, for the emulator and for AWS."""
 
+import os
+
 from harness.history import STAGES, Failure
+from harness.settings import FOLDERS
 
 # Raise a setting of a function: one of the emulator's own, or one of a stack.
 RAISE = {
@@ -20,6 +23,12 @@ LOG = (
 ABOVE = ("its log is above", "ログは上のとおりです")
 
 KILLED = "Runtime.OutOfMemory"
+NO_SPACE = "No space left on device"
+# Of the emulator, where its S3, its functions' code and their /tmp are on one disk of this machine.
+DISK_FULL = (
+    "the disk is full that holds {folder}: free some space there, or make down and up, which empties it",
+    "{folder} のあるディスクがいっぱいです。空きを作るか、make down と make up で空にしてください",
+)
 SMALLER = ("or choose a smaller division_number", "か、division_number を小さくしてください")
 ADVICE = {
     "InvalidMember": (
@@ -27,6 +36,23 @@ ADVICE = {
         '"rejects": "sheet" in the input, which lists such records on a sheet of their own',
         "入力オブジェクトのそのレコードを直し、もう一度実行してください。または入力に "
         '"rejects": "sheet" を加えると、そのようなレコードは専用のシートに一覧になります',
+    ),
+    "MissingColumn": (
+        "correct the name of that column, in the table's header or in the ETL; a table that is cut "
+        "by another sign than a comma has one column",
+        "その列の名前を、表の見出しか ETL で直してください。カンマ以外で区切られた表は 1 列になります",
+    ),
+    "InvalidResult": (
+        "end process in the ETL with the table that it made: return df",
+        "ETL の process の最後で、作った表を返してください: return df",
+    ),
+    "InvalidEtl": (
+        "correct that module in demo-segment/etl/: make zip says which, and make create",
+        "demo-segment/etl/ のそのモジュールを直して（make zip が示します）make create してください",
+    ),
+    "UnknownEtl": (
+        "choose one of them with ETL=…, or write it: make etl NAME=… FILE=…; make zip create",
+        "ETL=… でそのいずれかを選ぶか、make etl NAME=… FILE=… で作り、make zip create してください",
     ),
     "TooManyRejects": (
         "correct the input object, or raise max_rejects, and start again",
@@ -61,28 +87,28 @@ ADVICE = {
         "REFERENCES か、その表のその箇所を直して make upload{flags} FILE=… KEY=reference/… し、もう一度実行してください",
     ),
     "MissingReference": (
-        "make upload{flags} FILE=… KEY=reference/… puts the table there; or correct REFERENCES in segment.py",
-        "表は make upload{flags} FILE=… KEY=reference/… で置けます。または segment.py の REFERENCES を直してください",
+        "make upload{flags} FILE=… KEY=reference/… puts the table there; or correct REFERENCES in its ETL",
+        "表は make upload{flags} FILE=… KEY=reference/… で置けます。または ETL の REFERENCES を直してください",
     ),
     "ReferenceChanged": (
         "the reference table was replaced during the execution: start again",
         "実行中に参照表が置き換えられました。もう一度実行してください",
     ),
     "InvalidCell": (
-        "Excel cannot hold that value: shorten or clean it in SegmentHandler.process",
-        "Excel に書けない値です。SegmentHandler.process で短くするか取り除いてください",
+        "Excel cannot hold that value: shorten or clean it in the ETL's process",
+        "Excel に書けない値です。ETL の process で短くするか取り除いてください",
     ),
     "InvalidSummary": (
-        "correct SUMMARIES in demo-segment/segment.py, or that record in SegmentHandler.process",
-        "demo-segment/segment.py の SUMMARIES か、SegmentHandler.process でそのレコードを直してください",
+        "correct SUMMARIES in the ETL, in demo-segment/etl/, or that record in its process",
+        "demo-segment/etl/ にある ETL の SUMMARIES か、process でそのレコードを直してください",
     ),
     "InvalidSheetName": (
-        "choose another name for that summary in SUMMARIES of demo-segment/segment.py",
-        "demo-segment/segment.py の SUMMARIES で、その集計に別の名前を付けてください",
+        "choose another name for that summary in SUMMARIES of the ETL, in demo-segment/etl/",
+        "demo-segment/etl/ にある ETL の SUMMARIES で、その集計に別の名前を付けてください",
     ),
     "InvalidFormat": (
-        "correct FORMATS in demo-segment/segment.py",
-        "demo-segment/segment.py の FORMATS を直してください",
+        "correct FORMATS in the ETL, in demo-segment/etl/",
+        "demo-segment/etl/ にある ETL の FORMATS を直してください",
     ),
     "InvalidSignature": (
         "something else wrote that object, or copied it without its metadata: start again",
@@ -141,9 +167,13 @@ ADVICE = {
         "the function timed out, crashed or ran out of memory: {log}",
         "関数が時間切れ、異常終了、メモリ不足のいずれかになりました。{log}",
     ),
+    "ModuleNotFoundError": (
+        "add the module to demo-segment/Pipfile: make -C demo-segment lock, make zip create",
+        "モジュールを demo-segment/Pipfile に加え、make -C demo-segment lock、make zip create を実行してください",
+    ),
     "Runtime.ImportModuleError": (
-        "add the module to the function's Pipfile: pipenv lock, make zip create",
-        "モジュールを関数の Pipfile に加え、pipenv lock、make zip create を実行してください",
+        "add the module to demo-{stage}/Pipfile: make -C demo-{stage} lock, make zip create",
+        "モジュールを demo-{stage}/Pipfile に加え、make -C demo-{stage} lock、make zip create を実行してください",
     ),
     "Runtime.ExitError": (
         "the process ended by itself: {log}",
@@ -154,7 +184,7 @@ ADVICE = {
 BY_MESSAGE = {
     "signal: killed": ADVICE[KILLED],
     "Task timed out": ADVICE["Sandbox.Timedout"],
-    "No space left on device": (
+    NO_SPACE: (
         "raise the gather's /tmp: make deploy{flags} PARAMETERS=GatherStorage=10240",
         "gather の /tmp を増やしてください: make deploy{flags} PARAMETERS=GatherStorage=10240",
     ),
@@ -197,6 +227,8 @@ def advice(
         flags: the target's.
         logged: whether the reader sees the log of the call above the advice.
     """
+    if NO_SPACE in message and "TARGET=aws" not in flags:
+        return DISK_FULL[language == "ja"].format(folder=os.path.relpath(FOLDERS))
     by_message = (texts for text, texts in BY_MESSAGE.items() if text in message)
     found = next(by_message, None) or ADVICE.get(error, DEFAULT)
     which = language == "ja"
@@ -212,7 +244,7 @@ def advice(
 
     log = ABOVE[which] if logged else LOG[which].format(flags=flags)
     return found[which].format(
-        memory=raised("Memory"), timeout=raised("Timeout"), log=log, flags=flags
+        memory=raised("Memory"), timeout=raised("Timeout"), log=log, flags=flags, stage=stage
     )
 
 

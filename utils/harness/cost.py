@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.table import Table
 
 from harness import calls, facts, history, machines
@@ -12,6 +11,7 @@ from harness.fault import Fault
 from harness.history import Run
 from harness.logs import Report
 from harness.target import Target
+from harness.terminal import console
 from pipeline.facts.stages import INLINE_BYTES
 
 # List prices in US dollars, without free tiers, of Lambda (first tier), Step Functions (standard
@@ -165,7 +165,7 @@ def show(run: Run, charges: list[Charge]) -> None:
             f"{charge.dollars:.6f}",
         )
     table.add_row("together", "", "", f"{sum(charge.dollars for charge in charges):.6f}")
-    Console().print(table)
+    console().print(table)
     print(
         f"List prices of {PRICES_OF}, without free tiers; not counted: input, workbook, reference tables, logs, transfer."
     )

@@ -19,9 +19,9 @@ import psutil
 
 from harness import settings, signals
 from harness.fault import Fault
+from harness.settings import FOLDERS
 
 HERE = Path(__file__).resolve().parent
-FOLDERS = HERE / ".localstack"  # one for each port
 TOOLS = HERE.parent / "tools"
 RUNTIMES = TOOLS / "runtimes"
 SERVICES = "lambda,s3,stepfunctions,sts,iam,logs,sqs,cloudwatch,cloudformation,events,sns"
@@ -82,6 +82,16 @@ class Emulator:
         )
 
     def start(self) -> None:
+        process = self.launch()
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self.version():
+            if process.poll() is not None or time.monotonic() > deadline:
+                self.down()
+                raise Fault(f"{self.name} did not start; the end of {self.log}:\n{self.log_tail()}")
+            time.sleep(0.05)
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start it, and wait for nothing."""
         shutil.rmtree(self.folder / "tmp", ignore_errors=True)
         with self.log.open("wb") as log:
             process = subprocess.Popen(
@@ -94,12 +104,7 @@ class Emulator:
                 start_new_session=True,
             )
         self.pid_file.write_text(str(process.pid))
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self.version():
-            if process.poll() is not None or time.monotonic() > deadline:
-                self.down()
-                raise Fault(f"{self.name} did not start; the end of {self.log}:\n{self.log_tail()}")
-            time.sleep(0.05)
+        return process
 
     def argv(self) -> list[str]:
         return [sys.executable, "-m", "localstack.runtime.main"]
@@ -201,27 +206,47 @@ def chosen() -> Emulator:
 
 
 def up() -> None:
-    signals.heed_interrupts()
-    print(chosen().up())
+    print(started(chosen()))
 
 
 def ensure() -> None:
     emulator = chosen()
     if not emulator.version():
-        signals.heed_interrupts()
-        print(emulator.up())
+        print(started(emulator))
+
+
+def started(emulator: Emulator) -> str:
+    signals.heed_interrupts()
+    try:
+        return emulator.up()
+    except KeyboardInterrupt:
+        if process := emulator.process():
+            print(
+                f"\n{emulator.name} goes on starting at {emulator.endpoint} (pid {process.pid}): "
+                f"make down ENDPOINT={emulator.endpoint} ends it",
+                flush=True,
+            )
+        raise
 
 
 def down() -> None:
     print(chosen().down())
 
 
-def run(command: list[str]) -> int:
-    """Run a command with an emulator of its own at ENDPOINT, and stop that afterwards."""
+def run(command: list[str], at_once: bool = False) -> int:
+    """Run a command with an emulator of its own at ENDPOINT, and stop that afterwards.
+
+    Args:
+        at_once: while the emulator still starts, for which the command waits itself.
+    """
     emulator = Emulator(f"http://localhost:{free_port()}")
     signals.heed_interrupts()
     try:
-        emulator.up()
+        if at_once:
+            with emulator.locked():
+                emulator.launch()
+        else:
+            emulator.up()
         return call(command, environment(emulator.endpoint))
     finally:
         signals.ignore_signals()

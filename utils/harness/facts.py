@@ -7,10 +7,11 @@ import io
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -27,6 +28,9 @@ MISSING = ("404", "NoSuchKey", "NoSuchBucket", "403", "AccessDenied", "412", "Pr
 THREADS = 8
 BETWEEN = re.compile(r"[\s,]*")  # what stands between two records
 MOST_REFUSED = 3  # that are named
+# Of an input's text, at most, are read to count its lines: from AWS, and from this machine.
+COUNTED_BYTES = {False: 20_000_000, True: 500_000_000}
+PIECE_BYTES = 1 << 20
 MOST_SEGMENTS = 1000  # whose facts are read one by one, where there is no workbook
 
 
@@ -159,35 +163,89 @@ def record(target: Target, facts: Facts, place: tuple[str, int] | None) -> dict[
     Returns:
         None where the input is not known to hold that record still.
     """
-    scatter = facts.scatter
-    if scatter is None or place is None or segment_of(scatter, place) is None:
+    block = block_of(facts.scatter, place)
+    if facts.scatter is None or place is None or block is None:
         return None
-    key, number = place
-    block = bisect.bisect_right(scatter.index, number, key=lambda entry: entry[1]) - 1
-    if block < 0:
-        return None
-    (start, first), *later = scatter.index[block:]
-    end = later[0][0] if later else None
+    scatter, (key, number) = facts.scatter, place
     asked = {"IfMatch": scatter.etag}
     if not scatter.packed:
-        asked["Range"] = f"bytes={start}-{(end or scatter.size) - 1}"
+        asked["Range"] = f"bytes={block.start}-{(block.end or scatter.size) - 1}"
 
     def read(body: Any) -> bytes:
         if not scatter.packed:
             return bytes(body.read())
         with gzip.open(body) as text:
-            text.seek(start)
-            return text.read(end - start if end else -1)
+            text.seek(block.start)
+            return text.read(block.end - block.start if block.end else -1)
 
     s3 = target.client("s3")
     return if_there(
         lambda: record_of(
             read(s3.get_object(Bucket=facts.bucket, Key=key, **asked)["Body"]),
-            number - first,
+            number - block.first,
             scatter.header,
             scatter.encoding,
         )
     )
+
+
+def line(target: Target, facts: Facts, place: tuple[str, int] | None) -> int | None:
+    """The line of the input on which a record begins, counted from 1.
+
+    Returns:
+        None where the input is not known to hold that record still, has no lines, or is too large
+        to count them.
+    """
+    block = block_of(facts.scatter, place)
+    if facts.scatter is None or place is None or block is None:
+        return None
+    if block.start > COUNTED_BYTES[target.emulated]:
+        return None
+    scatter, (key, number), before = facts.scatter, place, 0
+
+    def read(body: Any) -> bytes:
+        nonlocal before
+        with gzip.open(body) if scatter.packed else closing(body) as text:
+            for count in pieces(block.start):
+                before += text.read(count).count(b"\n")
+            return bytes(text.read(block.end - block.start if block.end else None))
+
+    def parse(data: bytes) -> int:
+        given = number - block.first, scatter.header, scatter.encoding
+        return 1 + before + located(data, *given)[1]
+
+    s3 = target.client("s3")
+    asked = {"IfMatch": scatter.etag}
+    if not scatter.packed:
+        asked["Range"] = f"bytes=0-{(block.end or scatter.size) - 1}"
+    found = if_there(
+        lambda: parse(read(s3.get_object(Bucket=facts.bucket, Key=key, **asked)["Body"]))
+    )
+    return None if found == 1 and number else found
+
+
+def pieces(size: int) -> Iterator[int]:
+    """How much to read at a time, of so many bytes."""
+    return (min(PIECE_BYTES, size - start) for start in range(0, size, PIECE_BYTES))
+
+
+class Block(NamedTuple):
+    """Bytes of the input's text, and the number of the record that begins there; no end: to the end."""
+
+    start: int
+    end: int | None
+    first: int
+
+
+def block_of(scatter: ScatterFacts | None, place: tuple[str, int] | None) -> Block | None:
+    """The block that holds a record; None where none does."""
+    if scatter is None or place is None or segment_of(scatter, place) is None:
+        return None
+    number = bisect.bisect_right(scatter.index, place[1], key=lambda entry: entry[1]) - 1
+    if number < 0:
+        return None
+    (start, first), *later = scatter.index[number:]
+    return Block(start, later[0][0] if later else None, first)
 
 
 def record_of(
@@ -201,16 +259,27 @@ def record_of(
     Raises:
         ValueError: it is no such slice, or ends before that record does.
     """
-    text, end, decoder = data.decode(encoding), 0, json.JSONDecoder()
+    return located(data, number, header, encoding)[0]
+
+
+def located(
+    data: bytes, number: int, header: Sequence[str] = (), encoding: str = "utf-8"
+) -> tuple[dict[str, Any] | None, int]:
+    """A record, and how many lines of the slice end before it begins; see `record_of`."""
+    text, start, end, decoder = data.decode(encoding), 0, 0, json.JSONDecoder()
     if header:
-        rows = filter(None, csv.reader(io.StringIO(text, newline="")))
-        row = next(itertools.islice(rows, number, None), None)
-        return dict(zip(header, row, strict=True)) if row else None
+        rows, lines = csv.reader(io.StringIO(text, newline="")), 0
+        for row in rows:
+            if row and not number:
+                return dict(zip(header, row, strict=True)), lines
+            number, lines = number - bool(row), rows.line_num
+        return None, lines
     record = None
     for _ in range(number + 1):
         between = BETWEEN.match(text, end)
-        record, end = decoder.raw_decode(text, between.end() if between else end)
-    return record if isinstance(record, dict) else None
+        start = between.end() if between else end
+        record, end = decoder.raw_decode(text, start)
+    return record if isinstance(record, dict) else None, text.count("\n", 0, start)
 
 
 def if_there[Kind](read: Callable[[], Kind]) -> Kind | None:

@@ -10,6 +10,8 @@ from itertools import batched
 from pathlib import Path
 from typing import Any, Self
 
+from botocore.exceptions import WaiterError
+
 from harness import history, logs
 from harness.advice import advice
 from harness.fault import Fault
@@ -118,12 +120,28 @@ def create_function(functions: Any, given: Settings, key: str) -> str:
     try:
         found = functions.get_function_configuration(FunctionName=name)
     except functions.exceptions.ResourceNotFoundException:
-        functions.create_function(FunctionName=name, Code={"ZipFile": archive}, **settings)
-        done = "created"
-    else:
+        found, done = None, "created"
+    if found and found["State"] == "Failed":  # it was never there, as with a full disk
+        functions.delete_function(FunctionName=name)
+        found, done = None, "replaced"
+    if found:
         done = update(functions, name, found, archive, settings)
-    functions.get_waiter("function_active").wait(FunctionName=name, WaiterConfig=WAIT)
+    else:
+        functions.create_function(FunctionName=name, Code={"ZipFile": archive}, **settings)
+    wait_until_active(functions, name)
     return f"{name}: {done}"
+
+
+def wait_until_active(functions: Any, name: str) -> None:
+    """
+    Raises:
+        Fault: the function cannot be made.
+    """
+    try:
+        functions.get_waiter("function_active").wait(FunctionName=name, WaiterConfig=WAIT)
+    except WaiterError as error:
+        reason = str(error.last_response.get("StateReason", error))
+        raise Fault(f"{name}: {reason}\nto do: {advice('', reason)}") from None
 
 
 def update(

@@ -35,6 +35,9 @@ LEFT_OUT = ("MissingSegment", "States.ExceedToleratedFailureThreshold")
 # A function's own error names its invocation in JSON, Lambda's (timeout, crash) in the message.
 REQUEST_ID = re.compile(r'(?:"requestId": ?"|RequestId: )([-0-9a-f]{36})')
 
+# Of LocalStack: a call that waited for a worker when its execution ended or was stopped.
+DROPPED = "Sandbox.Dropped"
+
 # Segments under way may fail after an execution has failed.
 SETTLE_S = 0.5
 
@@ -353,9 +356,7 @@ class _Reader:
             case "MapIterationSucceeded":
                 run.done += 1
             case "MapIterationFailed":
-                run.failed += 1
-                if number in self.task_of:
-                    self.task_of[number].gave_up = True
+                self.give_up(self.task_of.get(number))
             case "MapIterationAborted":
                 self.aborted = True
             case "LambdaFunctionScheduled":
@@ -372,6 +373,14 @@ class _Reader:
             run.stopped_s = seconds(event)
             if kind != "ExecutionSucceeded":
                 run.ended = details.get("error") or kind, details.get("cause") or ""
+
+    def give_up(self, task: Task | None) -> None:
+        """An iteration whose last call was dropped has not failed."""
+        if task and task.attempts and task.attempts[-1].ended_s is None:
+            return
+        self.run.failed += 1
+        if task:
+            task.gave_up = True
 
     def follow(self, number: int, before: int) -> None:
         if before in self.task_of:
@@ -397,6 +406,8 @@ class _Reader:
             self.run.visits[details["name"]].exited_s = seconds(event)
 
     def end(self, event: Event, details: Event) -> None:
+        if details.get("error") == DROPPED:
+            return
         task = self.task_of[event["id"]]
         if not task.attempts:  # it could not be scheduled
             task.attempts.append(Attempt("", seconds(event)))
@@ -460,7 +471,7 @@ def is_localstacks_stop(ended: tuple[str, str] | None, aborted: bool) -> bool:
     """
     error, cause = ended or ("", "")
     found = "ProgramStopped" in cause or (aborted and "AttributeError" in cause)
-    return error == "States.Runtime" and found
+    return error == DROPPED or (error == "States.Runtime" and found)
 
 
 def seconds(event: Event) -> float:

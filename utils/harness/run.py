@@ -13,15 +13,22 @@ from harness import bucket, calls, facts, machines, progress
 from harness.advice import advice_on
 from harness.fault import Fault
 from harness.history import Failure, Run, Task
+from harness.settings import etl_folder, local_copy
 from harness.target import STAGES, Target
 from pipeline import endings
+from pipeline.etl_names import UnknownEtl, choose
 from pipeline.facts.stages import WorkbookFacts, made_from, workbook_metadata
 
 LOG_LINES = 20
 
 
 def run(
-    target: Target, given: Any = None, file: str = "", definition: str = "", page: str = ""
+    target: Target,
+    given: Any = None,
+    file: str = "",
+    definition: str = "",
+    page: str = "",
+    etl: str = "",
 ) -> None:
     """Run a state machine on an execution input such as {"input_obj": "members.json"}.
 
@@ -29,16 +36,17 @@ def run(
         file: a table to upload and to run it on; its workbook comes to result/.
         definition: of the emulator's: parallel, the default, or distributed.
         page: the name of its report in result/; default: the execution's.
+        etl: the module of demo-segment/etl that the table is for.
     """
-    given = check_input(given, file)
+    given = check_input(given, file, etl)
     machine = target.machine(definition)
     check_functions(target)
+    check_etl(target, given)
     if file:
         bucket.upload(target, file)
     key = given.get("input_obj", "test.json")
-    if isinstance(key, str) and key:  # the scatter refuses another by name
-        check_object(target, key)
-        tell_replaced(target, key)
+    check_object(target, key)
+    tell_replaced(target, key)
     if not target.stack:
         machines.put(target.client("stepfunctions"), definition or "parallel")
     done = execute(target, machine, given, page)
@@ -88,17 +96,30 @@ def contents(workbook: WorkbookFacts) -> str:
     return f"{workbook.rows:,} rows{left_out}; {counted}: {', '.join(workbook.sheets)}"
 
 
-def check_input(given: Any, file: str) -> dict[str, Any]:
-    """The execution's input: what is given, with the file in place of an object."""
+def check_input(given: Any, file: str, etl: str = "") -> dict[str, Any]:
+    """The execution's input: what is given, with the file in place of an object, and the ETL.
+
+    Raises:
+        Fault: it cannot be meant, or its workbook would have no place.
+    """
     if given is not None and not isinstance(given, dict):
         raise Fault(f"INPUT: must be a JSON object; found {given!r}")
+    try:
+        json.dumps(given, allow_nan=False)
+    except ValueError:  # 1e400 for one, which no JSON holds once it is read
+        raise Fault(f"INPUT: must hold finite numbers; found {given!r}") from None
     fields: dict[str, Any] = given or {}
+    if etl and "etl" in fields:
+        raise Fault(f"INPUT: must name no etl beside ETL; found {fields['etl']!r}")
+    if etl:
+        fields = {**fields, "etl": etl}
     if not file:
         return fields
     if "input_obj" in fields:
         raise Fault(f"INPUT: must name no input_obj beside FILE; found {fields['input_obj']!r}")
     if not endings.is_read(file):
         raise Fault(f"FILE: {endings.RULE}; found {file!r}")
+    local_copy(endings.workbook_key(file))
     return {"input_obj": os.path.basename(file), **fields}
 
 
@@ -119,11 +140,31 @@ def check_functions(target: Target) -> None:
             )
 
 
-def check_object(target: Target, key: str) -> None:
+def check_etl(target: Target, given: dict[str, Any]) -> None:
     """
     Raises:
-        Fault: the bucket or the input is not there.
+        Fault: the emulator's own segment function has not the ETL that the table is for.
     """
+    if target.stack:
+        return
+    found = target.client("lambda").get_function_configuration(
+        FunctionName=target.function("segment")
+    )
+    default = found.get("Environment", {}).get("Variables", {}).get("ETL")
+    try:
+        choose(etl_folder(), given.get("etl"), default)
+    except UnknownEtl as error:
+        raise Fault(str(error)) from None
+
+
+def check_object(target: Target, key: object) -> None:
+    """
+    Raises:
+        Fault: the bucket or the input is not there, or is nothing that can be.
+    """
+    if not isinstance(key, str) or not key:
+        raise Fault(f"INPUT: input_obj must be the key of an object; found {json.dumps(key)}")
+    check_key(endings.workbook_key(key))
     fix = "make json" if key == "test.json" else f"make upload FILE={key}"
     bucket.check_bucket(target)
     with bucket.there_or(f"s3://{target.bucket}/{key} does not exist: {fix}{target.flags}"):
@@ -147,6 +188,22 @@ def tell_replaced(target: Target, key: str) -> None:
         print(f"replaces s3://{target.bucket}/{workbook}, which was made from {was}", flush=True)
 
 
+def check_key(workbook: str) -> None:
+    """
+    Raises:
+        Fault: S3 takes no such key.
+    """
+    try:
+        size = len(workbook.encode())
+    except UnicodeEncodeError:
+        raise Fault(f"INPUT: input_obj must be UTF-8; found {json.dumps(workbook)}") from None
+    if size > endings.KEY_BYTES:
+        raise Fault(
+            f"INPUT: input_obj must be short enough for its workbook, whose key has at most "
+            f"{endings.KEY_BYTES:,} bytes; found {size:,}"
+        )
+
+
 def explain(target: Target, run: Run) -> None:
     """Say on one screen what failed, where, why, and what to do."""
     if run.status == "ABORTED":
@@ -162,6 +219,7 @@ def explain(target: Target, run: Run) -> None:
     lines, count = failure.faulty
     for line in lines or [failure.message]:
         print(f"cause    {line}")
+    print_line(target, run, failure)
     if count > 1:
         print(f"faulty   {count:,} records in the segments that had finished")
     if failure.end:
@@ -170,6 +228,13 @@ def explain(target: Target, run: Run) -> None:
     for line in log:
         print(f"log      {line}")
     print(f"to do    {advice_on(failure, flags=target.flags, logged=bool(log))}", flush=True)
+
+
+def print_line(target: Target, run: Run, failure: Failure) -> None:
+    """Where an editor finds the record."""
+    scatter = facts.Reader(target, run).scatter() if failure.record else None
+    if line := facts.line(target, facts.Facts(target.bucket, scatter), failure.record):
+        print(f"line     {line:,}, where that record begins")
 
 
 def print_task(target: Target, run: Run, task: Task) -> None:

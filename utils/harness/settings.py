@@ -6,7 +6,10 @@ from pathlib import Path, PurePosixPath
 
 from harness.fault import Fault
 
-RESULT = Path(__file__).resolve().parents[2] / "result"
+FOLDERS = Path(__file__).resolve().parent / ".localstack"  # of emulators, one for each port
+NAME_BYTES = 255  # of a file, on the disks of Linux and macOS
+ROOT = Path(__file__).resolve().parents[2]
+RESULT = ROOT / "result"
 ENDPOINT = re.compile(r"http://(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):(\d{1,5})/?")
 
 
@@ -28,9 +31,19 @@ def bucket() -> str:
     return os.environ.get("BUCKET", "test-bucket")
 
 
+def etl_folder() -> Path:
+    """Of the ETLs that are packed; the project's tests bring their own."""
+    return Path(os.environ.get("ETL_FOLDER", ROOT / "demo-segment" / "etl"))
+
+
 def local_copy(key: str) -> Path:
     """Where an object of the bucket is copied to; its folders in the bucket are not made."""
     name = PurePosixPath(key).name
     if name in ("", ".."):
         raise Fault(f"WORKBOOK: must be the key of an object; found {key!r}")
+    if len(os.fsencode(name)) > NAME_BYTES:
+        raise Fault(
+            f"WORKBOOK: its name must have at most {NAME_BYTES} bytes, as a file's; "
+            f"found {len(os.fsencode(name))}: {name}"
+        )
     return RESULT / name

@@ -6,15 +6,18 @@ import shutil
 import subprocess
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness import run
 from harness.bucket import there_or
+from harness.fault import Fault
 from harness.functions import read_zip
+from harness.settings import etl_folder
 from harness.signals import ignore_signals
 from harness.target import EMULATED_REGION, STAGES, emulator, endpoint, function_name
 
@@ -39,20 +42,26 @@ WAIT = {"Delay": 0.05, "MaxAttempts": 600}
 Sources = dict[str, dict[Path, int]]
 
 
-def watch(rows: int = SAMPLE_ROWS) -> None:
+def watch(given: Any = None, file: str = "", etl: str = "") -> None:
     """Watch the functions' sources until a signal; the functions get their zips back then.
 
     Args:
-        rows: of the sample, the first members of test.json.
+        given: the execution's input; default: the first members of test.json.
+        file: a table of this machine to run on, which is copied into the bucket each time.
+        etl: the module of demo-segment/etl that the table is for.
     """
-    put_sample(rows)
+    run.check_input(given, file)
+    if not given and not file:
+        put_sample(SAMPLE_ROWS)
+        given = {"input_obj": SAMPLE}
+    pipeline = partial(run_pipeline, given, file, etl)
     with hot_functions():
         before = sources()
-        run_sample()
-        print("watching demo-*/*.py and utils/pipeline", flush=True)
+        pipeline()
+        print("watching demo-*/*.py, demo-segment/etl/ and utils/pipeline/", flush=True)
         print("Ctrl-C, SIGTERM or SIGHUP ends and gives the functions their zips back", flush=True)
         for changed in changes(before):
-            check_all(changed)
+            check_all(changed, pipeline)
 
 
 def put_sample(rows: int) -> None:
@@ -75,6 +84,8 @@ def hot_functions() -> Iterator[None]:
         ignore_signals()
         with ThreadPoolExecutor() as each_even_if_another_fails:
             list(each_even_if_another_fails.map(give_zip, STAGES))
+        for stage in STAGES:
+            shutil.rmtree(hot_place(stage), ignore_errors=True)
         print("the functions run their zips again", flush=True)
 
 
@@ -90,20 +101,26 @@ def set_code(stage: str, **code: Any) -> None:
     functions.get_waiter("function_updated").wait(FunctionName=name, WaiterConfig=WAIT)
 
 
+def hot_place(stage: str) -> Path:
+    return ROOT / f"demo-{stage}" / "bin" / "hot"
+
+
 def hot_folder(stage: str) -> Path:
     """What the zip holds, its bytecode too, but with links in place of the function's modules."""
-    archive = ROOT / f"demo-{stage}" / "bin" / "lambda.zip"
-    folder = archive.with_name("hot")
+    folder = hot_place(stage)
+    archive = folder.with_name("lambda.zip")
     if not folder.exists() or folder.stat().st_mtime < archive.stat().st_mtime:
         shutil.rmtree(folder, ignore_errors=True)
         with zipfile.ZipFile(archive) as packed:
             packed.extractall(folder)
-    for link in folder.glob("*.py"):
+    for link in (*folder.glob("*.py"), *folder.glob("etl/*.py")):
         if link.is_symlink():
             link.unlink()
-    for path in (ROOT / f"demo-{stage}").glob("*.py"):
-        replace(folder / path.name, path)
-        for bytecode in (folder / "__pycache__").glob(f"{path.stem}.*"):
+    own = {place: path for place, path in code_of(stage).items() if LIBRARY not in path.parents}
+    for place, path in own.items():
+        module = folder / place
+        replace(module, path)
+        for bytecode in (module.parent / "__pycache__").glob(f"{path.stem}.*"):
             bytecode.unlink()
     replace(folder / LIBRARY.name, LIBRARY)
     return folder
@@ -118,18 +135,21 @@ def replace(place: Path, target: Path) -> None:
 
 
 def code_of(stage: str) -> dict[str, Path]:
-    """The function's own modules and the library's, by their places in its zip."""
-    own, library = ROOT / f"demo-{stage}", LIBRARY.parent
-    files = {path.relative_to(own): path for path in own.glob("*.py")}
-    files |= {path.relative_to(library): path for path in LIBRARY.rglob("*.py")}
-    return {place.as_posix(): path for place, path in files.items() if "tests" not in place.parts}
+    """The function's own modules, the ETLs and the library, by their places in its zip."""
+    code = {path.name: path for path in (ROOT / f"demo-{stage}").glob("*.py")}
+    if stage == "segment":
+        code |= {f"etl/{path.name}": path for path in etl_folder().glob("*.py")}
+    library = {path.relative_to(LIBRARY.parent): path for path in LIBRARY.rglob("*.py")}
+    shipped = {place: path for place, path in library.items() if "tests" not in place.parts}
+    return code | {place.as_posix(): path for place, path in shipped.items()}
 
 
 def sources() -> Sources:
     """The watched files of each stage: its modules, its tests and what they look up."""
     found: Sources = {}
     for stage in STAGES:
-        tests = (ROOT / f"demo-{stage}" / "tests").glob("*.py")
+        function = ROOT / f"demo-{stage}"
+        tests = [*function.glob("tests/*.py"), *function.glob("etl/tests/*.py")]
         paths = [*code_of(stage).values(), *tests, *(references() if stage == "segment" else [])]
         found[stage] = {path: stamp_of(path) for path in paths}
     return found
@@ -158,14 +178,14 @@ def changes(before: Sources) -> Iterator[list[str]]:
         before = now
 
 
-def check_all(changed: list[str]) -> None:
+def check_all(changed: list[str], pipeline: Callable[[], None]) -> None:
     """Run the tests of the changed stages beside the pipeline, and say how both ended."""
     started = time.monotonic()
     print(f"── {', '.join(changed)} saved")
     for stage in changed:
         hot_folder(stage)
     tests = [(stage, start_tests(stage)) for stage in changed]
-    run_sample()
+    pipeline()
     for stage, test in tests:
         output, _ = test.communicate()
         lines = output.strip().splitlines()
@@ -185,14 +205,16 @@ def start_tests(stage: str) -> subprocess.Popen[str]:
     )
 
 
-def run_sample() -> None:
-    """Run the pipeline on the sample; a failure is explained, and the watch goes on."""
+def run_pipeline(given: Any, file: str, etl: str) -> None:
+    """A failure is explained, and the watch goes on."""
     for path in references():
         emulator().client("s3").upload_file(
             str(path), emulator().bucket, path.relative_to(TESTS).as_posix()
         )
     try:
-        run.run(emulator(), {"input_obj": SAMPLE}, page="watch")
+        run.run(emulator(), given, file, page="watch", etl=etl)
+    except Fault as fault:
+        print(f"error: {fault}", flush=True)
     except SystemExit as end:
         if end.code != 1:  # of a signal
             raise

@@ -5,6 +5,7 @@ import re
 NAMES = {"": "json", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 RULE = f"must end in {', '.join(filter(None, NAMES))} or one of these with .gz, or have no ending"
 OUTBOX = "outbox/"
+KEY_BYTES = 1_024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 _ENDS = re.compile(r"(\.json|\.jsonl|\.ndjson|\.csv)?(\.gz)?\Z", re.IGNORECASE)
 _OTHER = re.compile(r"\.\w*[a-z]\w*\Z", re.IGNORECASE)  # 2026.11.27 is a date
 

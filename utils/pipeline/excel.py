@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 from unicodedata import east_asian_width
 
@@ -13,6 +14,7 @@ SHEET_COLUMNS = 16_384
 CELL_CHARACTERS = 32_767  # UTF-16 units, so an emoji counts as two
 COLUMN_WIDTH = 255  # digits
 EXACT_INTEGER = 999_999_999_999_999  # 15 significant digits
+STR_BITS = 14_000  # of an integer whose digits Python's str writes, 4,300 of them
 # Serial numbers of 1900-01-01, of Excel's own 1900-02-29, and of 9999-12-31.
 FIRST_DAY, LEAP_DAY, LAST_DAY = 1, 60, 2_958_465
 SHEET_NAME_CHARACTERS = 31  # UTF-16 units
@@ -104,7 +106,21 @@ def column_letters(index: int) -> str:
 
 def has_long(values: Iterable[Any]) -> bool:
     """Whether an integer has more digits than Excel, and a float, keeps."""
-    return any(type(value) is int and abs(value) > EXACT_INTEGER for value in values)
+    return any(map(is_long, values))
+
+
+def is_long(value: Any) -> bool:
+    return type(value) is int and abs(value) > EXACT_INTEGER
+
+
+def integer_text(value: int) -> str:
+    """All its digits, of which `str` has a limit."""
+    return str(value) if value.bit_length() < STR_BITS else f"{Decimal(value):f}"
+
+
+def is_number(value: Decimal) -> bool:
+    """Whether a cell holds it as a number, which has 15 digits, and not as a text."""
+    return value.is_nan() or Decimal(f"{float(value):.15G}") == value
 
 
 def check_sheet_names(names: Iterable[str]) -> None:

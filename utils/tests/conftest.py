@@ -1,6 +1,5 @@
 import json
 import os
-import shutil
 import subprocess
 import sys
 import uuid
@@ -15,10 +14,12 @@ from openpyxl import load_workbook
 from harness import history, machines, progress
 from harness.emulator import free_port
 from harness.target import MACHINES, STAGES, Target, emulator
-from harness.watch import LIBRARY, code_of
+from harness.watch import code_of
 from ministack import MiniStack
 
 ROOT = Path(__file__).resolve().parents[2]
+# The rule that these tests are about, whatever is in demo-segment/etl.
+os.environ["ETL_FOLDER"] = str(ROOT / "utils" / "tests" / "etl")
 
 Make = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -57,16 +58,16 @@ def zips(make: Make) -> dict[str, Path]:
 
 def pack(stage: str, target: Path, changed: dict[str, str]) -> None:
     """Pack a function anew, with other texts in place of some of its modules'."""
-    packer, packages = ROOT / "utils/tools/make_zip.py", ROOT / f"demo-{stage}/bin/packages.zip"
+    folder, packer = ROOT / f"demo-{stage}", ROOT / "utils" / "tools" / "make_zip.py"
+    sources = code_of(stage)
     with TemporaryDirectory() as written:
-        folder = Path(written, f"demo-{stage}")
-        shutil.copytree(ROOT / f"demo-{stage}", folder, ignore=lambda *_: {".venv", "bin", "tests"})
         for name, text in changed.items():
-            (folder / name).write_text(text)
-        library = [path for path in code_of(stage).values() if LIBRARY in path.parents]
-        command = [packer, "function", target, packages, *folder.rglob("*.py"), *library]
-        run = [sys.executable, *map(str, command)]
-        checked(subprocess.run(run, cwd=folder, capture_output=True, text=True))
+            sources[name] = Path(written, name)
+            sources[name].parent.mkdir(exist_ok=True)
+            sources[name].write_text(text)
+        zips = [target, folder / "bin" / "packages.zip"]
+        command = [sys.executable, *map(str, [packer, "function", *zips, *sources.values()])]
+        checked(subprocess.run(command, cwd=folder, capture_output=True, text=True))
 
 
 def follow(target: Target, arn: str) -> dict[str, Any]:

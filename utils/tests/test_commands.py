@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from conftest import ROOT, Make, Pipeline, checked, refused
 from harness import __main__ as command_line
 from harness import history, logs, machines
 from harness.fault import Fault
-from harness.functions import EVENTS
+from harness.functions import EVENTS, wait_until_active
 from harness.settings import local_copy
 from harness.target import STAGES, emulator, function_name
 from test_formats import csv_of
@@ -48,20 +49,6 @@ def test_a_file_that_is_no_table_ends_with_what_the_scatter_says(
     refused(made)
     assert "error    Invalid" in made.stdout
     assert "cause    picture" in made.stdout
-
-
-@pytest.mark.parametrize(
-    "given", ['{"input_obj": 5}', '{"input_obj": ""}', '{"division_number": 1e400}']
-)
-def test_an_input_that_no_scatter_takes_ends_with_what_the_scatter_says(
-    pipeline: Pipeline, make: Make, given: str
-) -> None:
-    pipeline.s3.put_object(Bucket=emulator().bucket, Key="test.json", Body=b"[]")
-    made = make("stepfunctions", f"INPUT={given}")
-    refused(made)
-    assert "error    InvalidEvent" in made.stdout
-    [name] = json.loads(given)
-    assert f"cause    {name}: must be " in made.stdout
 
 
 @pytest.mark.parametrize("stem", ["orders", " 注文 1%"], ids=["ASCII", "Japanese"])
@@ -120,6 +107,18 @@ def test_a_value_of_the_environment_arrives_as_well() -> None:
     assert f"INPUT='{ODD}'" in shown.stdout
 
 
+def test_an_argument_that_is_no_utf_8_is_named() -> None:
+    command = [sys.executable, "-m", "harness", "download", os.fsdecode(b"\xff.xlsx")]
+    message = refused(subprocess.run(command, capture_output=True, text=True))
+    assert message == "error: arguments: must be UTF-8; found '\\udcff.xlsx'\n"
+
+
+def test_a_name_that_no_file_can_have_is_refused() -> None:
+    assert local_copy("a" * 250 + ".xlsx").name.endswith("a.xlsx")
+    with pytest.raises(Fault, match="its name must have at most 255 bytes, as a file's; found 280"):
+        local_copy("2026/" + "a" * 275 + ".xlsx")
+
+
 def test_an_input_is_json() -> None:
     assert command_line.json_value('{"a": true, "b": null, "c": "x\\/y"}') == {
         "a": True,
@@ -144,6 +143,31 @@ def test_a_state_machine_is_there_after_create(pipeline: Pipeline, make: Make) -
     pipeline.states.delete_state_machine(stateMachineArn=arn)
     assert "Aggregate: created" in checked(make("create"))
     assert pipeline.run(input_obj=pipeline.put(EXAMPLE))["status"] == "SUCCEEDED"
+
+
+def test_a_function_whose_creation_failed_is_replaced(pipeline: Pipeline, make: Make) -> None:
+    functions, name, content = emulator().client("lambda"), function_name("gather"), io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("lambda.py", "as it was")
+    functions.delete_function(FunctionName=name)
+    functions.create_function(
+        FunctionName=name,
+        Runtime="python3.13",
+        Handler="lambda.lambda_handler",
+        Role=emulator().role,
+        Code={"ZipFile": content.getvalue().replace(b"as it was", b"as it is!")},
+    )
+    with pytest.raises(Fault, match=f"^{name}: Error while creating lambda: Bad CRC-32"):
+        wait_until_active(functions, name)
+    assert f"{name}: replaced" in checked(make("create"))
+    assert pipeline.run(input_obj=pipeline.put(EXAMPLE))["status"] == "SUCCEEDED"
+
+
+def test_a_misspelt_variable_is_named(make: Make) -> None:
+    for typed in ("FIL=x", "file=x"):
+        message = refused(make("help", typed, "FILE=y", "AWS_PROFILE=z"))
+        assert f"no such variable: {typed.removesuffix('=x')}; there are ARCH BUCKET " in message
+    checked(make("help", "FILE=y", "DEBUG=1", "SIZES=1"))
 
 
 def test_a_function_is_created_from_its_own_folder(pipeline: Pipeline, make: Make) -> None:

@@ -235,6 +235,34 @@ def test_localstack_may_call_the_iterations_of_a_stopped_map_failed() -> None:
     assert (run.status, run.failure) == ("ABORTED", None)
 
 
+def test_calls_that_an_ended_execution_left_waiting_have_not_failed() -> None:
+    replay = Replay("two-faulty")
+    first, last = (
+        event["lambdaFunctionFailedEventDetails"]
+        for event in replay.recorded["events"]
+        if event["type"] == "LambdaFunctionFailed"
+    )
+    assert replay.run().failed == 2
+    last |= {"error": "Sandbox.Dropped", "cause": "{}"}
+    run = replay.run()
+    assert (run.status, run.failed, run.failure and run.failure.error) == (
+        "FAILED",
+        1,
+        first["error"],
+    )
+    assert sorted(map(run.outcome, run.iterations)).count("failed") == 1
+    assert "stopped" in map(run.outcome, run.iterations)
+
+
+def test_an_execution_that_ends_as_its_waiting_calls_are_dropped_was_stopped_by_hand() -> None:
+    replay = Replay("stopped-in-map")
+    for event in replay.recorded["events"]:
+        if event["type"] == "ExecutionFailed":
+            event["executionFailedEventDetails"] = {"error": "Sandbox.Dropped", "cause": "{}"}
+    run = replay.run()
+    assert (run.status, run.failure) == ("ABORTED", None)
+
+
 @pytest.mark.parametrize(
     ("kind", "status"), [("ExecutionTimedOut", "TIMED_OUT"), ("ExecutionFailed", "FAILED")]
 )

@@ -48,8 +48,8 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     ),
     "a required column missing": (
         encoded(*(without(member, "ポイント") for member in EXAMPLE)),
-        "InvalidMember",
-        "found no ポイント",
+        "MissingColumn",
+        ".json has the columns 会員番号, 名前, 会員ランク, タイムスタンプ; found no ポイント",
     ),
     "a required value missing": (
         encoded(FIRST, without(SECOND, "名前")),

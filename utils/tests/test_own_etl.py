@@ -1,16 +1,18 @@
-"""The README's example of an own ETL works as it is written there."""
+"""The README's ETLs of one's own work as they are written there, and chosen by the input."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from openpyxl import load_workbook
 
-from conftest import ROOT, Make, Pipeline, checked, pack
+from conftest import ROOT, Make, Pipeline, checked, follow, pack, refused
 from harness.functions import RUNTIME
 from harness.target import emulator, function_name
 from harness.watch import EMULATED
@@ -18,6 +20,16 @@ from harness.watch import EMULATED
 SEGMENT = ROOT / "demo-segment"
 MACHINE = "OwnEtl"
 ORIGINS = "reference/origins.csv"
+FAULTY = """from pipeline.etl import Summary
+
+SUMMARIES = [Summary("商品別", 数=("点", "avg"))]
+
+
+def process(df):
+    return df
+"""
+THERE = "etl: must be one of faulty, members, orders, origins, sales"
+FAULT = 'summary 商品別: 数 must be one of count, size, .*; found the text "avg"'
 
 
 def blocks(readme: str) -> dict[str, str]:
@@ -40,32 +52,29 @@ def readme() -> str:
 
 @pytest.fixture(scope="module")
 def own(readme: str, make: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of demo-segment, changed as the README says."""
+    """A fork: in place of the shipped ETLs, those of the README, and one that `make etl` wrote."""
     root = tmp_path_factory.mktemp("own")
     checked(make("-C", "demo-segment", ".venv/.ready"))
-    built = shutil.ignore_patterns(".venv", "bin", "deploy-packages", ".*_cache", "__pycache__")
+    built = shutil.ignore_patterns(
+        ".venv", "bin", "deploy-packages", ".*_cache", "__pycache__", "etl"
+    )
     shutil.copytree(SEGMENT, root / "demo-segment", ignore=built)
     shutil.copytree(ROOT / "utils" / "pipeline", root / "utils" / "pipeline", ignore=built)
     folder = root / "demo-segment"
-    source = (folder / "segment.py").read_text()
-    source = with_method(source, "process", blocks(readme)["process"])
-    source, named = re.subn(r"NUMBERS = .*\n", blocks(readme)["numbers"], source)
-    summaries = re.compile(r"^SUMMARIES = .*?^\]\n", re.DOTALL | re.MULTILINE)
-    source, replaced = summaries.subn(lambda _: blocks(readme)["summaries"], source)
-    source, referred = re.subn(r"REFERENCES: .*\n", blocks(readme)["references"], source)
-    assert (named, replaced, referred) == (1, 1, 1)
-    (folder / "segment.py").write_text(source)
-    (folder / "tests" / "test_segment.py").write_text(blocks(readme)["tests"])
+    for name, code in blocks(readme).items():
+        if name.endswith((".py", ".csv")):
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(code)
     (folder / "tests" / "reference").mkdir()
-    (folder / "tests" / ORIGINS).write_text(blocks(readme)[ORIGINS])
+    shutil.copy(folder / ORIGINS, folder / "tests" / ORIGINS)
+    said = checked(make("etl", "NAME=sales", f"FILE={folder / 'orders.csv'}", etl_folder(folder)))
+    assert said.endswith("4 columns, 2 of numbers; a summary by 商品\n")
     return folder
 
 
-def with_method(source: str, name: str, method: str) -> str:
-    found = re.compile(rf"    def {name}\(.*?(?=\n    def )", re.DOTALL)
-    source, replaced = found.subn(lambda _: method, source)
-    assert replaced == 1
-    return source
+def etl_folder(own: Path) -> str:
+    return f"ETL_FOLDER={own / 'etl'}"
 
 
 def test_both_readmes_show_the_same_example(readme: str) -> None:
@@ -75,47 +84,131 @@ def test_both_readmes_show_the_same_example(readme: str) -> None:
         assert table(japanese, name) == table(readme, name)
 
 
-def test_the_examples_tests_and_types_pass(own: Path) -> None:
+def test_the_functions_tests_and_types_pass_with_any_etl(own: Path) -> None:
     tools = SEGMENT / ".venv" / "bin"
     # mypy has read pandas and its types for the function's own tests.
     config = ["--config-file", str(ROOT / "utils" / "pyproject.toml")]
-    typed = ["mypy", *config, "--cache-dir", str(SEGMENT / ".mypy_cache"), "segment.py", "tests"]
-    for program, *arguments in (["pytest", "-q", "tests"], typed):
+    cache = ["--cache-dir", str(SEGMENT / ".mypy_cache")]
+    typed = ["mypy", *config, *cache, *map(str, own.glob("*.py"))]
+    for program, *arguments in (["pytest", "-q"], [*typed, "tests", "etl"]):
         command = [str(tools / program), *arguments]
         env = os.environ | EMULATED
         checked(subprocess.run(command, cwd=own, env=env, capture_output=True, text=True))
 
 
-def test_the_example_runs_through_the_pipeline(
-    pipeline: Pipeline, readme: str, own: Path, tmp_path: Path
-) -> None:
+def test_what_make_etl_wrote_is_not_written_again(own: Path, make: Make) -> None:
+    written = (own / "etl" / "sales.py").read_bytes()
+    said = refused(make("etl", "NAME=sales", f"FILE={own / 'orders.csv'}", etl_folder(own)))
+    assert "error: NAME: " in said and "etl/sales.py must not be there; found it" in said
+    assert (own / "etl" / "sales.py").read_bytes() == written
+
+
+@pytest.fixture(scope="module")
+def machine(
+    pipeline: Pipeline, readme: str, own: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A pipeline of its own: the fork's ETLs, a faulty one, and the README's `finish`."""
+    folder = tmp_path_factory.mktemp("zips")
     gather = (ROOT / "demo-gather" / "gather.py").read_text()
     gather = with_method(gather, "finish", blocks(readme)["finish"])
-    segment = (own / "segment.py").read_text()
-    for stage, name, text in (("segment", "etl", segment), ("gather", "gather", gather)):
-        archive = tmp_path / f"{name}.zip"
-        pack(stage, archive, {f"{stage}.py": text})
-        create_function(f"own-{name}-lambda", archive.read_bytes())
+    etls = {f"etl/{path.name}": path.read_text() for path in (own / "etl").glob("*.py")}
+    changed = {"segment": etls | {"etl/faulty.py": FAULTY}, "gather": {"gather.py": gather}}
+    for stage, texts in changed.items():
+        archive = folder / f"{stage}.zip"
+        pack(stage, archive, texts)
+        create_function(f"own-{stage}-lambda", archive.read_bytes())
     definition = (ROOT / "state-machine" / "parallel.json").read_text()
-    machine = pipeline.states.create_state_machine(
+    pipeline.s3.put_object(Bucket=emulator().bucket, Key=ORIGINS, Body=blocks(readme)[ORIGINS])
+    yield pipeline.states.create_state_machine(
         name=MACHINE,
-        definition=definition.replace("segment-lambda", "own-etl-lambda").replace(
-            "gather-lambda", "own-gather-lambda"
-        ),
+        definition=re.sub("(segment|gather)-lambda", r"own-\1-lambda", definition),
         roleArn=emulator().role,
     )["stateMachineArn"]
-    pipeline.s3.put_object(Bucket=emulator().bucket, Key=ORIGINS, Body=blocks(readme)[ORIGINS])
+
+
+def with_method(source: str, name: str, method: str) -> str:
+    found = re.compile(rf"    def {name}\(.*?(?=\n    def )", re.DOTALL)
+    source, replaced = found.subn(lambda _: method, source)
+    assert replaced == 1
+    return source
+
+
+def run(pipeline: Pipeline, machine: str, readme: str, etl: str) -> tuple[dict[str, Any], str]:
+    """An execution on the README's orders, an order a segment."""
     key = pipeline.put(blocks(readme)["orders.csv"].encode(), ".csv")
-    arn = pipeline.states.start_execution(
-        stateMachineArn=machine, input=f'{{"input_obj": "{key}", "division_number": 1}}'
-    )["executionArn"]
-    rows = pipeline.rows(pipeline.wait(arn))
+    given = {"input_obj": key, "division_number": 1, "etl": etl}
+    arn = pipeline.states.start_execution(stateMachineArn=machine, input=json.dumps(given))
+    return follow(emulator(), arn["executionArn"]), f"{Path(key).stem}.xlsx"
+
+
+def test_the_example_runs_through_the_pipeline(
+    pipeline: Pipeline, machine: str, readme: str
+) -> None:
+    done, workbook = run(pipeline, machine, readme, "orders")
+    rows = pipeline.rows(done)
     assert [tuple(map(str, row)) for row in rows] == table(readme, "orders.xlsx")
-    book: Any = load_workbook(pipeline.folder / f"{Path(key).stem}.xlsx")
+    book: Any = load_workbook(pipeline.folder / workbook)
     header, *groups = book["商品別"].values
     assert header[-1] == "平均単価"
     assert [tuple(map(str, row[:-1])) for row in (header, *groups)] == table(readme, "商品別")
     assert [row[-1] for row in groups] == [row[-2] / row[-3] for row in groups]
+
+
+def test_another_etl_of_the_same_functions_looks_something_up(
+    pipeline: Pipeline, machine: str, readme: str
+) -> None:
+    done, _ = run(pipeline, machine, readme, "origins")
+    header, *rows = pipeline.rows(done)
+    assert header[-1] == "産地"
+    assert [row[-1] for row in rows] == ["青森", "愛媛", "山梨", "青森"]
+
+
+def test_what_make_etl_wrote_runs_through_the_pipeline(
+    pipeline: Pipeline, machine: str, readme: str
+) -> None:
+    done, _ = run(pipeline, machine, readme, "sales")
+    rows = pipeline.rows(done)
+    assert [tuple(map(str, row)) for row in rows] == [
+        tuple(line.split(",")) for line in blocks(readme)["orders.csv"].splitlines()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("etl", "error", "fault"),
+    [
+        ("faulty", "InvalidSummary", FAULT),
+        ("os", "UnknownEtl", f"{THERE}; found 'os'"),
+        ("../segment", "UnknownEtl", f"{THERE}; found '../segment'"),
+    ],
+)
+def test_a_faulty_or_unknown_etl_fails_by_name_at_once(
+    pipeline: Pipeline, machine: str, readme: str, etl: str, error: str, fault: str
+) -> None:
+    done, _ = run(pipeline, machine, readme, etl)
+    assert (done["status"], done["error"]) == ("FAILED", error)
+    assert re.fullmatch(fault, json.loads(done["cause"])["errorMessage"])
+    events = [event["type"] for event in pipeline.history(done["executionArn"])]
+    assert events.count("LambdaFunctionFailed") <= 4  # once for each segment: none is retried
+    assert events.count("LambdaFunctionScheduled") <= 1 + 4
+
+
+def test_a_faulty_etl_is_not_packed(own: Path, make: Make) -> None:
+    faulty = own / "etl" / "faulty.py"
+    faulty.write_text(FAULTY)
+    before = (SEGMENT / "bin" / "lambda.zip").read_bytes()
+    said = refused(make("-C", "demo-segment", "zip", etl_folder(own)))
+    faulty.unlink()
+    assert re.search(f"etl/faulty.py: InvalidSummary: {FAULT}\n", said)
+    assert (SEGMENT / "bin" / "lambda.zip").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["os", "../x", "orders"])
+def test_an_unknown_etl_is_named_before_anything_starts(
+    pipeline: Pipeline, make: Make, name: str
+) -> None:
+    pipeline.put([])
+    said = refused(make("stepfunctions", f"ETL={name}"))
+    assert said.startswith(f"error: etl: must be one of members; found {name!r}\n")
 
 
 def create_function(name: str, archive: bytes) -> None:

@@ -51,9 +51,10 @@ def test_the_record_that_broke_costs_the_bytes_of_its_block() -> None:
     replay = Replay("failed")
     view = write.collect(replay.target, replay.run(), "en")
     assert view.record and view.record["会員番号"] == "037"
-    [asked] = [asked for _, asked in replay.asked if asked.get("Key") == "failed.json"]
     scatter = view.facts.scatter
+    [asked, counted] = [asked for _, asked in replay.asked if asked.get("Key") == "failed.json"]
     assert scatter and asked["Range"] == f"bytes={scatter.index[3][0]}-{scatter.size - 1}"
+    assert counted["Range"] == f"bytes=0-{scatter.size - 1}"  # its line is counted from the first
 
 
 def test_a_record_of_an_input_that_was_replaced_is_not_shown() -> None:
@@ -260,6 +261,31 @@ def test_a_report_of_five_million_rows_takes_a_second_and_60_mb_at_most(tmp_path
     assert peak < 60_000_000
 
 
+def test_a_lone_surrogate_of_the_data_is_shown_as_its_escape(tmp_path: Path) -> None:
+    replay = Replay("failed")
+    run = replay.run()
+    run.tasks[0].state = "\ud801"
+    path = write.write(replay.target, run, "en", "", tmp_path)
+    page = path.read_text(encoding="utf-8")
+    data = page.partition('<script type="application/json" id="data">')[2].partition("</script>")[0]
+    assert "\ud801" in {row["label"] for row in json.loads(data)["rows"]}
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_page_that_cannot_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*paths: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    replay = Replay("failed")
+    run = replay.run()
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write.write(replay.target, run, "en", "", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_only_the_last_reports_stay(tmp_path: Path) -> None:
     for n in range(KEPT + 3):
         (tmp_path / f"old-{n}.html").touch()
@@ -326,6 +352,19 @@ def test_advice_speaks_of_a_log_above_only_where_there_is_one(
 def test_each_error_has_advice_in_both_languages(error: str, message: str) -> None:
     said = {advice.advice(error, message, language=language) for language in ("en", "ja")}
     assert len(said) == 2 and not any("{" in text.replace('{"input_obj"', "") for text in said)
+
+
+@pytest.mark.parametrize(
+    ("flags", "full"),
+    [
+        ("", "the disk is full that holds "),
+        (" TARGET=stack STACK=x", "the disk is full that holds "),
+        (" TARGET=aws STACK=x REGION=y", "raise the gather's /tmp"),
+    ],
+)
+def test_a_full_disk_is_said_to_be_the_one_that_is_full(flags: str, full: str) -> None:
+    message = "exception while calling s3.PutObject: [Errno 28] No space left on device"
+    assert advice.advice("InternalError", message, stage="gather", flags=flags).startswith(full)
 
 
 @pytest.mark.parametrize(

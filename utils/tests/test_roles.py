@@ -144,14 +144,20 @@ def test_an_execution_needs_nothing_that_its_roles_lack_even_to_render_a_segment
     execution = account.run(outputs["StateMachineArn"])
     assert execution["status"] == "SUCCEEDED", execution
     assert execution["output"] == '"members.xlsx"'
-    found = account.s3.list_objects_v2(Bucket=bucket, Prefix="gather/")["Contents"]
-    results = sorted(each["Key"] for each in found if each["Key"].endswith(".pkl"))
-    account.s3.delete_object(Bucket=bucket, Key=results[0].replace(".pkl", ".json"))
+
+    def rendered() -> dict[str, str]:
+        found = account.s3.list_objects_v2(Bucket=bucket, Prefix="gather/")["Contents"]
+        return {each["Key"]: each["ETag"] for each in found if each["Key"].endswith(".deflate")}
+
+    # In another order no segment's rows are where it rendered them.
+    before = rendered()
+    results = [key.replace(".xml.deflate", ".pkl") for key in sorted(before, reverse=True)]
     answer = account.client("lambda").invoke(
         FunctionName=outputs["GatherFunction"],
         Payload=json.dumps({"segment_definitions": results, "segment_results": results}).encode(),
     )
     assert json.loads(answer["Payload"].read()) == "test.xlsx"
+    assert not before.items() & rendered().items()
 
 
 ALLOWED = {

@@ -4,6 +4,7 @@ import configparser
 import datetime
 import hashlib
 import http.server
+import json
 import os
 import re
 import ssl
@@ -204,3 +205,15 @@ def test_where_uvs_cache_cannot_be_written_the_tools_have_one_of_their_own(tmp_p
     (tmp_path / "file").touch()
     env = untold(tmp_path) | {"XDG_CACHE_HOME": str(tmp_path / "file")}
     assert Path(as_pip(env)["UV_CACHE_DIR"]).is_relative_to(ROOT / "utils/tools/.venv")
+
+
+def test_a_lock_moves_what_the_pipfile_asks_for_and_it_lacks(tmp_path: Path) -> None:
+    wanted = ['a = "*"', 'b_b = "~=1.4"', 'c = "==2.0"', 'd = {version = ">=3", extras = ["s3"]}']
+    (tmp_path / "Pipfile").write_text("\n".join(["[packages]", *wanted, 'e = "*"', 'f = "<2"']))
+    versions = {"a": "0.1", "b-b": "1.5.2", "c": "1.9", "d": "2.1", "f": "1.0", "other": "1"}
+    pins = {name: {"version": f"=={version}"} for name, version in versions.items()}
+    (tmp_path / "Pipfile.lock").write_text(json.dumps({"default": pins, "develop": {}}))
+    for section, asked in (("packages", "c==2.0 d[s3]>=3 e\n"), ("dev-packages", "\n")):
+        command = [sys.executable, str(ROOT / "utils" / "tools" / "asked.py"), section]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert checked(done) == asked

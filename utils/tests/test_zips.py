@@ -1,8 +1,11 @@
 import json
+import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -49,6 +52,22 @@ def test_packages_for_the_other_architecture_are_installed_on_this_one(tmp_path:
 def make_zip(stage: str, folder: Path) -> subprocess.CompletedProcess[str]:
     command = ["make", "--no-print-directory", "-C", f"{folder}/demo-{stage}", "zip"]
     return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_an_interrupted_packing_prints_no_traceback_and_leaves_nothing(
+    zips: dict[str, Path], tmp_path: Path
+) -> None:
+    packer = ROOT / "utils" / "tools" / "make_zip.py"
+    folder = ROOT / "demo-gather" / "deploy-packages"
+    target = tmp_path / "packages.zip"
+    command = [sys.executable, *map(str, [packer, "packages", target, folder])]
+    packing = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not list(tmp_path.iterdir()):
+        assert packing.poll() is None
+    os.killpg(packing.pid, signal.SIGINT)
+    assert packing.communicate()[1] == ""
+    assert packing.returncode == 130
+    assert list(tmp_path.iterdir()) == []
 
 
 def copy_sources(stage: str, folder: Path) -> None:

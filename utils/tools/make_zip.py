@@ -2,8 +2,6 @@
 
 make_zip.py packages ZIP FOLDER       the packages that a function needs, once for each lock
 make_zip.py function ZIP PACKAGES SOURCE…   the function: that zip, and its sources
-
-A source has the place in the zip that it has in utils/, or else in the function's folder, where this runs.
 """
 
 import compileall
@@ -18,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 UTILS = ROOT / "utils"
+LIBRARY = UTILS / "pipeline"
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 ZIP_BYTES = 50 * 1024 * 1024
 UNZIPPED_BYTES = 250 * 1024 * 1024
@@ -80,10 +79,16 @@ def pack_function(target: Path, packages: Path, sources: list[Path]) -> None:
     print(f"{name}: {target}, {zipped / 1e6:.1f} MB, {unzipped / 1e6:.1f} MB unzipped")
 
 
+def place_of(source: Path) -> Path:
+    """An ETL is in a folder of its own, the library as it is in utils/, all else on top."""
+    if source.parent.name == "etl":
+        return Path("etl", source.name)
+    return source.relative_to(UTILS) if LIBRARY in source.parents else Path(source.name)
+
+
 def stage(source: Path, staged: Path) -> None:
     """Copy a source to its place in the zip, with its bytecode."""
-    path = source.resolve()
-    place = path.relative_to(UTILS if path.is_relative_to(UTILS) else Path.cwd())
+    place = place_of(source.resolve())
     copy = staged / place
     copy.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(source, copy)
@@ -105,11 +110,18 @@ def add_folder(archive: zipfile.ZipFile, folder: Path) -> None:
         archive.writestr(info, file.read_bytes())
 
 
-if __name__ == "__main__":
-    match sys.argv[1:]:
+def main(arguments: list[str]) -> None:
+    match arguments:
         case ["packages", target, folder]:
             pack_packages(Path(target), Path(folder))
         case ["function", target, packages, *sources]:
             pack_function(Path(target), Path(packages), [Path(source) for source in sources])
         case _:
             sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.exit(130)

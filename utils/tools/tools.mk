@@ -8,11 +8,13 @@ PY := $(TOOLS)/.venv/bin/python
 HARNESS := $(PY) -P -m harness
 ENDPOINT ?= http://localhost:4566
 BUCKET ?= test-bucket
+# The folder of the ETLs that are packed; the project's tests bring their own.
+ETL_FOLDER ?= $(ROOT)/demo-segment/etl
 # As typed: make reads no $ in it.
 override ENDPOINT := $(value ENDPOINT)
 override BUCKET := $(value BUCKET)
 
-export ENDPOINT BUCKET
+export ENDPOINT BUCKET ETL_FOLDER
 export NO_PROXY := localhost,127.0.0.1,$(NO_PROXY)
 export no_proxy := $(NO_PROXY)
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV

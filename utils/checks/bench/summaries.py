@@ -22,11 +22,11 @@ from harness.functions import RUNTIME, WAIT, read_zip
 from harness.machines import DEFINITIONS
 from harness.target import emulator
 
-# What a variant of the segment function changes before its handler is loaded.
-NO_SUMMARY = "segment.SUMMARIES.clear()"
-NO_ETL = "segment.SegmentHandler.process = lambda self, df: df"
-BY_CUSTOMER = """segment.SUMMARIES[:] = [
-    segment.Summary(
+# What a variant of the segment function has in place of the members' ETL's own.
+NO_SUMMARY = "summaries=[]"
+NO_ETL = "process=lambda df: df, columns=[]"
+BY_CUSTOMER = """summaries=[
+    Summary(
         "顧客別",
         by="顧客",
         件数=("注文番号", "count"),
@@ -36,8 +36,13 @@ BY_CUSTOMER = """segment.SUMMARIES[:] = [
     )
 ]"""
 VARIANT = """import importlib
+from dataclasses import replace
+
 import segment
-{changes}
+from pipeline.etl import Summary
+
+etl = replace(segment.load(segment.ETLS, "members"), {changes})
+segment.etl_of = lambda df: etl
 lambda_handler = importlib.import_module("lambda").lambda_handler
 """
 SETTINGS = ("Role", "MemorySize", "Timeout", "Environment")  # as the segment function's
@@ -53,7 +58,7 @@ def main(members: int, orders: int, repeat: int) -> int:
         measure(measured[0], [NO_SUMMARY, ""], expected, repeat)
         with tempfile.TemporaryDirectory(dir=DATA) as folder:
             workbook = write_orders(measured[1], Path(folder))
-            changes = [f"{NO_ETL}\n{NO_SUMMARY}", f"{NO_ETL}\n{BY_CUSTOMER}"]
+            changes = [f"{NO_ETL}, {NO_SUMMARY}", f"{NO_ETL}, {BY_CUSTOMER}"]
             measure(measured[1], changes, [workbook], repeat)
     except Fault as fault:
         console.print(f"[red]wrong[/] {fault}")

@@ -1,6 +1,7 @@
 """What an error message says it found: the kind of a value, and the value."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 CHARACTERS = 60  # of a value, at most; a message is read in one line
@@ -15,7 +16,10 @@ def found(value: Any) -> str:
     Returns:
         At most CHARACTERS of the value, followed by … where it is longer; always valid Unicode.
     """
-    if hasattr(value, "item"):  # NumPy's scalars
+    shape = getattr(value, "shape", None)
+    if shape:
+        return f"the {type(value).__name__} of shape {shape}"
+    if shape == () and hasattr(value, "item"):  # NumPy's scalars
         value = value.item()
     match value:
         case None:
@@ -24,7 +28,9 @@ def found(value: Any) -> str:
             return "true" if value else "false"
         case str():
             return f"the text {quoted(value)}"
-        case int() | float() if value == value:
+        case int():
+            return f"the number {_cut(f'{Decimal(value):f}')}"  # str() has a limit of digits
+        case float() if value == value:
             return f"the number {_cut(repr(value).removesuffix('.0'))}"
         case float():
             return "null"
@@ -33,6 +39,12 @@ def found(value: Any) -> str:
         case dict():
             return "an object"
     return f"the {type(value).__name__} {_cut(str(value))}"
+
+
+def require(holds: Any, rule: str, value: Any, error: type[ValueError] = ValueError) -> None:
+    """Raise the error, which says the rule and what was found, unless the rule holds."""
+    if not holds:
+        raise error(f"{rule}; found {found(value)}")
 
 
 def quoted(text: str) -> str:

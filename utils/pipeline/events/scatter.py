@@ -15,10 +15,10 @@ from pipeline.reading.csv_table import ENCODINGS
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 STATE_BYTES = 256 * 1024
 ITERATIONS = 1_500  # of an inline Map; with three retries each, 16 of the 25,000 events
-KEY_BYTES = 1_024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+NAME_CHARACTERS = 80  # of an execution
 
-REJECTS = ("rejects", "max_rejects")
-OVERRIDES = ("input_obj", "division_number", "encoding", *REJECTS)
+TOLD = ("etl", "rejects", "max_rejects")  # what the segments are told with their rows
+OVERRIDES = ("input_obj", "division_number", "encoding", *TOLD)
 # Of an input that others write: the consoles', Step Functions' own and those of an EventBridge event.
 IGNORED = {
     *("Comment", "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"),
@@ -35,7 +35,11 @@ def is_key(key: object) -> bool:
     if not isinstance(key, str) or any(unicodedata.category(each) in ("Cc", "Cs") for each in key):
         return False  # Cs: a lone surrogate has no UTF-8
     steps = key.split("/")
-    return len(key.encode()) <= KEY_BYTES and not {"", ".", ".."}.intersection(steps)
+    return len(key.encode()) <= endings.KEY_BYTES and not {"", ".", ".."}.intersection(steps)
+
+
+def workbook_of(input_obj: str) -> str:
+    return endings.workbook_key(input_obj, os.environ.get("INBOX", ""))
 
 
 def is_whole(number: object, least: int) -> bool:
@@ -46,13 +50,21 @@ def is_whole(number: object, least: int) -> bool:
 RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
     ("input_obj", "must be the key of an object", is_key),
     ("input_obj", endings.RULE, endings.is_read),
+    (
+        "input_obj",
+        f"must be short enough for its workbook, whose key has at most {endings.KEY_BYTES:,} bytes",
+        lambda key: len(workbook_of(key).encode()) <= endings.KEY_BYTES,
+    ),
     ("division_number", "must be a whole number from 1", lambda n: n is None or is_whole(n, 1)),
     (
         "execution",
         "must be an execution's name",
-        lambda name: name is None or (is_key(name) and "/" not in name),
+        lambda name: (
+            name is None or (is_key(name) and "/" not in name and len(name) <= NAME_CHARACTERS)
+        ),
     ),
     ("encoding", f"must be {' or '.join(ENCODINGS)}", lambda name: name in ENCODINGS),
+    ("etl", "must be the name of an ETL", lambda name: isinstance(name, str) and name != ""),
     ("rejects", 'must be "sheet"', lambda place: place == "sheet"),
     ("max_rejects", "must be a whole number from 0", lambda n: is_whole(n, 0)),
 ]
@@ -63,7 +75,7 @@ class Job:
     """One table to scatter, as its event describes it.
 
     Attributes:
-        rejects: where faulty records go, `rejects` and `max_rejects`; {} where nobody asked.
+        told: the table's ETL, and where faulty records go; {} where nobody asked.
     """
 
     input_obj: str
@@ -71,7 +83,7 @@ class Job:
     execution: str | None
     manifest: bool = False
     encoding: str = "utf-8"
-    rejects: dict[str, Any] = field(default_factory=dict)
+    told: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_event(cls, event: dict[str, Any]) -> Self:
@@ -89,12 +101,12 @@ class Job:
         if "max_rejects" in fields and "rejects" not in fields:
             raise InvalidEvent('rejects: must be "sheet"; found max_rejects alone')
         number, execution = fields.get("division_number"), fields.get("execution")
-        rejects = {name: fields[name] for name in fields if name in REJECTS}
-        return cls(key, number, execution, bool(event.get("manifest")), encoding, rejects)
+        told = {name: fields[name] for name in fields if name in TOLD}
+        return cls(key, number, execution, bool(event.get("manifest")), encoding, told)
 
     @property
     def workbook(self) -> str:
-        return endings.workbook_key(self.input_obj, os.environ.get("INBOX", ""))
+        return workbook_of(self.input_obj)
 
     @property
     def rows_per_segment(self) -> int | None:

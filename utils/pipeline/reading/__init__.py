@@ -1,3 +1,12 @@
 """Reading tables: bytes of JSON or CSV, packed or not, become columns; reference tables, too."""
 
-__all__ = ["columns", "csv_table", "cuts", "formats", "plain_numbers", "references", "source"]
+__all__ = [
+    "columns",
+    "csv_table",
+    "cuts",
+    "formats",
+    "gunzip",
+    "plain_numbers",
+    "references",
+    "source",
+]

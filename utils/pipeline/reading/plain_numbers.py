@@ -32,14 +32,18 @@ def read_cells(df: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     """
     if df.attrs.get("format") != "csv":
         return df
-    columns = {name: _read_column(df[name]) for name in names if name in df.columns}
-    return df.assign(**columns)
+    read = df.copy(deep=False)
+    for name in names:
+        if name in df.columns:
+            read[name] = _read_column(df[name])
+    return read
 
 
 def _read_column(cells: pd.Series) -> pd.Series:
     if pd.api.types.is_numeric_dtype(cells):
         return cells
-    values = [_number(text) if _CELL.fullmatch(text) else text for text in cells]
+    # A column of numbers without one in this segment holds None.
+    values = [_number(text) if _CELL.fullmatch(text or "") else text for text in cells]
     kinds = set(map(type, values))
     kind = object if str in kinds else float if kinds & {float, NoneType} else int
     return pd.Series(values, cells.index, kind)

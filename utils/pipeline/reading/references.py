@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from pipeline import endings
 from pipeline.errors.wording import found
 from pipeline.keys import REFERENCE, references_key
+from pipeline.s3.client import ABSENT, OTHERS, status
 from pipeline.s3.signed import Objects, signing_key
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 64 * 1024 * 1024  # of a table, as it is and unpacked
 PIECE_BYTES = 240_000  # parsed at a time
-# A role that may not list the bucket is told only that it may not read what is not there.
-ABSENT = {403: "nothing that the function may read", 404: "nothing"}
 
 # What this worker has read: by bucket and key, the last version's ETag, and its frame.
 _last: dict[tuple[str, str], tuple[str, pd.DataFrame]] = {}
@@ -120,11 +119,10 @@ class References:
         try:
             answer = self.s3.get_object(Bucket=self.bucket, Key=key, IfMatch=etag)
         except ClientError as error:
-            other = ABSENT | {412: "another"}
-            if status(error) not in other:
+            if status(error) not in OTHERS:
                 raise
             rule = f"all segments of an execution see one version, {etag}"
-            raise ReferenceChanged(f"{key}: {rule}; found {other[status(error)]}") from None
+            raise ReferenceChanged(f"{key}: {rule}; found {OTHERS[status(error)]}") from None
         check_size(answer["ContentLength"], key)
         return answer["Body"].read()
 
@@ -201,7 +199,3 @@ def check_size(size: int, key: str) -> None:
 
 def missing(name: str, key: str, what: str) -> MissingReference:
     return MissingReference(f"{key}: must be there, as {name} of REFERENCES; found {what}")
-
-
-def status(error: ClientError) -> int:
-    return error.response["ResponseMetadata"]["HTTPStatusCode"]

@@ -16,10 +16,9 @@ from botocore.exceptions import ClientError
 from pipeline.events.gather import MissingSegment
 from pipeline.facts.stages import INLINE_BYTES, Json, SegmentFacts
 from pipeline.keys import partials_key, rejects_of, segment_facts_key, xml_key
+from pipeline.s3.client import OTHERS, status
 from pipeline.s3.signed import Objects
 from pipeline.sheet.parts import RenderedRows, SheetPart
-
-OTHERS = {404: "nothing", 412: "another"}
 
 
 @dataclass(frozen=True)
@@ -110,13 +109,12 @@ def get_told(objects: Objects, key: str, etag: str) -> bytes:
     try:
         return objects.get(key, IfMatch=etag)
     except ClientError as error:
-        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-        if status not in OTHERS:
+        if status(error) not in OTHERS:
             raise
-        if status == 412:
+        if status(error) == 412:
             objects.get(key)  # refuses a stranger's
         rule = f"must be what its segment's figures name, {etag}"
-        raise MissingSegment(f"{key}: {rule}; found {OTHERS[status]}") from None
+        raise MissingSegment(f"{key}: {rule}; found {OTHERS[status(error)]}") from None
 
 
 def send(

@@ -1,10 +1,10 @@
 """Segment files: DataFrames pickled to bytes, and loaded by an unpickler that knows few names.
 
 A pickle is a program: it calls what it names. What is named here runs nothing that a pickle brings
-along, and no other name is found. NumPy and pandas still believe what a pickle says of sizes,
-codes and attributes: a forged one may take memory, end the process, or be a frame that lies. A
-deployment's signatures (`signed.py`) refuse that; without them, whoever may write the bucket is
-trusted not to do it.
+along, and no other name is found. What NumPy and pandas believe of a pickle is checked where we
+know it to reach beyond an array: dtypes, places of columns, codes of categories. Still, a forged
+one may take memory, end the process, or be a frame that lies. A deployment's signatures
+(`signed.py`) refuse that; without them, whoever may write the bucket is trusted not to do it.
 """
 
 import copyreg
@@ -79,8 +79,19 @@ def _read(data: bytes) -> pd.DataFrame:
         raise _Refused(f"must be a pickled DataFrame; found {type(df).__name__}")
     if file.tell() != len(data):
         raise _Refused(f"nothing follows the frame; found {len(data) - file.tell()} bytes")
-    df.shape  # noqa: B018  # raises where it has no columns or rows
+    _check_blocks(df)
     return df
+
+
+def _check_blocks(df: pd.DataFrame) -> None:
+    """Refuse sizes, places of columns and codes of categories that reach beyond the frame."""
+    manager: Any = df._mgr
+    manager._verify_integrity()  # pandas' own look at sizes
+    if sorted(at for block in manager.blocks for at in block.mgr_locs) != [*range(df.shape[1])]:
+        raise _Refused("each column must stand in one block; found others")
+    for values in (df.index, df.columns, *(block.values for block in manager.blocks)):
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            pd.Categorical.from_codes(values.codes, dtype=values.dtype)  # raises
 
 
 class _Unpickler(pickle.Unpickler):

@@ -1,15 +1,25 @@
 """Records that an ETL refuses: taken out one rule after another, so that every one is found."""
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from pipeline.errors.lines import LINES, message
 from pipeline.errors.wording import found, printable
-from pipeline.excel import has_long
+from pipeline.excel import EXACT_INTEGER, has_long
 
 COLUMNS = ["record", "column", "rule", "found"]  # of rejects, before the record's own
+NUMBERS = (int, float, np.integer, np.floating)  # bool is an int, too
+LOOK_UPS = (
+    "__getitem__",
+    "groupby",
+    "sort_values",
+    "merge",
+)  # a frame's methods that ask for columns
+LISTED = 30  # names of columns in a message
 
 
 class Fault(NamedTuple):
@@ -39,6 +49,14 @@ class InvalidMask(ValueError):
     """A rule does not say of every row whether it is faulty."""
 
 
+class MissingColumn(ValueError):
+    """A table has not all the columns that an ETL looks up."""
+
+
+class InvalidResult(ValueError):
+    """What `process` returns is no table."""
+
+
 def refuse(df: pd.DataFrame, name: str, faulty: pd.Series, rule: str) -> None:
     """Raise InvalidMember, which names the faulty rows of a column by their index, if there are any.
 
@@ -48,6 +66,7 @@ def refuse(df: pd.DataFrame, name: str, faulty: pd.Series, rule: str) -> None:
     Raises:
         InvalidMask: faulty has a missing value, as comparing with one may give.
     """
+    check_columns(df, [name])
     faulty = pd.Series(faulty, df.index)
     if unsure := [*map(str, df.index[faulty.isna()])]:
         some = ", ".join(unsure[:LINES]) + ", …" * (len(unsure) > LINES)
@@ -66,10 +85,23 @@ def refuse(df: pd.DataFrame, name: str, faulty: pd.Series, rule: str) -> None:
 
 
 def is_number(column: pd.Series) -> pd.Series:
-    if column.dtype != object:
-        numeric = pd.api.types.is_numeric_dtype(column) and column.dtype != bool
-        return pd.Series(numeric, index=column.index)
-    return column.map(type).isin([int, float])
+    """Of each cell by itself, whatever stands beside it: a missing one is no number, nor is True."""
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        return column.notna()
+    kinds = column.astype(object).map(type)
+    numeric = [kind for kind in kinds.unique() if issubclass(kind, NUMBERS) and kind is not bool]
+    return kinds.isin(numeric) & column.notna()
+
+
+def check_columns(df: pd.DataFrame, names: Iterable[str]) -> None:
+    """
+    Raises:
+        MissingColumn: names those that the table has, and those that it has not.
+    """
+    missing = [name for name in names if name not in df.columns]
+    if missing:
+        has = f"the columns {listed(df.columns)}" if len(df.columns) else "no columns"
+        raise MissingColumn(f"{source_of(df)} has {has}; found no {listed(missing)}")
 
 
 def refused(df: pd.DataFrame, faults: Mapping[int, Fault]) -> InvalidMember:
@@ -77,42 +109,91 @@ def refused(df: pd.DataFrame, faults: Mapping[int, Fault]) -> InvalidMember:
     return InvalidMember(message(source_of(df), texts), faults)
 
 
+def listed(names: Iterable[Any]) -> str:
+    """Some of the names, so that a message stays one that is read."""
+    texts = list(map(str, names))
+    more = [f"… ({len(texts)})"] if len(texts) > LISTED else []
+    return ", ".join(texts[:LISTED] + more)
+
+
 def source_of(df: pd.DataFrame) -> str:
     return str(df.attrs.get("source", "members"))
 
 
 def sift(
-    process: Callable[[pd.DataFrame], pd.DataFrame], df: pd.DataFrame
+    process: Callable[[pd.DataFrame], pd.DataFrame], df: pd.DataFrame, numbers: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, dict[int, Fault]]:
     """Process the rows that are not refused.
+
+    Args:
+        numbers: the columns that process computes with.
 
     Returns:
         the result, and for each other row the first rule that it breaks.
 
     Raises:
         InvalidMember: no row of df is to blame.
+        MissingColumn: the rule looks up a column that is not there.
+        InvalidResult: the rule returns no frame.
     """
     faults: dict[int, Fault] = {}
     while True:
-        rest = inferred(df[~df.index.isin(list(faults))]) if faults else df
+        rest = without(df, faults, numbers) if faults else df
         try:
             # Copied on write: what an ETL sets before it refuses does not stay.
-            return process(rest.copy(deep=False)), faults
+            result: Any = process(rest.copy(deep=False))
         except InvalidMember as error:
             if not error.faults or not rest.index.isin(list(error.faults)).sum() == len(
                 error.faults
             ):
                 raise
             faults |= error.faults
+        except KeyError as error:
+            look_up_again(error, df)
+            raise
+        else:
+            if not isinstance(result, pd.DataFrame):
+                what = "nothing" if result is None else type(result).__name__
+                raise InvalidResult(f"process: must return a DataFrame; found {what}")
+            return result, faults
 
 
-def inferred(df: pd.DataFrame) -> pd.DataFrame:
-    """With the types of columns that the table would have without the rows that were taken out."""
-    typed = df.infer_objects()
-    for place, (before, after) in enumerate(zip(df.dtypes, typed.dtypes)):
-        if before == object and after.kind == "f" and has_long(df.iloc[:, place].tolist()):
-            return df
+def look_up_again(error: KeyError, df: pd.DataFrame) -> None:
+    """Raise MissingColumn in place of a KeyError, if a frame was asked for a column that it has not."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        table, method = frame.f_locals.get("self"), frame.f_code.co_name
+        if isinstance(table, pd.DataFrame) and method in LOOK_UPS:
+            asked = frame.f_locals["key"] if method == "__getitem__" else error.args[0]
+            names = asked if isinstance(asked, list) else [asked]
+            missing = [each for each in names if type(each) is str and each not in table.columns]
+            check_columns(table if "source" in table.attrs else df, missing)
+            return
+
+
+def without(df: pd.DataFrame, faults: Mapping[int, Fault], numbers: Sequence[str]) -> pd.DataFrame:
+    """The other rows, with the types of columns that the table would have without the faulty ones."""
+    faulty = df.index.isin(list(faults))
+    rest = df[~faulty].copy(deep=False)
+    if rest.empty:  # NumPy multiplies no empty texts
+        return rest.astype({name: float for name in numbers if name in rest.columns})
+    for name, dtype in df.dtypes.items():
+        if dtype in (object, float):
+            rest[name] = inferred(rest[name], df[name][faulty])
+    return rest
+
+
+def inferred(column: pd.Series, taken: pd.Series) -> pd.Series:
+    typed = column.infer_objects()
+    if typed.dtype == float and column.dtype == object:
+        return column if has_long(column.tolist()) else typed
+    if typed.dtype == float and taken.isna().any() and is_whole(typed).all():
+        return typed.astype("int64")  # which a gap had made floats
     return typed
+
+
+def is_whole(column: pd.Series) -> Any:
+    numbers = column.to_numpy()
+    return (np.abs(numbers) <= EXACT_INTEGER) & (numbers == np.floor(numbers))
 
 
 def rejects(df: pd.DataFrame, faults: Mapping[int, Fault]) -> pd.DataFrame:

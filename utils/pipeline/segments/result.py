@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline.keys import rejects_key
-from pipeline.reading import plain_numbers
 from pipeline.s3.signed import Objects, signing_key
 from pipeline.segments import figures, frames
 from pipeline.segments.figures import Rejects, rejected_before
@@ -21,13 +20,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-def read_segment(s3: "S3Client", bucket: str, key: str, numbers: list[str]) -> pd.DataFrame:
-    """
-    Args:
-        numbers: the columns of CSV whose plain numbers are numbers.
-    """
-    data = Objects(s3, bucket, signing_key()).get(key)
-    return plain_numbers.read_cells(frames.load(data, key), numbers)
+def read_segment(s3: "S3Client", bucket: str, key: str) -> pd.DataFrame:
+    return frames.load(Objects(s3, bucket, signing_key()).get(key), key)
 
 
 def send(

@@ -2,13 +2,14 @@
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from functools import partial
 from itertools import chain
 from typing import IO, Any
 
 import pandas as pd
 
-from pipeline.excel import widest
+from pipeline.excel import is_number, widest
 from pipeline.sheet.parts import SheetPart
 from pipeline.sheet.sheet_xml import render_rows
 from pipeline.sheet.table import CHART_ROWS, Table
@@ -66,9 +67,13 @@ def render_table(
 
 
 def plain_rows(df: pd.DataFrame) -> list[list[Any]]:
-    """Its values as Python's own; None for a missing one."""
+    """Its values as Python's own: None for a missing one, a Decimal that a cell holds as a number
+    as that one.
+    """
     rows: list[list[Any]] = df.astype(object).where(df.notna(), None).values.tolist()
-    return rows
+    return [
+        [float(v) if isinstance(v, Decimal) and is_number(v) else v for v in row] for row in rows
+    ]
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:

@@ -40,6 +40,9 @@ from pipeline.excel import (
     column_letters,
     display_width,
     excel_row,
+    integer_text,
+    is_long,
+    is_number,
     style_formats,
     text_element,
 )
@@ -122,8 +125,14 @@ def _widest(values: list[Any], number_format: str) -> str:
 
 
 def _shown(value: Any, number_format: str) -> str:
-    if number_format and isinstance(value, Real) and not isinstance(value, bool):
+    if (
+        number_format
+        and isinstance(value, Real)
+        and not (isinstance(value, bool) or is_long(value))
+    ):
         return _formatted(value, number_format)
+    if type(value) is int:
+        return integer_text(value)
     return f"{value:.16G}" if isinstance(value, float) else str(value)
 
 
@@ -340,7 +349,7 @@ def _text(value: str) -> bytes:
 def _integers(values: list[int]) -> _Cells:
     if min(values) >= -EXACT_INTEGER and max(values) <= EXACT_INTEGER:
         return [b'"><v>%d</v></c>' % value for value in values]
-    cells = iter(_texts([str(value) for value in values if abs(value) > EXACT_INTEGER]))
+    cells = iter(_texts([integer_text(value) for value in values if abs(value) > EXACT_INTEGER]))
     return [
         next(cells) if abs(value) > EXACT_INTEGER else b'"><v>%d</v></c>' % value
         for value in values
@@ -360,9 +369,7 @@ def _float(value: float) -> bytes:
 
 
 def _decimal(value: Decimal) -> bytes:
-    number = float(value)
-    exact = value.is_nan() or Decimal(f"{number:.15G}") == value
-    return _float(number) if exact else _text(str(value))
+    return _float(float(value)) if is_number(value) else _text(str(value))
 
 
 def _json(value: Any) -> bytes:

@@ -1,11 +1,10 @@
 """A table as the workbook takes it: rendered rows, and what its sheets need to know of them."""
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.excel import EXACT_INTEGER
+from pipeline.excel import EXACT_INTEGER, integer_text
 from pipeline.facts.stages import SummaryFacts
 from pipeline.sheet.parts import SheetPart
 
@@ -54,5 +53,7 @@ class Table:
 
 
 def json_cell(cell: Any) -> Any:
-    plain = cell is None or (isinstance(cell, int | float) and math.isfinite(cell))
-    return cell if plain and abs(cell or 0) <= EXACT_INTEGER else str(cell)
+    plain = cell is None or (isinstance(cell, int | float) and abs(cell) <= EXACT_INTEGER)
+    if plain:
+        return cell
+    return integer_text(cell) if isinstance(cell, int) else str(cell)

@@ -33,7 +33,7 @@ from pipeline.excel import (
     text_element,
     wide_characters,
 )
-from pipeline.sheet.chart import insert_charts
+from pipeline.sheet.chart import insert_charts, with_own_labels
 from pipeline.sheet.parts import SheetPart
 from pipeline.sheet.table import Table
 
@@ -188,7 +188,7 @@ def _entries(sheets: list[_Sheet], formats: Mapping[str, str]) -> list[_Entry]:
     return [
         _sheet_entry(name, xml, next(in_order))
         if name.startswith("xl/worksheets/sheet")
-        else _plain_entry(name, xml)
+        else _plain_entry(name, with_own_labels(xml) if name.startswith("xl/charts/") else xml)
         for name, xml in files.items()
     ]
 

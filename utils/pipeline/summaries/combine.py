@@ -8,8 +8,8 @@ import pandas as pd
 from pipeline.facts.stages import INLINE_BYTES
 from pipeline.sheet.rendered_table import render_table
 from pipeline.sheet.table import Table
-from pipeline.summaries.merge import Runs, Spool, group_frames, total_frame
-from pipeline.summaries.partials import Partials, combined, opened
+from pipeline.summaries.merge import Spool, group_frames, total_frame
+from pipeline.summaries.partials import Partials, Runs, combined, opened
 from pipeline.summaries.summary import SORTED, Columns, Declared
 
 AT_ONCE = 64  # small contributions, combined into one
@@ -53,7 +53,7 @@ class Summaries:
         known = declared and declared == self._declared
         for scope, runs in self._contributed(fields, data) if known else []:
             if len(data) <= INLINE_BYTES:
-                scope.add({name: run.whole() for name, run in runs.items()})
+                scope.add(runs.whole())
             else:
                 scope.add_source(runs)
         if not known and self._declared:
@@ -94,11 +94,11 @@ class Summaries:
             read, start = self._spool.read, self._spool.add(data)
         contributed, end = [], start
         for declared, each, scopes in zip(self._declared, fields, self._scopes, strict=True):
-            values = dict.fromkeys(declared.columns(*SORTED), 2)
+            columns = declared.columns(*SORTED)
             for scope, tables in zip(scopes, each["scopes"], strict=True):
-                runs = opened(tables, end, {"": scope.keys, **values}, read)
+                runs = opened(tables, end, scope.keys, columns, read)
                 contributed.append((scope, runs))
-                end = max(run.end for run in runs.values())
+                end = runs.end
         return contributed
 
     def _count(self, key: str) -> None:
@@ -125,9 +125,9 @@ class _Scope:
 
     def add(self, parts: Partials) -> None:
         self._small.append(parts)
-        if len(self._small) == AT_ONCE or parts[""].rows > SMALL_GROUPS:
+        if len(self._small) == AT_ONCE or parts.groups.rows > SMALL_GROUPS:
             self._small = [combined(self._small)]
-            if self._small[0][""].rows > SMALL_GROUPS:
+            if self._small[0].groups.rows > SMALL_GROUPS:
                 self._put_aside()
 
     def add_source(self, runs: Runs) -> None:

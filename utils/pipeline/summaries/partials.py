@@ -16,7 +16,33 @@ BLOCK_BYTES = 64 * 1024
 INTEGERS = ("|i1", "<i2", "<i4", "<i8")
 
 Read = Callable[[int, int], bytes]
-Key = tuple[Any, ...]  # of each cell its kind, and its value: an integer or a text
+Key = tuple[Any, ...]  # of each cell its kind, its value and its text
+
+
+class Sum(NamedTuple):
+    """What adds up over rows.
+
+    Attributes:
+        what: size, of all rows; exact, of the rows whose key or value is an exact number; of a
+            column's cells gaps, above (infinite ones), below, fractions; sum and square, of digits
+            there, each worth 2**(32 * place) / 10**tens.
+        column: of the table; of a key, its name.
+    """
+
+    what: str
+    column: str = ""
+    place: int = 0
+    tens: int = 0
+
+
+class Pick(NamedTuple):
+    """One of a column's cells: its min, max, first or last."""
+
+    how: str
+    column: str
+
+
+SIZE, EXACT_VALUE = Sum("size"), Sum("exact")
 
 
 @dataclass(frozen=True)
@@ -25,14 +51,14 @@ class Groups:
 
     Attributes:
         keys: of each key column, a cell for each group.
-        sums: what adds up: name → an integer for each group. A name that is not there counts 0.
-        picks: `min ポイント`, `first 名前`, … → a cell for each group.
+        sums: an integer for each group. One that is not there counts 0.
+        picks: a cell for each group.
     """
 
     rows: int
     keys: list[Cells]
-    sums: dict[str, Codes]
-    picks: dict[str, Cells]
+    sums: dict[Sum, Codes]
+    picks: dict[Pick, Cells]
 
     def take(self, rows: slice) -> "Groups":
         return Groups(
@@ -46,13 +72,21 @@ class Groups:
         """Keys compare as groups sort; a shorter one comes before those that it begins."""
         return tuple(part for cells in self.keys for part in cells.key(row))
 
-    def sum(self, name: str) -> Codes:
-        return self.sums.get(name, np.zeros(self.rows, np.int64))
+    def sum(self, what: Sum) -> Codes:
+        return self.sums.get(what, np.zeros(self.rows, np.int64))
 
 
-# What some rows contribute to one summary, or to its total: the groups under the name "", and for a
-# column the distinct values of each group and their counts, by the group's number and the value.
-Partials = dict[str, Groups]
+class Partials(NamedTuple):
+    """What some rows contribute to one summary, or to its total.
+
+    Attributes:
+        groups: the groups.
+        values: of a column the distinct values of each group and their counts, by the number of
+            the group and the value.
+    """
+
+    groups: Groups
+    values: dict[str, Groups]
 
 
 def no_groups(keys: int) -> Groups:
@@ -96,29 +130,31 @@ class Index:
 def grouped(tables: Sequence[Groups], index: Index | None = None) -> Groups:
     """One table of groups; of equal keys the sums are added, in the order of the tables picked."""
     index = index or Index(tables)
-    sums: dict[str, Codes] = {}
+    sums: dict[Sum, Codes] = {}
     for table, numbers in zip(tables, index.numbers, strict=True):
-        for name, column in table.sums.items():
-            total = sums.setdefault(name, np.zeros(index.rows, np.int64))
+        for part, column in table.sums.items():
+            total = sums.setdefault(part, np.zeros(index.rows, np.int64))
             if index.rows == 1:
                 total += column.sum()
             else:
                 np.add.at(total, numbers, column)
     picks = {}
-    for name in dict.fromkeys(name for table in tables for name in table.picks):
-        columns = [table.picks.get(name) or missing(table.rows) for table in tables]
-        picks[name] = _picked(name.split(" ")[0], columns, index)
+    for pick in dict.fromkeys(pick for table in tables for pick in table.picks):
+        columns = [table.picks.get(pick) or missing(table.rows) for table in tables]
+        picks[pick] = _picked(pick.how, columns, index)
     return Groups(index.rows, index.keys(), sums, picks)
 
 
 def combined(parts: Sequence[Partials]) -> Partials:
     """What they contribute together; the order of the parts is that of their rows."""
-    index = Index([each[""] for each in parts])
-    made = {"": grouped([each[""] for each in parts], index)}
-    for column in filter(None, parts[0]):
+    index = Index([each.groups for each in parts])
+    groups = grouped([each.groups for each in parts], index)
+    values = {}
+    for column in parts[0].values:
         pairs = zip(parts, index.numbers, strict=True)
-        made[column] = grouped([renumbered(each[column], numbers) for each, numbers in pairs])
-    return made
+        tables = [renumbered(each.values[column], numbers) for each, numbers in pairs]
+        values[column] = grouped(tables)
+    return Partials(groups, values)
 
 
 def renumbered(values: Groups, numbers: Codes, first: int = 0) -> Groups:
@@ -146,12 +182,14 @@ def _picked(how: str, columns: list[Cells], index: Index) -> Cells:
     return distinct.cells(best)
 
 
-def written(parts: Partials) -> tuple[dict[str, Any], bytes]:
-    """As it travels: of each table the size and the first key of each block, and all blocks."""
-    fields, bodies = {}, []
-    for name, table in parts.items():
+def written(parts: Partials) -> tuple[list[Any], bytes]:
+    """As it travels: of the groups, then of each column's values, the size and the first key of
+    each block; and all blocks.
+    """
+    fields, bodies = [], []
+    for table in (parts.groups, *parts.values.values()):
         blocks = [(packed(block), block.key(0)) for block in _blocks(table)]
-        fields[name] = [[len(body), first] for body, first in blocks]
+        fields.append([[len(body), first] for body, first in blocks])
         bodies += [body for body, _ in blocks]
     return fields, b"".join(bodies)
 
@@ -178,7 +216,7 @@ def packed(table: Groups) -> bytes:
     cells = [*table.keys, *table.picks.values()]
     columns: list[Any] = [*table.sums.values()]
     for each in cells:
-        columns += [each.kinds, each.values]
+        columns += [each.kinds, each.values, each.places]
     arrays = [_narrowed(column) for column in columns]
     header = {
         "rows": table.rows,
@@ -206,17 +244,19 @@ def unpacked(data: bytes) -> Groups:
     """What `packed` wrote."""
     line, _, rest = data.partition(b"\n")
     header = json.loads(line)
-    rows, keys, sums, picks = (header[name] for name in ("rows", "keys", "sums", "picks"))
+    rows, keys = header["rows"], header["keys"]
+    sums = [Sum(*each) for each in header["sums"]]
+    picks = [Pick(*each) for each in header["picks"]]
     columns, end = [], 0
     for kind, stored in header["arrays"]:
         column = np.frombuffer(rest, kind, stored, end)
         columns.append(np.broadcast_to(column, rows).astype(np.int64))
         end += column.nbytes
     texts = json.loads(rest[end:].decode("utf-8", "surrogatepass"))
-    pairs = batched(columns[len(sums) :], 2, strict=True)
+    arrays = batched(columns[len(sums) :], 3, strict=True)
     cells = [
-        Cells(kinds.astype(np.uint8), values, of)
-        for (kinds, values), of in zip(pairs, texts, strict=True)
+        Cells(kinds.astype(np.uint8), values, places, of)
+        for (kinds, values, places), of in zip(arrays, texts, strict=True)
     ]
     named = dict(zip(sums, columns)), dict(zip(picks, cells[keys:], strict=True))
     return Groups(rows, cells[:keys], *named)
@@ -277,19 +317,38 @@ class Run:
         return unpacked(self._read(block.start, block.size))
 
 
-def opened(fields: Any, start: int, keys: dict[str, int], read: Read) -> dict[str, Run]:
-    """The tables of some partial results, to read block by block.
+class Runs(NamedTuple):
+    """Partial results to read block by block, as Partials has them."""
+
+    groups: Run
+    values: dict[str, Run]
+
+    @property
+    def end(self) -> int:
+        return max(run.end for run in (self.groups, *self.values.values()))
+
+    def whole(self) -> Partials:
+        values = {name: run.whole() for name, run in self.values.items()}
+        return Partials(self.groups.whole(), values)
+
+
+def opened(fields: Any, start: int, keys: int, columns: Iterable[str], read: Read) -> Runs:
+    """Some partial results, to read block by block.
 
     Args:
-        fields: of each table, as `written` gives them.
-        keys: of each table, how many columns its keys have.
+        fields: as `written` gives them.
+        keys: how many columns the keys of the groups have.
+        columns: those of which there are distinct values.
         start, read: see Run.
     """
-    runs: dict[str, Run] = {}
-    for name, columns in keys.items():
-        runs[name] = Run(fields[name], start, columns, read)
-        start = runs[name].end
-    return runs
+    of_groups, *of_values = fields
+    groups = Run(of_groups, start, keys, read)
+    values: dict[str, Run] = {}
+    end = groups.end
+    for name, each in zip(columns, of_values, strict=True):
+        values[name] = Run(each, end, 2, read)
+        end = values[name].end
+    return Runs(groups, values)
 
 
 def ends(blocks: Iterable[tuple[Key, int]], size: int) -> Iterator[Key | None]:

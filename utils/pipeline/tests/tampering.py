@@ -1,9 +1,11 @@
 """What somebody who may write the bucket, and has no key, can do to an object of the pipeline."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pipeline.s3.signed import Objects
+import pytest
+
+from pipeline.s3.signed import InvalidSignature, Objects
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -13,14 +15,19 @@ SECRET, ANOTHER = bytes(range(32)), bytes(32)
 Change = Callable[["S3Client", str, str], None]
 
 
-def restored(s3: "S3Client", bucket: str, key: str, changes: list[Change]) -> Iterator[None]:
-    """Make one change after the other, each to the object as it was."""
+def assert_refused(
+    s3: "S3Client", bucket: str, key: str, tampered: str, read: Callable[[], object]
+) -> None:
+    """What reads the object names it, after each change of it as it was."""
     found = s3.get_object(Bucket=bucket, Key=key)
     body = found["Body"].read()
-    for change in changes:
+    what = "none" if tampered == "unsigned" else "another"
+    for change in TAMPERED[tampered]:
         s3.put_object(Bucket=bucket, Key=key, Body=body, Metadata=found["Metadata"])
         change(s3, bucket, key)
-        yield
+        with pytest.raises(InvalidSignature) as error:
+            read()
+        assert str(error.value) == f"{key}: must be signed by this deployment; found {what}"
 
 
 def replaced(change: Callable[[bytes], bytes]) -> Change:
@@ -74,4 +81,3 @@ TAMPERED: dict[str, list[Change]] = {
     "of another stage": [moved_from(lambda key: f"other-{key}")],
     "of another segment": [moved_from(lambda key: key.replace("/x/", "/x/other-"))],
 }
-FOUND = {"unsigned": "none"}  # else another

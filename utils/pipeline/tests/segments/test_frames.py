@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from pandas._libs.internals import BlockPlacement  # type: ignore[import-not-found]
+from pandas.core.indexes.base import _new_Index  # type: ignore[attr-defined]
 
 from pipeline.segments.frames import ALLOWED, InvalidSegment, dump, load
 
@@ -177,6 +179,38 @@ GADGETS: dict[str, tuple[bytes, str]] = {
 @pytest.mark.parametrize(("data", "fault"), GADGETS.values(), ids=GADGETS)
 def test_an_array_is_what_its_code_says(data: bytes, fault: str) -> None:
     assert fault in refusal(data if data.startswith(b"\x80") else program(data))
+
+
+def with_places(*places: int) -> pd.DataFrame:
+    df: Any = pd.DataFrame({"a": [1, 2], "b": [3, 4]})
+    df._mgr.blocks[0].mgr_locs = BlockPlacement(list(places))
+    return df  # type: ignore[no-any-return]
+
+
+def with_codes(codes: list[int]) -> pd.Categorical:
+    made: Any = pd.Categorical(["x", "y"])
+    made._ndarray[:] = codes
+    return made  # type: ignore[no-any-return]
+
+
+def with_index(labels: Any) -> pd.DataFrame:
+    df: Any = pd.DataFrame({"a": [1, 2], "b": [3, 4]})
+    df._mgr.axes[1] = Calls(_new_Index, pd.Index, {"data": labels, "name": None, "dtype": None})
+    return df  # type: ignore[no-any-return]
+
+
+LIES: dict[str, tuple[pd.DataFrame, str]] = {
+    "a column beyond the last": (with_places(0, 7), "each column must stand in one block"),
+    "a column twice": (with_places(1, 1), "each column must stand in one block"),
+    "codes beyond the categories": (pd.DataFrame({"a": with_codes([0, 100])}), "codes need to be"),
+    "codes of an index": (with_index(with_codes([0, 100])), "codes need to be"),
+    "a block of more rows": (with_index(["x", "y", "z"]), "Shape of passed values"),
+}
+
+
+@pytest.mark.parametrize(("df", "fault"), LIES.values(), ids=LIES)
+def test_a_frame_reaches_for_nothing_beyond_itself(df: pd.DataFrame, fault: str) -> None:
+    assert fault in refusal(dump(df))
 
 
 CLASSES = [name for name, kind in ALLOWED.items() if isinstance(kind, type)]

@@ -1,6 +1,7 @@
 """Every faulty record is found, named for the first rule that it breaks, and can be left out."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -9,8 +10,11 @@ import pytest
 from pipeline.errors.lines import LINES, gathered, message
 from pipeline.segments.refused import (
     COLUMNS,
+    LISTED,
     InvalidMask,
     InvalidMember,
+    InvalidResult,
+    MissingColumn,
     refuse,
     refused,
     rejects,
@@ -197,3 +201,59 @@ def test_an_error_fits_into_what_an_execution_keeps_of_it() -> None:
     text = message("漢" * 341 + ".json", {number: RANK + "漢" * 200 for number in range(1000)})
     assert len(json.dumps(text)) < 20_000
     assert gathered([text])[1] == 1000
+
+
+HAS = "members.json has the columns (index, )?会員ランク, ポイント, 印"
+LOOK_UPS: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "a column": lambda df: df["日付"],
+    "columns": lambda df: df[["印", "日付"]],
+    "groups": lambda df: df.groupby("日付"),
+    "an order": lambda df: df.sort_values("日付"),
+    "of a part": lambda df: df[df["印"] != ""].reset_index()["日付"],
+    "refuse": lambda df: refuse(df, "日付", df["印"] == "", "must be given"),
+    "of a frame made of it": lambda df: pd.DataFrame({"印": df["印"]})["日付"],
+}
+
+
+@pytest.mark.parametrize("look_up", LOOK_UPS.values(), ids=LOOK_UPS)
+def test_a_column_that_is_not_there_is_named_with_those_that_are(
+    look_up: Callable[[pd.DataFrame], Any],
+) -> None:
+    with pytest.raises(MissingColumn, match=f"^{HAS}; found no 日付$"):
+        sift(look_up, table([1, 2]))
+
+
+OTHER_KEYS: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "of a dictionary": lambda df: {"a": 1}["日付"],
+    "of a row": lambda df: df.set_index("印").loc["日付"],
+    "of a frame that lost a column of the input": lambda df: pd.DataFrame({"a": [1]})["印"],
+    "raised by hand": lambda df: df.pipe(lambda _: {}.popitem()),
+    "of a dictionary for each cell": lambda df: df["印"].map(lambda cell: {}[cell]),
+}
+
+
+@pytest.mark.parametrize("look_up", OTHER_KEYS.values(), ids=OTHER_KEYS)
+def test_a_key_of_something_else_than_a_table_is_no_missing_column(
+    look_up: Callable[[pd.DataFrame], Any],
+) -> None:
+    with pytest.raises(KeyError):
+        sift(look_up, table([1, 2]))
+
+
+def test_a_wide_table_is_not_listed_whole() -> None:
+    def look_up(df: pd.DataFrame) -> Any:
+        return df["日付"]
+
+    df = pd.DataFrame({f"c{n}": [n] for n in range(16_000)})
+    with pytest.raises(MissingColumn, match=rf", c{LISTED - 1}, … \(16000\); found no 日付$"):
+        sift(look_up, df)
+
+
+@pytest.mark.parametrize(
+    ("returned", "found"),
+    [(None, "nothing"), (5, "int"), (pd.Series([1]), "Series")],
+    ids=["nothing", "a number", "a column"],
+)
+def test_a_rule_that_returns_no_table_is_told_so(returned: Any, found: str) -> None:
+    with pytest.raises(InvalidResult, match=f"^process: must return a DataFrame; found {found}$"):
+        sift(lambda df: returned, table([1, 2]))

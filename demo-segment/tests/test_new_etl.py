@@ -1,0 +1,131 @@
+"""What `make etl` writes runs at once, whatever the columns of the table are called."""
+
+import ast
+import json
+import random
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pipeline.etls.new import main, module_text, read, text_of_tests
+
+pd.set_option("mode.string_storage", "python")  # as deployed, where pyarrow is not
+
+SIGNS = "a'\"\\{}\n\t\0あ漢 #%ﾎﾟ１😀\ud800"
+WORDS = ["class", "by", "total", "sort", "top", "chart", "name", "self", "件数", "count", "__x"]
+KINDS: list[list[Any]] = [
+    [1, 20_000, None],
+    [0.5, 1e9],
+    ["東", "西"],
+    ["a", "a", 'b"'],
+    [None],
+    [None, 1, 2.5, 10**20, True, "", "x", "'\"", "\ud800", [1], {"a": {}}],
+]
+
+
+def records(seed: int) -> list[dict[str, Any]]:
+    """Records of some columns, each with cells of one kind or of any."""
+    rng = random.Random(seed)
+    texts = ["".join(rng.choices(SIGNS, k=rng.randrange(7))) for _ in range(4)]
+    kinds = {name: rng.choice(KINDS) for name in rng.sample([*texts, *WORDS], rng.randint(1, 5))}
+    return [
+        {name: rng.choice(kind) for name, kind in kinds.items()} for _ in range(rng.randint(1, 8))
+    ]
+
+
+def executed(source: str, name: str) -> ModuleType:
+    module = ModuleType(name)
+    exec(compile(source.encode(), name, "exec"), module.__dict__)
+    return module
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_any_table_has_an_etl_whose_tests_pass(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, path = records(seed), tmp_path / "t.json"
+    path.write_text(json.dumps(table))
+    df, _ = read(path)
+    etl = executed(module_text("own", df), "etl.own")
+    assert list(table[0]) == etl.COLUMNS
+    for name in table[0]:
+        given_cells = [row[name] for row in table if row[name] is not None]
+        whole = bool(given_cells) and {*map(type, given_cells)} <= {int, float}
+        assert (name in etl.NUMBERS) == whole
+    for summary in etl.SUMMARIES:
+        summary.declared.check()
+    monkeypatch.setitem(sys.modules, "etl.own", etl)
+    tests = executed(text_of_tests("own", df), "test_own")
+    ran = [test() for name, test in [*vars(tests).items()] if name.startswith("test_")]
+    assert len(ran) == 3
+
+
+CSV = "日,店,売上,備考\n1/1,東京,1200,\n1/2,大阪,80,x\n1/3,東京,,y\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp932"])
+def test_a_first_summary_is_by_the_texts_with_few_values(tmp_path: Path, encoding: str) -> None:
+    table = tmp_path / "sales.csv"
+    table.write_text(CSV, encoding)
+    said = main("sales", str(table), tmp_path / "etl")
+    assert said.endswith("test_sales.py: 4 columns, 1 of numbers; a summary by 店")
+    source = (tmp_path / "etl" / "sales.py").read_text(encoding="utf-8")
+    assert ('{"encoding": "cp932"}' in source) == (encoding == "cp932")
+    etl = executed(source, "etl.sales")
+    assert (etl.NUMBERS, etl.FORMATS) == (["売上"], {"売上": "#,##0"})
+    [summary] = etl.SUMMARIES
+    assert summary.declared.by == ["店"]
+    assert summary.declared.named == {"件数": ("日", "size"), "売上": ("売上", "sum")}
+
+
+def test_what_is_there_is_not_touched(tmp_path: Path) -> None:
+    table = tmp_path / "sales.csv"
+    table.write_text(CSV)
+    main("sales", str(table), tmp_path)
+    written = {path: path.read_bytes() for path in tmp_path.rglob("*.py")}
+    assert len(written) == 2
+    for removed in written:
+        removed.unlink()
+        with pytest.raises(SystemExit, match=r"error: NAME: .* must not be there; found it"):
+            main("sales", str(table), tmp_path)
+        assert not removed.exists()
+        removed.write_bytes(written[removed])
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.py")} == written
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a-b", "../x", "class", "_x", "1", "x.py", "ﾎﾟｲﾝﾄ", "a\nb"], ids=repr
+)
+def test_a_name_that_no_module_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SystemExit, match="^error: NAME: must be a name of Python's, .*; found '"):
+        main(name, "absent.csv", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+NO_TABLES = {
+    "absent": (None, "No such file"),
+    "no record": (b"[]", "must have a record; found none"),
+    "no JSON": (b'[{"a": }]', "record 0, byte 7"),
+}
+
+
+@pytest.mark.parametrize(("data", "fault"), NO_TABLES.values(), ids=NO_TABLES)
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path, data: bytes | None, fault: str) -> None:
+    path = tmp_path / "t.json"
+    if data is not None:
+        path.write_bytes(data)
+    with pytest.raises(SystemExit, match=f"^error: FILE: .*{fault}"):
+        main("own", str(path), tmp_path / "etl")
+    assert not (tmp_path / "etl").exists()
+
+
+def test_lines_of_a_wide_table_are_short(tmp_path: Path) -> None:
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps([{f"column {n}": n for n in range(300)}]))
+    source = module_text("own", read(path)[0])
+    assert ast.parse(source)
+    assert max(map(len, source.splitlines())) <= 100
