@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline import endings
 from pipeline.events.scatter import Job, check_fits_execution
-from pipeline.facts.stages import ScatterFacts, SegmentCut
+from pipeline.facts.stages import SegmentCut
 from pipeline.keys import facts_key, manifest_key
 from pipeline.reading import formats
 from pipeline.reading.columns import Block, Table
@@ -146,19 +146,7 @@ class ScatterHandler:
         return replace(cut, size=len(pickled))
 
     def send_facts(self, source: Source, cuts: list[SegmentCut], job: Job) -> None:
-        rows = sum(cut.rows for cut in cuts)
-        reader = source.reader
-        facts = ScatterFacts(
-            job.input_obj,
-            source.size,
-            source.etag,
-            rows,
-            cuts,
-            reader.starts,
-            source.form.packed,
-            reader.header,
-            job.encoding,
-        )
+        facts = source.facts(job.input_obj, job.encoding, cuts)
         self.objects.put(facts_key(job.segment_key(0)), facts.to_json())
 
 

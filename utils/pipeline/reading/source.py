@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from pipeline.facts.stages import ScatterFacts, SegmentCut
 from pipeline.reading import formats
 from pipeline.reading.cuts import block_bytes
 from pipeline.reading.gunzip import unpack
@@ -35,6 +36,20 @@ class Source:
     size: int
     form: formats.Format
     reader: Reader
+
+    def facts(self, input_obj: str, encoding: str, cuts: list[SegmentCut]) -> ScatterFacts:
+        """What a scatter tells of the table, once it is read and cut."""
+        return ScatterFacts(
+            input_obj,
+            self.size,
+            self.etag,
+            sum(cut.rows for cut in cuts),
+            cuts,
+            self.reader.starts,
+            self.form.packed,
+            self.reader.header,
+            encoding,
+        )
 
 
 def open_table(
