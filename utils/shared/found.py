@@ -1,6 +1,8 @@
 """What an error message says it found: the kind of a value, and the value."""
 
 import json
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 CHARACTERS = 60  # of a value, at most; a message is read in one line
@@ -43,8 +45,28 @@ def require(holds: Any, rule: str, value: Any, error: type[ValueError] = ValueEr
 
 def quoted(text: str) -> str:
     """The text as JSON writes it, cut; escapes stand for what UTF-8 has no bytes for."""
-    shown = json.dumps(_cut(text), ensure_ascii=False)
-    return shown.encode("utf-8", "backslashreplace").decode()
+    return printable(json.dumps(_cut(text), ensure_ascii=False))
+
+
+def printable(text: str) -> str:
+    """The text, with escapes for what UTF-8 has no bytes for."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def with_printable_errors[**P, R](handler: Callable[P, R]) -> Callable[P, R]:
+    """A handler whose errors Lambda's runtime can tell: it crashes of a lone surrogate in one."""
+
+    @wraps(handler)
+    def call(*given: P.args, **named: P.kwargs) -> R:
+        try:
+            return handler(*given, **named)
+        except Exception as error:
+            error.args = tuple(
+                printable(each) if isinstance(each, str) else each for each in error.args
+            )
+            raise
+
+    return call
 
 
 def _cut(text: str) -> str:
