@@ -1,7 +1,9 @@
 """What an error message says it found: the kind of a value, and the value."""
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
+from functools import wraps
 from typing import Any
 
 CHARACTERS = 60  # of a value, at most; a message is read in one line
@@ -53,8 +55,24 @@ def quoted(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """The text, with escapes such as `\\ud801` for lone surrogates, which UTF-8 has no bytes for."""
+    """The text, with escapes for what UTF-8 has no bytes for."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def with_printable_errors[**P, R](handler: Callable[P, R]) -> Callable[P, R]:
+    """A handler whose errors Lambda's runtime can tell: it crashes of a lone surrogate in one."""
+
+    @wraps(handler)
+    def call(*given: P.args, **named: P.kwargs) -> R:
+        try:
+            return handler(*given, **named)
+        except Exception as error:
+            error.args = tuple(
+                printable(each) if isinstance(each, str) else each for each in error.args
+            )
+            raise
+
+    return call
 
 
 def _cut(text: str) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.errors.wording import found, quoted
+from pipeline.errors.wording import found, quoted, with_printable_errors
 
 VALUES: dict[str, tuple[Any, str]] = {
     "text": ("3", 'the text "3"'),
@@ -47,3 +47,13 @@ def test_a_value_is_named_by_its_kind(value: Any, words: str) -> None:
 def test_a_quoted_text_is_one_line_of_unicode(text: str) -> None:
     assert quoted(text).encode().decode() == quoted(text)
     assert quoted(text).splitlines() == [quoted(text)]
+
+
+def test_an_error_of_a_handler_is_one_that_utf_8_can_hold() -> None:
+    @with_printable_errors
+    def handler(event: str) -> None:
+        raise KeyError(f"名前 {event}", 5)
+
+    with pytest.raises(KeyError) as raised:
+        handler("\ud801")
+    assert raised.value.args == ("名前 \\ud801", 5)
