@@ -22,6 +22,7 @@ PARAMETERS ?=
 TAGS ?=
 PLAN ?=
 REPLACE_BUCKET ?=
+ROTATE_KEY ?=
 EMPTY ?=
 YES ?=
 SMOKE_ROWS ?= 1000000
@@ -32,13 +33,21 @@ DEFINITION_TYPED := $(if $(filter-out file,$(origin DEFINITION)),--definition="$
 TYPED := ROWS INPUT DEFINITION WORKBOOK FILE ETL NAME KEY EXECUTION LANG_ TARGET STACK ARCH REGION PARAMETERS TAGS
 $(foreach name,$(TYPED),$(eval override $(name) := $$(value $(name))))
 export $(TYPED)
+# What else may be typed, for the targets of utils/checks and for the programs that recipes run.
+KNOWN := $(TYPED) PLAN REPLACE_BUCKET EMPTY YES SMOKE_ROWS ENDPOINT BUCKET ETL_FOLDER SIZES REPEAT MEMBERS ORDERS FUZZ_S
+PASSED_ON := ALREADY_UP PLATFORM PYTHON SHELL CHROMIUM LANG LC_% LS_LOG DEBUG AUTH LAMBDA_% AWS_% PIP_% UV_% %_proxy %_PROXY
+# A misspelt name would be as good as none, and make silent.
+MISSPELT := $(filter-out $(KNOWN) $(PASSED_ON),$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
+ifneq ($(MISSPELT),)
+$(error no such variable: $(MISSPELT); there are $(sort $(KNOWN)))
+endif
 AT := --target="$$TARGET" --stack="$$STACK" --region="$$REGION"
 HARNESS += $(AT)
 ON_AWS := $(filter aws,$(TARGET))
 TARGET_READY := $(if $(ON_AWS),$(TOOLS_READY),running)
 # -j of the user's own, else enough for all three; an inner -j would end the outer one.
-SIDE_BY_SIDE = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(words $(FUNCTIONS))) \
-	-f utils/functions.mk ALREADY_UP=1
+JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(words $(FUNCTIONS)))
+SIDE_BY_SIDE = $(MAKE) --no-print-directory $(JOBS) -f utils/functions.mk ALREADY_UP=1
 # What one of them prints stays together, with a make that can do that (macOS has an older one).
 TOGETHER := $(if $(filter output-sync,$(.FEATURES)),--output-sync=recurse)
 # Each function's name, memory and timeout, as its Makefile says.
@@ -48,7 +57,7 @@ SETTINGS = $(foreach function,$(FUNCTIONS),$$($(MAKE) --silent --no-print-direct
 # Targets run in the order in which they are named, whatever -j says.
 .NOTPARALLEL:
 .PHONY: help demo etl up running down zip create update delete bucket json upload stepfunctions stop download invoke log \
-	report watch deploy destroy smoke cost test check checkov clean clean-segments
+	report watch deploy destroy smoke cost test clean clean-segments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,15 +113,15 @@ clean-segments: $(TARGET_READY) ## remove the segment files of past executions f
 report: $(TARGET_READY) ## write result/<execution>.html of EXECUTION, a name or ARN (default: the last), in LANG_=en or ja
 	@$(HARNESS) report --language="$$LANG_" -- "$$EXECUTION"
 
-watch: create bucket $(FUNCTIONS:%=watched-%) ## on each save of scatter.py, segment.py or gather.py: its tests, then the pipeline
-	@$(HARNESS) watch --etl="$$ETL"
+watch: create bucket $(FUNCTIONS:%=watched-%) ## on each save of a function or an ETL: its tests, then the pipeline on FILE, INPUT or a sample
+	@$(HARNESS) watch --file="$$FILE" --etl="$$ETL" -- "$$INPUT"
 
 # Lambda runs Linux wheels of its own architecture; functions that run as processes, the host's.
 deploy: $(TARGET_READY) ## create or update the stack: TARGET=aws REGION=… ARCH=arm64 DEFINITION=distributed; PLAN=1: only say what changes
 	@$(if $(ON_AWS),platform=$$($(HARNESS) architecture --arch="$$ARCH") &&) \
 		$(SIDE_BY_SIDE) zip $(if $(ON_AWS),PLATFORM=$$platform)
 	@$(HARNESS) deploy --arch="$$ARCH" --parameters="$$PARAMETERS" --tags="$$TAGS" $(DEFINITION_TYPED) \
-		$(if $(PLAN),--plan) $(if $(REPLACE_BUCKET),--replace-bucket)
+		$(if $(PLAN),--plan) $(if $(REPLACE_BUCKET),--replace-bucket) $(if $(ROTATE_KEY),--rotate-key)
 
 destroy: $(TARGET_READY) ## delete the stack, once you say yes; YES=1: unasked; EMPTY=1: also what is in its bucket
 	@$(HARNESS) destroy $(if $(EMPTY),--empty) $(if $(YES),--yes)
@@ -130,18 +139,9 @@ invoke: $(TARGET_READY) ## call each function by itself; results are kept in dem
 log: $(TARGET_READY) ## show the functions' last log lines
 	@$(HARNESS) log $(FUNCTIONS)
 
-test: $(TOOLS_READY) ## all tests, on a LocalStack of their own
-	@$(HARNESS) with-emulator $(MAKE) --no-print-directory check ALREADY_UP=1
-
-check: zip checkov
-	@$(SIDE_BY_SIDE) $(TOGETHER) test
-	@$(TOOLS)/.venv/bin/ruff check --quiet && $(TOOLS)/.venv/bin/ruff format --check --quiet
-	@cd utils/process-executor && $(PY) -m mypy && $(PY) -m pytest -q
-	@cd utils && $(PY) -m mypy && $(PY) -m pytest -q
-
-checkov: $(TOOLS)/.venvs/checkov/.ready
-	@$(TOOLS)/.venvs/checkov/bin/checkov --file state-machine/template.yaml --framework cloudformation \
-		--compact --quiet --skip-download
+test: zip ## all tests, on LocalStacks of their own
+	@$(SIDE_BY_SIDE) .venv/.ready
+	@$(MAKE) --no-print-directory $(JOBS) $(TOGETHER) -f utils/tests.mk check
 
 clean: down ## stop LocalStack and remove everything built; workbooks stay
 	@$(SIDE_BY_SIDE) clean

@@ -2,13 +2,14 @@
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from functools import partial
 from itertools import chain
 from typing import IO, Any
 
 import pandas as pd
 
-from excel import widest
+from excel import is_number, widest
 from rendered import SheetPart
 from sheet_xml import render_rows
 from table import CHART_ROWS, Table
@@ -44,7 +45,7 @@ def render_table(
     first_rows: list[list[Any]] = []
     rows = 0
     for df in chain(blocks, [] if total is None else [total]):
-        rendered = render_rows(df, rows, name, formats)
+        rendered = render_rows(df, rows, name, formats, total if df is total else None)
         file.write(rendered.xml)
         columns = columns or rendered.columns
         widths = widest([widths or rendered.widest, rendered.widest])
@@ -66,9 +67,13 @@ def render_table(
 
 
 def plain_rows(df: pd.DataFrame) -> list[list[Any]]:
-    """Its values as Python's own; None for a missing one."""
+    """Its values as Python's own: None for a missing one, a Decimal that a cell holds as a number
+    as that one.
+    """
     rows: list[list[Any]] = df.astype(object).where(df.notna(), None).values.tolist()
-    return rows
+    return [
+        [float(v) if isinstance(v, Decimal) and is_number(v) else v for v in row] for row in rows
+    ]
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:

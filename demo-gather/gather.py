@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,16 +13,15 @@ from boto3.s3.transfer import TransferConfig
 
 import frames
 import rendered
-from checked_rows import check_rows
-from excel import EXACT_INTEGER, style_formats, widest
-from expiry import let_expire
-from facts import SummaryFacts, Told, facts_key, segment_facts_key
+from excel import EXACT_INTEGER, integer_text, widest
+from facts import SummaryFacts, Told, facts_key, segment_facts_key, workbook_metadata
 from found import found
-from labels import header, with_columns
+from labels import arranged, header, with_columns
 from overlap import map_ahead
 from rejects import Rejected
-from rendered import Figures
+from rendered import Figures, MissingSegment
 from sheet_xml import render_rows
+from signed import Objects, signing_key
 from summaries import Summaries
 from table import Table
 from workbook import Chunks, sheet_names, workbook_chunks
@@ -40,10 +38,6 @@ class InvalidEvent(ValueError):
     """The event does not say what to gather."""
 
 
-class MissingSegment(ValueError):
-    """A segment has no result; a workbook without its rows would look whole."""
-
-
 class GatherHandler:
     """Join `gather/…/job_NNN.pkl`, in the order of the event, into one workbook."""
 
@@ -52,14 +46,13 @@ class GatherHandler:
         self.context = context
         self.s3 = s3
         self.bucket = os.environ.get("BUCKET", "test-bucket")
+        self.objects = Objects(s3, self.bucket, signing_key())
         self.told = Told()
-        self.own: set[str] = set()  # rendered here; their ETags say that they still are
         self.summaries = Summaries(lambda key: self.get_s3_df(self.bucket, key))
         self.rejected = Rejected(lambda key, etag: self.get_s3_df(self.bucket, key, etag))
 
     def main(self) -> str:
-        event = self.get_event()
-        keys = result_keys(event)
+        keys = result_keys(self.get_event())
         segments = self.get_rendered(keys)
         workbook: str = self.event.get("workbook", WORKBOOK)
         formats = next(iter(segments.values())).formats
@@ -68,8 +61,6 @@ class GatherHandler:
         tables = [self.table(segments), *summaries, *self.rejected.tables(formats)]
         size = self.send_excel(tables, formats, self.bucket, workbook)
         self.send_facts(segments, tables, summaries, workbook, size)
-        if os.environ.get("SEGMENTS_EXPIRE"):
-            let_expire(self.s3, self.bucket, event.get("segment_definitions", []), keys)
         return workbook
 
     def finish(self, name: str, df: pd.DataFrame) -> pd.DataFrame:
@@ -89,8 +80,7 @@ class GatherHandler:
         """The event, with the lists of keys in place of its manifest."""
         if "manifest" not in self.event:
             return self.event
-        manifest = self.s3.get_object(Bucket=self.bucket, Key=self.event["manifest"])["Body"].read()
-        definitions = json.loads(manifest)
+        definitions = json.loads(self.objects.get(self.event["manifest"]))
         results = [key.replace("scatter/", "gather/", 1) for key in definitions]
         return {"segment_definitions": definitions, "segment_results": results}
 
@@ -112,7 +102,7 @@ class GatherHandler:
             if before and formats is None:
                 formats = before.formats
             figures = before or self.render(key, etags[key], position, None, formats or {})
-            self.summaries.add(key, figures.rows, *contributed)
+            self.summaries.add(key, *contributed)
             self.rejected.add(key, before.rejects if before else None)
             # Of 100,000 segments, too much to hold.
             segments[key] = replace(figures, facts=None, summaries=None, rejects=None)
@@ -145,20 +135,28 @@ class GatherHandler:
         return etags
 
     def read_figures(self, key: str, etags: dict[str, str]) -> Figures | None:
-        """The figures beside a pickle; None where there are none or they are of an older one."""
-        figures_key = segment_facts_key(key)
-        if figures_key not in etags:
-            return None
-        data = self.s3.get_object(Bucket=self.bucket, Key=figures_key)["Body"].read()
-        figures = Figures.from_json(data, figures_key)
-        return figures if figures.pickle_etag == etags[key] else None
+        """The figures beside a pickle; None where there are none or they are of an older one.
+
+        Raises:
+            MissingSegment: there are none, or of another one, and the deployment has a key: they
+                say what else belongs to the result.
+        """
+        at = segment_facts_key(key)
+        figures = Figures.from_json(self.objects.get(at)) if at in etags else None
+        if figures and figures.pickle_etag == etags[key]:
+            return figures
+        if self.objects.secret:
+            self.objects.get(key)  # refuses a stranger's
+            what = "those of another" if figures else "none"
+            raise MissingSegment(f"{at}: must be the figures of the result {key}; found {what}")
+        return None
 
     def read_segment(
         self, key: str, etags: dict[str, str]
     ) -> tuple[Figures | None, tuple[list[Any], bytes]]:
         """The figures, and what the segment contributes to summaries."""
         figures = self.read_figures(key, etags)
-        return figures, rendered.contributed(self.s3, self.bucket, key, figures)
+        return figures, rendered.contributed(self.objects, key, figures)
 
     def render(
         self,
@@ -169,17 +167,19 @@ class GatherHandler:
         formats: dict[str, str],
         columns: list[str] | None = None,
     ) -> Figures:
-        df = self.get_s3_df(self.bucket, key)
+        df = self.get_s3_df(self.bucket, key, etag)
         if columns:
             df = with_columns(df, columns)
         rows = render_rows(df, position, key, formats)
-        self.own.add(key)
+        if before:  # its segment knew which rows are the input's first
+            rows = replace(rows, widest=arranged(before.widest, before.columns, rows.columns))
         told = (before.facts, before.summaries, before.rejects) if before else ()
-        return rendered.send(self.s3, self.bucket, key, rows, etag, *told)
+        return rendered.send(self.objects, key, rows, etag, *told)
 
     def get_s3_df(self, bucket: str, key: str, etag: str = "") -> pd.DataFrame:
-        same: Any = {"IfMatch": etag} if etag else {}
-        return frames.load(self.s3.get_object(Bucket=bucket, Key=key, **same)["Body"].read(), key)
+        objects = Objects(self.s3, bucket, self.objects.secret)
+        data = rendered.get_told(objects, key, etag) if etag else objects.get(key)
+        return frames.load(data, key)
 
     def table(self, segments: dict[str, Figures]) -> Table:
         """The segments' rows, which are read when the workbook takes them."""
@@ -208,7 +208,10 @@ class GatherHandler:
             file,  # type: ignore[arg-type]  # boto3 only calls its read
             bucket,
             workbook,
-            ExtraArgs={"ContentType": CONTENT_TYPE},
+            ExtraArgs={
+                "ContentType": CONTENT_TYPE,
+                "Metadata": workbook_metadata(self.told.source),
+            },
             Config=upload_config(),
         )
         return file.size
@@ -225,17 +228,10 @@ class GatherHandler:
         facts = self.told.facts(workbook, size, rows, columns, sheet_names(tables))
         told = [told_of(each) for each in summaries]
         facts = replace(facts, summaries=told, rejects=self.rejected.told)
-        self.s3.put_object(
-            Bucket=self.bucket, Key=facts_key(next(iter(segments))), Body=facts.to_json()
-        )
+        self.objects.put(facts_key(next(iter(segments))), facts.to_json())
 
     def get_xml(self, key: str, figures: Figures) -> bytes:
-        xml_key = rendered.xml_key(key)
-        body = self.s3.get_object(Bucket=self.bucket, Key=xml_key, IfMatch=figures.xml_etag)["Body"]
-        xml = body.read()
-        if key not in self.own:
-            check_rows(xml, figures.parts, xml_key, len(style_formats(figures.formats)))
-        return xml
+        return rendered.get_told(self.objects, rendered.xml_key(key), figures.xml_etag)
 
 
 def result_keys(event: dict[str, Any]) -> list[str]:
@@ -282,8 +278,10 @@ def told_of(table: Table) -> SummaryFacts:
 
 
 def json_cell(cell: Any) -> Any:
-    plain = cell is None or (isinstance(cell, int | float) and math.isfinite(cell))
-    return cell if plain and abs(cell or 0) <= EXACT_INTEGER else str(cell)
+    plain = cell is None or (isinstance(cell, int | float) and abs(cell) <= EXACT_INTEGER)
+    if plain:
+        return cell
+    return integer_text(cell) if isinstance(cell, int) else str(cell)
 
 
 def upload_config() -> TransferConfig:

@@ -29,6 +29,12 @@ def numbered(names: Iterable[str]) -> list[tuple[str, int]]:
     return labels
 
 
+def arranged(widest: Iterable[str], own: Iterable[str], columns: Iterable[str]) -> list[str]:
+    """What stands for each of a frame's own columns, for those of `with_columns`; "" for others."""
+    texts = dict(zip(numbered(own), widest))
+    return [texts.get(label, "") for label in numbered(columns)]
+
+
 def with_columns(df: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     """The frame with these columns, of which its own are some; the others are missing values."""
     places = {label: place for place, label in enumerate(numbered(columns))}

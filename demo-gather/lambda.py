@@ -2,7 +2,9 @@ from typing import Any
 
 import storage
 from gather import GatherHandler
+from signed import signing_key
 
+signing_key()  # one that is no key fails every call, by name
 s3 = storage.client()
 
 

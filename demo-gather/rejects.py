@@ -1,11 +1,15 @@
 """The sheet of the faulty records that segments left out of the table."""
 
+import json
 from collections.abc import Callable, Iterator
 from itertools import chain
+from typing import Any
 
 import pandas as pd
 
 from beside import render_table
+from excel import CELL_CHARACTERS, SHEET_COLUMNS, shortened
+from found import printable
 from labels import header, with_columns
 from overlap import map_ahead
 from rendered import REJECTS, Rejects, rejects_key
@@ -67,7 +71,31 @@ class Rejected:
         """The sheet, also without a record; none where nobody asked for it."""
         if self._asked:
             loaded = map_ahead(lambda held: self._load(*held), self._held, TRANSFERS, TRANSFERS)
-            blocks = (with_columns(df, self._columns) for df in loaded)
-            yield render_table(
-                REJECTS, chain([pd.DataFrame(columns=self._columns)], blocks), formats
-            )
+            none = pd.DataFrame(columns=self._columns)
+            blocks = (on_a_sheet(with_columns(df, self._columns)) for df in chain([none], loaded))
+            yield render_table(REJECTS, blocks, formats)
+
+
+def on_a_sheet(df: pd.DataFrame) -> pd.DataFrame:
+    """What a sheet can hold of records: where they have more columns than it, the last one's header
+    says how many it leaves out."""
+    names = [in_a_cell(str(name)) for name in df.columns]
+    if more := max(0, len(names) - SHEET_COLUMNS):
+        names[SHEET_COLUMNS - 1 :] = [f"… {more + 1} more columns"]
+    held = {place: in_cells(df.iloc[:, place]) for place in range(len(names) - (more > 0))}
+    columns = range(len(names))
+    return pd.DataFrame(held, index=df.index, columns=columns).set_axis(names, axis=1)
+
+
+def in_cells(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    if column.dtype.kind != "O":
+        return column
+    return pd.Series(map(in_a_cell, column.tolist()), column.index, object)
+
+
+def in_a_cell(value: Any) -> Any:
+    """What a cell can hold of a value of JSON: the beginning of a long text, with …; and escapes
+    such as \\ud801 for lone surrogates."""
+    if isinstance(value, dict | list):
+        value = json.dumps(value, ensure_ascii=False)
+    return shortened(printable(value), CELL_CHARACTERS) if isinstance(value, str) else value

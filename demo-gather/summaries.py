@@ -7,9 +7,9 @@ import pandas as pd
 
 from beside import render_table
 from facts import INLINE_BYTES
-from merged import Runs, Spool, group_frames, total_frame
-from partials import InvalidPartials, Partials, combined, opened
-from summary import SORTED, Columns, Declared, InvalidSummary
+from merged import Spool, group_frames, total_frame
+from partials import Partials, Runs, combined, opened
+from summary import SORTED, Columns, Declared
 from table import Table
 
 AT_ONCE = 64  # small contributions, combined into one
@@ -38,32 +38,22 @@ class Summaries:
         self._spool = Spool()
         self._scopes: list[list[_Scope]] = []
 
-    def add(self, key: str, rows: int, fields: list[Any], data: bytes) -> None:
+    def add(self, key: str, fields: list[Any], data: bytes) -> None:
         """
         Args:
             key: of the segment's result.
-            rows: of that.
             fields, data: as `summary.carried` gives them; [] without a contribution.
 
         Raises:
-            InvalidPartials: they are not as a segment writes them.
             MissingPartials: there are none, and others' cannot be made of the result.
         """
-        try:
-            declared = [Declared.of(each["declared"]) for each in fields]
-            for each in declared:
-                each.check()
-            if declared and not self._declared:
-                self._begin(declared)
-            known = declared and declared == self._declared
-            contributed = self._contributed(key, rows, fields, data) if known else []
-        except (InvalidPartials, InvalidSummary) as error:
-            raise InvalidPartials(f"{key}: {error}") from None
-        except (TypeError, KeyError, ValueError) as error:
-            raise InvalidPartials(f"{key}: must be partial results; found {error!r}") from None
-        for scope, runs in contributed:
+        declared = [Declared.of(each["declared"]) for each in fields]
+        if declared and not self._declared:
+            self._begin(declared)
+        known = declared and declared == self._declared
+        for scope, runs in self._contributed(fields, data) if known else []:
             if len(data) <= INLINE_BYTES:
-                scope.add({name: run.whole() for name, run in runs.items()})
+                scope.add(runs.whole())
             else:
                 scope.add_source(runs)
         if not known and self._declared:
@@ -98,21 +88,17 @@ class Summaries:
         for key in self._waiting:
             self._count(key)
 
-    def _contributed(
-        self, key: str, rows: int, fields: list[Any], data: bytes
-    ) -> list[tuple["_Scope", Runs]]:
+    def _contributed(self, fields: list[Any], data: bytes) -> list[tuple["_Scope", Runs]]:
         read, start = (lambda at, size: data[at : at + size]), 0
         if len(data) > INLINE_BYTES:
             read, start = self._spool.read, self._spool.add(data)
         contributed, end = [], start
         for declared, each, scopes in zip(self._declared, fields, self._scopes, strict=True):
-            values = dict.fromkeys(declared.columns(*SORTED), 2)
+            columns = declared.columns(*SORTED)
             for scope, tables in zip(scopes, each["scopes"], strict=True):
-                runs = opened(tables, end, {"": scope.keys, **values}, read, key, rows)
+                runs = opened(tables, end, scope.keys, columns, read)
                 contributed.append((scope, runs))
-                end = max(run.end for run in runs.values())
-        if end - start != len(data):
-            raise InvalidPartials(f"blocks must have {end - start} bytes; found {len(data)}")
+                end = runs.end
         return contributed
 
     def _count(self, key: str) -> None:
@@ -139,9 +125,9 @@ class _Scope:
 
     def add(self, parts: Partials) -> None:
         self._small.append(parts)
-        if len(self._small) == AT_ONCE or parts[""].rows > SMALL_GROUPS:
+        if len(self._small) == AT_ONCE or parts.groups.rows > SMALL_GROUPS:
             self._small = [combined(self._small)]
-            if self._small[0][""].rows > SMALL_GROUPS:
+            if self._small[0].groups.rows > SMALL_GROUPS:
                 self._put_aside()
 
     def add_source(self, runs: Runs) -> None:

@@ -19,13 +19,13 @@ from typing import Any
 import xlsxwriter.utility  # type: ignore[import-untyped]  # XlsxWriter has no annotations
 from isal import isal_zlib
 
-from chart import insert_charts
+from chart import insert_charts, with_own_labels
 from excel import (
     COLUMN_WIDTH,
     DATA_ROWS,
     HEADER_STYLE,
-    InvalidCell,
     check_columns,
+    check_header,
     check_sheet_names,
     column_letters,
     excel_row,
@@ -156,7 +156,8 @@ def _sheets(workbook: str, tables: Sequence[Table]) -> list[_Sheet]:
     for table in tables:
         where = workbook if table is tables[0] else f"{workbook} {table.name}"
         check_columns(len(table.columns), where)
-        header = _header_row(where, table.columns)
+        check_header(table.columns, where)
+        header = _header_row(table.columns)
         by_sheet = _parts_by_sheet(table.parts)
         source = Chunks(table.bodies)
         for parts in by_sheet:
@@ -187,7 +188,7 @@ def _entries(sheets: list[_Sheet], formats: Mapping[str, str]) -> list[_Entry]:
     return [
         _sheet_entry(name, xml, next(in_order))
         if name.startswith("xl/worksheets/sheet")
-        else _plain_entry(name, xml)
+        else _plain_entry(name, with_own_labels(xml) if name.startswith("xl/charts/") else xml)
         for name, xml in files.items()
     ]
 
@@ -254,18 +255,13 @@ def _dimension(sheet: _Sheet) -> str:
     return "A1" if last == "A1" else f"A1:{last}"
 
 
-def _header_row(workbook: str, columns: Sequence[str]) -> str:
-    cells = (_header_cell(workbook, index, name) for index, name in enumerate(columns))
+def _header_row(columns: Sequence[str]) -> str:
+    cells = (_header_cell(index, name) for index, name in enumerate(columns))
     return f'<row r="1">{"".join(cells)}</row>'
 
 
-def _header_cell(workbook: str, index: int, name: str) -> str:
-    try:
-        text = text_element(name)
-    except InvalidCell as error:
-        raise InvalidCell(
-            f"{workbook}: header of column {column_letters(index)}: {error}"
-        ) from None
+def _header_cell(index: int, name: str) -> str:
+    text = text_element(name)
     return f'<c r="{column_letters(index)}1" s="{HEADER_STYLE}" t="inlineStr"><is>{text}</is></c>'
 
 

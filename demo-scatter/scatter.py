@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
+from botocore.exceptions import ClientError
 
+import endings
 import formats
 import frames
 from columns import Block, Table
@@ -21,6 +23,7 @@ from found import found
 from gunzip import unpack
 from overlap import map_ahead
 from reader import Reader
+from signed import Objects, signing_key
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -42,7 +45,7 @@ UPLOADS = 4  # at once
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 STATE_BYTES = 256 * 1024
 ITERATIONS = 1_500  # of an inline Map; with three retries each, 16 of the 25,000 events
-KEY_BYTES = 1_024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+NAME_CHARACTERS = 80  # of an execution
 
 TOLD = ("etl", "rejects", "max_rejects")  # what the segments are told with their rows
 OVERRIDES = ("input_obj", "division_number", "encoding", *TOLD)
@@ -51,11 +54,14 @@ IGNORED = {
     *("Comment", "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"),
     *("version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail"),
 }
-OUTBOX = "outbox/"
 
 
 class InvalidEvent(ValueError):
     """The event does not say what to scatter."""
+
+
+class InputChanged(ValueError):
+    """The input was replaced between its two readings."""
 
 
 class TooManySegments(ValueError):
@@ -67,7 +73,11 @@ def is_key(key: object) -> bool:
     if not isinstance(key, str) or any(unicodedata.category(each) in ("Cc", "Cs") for each in key):
         return False  # Cs: a lone surrogate has no UTF-8
     steps = key.split("/")
-    return len(key.encode()) <= KEY_BYTES and not {"", ".", ".."}.intersection(steps)
+    return len(key.encode()) <= endings.KEY_BYTES and not {"", ".", ".."}.intersection(steps)
+
+
+def workbook_of(input_obj: str) -> str:
+    return endings.workbook_key(input_obj, os.environ.get("INBOX", ""))
 
 
 def is_whole(number: object, least: int) -> bool:
@@ -77,12 +87,19 @@ def is_whole(number: object, least: int) -> bool:
 # Of an event's fields, the rule in words and what tells whether a value keeps it.
 RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
     ("input_obj", "must be the key of an object", is_key),
-    ("input_obj", "must be a table, no workbook", lambda key: not key.endswith(".xlsx")),
+    ("input_obj", endings.RULE, endings.is_read),
+    (
+        "input_obj",
+        f"must be short enough for its workbook, whose key has at most {endings.KEY_BYTES:,} bytes",
+        lambda key: len(workbook_of(key).encode()) <= endings.KEY_BYTES,
+    ),
     ("division_number", "must be a whole number from 1", lambda n: n is None or is_whole(n, 1)),
     (
         "execution",
         "must be an execution's name",
-        lambda name: name is None or (is_key(name) and "/" not in name),
+        lambda name: (
+            name is None or (is_key(name) and "/" not in name and len(name) <= NAME_CHARACTERS)
+        ),
     ),
     ("encoding", f"must be {' or '.join(ENCODINGS)}", lambda name: name in ENCODINGS),
     ("etl", "must be the name of an ETL", lambda name: isinstance(name, str) and name != ""),
@@ -117,7 +134,7 @@ class Job:
             if name in fields and not holds(fields[name]):
                 raise InvalidEvent(f"{name}: {rule}; found {found(fields[name])}")
         key, encoding = fields["input_obj"], fields.get("encoding", "utf-8")
-        if encoding != "utf-8" and formats.ends(key)[0] != ".csv":
+        if encoding != "utf-8" and endings.ends(key)[0] != ".csv":
             raise InvalidEvent(f"encoding: JSON is UTF-8; found {found(encoding)} of {key}")
         if "max_rejects" in fields and "rejects" not in fields:
             raise InvalidEvent('rejects: must be "sheet"; found max_rejects alone')
@@ -127,11 +144,7 @@ class Job:
 
     @property
     def workbook(self) -> str:
-        """Beside the input, but of one in the inbox in the outbox, so that it starts nothing."""
-        workbook = formats.stem(self.input_obj) + ".xlsx"
-        inbox = os.environ.get("INBOX", "")
-        filed = inbox and workbook.startswith(inbox)
-        return OUTBOX + workbook.removeprefix(inbox) if filed else workbook
+        return workbook_of(self.input_obj)
 
     @property
     def folder(self) -> str:
@@ -173,6 +186,7 @@ class ScatterHandler:
         self.context = context
         self.s3 = s3
         self.bucket = os.environ.get("BUCKET", "test-bucket")
+        self.objects = Objects(s3, self.bucket, signing_key())
         self.asked: dict[str, Any] = {}
 
     def main(self) -> dict[str, Any]:
@@ -193,7 +207,7 @@ class ScatterHandler:
         if not job.manifest:
             return {"segment_definitions": keys, **workbook}
         manifest = f"{job.folder}/manifest.json"
-        self.s3.put_object(Bucket=self.bucket, Key=manifest, Body=json.dumps(keys))
+        self.objects.put(manifest, json.dumps(keys).encode())
         return {"bucket": self.bucket, "manifest": manifest, **workbook}
 
     def get_s3_data(self, bucket: str, job: Job, texts: Iterable[str] = (), **match: Any) -> Source:
@@ -202,9 +216,17 @@ class ScatterHandler:
         Args:
             texts: the columns of a CSV file that are known to hold other texts than numbers.
             match: conditions of S3's.
+
+        Raises:
+            InputChanged: it does not match any more.
         """
         key = job.input_obj
-        obj = self.s3.get_object(Bucket=bucket, Key=key, **match)
+        try:
+            obj = self.s3.get_object(Bucket=bucket, Key=key, **match)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "PreconditionFailed":
+                raise
+            raise InputChanged(f"{key}: must stay while it is read; found another object") from None
         size = obj["ContentLength"]
         chunks: Iterator[bytes] = iter(obj["Body"].iter_chunks(block_bytes(size, key)))
         head = next(chunks, b"")
@@ -216,7 +238,8 @@ class ScatterHandler:
         return Source(obj["ETag"], size, form, reader)
 
     def make_segments(self, source: Source, job: Job) -> Iterator[Segment]:
-        """The table's segments in row order; an empty table is one segment without rows."""
+        """The table's segments in row order; one without rows is one segment, with the columns that
+        a header names."""
         size = source.form.size
         blocks = source.reader.blocks(block_bytes(size, job.input_obj))
         columns: dict[str, None] = {}
@@ -231,8 +254,10 @@ class ScatterHandler:
             yield Segment(job.segment_key(number), names, taken, pickled)
             start += taken
         if not start:
-            empty = self.make_df(Table([]), 0, job.input_obj)
-            yield Segment(job.segment_key(0), [], 0, frames.dump(empty))
+            header = source.reader.header
+            empty = Table([Block({name: [] for name in header}, 0)])
+            pickled = frames.dump(self.make_df(empty, 0, job.input_obj))
+            yield Segment(job.segment_key(0), header, 0, pickled)
 
     def make_segment_df(
         self, table: Table, start: int, columns: list[str], source: str
@@ -250,7 +275,7 @@ class ScatterHandler:
         index = pd.RangeIndex(start, start + table.rows)
         df = pd.DataFrame(table.arrays(), index=index, copy=False)
         df.attrs |= {"source": source, **self.asked}
-        if formats.ends(source)[0] == ".csv":
+        if endings.ends(source)[0] == ".csv":
             df.attrs["format"] = "csv"
         return df
 
@@ -266,14 +291,14 @@ class ScatterHandler:
         return [self.widen(cut, columns) if own < width else cut for own, cut in sent]
 
     def put(self, segment: Segment) -> tuple[list[str], SegmentCut]:
-        self.s3.put_object(Bucket=self.bucket, Key=segment.key, Body=segment.pickled)
+        self.objects.put(segment.key, segment.pickled)
         return segment.columns, SegmentCut(segment.key, segment.rows, len(segment.pickled))
 
     def widen(self, cut: SegmentCut, columns: list[str]) -> SegmentCut:
         """Add the columns that first came up in later segments."""
-        data = self.s3.get_object(Bucket=self.bucket, Key=cut.key)["Body"].read()
-        pickled = frames.dump(with_columns(frames.load(data, cut.key), columns))
-        self.s3.put_object(Bucket=self.bucket, Key=cut.key, Body=pickled)
+        df = frames.load(self.objects.get(cut.key), cut.key)
+        pickled = frames.dump(with_columns(df, columns))
+        self.objects.put(cut.key, pickled)
         return replace(cut, size=len(pickled))
 
     def send_facts(self, source: Source, cuts: list[SegmentCut], job: Job) -> None:
@@ -290,8 +315,7 @@ class ScatterHandler:
             reader.header,
             job.encoding,
         )
-        key = facts_key(job.segment_key(0))
-        self.s3.put_object(Bucket=self.bucket, Key=key, Body=facts.to_json())
+        self.objects.put(facts_key(job.segment_key(0)), facts.to_json())
 
 
 def segment_bytes(size: int) -> int:

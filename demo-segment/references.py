@@ -9,12 +9,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from botocore.exceptions import ClientError
 
+import endings
 from found import found
+from signed import Objects, signing_key
+from storage import ABSENT, OTHERS, status
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -23,8 +26,6 @@ FOLDER = "reference/"
 MOST_BYTES = 64 * 1024 * 1024  # of a table, as it is and unpacked
 PIECE_BYTES = 240_000  # parsed at a time
 ON_DISK = Path(__file__).with_name("tests")
-# A role that may not list the bucket is told only that it may not read what is not there.
-ABSENT = {403: "nothing that the function may read", 404: "nothing"}
 
 # What this worker has read: by bucket and key, the last version's ETag, and its frame.
 _last: dict[tuple[str, str], tuple[str, pd.DataFrame]] = {}
@@ -80,23 +81,20 @@ class References:
         folder = self.segment.removeprefix("scatter").rpartition("/")[0]
         if not folder:
             return self._present()
-        pin: Any = {"Bucket": self.bucket, "Key": f"gather{folder}/references.json"}
+        objects = Objects(self.s3, self.bucket, signing_key())
+        pin = f"gather{folder}/references.json"
         try:
-            return self._pinned(pin)
+            return pinned(objects, pin)
         except ClientError as error:
             if status(error) not in ABSENT:
                 raise
         etags = self._present()
         try:
-            self.s3.put_object(**pin, Body=json.dumps(etags), IfNoneMatch="*")
+            objects.put(pin, json.dumps(etags).encode(), IfNoneMatch="*")
         except ClientError as error:
             if status(error) not in (409, 412):  # another segment writes it, or has
                 raise
-            return self._pinned(pin)
-        return etags
-
-    def _pinned(self, pin: Any) -> dict[str, str]:
-        etags: dict[str, str] = json.load(self.s3.get_object(**pin)["Body"])
+            return pinned(objects, pin)
         return etags
 
     def _present(self) -> dict[str, str]:
@@ -114,11 +112,10 @@ class References:
         try:
             answer = self.s3.get_object(Bucket=self.bucket, Key=key, IfMatch=etag)
         except ClientError as error:
-            other = ABSENT | {412: "another"}
-            if status(error) not in other:
+            if status(error) not in OTHERS:
                 raise
             rule = f"all segments of an execution see one version, {etag}"
-            raise ReferenceChanged(f"{key}: {rule}; found {other[status(error)]}") from None
+            raise ReferenceChanged(f"{key}: {rule}; found {OTHERS[status(error)]}") from None
         check_size(answer["ContentLength"], key)
         return answer["Body"].read()
 
@@ -127,6 +124,11 @@ class References:
             return (ON_DISK / key).read_bytes()
         except FileNotFoundError:
             raise missing(name, key, f"nothing in {ON_DISK}") from None
+
+
+def pinned(objects: Objects, pin: str) -> dict[str, str]:
+    etags: dict[str, str] = json.loads(objects.get(pin))
+    return etags
 
 
 def check_references(keys: Mapping[str, str]) -> None:
@@ -138,6 +140,8 @@ def check_references(keys: Mapping[str, str]) -> None:
         if not isinstance(key, str) or not key.removeprefix(FOLDER) or not key.startswith(FOLDER):
             rule = f"must have a key below {FOLDER}, where the function may read"
             raise InvalidReference(f"REFERENCES: {name} {rule}; found {found(key)}")
+        if not endings.is_read(key):
+            raise InvalidReference(f"REFERENCES: {name} {endings.RULE}; found {found(key)}")
 
 
 def read(data: bytes, key: str, texts: Iterable[str] = ()) -> pd.DataFrame:
@@ -182,7 +186,3 @@ def check_size(size: int, key: str) -> None:
 
 def missing(name: str, key: str, what: str) -> MissingReference:
     return MissingReference(f"{key}: must be there, as {name} of REFERENCES; found {what}")
-
-
-def status(error: ClientError) -> int:
-    return error.response["ResponseMetadata"]["HTTPStatusCode"]

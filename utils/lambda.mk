@@ -16,11 +16,14 @@ export PIPENV_VENV_IN_PROJECT := 1
 export PIPENV_IGNORE_VIRTUALENVS := 1
 export PIPENV_NOSPIN := 1
 export PIPENV_VERBOSITY := -1
-PIPENV := $(PY) $(TOOLS)/as_pip.py pipenv
-UV := $(PY) $(TOOLS)/as_pip.py uv --quiet
+# Pipenv answers Ctrl-C with a traceback of its imports; it ends by itself in a moment.
+PIPENV := trap "" INT; $(TOOLS)/as-pip pipenv
+UV := $(TOOLS)/as-pip uv --quiet
+
+LOCK = names=$$($(PY) $(TOOLS)/asked.py $1) && { [ -z "$$names" ] || ($(PIPENV) upgrade --lock-only $2 $$names); }
 
 .DELETE_ON_ERROR:
-.PHONY: zip create update settings delete invoke log test check lock clean running
+.PHONY: zip create update settings delete invoke log test tested check types pytest lock clean running
 
 zip: bin/lambda.zip ; @:
 
@@ -55,12 +58,19 @@ settings:
 delete invoke log: running
 	@$(HARNESS) $@ $(NAME)
 
-# Tests need an S3: the emulator at ENDPOINT with ALREADY_UP, else one of their own.
 test: .venv/.ready
-	@$(if $(ALREADY_UP),,$(HARNESS) with-emulator) $(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j2) types tested
 
-check:
+# Tests need an S3: the emulator at ENDPOINT with ALREADY_UP, else one of their own.
+tested:
+	@$(if $(ALREADY_UP),,$(HARNESS) with-emulator --at-once) $(MAKE) --no-print-directory pytest
+
+check: types pytest
+
+types:
 	@.venv/bin/mypy *.py tests $(wildcard etl) $(SHARED:%=$(ROOT)/utils/shared/%.py)
+
+pytest:
 	@AWS_ENDPOINT_URL=$(ENDPOINT) AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
 		AWS_DEFAULT_REGION=us-east-1 AWS_CONFIG_FILE=/dev/null .venv/bin/pytest -q
 
@@ -72,8 +82,10 @@ check:
 	@$(TOOLS)/make-venv .venv bin/requirements-dev.txt
 	@touch $@
 
+# What the Pipfile asks for and the lock lacks; all other packages stay, but for what these need. To
+# move all of them: delete the lock.
 lock: | $(TOOLS_READY)
-	@$(PIPENV) lock
+	@$(if $(wildcard Pipfile.lock),$(call LOCK,packages) && $(call LOCK,dev-packages,--dev),$(PIPENV) lock)
 
 clean:
 	@rm -rf bin deploy-packages requirements.txt result.log .venv .mypy_cache .pytest_cache

@@ -1,8 +1,13 @@
 """Tables beside the segments' own have sheets, filters, totals, charts and formats that others read."""
 
 import datetime as dt
+import json
+import math
+import re
 import tracemalloc
+import zipfile
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from io import BytesIO
 from typing import Any
 
@@ -12,6 +17,7 @@ import pytest
 
 from beside import render_table
 from excel import InvalidSheetName
+from gather import told_of
 from sheet_xml import render_rows
 from table import CHART_ROWS, Table
 from test_workbook import NAME, read_by_calamine, read_by_openpyxl_streaming, run_python
@@ -179,6 +185,10 @@ KEYS: dict[str, tuple[list[Any], list[str]]] = {
     "texts of digits": (["000", "001"], ["000", "001"]),
     "a text that XML cannot hold": (["a\x01\uffff", "<&>"], ["a_x0001__xFFFF_", "<&>"]),
     "booleans": ([False, True], ["FALSE", "TRUE"]),
+    "long numbers": (
+        [10**400, Decimal("0.1234567890123456")],
+        ["1" + "0" * 400, "0.1234567890123456"],
+    ),
 }
 
 
@@ -191,13 +201,72 @@ def test_a_chart_knows_texts_as_the_cells_show_them(keys: list[Any], cached: lis
     assert [point.v for point in labels.strCache.pt] == cached
 
 
-def test_a_chart_knows_dates_as_the_cells_hold_them() -> None:
+MOMENTS: dict[str, list[Any]] = {
+    "dates": [dt.date(2021, 5, 16), dt.date(1900, 3, 1), dt.date(1900, 2, 28), dt.date(1900, 1, 1)],
+    "times": [dt.datetime(2021, 5, 16, 18), dt.datetime(1900, 2, 28, 6), dt.datetime(1900, 1, 1)],
+    "durations": [dt.timedelta(1.5), dt.timedelta(0), dt.timedelta(-1)],
+}
+
+
+@pytest.mark.parametrize("keys", MOMENTS.values(), ids=MOMENTS)
+def test_a_chart_knows_dates_as_the_cells_hold_them(keys: list[Any]) -> None:
     """Excel's serial numbers, in the format of the cells."""
-    df = pd.DataFrame({"鍵": [dt.date(2021, 5, 16), dt.date(2021, 5, 17)], "n": [1, 2]})
-    sheet = opened(beside(render_table("日別", [df], {}, chart="column")))["日別"]
+    df = pd.DataFrame({"鍵": pd.Series(keys, dtype=object), "n": 1})
+    file = beside(render_table("日別", [df], {}, chart="column"))
+    sheet = opened(file)["日別"]
+    xml = zipfile.ZipFile(BytesIO(file)).read("xl/worksheets/sheet2.xml").decode()
+    cells = [float(number) for number in re.findall(r'<c r="A\d+" s="\d"><v>(.*?)</v>', xml)]
     [chart] = sheet._charts
-    assert points(chart.series[0].cat.numRef.numCache) == [44332, 44333]
-    assert chart.x_axis.number_format.formatCode == sheet["A2"].number_format == "yyyy-mm-dd"
+    assert points(chart.series[0].cat.numRef.numCache) == cells and len(cells) == len(keys)
+    assert chart.x_axis.number_format.formatCode == sheet["A2"].number_format
+
+
+LONG = {
+    "kanji": ("長い名前" * 8_000, "長い名前" * 63 + "長い…"),
+    "emoji": ("😀" * 16_000, "😀" * 127 + "…"),
+    "256": ("x" * 256, "x" * 254 + "…"),
+}
+
+
+@pytest.mark.parametrize(("label", "cut"), LONG.values(), ids=LONG)
+def test_a_chart_has_the_beginning_of_a_long_label_and_the_cell_all_of_it(
+    label: str, cut: str
+) -> None:
+    """The chart's own: of labels in cells LibreOffice lays out every character, for minutes."""
+    df = pd.DataFrame({"鍵": [label, "x" * 255], label[:300]: [1, 2]})
+    file = beside(render_table("x", [df], {}, chart="column"))
+    assert read_by_calamine(file)["x"][1][0] == label
+    [chart] = opened(file)["x"]._charts
+    [series] = chart.series
+    assert series.cat.strRef is None
+    assert [point.v for point in series.cat.strLit.pt] == [cut, "x" * 255]
+    assert series.val.numRef.f == "x!$B$2:$B$3"
+    for title in (chart.title.tx, series.tx):
+        name = title.strRef.strCache.pt[0].v
+        assert name == cut if label[:300] == label else len(name.encode("utf-16-le")) <= 510
+
+
+def test_long_labels_of_two_keys_are_joined() -> None:
+    df = pd.DataFrame({"月": [5, 6], "名": ["x" * 300, None], "人数": [3, 4]})
+    [chart] = opened(beside(render_table("x", [df], {}, chart="column", keys=2)))["x"]._charts
+    labels = chart.series[0].cat.strLit
+    assert [point.v for point in labels.pt] == ["5 " + "x" * 252 + "…", "6"]
+
+
+def test_a_chart_leaves_out_what_cells_hold_as_text() -> None:
+    numbers = [10**400, 2, Decimal("0.5"), Decimal("1.00000000000000000001"), math.inf]
+    df = pd.DataFrame({"鍵": [*"abcde"], "n": pd.Series(numbers, dtype=object), "long": 10**15})
+    charts = opened(beside(render_table("x", [df], {"n": "0.0"}, chart="column")))["x"]._charts
+    assert [points(chart.series[0].val.numRef.numCache) for chart in charts] == [[2, 0.5], []]
+
+
+def test_numbers_that_cells_hold_as_text_are_told_as_such() -> None:
+    numbers = [10**5_000, -(10**309), 7, Decimal("0.5"), Decimal("1.00000000000000000001"), None]
+    df = pd.DataFrame({"n": pd.Series(numbers, dtype=object)})
+    told = told_of(render_table("x", [df], {"n": "0.0"}))
+    longest, long = "1" + "0" * 5_000, "-1" + "0" * 309
+    shown = [[longest], [long], [7], [0.5], ["1.00000000000000000001"], [None]]
+    assert json.loads(json.dumps(told.first_rows)) == shown
 
 
 def test_two_keys_are_two_levels() -> None:

@@ -1,24 +1,25 @@
 import io
 import json
 import random
-import zlib
+import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
-from botocore.exceptions import ClientError
 from openpyxl import load_workbook
 
 import frames
 import rendered
-from checked_rows import InvalidRows
-from gather import GatherHandler, InvalidEvent, MissingSegment, result_keys
+import result
+from facts import SegmentFacts, made_from, workbook_metadata
+from gather import GatherHandler, InvalidEvent, result_keys
 from refused import COLUMNS, Fault, rejects
 from rejects import TooManyRejects
-from rendered import InvalidFigures, Rejects, SheetPart, rejects_key
+from rendered import MissingSegment, Rejects, rejects_key
 from sheet_xml import render_rows
+from signed import Objects, signing_key
 from summary import Summary, carried
 
 if TYPE_CHECKING:
@@ -41,9 +42,13 @@ class Store:
     s3: "S3Client"
     bucket: str
 
+    @property
+    def objects(self) -> Objects:
+        return Objects(self.s3, self.bucket, signing_key())
+
     def put(self, key: str, body: bytes) -> str:
         """Returns the ETag."""
-        return self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)["ETag"]
+        return self.objects.put(key, body)
 
     def get(self, key: str = "test.xlsx") -> bytes:
         return self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
@@ -60,7 +65,7 @@ class Store:
         etag = self.put(key, frames.dump(df))
         if position is not None:
             rows = render_rows(df, position, key, formats or {})
-            rendered.send(self.s3, self.bucket, key, rows, etag)
+            rendered.send(self.objects, key, rows, etag)
         return key
 
     def put_all(self, segments: Iterable[pd.DataFrame]) -> list[str]:
@@ -168,14 +173,17 @@ def put_contributing(store: Store, number: int, df: pd.DataFrame) -> str:
     etag = store.s3.head_object(Bucket=store.bucket, Key=key)["ETag"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rendered, "INLINE_BYTES", 0)
-        summaries = rendered.contribution(store.s3, store.bucket, key, *carried([POINTS], df, key))
+        summaries = rendered.contribution(store.objects, key, *carried([POINTS], df, key))
     rows = render_rows(df, int(df.index[0]), key, {})
-    rendered.send(store.s3, store.bucket, key, rows, etag, None, summaries)
+    rendered.send(store.objects, key, rows, etag, None, summaries)
     return key
 
 
 OLDER = pytest.mark.fault(
-    tried=("partial results of an older result", "古い結果の部分集計"),
+    tried=(
+        "partial results of an older result, without a key",
+        "鍵のない場合の、古い結果の部分集計",
+    ),
     happened=(
         "counted again from the result, or refused by name; never added twice",
         "結果から数え直すか、名前を示して拒否。二重には加えない",
@@ -203,7 +211,7 @@ def test_partial_results_of_an_older_result_are_not_added(
 def test_partial_results_that_somebody_replaced_leave_no_workbook(store: Store) -> None:
     keys = [put_contributing(store, 0, TABLE)]
     store.put(rendered.partials_key(keys[0]), b"others")
-    with pytest.raises(ClientError, match="PreconditionFailed"):
+    with pytest.raises(MissingSegment, match=r"^gather/job_000\.partials: .*; found another$"):
         store.gather(keys)
     store.assert_no_workbook()
 
@@ -225,6 +233,29 @@ def test_a_manifest_stands_for_the_lists(store: Store) -> None:
     event = {"manifest": "scatter/manifest.json", "workbook": "members.xlsx"}
     assert GatherHandler(event, None, store.s3).main() == "members.xlsx"
     assert store.read("members.xlsx") == values(TABLE[:6])
+
+
+SOURCES = ["orders.json", ' 注文　1%=?".csv', "漢" * 341, "😀" * 256, "a" * 1024]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=["ASCII", "kanji", "341 kanji", "emoji", "long"])
+def test_a_workbook_names_the_object_that_it_was_made_from(store: Store, source: str) -> None:
+    """Also where S3's 2 KB of ASCII hold only the beginning of the name."""
+    key = store.put_result(0, TABLE, None)
+    etag = store.s3.head_object(Bucket=store.bucket, Key=key)["ETag"]
+    facts = SegmentFacts(9, 9, [], [], source=source)
+    rendered.send(store.objects, key, render_rows(TABLE, 0, key), etag, facts)
+    store.gather([key])
+    metadata = store.s3.head_object(Bucket=store.bucket, Key="test.xlsx")["Metadata"]
+    assert metadata == workbook_metadata(source)
+    assert source.startswith(made_from(metadata)[:100])
+    assert len(source) > 100 or made_from(metadata) == source
+    assert "input" in metadata and sum(map(len, [*metadata, *metadata.values()])) <= 2048
+
+
+def test_a_workbook_whose_input_nobody_told_names_none(store: Store) -> None:
+    store.gather([store.put_result(0, TABLE, None)])
+    assert store.s3.head_object(Bucket=store.bucket, Key="test.xlsx")["Metadata"] == {}
 
 
 def test_large_workbooks_go_up_in_parts(store: Store) -> None:
@@ -267,7 +298,7 @@ def put_rejecting(store: Store, number: int, faulty: list[int], **late: str) -> 
     other = store.put(rejects_key(key, len(faulty)), frames.dump(left_out))
     columns = [str(name) for name in left_out.columns]
     told = Rejects(len(faulty), columns, 4, other if faulty else "", f"record {faulty[:1]}")
-    rendered.send(store.s3, store.bucket, key, render_rows(df, number * 3, key), etag, rejects=told)
+    rendered.send(store.objects, key, render_rows(df, number * 3, key), etag, rejects=told)
     return key
 
 
@@ -314,36 +345,129 @@ def test_more_rejects_than_allowed_leave_no_workbook(store: Store) -> None:
     store.assert_no_workbook()
 
 
-BROKEN = {
-    "job_000.pkl": (b"cut off", frames.InvalidSegment, "must be a pickled DataFrame"),
-    "job_000.json": (b'{"parts": [{}]}', InvalidFigures, "pickle_etag must be of type str"),
+def put_rejected(store: Store, number: int, left_out: pd.DataFrame) -> str:
+    """A result of no rows, beside which the records stand that it leaves out."""
+    key = f"gather/job_{number:03d}.pkl"
+    df = TABLE[:0]
+    etag = store.put(key, frames.dump(df))
+    other = store.put(rejects_key(key, len(left_out)), frames.dump(left_out))
+    told = Rejects(len(left_out), [str(name) for name in left_out.columns], None, other)
+    rendered.send(store.objects, key, render_rows(df, 0, key), etag, rejects=told)
+    return key
+
+
+HELD: dict[str, tuple[Any, Any]] = {
+    "long": ("あ" * 40_000, "あ" * 32_766 + "…"),
+    "as long as a cell": ("あ" * 32_767, "あ" * 32_767),
+    "long emoji": ("😀" * 16_384, "😀" * 16_383 + "…"),
+    "a surrogate": ("a\ud801b", r"a\ud801b"),
+    "a pair": ("😀", "😀"),
+    "nested": ({"b": ["\ud801", 1]}, r'{"b": ["\ud801", 1]}'),
+    "long and nested": (["x" * 40_000], '["' + "x" * 32_764 + "…"),
+    "surrogates that escapes make long": ("\ud801" * 32_767, r"\ud801" * 5_461 + "…"),
+    "a long integer": (10**16 + 1, "10000000000000001"),
+    "missing": (None, None),
+    "a number": (0.5, 0.5),
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_object_leaves_no_workbook(store: Store, name: str) -> None:
-    body, error, rule = BROKEN[name]
-    key = store.put_result(0, TABLE, 0)
-    store.put(f"gather/{name}", body)
-    with pytest.raises(error, match=f"^gather/{name}: {rule}"):
-        store.gather([key])
-    store.assert_no_workbook()
+@pytest.mark.parametrize(("value", "cell"), HELD.values(), ids=HELD)
+@pytest.mark.fault(
+    tried=(
+        "a faulty record that no cell can hold, with `rejects`",
+        "`rejects` で、セルに書けない値を持つ不備のあるレコード",
+    ),
+    happened=(
+        "listed, its long texts cut with …, lone surrogates as `\\ud801`",
+        "一覧になる。長い文字列は … で切られ、単独サロゲートは `\\ud801` と書かれる",
+    ),
+)
+def test_a_record_that_no_cell_can_hold_is_listed_shortened(
+    store: Store, value: Any, cell: Any
+) -> None:
+    values = pd.Series([value, "x", None], dtype=object)
+    df = pd.DataFrame({"a": values, "b\ud801": range(3), "n": 10**15})
+    faults = {row: Fault("b\ud801", "must be \ud802", "nothing") for row in range(3)}
+    store.gather([put_rejected(store, 0, rejects(df, faults))])
+    titles, first, second, third = store.read(sheet="Rejects")
+    assert titles == (*COLUMNS, "a", r"b\ud801", "n")
+    told = (r"b\ud801", r"must be \ud802", "nothing")
+    assert first == (0, *told, cell, 0, str(10**15))
+    assert (second[4], third[4]) == ("x", None)
 
 
-def test_a_forged_formula_leaves_no_workbook(store: Store) -> None:
-    """Whoever may write beside the pickle makes all figures and checksums fit."""
-    key = store.put_result(0, TABLE, 0)
-    rows = render_rows(TABLE, 0, key)
-    xml = zlib.decompressobj(-zlib.MAX_WBITS).decompress(rows.xml)
-    xml = xml.replace(b"<v>0</v>", b'<f>HYPERLINK("http://example.org")</f><v>0</v>', 1)
-    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    body = deflate.compress(xml) + deflate.flush(zlib.Z_FULL_FLUSH)
-    part = SheetPart(0, 9, len(xml), len(body), zlib.crc32(xml))
-    etag = store.s3.head_object(Bucket=store.bucket, Key=key)["ETag"]
-    rendered.send(store.s3, store.bucket, key, replace(rows, parts=[part], xml=body), etag)
-    with pytest.raises(InvalidRows, match="^gather/job_000.xml.deflate: must be rows of cells"):
-        store.gather([key])
-    store.assert_no_workbook()
+@pytest.mark.parametrize("columns", [16_380, 16_381])
+def test_rejects_of_a_wide_table_say_which_columns_do_not_fit(store: Store, columns: int) -> None:
+    wide = pd.DataFrame([range(columns)], columns=[f"c{n}" for n in range(columns)])
+    narrow = pd.DataFrame({"c0": ["x"]}, index=[1])
+    faults = {row: Fault("c0", "must be", "nothing") for row in range(2)}
+    store.gather(
+        [put_rejected(store, n, rejects(df, faults)) for n, df in enumerate([wide, narrow])]
+    )
+    titles, first, second = store.read(sheet="Rejects")
+    whole = (*COLUMNS, *wide.columns)
+    cut = len(whole) - 16_384
+    assert titles == (whole if cut <= 0 else (*whole[:16_383], f"… {cut + 1} more columns"))
+    assert first[:5] == (0, "c0", "must be", "nothing", 0)
+    assert first[16_382] == 16_378
+    assert first[16_383] == (16_379 if cut <= 0 else None)
+    assert second == (1, "c0", "must be", "nothing", "x", *[None] * 16_379)
+
+
+LINES = pd.DataFrame({"n": range(450), "a": "", "b": "", "c": "c"})
+for row, text in ((3, "x" * 9), (199, "x" * 19), (200, "x" * 39), (449, "x" * 99)):
+    LINES.loc[row, ["a", "b"]] = text
+LINES.attrs = {"source": "lines.json", "rejects": "sheet"}
+FAULTY = [3, 198, 201, 260, 448]
+RULES: dict[str, tuple[list[int], Any]] = {
+    "all rows": ([], lambda df: df),
+    "some rows": ([], lambda df: df[df["n"] % 3 != 0]),
+    "no rows": ([], lambda df: df[:0]),
+    "sorted": ([], lambda df: df.sort_values("n", ascending=False)),
+    "a new index": ([], lambda df: df.reset_index(drop=True)),
+    "an index of texts": ([], lambda df: df.set_axis(df["n"].map(str))),
+    "an index of two levels": ([], lambda df: df.set_index(["n", "c"], drop=False)),
+    "rows made of rows": ([], lambda df: pd.concat([df, df.assign(c="c" * 7)])),
+    "a column of late rows": (
+        [],
+        lambda df: (
+            df.assign(e=df["n"].map({n: "e" * 99 for n in range(300, 450)}))
+            if df["n"].max() >= 300
+            else df
+        ),
+    ),
+    "left out": (FAULTY, lambda df: df),
+    "left out, and some rows": (FAULTY, lambda df: df[df["n"] % 2 == 1]),
+}
+CUTS = [(), (1,), (3, 199, 200), range(40, 450, 40), (201, 202, 203)]
+
+
+def widths(book: bytes) -> dict[str, str]:
+    """Of the columns of each sheet, as the file has them."""
+    archive = zipfile.ZipFile(io.BytesIO(book))
+    sheets = [name for name in archive.namelist() if name.startswith("xl/worksheets/sheet")]
+    return {name: archive.read(name).decode().partition("<sheetData>")[0] for name in sheets}
+
+
+@pytest.mark.parametrize(("left_out", "rule"), RULES.values(), ids=RULES)
+def test_columns_are_as_wide_wherever_the_table_was_cut(
+    store: Store, left_out: list[int], rule: Any
+) -> None:
+    """By the first 200 rows of the input, and of a sheet beside the table's."""
+    top = Summary("a別", by="a", total="計", n=("n", "count"))
+    found = []
+    for number, cuts in enumerate(CUTS):
+        edges = [0, *cuts, 450]
+        keys = [f"gather/{number}/job_{edge:03d}.pkl" for edge in edges[:-1]]
+        for key, start, stop in zip(keys, edges, edges[1:]):
+            segment = LINES[start:stop]
+            faults = {row: Fault("a", "must", "x" * row) for row in left_out if start <= row < stop}
+            df = rule(segment.drop(index=list(faults)))
+            result.send(store.s3, store.bucket, key, df, segment, faults, [top], {})
+        GatherHandler({"segment_results": keys}, None, store.s3).main()
+        found.append(widths(store.get()))
+    assert len(found[0]) == 3
+    assert found == [found[0]] * len(CUTS)
 
 
 EVENTS: dict[str, tuple[dict[str, Any], str]] = {

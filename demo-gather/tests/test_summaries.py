@@ -11,7 +11,6 @@ import pytest
 import merged
 import partials
 import summaries as summaries_module
-from partials import InvalidPartials
 from summaries import MissingPartials, Summaries
 from summary import Summary, carried
 from table import Table
@@ -55,7 +54,7 @@ def gathered(
     summaries = Summaries(load)
     for number, (start, stop) in enumerate(pairwise([0, *ends, 1000])):
         contribution = contributed(declared(number), MEMBERS.iloc[start:stop])
-        summaries.add(f"gather/job_{start}_{stop}.pkl", stop - start, *contribution)
+        summaries.add(f"gather/job_{start}_{stop}.pkl", *contribution)
     return sheets([*summaries.tables({}, lambda name, df: df)])
 
 
@@ -79,7 +78,7 @@ def test_a_table_of_no_rows_or_one_has_its_header_and_its_total(
     rows: int, found: list[Any], total: list[Any]
 ) -> None:
     summaries = Summaries(no_pickle)
-    summaries.add("gather/x.pkl", rows, *contributed([RANKS], MEMBERS.head(rows)))
+    summaries.add("gather/x.pkl", *contributed([RANKS], MEMBERS.head(rows)))
     (table,) = summaries.tables({}, lambda name, df: df)
     assert (table.columns, table.first_rows) == (["rank", "n", "points", "u"], found)
     assert table.total == total
@@ -125,37 +124,3 @@ def test_a_group_that_a_function_makes_needs_its_segment() -> None:
         MissingPartials, match="^gather/job_300_1000.pkl: .* whose month a function makes"
     ):
         gathered([300], lambda n: [] if n else [MONTHS], segment_at)
-
-
-@pytest.mark.fault(
-    tried=("partial results damaged or forged", "壊れた、または偽造された部分集計"),
-    happened=("refused by name; no workbook", "名前を示して拒否。ワークブックなし"),
-)
-@pytest.mark.parametrize(
-    ("change", "found"),
-    [
-        (lambda fields, data: (fields, data[:-1]), "blocks must have"),
-        (lambda fields, data: (fields, data.replace(b'"rows": 5', b'"rows": 4')), "found"),
-        (lambda fields, data: (fields, data.replace(b"size", b"sizf")), "columns must be those"),
-        (lambda fields, data: ([{**fields[0], "scopes": []}], data), "found"),
-        (lambda fields, data: ([{"declared": {"name": "x"}}], data), "found"),
-        (lambda fields, data: ([5], data), "found"),
-        (
-            lambda fields, data: contributed([RANKS], MEMBERS.head(399)),
-            "must count 400 rows; found 399",
-        ),
-    ],
-    ids=["cut", "rows", "names", "scopes", "declaration", "no object", "of other rows"],
-)
-@pytest.mark.parametrize("inline", [0, 1 << 20], ids=["as an object", "inline"])
-def test_strange_contributions_are_refused_by_key(
-    change: Callable[[list[Any], bytes], tuple[list[Any], bytes]],
-    found: str,
-    inline: int,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(summaries_module, "INLINE_BYTES", inline)
-    summaries = Summaries(no_pickle)
-    with pytest.raises(InvalidPartials, match=rf"^gather/x\.pkl: .*{found}"):
-        summaries.add("gather/x.pkl", 400, *change(*contributed([RANKS], MEMBERS.head(400))))
-        list(summaries.tables({}, lambda name, df: df))

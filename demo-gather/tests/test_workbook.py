@@ -27,7 +27,7 @@ from excel import SHEET_ROWS, STYLE_FORMATS, InvalidCell, TooManyColumns
 from rendered import SheetPart
 from sheet_xml import widest_texts
 from table import Table
-from test_sheet_xml import render_parts, write_cell
+from test_sheet_xml import FIRST, LEAP, render_parts, write_cell
 from workbook import workbook_chunks
 
 settings.register_profile("workbook", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -62,8 +62,8 @@ cells = st.one_of(
     st.floats(),
     st.integers(-(10**20), 10**20),
     st.booleans(),
-    st.dates(dt.date(1900, 3, 1)),
-    st.datetimes(dt.datetime(1900, 3, 1)),
+    st.dates(dt.date(1900, 1, 1)) | st.dates(dt.date(1900, 1, 1), dt.date(1900, 3, 1)),
+    st.datetimes(FIRST) | st.datetimes(FIRST, LEAP),
     st.timedeltas(dt.timedelta(0), dt.timedelta(days=1_000)),
 )
 
@@ -149,6 +149,22 @@ def assert_same_content(ours: bytes, theirs: bytes) -> None:
 @example(table([range(800), ["x"] * 800], [f"column {n}" for n in range(800)]))
 def test_content_is_that_of_xlsxwriter(df: pd.DataFrame) -> None:
     assert_same_content(spliced(df), written_by_xlsxwriter(df))
+
+
+early = st.datetimes(FIRST, LEAP + dt.timedelta(1)).map(lambda time: time.replace(microsecond=0))
+
+
+@given(st.lists(st.tuples(early.map(dt.datetime.date), early), min_size=1, max_size=6))
+def test_the_first_dates_are_read_as_they_were_given(
+    rows: list[tuple[dt.date, dt.datetime]],
+) -> None:
+    file = spliced(table(rows, ["日", "時刻"]))
+    ((_, *streamed),) = read_by_openpyxl_streaming(file).values()
+    ((_, *by_calamine),) = read_by_calamine(file).values()
+    for found in (streamed, by_calamine):
+        days, times = zip(*found)
+        assert [dt.date(day.year, day.month, day.day) for day in days] == [day for day, _ in rows]
+        assert [pd.Timestamp(time) for time in times] == [time for _, time in rows]
 
 
 @given(tables(), st.lists(st.integers(0, 6)), st.integers(1, 200))

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import endings
 import formats
 import gunzip
 import reader
@@ -89,7 +90,7 @@ KEYS = {
     "t.json.csv": ("csv", False),
     "2026.07/t.Csv.GZ": ("csv", True),
     "t.gz": ("json", True),
-    "t.txt": ("json", False),
+    "2026.11.27": ("json", False),
 }
 
 
@@ -97,6 +98,29 @@ KEYS = {
 def test_the_end_of_the_key_tells_the_format(key: str, found: tuple[str, bool]) -> None:
     form = formats.tell(key, b'[{"a": 1}]', 10)
     assert (form.name, form.packed) == found
+
+
+@pytest.mark.parametrize("key", [*KEYS, "t", "t.gz", "a.tsv/t", "3.5 of t", "名簿.令和"])
+def test_a_key_with_a_known_ending_or_none_is_read(key: str) -> None:
+    assert endings.is_read(key)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "t.tsv",
+        "t.txt",
+        "a/t.PARQUET",
+        "t.xlsx",
+        "t.XLSX",
+        "t.csv.zip",
+        "t.tsv.gz",
+        "t.7z",
+        "t.csv.bak",
+    ],
+)
+def test_an_ending_that_is_no_format_is_not_read(key: str) -> None:
+    assert not endings.is_read(key)
 
 
 HEADS = {
@@ -358,7 +382,7 @@ def test_a_csv_file_that_is_cut_or_bent_is_refused_by_place_or_read_as_csv_does(
         assert all(header) and len(set(header)) == len(header)
         assert {len(header)}.issuperset(map(len, rows))
     except ValueError:  # also where there is no header
-        if bent.strip(b"\xef\xbb\xbf\r\n"):
+        if bent.removeprefix(b"\xef\xbb\xbf").strip(b"\r\n"):
             refused(bent, "t.csv", block_bytes=block, chunk=chunk)
         else:
             assert read(bent, "t.csv", block, chunk) == []
@@ -392,6 +416,19 @@ def test_a_column_is_numbers_only_if_all_its_cells_are_plain(
     records = read(file.getvalue().encode(), "t.csv", 40)
     assert [record["a"] for record in records] == found
     assert [type(record["a"]) for record in records] == list(map(type, found))
+
+
+CELLS = "品名,数\n林檎,1\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp932"])
+@pytest.mark.parametrize("form", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
+@pytest.mark.parametrize("text", [CELLS, CELLS[:-1], "品名," + "林檎\n" * 99, "a,b\n1,2\n"])
+def test_utf_16_is_named_with_a_mark_or_without(text: str, form: str, encoding: str) -> None:
+    """Excel calls it Unicode Text; the bytes of kanji alone could be of any encoding."""
+    data = text.encode(form)
+    said = refused(data, "t.csv", encoding=encoding, chunk=1000, block_bytes=1000)
+    assert said.endswith(f"must be {encoding.upper()}; found UTF-16 or UTF-32")
 
 
 @pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf", b"\r\n", b"a,b", b"a,b\r\n\r\n"])

@@ -1,6 +1,7 @@
 import itertools
 import json
 import tracemalloc
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -13,7 +14,15 @@ import scatter
 from columns import Block, Table
 from formats import Format
 from json_records import ArrayReader, InvalidJSON
-from scatter import InvalidEvent, Job, ScatterHandler, Source, TooManySegments
+from scatter import (
+    InputChanged,
+    InvalidEvent,
+    Job,
+    ScatterHandler,
+    Segment,
+    Source,
+    TooManySegments,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -83,6 +92,25 @@ def test_an_empty_table_is_one_segment_without_rows(s3: "S3Client", bucket: str)
     put(s3, bucket, [])
     [key] = scatter_table(s3)
     assert read(s3, bucket, key).empty
+
+
+HEADERS = {
+    "a header": ("会員番号,備考".encode(), ["会員番号", "備考"]),
+    "a header and blank lines": (b"\xef\xbb\xbf\r\na,b\r\n\r\n", ["a", "b"]),
+    "no header": (b"\n", []),
+}
+
+
+@pytest.mark.parametrize(("data", "columns"), HEADERS.values(), ids=HEADERS)
+@pytest.mark.parametrize("division_number", [None, 1])
+def test_a_csv_file_of_a_header_alone_keeps_its_columns(
+    s3: "S3Client", bucket: str, data: bytes, columns: list[str], division_number: int | None
+) -> None:
+    s3.put_object(Bucket=bucket, Key="t.csv", Body=data)
+    [key] = scatter_table(s3, input_obj="t.csv", division_number=division_number)
+    df = read(s3, bucket, key)
+    assert (df.columns.tolist(), len(df)) == (columns, 0)
+    assert df.attrs == {"source": "t.csv", "format": "csv"}
 
 
 def test_the_execution_keeps_its_segments_apart(s3: "S3Client", bucket: str) -> None:
@@ -250,6 +278,10 @@ ETL = "etl: must be the name of an ETL; found "
 REJECTS = 'rejects: must be "sheet"; found '
 LIMIT = "max_rejects: must be a whole number from 0; found "
 EXECUTION = "execution: must be an execution's name; found "
+ENDING = (
+    "input_obj: must end in .json, .jsonl, .ndjson, .csv or one of these with .gz, or have no ending; "
+    "found the text "
+)
 EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "no input": ({"input_obj": None}, INPUT + "null"),
     "number": ({"input_obj": 7}, INPUT + "the number 7"),
@@ -259,16 +291,25 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "control character": ({"input_obj": "a\nb"}, INPUT + r'the text "a\nb"'),
     "lone surrogate": ({"input_obj": "a\ud83d"}, INPUT + r'the text "a\ud83d"'),
     "long key": ({"input_obj": "漢" * 342}, INPUT + f'the text "{"漢" * 60}…"'),
-    "workbook": (
-        {"input_obj": "a.xlsx"},
-        'input_obj: must be a table, no workbook; found the text "a.xlsx"',
+    "too long for a workbook": (
+        {"input_obj": "漢" * 340},
+        "input_obj: must be short enough for its workbook, whose key has at most 1,024 bytes; "
+        f'found the text "{"漢" * 60}…"',
     ),
+    "too long for a workbook by its end": (
+        {"input_obj": "a" * 1020 + ".csv"},
+        "input_obj: must be short enough for its workbook, whose key has at most 1,024 bytes; "
+        f'found the text "{"a" * 60}…"',
+    ),
+    "workbook": ({"input_obj": "a.xlsx"}, ENDING + '"a.xlsx"'),
+    "tab-separated": ({"overrides": {"input_obj": "b/a.tsv.gz"}}, ENDING + '"b/a.tsv.gz"'),
     "encoding": ({"encoding": "sjis"}, ENCODING + 'must be utf-8 or cp932; found the text "sjis"'),
     "encoding of JSON": (
         {"encoding": "cp932"},
         ENCODING + 'JSON is UTF-8; found the text "cp932" of members.json',
     ),
     "zero": ({"division_number": 0}, NUMBER + "the number 0"),
+    "1e400": (json.loads('{"division_number": 1e400}'), NUMBER + "the number inf"),
     "half": ({"division_number": 2.5}, NUMBER + "the number 2.5"),
     "true": ({"division_number": True}, NUMBER + "true"),
     "text": ({"division_number": "9"}, NUMBER + 'the text "9"'),
@@ -287,6 +328,7 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "climbing execution": ({"execution": "../x"}, EXECUTION + 'the text "../x"'),
     "two steps": ({"execution": "a/b"}, EXECUTION + 'the text "a/b"'),
     "numbered execution": ({"execution": 5}, EXECUTION + "the number 5"),
+    "long execution": ({"execution": "a" * 81}, EXECUTION + f'the text "{"a" * 60}…"'),
     "nameless execution": ({"execution": ""}, EXECUTION + 'the text ""'),
 }
 
@@ -308,7 +350,9 @@ def test_segment_files_tell_the_etl_and_where_faulty_records_go(
     assert [read(s3, bucket, key).attrs for key in keys] == [{"source": KEY, **asked}] * 2
 
 
-@pytest.mark.parametrize("key", ["会員　名簿.json", "a b/c&d=1.json", "漢" * 341, "..a/b..json"])
+@pytest.mark.parametrize(
+    "key", ["会員　名簿.json", "a b/c&d=1.json", "漢" * 339, f"{'a' * 1019}.json", "..a/b..json"]
+)
 def test_a_key_that_s3_takes_is_taken(s3: "S3Client", bucket: str, key: str) -> None:
     put(s3, bucket, [member(0)], key)
     [segment] = ScatterHandler({"input_obj": key}, None, s3).main()["segment_definitions"]
@@ -356,6 +400,20 @@ def test_a_column_that_turns_out_to_be_text_is_text_in_every_segment(
     assert [f"{a},{b}" for a, b in zip(whole["a"], whole["b"])] == rows
     assert list(whole.index) == list(range(20_001))
     assert {df.attrs["format"] for df in cut} == {"csv"}
+
+
+def test_an_input_that_is_replaced_between_its_two_readings_is_named(
+    s3: "S3Client", bucket: str
+) -> None:
+    class Replacing(ScatterHandler):
+        def make_segments(self, source: Source, job: Job) -> Iterator[Segment]:
+            yield from super().make_segments(source, job)
+            self.s3.put_object(Bucket=bucket, Key="orders.csv", Body=b"a\n1\n")
+
+    rows = [*map(str, range(200_000)), "x"]
+    s3.put_object(Bucket=bucket, Key="orders.csv", Body="\n".join(["a", *rows]).encode())
+    with pytest.raises(InputChanged, match="^orders.csv: must stay .*; found another object$"):
+        Replacing({"input_obj": "orders.csv"}, None, s3).main()
 
 
 def test_a_missing_object_is_s3s_own_error(s3: "S3Client", bucket: str) -> None:

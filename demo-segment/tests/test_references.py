@@ -79,6 +79,14 @@ def test_a_key_that_the_role_may_not_read_is_refused_when_the_module_is_loaded(k
         check_references({"料率": key})
 
 
+def test_a_key_with_an_ending_that_is_no_format_is_refused_with_the_list() -> None:
+    rule = (
+        r"^REFERENCES: 料率 must end in \.json, \.jsonl, \.ndjson, \.csv or .*; found .*x\.tsv\"$"
+    )
+    with pytest.raises(InvalidReference, match=rule):
+        check_references({"料率": "reference/x.tsv"})
+
+
 def test_tests_find_their_tables_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(references, "ON_DISK", tmp_path)
     rates = References({"料率": KEY}, None, "", "")  # type: ignore[arg-type]

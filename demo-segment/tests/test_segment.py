@@ -84,6 +84,13 @@ def test_an_etl_leaves_its_input_as_it_was() -> None:
 
 
 @pytest.mark.usefixtures("points")
+def test_columns_without_rows_stay_columns() -> None:
+    df = pd.DataFrame(columns=[*COLUMNS, "備考"])
+    df.attrs["format"] = "csv"
+    assert list(process(read_cells(df, NUMBERS)).columns) == [*COLUMNS, "備考", "倍"]
+
+
+@pytest.mark.usefixtures("points")
 def test_an_empty_table_has_the_headers_that_the_etl_names() -> None:
     df = process(pd.DataFrame())
     assert list(df.columns) == [*COLUMNS, "倍"]
@@ -262,7 +269,7 @@ def test_faulty_records_are_refused_or_left_out_as_asked(
     ]
     assert [(part["position"], part["rows"]) for part in figures["parts"]] == [(23, 5)]
     assert (figures["rejects"]["count"], figures["rejects"]["most"]) == (1, 5)
-    assert figures["facts"]["rejects"] == 1
+    assert (figures["facts"]["rejects"], figures["facts"]["source"]) == (1, "points.json")
 
 
 def rejects(s3: "S3Client", bucket: str, key: str) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 # What proves the README's claims, and no user needs.
 CHECKS := $(ROOT)/utils/checks
-VENVS := $(TOOLS)/.venvs
 BENCH := $(CHECKS)/bench
 SIZES ?= 10000 100000 1000000 5000000
 REPEAT ?= 3
@@ -10,7 +9,7 @@ FUZZ_S ?= 60
 BENCH_READY := $(patsubst $(BENCH)/locks/%.txt,$(BENCH)/.venvs/%/.ready,$(wildcard $(BENCH)/locks/*.txt))
 LOCKS := $(patsubst $(ROOT)/%,%,$(wildcard $(TOOLS)/*.txt $(BENCH)/locks/*.txt))
 
-.PHONY: pictures bench bench-summaries faults soak soaked fuzz audit test-compat test-readers test-report-page
+.PHONY: pictures bench bench-summaries faults soak soaked fuzz fuzz-summaries audit test-compat test-readers test-report-page
 
 # They are about the members' rule, whatever is in demo-segment/etl.
 bench bench-summaries soak soaked smoke pictures: export ETL_FOLDER := $(ROOT)/utils/tests/etl
@@ -25,7 +24,7 @@ bench-summaries: zip $(BENCH_READY) demo-gather/.venv/.ready ## its last part: M
 faults: zip demo-gather/.venv/.ready demo-scatter/.venv/.ready ## cause every fault, and print the table of what happens
 	@$(HARNESS) with-emulator $(PY) $(CHECKS)/faults.py
 
-soak: zip fuzz ## fuzz for FUZZ_S, then 100 executions in a row, 20 at once, 50 first ones
+soak: zip fuzz fuzz-summaries ## fuzz twice for FUZZ_S, then 100 executions in a row, 20 at once, 50 first ones
 	@$(HARNESS) with-emulator $(MAKE) --no-print-directory soaked
 
 soaked: create bucket
@@ -36,6 +35,9 @@ fuzz: $(VENVS)/fuzz/.ready demo-scatter/.venv/.ready
 	@mkdir -p $(VENVS)/fuzz/corpus
 	@cd $(CHECKS) && PYTHONPATH=$(ROOT)/demo-scatter:$(ROOT)/demo-scatter/tests:$(ROOT)/utils/shared:$$(echo $(ROOT)/demo-scatter/.venv/lib/python3*/site-packages) \
 		$(VENVS)/fuzz/bin/python fuzz_json_array.py -max_total_time=$(FUZZ_S) -max_len=400 -dict=json.dict -verbosity=0 -print_final_stats=1 $(VENVS)/fuzz/corpus
+
+fuzz-summaries: demo-gather/.venv/.ready
+	@cd $(CHECKS) && PYTHONPATH=$(ROOT)/demo-gather:$(ROOT)/utils/shared $(ROOT)/demo-gather/.venv/bin/python fuzz_summaries.py $(FUZZ_S)
 
 audit: $(VENVS)/audit/.ready $(FUNCTIONS:%=demo-%/requirements.txt) ## look up known vulnerabilities of everything locked, with pip-audit
 	@$(VENVS)/audit/bin/python $(CHECKS)/audit.py $(FUNCTIONS:%=demo-%/requirements.txt) $(LOCKS)
@@ -66,11 +68,6 @@ $(CHECKS)/node_modules/.package-lock.json: $(CHECKS)/package-lock.json
 	@for program in node npm soffice; do command -v $$program >/dev/null || { \
 		echo "error: $$program is missing: apt install nodejs npm libreoffice-calc-nogui" >&2; exit 1; }; done
 	@cd $(CHECKS) && npm ci --silent --no-audit --no-fund
-
-$(VENVS)/%/.ready: $(TOOLS)/%.txt | $(TOOLS_READY)
-	@echo "$*: installing, once" >&2
-	@$(TOOLS)/make-venv $(@D) $<
-	@touch $@
 
 $(BENCH)/.venvs/%/.ready: $(BENCH)/locks/%.txt | $(TOOLS_READY)
 	@echo "bench: installing $*" >&2

@@ -19,7 +19,12 @@ import pytest
 CHECKS = Path(__file__).resolve().parent
 ROOT = CHECKS.parents[1]
 # Where tests are, and the Python that has what they need.
-SUITES = {"utils": "utils/tools", "demo-scatter": "demo-scatter", "demo-gather": "demo-gather"}
+SUITES = {
+    "utils": "utils/tools",
+    "demo-scatter": "demo-scatter",
+    "demo-segment": "demo-segment",
+    "demo-gather": "demo-gather",
+}
 EMULATOR = {
     "AWS_ENDPOINT_URL": os.environ.get("ENDPOINT", "http://localhost:4566"),
     "AWS_ACCESS_KEY_ID": "test",

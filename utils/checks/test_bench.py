@@ -90,22 +90,22 @@ def test_members_are_read_back_as_written(tmp_path: Path) -> None:
     assert list(read_members(path)) == json.loads(path.read_text()) == list(members(3, seed=1))
 
 
-def executions(wall_s: float, peak_mb: float = 160, gather_s: float = 0.5) -> list[Run]:
+def executions(wall_s: float, peak_mb: float = 160, gather_s: float = 0.3) -> list[Run]:
     stages = {"scatter": 2.0, "segment": wall_s - 2 - gather_s, "gather": gather_s}
     return [Run(wall_s, wall_s, peak_mb, 40, stages, dict.fromkeys(stages, 150))] * 3
 
 
 def table(rows: int, wall_s: float, **figures: float) -> Table:
-    """A size at which pandas takes eight times the pipeline's time, and the Rust writers 5 to 7 s."""
-    times = {"pandas": 8 * wall_s, "rustpy": 7, "rustypyxl": 6, "jetxl": 5}
+    """A size at which pandas takes eight times the pipeline's time, and the Rust writers 5 and 6 s."""
+    times = {"pandas": 8 * wall_s, "rustypyxl": 6, "jetxl": 5}
     runs = {WRITERS[name]: [Run(s, s, 900)] for name, s in times.items()}
     runs |= dict.fromkeys((COLD, WARM), executions(wall_s, **figures))
     cpu_s = {"": 1, ".json": 2, ".jsonl": 1.9, ".csv": 2.9}
     scatters = {end: [Run(s, s, 120)] for end, s in cpu_s.items()}
-    return Table("members", rows, 140 * rows, runs, scatters, [6.0] * 200)
+    return Table("members", rows, 140 * rows, runs, scatters)
 
 
-GOOD = [table(100_000, 0.45), table(1_000_000, 4.4), table(5_000_000, 22, gather_s=2)]
+GOOD = [table(100_000, 0.45), table(1_000_000, 4.7), table(5_000_000, 6.9, gather_s=1.6)]
 
 
 def found(*tables: Table) -> dict[str, Claim]:
@@ -113,18 +113,17 @@ def found(*tables: Table) -> dict[str, Claim]:
 
 
 def test_each_claim_is_met_or_not_by_its_limit() -> None:
-    met = {claim.text: claim.met for claim in claims(GOOD)}
-    assert len(met) == 12
-    assert [text for text in met if not met[text]] == ["… at most 0.8 of it (the aim)"]
+    assert [claim.met for claim in claims(GOOD)] == [True] * 5
     assert found(table(1_000_000, 4.4, peak_mb=257))["every worker"].met is False
-    assert [claim.met for claim in claims([table(10_000, 0.3)])] == [*[None] * 10, True, True]
+    assert found(table(1_000_000, 4.4, gather_s=0.36))["gather"].met is False
+    assert [claim.met for claim in claims([table(10_000, 0.3)])] == [*[None] * 4, True]
 
 
 def test_the_fastest_rust_writer_decides() -> None:
     first, *_ = claims(GOOD)
-    assert list(first.figures) == ["of rustpy", "of rustypyxl", "of jetxl"]
-    slower, *_ = claims([table(1_000_000, 4.6)])
-    assert slower.figures["of jetxl"] == pytest.approx(0.92)
+    assert list(first.figures) == ["of rustypyxl", "of jetxl"]
+    slower, *_ = claims([table(1_000_000, 4.8)])
+    assert slower.figures["of jetxl"] == pytest.approx(0.96)
     assert slower.met is False
 
 
@@ -145,7 +144,7 @@ def test_the_least_times_decide_what_a_summary_costs(
 
 def test_a_bench_is_shown_whole(capsys: pytest.CaptureFixture[str]) -> None:
     show(GOOD[1])
-    show_claims(claims(GOOD))
+    show_claims(claims([*GOOD, table(1_000_000, 4.7, peak_mb=257)]))
     shown = capsys.readouterr().out
     assert "1,000,000 members, 140.0 MB of JSON" in shown
     for name in (*GOOD[1].runs, *GOOD[1].scatters, "not met"):

@@ -312,6 +312,13 @@ def test_a_summarys_chart_is_of_its_kind_and_measures_its_numbers(
             )
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_charts_of_a_summary_are_shown_whole(open_page: Open, width: int) -> None:
+    charts = open_page("succeeded", width).locator(".charts")
+    assert charts.locator(".chart").count() == 3
+    assert charts.evaluate("box => box.scrollHeight - box.clientHeight") == 0
+
+
 def test_a_page_without_figures_of_the_functions_says_so(open_page: Open) -> None:
     page = open_page("wide")
     assert page.locator("html").get_attribute("lang") == "ja"

@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.fault import Fault
 from harness.signals import exit_on_signals
+from harness.terminal import print_anything
 
 # Verbs of the emulator itself, of its own functions, of any pipeline, and of stacks alone.
 EMULATOR, OWN, PIPELINE, STACK = "emulator", "own", "pipeline", "stack"
@@ -43,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
         verb(name, f"emulator.{name}", says, EMULATOR)
     run = "run a command with an emulator of its own"
     command = verb("with-emulator", "emulator.run", run, EMULATOR)
+    command.add_argument("--at-once", action="store_true", help="do not wait until it has started")
     command.add_argument("command", nargs=argparse.REMAINDER)
 
     verb("bucket", "bucket.bucket", "create the bucket", OWN)
@@ -71,16 +73,14 @@ def parser() -> argparse.ArgumentParser:
         stages.add_argument("stages", metavar="stage", nargs="+")
 
     states = verb("stepfunctions", "run.run", "run a state machine, and wait for its end", PIPELINE)
-    states.add_argument("given", metavar="input", nargs="?", type=json_value, default=None)
-    for option in ("--file", "--definition", "--etl"):
-        states.add_argument(option, default="")
+    states.add_argument("--definition", default="")
     stop = verb("stop", "machines.stop", "end a running execution", PIPELINE)
     stop.add_argument("execution", nargs="?", default="")
 
     deploy = verb("deploy", "deploy.deploy", "create or update a stack", STACK)
     for option in ("--definition", "--parameters", "--tags"):
         deploy.add_argument(option, default="")
-    for flag in ("--plan", "--replace-bucket"):
+    for flag in ("--plan", "--replace-bucket", "--rotate-key"):
         deploy.add_argument(flag, action="store_true")
     platform = "the platform of the zips that a stack needs"
     arch = verb("architecture", "deploy.architecture", platform, STACK)
@@ -95,7 +95,10 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("execution", nargs="?", default="")
     report.add_argument("--language", default="")
     watch = verb("watch", "watch.watch", "on each save: the tests, then the pipeline", OWN)
-    watch.add_argument("--etl", default="")
+    for each in (states, watch):
+        each.add_argument("given", metavar="input", nargs="?", type=json_value, default=None)
+        each.add_argument("--file", default="")
+        each.add_argument("--etl", default="")
     return top
 
 
@@ -110,7 +113,9 @@ def json_value(text: str) -> Any:
 def main(arguments: Sequence[str]) -> int | str:
     """The exit code, or the message that the command ends with."""
     exit_on_signals()
+    print_anything()
     try:
+        check_words(arguments)
         given = vars(parser().parse_args(arguments))
         del given["verb"]
         where = (given.pop(name) for name in ("of", "target", "stack", "region"))
@@ -126,6 +131,18 @@ def main(arguments: Sequence[str]) -> int | str:
         return 0
     except Exception as error:
         return explained(error)
+
+
+def check_words(arguments: Sequence[str]) -> None:
+    """
+    Raises:
+        Fault: one is not UTF-8, as everything is that AWS takes.
+    """
+    for word in arguments:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise Fault(f"arguments: must be UTF-8; found {word!r}") from None
 
 
 def targets(of: str, name: str, stack: str, region: str) -> list[Any]:

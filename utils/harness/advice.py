@@ -1,6 +1,9 @@
 """What to do about an error: one table, in English and Japanese, for the emulator and for AWS."""
 
+import os
+
 from harness.history import STAGES, Failure
+from harness.settings import FOLDERS
 
 # Raise a setting of a function: one of the emulator's own, or one of a stack.
 RAISE = {
@@ -20,6 +23,12 @@ LOG = (
 ABOVE = ("its log is above", "ログは上のとおりです")
 
 KILLED = "Runtime.OutOfMemory"
+NO_SPACE = "No space left on device"
+# Of the emulator, where its S3, its functions' code and their /tmp are on one disk of this machine.
+DISK_FULL = (
+    "the disk is full that holds {folder}: free some space there, or make down and up, which empties it",
+    "{folder} のあるディスクがいっぱいです。空きを作るか、make down と make up で空にしてください",
+)
 SMALLER = ("or choose a smaller division_number", "か、division_number を小さくしてください")
 ADVICE = {
     "InvalidMember": (
@@ -61,9 +70,17 @@ ADVICE = {
         "pack the table again, upload it whole, and start again",
         "表を圧縮し直し、最後までアップロードして、もう一度実行してください",
     ),
-    "PreconditionFailed": (
+    "InputChanged": (
         "the input object was replaced while it was read: start again",
         "読んでいる間に入力オブジェクトが置き換えられました。もう一度実行してください",
+    ),
+    "PreconditionFailed": (
+        "something else wrote among the execution's objects: start again",
+        "実行中のオブジェクトが別のものに書き換えられました。もう一度実行してください",
+    ),
+    "InvalidMask": (
+        "fill the gaps of that column, or of the mask: refuse(df, …, mask.fillna(True), …)",
+        "その列かマスクの欠損を埋めてください: refuse(df, …, mask.fillna(True), …)",
     ),
     "InvalidReference": (
         "correct REFERENCES, or that table there and make upload{flags} FILE=… KEY=reference/…; start again",
@@ -93,9 +110,13 @@ ADVICE = {
         "correct FORMATS in the ETL, in demo-segment/etl/",
         "demo-segment/etl/ にある ETL の FORMATS を直してください",
     ),
-    "InvalidPartials": (
-        "something else wrote beside the segment's result: start again",
-        "セグメントの結果の隣に別のものが書かれています。もう一度実行してください",
+    "InvalidSignature": (
+        "something else wrote that object, or copied it without its metadata: start again",
+        "そのオブジェクトは別のものが書いたか、メタデータなしでコピーされています。もう一度実行してください",
+    ),
+    "InvalidSigningKey": (
+        "give the functions another key: make delete create; of a stack, make deploy{flags} ROTATE_KEY=1",
+        "関数に別の鍵を与えてください: make delete create、スタックなら make deploy{flags} ROTATE_KEY=1",
     ),
     "MissingPartials": (
         "that result is of an older segment-lambda: make zip create, and start again",
@@ -151,8 +172,8 @@ ADVICE = {
         "モジュールを demo-segment/Pipfile に加え、make -C demo-segment lock、make zip create を実行してください",
     ),
     "Runtime.ImportModuleError": (
-        "add the module to the function's Pipfile: pipenv lock, make zip create",
-        "モジュールを関数の Pipfile に加え、pipenv lock、make zip create を実行してください",
+        "add the module to demo-{stage}/Pipfile: make -C demo-{stage} lock, make zip create",
+        "モジュールを demo-{stage}/Pipfile に加え、make -C demo-{stage} lock、make zip create を実行してください",
     ),
     "Runtime.ExitError": (
         "the process ended by itself: {log}",
@@ -163,9 +184,13 @@ ADVICE = {
 BY_MESSAGE = {
     "signal: killed": ADVICE[KILLED],
     "Task timed out": ADVICE["Sandbox.Timedout"],
-    "No space left on device": (
+    NO_SPACE: (
         "raise the gather's /tmp: make deploy{flags} PARAMETERS=GatherStorage=10240",
         "gather の /tmp を増やしてください: make deploy{flags} PARAMETERS=GatherStorage=10240",
+    ),
+    "; found UTF-16 or UTF-32": (
+        "save the table as UTF-8 (in Excel: CSV UTF-8), and start again",
+        "表を UTF-8（Excel では CSV UTF-8）で保存し、もう一度実行してください",
     ),
     "Rate Exceeded.": (
         "the function's concurrency is used up: raise it, or lower MaxConcurrency in state-machine/",
@@ -202,6 +227,8 @@ def advice(
         flags: the target's.
         logged: whether the reader sees the log of the call above the advice.
     """
+    if NO_SPACE in message and "TARGET=aws" not in flags:
+        return DISK_FULL[language == "ja"].format(folder=os.path.relpath(FOLDERS))
     by_message = (texts for text, texts in BY_MESSAGE.items() if text in message)
     found = next(by_message, None) or ADVICE.get(error, DEFAULT)
     which = language == "ja"
@@ -217,7 +244,7 @@ def advice(
 
     log = ABOVE[which] if logged else LOG[which].format(flags=flags)
     return found[which].format(
-        memory=raised("Memory"), timeout=raised("Timeout"), log=log, flags=flags
+        memory=raised("Memory"), timeout=raised("Timeout"), log=log, flags=flags, stage=stage
     )
 
 

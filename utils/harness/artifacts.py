@@ -120,9 +120,10 @@ def tls_only(s3: Any, bucket: str) -> dict[str, Any]:
 
 
 def declared(parameters: dict[str, str]) -> dict[str, str]:
-    """Those that the template still has."""
+    """Those that the template still has, and whose values a stack's description shows."""
     known = yamlhelper.yaml_parse(TEMPLATE.read_text())["Parameters"]
-    return {name: value for name, value in parameters.items() if name in known}
+    shown = {name for name, declaration in known.items() if not declaration.get("NoEcho")}
+    return {name: value for name, value in parameters.items() if name in shown}
 
 
 def rendered(parameters: dict[str, str], emulated: bool = False) -> str:
@@ -132,7 +133,8 @@ def rendered(parameters: dict[str, str], emulated: bool = False) -> str:
     a name that it knows.
 
     Args:
-        parameters: those given and those that the stack has; the template's defaults need not be.
+        parameters: those given and those that the stack has, but for the key, whose number
+            stands for it; the template's defaults need not be.
     """
     template = yamlhelper.yaml_parse(TEMPLATE.read_text())
     if emulated:

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from typing import Any
+
+from botocore.exceptions import ClientError
 
 from harness import logs
 from harness.history import Attempt, Run, Task, Visit, inner_functions, read_states
@@ -16,6 +18,8 @@ LATE_S = 10.0
 # Lines come to CloudWatch a moment after the call that logged them.
 WAIT_S = 10.0
 POLL_S = 0.1
+# A function is gone, or not ours to read.
+UNREADABLE = ("ResourceNotFoundException", "AccessDeniedException", "AccessDenied")
 
 
 def add_logs(target: Target, run: Run) -> None:
@@ -69,9 +73,7 @@ def read_calls(
     enough: Callable[[list[Report]], bool],
 ) -> list[logs.Call]:
     """What a function logged in a time, once its REPORT lines are enough or too late."""
-    functions = target.client("lambda")
-    with suppress(functions.exceptions.ResourceNotFoundException):
-        run.functions[function] = functions.get_function_configuration(FunctionName=function)
+    configuration(target, run, function)
     client, until_s = target.client("logs"), (run.stopped_s or time.time()) + WAIT_S
     while True:
         logged = logs.events(client, run.log_group(function), *window, filterPattern=logs.CALLS)
@@ -79,6 +81,23 @@ def read_calls(
         if enough([call.report for call in found if call.report]) or time.time() > until_s:
             return found
         time.sleep(POLL_S)
+
+
+def configuration(target: Target, run: Run, function: str) -> dict[str, Any]:
+    """Of a function's version that an execution called, or of what has no versions, as it is now.
+
+    Where that may not be read, only why, as Lambda itself says it of an environment.
+    """
+    if function not in run.functions:
+        functions, version = target.client("lambda"), run.versions.get(function, function)
+        try:
+            found = functions.get_function_configuration(FunctionName=version)
+        except ClientError as error:
+            if (code := error.response["Error"]["Code"]) not in UNREADABLE:
+                raise
+            found = {"Environment": {"Error": {"ErrorCode": code}}}
+        run.functions[function] = found
+    return run.functions[function]
 
 
 def match_reports(attempts: list[Attempt], reports: list[Report]) -> int:

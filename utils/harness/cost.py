@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.table import Table
 
 from harness import calls, facts, history, machines
@@ -12,37 +11,27 @@ from harness.fault import Fault
 from harness.history import Run
 from harness.logs import Report
 from harness.target import Target
-from shared.facts import INLINE_BYTES, TAGGED_BYTES
+from harness.terminal import console
+from shared.facts import INLINE_BYTES
 
 # List prices in US dollars, without free tiers, of Lambda (first tier), Step Functions (standard
 # workflows) and S3 (Standard). AWS changes them seldom: https://aws.amazon.com/lambda/pricing/,
 # https://aws.amazon.com/step-functions/pricing/, https://aws.amazon.com/s3/pricing/
 PRICES_OF = "2025"
+REGIONS = ("us-east-1", "ap-northeast-1")
 PRICES = {
-    "us-east-1": {
-        "GB-second x86_64": 0.0000166667,
-        "GB-second arm64": 0.0000133334,
-        "invocation": 0.20 / 1_000_000,
-        "state transition": 0.025 / 1_000,
-        "S3 PUT, LIST": 0.005 / 1_000,
-        "S3 GET": 0.0004 / 1_000,
-        "GB-day stored": 0.023 / 30,
-    },
-    "ap-northeast-1": {
-        "GB-second x86_64": 0.0000166667,
-        "GB-second arm64": 0.0000133334,
-        "invocation": 0.20 / 1_000_000,
-        "state transition": 0.025 / 1_000,
-        "S3 PUT, LIST": 0.0047 / 1_000,
-        "S3 GET": 0.00037 / 1_000,
-        "GB-day stored": 0.025 / 30,
-    },
+    "GB-second x86_64": (0.0000166667, 0.0000166667),
+    "GB-second arm64": (0.0000133334, 0.0000133334),
+    "invocation": (0.20 / 1_000_000, 0.20 / 1_000_000),
+    "state transition": (0.025 / 1_000, 0.025 / 1_000),
+    "S3 PUT, LIST": (0.005 / 1_000, 0.0047 / 1_000),
+    "S3 GET": (0.0004 / 1_000, 0.00037 / 1_000),
+    "GB-day stored": (0.023 / 30, 0.025 / 30),
 }
 
 LIST_PAGE = 1000  # keys
 UPLOAD_PART_BYTES = 8 * 1024 * 1024  # of gather's upload_config
-# As state-machine/template.yaml lets what a segment left expire.
-TAGGED_DAYS, UNTAGGED_DAYS = 1, 15
+KEPT_DAYS = 15  # as state-machine/template.yaml keeps what a segment left
 
 
 @dataclass(frozen=True)
@@ -71,14 +60,15 @@ def cost(
     Args:
         s3_calls: how many "PUT", "LIST" and "GET" there are.
         gb_days: of 10**9 bytes.
-        region: one of PRICES.
+        region: one of REGIONS.
         architecture: x86_64 or arm64.
 
     Raises:
         Fault: a region without prices here.
     """
-    if region not in PRICES:
-        raise Fault(f"REGION: there are prices for {' and '.join(PRICES)}; found {region}")
+    if region not in REGIONS:
+        raise Fault(f"REGION: there are prices for {' and '.join(REGIONS)}; found {region}")
+    column = REGIONS.index(region)
     ran = list(reports)
     amounts = {
         f"GB-second {architecture}": sum(each.gb_seconds for each in ran),
@@ -88,17 +78,14 @@ def cost(
         "S3 GET": s3_calls.get("GET", 0),
         "GB-day stored": gb_days,
     }
-    return [Charge(unit, amount, PRICES[region][unit]) for unit, amount in amounts.items()]
+    return [Charge(unit, amount, PRICES[unit][column]) for unit, amount in amounts.items()]
 
 
-def s3_calls(
-    segments: int, workbook_bytes: int, tagged: int = 0, partials: int = 0
-) -> dict[str, int]:
+def s3_calls(segments: int, workbook_bytes: int, partials: int = 0) -> dict[str, int]:
     """The S3 calls of a clean run: no retries, no rejects, no rows rendered again, no late columns,
     no manifest.
 
     Args:
-        tagged: objects that the gather tags.
         partials: objects of partial results.
     """
     parts = math.ceil(workbook_bytes / UPLOAD_PART_BYTES)
@@ -107,9 +94,9 @@ def s3_calls(
     return {
         "GET": 1 + segments + 2 * segments + partials,
         # Scatter and gather write their facts, too.
-        "PUT": segments + 1 + 3 * segments + partials + upload + 1 + tagged,
-        # The gather lists the results, and again both kinds of files to tag.
-        "LIST": 2 * math.ceil(3 * segments / LIST_PAGE) + math.ceil(segments / LIST_PAGE),
+        "PUT": segments + 1 + 3 * segments + partials + upload + 1,
+        # The gather lists the results.
+        "LIST": math.ceil(3 * segments / LIST_PAGE),
     }
 
 
@@ -148,12 +135,10 @@ def bill(run: Run, found: facts.Facts, region: str) -> list[Charge]:
         )
     architectures = [each.get("Architectures") for each in run.functions.values()]
     [architecture] = next(filter(None, architectures), ["x86_64"])
-    left = leftovers(found)
-    tagged = [size for size in left if size >= TAGGED_BYTES]
-    days = TAGGED_DAYS * sum(tagged) + UNTAGGED_DAYS * (sum(left) - sum(tagged))
+    days = KEPT_DAYS * sum(leftovers(found))
     workbook_bytes = found.workbook.size if found.workbook else 0
     partials = len(partial_objects(found))
-    calls_of_s3 = s3_calls(run.segments, workbook_bytes, len(tagged), partials)
+    calls_of_s3 = s3_calls(run.segments, workbook_bytes, partials)
     return cost(reports, run.transitions, calls_of_s3, region, architecture, days / 1e9)
 
 
@@ -164,7 +149,10 @@ def last(target: Target) -> None:
         raise Fault(f"no execution has succeeded yet: make stepfunctions{target.flags}")
     run = history.read(target.client("stepfunctions"), arn)
     calls.add_logs(target, run)
-    show(run, bill(run, facts.read(target, run), target.region))
+    found = facts.read(target, run)
+    show(run, bill(run, found, target.region))
+    for doubt in found.trust.doubts:
+        print(doubt)
 
 
 def show(run: Run, charges: list[Charge]) -> None:
@@ -177,7 +165,7 @@ def show(run: Run, charges: list[Charge]) -> None:
             f"{charge.dollars:.6f}",
         )
     table.add_row("together", "", "", f"{sum(charge.dollars for charge in charges):.6f}")
-    Console().print(table)
+    console().print(table)
     print(
         f"List prices of {PRICES_OF}, without free tiers; not counted: input, workbook, reference tables, logs, transfer."
     )

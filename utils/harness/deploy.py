@@ -1,6 +1,7 @@
 """Deploy the pipeline as a CloudFormation stack, and take it down again."""
 
 import base64
+import secrets
 import sys
 import time
 
@@ -14,6 +15,8 @@ from harness.target import STAGES, Target
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 NEW_ACCOUNT_AT_ONCE = 10
 NEW_ACCOUNT_MEMORY_MB = 3008
+# Parameters of the template that are not the user's to give.
+KEY, KEY_NUMBER = "SigningKey", "SigningKeyNumber"
 
 
 def deploy(
@@ -24,6 +27,7 @@ def deploy(
     tags: str = "",
     plan: bool = False,
     replace_bucket: bool = False,
+    rotate_key: bool = False,
 ) -> None:
     """Create the stack, or change what differs; what is not given stays as it is.
 
@@ -32,6 +36,7 @@ def deploy(
         tags: of the stack and all in it, such as "team=data".
         plan: say what would change, and change nothing.
         replace_bucket: even if that takes the bucket with the tables and workbooks.
+        rotate_key: let the functions sign with a new key; executions that run keep theirs.
     """
     started = time.monotonic()
     pipeline = target.cloudformation()
@@ -39,7 +44,8 @@ def deploy(
     kept = artifacts.declared(had.parameters) if had else {}
     zips = Artifacts(target, definition or kept.get("Definition", "parallel"))
     wanted = kept | zips.parameters() | ({"Architecture": arch} if arch else {})
-    wanted |= pairs("PARAMETERS", parameters)
+    wanted |= given_parameters(parameters)
+    wanted[KEY_NUMBER], key = signing_key(kept, rotate_key)
     limits = target.client("lambda").get_account_settings()["AccountLimit"]
     for warning in warnings(limits["ConcurrentExecutions"], wanted):
         print(f"warning  {warning}")
@@ -53,7 +59,7 @@ def deploy(
 
     tagged = (had.tags if had else {}) | pairs("TAGS", tags)
     template = artifacts.rendered(wanted, target.emulated)
-    changes = pipeline.change(template, wanted, tagged, approved)
+    changes = pipeline.change(template, wanted | {KEY: key}, tagged, approved)
     done = "up to date"
     if changes:
         took = "none is made" if plan else f"in {time.monotonic() - started:.0f} s"
@@ -160,6 +166,28 @@ def warnings(at_once: int, parameters: dict[str, str]) -> list[str]:
         if name.endswith("Memory") and int(value) > NEW_ACCOUNT_MEMORY_MB:
             found.append(f"{name}={value}: a new account's functions have at most 3,008 MB")
     return found
+
+
+def signing_key(kept: dict[str, str], rotate: bool) -> tuple[str, str | None]:
+    """The number of the key that the functions sign with, and the key if it is a new one."""
+    number = int(kept.get(KEY_NUMBER, 0))  # 0: the stack has none yet
+    if rotate or not number:
+        return str(number + 1), secrets.token_hex(32)
+    return str(number), None
+
+
+def given_parameters(text: str) -> dict[str, str]:
+    """
+    Raises:
+        Fault: the key is among them.
+    """
+    given = pairs("PARAMETERS", text)
+    for name in (KEY, KEY_NUMBER):
+        if name in given:
+            raise Fault(
+                f"PARAMETERS: must not hold the key; found {name}\nto do: ROTATE_KEY=1 makes a new one"
+            )
+    return given
 
 
 def pairs(name: str, text: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Start, find and stop LocalStack or MiniStack, in a process of its own, without Docker."""
+"""Start, find and stop LocalStack, in a process of its own, without Docker."""
 
 import contextlib
 import fcntl
@@ -19,16 +19,14 @@ import psutil
 
 from harness import settings, signals
 from harness.fault import Fault
+from harness.settings import FOLDERS
 
 HERE = Path(__file__).resolve().parent
-FOLDERS = HERE / ".localstack"  # one for each port
 TOOLS = HERE.parent / "tools"
 RUNTIMES = TOOLS / "runtimes"
-MINISTACK = TOOLS / ".venvs" / "ministack" / "bin" / "python"
-MINISTACK_SERVICES = "lambda,s3,stepfunctions,sts,iam,logs,cloudwatch,cloudformation"
 SERVICES = "lambda,s3,stepfunctions,sts,iam,logs,sqs,cloudwatch,cloudformation,events,sns"
 START_TIMEOUT_S = 60
-STOP_TIMEOUT_S = 8  # LocalStack may hang at SIGTERM while it loads a service
+STOP_TIMEOUT_S = 8
 # A setting of make's command line, as MAKEFLAGS hands it on; it would win over the environment.
 ENDPOINT_FLAG = re.compile(r"(?<![^ ])(?<!\\ )ENDPOINT=(?:\\.|[^\s\\])*")
 
@@ -37,7 +35,6 @@ class Emulator:
     """The LocalStack at one endpoint; its folder keeps what it writes, its log and its pid."""
 
     name = "LocalStack"
-    kept: tuple[str, ...] = ("LAMBDA_PROCESS_POOL_SIZE", "DEBUG")
 
     def __init__(self, endpoint: str) -> None:
         url = urlsplit(endpoint)
@@ -85,6 +82,16 @@ class Emulator:
         )
 
     def start(self) -> None:
+        process = self.launch()
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self.version():
+            if process.poll() is not None or time.monotonic() > deadline:
+                self.down()
+                raise Fault(f"{self.name} did not start; the end of {self.log}:\n{self.log_tail()}")
+            time.sleep(0.05)
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start it, and wait for nothing."""
         shutil.rmtree(self.folder / "tmp", ignore_errors=True)
         with self.log.open("wb") as log:
             process = subprocess.Popen(
@@ -97,12 +104,7 @@ class Emulator:
                 start_new_session=True,
             )
         self.pid_file.write_text(str(process.pid))
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self.version():
-            if process.poll() is not None or time.monotonic() > deadline:
-                self.down()
-                raise Fault(f"{self.name} did not start; the end of {self.log}:\n{self.log_tail()}")
-            time.sleep(0.05)
+        return process
 
     def argv(self) -> list[str]:
         return [sys.executable, "-m", "localstack.runtime.main"]
@@ -110,7 +112,7 @@ class Emulator:
     def environment(self) -> dict[str, str]:
         temporary = self.folder / "tmp"
         temporary.mkdir(exist_ok=True)
-        kept = ("PATH", "LANG", "LC_ALL", *self.kept)
+        kept = ("PATH", "LANG", "LC_ALL", "LAMBDA_PROCESS_POOL_SIZE", "DEBUG")
         return {name: os.environ[name] for name in kept if name in os.environ} | {
             "HOME": str(self.folder),
             "TMPDIR": str(temporary),
@@ -139,12 +141,12 @@ class Emulator:
             remove_leftovers()
             found = f"; {self.name} {other} there is not ours" if (other := self.version()) else ""
             return f"nothing to stop at {self.endpoint}{found}"
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(STOP_TIMEOUT_S)
+        # By itself it takes five seconds, and it keeps nothing.
+        ended = [process, *process.children(recursive=True)]
+        for each in ended:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+        psutil.wait_procs(ended, STOP_TIMEOUT_S)
         shutil.rmtree(self.folder / "tmp", ignore_errors=True)
         self.pid_file.unlink()
         return f"{self.name} at {self.endpoint} stopped"
@@ -173,43 +175,6 @@ class Emulator:
             yield
 
 
-class MiniStack(Emulator):
-    """The MiniStack at one endpoint. Functions run in its own Python, one process an iteration."""
-
-    name = "MiniStack"
-    kept = ("AUTH",)
-
-    def argv(self) -> list[str]:
-        install()
-        return [str(MINISTACK), "-m", "ministack"]
-
-    def settings(self, temporary: Path) -> dict[str, str]:
-        return {
-            "BIND_HOST": "127.0.0.1",  # its default is every interface
-            "GATEWAY_PORT": str(self.port),
-            "SERVICES": MINISTACK_SERVICES,
-            "LOG_LEVEL": "WARNING",
-            "STATE_DIR": str(temporary / "state"),
-            "S3_DATA_DIR": str(temporary / "s3"),
-        }
-
-    def down(self) -> str:
-        """Stop what `up` started, first its workers, for which it would wait."""
-        if process := self.process():
-            for worker in process.children(recursive=True):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    worker.kill()
-        return super().down()
-
-
-def install() -> None:
-    """Install MiniStack's locked packages, unless those installed are of this lock."""
-    ready = MINISTACK.parents[1] / ".ready"
-    # Not with the flags of the make that may run this, such as its job server.
-    env = {**os.environ, "MAKEFLAGS": ""}
-    subprocess.run(["make", "--silent", "-C", TOOLS.parents[1], ready], env=env, check=True)
-
-
 def remove_leftovers() -> None:
     """Remove the temporary files of emulators that were killed: hundreds of megabytes each."""
     for lock in FOLDERS.glob("*/lock"):
@@ -236,37 +201,52 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def kind() -> type[Emulator]:
-    """The emulator that EMULATOR names: localstack, or ministack."""
-    return MiniStack if os.environ.get("EMULATOR") == "ministack" else Emulator
-
-
 def chosen() -> Emulator:
-    return kind()(settings.endpoint())
+    return Emulator(settings.endpoint())
 
 
 def up() -> None:
-    signals.heed_interrupts()
-    print(chosen().up())
+    print(started(chosen()))
 
 
 def ensure() -> None:
     emulator = chosen()
     if not emulator.version():
-        signals.heed_interrupts()
-        print(emulator.up())
+        print(started(emulator))
+
+
+def started(emulator: Emulator) -> str:
+    signals.heed_interrupts()
+    try:
+        return emulator.up()
+    except KeyboardInterrupt:
+        if process := emulator.process():
+            print(
+                f"\n{emulator.name} goes on starting at {emulator.endpoint} (pid {process.pid}): "
+                f"make down ENDPOINT={emulator.endpoint} ends it",
+                flush=True,
+            )
+        raise
 
 
 def down() -> None:
     print(chosen().down())
 
 
-def run(command: list[str]) -> int:
-    """Run a command with an emulator of its own at ENDPOINT, and stop that afterwards."""
-    emulator = kind()(f"http://localhost:{free_port()}")
+def run(command: list[str], at_once: bool = False) -> int:
+    """Run a command with an emulator of its own at ENDPOINT, and stop that afterwards.
+
+    Args:
+        at_once: while the emulator still starts, for which the command waits itself.
+    """
+    emulator = Emulator(f"http://localhost:{free_port()}")
     signals.heed_interrupts()
     try:
-        emulator.up()
+        if at_once:
+            with emulator.locked():
+                emulator.launch()
+        else:
+            emulator.up()
         return call(command, environment(emulator.endpoint))
     finally:
         signals.ignore_signals()

@@ -7,13 +7,15 @@ import io
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
+from harness import calls
 from harness.history import Run
 from harness.logs import json_object
 from harness.target import Target
@@ -24,12 +26,38 @@ from shared.facts import (
     facts_key,
     segment_facts_key,
 )
+from shared.signed import VARIABLE, InvalidSignature, InvalidSigningKey, Objects, signing_key
 
 # The object is gone, is another now, or is not ours to read.
 MISSING = ("404", "NoSuchKey", "NoSuchBucket", "403", "AccessDenied", "412", "PreconditionFailed")
 THREADS = 8
 BETWEEN = re.compile(r"[\s,]*")  # what stands between two records
+MOST_REFUSED = 3  # that are named
+# Of an input's text, at most, are read to count its lines: from AWS, and from this machine.
+COUNTED_BYTES = {False: 20_000_000, True: 500_000_000}
+PIECE_BYTES = 1 << 20
 MOST_SEGMENTS = 1000  # whose facts are read one by one, where there is no workbook
+
+
+@dataclass
+class Trust:
+    """How far what was read is known to be the functions' own.
+
+    Attributes:
+        unchecked: why no signature was compared; "" where each was.
+        refused: the objects that are not as the functions wrote them, and were not used: in words.
+    """
+
+    unchecked: str = ""
+    refused: list[str] = field(default_factory=list)
+
+    @property
+    def doubts(self) -> list[str]:
+        """What whoever sees the facts must know."""
+        unchecked = f"not checked, as the functions' key is not known: {self.unchecked}"
+        more = f"and {len(self.refused) - MOST_REFUSED} more"
+        said = [unchecked] if self.unchecked else self.refused[:MOST_REFUSED]
+        return [*said, more] if len(self.refused) > MOST_REFUSED else said
 
 
 @dataclass
@@ -44,6 +72,7 @@ class Facts:
     scatter: ScatterFacts | None = None
     segments: dict[str, SegmentFacts] = field(default_factory=dict)
     workbook: WorkbookFacts | None = None
+    trust: Trust = field(default_factory=Trust)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -51,43 +80,74 @@ class Facts:
         return {cut.key: cut.size for cut in self.scatter.segments} if self.scatter else {}
 
 
+class Reader:
+    """Reads what the functions of an execution wrote, and nothing that somebody else did."""
+
+    def __init__(self, target: Target, run: Run) -> None:
+        secret, self.unchecked = secret_of(target, run)
+        self.objects = Objects(target.client("s3"), target.bucket, secret)
+        self.trust = Trust()
+        self.key = scatter_key(run)
+
+    def scatter(self) -> ScatterFacts | None:
+        """None before the scatter has ended, or where it wrote none."""
+        return self.read(self.key, ScatterFacts.from_json) if self.key else None
+
+    def segment(self, key: str) -> SegmentFacts | None:
+        """
+        Args:
+            key: of the segment file.
+        """
+        return self.read(segment_facts_key(result_key(key)), SegmentFacts.from_json)
+
+    def workbook(self) -> WorkbookFacts | None:
+        """None before the gather has ended, or where it wrote none."""
+        return self.read(result_key(self.key), WorkbookFacts.from_json) if self.key else None
+
+    def read[Kind](self, key: str, parse: Callable[[bytes], Kind]) -> Kind | None:
+        """An object that a function wrote; None where it is missing, of another form, or refused."""
+
+        def read() -> Kind | None:
+            try:
+                found = parse(self.objects.get(key))
+            except InvalidSignature as error:
+                self.trust.refused.append(str(error))
+                return None
+            self.trust.unchecked = self.unchecked
+            return found
+
+        return if_there(read)
+
+
+def secret_of(target: Target, run: Run) -> tuple[bytes | None, str]:
+    """The key that the functions of an execution sign with; without, why it is not known."""
+    function = next((call.function for call in run.attempts if call.function), None)
+    if function is None:
+        return None, "the history names no function"
+    environment = calls.configuration(target, run, function).get("Environment", {})
+    why = environment.get("Error", {}).get("ErrorCode", f"no {VARIABLE}")
+    try:
+        secret = signing_key(environment.get("Variables", {}))
+    except InvalidSigningKey as error:
+        secret, why = None, str(error)
+    return secret, "" if secret else f"{function}: {why}"
+
+
 def read(target: Target, run: Run) -> Facts:
     """The facts of an execution: those of its scatter and of its gather, else of each segment."""
-    s3, found = target.client("s3"), Facts(target.bucket)
-    found.scatter = scatter_facts(target, run)
+    reader = Reader(target, run)
+    found = Facts(target.bucket, reader.scatter(), trust=reader.trust)
     if found.scatter is None:
         return found
     keys = [cut.key for cut in found.scatter.segments]
-    found.workbook = workbook_facts(target, run)
+    found.workbook = reader.workbook()
     if found.workbook:
         told: Iterable[SegmentFacts | None] = found.workbook.segments
     else:
         with ThreadPoolExecutor(THREADS) as threads:
-            told = threads.map(
-                lambda key: read_object(
-                    s3, found.bucket, segment_facts_key(result_key(key)), SegmentFacts.from_json
-                ),
-                keys if len(keys) <= MOST_SEGMENTS else [],
-            )
+            told = threads.map(reader.segment, keys if len(keys) <= MOST_SEGMENTS else [])
     found.segments = {key: facts for key, facts in zip(keys, told) if facts}
     return found
-
-
-def scatter_facts(target: Target, run: Run) -> ScatterFacts | None:
-    """None before the scatter has ended, or where it wrote none."""
-    key = scatter_key(run)
-    if key is None:
-        return None
-    return read_object(target.client("s3"), target.bucket, key, ScatterFacts.from_json)
-
-
-def workbook_facts(target: Target, run: Run) -> WorkbookFacts | None:
-    """None before the gather has ended, or where it wrote none."""
-    key = scatter_key(run)
-    if key is None:
-        return None
-    s3 = target.client("s3")
-    return read_object(s3, target.bucket, result_key(key), WorkbookFacts.from_json)
 
 
 def segment_of(scatter: ScatterFacts | None, record: tuple[str, int] | None) -> int | None:
@@ -108,30 +168,89 @@ def record(target: Target, facts: Facts, place: tuple[str, int] | None) -> dict[
     Returns:
         None where the input is not known to hold that record still.
     """
-    scatter = facts.scatter
-    if scatter is None or place is None or segment_of(scatter, place) is None:
+    block = block_of(facts.scatter, place)
+    if facts.scatter is None or place is None or block is None:
         return None
-    key, number = place
-    block = bisect.bisect_right(scatter.index, number, key=lambda entry: entry[1]) - 1
-    if block < 0:
-        return None
-    (start, first), *later = scatter.index[block:]
-    end = later[0][0] if later else None
+    scatter, (key, number) = facts.scatter, place
     asked = {"IfMatch": scatter.etag}
     if not scatter.packed:
-        asked["Range"] = f"bytes={start}-{(end or scatter.size) - 1}"
+        asked["Range"] = f"bytes={block.start}-{(block.end or scatter.size) - 1}"
 
     def read(body: Any) -> bytes:
         if not scatter.packed:
             return bytes(body.read())
         with gzip.open(body) as text:
-            text.seek(start)
-            return text.read(end - start if end else -1)
+            text.seek(block.start)
+            return text.read(block.end - block.start if block.end else -1)
 
-    def parse(data: bytes) -> dict[str, Any] | None:
-        return record_of(data, number - first, scatter.header, scatter.encoding)
+    s3 = target.client("s3")
+    return if_there(
+        lambda: record_of(
+            read(s3.get_object(Bucket=facts.bucket, Key=key, **asked)["Body"]),
+            number - block.first,
+            scatter.header,
+            scatter.encoding,
+        )
+    )
 
-    return read_object(target.client("s3"), facts.bucket, key, parse, read, **asked)
+
+def line(target: Target, facts: Facts, place: tuple[str, int] | None) -> int | None:
+    """The line of the input on which a record begins, counted from 1.
+
+    Returns:
+        None where the input is not known to hold that record still, has no lines, or is too large
+        to count them.
+    """
+    block = block_of(facts.scatter, place)
+    if facts.scatter is None or place is None or block is None:
+        return None
+    if block.start > COUNTED_BYTES[target.emulated]:
+        return None
+    scatter, (key, number), before = facts.scatter, place, 0
+
+    def read(body: Any) -> bytes:
+        nonlocal before
+        with gzip.open(body) if scatter.packed else closing(body) as text:
+            for count in pieces(block.start):
+                before += text.read(count).count(b"\n")
+            return bytes(text.read(block.end - block.start if block.end else None))
+
+    def parse(data: bytes) -> int:
+        given = number - block.first, scatter.header, scatter.encoding
+        return 1 + before + located(data, *given)[1]
+
+    s3 = target.client("s3")
+    asked = {"IfMatch": scatter.etag}
+    if not scatter.packed:
+        asked["Range"] = f"bytes=0-{(block.end or scatter.size) - 1}"
+    found = if_there(
+        lambda: parse(read(s3.get_object(Bucket=facts.bucket, Key=key, **asked)["Body"]))
+    )
+    return None if found == 1 and number else found
+
+
+def pieces(size: int) -> Iterator[int]:
+    """How much to read at a time, of so many bytes."""
+    return (min(PIECE_BYTES, size - start) for start in range(0, size, PIECE_BYTES))
+
+
+class Block(NamedTuple):
+    """Bytes of the input's text, and the number of the record that begins there; no end: to the end."""
+
+    start: int
+    end: int | None
+    first: int
+
+
+def block_of(scatter: ScatterFacts | None, place: tuple[str, int] | None) -> Block | None:
+    """The block that holds a record; None where none does."""
+    if scatter is None or place is None or segment_of(scatter, place) is None:
+        return None
+    number = bisect.bisect_right(scatter.index, place[1], key=lambda entry: entry[1]) - 1
+    if number < 0:
+        return None
+    (start, first), *later = scatter.index[number:]
+    return Block(start, later[0][0] if later else None, first)
 
 
 def record_of(
@@ -145,33 +264,33 @@ def record_of(
     Raises:
         ValueError: it is no such slice, or ends before that record does.
     """
-    text, end, decoder = data.decode(encoding), 0, json.JSONDecoder()
+    return located(data, number, header, encoding)[0]
+
+
+def located(
+    data: bytes, number: int, header: Sequence[str] = (), encoding: str = "utf-8"
+) -> tuple[dict[str, Any] | None, int]:
+    """A record, and how many lines of the slice end before it begins; see `record_of`."""
+    text, start, end, decoder = data.decode(encoding), 0, 0, json.JSONDecoder()
     if header:
-        rows = filter(None, csv.reader(io.StringIO(text, newline="")))
-        row = next(itertools.islice(rows, number, None), None)
-        return dict(zip(header, row, strict=True)) if row else None
+        rows, lines = csv.reader(io.StringIO(text, newline="")), 0
+        for row in rows:
+            if row and not number:
+                return dict(zip(header, row, strict=True)), lines
+            number, lines = number - bool(row), rows.line_num
+        return None, lines
     record = None
     for _ in range(number + 1):
         between = BETWEEN.match(text, end)
-        record, end = decoder.raw_decode(text, between.end() if between else end)
-    return record if isinstance(record, dict) else None
+        start = between.end() if between else end
+        record, end = decoder.raw_decode(text, start)
+    return record if isinstance(record, dict) else None, text.count("\n", 0, start)
 
 
-def read_object[Kind](
-    s3: Any,
-    bucket: str,
-    key: str,
-    parse: Callable[[bytes], Kind],
-    read: Callable[[Any], bytes] = lambda body: bytes(body.read()),
-    **asked: str,
-) -> Kind | None:
-    """An object; None where it is missing, or of another form.
-
-    Args:
-        read: takes the bytes to parse from the object's body.
-    """
+def if_there[Kind](read: Callable[[], Kind]) -> Kind | None:
+    """What is read of an object; None where it is missing, or of another form."""
     try:
-        return parse(read(s3.get_object(Bucket=bucket, Key=key, **asked)["Body"]))
+        return read()
     except ClientError as error:
         if error.response["Error"]["Code"] in MISSING:
             return None

@@ -3,17 +3,21 @@
 import base64
 import hashlib
 import json
+import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import batched
 from pathlib import Path
 from typing import Any, Self
 
+from botocore.exceptions import WaiterError
+
 from harness import history, logs
 from harness.advice import advice
 from harness.fault import Fault
 from harness.machines import put
 from harness.target import MACHINES, STAGES, Target, emulator, function_name
+from shared.signed import VARIABLE, InvalidSigningKey, signing_key
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIME = "python3.13"
@@ -65,8 +69,9 @@ def create(settings: list[str], machines: bool = False) -> None:
     """
     parsed = Settings.parsed(settings)
     functions = emulator().client("lambda")
+    key = kept_key(functions) or secrets.token_hex(32)  # before they are made side by side
     with ThreadPoolExecutor() as threads:
-        for done in threads.map(lambda each: create_function(functions, each), parsed):
+        for done in threads.map(lambda each: create_function(functions, each, key), parsed):
             print(done)
     if machines:
         states = emulator().client("stepfunctions")
@@ -74,7 +79,33 @@ def create(settings: list[str], machines: bool = False) -> None:
             print(f"{machine}: {put(states, definition)}")
 
 
-def create_function(functions: Any, given: Settings) -> str:
+def kept_key(functions: Any) -> str | None:
+    """The key that the functions sign with; None where none of them has one.
+
+    Raises:
+        Fault: they have different ones, or what is no key.
+    """
+    found: dict[str, list[str]] = {}
+    for name in map(function_name, STAGES):
+        try:
+            function = functions.get_function_configuration(FunctionName=name)
+            secret = signing_key(function.get("Environment", {}).get("Variables", {}))
+        except functions.exceptions.ResourceNotFoundException:
+            continue
+        except InvalidSigningKey as error:
+            raise Fault(f"{name}: {error}\nto do: make delete create") from None
+        if secret:
+            found.setdefault(secret.hex(), []).append(name)
+    if len(found) > 1:
+        names = " and in ".join(", ".join(each) for each in found.values())
+        raise Fault(
+            f"{VARIABLE}: must be the same in all functions; found another in {names}\n"
+            "to do: make delete create, and run again what runs"
+        )
+    return next(iter(found), None)
+
+
+def create_function(functions: Any, given: Settings, key: str) -> str:
     """Returns what was done."""
     name = function_name(given.stage)
     archive = read_zip(given.stage)
@@ -84,17 +115,33 @@ def create_function(functions: Any, given: Settings) -> str:
         "Handler": "lambda.lambda_handler",
         "MemorySize": given.memory_mb,
         "Timeout": given.timeout_s,
-        "Environment": {"Variables": {"BUCKET": emulator().bucket, **VARIABLES}},
+        "Environment": {"Variables": {"BUCKET": emulator().bucket, VARIABLE: key, **VARIABLES}},
     }
     try:
         found = functions.get_function_configuration(FunctionName=name)
     except functions.exceptions.ResourceNotFoundException:
-        functions.create_function(FunctionName=name, Code={"ZipFile": archive}, **settings)
-        done = "created"
-    else:
+        found, done = None, "created"
+    if found and found["State"] == "Failed":  # it was never there, as with a full disk
+        functions.delete_function(FunctionName=name)
+        found, done = None, "replaced"
+    if found:
         done = update(functions, name, found, archive, settings)
-    functions.get_waiter("function_active").wait(FunctionName=name, WaiterConfig=WAIT)
+    else:
+        functions.create_function(FunctionName=name, Code={"ZipFile": archive}, **settings)
+    wait_until_active(functions, name)
     return f"{name}: {done}"
+
+
+def wait_until_active(functions: Any, name: str) -> None:
+    """
+    Raises:
+        Fault: the function cannot be made.
+    """
+    try:
+        functions.get_waiter("function_active").wait(FunctionName=name, WaiterConfig=WAIT)
+    except WaiterError as error:
+        reason = str(error.last_response.get("StateReason", error))
+        raise Fault(f"{name}: {reason}\nto do: {advice('', reason)}") from None
 
 
 def update(

@@ -35,6 +35,9 @@ LEFT_OUT = ("MissingSegment", "States.ExceedToleratedFailureThreshold")
 # A function's own error names its invocation in JSON, Lambda's (timeout, crash) in the message.
 REQUEST_ID = re.compile(r'(?:"requestId": ?"|RequestId: )([-0-9a-f]{36})')
 
+# Of LocalStack: a call that waited for a worker when its execution ended or was stopped.
+DROPPED = "Sandbox.Dropped"
+
 # Segments under way may fail after an execution has failed.
 SETTLE_S = 0.5
 
@@ -188,8 +191,8 @@ class Run:
         entered: how many states were entered.
         ended: the error and the cause with which it ended, unless it succeeded.
         map_runs: ARNs of what a DISTRIBUTED Map runs its segments in, apart from this history.
-        chained: whether each event names the one that it follows; only then there are tasks.
-        functions: configurations by name, of those that still exist.
+        functions: configurations by name, see `calls.configuration`.
+        versions: the ARNs of functions as they were called, by name; of a stack, of a version.
     """
 
     arn: str
@@ -197,7 +200,6 @@ class Run:
     status: str
     input: str
     output: str | None
-    chained: bool = True
     started_s: float = 0.0
     stopped_s: float | None = None
     visits: dict[str, Visit] = field(default_factory=dict)
@@ -209,6 +211,7 @@ class Run:
     ended: tuple[str, str] | None = None
     map_runs: list[str] = field(default_factory=list)
     functions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, described: dict[str, Any], events: list[Event]) -> Self:
@@ -222,7 +225,6 @@ class Run:
             status=described["status"],
             input=described.get("input", "{}"),
             output=described.get("output"),
-            chained=all("previousEventId" in event for event in events[1:]),
         )
         reader = _Reader(run)
         for event in events:
@@ -329,7 +331,7 @@ class Run:
 
 
 class _Reader:
-    """Follows the events of a run; most name their predecessor, which tells iterations apart."""
+    """Follows the events of a run; each names its predecessor, which tells iterations apart."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -354,13 +356,12 @@ class _Reader:
             case "MapIterationSucceeded":
                 run.done += 1
             case "MapIterationFailed":
-                run.failed += 1
-                if number in self.task_of:
-                    self.task_of[number].gave_up = True
+                self.give_up(self.task_of.get(number))
             case "MapIterationAborted":
                 self.aborted = True
             case "LambdaFunctionScheduled":
                 function, given = function_of(details["resource"]), details.get("input", "")
+                run.versions[function] = details["resource"]
                 self.task_of[number].attempts.append(Attempt(function, seconds(event), given))
         if kind.endswith("StateEntered"):
             self.enter(event, details)
@@ -373,6 +374,14 @@ class _Reader:
             if kind != "ExecutionSucceeded":
                 run.ended = details.get("error") or kind, details.get("cause") or ""
 
+    def give_up(self, task: Task | None) -> None:
+        """An iteration whose last call was dropped has not failed."""
+        if task and task.attempts and task.attempts[-1].ended_s is None:
+            return
+        self.run.failed += 1
+        if task:
+            task.gave_up = True
+
     def follow(self, number: int, before: int) -> None:
         if before in self.task_of:
             self.task_of[number] = self.task_of[before]
@@ -384,19 +393,21 @@ class _Reader:
         index = self.index_of.get(event["id"])
         if index is None:
             self.run.visits[details["name"]] = Visit(seconds(event))
-        if event["type"] == "TaskStateEntered" and self.run.chained:
+        if event["type"] == "TaskStateEntered":
             task = Task(details["name"], index, details.get("input", ""), seconds(event))
             self.run.tasks.append(task)
             self.task_of[event["id"]] = task
 
     def exit(self, event: Event, details: Event) -> None:
-        if event["type"] == "TaskStateExited" and self.run.chained:
+        if event["type"] == "TaskStateExited":
             task = self.task_of[event["id"]]
             task.exited_s, task.output = seconds(event), details.get("output")
         if event["id"] not in self.index_of and details["name"] in self.run.visits:
             self.run.visits[details["name"]].exited_s = seconds(event)
 
     def end(self, event: Event, details: Event) -> None:
+        if details.get("error") == DROPPED:
+            return
         task = self.task_of[event["id"]]
         if not task.attempts:  # it could not be scheduled
             task.attempts.append(Attempt("", seconds(event)))
@@ -460,7 +471,7 @@ def is_localstacks_stop(ended: tuple[str, str] | None, aborted: bool) -> bool:
     """
     error, cause = ended or ("", "")
     found = "ProgramStopped" in cause or (aborted and "AttributeError" in cause)
-    return error == "States.Runtime" and found
+    return error == DROPPED or (error == "States.Runtime" and found)
 
 
 def seconds(event: Event) -> float:

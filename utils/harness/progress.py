@@ -1,11 +1,11 @@
 """Show an execution while it runs: a picture on a terminal, lines elsewhere."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -14,6 +14,7 @@ from rich.text import Text
 from harness import facts, history
 from harness.history import Run
 from harness.target import STAGES, Target
+from harness.terminal import console
 
 # Polling competes with the run for the emulator's one busy core, the more the longer the history:
 # at most a tenth of the time may go into it.
@@ -68,7 +69,7 @@ def snapshots(target: Target, arn: str) -> Iterator[Snapshot]:
             took = time.monotonic() - asked
             next_history = time.monotonic() + max(HISTORY_S, took / SHARE)
             if run.segments and not rows:
-                scatter = facts.scatter_facts(target, run)
+                scatter = facts.Reader(target, run).scatter()
                 rows = scatter.rows if scatter else 0
         yield Snapshot(time.monotonic() - started, run, rows)
         if ended:
@@ -78,17 +79,19 @@ def snapshots(target: Target, arn: str) -> Iterator[Snapshot]:
 
 def show(target: Target, arn: str) -> Run:
     """Show an execution's progress until it ends; returns it without its log."""
-    console = Console(highlight=False)
+    terminal = console()
     said: list[str] = []
     with (
-        Live(console=console, auto_refresh=False) if console.is_terminal else nullcontext() as live
+        Live(console=terminal, auto_refresh=False)
+        if terminal.is_terminal
+        else nullcontext() as live
     ):
         for snapshot in snapshots(target, arn):
             if live:
                 live.update(picture(snapshot), refresh=True)
                 continue
             for line in news(snapshot, said):
-                console.print(f"{snapshot.elapsed_s:6.1f} s  {line}", soft_wrap=True)
+                terminal.print(f"{snapshot.elapsed_s:6.1f} s  {line}", soft_wrap=True)
     return snapshot.run
 
 
@@ -111,7 +114,7 @@ def stage_row(name: str, snapshot: Snapshot) -> list[RenderableType]:
         mark = Text("■") if run.status == "ABORTED" else Text("✕", style="red")
     took = Text(f"{snapshot.took_s(name):5.1f} s")
     if name != "segment" or not run.segments:
-        return [mark, Text(name), took]
+        return [mark, Text(name), took, retries_text(run, name)]
     bar = ProgressBar(run.segments, run.done, width=30)
     return [mark, Text(name), took, bar, segment_text(snapshot)]
 
@@ -122,14 +125,39 @@ def segment_text(snapshot: Snapshot) -> Text:
     if snapshot.running:
         text.append(f"  {snapshot.running} running", style="cyan")
     if run.failed:
-        text.append(f"  {run.failed} failed", style="red")
-    if run.retries:
-        text.append(f"  {run.retries} retried", style="yellow")
+        text.append(f"  {failures(run)}", style="red")
+    text.append_text(retries_text(run, "segment"))
     if snapshot.rows_per_s:
         text.append(f"  {snapshot.rows_per_s:,.0f} rows/s")
     if snapshot.running and snapshot.left_s is not None:
         text.append(f"  {snapshot.left_s:.0f} s left", style="dim")
     return text
+
+
+def retries_text(run: Run, stage: str) -> Text:
+    said = retries(run, stage)
+    return Text(f"  {said}" if said else "", style="yellow")
+
+
+def retries(run: Run, stage: str) -> str:
+    """Such as `2 retried: Runtime.ExitError`; "" where no call was made again."""
+    errors = [
+        attempt.error
+        for task in run.tasks
+        if task.stage == stage
+        for attempt in task.attempts[: task.retries]
+    ]
+    return counted(len(errors), "retried", errors) if errors else ""
+
+
+def failures(run: Run) -> str:
+    """Such as `1 failed: InvalidMember`; the history of a DISTRIBUTED Map names no error."""
+    return counted(run.failed, "failed", [t.attempts[-1].error for t in run.tasks if t.gave_up])
+
+
+def counted(count: int, word: str, errors: Iterable[str | None]) -> str:
+    names = ", ".join(dict.fromkeys(filter(None, errors)))
+    return f"{count} {word}" + (f": {names}" if names else "")
 
 
 def news(snapshot: Snapshot, said: list[str]) -> list[str]:
@@ -148,9 +176,9 @@ def milestones(snapshot: Snapshot) -> Iterator[str]:
             if 0 < quarter < 4:
                 yield f"segment {quarter * 25} % of {run.segments} segments done"
             if run.failed:
-                yield f"segment {run.failed} failed"
-            if run.retries:
-                yield f"segment {run.retries} retried"
+                yield f"segment {failures(run)}"
+        if said := retries(run, name):
+            yield f"{name} {said}"
         if visit.exited_s is not None:
             yield f"{name} done in {snapshot.took_s(name):.1f} s{of_segments(name, snapshot)}"
 

@@ -7,14 +7,17 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from harness import bucket, calls, facts, machines, progress
 from harness.advice import advice_on
 from harness.fault import Fault
 from harness.history import Failure, Run, Task
-from harness.settings import etl_folder
+from harness.settings import etl_folder, local_copy
 from harness.target import STAGES, Target
+from shared import endings
 from shared.etl_names import UnknownEtl, choose
-from shared.facts import WorkbookFacts
+from shared.facts import WorkbookFacts, made_from, workbook_metadata
 
 LOG_LINES = 20
 
@@ -41,7 +44,9 @@ def run(
     check_etl(target, given)
     if file:
         bucket.upload(target, file)
-    check_object(target, given)
+    key = given.get("input_obj", "test.json")
+    check_object(target, key)
+    tell_replaced(target, key)
     if not target.stack:
         machines.put(target.client("stepfunctions"), definition or "parallel")
     done = execute(target, machine, given, page)
@@ -68,13 +73,15 @@ def execute(target: Target, machine: str, given: dict[str, Any], page: str = "")
     if succeeded:
         took = f"{done.elapsed_s:.1f} s"
         print(f"SUCCEEDED in {took}: s3://{target.bucket}/{done.workbook}", flush=True)
-        if workbook := facts.workbook_facts(target, done):
+        read = facts.Reader(target, done)
+        if workbook := read.workbook():
             print(contents(workbook), flush=True)
+        for doubt in read.trust.doubts:
+            print(doubt, flush=True)
     calls.add_logs(target, done)
     if not succeeded:
         explain(target, done)
-    if done.chained:
-        print(os.path.relpath(report.result().write(target, done, page=page)))
+    print(os.path.relpath(report.result().write(target, done, page=page)))
     return done
 
 
@@ -90,9 +97,17 @@ def contents(workbook: WorkbookFacts) -> str:
 
 
 def check_input(given: Any, file: str, etl: str = "") -> dict[str, Any]:
-    """The execution's input: what is given, with the file in place of an object, and the ETL."""
+    """The execution's input: what is given, with the file in place of an object, and the ETL.
+
+    Raises:
+        Fault: it cannot be meant, or its workbook would have no place.
+    """
     if given is not None and not isinstance(given, dict):
         raise Fault(f"INPUT: must be a JSON object; found {given!r}")
+    try:
+        json.dumps(given, allow_nan=False)
+    except ValueError:  # 1e400 for one, which no JSON holds once it is read
+        raise Fault(f"INPUT: must hold finite numbers; found {given!r}") from None
     fields: dict[str, Any] = given or {}
     if etl and "etl" in fields:
         raise Fault(f"INPUT: must name no etl beside ETL; found {fields['etl']!r}")
@@ -102,8 +117,9 @@ def check_input(given: Any, file: str, etl: str = "") -> dict[str, Any]:
         return fields
     if "input_obj" in fields:
         raise Fault(f"INPUT: must name no input_obj beside FILE; found {fields['input_obj']!r}")
-    if file.endswith(".xlsx"):  # it would take the place of the workbook of that name
-        raise Fault(f"FILE: must be a table to read, no workbook; found {file!r}")
+    if not endings.is_read(file):
+        raise Fault(f"FILE: {endings.RULE}; found {file!r}")
+    local_copy(endings.workbook_key(file))
     return {"input_obj": os.path.basename(file), **fields}
 
 
@@ -141,16 +157,51 @@ def check_etl(target: Target, given: dict[str, Any]) -> None:
         raise Fault(str(error)) from None
 
 
-def check_object(target: Target, given: dict[str, Any]) -> None:
+def check_object(target: Target, key: object) -> None:
     """
     Raises:
-        Fault: the bucket or the input is not there.
+        Fault: the bucket or the input is not there, or is nothing that can be.
     """
-    key = given.get("input_obj", "test.json")
+    if not isinstance(key, str) or not key:
+        raise Fault(f"INPUT: input_obj must be the key of an object; found {json.dumps(key)}")
+    check_key(endings.workbook_key(key))
     fix = "make json" if key == "test.json" else f"make upload FILE={key}"
     bucket.check_bucket(target)
     with bucket.there_or(f"s3://{target.bucket}/{key} does not exist: {fix}{target.flags}"):
         target.client("s3").head_object(Bucket=target.bucket, Key=key)
+
+
+def tell_replaced(target: Target, key: str) -> None:
+    """Say that the input's workbook is there, made from another object, if it is."""
+    functions, s3 = target.client("lambda"), target.client("s3")
+    scatter = functions.get_function_configuration(FunctionName=target.function("scatter"))
+    inbox = scatter.get("Environment", {}).get("Variables", {}).get("INBOX", "")
+    workbook = endings.workbook_key(key, inbox)
+    try:
+        metadata = s3.head_object(Bucket=target.bucket, Key=workbook)["Metadata"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in facts.MISSING:
+            raise
+        return
+    if metadata.get("input") not in (None, *workbook_metadata(key).values()):
+        was = made_from(metadata)
+        print(f"replaces s3://{target.bucket}/{workbook}, which was made from {was}", flush=True)
+
+
+def check_key(workbook: str) -> None:
+    """
+    Raises:
+        Fault: S3 takes no such key.
+    """
+    try:
+        size = len(workbook.encode())
+    except UnicodeEncodeError:
+        raise Fault(f"INPUT: input_obj must be UTF-8; found {json.dumps(workbook)}") from None
+    if size > endings.KEY_BYTES:
+        raise Fault(
+            f"INPUT: input_obj must be short enough for its workbook, whose key has at most "
+            f"{endings.KEY_BYTES:,} bytes; found {size:,}"
+        )
 
 
 def explain(target: Target, run: Run) -> None:
@@ -168,6 +219,7 @@ def explain(target: Target, run: Run) -> None:
     lines, count = failure.faulty
     for line in lines or [failure.message]:
         print(f"cause    {line}")
+    print_line(target, run, failure)
     if count > 1:
         print(f"faulty   {count:,} records in the segments that had finished")
     if failure.end:
@@ -178,13 +230,20 @@ def explain(target: Target, run: Run) -> None:
     print(f"to do    {advice_on(failure, flags=target.flags, logged=bool(log))}", flush=True)
 
 
+def print_line(target: Target, run: Run, failure: Failure) -> None:
+    """Where an editor finds the record."""
+    scatter = facts.Reader(target, run).scatter() if failure.record else None
+    if line := facts.line(target, facts.Facts(target.bucket, scatter), failure.record):
+        print(f"line     {line:,}, where that record begins")
+
+
 def print_task(target: Target, run: Run, task: Task) -> None:
     print(f"stage    {task.stage} ({task.attempts[-1].function or target.function(task.stage)})")
     if task.index is not None:
         # A log does not number the calls of a Map Run.
         index: int | None = task.index
         if run.map_runs:
-            index = facts.segment_of(facts.scatter_facts(target, run), task.record)
+            index = facts.segment_of(facts.Reader(target, run).scatter(), task.record)
         number = f"number {index}, counted from 0; " if index is not None else ""
         print(f"segment  {number}{run.failed} of {run.segments} failed")
     if task.input:

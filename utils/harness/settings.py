@@ -6,6 +6,8 @@ from pathlib import Path, PurePosixPath
 
 from harness.fault import Fault
 
+FOLDERS = Path(__file__).resolve().parent / ".localstack"  # of emulators, one for each port
+NAME_BYTES = 255  # of a file, on the disks of Linux and macOS
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "result"
 ENDPOINT = re.compile(r"http://(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):(\d{1,5})/?")
@@ -39,4 +41,9 @@ def local_copy(key: str) -> Path:
     name = PurePosixPath(key).name
     if name in ("", ".."):
         raise Fault(f"WORKBOOK: must be the key of an object; found {key!r}")
+    if len(os.fsencode(name)) > NAME_BYTES:
+        raise Fault(
+            f"WORKBOOK: its name must have at most {NAME_BYTES} bytes, as a file's; "
+            f"found {len(os.fsencode(name))}: {name}"
+        )
     return RESULT / name

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from openpyxl import load_workbook
-from rich.console import Console
 from rich.table import Table
 
 from harness.fault import Fault
 from harness.report.formats import cell
 from harness.settings import local_copy
+from harness.terminal import console
 
 SUMMARY_ROWS = 20
 OF_THE_TABLE = re.compile("Sheet[0-9]+")  # all other sheets are summaries
@@ -48,7 +48,7 @@ def print_rows(rows: Iterable[Any]) -> None:
     table = Table(*map(text, header))
     for line in lines:
         table.add_row(*map(text, line))
-    Console().print(table)
+    console().print(table)
 
 
 def text(value: Any) -> str:

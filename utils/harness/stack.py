@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -132,11 +132,14 @@ class Stack:
     def change(
         self,
         template: str,
-        parameters: dict[str, str],
+        parameters: Mapping[str, str | None],
         tags: dict[str, str],
         approved: Callable[[list[Change]], bool],
     ) -> list[str]:
         """Create or update the stack, if what that will do is approved of.
+
+        Args:
+            parameters: None for one whose value the stack is to keep.
 
         Returns:
             What changed or would, such as "Modify SegmentFunction"; [] where nothing had to.
@@ -151,7 +154,7 @@ class Stack:
             ChangeSetName=f"deploy-{uuid.uuid4()}",
             ChangeSetType=kind,
             TemplateBody=template,
-            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
+            Parameters=[given(name, value) for name, value in parameters.items()],
             Tags=[{"Key": k, "Value": v} for k, v in tags.items()],
             Capabilities=["CAPABILITY_IAM"],
         )["Id"]
@@ -255,6 +258,12 @@ class Stack:
         except self.cfn.exceptions.ClientError as error:
             if "does not exist" not in str(error):
                 raise
+
+
+def given(parameter: str, value: str | None) -> dict[str, Any]:
+    if value is None:
+        return {"ParameterKey": parameter, "UsePreviousValue": True}
+    return {"ParameterKey": parameter, "ParameterValue": value}
 
 
 def is_there(status: str) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -11,10 +12,10 @@ import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
-from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, NoRegionError
 
 from harness.fault import Fault
-from harness.settings import bucket
+from harness.settings import FOLDERS, bucket
 from harness.settings import endpoint as endpoint
 from harness.stack import Stack
 
@@ -226,6 +227,12 @@ def remedy(error: ClientError | BotoCoreError) -> str:
     """What to do about an error of boto3's."""
     if isinstance(error, ClientError):
         return REMEDIES.get(error.response["Error"]["Code"], "the message above is AWS's own")
+    if isinstance(error, ConnectionClosedError) and endpoint() in str(error):
+        free_mb = shutil.disk_usage(FOLDERS).free // 1_000_000
+        return (
+            f"the emulator's log in {os.path.relpath(FOLDERS)} says why; "
+            f"{free_mb:,} MB are free on the disk where it writes"
+        )
     classes = (each.__name__ for each in type(error).__mro__)
     found = next(filter(REMEDIES.get, classes), "")
     return REMEDIES.get(found, "the message above is boto3's own")

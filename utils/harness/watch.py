@@ -7,14 +7,16 @@ import shutil
 import subprocess
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness import run
 from harness.bucket import there_or
+from harness.fault import Fault
 from harness.functions import read_zip
 from harness.settings import etl_folder
 from harness.signals import ignore_signals
@@ -40,21 +42,26 @@ WAIT = {"Delay": 0.05, "MaxAttempts": 600}
 Sources = dict[str, dict[Path, int]]
 
 
-def watch(rows: int = SAMPLE_ROWS, etl: str = "") -> None:
+def watch(given: Any = None, file: str = "", etl: str = "") -> None:
     """Watch the functions' sources until a signal; the functions get their zips back then.
 
     Args:
-        rows: of the sample, the first members of test.json.
-        etl: the module of demo-segment/etl that the sample is for.
+        given: the execution's input; default: the first members of test.json.
+        file: a table of this machine to run on, which is copied into the bucket each time.
+        etl: the module of demo-segment/etl that the table is for.
     """
-    put_sample(rows)
+    run.check_input(given, file)
+    if not given and not file:
+        put_sample(SAMPLE_ROWS)
+        given = {"input_obj": SAMPLE}
+    pipeline = partial(run_pipeline, given, file, etl)
     with hot_functions():
         before = sources()
-        run_sample(etl)
+        pipeline()
         print("watching demo-*/*.py, demo-segment/etl/ and utils/shared/*.py", flush=True)
         print("Ctrl-C, SIGTERM or SIGHUP ends and gives the functions their zips back", flush=True)
         for changed in changes(before):
-            check_all(changed, etl)
+            check_all(changed, pipeline)
 
 
 def put_sample(rows: int) -> None:
@@ -77,6 +84,8 @@ def hot_functions() -> Iterator[None]:
         ignore_signals()
         with ThreadPoolExecutor() as each_even_if_another_fails:
             list(each_even_if_another_fails.map(give_zip, STAGES))
+        for stage in STAGES:
+            shutil.rmtree(hot_place(stage), ignore_errors=True)
         print("the functions run their zips again", flush=True)
 
 
@@ -92,10 +101,14 @@ def set_code(stage: str, **code: Any) -> None:
     functions.get_waiter("function_updated").wait(FunctionName=name, WaiterConfig=WAIT)
 
 
+def hot_place(stage: str) -> Path:
+    return ROOT / f"demo-{stage}" / "bin" / "hot"
+
+
 def hot_folder(stage: str) -> Path:
     """What the zip holds, its bytecode too, but with links in place of the function's modules."""
-    archive = ROOT / f"demo-{stage}" / "bin" / "lambda.zip"
-    folder = archive.with_name("hot")
+    folder = hot_place(stage)
+    archive = folder.with_name("lambda.zip")
     if not folder.exists() or folder.stat().st_mtime < archive.stat().st_mtime:
         shutil.rmtree(folder, ignore_errors=True)
         with zipfile.ZipFile(archive) as packed:
@@ -160,14 +173,14 @@ def changes(before: Sources) -> Iterator[list[str]]:
         before = now
 
 
-def check_all(changed: list[str], etl: str) -> None:
+def check_all(changed: list[str], pipeline: Callable[[], None]) -> None:
     """Run the tests of the changed stages beside the pipeline, and say how both ended."""
     started = time.monotonic()
     print(f"── {', '.join(changed)} saved")
     for stage in changed:
         hot_folder(stage)
     tests = [(stage, start_tests(stage)) for stage in changed]
-    run_sample(etl)
+    pipeline()
     for stage, test in tests:
         output, _ = test.communicate()
         lines = output.strip().splitlines()
@@ -187,14 +200,16 @@ def start_tests(stage: str) -> subprocess.Popen[str]:
     )
 
 
-def run_sample(etl: str) -> None:
-    """Run the pipeline on the sample; a failure is explained, and the watch goes on."""
+def run_pipeline(given: Any, file: str, etl: str) -> None:
+    """A failure is explained, and the watch goes on."""
     for path in references():
         emulator().client("s3").upload_file(
             str(path), emulator().bucket, path.relative_to(TESTS).as_posix()
         )
     try:
-        run.run(emulator(), {"input_obj": SAMPLE}, page="watch", etl=etl)
+        run.run(emulator(), given, file, page="watch", etl=etl)
+    except Fault as fault:
+        print(f"error: {fault}", flush=True)
     except SystemExit as end:
         if end.code != 1:  # of a signal
             raise

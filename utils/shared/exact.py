@@ -5,7 +5,10 @@ room for two billion addends. Only a finished sum is rounded, once. For the idea
 accumulator: U. Kulisch, "Computer Arithmetic and Validity", 2013, chapter 8.
 """
 
+import math
 from collections import defaultdict
+from decimal import MAX_EMAX, MIN_EMIN, Decimal, localcontext
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -69,26 +72,80 @@ def _placed(whole: Integers, exponents: Any) -> dict[int, Integers]:
     return found
 
 
-def totals(sums: dict[int, Integers], count: int) -> tuple[NDArray[Any], int]:
+def decimal_digits(numbers: list[int | Decimal], power: int) -> dict[tuple[int, int], Integers]:
+    """The digits of exact numbers' powers: (place, tens) → of each number, a digit worth
+    2**(32 * place) / 10**tens.
+    """
+    rows: defaultdict[int, dict[int, int]] = defaultdict(dict)
+    for row, number in enumerate(numbers):
+        sign, digits, exponent = Decimal(number).as_tuple()
+        whole = int(Decimal((sign, digits, max(0, int(exponent)))))
+        rows[power * max(0, -int(exponent))][row] = whole**power
+    found = {}
+    for tens, integers in rows.items():
+        for place, part in long_digits([*integers.values()]).items():
+            found[place, tens] = np.zeros(len(numbers), np.int64)
+            found[place, tens][[*integers]] = part
+    return found
+
+
+def totals(sums: dict[tuple[int, int], Integers], count: int) -> tuple[NDArray[Any], int]:
     """
     Args:
-        sums: place → of each group the sum of the digits there.
+        sums: (place, tens) → of each group the sum of the digits there.
         count: of groups.
 
     Returns:
-        Python's integers, and the bits by which each is too large: the sum is integer / 2**bits.
+        Python's integers, and the number by which each is too large: the sum is integer / scale.
     """
-    lowest = min([0, *sums])
-    whole = np.zeros(count, dtype=object)
-    for place in range(max(sums, default=0), lowest - 1, -1):
-        whole = (whole << BITS) + sums.get(place, 0)
-    return whole, -lowest * BITS
+    lowest = min([0, *(place for place, _ in sums)])
+    reached = 0  # tens
+    whole: Any = np.zeros(count, dtype=object)
+    for tens in sorted({tens for _, tens in sums}):
+        places = {place: part for (place, each), part in sums.items() if each == tens}
+        part = np.zeros(count, dtype=object)
+        for place in range(max(places), lowest - 1, -1):
+            part = (part << BITS) + places.get(place, 0)
+        whole = part + whole * 10 ** (tens - reached) if whole.any() else part
+        reached = tens
+    return whole, 10**reached << -lowest * BITS
 
 
-def small_totals(sums: dict[int, Integers], count: int) -> NDArray[np.float64] | None:
+def small_totals(sums: dict[tuple[int, int], Integers], count: int) -> NDArray[np.float64] | None:
     """The sums as floats, where all are exact as such and come of few digits."""
     none = np.zeros(count, np.int64)
-    high, low = sums.get(0, none), sums.get(-1, none)
-    bits = 19 if -1 in sums else MANTISSA
+    high, low = sums.get((0, 0), none), sums.get((-1, 0), none)
+    bits = 19 if (-1, 0) in sums else MANTISSA
     fits = all((np.abs(part) < 1 << bits).all() for part in (high, low >> BITS))
-    return high + low / (1 << BITS) if fits and sums.keys() <= {0, -1} else None
+    return high + low / (1 << BITS) if fits and sums.keys() <= {(0, 0), (-1, 0)} else None
+
+
+def quotient(dividend: int, divisor: int) -> float:
+    """Rounded once; not a number for a divisor of 0, infinite beyond the floats."""
+    try:
+        return dividend / divisor + 0.0 if divisor > 0 else math.nan  # no -0.0
+    except OverflowError:
+        return math.inf if dividend > 0 else -math.inf
+
+
+def root(dividend: int, divisor: int) -> float:
+    """The square root of the quotient, rounded once.
+
+    It is computed to more bits than a float has, and the last one says whether any follow: so
+    rounding goes the right way. The idea is that of the square roots in Python's `statistics`.
+    """
+    if divisor <= 0:
+        return math.nan
+    shift = max(0, 2 * MANTISSA + 6 - dividend.bit_length() + divisor.bit_length()) // 2
+    found = math.isqrt((dividend << 2 * shift) // divisor)
+    found |= found * found * divisor != dividend << 2 * shift
+    return quotient(found, 1 << shift)
+
+
+def terminating(number: Fraction) -> Decimal:
+    """All digits of a fraction whose denominator has no primes but 2 and 5."""
+    dividend, divisor = number.as_integer_ratio()
+    with localcontext(
+        prec=dividend.bit_length() + divisor.bit_length() + 1, Emin=MIN_EMIN, Emax=MAX_EMAX
+    ):
+        return Decimal(dividend) / Decimal(divisor)

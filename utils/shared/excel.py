@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 from unicodedata import east_asian_width
 
@@ -13,9 +14,12 @@ SHEET_COLUMNS = 16_384
 CELL_CHARACTERS = 32_767  # UTF-16 units, so an emoji counts as two
 COLUMN_WIDTH = 255  # digits
 EXACT_INTEGER = 999_999_999_999_999  # 15 significant digits
-LAST_DAY = 2_958_465  # serial number of 9999-12-31
+STR_BITS = 14_000  # of an integer whose digits Python's str writes, 4,300 of them
+# Serial numbers of 1900-01-01, of Excel's own 1900-02-29, and of 9999-12-31.
+FIRST_DAY, LEAP_DAY, LAST_DAY = 1, 60, 2_958_465
 SHEET_NAME_CHARACTERS = 31  # UTF-16 units
 FORMAT_CHARACTERS = 255
+FORMAT_SECTIONS = 4  # of positive numbers, negative ones, zero and texts
 FORMATS = 200  # number formats in a workbook; some languages' Excel takes 50 more
 
 DATA_ROWS = SHEET_ROWS - 1  # each sheet repeats the header
@@ -28,6 +32,27 @@ _ESCAPE_LITERALS = re.compile("(_x[0-9a-fA-F]{4}_)")
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
 _NOT_IN_AN_ATTRIBUTE = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
 _NOT_IN_A_SHEET_NAME = re.compile(r"[\[\]:*?/\\]")
+# What a number format is made of (ECMA-376, part 1, 18.8.31). Letters beyond ASCII need no quotes.
+_FORMAT_TOKEN = re.compile(
+    r"""
+    "[^"]*" | [\\*_].                     # a text; a character: shown, repeated, as a space
+    | \[ (?: black | blue | cyan | green | magenta | red | white | yellow
+           | color\ ?(?:[1-9]|[1-4][0-9]|5[0-6])
+           | (?: [<>]=? | <> | = ) -?[0-9]+(?:\.[0-9]+)?
+           | h+ | m+ | s+                  # a duration's
+           | \$[^]]* | dbnum[1-4] ) \]     # a currency, a language, its numerals
+    | general | [ymdhs] | am/pm | a/p
+    | [gebr] | aaaa?                       # Japanese and Thai eras, and days of the week
+    | [0-9?\#.,%@/;] | [ $+():!^&'~{}<>=-] | [^\x00-\x7f]
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_FORMAT_RULES = {
+    '"': "ends its quotes",
+    "[": "has a color, a condition, a currency or a duration in brackets",
+    "]": "has no bracket alone",
+    **dict.fromkeys("\\*_", "has a character behind \\, * and _"),
+}
 _NAME_OF_THE_TABLE = re.compile("sheet[0-9]+", re.IGNORECASE)
 
 
@@ -55,6 +80,16 @@ def check_columns(columns: int, source: str) -> None:
         )
 
 
+def check_header(names: Iterable[str], source: str) -> None:
+    """Raise InvalidCell, which names the source and the column, unless cells can hold the names."""
+    for index, name in enumerate(names):
+        try:
+            _check_text(name)
+        except InvalidCell as error:
+            where = f"{source}: header of column {column_letters(index)}"
+            raise InvalidCell(f"{where}: {error}") from None
+
+
 def excel_row(position: int) -> int:
     """One-based Excel row of a data row on its sheet; row 1 is the header."""
     return position % DATA_ROWS + 2
@@ -71,7 +106,21 @@ def column_letters(index: int) -> str:
 
 def has_long(values: Iterable[Any]) -> bool:
     """Whether an integer has more digits than Excel, and a float, keeps."""
-    return any(type(value) is int and abs(value) > EXACT_INTEGER for value in values)
+    return any(map(is_long, values))
+
+
+def is_long(value: Any) -> bool:
+    return type(value) is int and abs(value) > EXACT_INTEGER
+
+
+def integer_text(value: int) -> str:
+    """All its digits, of which `str` has a limit."""
+    return str(value) if value.bit_length() < STR_BITS else f"{Decimal(value):f}"
+
+
+def is_number(value: Decimal) -> bool:
+    """Whether a cell holds it as a number, which has 15 digits, and not as a text."""
+    return value.is_nan() or Decimal(f"{float(value):.15G}") == value
 
 
 def check_sheet_names(names: Iterable[str]) -> None:
@@ -117,6 +166,13 @@ def utf16_units(text: str) -> int:
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
+def shortened(text: str, units: int) -> str:
+    """At most so many UTF-16 units of a text; … stands for the others."""
+    if utf16_units(text) <= units:
+        return text
+    return text.encode("utf-16-le")[: 2 * units - 2].decode("utf-16-le", "ignore") + "…"
+
+
 def check_formats(formats: Mapping[str, str]) -> None:
     """Check number formats by the names of columns.
 
@@ -133,8 +189,24 @@ def check_formats(formats: Mapping[str, str]) -> None:
                 f"FORMATS: {name} must have a text of 1 to {FORMAT_CHARACTERS} printable characters; "
                 f"found {found(number_format)}"
             )
+        check_format(name, number_format)
     if (count := len(set(formats.values()))) > FORMATS:
         raise InvalidFormat(f"FORMATS: a workbook holds at most {FORMATS} of them; found {count}")
+
+
+def check_format(name: str, number_format: str) -> None:
+    """Raise InvalidFormat, which names the column and what Excel does not read, if there is any."""
+    sections, at = 1, 0
+    while token := _FORMAT_TOKEN.match(number_format, at):
+        sections, at = sections + (token[0] == ";"), token.end()
+    if sections > FORMAT_SECTIONS:
+        rule, what = f"has at most {FORMAT_SECTIONS} sections", f"{sections} in {number_format}"
+    elif at < len(number_format):
+        rule = _FORMAT_RULES.get(number_format[at], "has texts in quotes")
+        what = f"{number_format[at:]} in {number_format}"
+    else:
+        return
+    raise InvalidFormat(f"FORMATS: the format of {name} {rule}; found {what}")
 
 
 def style_formats(formats: Mapping[str, str]) -> list[str]:

@@ -9,19 +9,18 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
-from functools import cache, partial
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from functools import cache
 from types import UnionType
 from typing import Any, Self, get_args, get_origin, get_type_hints
+from urllib.parse import quote, unquote
 
 FIRST_ROWS = 10
 DISTINCT = 20  # values that a profile counts one by one; a column with more has `many`
 BINS = 40  # of a histogram, at most
-# From this size on the gather tags what segments of a finished workbook left: a tag costs $0.000005,
-# 14 more days $0.0117 a GB (us-east-1, 2026): https://aws.amazon.com/s3/pricing/
-TAGGED_BYTES = 430_000
 INLINE_BYTES = 8 * 1024  # of partial results among a segment's figures; more is an object
 SMALLEST = -1074  # exponent of the least float
+METADATA_CHARACTERS = 2_000  # ASCII, of the 2 KB that S3 keeps of an object's metadata
 
 
 class Json:
@@ -42,55 +41,35 @@ class Json:
     def of(cls, fields: Any) -> Self:
         """
         Raises:
-            ValueError: they are not the fields of such a dataclass; names one, and what was found.
+            ValueError: they are not the fields of such a dataclass.
         """
-        read: Self = reader(cls)(fields)  # type: ignore[arg-type]  # a class has a hash
-        return read
+        try:
+            made: Self = reader(cls)(fields)  # type: ignore[arg-type]  # a class has a hash
+        except (TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"must be {cls.__name__} as JSON; found {error}") from None
+        return made
 
 
 @cache
 def reader(kind: Any) -> Callable[[Any], Any]:
-    """What makes a value of this type of one of JSON."""
+    """What makes a value of this type of one of JSON, which has no other types within it."""
     origin, inner = get_origin(kind), [reader(each) for each in get_args(kind)]
     if is_dataclass(kind):
         types = {name: reader(each) for name, each in get_type_hints(kind).items()}
-        defaults = {each.name: (each.default, each.default_factory) for each in fields(kind)}
-        needed = [name for name, each in defaults.items() if each == (MISSING, MISSING)]
-        return partial(_read_fields, kind, types, dict.fromkeys(needed))
+        make: Any = kind
+        return lambda fields: make(
+            **{name: types[name](fields[name]) for name in types.keys() & fields.keys()}
+        )
     if origin is list:
-        return lambda value: [inner[0](each) for each in _of(list, value)]
+        return lambda value: [inner[0](each) for each in value]
     if origin is dict:
         of = get_args(kind)[0]  # in JSON a text
-        return lambda value: {of(key): inner[1](each) for key, each in _of(dict, value).items()}
+        return lambda value: {of(key): inner[1](each) for key, each in value.items()}
     if origin is tuple:
-        return lambda value: tuple(
-            read(each) for read, each in zip(inner, _of(list, value), strict=True)
-        )
+        return lambda value: tuple(read(each) for read, each in zip(inner, value, strict=True))
     if origin is UnionType:  # with None
         return lambda value: None if value is None else inner[0](value)
-    return partial(_of, kind)
-
-
-def _read_fields(
-    kind: Any, readers: dict[str, Callable[[Any], Any]], needed: dict[str, None], value: Any
-) -> Any:
-    """Fields that the dataclass does not know are passed over."""
-    read = {}
-    for name, each in (needed | _of(dict, value)).items():
-        try:
-            if name in readers:
-                read[name] = readers[name](each)
-        except ValueError as error:
-            raise ValueError(f"{name} {error}") from None
-    return kind(**read)
-
-
-def _of(kind: Any, value: Any) -> Any:
-    if type(value) is kind or kind is Any:
-        return value
-    if kind is float and type(value) is int:
-        return float(value)
-    raise ValueError(f"must be of type {kind.__name__}; found {json.dumps(value)[:60]}")
+    return lambda value: value
 
 
 @dataclass(frozen=True)
@@ -205,6 +184,7 @@ class SegmentFacts(Json):
         size: of the result's pickle, in bytes; 0 where it was not told.
         partials: bytes that it contributes to summaries.
         rejects: how many faulty records the result leaves out.
+        source: the input object.
     """
 
     rows_in: int
@@ -214,6 +194,7 @@ class SegmentFacts(Json):
     size: int = 0
     partials: int = 0
     rejects: int = 0
+    source: str = ""
 
     def to_json(self) -> bytes:
         return json.dumps({"facts": asdict(self)}).encode()
@@ -283,16 +264,28 @@ def segment_facts_key(result_key: str) -> str:
     return result_key.removesuffix(".pkl") + ".json"
 
 
+def workbook_metadata(input_obj: str) -> dict[str, str]:
+    """What the object of a workbook says of its input, as S3 keeps it: of a long name the beginning."""
+    return {"input": quote(input_obj)[:METADATA_CHARACTERS]} if input_obj else {}
+
+
+def made_from(metadata: Mapping[str, str]) -> str:
+    """The input that a workbook's metadata tells of; "" without one."""
+    return unquote(metadata.get("input", ""))
+
+
 class Told:
     """What segments tell, in the order of the table, merged as it comes: a reader of the whole
     needs none of their objects.
 
     Attributes:
+        source: the input object; "" where no segment told it.
         whole: whether every segment told something; without, there is no profile.
     """
 
     def __init__(self) -> None:
         self.whole = True
+        self.source = ""
         self.rows = 0
         self.profile: dict[str, Column] = {}
         self.first_rows: list[dict[str, str]] = []
@@ -302,6 +295,7 @@ class Told:
         if segment is None:
             self.whole = False
             return
+        self.source = segment.source
         by_name = {column.name: column for column in segment.columns}
         for name in {**self.profile, **by_name}:
             before = self.profile.get(name) or Column(name, missing=self.rows)
@@ -310,7 +304,7 @@ class Told:
         for row in segment.first_rows[: FIRST_ROWS - len(self.first_rows)]:
             self.first_rows.append(dict(zip(by_name, row)))
         self.rows += segment.rows_out
-        self.segments.append(replace(segment, columns=[], first_rows=[]))
+        self.segments.append(replace(segment, columns=[], first_rows=[], source=""))
 
     def facts(
         self, workbook: str, size: int, rows: int, columns: list[str], sheets: list[str]

@@ -1,18 +1,16 @@
 """The format of an object: told by the end of its key, else by its first bytes."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from csv_table import CSVReader
+from endings import NAMES, ends
 from fast_parser import SPACE
 from gunzip import MAGIC, beginning
 from json_records import ArrayReader, LinesReader
 from reader import MARK, Reader
 
 CSV_WEIGHT = 4  # bytes of JSON, which names each key, that hold what a byte of CSV does
-_ENDS = re.compile(r"(\.json|\.jsonl|\.ndjson|\.csv)?(\.gz)?\Z", re.IGNORECASE)
-NAMES = {"": "json", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 HEAD_BYTES = 240_000  # of what is packed: a table that the scatter calls small is unpacked whole
 
 
@@ -56,17 +54,6 @@ def tell(key: str, head: bytes, size: int) -> Format:
     return Format("jsonl" if lines else NAMES[end], packed, size)
 
 
-def ends(key: str) -> tuple[str, bool]:
-    """The end of a key that tells its format, in lower case, if any; and whether .gz follows."""
-    end, packed = _ENDS.findall(key)[0]
-    return end.lower(), bool(packed)
-
-
 def weight(key: str) -> int:
     """How many bytes of a JSON array hold, about, what one byte of the text does."""
     return CSV_WEIGHT if ends(key)[0] == ".csv" else 1
-
-
-def stem(key: str) -> str:
-    """The key without what tells its format: `2026/orders.csv.gz` → `2026/orders`."""
-    return _ENDS.sub("", key, count=1)

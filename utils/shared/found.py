@@ -1,6 +1,7 @@
 """What an error message says it found: the kind of a value, and the value."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 CHARACTERS = 60  # of a value, at most; a message is read in one line
@@ -15,7 +16,10 @@ def found(value: Any) -> str:
     Returns:
         At most CHARACTERS of the value, followed by … where it is longer; always valid Unicode.
     """
-    if hasattr(value, "item"):  # NumPy's scalars
+    shape = getattr(value, "shape", None)
+    if shape:
+        return f"the {type(value).__name__} of shape {shape}"
+    if shape == () and hasattr(value, "item"):  # NumPy's scalars
         value = value.item()
     match value:
         case None:
@@ -24,7 +28,9 @@ def found(value: Any) -> str:
             return "true" if value else "false"
         case str():
             return f"the text {quoted(value)}"
-        case int() | float() if value == value:
+        case int():
+            return f"the number {_cut(f'{Decimal(value):f}')}"  # str() has a limit of digits
+        case float() if value == value:
             return f"the number {_cut(repr(value).removesuffix('.0'))}"
         case float():
             return "null"
@@ -43,8 +49,12 @@ def require(holds: Any, rule: str, value: Any, error: type[ValueError] = ValueEr
 
 def quoted(text: str) -> str:
     """The text as JSON writes it, cut; escapes stand for what UTF-8 has no bytes for."""
-    shown = json.dumps(_cut(text), ensure_ascii=False)
-    return shown.encode("utf-8", "backslashreplace").decode()
+    return printable(json.dumps(_cut(text), ensure_ascii=False))
+
+
+def printable(text: str) -> str:
+    """The text, with escapes such as `\\ud801` for lone surrogates, which UTF-8 has no bytes for."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _cut(text: str) -> str:

@@ -3,6 +3,8 @@
 import math
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from fractions import Fraction
 from itertools import chain, islice
 from typing import Any
 
@@ -10,19 +12,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cells import NUMBER, Cells, Codes, whole
-from exact import small_totals, totals
-from excel import EXACT_INTEGER
+from cells import NUMBER, Cells, Codes, exact_number, whole
+from exact import quotient, root, small_totals, totals
+from excel import EXACT_INTEGER, is_long
 from partials import (
+    EXACT_VALUE,
+    SIZE,
     Groups,
     Index,
-    InvalidPartials,
     Key,
     Partials,
+    Pick,
     Run,
+    Runs,
+    Sum,
     ends,
     grouped,
-    naming,
     no_groups,
     opened,
     renumbered,
@@ -32,9 +37,8 @@ from summary import PICKED, SORTED, Columns, Declared, Summary
 
 RANGE_BYTES = 1 << 20  # of blocks merged at a time: some 100,000 groups
 SPOOLED_BYTES = 8 << 20  # in memory; more goes to a file
+INFINITE = (math.inf, -math.inf)
 NONE = np.zeros(0, np.int64)
-
-Runs = dict[str, Run]  # partial results that are put aside, by the names of their tables
 
 
 class Spool:
@@ -53,8 +57,7 @@ class Spool:
 
     def put(self, parts: Partials) -> Runs:
         fields, data = written(parts)
-        keys = {name: len(table.keys) for name, table in parts.items()}
-        return opened(fields, self.add(data), keys, self.read)
+        return opened(fields, self.add(data), len(parts.groups.keys), parts.values, self.read)
 
     def read(self, start: int, size: int) -> bytes:
         self._file.seek(start)
@@ -96,9 +99,9 @@ def summarize(df: pd.DataFrame, summary: Summary) -> pd.DataFrame:
 
 
 def _frames(declared: Declared, by: list[str], sources: Sequence[Runs]) -> Iterator[pd.DataFrame]:
-    for end in _ends([each[""] for each in sources]):
-        starts = [each[""].taken for each in sources]
-        pieces = [[*each[""].before(end)] for each in sources]
+    for end in _ends([each.groups for each in sources]):
+        starts = [each.groups.taken for each in sources]
+        pieces = [[*each.groups.before(end)] for each in sources]
         tables = [*chain.from_iterable(pieces)]
         if tables or end is None:
             tables = tables or [no_groups(len(by))]
@@ -108,12 +111,10 @@ def _frames(declared: Declared, by: list[str], sources: Sequence[Runs]) -> Itera
             numbers = [np.concatenate([NONE, *islice(found, len(piece))]) for piece in pieces]
             distinct = {}
             for column in declared.columns(*SORTED):
-                runs = [each[column] for each in sources]
+                runs = [each.values[column] for each in sources]
                 median = column in declared.columns("median")
                 distinct[column] = _merged(runs, starts, numbers, _given(column, groups), median)
             yield _finished(declared, by, groups, distinct)
-    for each in sources:
-        each[""].check()
 
 
 def _ends(runs: Iterable[Run]) -> Iterator[Key | None]:
@@ -136,14 +137,12 @@ def _merged(
     for end in ends(blocks, RANGE_BYTES):
         tables = []
         for run, start, own in of_runs:
-            with naming(run.key):
-                pieces = run.before(_own_end(end, start, own))
-                tables += [renumbered(table, own, start) for table in pieces]
+            pieces = run.before(_own_end(end, start, own))
+            tables += [renumbered(table, own, start) for table in pieces]
         if tables:
             values = grouped(tables)
             groups, cells = values.keys
-            found.add(groups.values, cells, values.sum("size"))
-    found.check()
+            found.add(groups.values, cells, values.sum(SIZE), values.sum(EXACT_VALUE))
     return found
 
 
@@ -176,14 +175,18 @@ class _Distinct:
 
     def __init__(self, given: Codes, median: bool) -> None:
         self.unique = np.zeros_like(given)
-        self._given = given
         self._seen = np.zeros_like(given)
         # In a sorted group, the middle value, or the two around the middle.
         self._places = [(given - 1) // 2, given // 2] if median else []
         self._middles: list[Any] = [np.full(len(given), math.nan) for _ in self._places]
 
-    def add(self, groups: Codes, cells: Cells, counts: Codes) -> None:
-        """Values that follow those before: groups ascend, and in each of them its values."""
+    def add(self, groups: Codes, cells: Cells, counts: Codes, exact: Codes) -> None:
+        """Values that follow those before: groups ascend, and in each of them its values.
+
+        Args:
+            counts: how often each value is there.
+            exact: how often it is exact.
+        """
         np.add.at(self.unique, groups, 1)
         through = np.cumsum(counts)
         starts = np.flatnonzero(np.diff(groups, prepend=-1))
@@ -192,40 +195,61 @@ class _Distinct:
         for which, places in enumerate(self._places):
             place = places[groups]
             rows = np.flatnonzero((through - counts <= place) & (place < through))
-            values = cells.take(rows).to_series()
-            if values.dtype == object:  # with an integer of more than 15 digits
+            values = cells.take(rows).to_series((exact == counts)[rows])
+            if values.dtype == object:  # with an exact number
                 self._middles[which] = self._middles[which].astype(object)
             self._middles[which][groups[rows]] = values
         np.add.at(self._seen, groups, counts)
 
-    def check(self) -> None:
-        if (self._seen != self._given).any():
-            raise InvalidPartials(f"values must be {self._given.sum()}; found {self._seen.sum()}")
-
     def medians(self) -> NDArray[Any]:
         low, high = self._middles
+        halves: NDArray[Any]
         with np.errstate(invalid="ignore", over="ignore"):
-            middles: NDArray[Any] = np.where(low == high, low, (low + high) / 2)
-        return middles
+            if object in (low.dtype, high.dtype):
+                halves = _halves(low, high)
+            else:
+                halves = (low + high) / 2
+                halves = np.where(np.isinf(halves), low / 2 + high / 2, halves) + 0.0  # no -0.0
+        return halves
+
+
+def _half(low: Any, high: Any) -> Any:
+    """Half the sum, exact where both are."""
+    if low == high or low != low:
+        return low
+    if infinite := [number for number in (low, high) if number in INFINITE]:
+        return sum(infinite)
+    half = (Fraction(low) + Fraction(high)) / 2
+    exact = all(isinstance(n, int | Decimal) or is_whole(n) for n in (low, high))
+    return exact_number(half) if exact else quotient(*half.as_integer_ratio())
+
+
+def is_whole(number: float) -> bool:
+    return number.is_integer() and abs(number) <= EXACT_INTEGER
+
+
+_halves = np.frompyfunc(_half, 2, 1)
 
 
 def _finished(
     declared: Declared, by: list[str], groups: Groups, distinct: dict[str, _Distinct]
 ) -> pd.DataFrame:
     """The rows of a summary: its keys and its columns."""
+    size = groups.sum(SIZE)
     columns: dict[str, Any] = {
-        name: cells.to_series() for name, cells in zip(by, groups.keys, strict=True)
+        name: cells.to_series(groups.sum(Sum("exact", name)) == size)
+        for name, cells in zip(by, groups.keys, strict=True)
     }
     for name, (column, how) in declared.named.items():
         if how in PICKED:
-            picked = groups.picks.get(f"{how} {column}")
+            picked = groups.picks.get(Pick(how, column))
             columns[name] = [None] * groups.rows if picked is None else picked.to_series()
         elif how == "nunique":
             columns[name] = distinct[column].unique
         elif how == "median":
             columns[name] = _column(distinct[column].medians())
         elif how == "size":
-            columns[name] = groups.sum("size")
+            columns[name] = size
         elif how == "count":
             columns[name] = _given(column, groups)
         else:
@@ -234,63 +258,59 @@ def _finished(
 
 
 def _given(column: str, groups: Groups) -> Codes:
-    return groups.sum("size") - groups.sum(f"gaps {column}")
+    return groups.sum(SIZE) - groups.sum(Sum("gaps", column))
 
 
 def _computed(how: str, column: str, groups: Groups) -> Any:
     """A sum, mean, var or std."""
     given, digits = _given(column, groups), _digits("sum", column, groups)
-    above = groups.sum(f"above {column}")
-    infinite = above + groups.sum(f"below {column}")
+    above = groups.sum(Sum("above", column))
+    infinite = above + groups.sum(Sum("below", column))
     small = small_totals(digits, groups.rows)
     if small is not None and not infinite.any() and how in ("sum", "mean"):
         with np.errstate(invalid="ignore"):
             return whole(small) if how == "sum" else small / given
-    sums, bits = totals(digits, groups.rows)
+    sums, scale = totals(digits, groups.rows)
     count = given.astype(object)
     found: Any
     if how == "sum":
-        fractions = groups.sum(f"fractions {column}") > 0
-        found = np.where(fractions, _quotients(sums, 1 << bits), sums >> bits)
+        found = _sums(sums, scale, groups.sum(Sum("fractions", column)) > 0)
     elif how == "mean":
-        found = _quotients(sums, count << bits)
+        found = _quotients(sums, count * scale)
     else:
-        squares, squares_bits = totals(_digits("square", column, groups), groups.rows)
-        scale = max(2 * bits, squares_bits)
-        squared = (count * squares << scale - squares_bits) - (sums * sums << scale - 2 * bits)
-        found = _quotients(squared, count * (count - 1) << scale)
-    if how == "std":
-        found = np.array([math.sqrt(variance) for variance in found.tolist()], dtype=object)
+        squares, squares_scale = totals(_digits("square", column, groups), groups.rows)
+        common = math.lcm(scale * scale, squares_scale)
+        squared = count * squares * (common // squares_scale)
+        squared -= sums * sums * (common // (scale * scale))
+        of_variance = _quotients if how == "var" else _roots
+        found = of_variance(squared, count * (count - 1) * common)
     for row in np.flatnonzero(infinite).tolist():
         one_sign = above[row] in (0, infinite[row]) and how in ("sum", "mean")
         found[row] = (math.inf if above[row] else -math.inf) if one_sign else math.nan
-    return _column(found)
+    return _column(found) if how == "sum" else whole(found.astype(np.float64))
 
 
-def _quotient(dividend: int, divisor: int) -> float:
-    """Rounded once; not a number for a divisor of 0, infinite beyond the floats."""
-    try:
-        return dividend / divisor if divisor > 0 else math.nan
-    except OverflowError:
-        return math.inf if dividend > 0 else -math.inf
+def _sum(total: int, scale: int, rounded: bool) -> Any:
+    return quotient(total, scale) if rounded else exact_number(Fraction(total, scale))
 
 
-_quotients = np.frompyfunc(_quotient, 2, 1)
+_sums = np.frompyfunc(_sum, 3, 1)
+_quotients = np.frompyfunc(quotient, 2, 1)
+_roots = np.frompyfunc(root, 2, 1)
 
 
-def _digits(what: str, column: str, groups: Groups) -> dict[int, Codes]:
-    found = {}
-    for name, sums in groups.sums.items():
-        state, _, of = name.partition(" ")
-        if of == column and state.startswith(what):
-            found[int(state.removeprefix(what))] = sums
-    return found
+def _digits(what: str, column: str, groups: Groups) -> dict[tuple[int, int], Codes]:
+    return {
+        (of.place, of.tens): sums
+        for of, sums in groups.sums.items()
+        if (of.what, of.column) == (what, column)
+    }
 
 
 def _column(values: NDArray[Any]) -> NDArray[Any]:
-    """As numbers, unless an integer has more than 15 digits."""
+    """As numbers, unless one is kept exactly."""
     objects = values.tolist() if values.dtype == object else []
-    if any(type(value) is int and abs(value) > EXACT_INTEGER for value in objects):
+    if any(isinstance(value, Decimal) or is_long(value) for value in objects):
         return values
     return whole(values.astype(np.float64))
 
@@ -300,13 +320,14 @@ def _sorted(sort: str, frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]
     spool, rows = Spool(), 0
     runs = []
     for df in frames:
-        cells = Cells.of(df[sort.removeprefix("-")])
+        cells = Cells.of(df[sort.removeprefix("-")]).by_value()
         keys = [
             cells.descending() if sort.startswith("-") else cells,
             Cells.numbered(np.arange(rows, rows + len(df))),
         ]
-        picks = {f"first {name}": Cells.of(df[name]) for name in df.columns}
-        runs.append(spool.put({"": grouped([Groups(len(df), keys, {}, picks)])})[""])
+        picks = {Pick("first", name): Cells.of(df[name]) for name in df.columns}
+        groups = grouped([Groups(len(df), keys, {}, picks)])
+        runs.append(spool.put(Partials(groups, {})).groups)
         rows += len(df)
         empty = df.head(0)
     if not rows:
@@ -315,4 +336,6 @@ def _sorted(sort: str, frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]
         tables = [table for run in runs for table in run.before(end)]
         if tables:
             picks = grouped(tables).picks
-            yield pd.DataFrame({name: picks[f"first {name}"].to_series() for name in empty.columns})
+            yield pd.DataFrame(
+                {name: picks[Pick("first", name)].to_series() for name in empty.columns}
+            )

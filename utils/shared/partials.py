@@ -1,51 +1,48 @@
 """Partial results: tables of groups that add up, sorted by their keys, in blocks that merge."""
 
 import json
-import re
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import batched
-from operator import lt
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cells import (
-    BOOLEAN,
-    DAY,
-    DESCENDING,
-    MISSING,
-    NUMBER,
-    SPELLED,
-    Cells,
-    Codes,
-    Distinct,
-    missing,
-    split,
-)
-from found import require
+from cells import Cells, Codes, Distinct, missing, split
 
 BLOCK_BYTES = 64 * 1024
 INTEGERS = ("|i1", "<i2", "<i4", "<i8")
-KINDS = {MISSING, *range(BOOLEAN + 1), *range(DESCENDING - BOOLEAN, DESCENDING + 1)}
-LAST_DAY = 3_652_059  # 9999-12-31
-# A place beyond these belongs to no number: a float's square, or the square of 4,300 digits.
-_SUM = re.compile(r"size|(gaps|above|below|fractions|(sum|square)-?[0-9]{1,3}) .*", re.DOTALL)
-_PICK = re.compile(r"(min|max|first|last) .*", re.DOTALL)
 
 Read = Callable[[int, int], bytes]
-Key = tuple[Any, ...]  # of each cell its kind, and its value: an integer or a text
+Key = tuple[Any, ...]  # of each cell its kind, its value and its text
 
 
-class InvalidPartials(ValueError):
-    """The partial results beside a segment's pickle are not those that a segment writes."""
+class Sum(NamedTuple):
+    """What adds up over rows.
+
+    Attributes:
+        what: size, of all rows; exact, of the rows whose key or value is an exact number; of a
+            column's cells gaps, above (infinite ones), below, fractions; sum and square, of digits
+            there, each worth 2**(32 * place) / 10**tens.
+        column: of the table; of a key, its name.
+    """
+
+    what: str
+    column: str = ""
+    place: int = 0
+    tens: int = 0
 
 
-_require = partial(require, error=InvalidPartials)
+class Pick(NamedTuple):
+    """One of a column's cells: its min, max, first or last."""
+
+    how: str
+    column: str
+
+
+SIZE, EXACT_VALUE = Sum("size"), Sum("exact")
 
 
 @dataclass(frozen=True)
@@ -54,14 +51,14 @@ class Groups:
 
     Attributes:
         keys: of each key column, a cell for each group.
-        sums: what adds up: name → an integer for each group. A name that is not there counts 0.
-        picks: `min ポイント`, `first 名前`, … → a cell for each group.
+        sums: an integer for each group. One that is not there counts 0.
+        picks: a cell for each group.
     """
 
     rows: int
     keys: list[Cells]
-    sums: dict[str, Codes]
-    picks: dict[str, Cells]
+    sums: dict[Sum, Codes]
+    picks: dict[Pick, Cells]
 
     def take(self, rows: slice) -> "Groups":
         return Groups(
@@ -75,13 +72,21 @@ class Groups:
         """Keys compare as groups sort; a shorter one comes before those that it begins."""
         return tuple(part for cells in self.keys for part in cells.key(row))
 
-    def sum(self, name: str) -> Codes:
-        return self.sums.get(name, np.zeros(self.rows, np.int64))
+    def sum(self, what: Sum) -> Codes:
+        return self.sums.get(what, np.zeros(self.rows, np.int64))
 
 
-# What some rows contribute to one summary, or to its total: the groups under the name "", and for a
-# column the distinct values of each group and their counts, by the group's number and the value.
-Partials = dict[str, Groups]
+class Partials(NamedTuple):
+    """What some rows contribute to one summary, or to its total.
+
+    Attributes:
+        groups: the groups.
+        values: of a column the distinct values of each group and their counts, by the number of
+            the group and the value.
+    """
+
+    groups: Groups
+    values: dict[str, Groups]
 
 
 def no_groups(keys: int) -> Groups:
@@ -125,29 +130,31 @@ class Index:
 def grouped(tables: Sequence[Groups], index: Index | None = None) -> Groups:
     """One table of groups; of equal keys the sums are added, in the order of the tables picked."""
     index = index or Index(tables)
-    sums: dict[str, Codes] = {}
+    sums: dict[Sum, Codes] = {}
     for table, numbers in zip(tables, index.numbers, strict=True):
-        for name, column in table.sums.items():
-            total = sums.setdefault(name, np.zeros(index.rows, np.int64))
+        for part, column in table.sums.items():
+            total = sums.setdefault(part, np.zeros(index.rows, np.int64))
             if index.rows == 1:
                 total += column.sum()
             else:
                 np.add.at(total, numbers, column)
     picks = {}
-    for name in dict.fromkeys(name for table in tables for name in table.picks):
-        columns = [table.picks.get(name) or missing(table.rows) for table in tables]
-        picks[name] = _picked(name.split(" ")[0], columns, index)
+    for pick in dict.fromkeys(pick for table in tables for pick in table.picks):
+        columns = [table.picks.get(pick) or missing(table.rows) for table in tables]
+        picks[pick] = _picked(pick.how, columns, index)
     return Groups(index.rows, index.keys(), sums, picks)
 
 
 def combined(parts: Sequence[Partials]) -> Partials:
     """What they contribute together; the order of the parts is that of their rows."""
-    index = Index([each[""] for each in parts])
-    made = {"": grouped([each[""] for each in parts], index)}
-    for column in filter(None, parts[0]):
+    index = Index([each.groups for each in parts])
+    groups = grouped([each.groups for each in parts], index)
+    values = {}
+    for column in parts[0].values:
         pairs = zip(parts, index.numbers, strict=True)
-        made[column] = grouped([renumbered(each[column], numbers) for each, numbers in pairs])
-    return made
+        tables = [renumbered(each.values[column], numbers) for each, numbers in pairs]
+        values[column] = grouped(tables)
+    return Partials(groups, values)
 
 
 def renumbered(values: Groups, numbers: Codes, first: int = 0) -> Groups:
@@ -156,10 +163,8 @@ def renumbered(values: Groups, numbers: Codes, first: int = 0) -> Groups:
         numbers: the new number of each group, from the number `first` on.
     """
     group, value = values.keys
-    places = group.values - first
-    within = not values.rows or (places.min() >= 0 and places.max() < len(numbers))
-    _require(within, f"values must belong to {len(numbers)} groups", places.tolist()[:1])
-    return Groups(values.rows, [Cells.numbered(numbers[places]), value], values.sums, {})
+    numbered = Cells.numbered(numbers[group.values - first])
+    return Groups(values.rows, [numbered, value], values.sums, {})
 
 
 def _picked(how: str, columns: list[Cells], index: Index) -> Cells:
@@ -177,12 +182,14 @@ def _picked(how: str, columns: list[Cells], index: Index) -> Cells:
     return distinct.cells(best)
 
 
-def written(parts: Partials) -> tuple[dict[str, Any], bytes]:
-    """As it travels: of each table the size and the first key of each block, and all blocks."""
-    fields, bodies = {}, []
-    for name, table in parts.items():
+def written(parts: Partials) -> tuple[list[Any], bytes]:
+    """As it travels: of the groups, then of each column's values, the size and the first key of
+    each block; and all blocks.
+    """
+    fields, bodies = [], []
+    for table in (parts.groups, *parts.values.values()):
         blocks = [(packed(block), block.key(0)) for block in _blocks(table)]
-        fields[name] = [[len(body), first] for body, first in blocks]
+        fields.append([[len(body), first] for body, first in blocks])
         bodies += [body for body, _ in blocks]
     return fields, b"".join(bodies)
 
@@ -209,7 +216,7 @@ def packed(table: Groups) -> bytes:
     cells = [*table.keys, *table.picks.values()]
     columns: list[Any] = [*table.sums.values()]
     for each in cells:
-        columns += [each.kinds, each.values]
+        columns += [each.kinds, each.values, each.places]
     arrays = [_narrowed(column) for column in columns]
     header = {
         "rows": table.rows,
@@ -234,73 +241,25 @@ def _narrowed(column: Any) -> Any:
 
 
 def unpacked(data: bytes) -> Groups:
-    """Read what anybody may have written.
-
-    Raises:
-        InvalidPartials: it is not as `packed` writes it.
-    """
+    """What `packed` wrote."""
     line, _, rest = data.partition(b"\n")
-    try:
-        header = json.loads(line)
-        rows, keys = int(header["rows"]), int(header["keys"])
-        sums, picks = ([str(name) for name in header[kind]] for kind in ("sums", "picks"))
-        _require(0 < rows <= len(data), "a block must be whole", rows)
-        columns, end = [], 0
-        for kind, stored in header["arrays"]:
-            _require(kind in INTEGERS and stored in (1, rows), "must be integers", kind)
-            column = np.frombuffer(rest, kind, stored, end)
-            columns.append(np.broadcast_to(column, rows).astype(np.int64))
-            end += column.nbytes
-        texts = json.loads(rest[end:].decode("utf-8", "surrogatepass"))
-        for each in texts:
-            whole = type(each) is list and set(map(type, each)) <= {str}
-            _require(whole, "a block must hold lists of texts", type(each))
-        pairs = batched(columns[len(sums) :], 2, strict=True)
-        cells = [_cells(*pair, of) for pair, of in zip(pairs, texts, strict=True)]
-        _require(len(cells) == keys + len(picks), "a block must hold its cells", len(cells))
-        for pattern, names in ((_SUM, sums), (_PICK, picks)):
-            strange = [name for name in names if not pattern.fullmatch(name)]
-            _require(not strange, "columns must be those of summaries", strange)
-        named = dict(zip(sums, columns)), dict(zip(picks, cells[keys:], strict=True))
-        table = Groups(rows, cells[:keys], *named)
-    except InvalidPartials:
-        raise
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise InvalidPartials(f"must be partial results; found {error!r}") from None
-    _require(_is_sorted(table), "groups must be sorted, each once", f"{rows}")
-    return table
-
-
-def _cells(kinds: Codes, values: Codes, texts: list[str]) -> Cells:
-    present = np.flatnonzero(np.bincount(kinds & MISSING, minlength=MISSING + 1)).tolist()
-    known = set(present) <= KINDS and (kinds >= 0).all()
-    _require(known, "kinds must be those of cells", present)
-    _require(all(map(lt, texts, texts[1:])), "texts must be sorted, each once", len(texts))
-    limits = {DAY: (1, LAST_DAY), BOOLEAN: (0, 1)} | dict.fromkeys(SPELLED, (0, len(texts) - 1))
-    for kind, (low, high) in limits.items():
-        if kind not in present:
-            continue
-        of_kind = values[kinds == kind]
-        strange = of_kind[(of_kind < low) | (high < of_kind)].tolist()
-        _require(not strange, f"values must be {low} to {high}", strange[:3])
-    return Cells(kinds.astype(np.uint8), values, texts)
-
-
-def _is_sorted(table: Groups) -> bool:
-    ascends, equal = np.zeros(table.rows - 1, bool), np.ones(table.rows - 1, bool)
-    for column in (part for cells in table.keys for part in (cells.kinds, cells.values)):
-        ascends |= equal & (column[:-1] < column[1:])
-        equal &= column[:-1] == column[1:]
-    return bool(ascends.all()) and (table.rows == 1 or bool(table.keys))
-
-
-@contextmanager
-def naming(key: str) -> Iterator[None]:
-    """Say whose partial results are invalid."""
-    try:
-        yield
-    except InvalidPartials as error:
-        raise InvalidPartials(f"{key}: {error}") from None
+    header = json.loads(line)
+    rows, keys = header["rows"], header["keys"]
+    sums = [Sum(*each) for each in header["sums"]]
+    picks = [Pick(*each) for each in header["picks"]]
+    columns, end = [], 0
+    for kind, stored in header["arrays"]:
+        column = np.frombuffer(rest, kind, stored, end)
+        columns.append(np.broadcast_to(column, rows).astype(np.int64))
+        end += column.nbytes
+    texts = json.loads(rest[end:].decode("utf-8", "surrogatepass"))
+    arrays = batched(columns[len(sums) :], 3, strict=True)
+    cells = [
+        Cells(kinds.astype(np.uint8), values, places, of)
+        for (kinds, values, places), of in zip(arrays, texts, strict=True)
+    ]
+    named = dict(zip(sums, columns)), dict(zip(picks, cells[keys:], strict=True))
+    return Groups(rows, cells[:keys], *named)
 
 
 class Block(NamedTuple):
@@ -319,30 +278,18 @@ class Run:
         start: of the first block.
         keys: how many columns its keys have.
         read: the bytes from a start on, of a length.
-        key: of the result that they stand beside, for error messages.
-        rows: of that result, which the groups of a summary stand for; None for other groups.
 
     Attributes:
         taken: groups that were given out.
-
-    Raises:
-        InvalidPartials: it is not as `written` gives it.
     """
 
-    def __init__(
-        self, fields: Any, start: int, keys: int, read: Read, key: str, rows: int | None
-    ) -> None:
-        self.key = key
+    def __init__(self, fields: Any, start: int, keys: int, read: Read) -> None:
         self.blocks: deque[Block] = deque()
         self.end = start
         for size, first in fields:
-            types = [each for kind in first[::2] for each in (int, str if kind in SPELLED else int)]
-            typed = [*map(type, (size, *first))] == [int, *types] and len(types) == 2 * keys
-            _require(typed and size > 0, "a block must have a size and a key", f"{[size, first]}")
             self.blocks.append(Block(self.end, size, tuple(first)))
             self.end += size
-        self.taken = self._counted = 0
-        self._rows = rows
+        self.taken = 0
         self._keys = keys
         self._read = read
         self._rest: Groups | None = None
@@ -363,47 +310,45 @@ class Run:
 
     def whole(self) -> Groups:
         tables = [*self.before(None)] or [no_groups(self._keys)]
-        self.check()
         return tables[0] if len(tables) == 1 else grouped(tables)
-
-    def check(self) -> None:
-        """Once all is read: raise InvalidPartials unless each row was counted once."""
-        if self._rows not in (None, self._counted):
-            rule = f"must count {self._rows} rows"
-            raise InvalidPartials(f"{self.key}: {rule}; found {self._counted}")
 
     def _next(self) -> Groups:
         block = self.blocks.popleft()
-        with naming(self.key):
-            table = unpacked(self._read(block.start, block.size))
-            begins = table.key(0)
-            _require(begins == block.first, "a block must begin with its first key", f"{begins}")
-        self._counted += int(table.sum("size").sum())
-        return table
+        return unpacked(self._read(block.start, block.size))
 
 
-def opened(
-    fields: Any,
-    start: int,
-    keys: dict[str, int],
-    read: Read,
-    key: str = "",
-    rows: int | None = None,
-) -> dict[str, Run]:
-    """The tables of some partial results, to read block by block.
+class Runs(NamedTuple):
+    """Partial results to read block by block, as Partials has them."""
+
+    groups: Run
+    values: dict[str, Run]
+
+    @property
+    def end(self) -> int:
+        return max(run.end for run in (self.groups, *self.values.values()))
+
+    def whole(self) -> Partials:
+        values = {name: run.whole() for name, run in self.values.items()}
+        return Partials(self.groups.whole(), values)
+
+
+def opened(fields: Any, start: int, keys: int, columns: Iterable[str], read: Read) -> Runs:
+    """Some partial results, to read block by block.
 
     Args:
-        fields: of each table, as `written` gives them.
-        keys: of each table, how many columns its keys have.
-        start, read, key, rows: see Run.
+        fields: as `written` gives them.
+        keys: how many columns the keys of the groups have.
+        columns: those of which there are distinct values.
+        start, read: see Run.
     """
-    runs: dict[str, Run] = {}
-    for name, columns in keys.items():
-        runs[name] = Run(fields[name], start, columns, read, key, None if name else rows)
-        numbered = not name or all(block.first[0] == NUMBER for block in runs[name].blocks)
-        _require(numbered, "values must belong to groups", name)
-        start = runs[name].end
-    return runs
+    of_groups, *of_values = fields
+    groups = Run(of_groups, start, keys, read)
+    values: dict[str, Run] = {}
+    end = groups.end
+    for name, each in zip(columns, of_values, strict=True):
+        values[name] = Run(each, end, 2, read)
+        end = values[name].end
+    return Runs(groups, values)
 
 
 def ends(blocks: Iterable[tuple[Key, int]], size: int) -> Iterator[Key | None]:

@@ -1,5 +1,6 @@
 """Read the records of a stream of bytes block by block, in bounded memory: what all formats share."""
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
@@ -9,7 +10,8 @@ from columns import Block
 RECORD_BYTES = 64 * 1024 * 1024
 
 MARK = b"\xef\xbb\xbf"
-_UTF16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00")
+_UTF16_OR_32 = re.compile(rb"\xff\xfe|\xfe\xff|.?\x00", re.DOTALL)  # how a file of these begins
+_WIDE = re.compile(rb"[,\n]\x00|\x00[,\n]")  # what stands between its cells
 
 
 class Reader:
@@ -82,7 +84,7 @@ class Reader:
     def _open(self, wanted: int) -> None:
         """Read the file's beginning, and pass over a byte order mark."""
         self._read(max(wanted, 4))
-        if self.buffer.startswith(_UTF16_OR_32) or self.buffer[1:2] == b"\x00":
+        if _UTF16_OR_32.match(self.buffer):
             self._fail(0, f"must be {self.encoding.upper()}; found UTF-16 or UTF-32")
         if self.buffer.startswith(MARK):
             if self.encoding != "utf-8":
@@ -113,7 +115,9 @@ class Reader:
             return data[: error.start].decode(self.encoding), error.start
 
     def _fail_at_byte(self, at: int) -> NoReturn:
-        self._fail(at, f"must be {self.encoding.upper()}; found byte 0x{self.buffer[at]:02x}")
+        wide = _WIDE.search(self.buffer)
+        found = "UTF-16 or UTF-32" if wide else f"byte 0x{self.buffer[at]:02x}"
+        self._fail(at, f"must be {self.encoding.upper()}; found {found}")
 
     def _fail(self, at: int, fault: str) -> NoReturn:
         """Raise the format's error at a byte of the buffer."""

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from excel import EXACT_INTEGER, has_long
-from found import found
-from named import message
+from found import found, printable
+from named import LINES, message
 
 COLUMNS = ["record", "column", "rule", "found"]  # of rejects, before the record's own
 NUMBERS = (int, float, np.integer, np.floating)  # bool is an int, too
@@ -45,6 +45,10 @@ class InvalidMember(ValueError):
         self.faults = faults or {}
 
 
+class InvalidMask(ValueError):
+    """A rule does not say of every row whether it is faulty."""
+
+
 class MissingColumn(ValueError):
     """A table has not all the columns that an ETL looks up."""
 
@@ -54,11 +58,25 @@ class InvalidResult(ValueError):
 
 
 def refuse(df: pd.DataFrame, name: str, faulty: pd.Series, rule: str) -> None:
-    """Raise InvalidMember, which names the faulty rows of a column by their index, if there are any."""
+    """Raise InvalidMember, which names the faulty rows of a column by their index, if there are any.
+
+    Args:
+        faulty: for each row, found by its index as well, whether it breaks the rule.
+
+    Raises:
+        InvalidMask: faulty has a missing value, as comparing with one may give.
+    """
     check_columns(df, [name])
+    faulty = pd.Series(faulty, df.index)
+    if unsure := [*map(str, df.index[faulty.isna()])]:
+        some = ", ".join(unsure[:LINES]) + ", …" * (len(unsure) > LINES)
+        told = (
+            f"what refuse is told of {name} must be true or false; found neither of record {some}"
+        )
+        raise InvalidMask(printable(f"{source_of(df)}: {told}"))
     if not faulty.any():
         return
-    rows = faulty.to_numpy().nonzero()[0]
+    rows = faulty.to_numpy(bool).nonzero()[0]
     cells = df[name].iloc[rows]
     whats = ["nothing" if gap else found(cell) for cell, gap in zip(cells.tolist(), cells.isna())]
     raise refused(
@@ -87,7 +105,7 @@ def check_columns(df: pd.DataFrame, names: Iterable[str]) -> None:
 
 
 def refused(df: pd.DataFrame, faults: Mapping[int, Fault]) -> InvalidMember:
-    texts = {number: str(fault) for number, fault in faults.items()}
+    texts = {number: printable(str(fault)) for number, fault in faults.items()}
     return InvalidMember(message(source_of(df), texts), faults)
 
 

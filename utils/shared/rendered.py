@@ -7,25 +7,21 @@
 """
 
 import base64
-import json
 import re
-from dataclasses import asdict, dataclass, field
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass, field
+from typing import Any
 
-from excel import COLUMN_WIDTH, DATA_ROWS, check_formats
+from botocore.exceptions import ClientError
+
 from facts import INLINE_BYTES, Json, SegmentFacts, segment_facts_key
-from found import require
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
+from signed import Objects
+from storage import OTHERS, status
 
 REJECTS = "Rejects"  # the sheet of the records that are left out
 
 
-class InvalidFigures(ValueError):
-    """The figures beside a segment's pickle are not those of rendered rows."""
+class MissingSegment(ValueError):
+    """A segment has no result, or not all of it; a workbook without its rows would look whole."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +41,6 @@ class SheetPart:
     xml_bytes: int
     deflated_bytes: int
     crc32: int
-
-    def check(self) -> None:
-        for name, number in asdict(self).items():
-            bits = 32 if name == "crc32" else 48
-            whole = 0 <= number < 1 << bits
-            require(whole, f"{name} of a part must be a whole number of {bits} bits", number)
-        room = DATA_ROWS - self.position % DATA_ROWS
-        require(1 <= self.rows <= room, "a part must lie on one sheet", self.rows)
 
 
 @dataclass(frozen=True)
@@ -137,33 +125,6 @@ class Figures(Json):
     def starts_at(self, position: int) -> bool:
         return not self.parts or self.parts[0].position == position
 
-    @classmethod
-    def from_json(cls, data: bytes, key: str = "") -> Self:
-        """Read figures that anybody may have written.
-
-        Raises:
-            InvalidFigures: a field is not as `to_json` writes it, or the parts do not join.
-        """
-        try:
-            figures = super().from_json(data)
-            figures.check()
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise InvalidFigures(f"{key}: must be JSON; found {error}") from None
-        except ValueError as error:
-            raise InvalidFigures(f"{key}: {error}") from None
-        return figures
-
-    def check(self) -> None:
-        widths, longest = len(self.widest), max(map(len, self.widest), default=0)
-        require(len(self.columns) == widths, "columns must all have a widest", widths)
-        require(longest <= COLUMN_WIDTH, f"widest is at most {COLUMN_WIDTH} long", longest)
-        check_formats(self.formats)
-        for part in self.parts:
-            part.check()
-        for before, part in pairwise(self.parts):
-            end = before.position + before.rows
-            require(part.position == end, f"row {end} must follow", part.position)
-
 
 def xml_key(key: str) -> str:
     return key.removesuffix(".pkl") + ".xml.deflate"
@@ -178,13 +139,13 @@ def rejects_key(key: str, count: int) -> str:
     return f"{key.removesuffix('.pkl')}.rejects-{count}.pkl"
 
 
-def rejected_before(s3: "S3Client", bucket: str, key: str) -> int:
+def rejected_before(objects: Objects, key: str) -> int:
     """How many records the segments before this one have left out so far, as one request tells.
 
     Where that is not all of them the gather renders the segment's rows again.
     """
     prefix = re.sub("[0-9]+[.]pkl$", "", key)
-    listed = s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
+    listed = objects.s3.list_objects_v2(Bucket=objects.bucket, Prefix=prefix).get("Contents", [])
     counts = (re.fullmatch(r"(.+)\.rejects-([0-9]+)\.pkl", each["Key"]) for each in listed)
     own = len(key), key
     return sum(
@@ -192,9 +153,29 @@ def rejected_before(s3: "S3Client", bucket: str, key: str) -> int:
     )
 
 
+def get_told(objects: Objects, key: str, etag: str) -> bytes:
+    """An object of which a segment's figures tell.
+
+    Args:
+        etag: as they tell it.
+
+    Raises:
+        InvalidSignature: a stranger wrote what is there.
+        MissingSegment: it is not there, or another one, such as an earlier pass wrote.
+    """
+    try:
+        return objects.get(key, IfMatch=etag)
+    except ClientError as error:
+        if status(error) not in OTHERS:
+            raise
+        if status(error) == 412:
+            objects.get(key)  # refuses a stranger's
+        rule = f"must be what its segment's figures name, {etag}"
+        raise MissingSegment(f"{key}: {rule}; found {OTHERS[status(error)]}") from None
+
+
 def send(
-    s3: "S3Client",
-    bucket: str,
+    objects: Objects,
     key: str,
     rows: RenderedRows,
     pickle_etag: str,
@@ -203,10 +184,9 @@ def send(
     rejects: Rejects | None = None,
 ) -> Figures:
     """Write the rows, and the figures of them and of the pickle at `key`."""
-    xml_etag = s3.put_object(Bucket=bucket, Key=xml_key(key), Body=rows.xml)["ETag"]
     figures = Figures(
         pickle_etag,
-        xml_etag,
+        objects.put(xml_key(key), rows.xml),
         rows.columns,
         rows.widest,
         rows.parts,
@@ -215,12 +195,12 @@ def send(
         summaries,
         rejects,
     )
-    s3.put_object(Bucket=bucket, Key=segment_facts_key(key), Body=figures.to_json())
+    objects.put(segment_facts_key(key), figures.to_json())
     return figures
 
 
 def contribution(
-    s3: "S3Client", bucket: str, key: str, summaries: list[Any], data: bytes
+    objects: Objects, key: str, summaries: list[Any], data: bytes
 ) -> Contribution | None:
     """What a segment contributes to summaries, for its figures; much of it goes to an object.
 
@@ -231,29 +211,18 @@ def contribution(
         return None
     if len(data) <= INLINE_BYTES:
         return Contribution(summaries, base64.b64encode(data).decode())
-    etag = s3.put_object(Bucket=bucket, Key=partials_key(key), Body=data)["ETag"]
-    return Contribution(summaries, etag=etag)
+    return Contribution(summaries, etag=objects.put(partials_key(key), data))
 
 
-def contributed(
-    s3: "S3Client", bucket: str, key: str, figures: Figures | None
-) -> tuple[list[Any], bytes]:
+def contributed(objects: Objects, key: str, figures: Figures | None) -> tuple[list[Any], bytes]:
     """The arguments of `contribution` that a segment's figures tell of; [] and b"" without any.
 
     Raises:
-        InvalidFigures: the figures are not those that `contribution` makes.
-        PreconditionFailed, NoSuchKey: of S3; the object is another than the figures say.
+        MissingSegment: the object is not the one that the figures name.
     """
     told = figures.summaries if figures else None
     if told is None:
         return [], b""
     if told.etag:
-        at = partials_key(key)
-        body = s3.get_object(Bucket=bucket, Key=at, IfMatch=told.etag)["Body"]
-        return told.summaries, body.read()
-    try:
-        return told.summaries, base64.b64decode(told.data, validate=True)
-    except ValueError as error:
-        raise InvalidFigures(
-            f"{segment_facts_key(key)}: data must be base64; found {error}"
-        ) from None
+        return told.summaries, get_told(objects, partials_key(key), told.etag)
+    return told.summaries, base64.b64decode(told.data)

@@ -13,7 +13,8 @@ from found import found
 from profile_table import segment_facts
 from refused import Fault, refused, rejects
 from rendered import Rejects, rejected_before, rejects_key
-from sheet_xml import render_rows
+from sheet_xml import WIDTH_ROWS, first_rows, render_rows
+from signed import Objects, signing_key
 from summary import Summary, carried
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def result_key(segment_key: str) -> str:
 
 
 def read_segment(s3: "S3Client", bucket: str, key: str) -> pd.DataFrame:
-    return frames.load(s3.get_object(Bucket=bucket, Key=key)["Body"].read(), key)
+    return frames.load(Objects(s3, bucket, signing_key()).get(key), key)
 
 
 def send(
@@ -65,24 +66,38 @@ def send(
     """
     if faults and "rejects" not in segment.attrs:
         raise refused(segment, faults)
-    left_out = send_rejects(s3, bucket, key, segment, faults)
+    objects = Objects(s3, bucket, signing_key())
+    left_out = send_rejects(objects, key, segment, faults)
     fields, blocks = carried(summaries, df, key)
     facts = segment_facts(df, len(segment))
     position = int(segment.index[0]) if len(segment) else 0
     with ThreadPoolExecutor(1) as thread:
-        pickled = thread.submit(put_pickle, s3, bucket, key, df)
+        pickled = thread.submit(put_pickle, objects, key, df)
         if left_out:
             pickled.result()  # meanwhile, others tell what they left out
-            position = max(0, position - rejected_before(s3, bucket, key))
-        rows = render_rows(df, position, key, formats)
-        contribution = rendered.contribution(s3, bucket, key, fields, blocks)
+            position = max(0, position - rejected_before(objects, key))
+        rows = render_rows(df, position, key, formats, made_of_first_rows(df, segment))
+        contribution = rendered.contribution(objects, key, fields, blocks)
         etag, size = pickled.result()
-    told = replace(facts, size=size, partials=len(blocks), rejects=len(faults))
-    rendered.send(s3, bucket, key, rows, etag, told, contribution, left_out)
+    source = str(segment.attrs.get("source", ""))
+    told = replace(facts, size=size, partials=len(blocks), rejects=len(faults), source=source)
+    rendered.send(objects, key, rows, etag, told, contribution, left_out)
+
+
+def made_of_first_rows(df: pd.DataFrame, segment: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a result that are made of the whole table's first WIDTH_ROWS, wherever it was cut.
+
+    The index of the result tells, unless an ETL has given it another one: then, their places.
+    """
+    start = int(segment.index[0]) if len(segment) else 0
+    numbers = df.index
+    if numbers.dtype.kind not in "iu" or not numbers.isin(segment.index).all():
+        return first_rows(df, start)
+    return df[numbers < WIDTH_ROWS]
 
 
 def send_rejects(
-    s3: "S3Client", bucket: str, key: str, segment: pd.DataFrame, faults: Mapping[int, Fault]
+    objects: Objects, key: str, segment: pd.DataFrame, faults: Mapping[int, Fault]
 ) -> Rejects | None:
     """Write the records that are left out of a result; None where nobody asked for them."""
     if "rejects" not in segment.attrs:
@@ -90,13 +105,13 @@ def send_rejects(
     left_out = rejects(segment, faults)
     etag = first = ""
     if faults:
-        etag, _ = put_pickle(s3, bucket, rejects_key(key, len(faults)), left_out)
+        etag, _ = put_pickle(objects, rejects_key(key, len(faults)), left_out)
         first, *_ = str(refused(segment, faults)).splitlines()
     columns, most = [str(name) for name in left_out.columns], segment.attrs.get("max_rejects")
     return Rejects(len(faults), columns, most, etag, first)
 
 
-def put_pickle(s3: "S3Client", bucket: str, key: str, df: pd.DataFrame) -> tuple[str, int]:
+def put_pickle(objects: Objects, key: str, df: pd.DataFrame) -> tuple[str, int]:
     """Returns its ETag, and its size in bytes."""
     pickled = frames.dump(df)
-    return s3.put_object(Bucket=bucket, Key=key, Body=pickled)["ETag"], len(pickled)
+    return objects.put(key, pickled), len(pickled)

@@ -31,12 +31,18 @@ from excel import (
     DATETIME_STYLE,
     DURATION_STYLE,
     EXACT_INTEGER,
+    FIRST_DAY,
     LAST_DAY,
+    LEAP_DAY,
     InvalidCell,
     check_columns,
+    check_header,
     column_letters,
     display_width,
     excel_row,
+    integer_text,
+    is_long,
+    is_number,
     style_formats,
     text_element,
 )
@@ -58,7 +64,11 @@ _CONTROLS = bytes(code for code in range(1, 32) if code not in b"\t\n")
 
 
 def render_rows(
-    df: pd.DataFrame, position: int, source: str, formats: Mapping[str, str] = _NO_FORMATS
+    df: pd.DataFrame,
+    position: int,
+    source: str,
+    formats: Mapping[str, str] = _NO_FORMATS,
+    first: pd.DataFrame | None = None,
 ) -> RenderedRows:
     """Render all rows of a frame for their place in the whole table.
 
@@ -69,14 +79,17 @@ def render_rows(
         source: the object that the rows come from.
         formats: Excel's number formats by the names of columns, of which the table has some; all
             of the workbook, because they number its styles.
+        first: the rows that tell how wide columns are; by default those of the whole table's first
+            WIDTH_ROWS.
 
     Raises:
-        InvalidCell: names the source, the record, the column and the rule.
+        InvalidCell: names the source, the record, the column and the rule; of a header, its letters.
         TooManyColumns: more columns than a sheet has.
     """
     source = str(df.attrs.get("source", source))
     check_columns(df.shape[1], source)
     names = [str(name) for name in df.columns]
+    check_header(names, source)
     styles = style_formats(formats)
     numbers = [styles.index(formats[name]) if name in formats else None for name in names]
     columns = [_Column(df, index, source, style) for index, style in enumerate(numbers)]
@@ -86,18 +99,22 @@ def render_rows(
     ]
     return RenderedRows(
         columns=names,
-        widest=widest_texts(df, formats),
+        widest=widest_texts(first_rows(df, position) if first is None else first, formats),
         parts=[part for part, _ in rendered],
         xml=b"".join(body for _, body in rendered),
         formats=dict(formats),
     )
 
 
+def first_rows(df: pd.DataFrame, position: int) -> pd.DataFrame:
+    """Those of the first WIDTH_ROWS of a whole table, in which the frame begins at a position."""
+    return df.head(max(0, WIDTH_ROWS - position))
+
+
 def widest_texts(df: pd.DataFrame, formats: Mapping[str, str] = _NO_FORMATS) -> list[str]:
-    """The widest line of each column's first WIDTH_ROWS cells."""
-    head = df.head(WIDTH_ROWS)
+    """The widest line of each column."""
     return [
-        _widest(head.iloc[:, index].dropna().tolist(), formats.get(str(name), ""))
+        _widest(df.iloc[:, index].dropna().tolist(), formats.get(str(name), ""))
         for index, name in enumerate(df.columns)
     ]
 
@@ -108,8 +125,14 @@ def _widest(values: list[Any], number_format: str) -> str:
 
 
 def _shown(value: Any, number_format: str) -> str:
-    if number_format and isinstance(value, Real) and not isinstance(value, bool):
+    if (
+        number_format
+        and isinstance(value, Real)
+        and not (isinstance(value, bool) or is_long(value))
+    ):
         return _formatted(value, number_format)
+    if type(value) is int:
+        return integer_text(value)
     return f"{value:.16G}" if isinstance(value, float) else str(value)
 
 
@@ -326,7 +349,7 @@ def _text(value: str) -> bytes:
 def _integers(values: list[int]) -> _Cells:
     if min(values) >= -EXACT_INTEGER and max(values) <= EXACT_INTEGER:
         return [b'"><v>%d</v></c>' % value for value in values]
-    cells = iter(_texts([str(value) for value in values if abs(value) > EXACT_INTEGER]))
+    cells = iter(_texts([integer_text(value) for value in values if abs(value) > EXACT_INTEGER]))
     return [
         next(cells) if abs(value) > EXACT_INTEGER else b'"><v>%d</v></c>' % value
         for value in values
@@ -346,9 +369,7 @@ def _float(value: float) -> bytes:
 
 
 def _decimal(value: Decimal) -> bytes:
-    number = float(value)
-    exact = value.is_nan() or Decimal(f"{number:.15G}") == value
-    return _float(number) if exact else _text(str(value))
+    return _float(float(value)) if is_number(value) else _text(str(value))
 
 
 def _json(value: Any) -> bytes:
@@ -379,20 +400,16 @@ def _times(code: str, values: list[Any]) -> _Cells:
     )
 
 
-def _datetime_serials(values: NDArray[Any]) -> NDArray[Any]:
-    serials = _date_serials(values)
-    # XlsxWriter takes 1900-01-01 for the date of a time without one, which is Excel's day 0.
-    return np.where(np.floor(serials) == 1, serials - 1, serials)
-
-
 def _date_serials(values: NDArray[Any]) -> NDArray[Any]:
-    """Days of Excel's 1900 date system, which takes 1900 for a leap year, as XlsxWriter does."""
+    """Days of Excel's 1900 date system, which takes 1900 for a leap year, as XlsxWriter writes dates."""
     days = values.astype("M8[D]")
-    serials = _with_fraction((days - np.datetime64("1899-12-31")).astype(np.int64), values - days)
-    serials = np.where(serials > 59, serials + 1, serials)
-    if serials.max(initial=0) >= LAST_DAY + 1:
+    serials = (days - np.datetime64("1899-12-31")).astype(np.int64)
+    serials = np.where(serials > LEAP_DAY - 1, serials + 1, serials)
+    if serials.min(initial=FIRST_DAY) < FIRST_DAY:
+        raise InvalidCell(f"the first date is 1900-01-01; found {values.min()}")
+    if serials.max(initial=FIRST_DAY) > LAST_DAY:
         raise InvalidCell(f"the last date is 9999-12-31; found {values.max()}")
-    return serials
+    return _with_fraction(serials, values - days)
 
 
 def _duration_serials(values: NDArray[Any]) -> NDArray[Any]:
@@ -412,7 +429,7 @@ def _number_cells(numbers: list[float], style: int = 0) -> _Cells:
 
 # Of NumPy's code of a kind: its type, serial numbers and style.
 _TIMES: dict[str, tuple[type, Callable[[NDArray[Any]], NDArray[Any]], int]] = {
-    "M": (np.datetime64, _datetime_serials, DATETIME_STYLE),
+    "M": (np.datetime64, _date_serials, DATETIME_STYLE),
     "m": (np.timedelta64, _duration_serials, DURATION_STYLE),
 }
 _REPEATING = {str, int, float, bool}

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 # With backoff and jitter: at most 15 s, and half of that on average. The state machine retries, too.
 ATTEMPTS = 5
+# What is found in place of an object, by the status of S3's answer. A role that may not list all of
+# the bucket is told only that it may not read what is not there.
+ABSENT = {403: "nothing that the function may read", 404: "nothing"}
+OTHERS = ABSENT | {412: "another"}
 
 
 def client() -> "S3Client":
@@ -29,6 +33,10 @@ def client() -> "S3Client":
 
     s3.meta.events.register("after-call.s3", raise_by_name)
     return s3
+
+
+def status(error: ClientError) -> int:
+    return error.response["ResponseMetadata"]["HTTPStatusCode"]
 
 
 @cache

@@ -2,36 +2,27 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
+from pandas.api.extensions import ExtensionArray
 
-from cells import (
-    BOOLEAN,
-    MISSING,
-    NEGATIVE,
-    NUMBER,
-    POSITIVE,
-    Cells,
-    Codes,
-    NoCell,
-    in_order,
-    only_texts,
-)
-from exact import digits, long_digits, square_digits
+from cells import BOOLEAN, MISSING, NUMBER, Cells, Codes, NoCell, in_order, only_texts
+from exact import decimal_digits, digits, square_digits
 from excel import EXACT_INTEGER, check_sheet_name, check_sheet_names
 from facts import Json
 from found import found, require
-from partials import Groups, Partials, combined, written
+from partials import EXACT_VALUE, SIZE, Groups, Partials, Pick, Sum, combined, written
 from rendered import REJECTS
 
 AGGREGATIONS = (
     *("count", "size", "sum", "mean", "median", "min", "max"),
     *("var", "std", "first", "last", "nunique"),
 )
-MEDIANS = [MISSING, NEGATIVE, NUMBER, POSITIVE]
+MOST_DIGITS = 5_000  # before the point and after it, of a number that is computed with
 OF_NUMBERS = ("sum", "mean", "var", "std", "median")
 SORTED = ("nunique", "median")  # from the distinct values and their counts
 PICKED = ("min", "max", "first", "last")  # one of the cells
@@ -112,13 +103,15 @@ class Summary:
     `Summary("会員ランク別", by="会員ランク", total="合計", ポイント=("ポイント", "sum"))`
 
     The answer does not depend on how the table was cut. Sums and means are exact and rounded once,
-    so are var and std; a sum of whole numbers is whole. Missing cells are skipped, as in pandas; a
-    missing key is a group of its own, the last. 1 and 1.0 are one group; True, 1 and "1" are three.
-    Numbers come first, then dates, times and durations, texts by code point, then booleans.
+    so are var and std; a sum of whole numbers or Decimals keeps all digits. Missing cells are
+    skipped, as in pandas; a missing key is a group of its own, the last. 1 and 1.0 are one group,
+    as are all numbers of one value; True, 1 and "1" are three. Numbers come first, then dates,
+    times and durations, texts by code point, then booleans.
 
     Args:
         name: of its sheet.
-        by: the columns of a group, of what `process` returns, or name → function of that frame.
+        by: the columns of a group, of what `process` returns, or name → function of that frame,
+            whose Series goes by its index, its array or list by position.
         total: makes a last row over all records, and stands in its first cell.
         sort: a column of the summary, "-…" for descending order; equal ones in the order of keys.
         top: shows that many rows.
@@ -186,7 +179,7 @@ class Columns:
         self._source = str(df.attrs.get("source", source))
         self._summary = ""  # that is being made, for error messages
         self._cells: dict[str, Cells] = {}
-        self._addends: dict[tuple[str, int], dict[str, Codes]] = {}
+        self._addends: dict[tuple[str, int], dict[Sum, Codes]] = {}
 
     def partials(self, declared: Declared, keys: Mapping[str, Key]) -> list[Partials]:
         """What the rows contribute: to the groups and, where one is declared, to the total.
@@ -203,46 +196,75 @@ class Columns:
             if how in OF_NUMBERS:
                 self._check_numbers(column, how)
         rows = self._rows(declared)
-        distinct = {}
-        for column in declared.columns(*SORTED):
-            values = self._of(column)
-            given = np.flatnonzero(values.given)
-            cells, ones = [Cells.numbered(given), values.take(given)], np.ones_like(given)
-            distinct[column] = Groups(len(given), cells, {"size": ones}, {})
-        scopes = [by, []] if declared.total is not None else [by]
-        return [combined([{"": replace(rows, keys=scope), **distinct}]) for scope in scopes]
+        exact = zip(declared.by, (cells.exact for cells in by), strict=True)
+        of_keys = {
+            Sum("exact", name): flags.astype(np.int64) for name, flags in exact if flags.any()
+        }
+        groups = replace(rows, keys=[cells.by_value() for cells in by], sums=rows.sums | of_keys)
+        values = {column: self._values(column) for column in declared.columns(*SORTED)}
+        scopes = [groups, rows] if declared.total is not None else [groups]
+        return [combined([Partials(scope, values)]) for scope in scopes]
 
     def _rows(self, declared: Declared) -> Groups:
         """Each row as a group of its own, without a key."""
-        sums: dict[str, Any] = {"size": np.ones(len(self._df), np.int64)}
+        sums: dict[Sum, Any] = {SIZE: np.ones(len(self._df), np.int64)}
         for column in declared.columns(*set(AGGREGATIONS) - {"size", *PICKED}):
             series = self._series(column)
             if not only_texts(series) and (gaps := series.isna().to_numpy(dtype=bool)).any():
-                sums[f"gaps {column}"] = gaps.astype(np.int64)
+                sums[Sum("gaps", column)] = gaps.astype(np.int64)
         for power, how in ((1, ("sum", "mean", "var", "std")), (2, ("var", "std"))):
             for column in declared.columns(*how):
                 if (column, power) not in self._addends:
-                    self._addends[column, power] = addends(self._of(column), power)
-                parts = self._addends[column, power]
-                sums |= {f"{part} {column}": numbers for part, numbers in parts.items()}
+                    self._addends[column, power] = addends(column, self._of(column), power)
+                sums |= self._addends[column, power]
         picks = {
-            f"{how} {column}": self._of(column)
+            Pick(how, column): self._of(column)
             for column, how in declared.named.values()
             if how in PICKED
         }
         return Groups(len(self._df), [], sums, picks)
 
+    def _values(self, column: str) -> Groups:
+        """The value of each row that has one, by the row's number."""
+        cells = self._of(column)
+        given = np.flatnonzero(cells.given)
+        values, ones = cells.take(given), np.ones_like(given)
+        sums = {SIZE: ones}
+        if (exact := values.exact).any():
+            sums[EXACT_VALUE] = exact.astype(np.int64)
+        return Groups(len(given), [Cells.numbered(given), values.by_value()], sums, {})
+
     def _of_key(self, name: str, made: Key) -> Cells:
         if isinstance(made, str):
             return self._of(made)
-        column = made(self._df)
-        if not isinstance(column, pd.Series) or len(column) != len(self._df):
-            what = f"{len(column)} cells" if isinstance(column, pd.Series) else found(column)
-            raise InvalidSummary(
-                f"{self._source}: {name} of summary {self._summary} must be a column of "
-                f"{len(self._df)} cells; found {what}"
-            )
-        return self._cells_of(name, column)
+        column, rows = made(self._df), len(self._df)
+        if isinstance(column, pd.Series):
+            return self._cells_of(name, self._by_index(name, column))
+        is_list = isinstance(column, list | tuple | np.ndarray | pd.Index | ExtensionArray)
+        if not is_list or np.ndim(column) != 1 or len(column) != rows:
+            what = f"{len(column)} cells" if is_list and np.ndim(column) == 1 else found(column)
+            self._refuse_key(name, f"must be a column of {rows} cells", what)
+        dtype = None if isinstance(column, np.ndarray) else object
+        return self._cells_of(name, pd.Series(column, dtype=dtype))
+
+    def _by_index(self, name: str, column: "pd.Series[Any]") -> "pd.Series[Any]":
+        """Its cells in the order of the frame, as pandas' groupby takes them."""
+        index = self._df.index
+        if column.index.equals(index):
+            return column
+        if not column.index.is_unique:
+            again = column.index[column.index.duplicated()][0]
+            self._refuse_key(name, "must have each record once in its index", f"{again} again")
+        left_out = index[~index.isin(column.index)]
+        if len(left_out):
+            rule = f"must have the frame's {len(index)} records in its index"
+            self._refuse_key(name, rule, f"no {left_out[0]}")
+        return column.reindex(index)
+
+    def _refuse_key(self, name: str, rule: str, what: str) -> NoReturn:
+        raise InvalidSummary(
+            f"{self._source}: {name} of summary {self._summary} {rule}; found {what}"
+        )
 
     def _of(self, name: str) -> Cells:
         if name not in self._cells:
@@ -265,16 +287,27 @@ class Columns:
             self._refuse(error.row, name, rule, str(error))
 
     def _check_numbers(self, name: str, how: str) -> None:
-        kinds = self._of(name).kinds
-        strange = ~np.isin(kinds, MEDIANS if how == "median" else [*MEDIANS, BOOLEAN])
+        cells = self._of(name)
+        kinds = [MISSING, NUMBER] if how == "median" else [MISSING, NUMBER, BOOLEAN]
+        strange = ~np.isin(cells.kinds, kinds)
         if strange.any():
             row = int(strange.argmax())
             value = self._series(name).astype(object).iloc[row]
             self._refuse(row, name, f"must be a number for its {how}", found(value))
+        long = np.flatnonzero(cells.long)
+        for row, value in zip(long.tolist(), cells.take(long).to_series()):
+            if isinstance(value, Decimal) and magnitude(value) > MOST_DIGITS:
+                rule = f"must have at most {MOST_DIGITS} digits for its {how}"
+                self._refuse(row, name, rule, found(value))
 
     def _refuse(self, row: int, column: str, rule: str, what: str) -> NoReturn:
         record = f"{self._source} record {self._df.index[row]}"
         raise InvalidSummary(f"{record}: {column} {rule} in summary {self._summary}; found {what}")
+
+
+def magnitude(value: Decimal) -> int:
+    """How many digits it has before the point or after it."""
+    return max(value.adjusted(), -int(value.as_tuple().exponent))
 
 
 def carried(summaries: Sequence[Summary], df: pd.DataFrame, source: str) -> tuple[list[Any], bytes]:
@@ -298,24 +331,26 @@ def check_summaries(summaries: Sequence[Summary]) -> None:
     check_sheet_names([REJECTS, *(summary.declared.name for summary in summaries)])
 
 
-def addends(cells: Cells, power: int) -> dict[str, Codes]:
+def addends(column: str, cells: Cells, power: int) -> dict[Sum, Codes]:
+    long = cells.long
     numbers = in_order(cells.values).view("f8")
-    if not (cells.kinds == NUMBER).all():
-        numbers = np.where(cells.kinds == NUMBER, numbers, 0.0)
+    if not (cells.kinds == NUMBER).all() or long.any():
+        numbers = np.where((cells.kinds == NUMBER) & ~long, numbers, 0.0)
         numbers = np.where(cells.kinds == BOOLEAN, cells.values, numbers)
     infinite = np.isinf(numbers)
-    parts: dict[str, Any] = {}
+    parts: dict[Sum, Any] = {}
     if infinite.any():
-        parts = {"above": infinite & (numbers > 0), "below": infinite & (numbers < 0)}
+        parts[Sum("above", column)] = infinite & (numbers > 0)
+        parts[Sum("below", column)] = infinite & (numbers < 0)
         numbers = np.where(infinite, 0.0, numbers)
-    parts["fractions"] = (np.abs(numbers) > EXACT_INTEGER) | (numbers != np.floor(numbers))
-    name, split_up = ("sum", digits) if power == 1 else ("square", square_digits)
-    parts |= {f"{name}{place}": part for place, part in split_up(numbers).items()}
-    long = np.flatnonzero(cells.spelled)
-    if len(long):
-        integers = [integer**power for integer in cells.take(long).to_series().tolist()]
-        for place, part in long_digits(integers).items():
-            column = np.zeros(len(cells), np.int64) + parts.get(f"{name}{place}", 0)
-            column[long] += part
-            parts[f"{name}{place}"] = column
-    return {part: column.astype(np.int64) for part, column in parts.items() if column.any()}
+    fractions = (np.abs(numbers) > EXACT_INTEGER) | (numbers != np.floor(numbers))
+    parts[Sum("fractions", column)] = fractions
+    what, split_up = ("sum", digits) if power == 1 else ("square", square_digits)
+    parts |= {Sum(what, column, place): part for place, part in split_up(numbers).items()}
+    rows = np.flatnonzero(long)
+    exact = decimal_digits(cells.take(rows).to_series().tolist(), power) if len(rows) else {}
+    for (place, tens), part in exact.items():
+        total = np.zeros(len(cells), np.int64) + parts.get(Sum(what, column, place, tens), 0)
+        total[rows] += part
+        parts[Sum(what, column, place, tens)] = total
+    return {part: total.astype(np.int64) for part, total in parts.items() if total.any()}

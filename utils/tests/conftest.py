@@ -4,7 +4,6 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,9 +12,10 @@ import pytest
 from openpyxl import load_workbook
 
 from harness import history, machines, progress
-from harness.emulator import MiniStack, free_port
+from harness.emulator import free_port
 from harness.target import MACHINES, STAGES, Target, emulator
 from harness.watch import code_of, packed_as
+from ministack import MiniStack
 
 ROOT = Path(__file__).resolve().parents[2]
 # The rule that these tests are about, whatever is in demo-segment/etl.
@@ -124,26 +124,10 @@ def pipeline(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     yield pipeline
 
 
-@contextmanager
-def ministack() -> Iterator[MiniStack]:
+@pytest.fixture(scope="session")
+def guarded() -> Iterator[MiniStack]:
+    """An emulator that enforces IAM."""
     emulator = MiniStack(f"http://localhost:{free_port()}")
     emulator.up()
     yield emulator
     emulator.down()
-
-
-@pytest.fixture(scope="session")
-def mini() -> Iterator[MiniStack]:
-    """The second emulator."""
-    with ministack() as emulator:
-        yield emulator
-
-
-@pytest.fixture(scope="session")
-def guarded() -> Iterator[MiniStack]:
-    """One that enforces IAM."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTH", "true")
-        with ministack() as emulator:
-            patch.undo()
-            yield emulator

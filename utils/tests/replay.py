@@ -1,6 +1,6 @@
 """Recorded executions, answered to real boto3 clients as AWS's APIs answered: `replay.py FOLDER` writes their pages.
 
-`recorded/*.json` were taken from LocalStack 4.14.0 and MiniStack, shortened by what nobody reads;
+`recorded/*.json` were taken from LocalStack 4.14.0, shortened by what nobody reads;
 the objects that functions write are as `shared.facts` says. `recorded/expected.json` holds the
 figures that follow from them, which other code counted, by the place on the page that says them.
 """
@@ -25,6 +25,7 @@ from harness.target import Target
 RECORDED = Path(__file__).with_name("recorded")
 EXPECTED: dict[str, Any] = json.loads((RECORDED / "expected.json").read_text())
 SESSION = boto3.Session("test", "test", region_name="us-east-1")  # it keeps what it has loaded
+FUNCTIONS = "arn:aws:lambda:us-east-1:000000000000:function:"
 PAGE = 40  # events, so that every list has several pages
 
 
@@ -85,7 +86,8 @@ class Replay:
         return paged(self.events(), asked)
 
     def GetFunctionConfiguration(self, asked: dict[str, Any]) -> dict[str, Any]:
-        if (found := self.recorded["functions"].get(asked["FunctionName"])) is None:
+        name = asked["FunctionName"].removeprefix(FUNCTIONS)
+        if (found := self.recorded["functions"].get(name)) is None:
             raise Missing("ResourceNotFoundException")
         return dict(found)
 
@@ -114,7 +116,8 @@ class Replay:
             body = given["body"].encode()[first : last + 1]
         if body is None:
             raise Missing("NoSuchKey")
-        return {"Body": StreamingBody(io.BytesIO(body), len(body))}
+        metadata = self.recorded.get("metadata", {}).get(asked["Key"], {})
+        return {"Body": StreamingBody(io.BytesIO(body), len(body)), "Metadata": metadata}
 
 
 def paged(events: list[dict[str, Any]], asked: dict[str, Any]) -> dict[str, Any]:

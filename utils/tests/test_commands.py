@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,10 @@ from conftest import ROOT, Make, Pipeline, checked, refused
 from harness import __main__ as command_line
 from harness import history, logs, machines
 from harness.fault import Fault
-from harness.functions import EVENTS
+from harness.functions import EVENTS, wait_until_active
 from harness.settings import local_copy
 from harness.target import STAGES, emulator, function_name
+from test_formats import csv_of
 from test_pipeline import EXAMPLE
 from utils import SAMPLE, members
 
@@ -42,11 +44,28 @@ def test_a_file_gets_its_own_name_in_the_bucket(
 def test_a_file_that_is_no_table_ends_with_what_the_scatter_says(
     pipeline: Pipeline, make: Make, tmp_path: Path
 ) -> None:
-    (tmp_path / "picture.png").write_bytes(b"\x89PNG\r")
-    made = make("stepfunctions", f"FILE={tmp_path / 'picture.png'}")
+    (tmp_path / "picture").write_bytes(b"\x89PNG\r")
+    made = make("stepfunctions", f"FILE={tmp_path / 'picture'}")
     refused(made)
     assert "error    Invalid" in made.stdout
-    assert "cause    picture.png" in made.stdout
+    assert "cause    picture" in made.stdout
+
+
+@pytest.mark.parametrize("stem", ["orders", " 注文 1%"], ids=["ASCII", "Japanese"])
+def test_a_workbook_made_from_another_object_is_named_before_it_is_replaced(
+    pipeline: Pipeline, make: Make, stem: str
+) -> None:
+    stem = f"{uuid.uuid4()}/{stem}"
+    tables = {f"{stem}.json": json.dumps(EXAMPLE).encode(), f"{stem}.csv": csv_of(EXAMPLE)}
+    for key, body in tables.items():
+        pipeline.s3.put_object(Bucket=emulator().bucket, Key=key, Body=body)
+    ran = [
+        checked(make("stepfunctions", f"INPUT={json.dumps({'input_obj': key})}")).splitlines()
+        for key in (f"{stem}.json", f"{stem}.json", f"{stem}.csv")
+    ]
+    said = f"replaces s3://{emulator().bucket}/{stem}.xlsx, which was made from {stem}.json"
+    assert [lines.count(said) for lines in ran] == [0, 0, 1]
+    assert ran[2][0] == said  # before anything runs
 
 
 def body(pipeline: Pipeline, key: str) -> bytes:
@@ -88,6 +107,18 @@ def test_a_value_of_the_environment_arrives_as_well() -> None:
     assert f"INPUT='{ODD}'" in shown.stdout
 
 
+def test_an_argument_that_is_no_utf_8_is_named() -> None:
+    command = [sys.executable, "-m", "harness", "download", os.fsdecode(b"\xff.xlsx")]
+    message = refused(subprocess.run(command, capture_output=True, text=True))
+    assert message == "error: arguments: must be UTF-8; found '\\udcff.xlsx'\n"
+
+
+def test_a_name_that_no_file_can_have_is_refused() -> None:
+    assert local_copy("a" * 250 + ".xlsx").name.endswith("a.xlsx")
+    with pytest.raises(Fault, match="its name must have at most 255 bytes, as a file's; found 280"):
+        local_copy("2026/" + "a" * 275 + ".xlsx")
+
+
 def test_an_input_is_json() -> None:
     assert command_line.json_value('{"a": true, "b": null, "c": "x\\/y"}') == {
         "a": True,
@@ -112,6 +143,31 @@ def test_a_state_machine_is_there_after_create(pipeline: Pipeline, make: Make) -
     pipeline.states.delete_state_machine(stateMachineArn=arn)
     assert "Aggregate: created" in checked(make("create"))
     assert pipeline.run(input_obj=pipeline.put(EXAMPLE))["status"] == "SUCCEEDED"
+
+
+def test_a_function_whose_creation_failed_is_replaced(pipeline: Pipeline, make: Make) -> None:
+    functions, name, content = emulator().client("lambda"), function_name("gather"), io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("lambda.py", "as it was")
+    functions.delete_function(FunctionName=name)
+    functions.create_function(
+        FunctionName=name,
+        Runtime="python3.13",
+        Handler="lambda.lambda_handler",
+        Role=emulator().role,
+        Code={"ZipFile": content.getvalue().replace(b"as it was", b"as it is!")},
+    )
+    with pytest.raises(Fault, match=f"^{name}: Error while creating lambda: Bad CRC-32"):
+        wait_until_active(functions, name)
+    assert f"{name}: replaced" in checked(make("create"))
+    assert pipeline.run(input_obj=pipeline.put(EXAMPLE))["status"] == "SUCCEEDED"
+
+
+def test_a_misspelt_variable_is_named(make: Make) -> None:
+    for typed in ("FIL=x", "file=x"):
+        message = refused(make("help", typed, "FILE=y", "AWS_PROFILE=z"))
+        assert f"no such variable: {typed.removesuffix('=x')}; there are ARCH BUCKET " in message
+    checked(make("help", "FILE=y", "DEBUG=1", "SIZES=1"))
 
 
 def test_a_function_is_created_from_its_own_folder(pipeline: Pipeline, make: Make) -> None:

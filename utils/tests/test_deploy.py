@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,9 +16,8 @@ import pytest
 from openpyxl import load_workbook
 
 from conftest import ROOT, Make, checked, follow, pack, refused
-from harness import artifacts, history, machines
+from harness import artifacts, facts, history, machines
 from harness.deploy import warnings
-from harness.emulator import MiniStack
 from harness.fault import Fault
 from harness.stack import Stack
 from harness.target import STAGES, connect, emulator, endpoint
@@ -82,14 +82,6 @@ def stack(deploy: Deploy) -> Iterator[str]:
     checked(deploy(*at(name), "deploy"))
     yield name
     deploy(*at(name), "destroy", "--empty", "--yes")
-
-
-@pytest.fixture(params=["LocalStack", "MiniStack"])
-def each_emulator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Everything of the test happens on one of the two."""
-    if request.param == "MiniStack":
-        monkeypatch.setenv("ENDPOINT", request.getfixturevalue("mini").endpoint)
-    return str(request.param)
 
 
 def stack_name() -> str:
@@ -220,9 +212,7 @@ SOMEBODYS = json.dumps(
 )
 
 
-def test_a_stack_of_somebody_else_is_neither_changed_nor_deleted(
-    deploy: Deploy, each_emulator: str
-) -> None:
+def test_a_stack_of_somebody_else_is_neither_changed_nor_deleted(deploy: Deploy) -> None:
     cfn, name = emulator().client("cloudformation"), stack_name()
     cfn.create_stack(StackName=name, TemplateBody=SOMEBODYS)
     cfn.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
@@ -243,7 +233,7 @@ SET = {
 }
 
 
-def test_what_was_set_stays_set(deploy: Deploy, each_emulator: str) -> None:
+def test_what_was_set_stays_set(deploy: Deploy) -> None:
     name = stack_name()
     given = ",".join(f"{key}={SET[key]}" for key in ("SegmentMemory", "AlarmTopic"))
     how = ["--arch", "arm64", "--definition", "distributed", "--parameters", given]
@@ -258,9 +248,7 @@ def test_what_was_set_stays_set(deploy: Deploy, each_emulator: str) -> None:
     checked(deploy(*at(name), "destroy", "--yes"))
 
 
-def test_a_plan_says_what_would_change_and_changes_nothing(
-    deploy: Deploy, each_emulator: str
-) -> None:
+def test_a_plan_says_what_would_change_and_changes_nothing(deploy: Deploy) -> None:
     name = stack_name()
     planned = checked(deploy(*at(name), "deploy", "--plan"))
     assert "none is made" in planned
@@ -361,6 +349,80 @@ def test_a_deploy_leaves_an_execution_on_its_old_code(deploy: Deploy, repack: Re
     checked(deploy(*at(name), "destroy", "--empty", "--yes"))
 
 
+def keys_of(made: dict[str, str]) -> set[str]:
+    """What the functions of a stack's outputs sign with."""
+    functions = emulator().client("lambda")
+    found = [
+        functions.get_function_configuration(FunctionName=made[f"{stage.title()}Function"])
+        for stage in STAGES
+    ]
+    return {each["Environment"]["Variables"]["SIGNING_KEY"] for each in found}
+
+
+def test_a_deploy_keeps_the_key_and_rotates_it_when_told(
+    deploy: Deploy, each_emulator: str
+) -> None:
+    name, said = stack_name(), []
+
+    def deployed(*more: str) -> tuple[str, str]:
+        done = deploy(*at(name), "deploy", *more)
+        said.append(checked(done) + done.stderr + json.dumps(described(name), default=str))
+        [key] = keys_of(outputs(name))
+        return key, parameters(name)["SigningKeyNumber"]
+
+    key, number = deployed()
+    assert re.fullmatch("[0-9a-f]{64}", key) and number == "1"
+    assert deployed() == (key, "1")
+    assert ": up to date" in said[-1]
+    assert deployed("--parameters", "GatherTimeout=600", "--definition", "distributed") == (
+        key,
+        "1",
+    )
+    first = outputs(name)
+    assert deployed("--rotate-key", "--plan") == (key, "1")
+    another, number = deployed("--rotate-key")
+    assert another != key and number == "2"
+    assert deployed("--parameters", "GatherTimeout=700") == (another, "2")
+    assert keys_of(first) == {key}, "an execution, or its redrive, goes on with these versions"
+    assert not [text for text in said if key in text or another in text]
+    for given in ("SigningKey", "SigningKeyNumber"):
+        refusal = refused(deploy(*at(name), "deploy", "--parameters", f"{given}=7"))
+        assert f"PARAMETERS: must not hold the key; found {given}\nto do: ROTATE_KEY=1" in refusal
+    checked(deploy(*at(name), "destroy", "--yes"))
+
+
+def test_an_execution_goes_on_with_the_key_that_it_began_with(
+    deploy: Deploy, repack: Repack
+) -> None:
+    """Its segment and its gather start after the deploy that gives the functions another key."""
+    name, s3, states = stack_name(), emulator().client("s3"), emulator().client("stepfunctions")
+    subscriber = Subscriber(name)
+    repack("segment", "lambda.py", HELD)
+    checked(deploy(*at(name), "deploy", "--parameters", f"NotifyTopic={subscriber.topic}"))
+    bucket, arn = (outputs(name)[each] for each in ("BucketName", "StateMachineArn"))
+    s3.put_object(Bucket=bucket, Key="test.json", Body=json.dumps(EXAMPLE).encode())
+    started = states.start_execution(stateMachineArn=arn)["executionArn"]
+    patient = {"Delay": 1, "MaxAttempts": 300}
+    s3.get_waiter("object_exists").wait(Bucket=bucket, Key="gather/held", WaiterConfig=patient)
+    [before] = keys_of(outputs(name))
+    checked(deploy(*at(name), "deploy", "--rotate-key"))
+    s3.put_object(Bucket=bucket, Key="scatter/go", Body=b"")
+    after = states.start_execution(stateMachineArn=arn)["executionArn"]
+    for execution in (follow(emulator(), started), follow(emulator(), after)):
+        assert execution["status"] == "SUCCEEDED", execution["cause"]
+    assert keys_of(outputs(name)) != {before}
+    target = replace(emulator(), name="stack", stack=name)
+    for execution in (started, after):
+        found = facts.read(target, history.read(states, execution))
+        assert found.workbook and found.workbook.rows == len(EXAMPLE)
+        assert found.trust.doubts == []
+    # The function that notifies has the new key alone.
+    told = {each["execution"]: each for each in subscriber.told(2)}
+    assert told[started.split(":")[-1]]["rows"].startswith("not told: ")
+    assert told[after.split(":")[-1]]["rows"] == str(len(EXAMPLE))
+    checked(deploy(*at(name), "destroy", "--empty", "--yes"))
+
+
 @pytest.mark.parametrize(
     ("at_once", "memory", "words"),
     [
@@ -425,13 +487,6 @@ def test_without_an_account_it_says_what_to_do(
 ) -> None:
     message = refused(deploy(*at("test", "aws"), "deploy", **settings))
     assert [words for words in said if words not in message] == []
-
-
-def test_keys_of_no_user_are_refused_with_advice(deploy: Deploy, guarded: MiniStack) -> None:
-    settings = {**KEYS, "AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": guarded.endpoint}
-    said = refused(deploy(*at("test", "aws"), "deploy", **settings))
-    assert "InvalidClientTokenId" in said
-    assert "to do: these keys are of no user" in said
 
 
 @pytest.mark.parametrize("name", ["", "Upper", "9lives", "a" * 25, "under_score"])

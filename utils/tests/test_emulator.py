@@ -119,6 +119,14 @@ def test_a_command_that_is_ended_takes_its_emulator_with_it() -> None:
     assert not its.folder.exists()
 
 
+def test_a_command_that_waits_itself_takes_an_emulator_with_it_that_still_starts() -> None:
+    said = "import os; print(os.environ['ENDPOINT'])"
+    command = [*HARNESS, "with-emulator", "--at-once", sys.executable, "-c", said]
+    its = Emulator(checked(subprocess.run(command, capture_output=True, text=True)).strip())
+    assert its.version() is None and its.process() is None
+    assert not its.folder.exists()
+
+
 @pytest.fixture
 def killed() -> Iterator[Emulator]:
     """An emulator that was killed, and whose number a process of another kind has now."""
@@ -174,3 +182,24 @@ def test_a_report_of_an_execution_elsewhere_starts_no_emulator(make: Make, tmp_p
     )
     assert "to do: log in" in made.stderr
     assert Emulator(at).version() is None
+
+
+def test_an_interrupted_up_says_what_runs_on() -> None:
+    endpoint = f"http://localhost:{free_port()}"
+    emulator, env = Emulator(endpoint), {**os.environ, "ENDPOINT": endpoint}
+    command = subprocess.Popen([*HARNESS, "up"], env=env, stdout=subprocess.PIPE, text=True)
+    while emulator.process() is None:
+        assert command.poll() is None
+    command.send_signal(signal.SIGINT)
+    assert command.stdout
+    said = command.stdout.read()
+    assert command.wait() == 130
+    process = emulator.process()
+    assert process
+    assert said.endswith(
+        f"LocalStack goes on starting at {endpoint} (pid {process.pid}): "
+        f"make down ENDPOINT={endpoint} ends it\n"
+    )
+    down = [*HARNESS, "down"]
+    assert "stopped" in checked(subprocess.run(down, env=env, capture_output=True, text=True))
+    shutil.rmtree(emulator.folder)

@@ -18,6 +18,7 @@ from harness import run as executions
 from harness.bucket import delete_keys, keys_of
 from harness.functions import WAIT
 from harness.target import MACHINES, STAGES, emulator, endpoint, function_name
+from shared.signed import METADATA, Objects, signing_key
 from test_pipeline import EXAMPLE, expected
 from utils import members
 
@@ -61,8 +62,9 @@ def proxy(pipeline: Pipeline) -> Iterator[Proxy]:
     before = {stage: settings_of(stage) for stage in STAGES}
     with Proxy(endpoint()) as proxy:
         for stage in STAGES:
-            variables = {"BUCKET": emulator().bucket, "AWS_ENDPOINT_URL_S3": proxy.endpoint}
-            configure(stage, Environment={"Variables": variables})
+            variables = before[stage]["Environment"]["Variables"]
+            through = variables | {"AWS_ENDPOINT_URL_S3": proxy.endpoint}
+            configure(stage, Environment={"Variables": through})
         yield proxy
         for stage in STAGES:
             configure(stage, **before[stage])
@@ -297,8 +299,8 @@ def test_out_of_memory_fails_the_execution(
     set_up(stage, MemorySize=128)
     big = run(LONG_TABLE)
     # A gather takes little memory unless it must render the rows of a segment itself.
-    figures = Rule("GET", "list-type=2", FORWARD, before=lambda: delete_figures(pipeline))
-    done = big(figures, division_number=len(LONG_TABLE))
+    moved = Rule("GET", "list-type=2", FORWARD, before=lambda: move_rows(pipeline))
+    done = big(moved, division_number=len(LONG_TABLE))
     # Retried once: AWS gives it the name of any other end of the process.
     assert done.errors == ["Runtime.ExitError"] * 2
     explained(
@@ -312,10 +314,24 @@ def test_out_of_memory_fails_the_execution(
     )
 
 
-def delete_figures(pipeline: Pipeline) -> None:
-    at = {"Bucket": emulator().bucket}
-    keys = keys_of(pipeline.s3, **at, Prefix="gather/")
-    delete_keys(pipeline.s3, [key for key in keys if key.endswith(".json")], **at)
+def written(pipeline: Pipeline, name: str) -> list[str]:
+    """The keys of that name that the execution wrote which runs."""
+    machine = emulator().machine()
+    found = pipeline.states.list_executions(stateMachineArn=machine, statusFilter="RUNNING")
+    [running] = found["executions"]
+    keys = keys_of(pipeline.s3, Bucket=emulator().bucket, Prefix="")
+    return [key for key in keys if key.endswith(f"/{running['name']}/{name}")]
+
+
+def move_rows(pipeline: Pipeline) -> None:
+    """Let figures say that other rows come first, as those of an ETL that adds rows do."""
+    variables = settings_of("gather")["Environment"]["Variables"]
+    objects = Objects(pipeline.s3, emulator().bucket, signing_key(variables))
+    for key in written(pipeline, "job_000.json"):
+        figures = json.loads(objects.get(key))
+        for part in figures["parts"]:
+            part["position"] += 1
+        objects.put(key, json.dumps(figures).encode())
 
 
 @pytest.mark.fault(
@@ -373,7 +389,7 @@ def test_an_s3_that_never_recovers_fails_the_execution_by_name(
 def test_a_gather_that_fails_during_its_upload_leaves_no_unfinished_one(run: Start) -> None:
     """An error of the gather itself: boto3 aborts what it began."""
     done = run(LONG_TABLE)(Rule("GET", "job_011.xml", "NoSuchKey", None), division_number=1000)
-    done.assert_failed_and_changed_nothing("NoSuchKey")
+    done.assert_failed_and_changed_nothing("MissingSegment")
     assert any("uploads" in path for _, path in done.proxy.seen)
 
 
@@ -539,3 +555,70 @@ def test_a_distributed_execution_whose_segment_fails_tells_so(
     done = run(table)(definition="distributed", division_number=1)
     fault = f"{done.key} record 3: 会員ランク must be 1 to 5; found the number 9"
     explained(done, "MissingSegment", "job_003.pkl", f"[ERROR] InvalidMember: {fault}")
+
+
+def change(pipeline: Pipeline, name: str) -> None:
+    """One bit of the object of that name, under its signature."""
+    for key in written(pipeline, name):
+        at: Any = {"Bucket": emulator().bucket, "Key": key}
+        found = pipeline.s3.get_object(**at)
+        body = bytearray(found["Body"].read())
+        body[len(body) // 2] ^= 1
+        assert METADATA in found["Metadata"]
+        pipeline.s3.put_object(**at, Body=bytes(body), Metadata=found["Metadata"])
+
+
+@pytest.mark.fault(
+    tried=(
+        "an object changed between two stages: segment file, figures, rendered rows",
+        "ステージ間でのオブジェクトの改変: セグメントファイル、数値、描画済みの行",
+    ),
+    happened=(
+        "fails as InvalidSignature in the stage that reads it, not retried, and is explained on one screen; the previous workbook stays",
+        "それを読むステージで InvalidSignature として失敗し、再試行されず、1画面で説明される。前のワークブックは残る",
+    ),
+)
+@pytest.mark.parametrize(
+    ("stage", "read", "name"),
+    [
+        ("segment", "/job_000.pkl", "job_000.pkl"),
+        ("gather", "list-type=2", "job_000.json"),
+        ("gather", "list-type=2", "job_000.xml.deflate"),
+    ],
+    ids=["segment file", "figures", "rows"],
+)
+def test_what_somebody_changed_fails_the_execution_by_its_key(
+    pipeline: Pipeline, run: Start, explained: Explained, stage: str, read: str, name: str
+) -> None:
+    changed = Rule("GET", read, FORWARD, before=lambda: change(pipeline, name))
+    done = run()(changed, division_number=len(TABLE))
+    assert (changed.hits, done.errors) == (1, ["InvalidSignature"])
+    explained(
+        done,
+        "InvalidSignature",
+        f"stage    {stage} ({stage}-lambda)",
+        f"{name}: must be signed by this deployment; found another",
+        "to do    something else wrote that object, or copied it without its metadata",
+    )
+
+
+@pytest.mark.fault(
+    tried=("a segment's figures deleted", "セグメントの数値の削除"),
+    happened=(
+        "fails as MissingSegment and is explained on one screen; the previous workbook stays",
+        "MissingSegment で失敗し、1画面で説明される。前のワークブックは残る",
+    ),
+)
+def test_figures_that_somebody_deleted_fail_the_execution(
+    pipeline: Pipeline, run: Start, explained: Explained
+) -> None:
+    def delete() -> None:
+        delete_keys(pipeline.s3, written(pipeline, "job_001.json"), Bucket=emulator().bucket)
+
+    explained(
+        run()(Rule("GET", "list-type=2", FORWARD, before=delete)),
+        "MissingSegment",
+        "stage    gather (gather-lambda)",
+        "job_001.json: must be the figures of the result",
+        "found none",
+    )

@@ -235,6 +235,34 @@ def test_localstack_may_call_the_iterations_of_a_stopped_map_failed() -> None:
     assert (run.status, run.failure) == ("ABORTED", None)
 
 
+def test_calls_that_an_ended_execution_left_waiting_have_not_failed() -> None:
+    replay = Replay("two-faulty")
+    first, last = (
+        event["lambdaFunctionFailedEventDetails"]
+        for event in replay.recorded["events"]
+        if event["type"] == "LambdaFunctionFailed"
+    )
+    assert replay.run().failed == 2
+    last |= {"error": "Sandbox.Dropped", "cause": "{}"}
+    run = replay.run()
+    assert (run.status, run.failed, run.failure and run.failure.error) == (
+        "FAILED",
+        1,
+        first["error"],
+    )
+    assert sorted(map(run.outcome, run.iterations)).count("failed") == 1
+    assert "stopped" in map(run.outcome, run.iterations)
+
+
+def test_an_execution_that_ends_as_its_waiting_calls_are_dropped_was_stopped_by_hand() -> None:
+    replay = Replay("stopped-in-map")
+    for event in replay.recorded["events"]:
+        if event["type"] == "ExecutionFailed":
+            event["executionFailedEventDetails"] = {"error": "Sandbox.Dropped", "cause": "{}"}
+    run = replay.run()
+    assert (run.status, run.failure) == ("ABORTED", None)
+
+
 @pytest.mark.parametrize(
     ("kind", "status"), [("ExecutionTimedOut", "TIMED_OUT"), ("ExecutionFailed", "FAILED")]
 )
@@ -247,16 +275,3 @@ def test_a_map_that_another_failure_aborts_was_not_stopped_by_hand(kind: str, st
     replay.recorded["described"]["status"] = status
     run = replay.run()
     assert (run.status, run.failure and run.failure.error) == (status, "States.Timeout")
-
-
-@pytest.mark.parametrize(
-    ("name", "outcomes"),
-    [("ministack", ["succeeded"] * 3), ("ministack-failed", ["succeeded", "failed"])],
-)
-def test_ministacks_history_without_predecessors_tells_the_stages(
-    name: str, outcomes: list[str]
-) -> None:
-    run = Replay(name).run()
-    assert list(run.stages) == ["scatter", "segment", "gather"][: len(outcomes)]
-    assert [run.state_outcome(state) for state in run.visits] == outcomes
-    assert (run.chained, run.tasks) == (False, [])

@@ -100,7 +100,7 @@ def test_faulty_input_fails_the_execution_by_name_and_place(
             'must be the key of an object; found the text "../test.json"',
         ),
         (None, "InvalidEvent", "found null"),
-        ("test.xlsx", "InvalidEvent", "must be a table, no workbook"),
+        ("test.xlsx", "InvalidEvent", "must end in .json, .jsonl, .ndjson, .csv or one of these"),
     ],
     ids=str,
 )

@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from harness.history import Run, Visit
+from harness.history import Attempt, Run, Task, Visit
 from harness.progress import Snapshot, news, picture
 
 
@@ -52,3 +52,32 @@ def test_a_stage_that_failed_is_no_longer_running() -> None:
 
 def test_a_stage_of_a_stopped_execution_has_not_failed() -> None:
     assert shown(snapshot(7, status="ABORTED")).splitlines()[1].startswith("■  segment")
+
+
+def task(state: str, *errors: str, gave_up: bool = False) -> Task:
+    """One that was called once for each error, and then again unless it gave up."""
+    index = 0 if state == "SegmentLambda" else None
+    calls = [Attempt("f", 0.0, ended_s=1.0, error=error) for error in errors]
+    calls += [] if gave_up else [Attempt("f", 1.0)]
+    return Task(state, index, "", 0.0, attempts=calls, gave_up=gave_up)
+
+
+def test_what_is_retried_and_what_failed_is_said_by_name() -> None:
+    state, said = snapshot(3), list[str]()
+    state.run.tasks = [task("ScatterLambda", "SlowDown", "SlowDown"), task("SegmentLambda")]
+    assert "scatter 2 retried: SlowDown" in news(state, said)
+    state.run.tasks.append(task("SegmentLambda", "Runtime.ExitError"))
+    assert news(state, said) == ["segment 1 retried: Runtime.ExitError"]
+    state.run.tasks += [
+        task("SegmentLambda", "InternalError", "Runtime.ExitError"),
+        task("SegmentLambda", "InvalidCell", gave_up=True),
+    ]
+    state.run.failed = 1
+    assert news(state, said) == [
+        "segment 1 failed: InvalidCell",
+        "segment 3 retried: Runtime.ExitError, InternalError",
+    ]
+    lines = shown(state).splitlines()
+    assert lines[0].rstrip().endswith("2 retried: SlowDown")
+    assert "1 failed: InvalidCell  3 retried:" in lines[1]
+    assert "Runtime.ExitError, InternalError" in lines[2]

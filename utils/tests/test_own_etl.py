@@ -14,7 +14,7 @@ from openpyxl import load_workbook
 
 from conftest import ROOT, Make, Pipeline, checked, follow, pack, refused
 from harness.functions import RUNTIME
-from harness.target import emulator
+from harness.target import emulator, function_name
 from harness.watch import EMULATED
 
 SEGMENT = ROOT / "demo-segment"
@@ -225,6 +225,7 @@ def test_an_unknown_etl_is_named_before_anything_starts(
 
 def create_function(name: str, archive: bytes) -> None:
     functions = emulator().client("lambda")
+    as_segment = functions.get_function_configuration(FunctionName=function_name("segment"))
     functions.create_function(
         FunctionName=name,
         Runtime=RUNTIME,
@@ -233,6 +234,6 @@ def create_function(name: str, archive: bytes) -> None:
         Code={"ZipFile": archive},
         MemorySize=1769,
         Timeout=900,
-        Environment={"Variables": {"BUCKET": emulator().bucket}},
+        Environment={"Variables": as_segment["Environment"]["Variables"]},
     )
     functions.get_waiter("function_active").wait(FunctionName=name)

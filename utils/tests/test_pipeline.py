@@ -1,7 +1,9 @@
+import gzip
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from openpyxl import load_workbook
 
 from conftest import ROOT, Make, Pipeline, checked, refused
-from harness import machines
+from harness import history, machines, run
 from harness.target import MACHINES, emulator, endpoint
 from utils import members
 
@@ -159,3 +161,49 @@ def test_start_execution_by_hand(pipeline: Pipeline, given: str | None) -> None:
     execution = pipeline.wait(started["executionArn"])
     assert json.loads(execution["output"]) == key.replace("json", "xlsx")
     assert pipeline.rows(execution) == expected(table)
+
+
+FAULTY = 3_777
+
+
+def csv_text(rows: list[dict[str, Any]]) -> str:
+    """Records of two lines each, and empty lines between some."""
+    lines = [",".join(rows[0])]
+    for number, row in enumerate(rows):
+        lines += [",".join(f'"{value}"' for value in row.values()).replace("名前", "名\n前")]
+        lines += [""] if number % 5 == 0 else []
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("end", "write", "begins"),
+    [
+        (".csv", csv_text, '"m'),
+        (".csv.gz", csv_text, '"m'),
+        (".jsonl", lambda rows: "\n\n".join(map(json.dumps, rows)), "{"),
+        (".json", lambda rows: json.dumps(rows, indent=1), "{"),
+        (".json", json.dumps, None),
+    ],
+    ids=["CSV", "packed CSV", "a record a line", "an indented array", "an array of one line"],
+)
+def test_a_faulty_record_is_named_with_its_line_in_the_file(
+    pipeline: Pipeline,
+    capsys: pytest.CaptureFixture[str],
+    end: str,
+    write: Callable[[list[dict[str, Any]]], str],
+    begins: str | None,
+) -> None:
+    rows = [{**EXAMPLE[0], "会員番号": f"m{n:04}", "名前": "名前" * 20} for n in range(4_000)]
+    rows[FAULTY]["会員ランク"] = 9
+    text = write(rows)
+    body = gzip.compress(text.encode()) if end.endswith(".gz") else text.encode()
+    arn = pipeline.start(input_obj=pipeline.put(body, end), division_number=1_000)
+    assert pipeline.wait(arn)["status"] == "FAILED"
+    run.explain(emulator(), history.read(pipeline.states, arn))
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("line ")]
+    if begins is None:
+        assert said == []
+    else:
+        start = text.rindex(begins, 0, text.index(f"m{FAULTY:04}") + 1)
+        line = text.count("\n", 0, start) + 1
+        assert said == [f"line     {line:,}, where that record begins"]

@@ -7,6 +7,7 @@ import tracemalloc
 import uuid
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from harness.report import write
 from harness.report.write import KEPT
 from harness.settings import RESULT
 from harness.target import emulator
-from replay import Replay
+from replay import Missing, Replay
 from shared.facts import (
     Column,
     Histogram,
@@ -31,6 +32,7 @@ from shared.facts import (
     WorkbookFacts,
     segment_facts_key,
 )
+from shared.signed import signature
 
 
 def opened(replay: Replay) -> list[str]:
@@ -49,9 +51,10 @@ def test_the_record_that_broke_costs_the_bytes_of_its_block() -> None:
     replay = Replay("failed")
     view = write.collect(replay.target, replay.run(), "en")
     assert view.record and view.record["会員番号"] == "037"
-    [asked] = [asked for _, asked in replay.asked if asked.get("Key") == "failed.json"]
     scatter = view.facts.scatter
+    [asked, counted] = [asked for _, asked in replay.asked if asked.get("Key") == "failed.json"]
     assert scatter and asked["Range"] == f"bytes={scatter.index[3][0]}-{scatter.size - 1}"
+    assert counted["Range"] == f"bytes=0-{scatter.size - 1}"  # its line is counted from the first
 
 
 def test_a_record_of_an_input_that_was_replaced_is_not_shown() -> None:
@@ -72,6 +75,119 @@ def test_a_record_beyond_the_input_is_not_looked_for() -> None:
 @pytest.mark.parametrize("text", ['{"a": "},{"}, {"b": 1}', ' , {"a": "},{"},\n{"b": 1}'])
 def test_a_record_is_found_in_a_slice_of_an_array(text: str, end: str) -> None:
     assert record_of((text + end).encode(), 1) == {"b": 1}
+
+
+KEY, ANOTHER = "0f" * 32, "f0" * 32
+
+
+def signed(replay: Replay, key: str = KEY) -> Replay:
+    """The functions have the key KEY, and what they wrote is signed with one.
+
+    Args:
+        key: of the signatures.
+    """
+    for function in replay.recorded["functions"].values():
+        function["Environment"] = {"Variables": {"SIGNING_KEY": KEY}}
+    replay.recorded["metadata"] = {
+        name: {"signature": signature(bytes.fromhex(key), name, json.dumps(told).encode())}
+        for name, told in replay.recorded["objects"].items()
+    }
+    return replay
+
+
+def test_what_the_functions_signed_is_told_without_a_doubt() -> None:
+    replay = signed(Replay("succeeded"))
+    view = write.collect(replay.target, replay.run(), "en")
+    assert view.facts.workbook and view.facts.trust.doubts == []
+    assert 'id="unchecked"' not in write.html(view) and 'id="refused"' not in write.html(view)
+
+
+def test_what_another_wrote_is_named_and_not_told() -> None:
+    """Changed, not signed, signed with another key, and signed for another place."""
+    facts_of = "gather/succeeded/facts.json"
+    faulty = {name: signed(Replay("succeeded")) for name in ("changed", "unsigned", "moved")}
+    faulty["changed"].recorded["objects"][facts_of]["rows"] = 31
+    del faulty["unsigned"].recorded["metadata"][facts_of]
+    metadata = faulty["moved"].recorded["metadata"]
+    metadata[facts_of] = metadata["scatter/succeeded/facts.json"]
+    faulty["another key"] = signed(Replay("succeeded"), ANOTHER)
+    said = {}
+    for name, replay in faulty.items():
+        view = write.collect(replay.target, replay.run(), "en")
+        assert view.facts.workbook is None and "長野原" not in write.html(view)
+        said[name] = view.facts.trust.doubts
+        assert said[name][0] in write.html(view)
+    rule = f"{facts_of}: must be signed by this deployment; found"
+    assert said["changed"] == said["moved"] == [f"{rule} another"]
+    assert said["unsigned"] == [f"{rule} none"]
+    assert said["another key"] == [
+        "scatter/succeeded/facts.json: must be signed by this deployment; found another"
+    ]
+
+
+def test_of_many_objects_that_are_refused_a_few_are_named() -> None:
+    replay = signed(Replay("failed"))
+    objects, metadata = replay.recorded["objects"], replay.recorded["metadata"]
+    told = objects["scatter/failed/facts.json"]
+    cut = told["segments"][0]
+    told["segments"] = [{**cut, "key": f"scatter/failed/job_{n:03d}.pkl"} for n in range(5)]
+    for n in range(5):
+        objects[f"gather/failed/job_{n:03d}.json"] = objects["gather/failed/job_000.json"]
+    metadata.clear()
+    metadata |= signed(Replay("failed", objects={"scatter/failed/facts.json": told})).recorded[
+        "metadata"
+    ]
+    found = facts.read(replay.target, replay.run())
+    assert (found.segments, len(found.trust.refused)) == ({}, 5)
+    assert len(found.trust.doubts) == 4 and found.trust.doubts[-1] == "and 2 more"
+
+
+class Denied(Replay):
+    """To an account that may not read how functions are configured."""
+
+    def GetFunctionConfiguration(self, asked: dict[str, Any]) -> dict[str, Any]:
+        raise Missing("AccessDeniedException")
+
+
+def of_functions(environment: dict[str, Any]) -> Replay:
+    replay = signed(Replay("succeeded"))
+    for function in replay.recorded["functions"].values():
+        function["Environment"] = environment
+    return replay
+
+
+@pytest.mark.parametrize(
+    ("replay", "why"),
+    [
+        (of_functions({"Variables": {}}), "no SIGNING_KEY"),
+        (of_functions({"Error": {"ErrorCode": "KMSAccess", "Message": "x"}}), "KMSAccess"),
+        (of_functions({"Variables": {"SIGNING_KEY": "0f"}}), "must be 64 hex digits; found 2"),
+        (Denied("succeeded"), "AccessDeniedException"),
+        (Replay("succeeded", functions={}), "ResourceNotFoundException"),
+    ],
+)
+def test_what_could_not_be_checked_is_told_with_why(replay: Replay, why: str) -> None:
+    run = replay.run()
+    for language in ("en", "ja"):
+        view = write.collect(replay.target, run, language)
+        assert view.facts.workbook
+        [doubt] = view.facts.trust.doubts
+        assert doubt.startswith("not checked") and why in doubt
+        [line] = [each for each in write.html(view).splitlines() if 'id="unchecked"' in each]
+        assert why in line
+
+
+def test_the_key_is_that_of_the_versions_that_an_execution_called() -> None:
+    replay = signed(Replay("succeeded"))
+    for event in replay.recorded["events"]:
+        if event["type"] == "LambdaFunctionScheduled":
+            event["lambdaFunctionScheduledEventDetails"]["resource"] += ":7"
+    functions = replay.recorded["functions"]
+    replay.recorded["functions"] = {f"{name}:7": found for name, found in functions.items()} | {
+        name: {"Environment": {"Variables": {"SIGNING_KEY": ANOTHER}}} for name in functions
+    }
+    found = facts.read(replay.target, replay.run())
+    assert found.workbook and found.trust.doubts == []
 
 
 def test_functions_that_keep_no_facts_cost_one_look() -> None:
@@ -145,6 +261,31 @@ def test_a_report_of_five_million_rows_takes_a_second_and_60_mb_at_most(tmp_path
     assert peak < 60_000_000
 
 
+def test_a_lone_surrogate_of_the_data_is_shown_as_its_escape(tmp_path: Path) -> None:
+    replay = Replay("failed")
+    run = replay.run()
+    run.tasks[0].state = "\ud801"
+    path = write.write(replay.target, run, "en", "", tmp_path)
+    page = path.read_text(encoding="utf-8")
+    data = page.partition('<script type="application/json" id="data">')[2].partition("</script>")[0]
+    assert "\ud801" in {row["label"] for row in json.loads(data)["rows"]}
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_page_that_cannot_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*paths: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    replay = Replay("failed")
+    run = replay.run()
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write.write(replay.target, run, "en", "", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_only_the_last_reports_stay(tmp_path: Path) -> None:
     for n in range(KEPT + 3):
         (tmp_path / f"old-{n}.html").touch()
@@ -211,6 +352,19 @@ def test_advice_speaks_of_a_log_above_only_where_there_is_one(
 def test_each_error_has_advice_in_both_languages(error: str, message: str) -> None:
     said = {advice.advice(error, message, language=language) for language in ("en", "ja")}
     assert len(said) == 2 and not any("{" in text.replace('{"input_obj"', "") for text in said)
+
+
+@pytest.mark.parametrize(
+    ("flags", "full"),
+    [
+        ("", "the disk is full that holds "),
+        (" TARGET=stack STACK=x", "the disk is full that holds "),
+        (" TARGET=aws STACK=x REGION=y", "raise the gather's /tmp"),
+    ],
+)
+def test_a_full_disk_is_said_to_be_the_one_that_is_full(flags: str, full: str) -> None:
+    message = "exception while calling s3.PutObject: [Errno 28] No space left on device"
+    assert advice.advice("InternalError", message, stage="gather", flags=flags).startswith(full)
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,31 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.waiter import WaiterModel, create_waiter_with_client
 
-from conftest import checked, follow
-from harness.emulator import MiniStack
-from harness.target import STAGES, Target
+from conftest import checked, refused
+from harness.target import STAGES
+from ministack import MiniStack
 from test_pipeline import EXAMPLE
 
 STACK = "guarded"
 # The last record's column comes up late, so that the scatter reads and rewrites its segments.
 TABLE = [*EXAMPLE, {**EXAMPLE[0], "備考": "late"}]
+# boto3 has no waiter of Step Functions.
+STATUS = {"matcher": "path", "argument": "status", "state": "success"}
+ENDED = WaiterModel(
+    {
+        "version": 2,
+        "waiters": {
+            "Ended": {
+                "operation": "DescribeExecution",
+                "delay": 1,
+                "maxAttempts": 300,
+                "acceptors": [{**STATUS, "expected": end} for end in ("SUCCEEDED", "FAILED")],
+            }
+        },
+    }
+)
 
 
 class Account:
@@ -82,8 +98,9 @@ class Account:
         states = self.client("stepfunctions")
         given = json.dumps({"input_obj": "members.json", "division_number": 2})
         started = states.start_execution(stateMachineArn=arn, input=given)
-        target = Target("localstack", "000000000000", "us-east-1", self.client)
-        return follow(target, started["executionArn"])
+        asked = {"executionArn": started["executionArn"]}
+        create_waiter_with_client("Ended", ENDED, states).wait(**asked)
+        return dict(states.describe_execution(**asked))
 
 
 @pytest.fixture(scope="module")
@@ -127,14 +144,20 @@ def test_an_execution_needs_nothing_that_its_roles_lack_even_to_render_a_segment
     execution = account.run(outputs["StateMachineArn"])
     assert execution["status"] == "SUCCEEDED", execution
     assert execution["output"] == '"members.xlsx"'
-    found = account.s3.list_objects_v2(Bucket=bucket, Prefix="gather/")["Contents"]
-    results = sorted(each["Key"] for each in found if each["Key"].endswith(".pkl"))
-    account.s3.delete_object(Bucket=bucket, Key=results[0].replace(".pkl", ".json"))
+
+    def rendered() -> dict[str, str]:
+        found = account.s3.list_objects_v2(Bucket=bucket, Prefix="gather/")["Contents"]
+        return {each["Key"]: each["ETag"] for each in found if each["Key"].endswith(".deflate")}
+
+    # In another order no segment's rows are where it rendered them.
+    before = rendered()
+    results = [key.replace(".xml.deflate", ".pkl") for key in sorted(before, reverse=True)]
     answer = account.client("lambda").invoke(
         FunctionName=outputs["GatherFunction"],
         Payload=json.dumps({"segment_definitions": results, "segment_results": results}).encode(),
     )
     assert json.loads(answer["Payload"].read()) == "test.xlsx"
+    assert not before.items() & rendered().items()
 
 
 ALLOWED = {
@@ -159,15 +182,12 @@ ALLOWED = {
     ],
     "gather": [
         "list gather/run/job_0",
-        "list scatter/run/job_0",
         "get gather/run/job_000.pkl",
         "get gather/run/job_000.json",
         "put gather/run/job_000.json",
         "get scatter/run/manifest.json",
         "put members.xlsx",
         "put 2026/members.xlsx",
-        "tag scatter/run/job_000.pkl",
-        "tag gather/run/job_000.xml.deflate",
         "upload members.xlsx",
     ],
 }
@@ -202,8 +222,8 @@ DENIED = {
         "put reference/rates.csv",
         "delete gather/run/job_000.pkl",
         "delete members.xlsx",
-        "tag members.json",
         "list members",
+        "list scatter/run/job_0",
         "list ",
     ],
 }
@@ -211,18 +231,15 @@ OPERATIONS = {
     "get": "get_object",
     "put": "put_object",
     "delete": "delete_object",
-    "tag": "put_object_tagging",
     "list": "list_objects_v2",
     "upload": "create_multipart_upload",
 }
-TAGS = {"TagSet": [{"Key": "execution", "Value": "succeeded"}]}
 
 
 def ask(s3: Any, bucket: str, call: str) -> None:
     verb, _, key = call.partition(" ")
     given = {"Prefix" if verb == "list" else "Key": key}
-    tags = {"Tagging": TAGS} if verb == "tag" else {}
-    getattr(s3, OPERATIONS[verb])(Bucket=bucket, **given, **tags)
+    getattr(s3, OPERATIONS[verb])(Bucket=bucket, **given)
 
 
 def each(calls: dict[str, list[str]]) -> pytest.MarkDecorator:
@@ -235,7 +252,7 @@ def test_a_stage_may(
     stage: str, call: str, as_stage: dict[str, Any], bucket: str, account: Account
 ) -> None:
     verb, _, key = call.partition(" ")
-    if verb in ("get", "tag"):
+    if verb == "get":
         account.s3.put_object(Bucket=bucket, Key=key)
     ask(as_stage[stage], bucket, call)
 
@@ -252,3 +269,17 @@ def test_in_another_bucket_a_stage_may_do_nothing(
 ) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         ask(as_stage[stage], "another-bucket", call)
+
+
+def test_keys_of_no_user_are_refused_with_advice(account: Account, tmp_path: Path) -> None:
+    env = {
+        "HOME": str(tmp_path),
+        "AWS_ENDPOINT_URL": account.endpoint,
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "AKIA0000000000000000",
+        "AWS_SECRET_ACCESS_KEY": "of nobody",
+    }
+    command = [sys.executable, "-m", "harness", "--target", "aws", "--stack", "test", "deploy"]
+    said = refused(subprocess.run(command, env=env, capture_output=True, text=True))
+    assert "InvalidClientTokenId" in said
+    assert "to do: these keys are of no user" in said

@@ -1,12 +1,14 @@
 """What `make stepfunctions` says of an execution that did not succeed."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from harness import bucket, facts, run
+from harness.advice import advice
 from harness.fault import Fault
-from harness.target import emulator
+from harness.target import Target, emulator
 from replay import Replay
 
 
@@ -66,15 +68,6 @@ def test_an_execution_stopped_by_hand_is_said_to_be_stopped(
     assert line.startswith("STOPPED after 4.") and "execution aborted" in line
 
 
-def test_an_emulator_without_predecessors_has_its_failures_explained(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    said = named(screen("ministack-failed", capsys))
-    assert said["stage"] == "segment"
-    assert said["cause"].startswith("mini-bad.json record 17")
-    assert "log" not in said and "above" not in said["to"]
-
-
 def test_a_file_takes_the_place_of_the_inputs_object() -> None:
     given = {"division_number": 7}
     assert run.check_input(given, "a/b.csv.gz") == {"input_obj": "b.csv.gz", "division_number": 7}
@@ -88,12 +81,59 @@ def test_a_file_takes_the_place_of_the_inputs_object() -> None:
         pytest.param(
             {"input_obj": "a.json"}, "b.json", "no input_obj beside FILE; found 'a.json'", id="two"
         ),
-        pytest.param({}, "a.xlsx", "FILE: must be a table to read, no workbook", id="a workbook"),
+        pytest.param(
+            json.loads('{"division_number": 1e400}'),
+            "",
+            "INPUT: must hold finite numbers; found {'division_number': inf}",
+            id="1e400",
+        ),
+        pytest.param(
+            {}, "a.xlsx", r"FILE: must end in \.json, .*; found 'a.xlsx'", id="a workbook"
+        ),
+        pytest.param({}, "b/a.tsv", r"FILE: must end in \.json, .*; found 'b/a.tsv'", id="a .tsv"),
+        pytest.param(
+            {}, "a" * 251 + ".csv", "its name must have at most 255 bytes.*; found 256", id="long"
+        ),
     ],
 )
 def test_an_input_that_cannot_be_meant_is_refused(given: object, file: str, said: str) -> None:
     with pytest.raises(Fault, match=said):
         run.check_input(given, file)
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        pytest.param(
+            "a" * 1020 + ".csv", "whose key has at most 1,024 bytes; found 1,025", id="long"
+        ),
+        pytest.param("漢" * 340, "whose key has at most 1,024 bytes; found 1,025", id="no end"),
+        pytest.param("\ud801.json", r'must be UTF-8; found "\\ud801.xlsx"', id="a lone surrogate"),
+        pytest.param(5, "must be the key of an object; found 5", id="a number"),
+        pytest.param("", 'must be the key of an object; found ""', id="empty"),
+    ],
+)
+def test_an_object_that_cannot_have_a_workbook_is_refused_before_anything_is_called(
+    key: object, said: str
+) -> None:
+    target = Target("localstack", "000000000000", "us-east-1", nothing)
+    with pytest.raises(Fault, match=f"INPUT: input_obj .*{said}"):
+        run.check_object(target, key)
+
+
+def nothing(service: str) -> None:
+    raise AssertionError(f"{service} was called")
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_utf_16_is_not_advised_to_be_cp932(language: str) -> None:
+    fault = "orders.csv line 1: must be UTF-8; found "
+    utf_16, other = (
+        advice("InvalidCSV", fault + found, language=language)
+        for found in ("UTF-16 or UTF-32", "byte 0x8a")
+    )
+    assert "CSV UTF-8" in utf_16 and "cp932" not in utf_16
+    assert "cp932" in other
 
 
 @pytest.mark.parametrize("name", ["gone.json", "."])
@@ -106,7 +146,7 @@ def test_a_workbooks_sheets_and_summaries_are_said() -> None:
     said = {}
     for name in ("succeeded", "retried"):
         replay = Replay(name)
-        workbook = facts.workbook_facts(replay.target, replay.run())
+        workbook = facts.Reader(replay.target, replay.run()).workbook()
         assert workbook
         said[name] = run.contents(workbook)
     assert said == {

@@ -47,3 +47,23 @@ def test_a_summary_stands_under_the_first_rows_and_is_not_counted(
 def keys(printed: str) -> list[str]:
     """Of the rows under the header."""
     return [line.split("│")[1].strip() for line in printed.splitlines() if line.startswith("│")]
+
+
+def test_cells_are_shown_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("harness.settings.RESULT", tmp_path)
+    cells = ["[/red]", "[bold]a[/bold]", ":smile:", "\\[a]", "[link=x]"]
+    book = Workbook()
+    assert book.active
+    for row in [cells, cells]:
+        book.active.append(row)
+    book.save(tmp_path / "test.xlsx")
+    show()
+    said = capsys.readouterr().out
+    header, row = (
+        [cell.strip() for cell in line.strip("┃│").replace("┃", "│").split("│")]
+        for line in said.splitlines()
+        if line[0] in "┃│"
+    )
+    assert header == row == cells

@@ -1,11 +1,16 @@
 """What the emulator's Step Functions answers as AWS's does."""
 
+import ast
 import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from conftest import Pipeline
-from harness.target import emulator
+from conftest import ROOT, Pipeline
+from harness.machines import DEFINITIONS
+from harness.target import STAGES, emulator
 
 
 @pytest.mark.parametrize(
@@ -24,3 +29,43 @@ def test_a_wildcard_finds_every_element_and_none_in_nothing(
     )["stateMachineArn"]
     started = pipeline.states.start_execution(stateMachineArn=machine, input=json.dumps(given))
     assert json.loads(pipeline.wait(started["executionArn"])["output"]) == found
+
+
+def own_errors() -> set[str]:
+    """The exceptions that the functions' sources define."""
+    folders = [*(ROOT / f"demo-{stage}" for stage in STAGES), ROOT / "utils" / "shared"]
+    files = [path for folder in folders for path in folder.rglob("*.py") if is_source(path, folder)]
+    classes = [
+        node
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    ]
+    return {each.name for each in classes if any(is_error(base) for base in each.bases)}
+
+
+def is_source(path: Path, folder: Path) -> bool:
+    inner = path.relative_to(folder).parts
+    return not {"tests", ".venv", "bin", "deploy-packages"}.intersection(inner)
+
+
+def is_error(base: ast.expr) -> bool:
+    return isinstance(base, ast.Name) and base.id.endswith(("Error", "Exception"))
+
+
+def retriers(definition: Any) -> Iterator[dict[str, Any]]:
+    """All of a state machine, those of its Map's states too."""
+    for state in definition["States"].values():
+        yield from state.get("Retry", [])
+        if "ItemProcessor" in state:
+            yield from retriers(state["ItemProcessor"])
+
+
+@pytest.mark.parametrize("path", DEFINITIONS.glob("*.json"), ids=lambda path: path.stem)
+def test_no_error_of_the_functions_own_is_retried_and_a_crash_is_once(path: Path) -> None:
+    found = list(retriers(json.loads(path.read_text())))
+    retried = {name for each in found for name in each["ErrorEquals"]}
+    assert {"InvalidCell", "InvalidMember", "InvalidEvent"} <= own_errors()
+    assert not retried & {*own_errors(), "States.ALL", "States.TaskFailed", "Sandbox.Dropped"}
+    crashes = [each["MaxAttempts"] for each in found if "Runtime.ExitError" in each["ErrorEquals"]]
+    assert crashes == [1, 1, 1]

@@ -13,6 +13,7 @@ from conftest import ROOT
 from harness.artifacts import TEMPLATE, rendered, substitutable
 from harness.machines import read_definition
 from harness.target import STAGES
+from shared.signed import signature
 from test_limits import states_of
 
 DEFINITIONS = sorted(path.stem for path in (ROOT / "state-machine").glob("*.json"))
@@ -64,6 +65,11 @@ VERSIONS = re.compile(r'"(\w+?Version)(\w+)": {"Type": "AWS::Lambda::Version"')
             {"Architecture": "arm64"},
             ["ScatterVersion", "SegmentVersion", "GatherVersion"],
             id="a setting of all",
+        ),
+        pytest.param(
+            {"SigningKeyNumber": "2"},
+            ["ScatterVersion", "SegmentVersion", "GatherVersion"],
+            id="another key",
         ),
     ],
 )
@@ -153,6 +159,67 @@ def test_every_role_has_the_boundary_and_every_log_the_key(template: dict[str, A
     roles = of_type(template, "IAM::Role")
     assert [role["PermissionsBoundary"] for role in roles] == [boundary] * 6
     assert [group["KmsKeyId"] for group in of_type(template, "Logs::LogGroup")] == [key] * 5
+
+
+def test_no_function_runs_without_the_key(template: dict[str, Any]) -> None:
+    functions = of_type(template, "Lambda::Function")
+    variables = [each["Environment"]["Variables"] for each in functions]
+    assert [each["SIGNING_KEY"] for each in variables] == [{"Ref": "SigningKey"}] * 4
+    key = template["Parameters"]["SigningKey"]
+    assert key["NoEcho"] and "Default" not in key
+    matches = [bool(re.fullmatch(key["AllowedPattern"], given)) for given in KEYS]
+    assert matches == [True, False, False, False, False]
+
+
+KEYS = ["0f" * 32, "", "0f" * 31, "0f" * 33, "0g" * 32]
+
+
+SIGNATURES = {
+    "its own": ("gather/x/facts.json", b"{}", "0f" * 32),
+    "other content": ("gather/x/facts.json", b"{} ", "0f" * 32),
+    "another's": ("gather/xy/facts.json", b"{}", "0f" * 32),
+    "another key": ("gather/x/facts.json", b"{}", "f0" * 32),
+}
+
+
+def test_the_notifying_function_takes_what_the_functions_sign_and_nothing_else(
+    template: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGNING_KEY", "0f" * 32)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    notify: dict[str, Any] = {}
+    exec(template["Resources"]["NotifyFunction"]["Properties"]["Code"]["ZipFile"], notify)
+    key, content, _ = SIGNATURES["its own"]
+    taken = {
+        name: notify["is_signed"](
+            key, content, {"signature": signature(bytes.fromhex(k), of, body)}
+        )
+        for name, (of, body, k) in SIGNATURES.items()
+    }
+    assert taken == dict.fromkeys(SIGNATURES, False) | {"its own": True}
+    assert not notify["is_signed"](key, content, {})
+    assert not notify["is_signed"](key, content, {"signature": "é"})
+
+
+def test_what_encrypts_a_functions_variables_is_the_key_that_its_role_may_use(
+    template: dict[str, Any],
+) -> None:
+    nothing = {"Ref": "AWS::NoValue"}
+    for function in of_type(template, "Lambda::Function"):
+        assert function["KmsKeyArn"] == {"Fn::If": ["HasKmsKey", {"Ref": "KmsKey"}, nothing]}
+        [role, _] = function["Role"]["Fn::GetAtt"]
+        policies = json.dumps(template["Resources"][role]["Properties"]["Policies"])
+        assert re.search(r'"Action": (\[?)"kms:Decrypt".*?"Resource": {"Ref": "KmsKey"}', policies)
+
+
+def test_what_an_execution_leaves_stays_for_as_long_as_it_can_be_redriven(
+    template: dict[str, Any],
+) -> None:
+    [bucket] = of_type(template, "S3::Bucket")
+    rules = bucket["LifecycleConfiguration"]["Rules"]
+    days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule}
+    assert days == {"scatter/": 15, "gather/": 15}
+    assert len(rules) == len(days) + 1 and not any("TagFilters" in rule for rule in rules)
 
 
 def test_what_executions_read_is_logged_only_when_asked(template: dict[str, Any]) -> None:

@@ -1,11 +1,15 @@
 """What is installed comes from pip's index, by pip's certificate."""
 
+import configparser
 import datetime
 import hashlib
 import http.server
+import json
 import os
+import re
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -17,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from flit_core.wheel import make_wheel_in  # type: ignore[import-untyped]  # it ships no types
 
-from conftest import checked
+from conftest import ROOT, checked
 from test_zips import copy_sources
 
 PIPFILE = """
@@ -97,13 +101,20 @@ def write_index(folder: Path) -> None:
     (folder / "index.html").write_text(f'<a href="{wheel.name}#sha256={digest}">{wheel.name}</a>\n')
 
 
-def user_of(pip_conf: Path) -> dict[str, str]:
-    """The environment of somebody who has told pip alone, in its own file."""
+def untold(folder: Path) -> dict[str, str]:
+    """The environment of somebody who has told nobody anything."""
     told = ("PIP_", "PIPENV_", "UV_", "SSL_", "REQUESTS_", "CURL_")
     env = {name: value for name, value in os.environ.items() if not name.startswith(told)}
-    home = pip_conf.parent / "home"
+    home = folder / "home"
     home.mkdir()
-    return env | {"PIP_CONFIG_FILE": str(pip_conf), "HOME": str(home)}
+    return env | {"PIP_CONFIG_FILE": os.devnull, "HOME": str(home)}
+
+
+def as_pip(env: dict[str, str]) -> dict[str, str]:
+    """What uv and Pipenv find in their environment."""
+    command = [str(ROOT / "utils/tools/as-pip"), "env"]
+    said = checked(subprocess.run(command, env=env, capture_output=True, text=True))
+    return dict(line.partition("=")[::2] for line in said.splitlines())
 
 
 def test_a_function_is_locked_packed_and_tested_from_pips_index_by_its_certificate(
@@ -113,7 +124,96 @@ def test_a_function_is_locked_packed_and_tested_from_pips_index_by_its_certifica
     folder = tmp_path / "demo-segment"
     (folder / "Pipfile").write_text(PIPFILE)
     (folder / "Pipfile.lock").unlink()
-    env = user_of(pip_conf)
+    env = untold(tmp_path) | {"PIP_CONFIG_FILE": str(pip_conf)}
     for target in ("lock", "zip", ".venv/.ready"):
         command = ["make", "--no-print-directory", "-C", str(folder), target]
         checked(subprocess.run(command, env=env, capture_output=True, text=True))
+
+
+@pytest.mark.parametrize(
+    "name", ["PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"]
+)
+def test_an_index_and_a_certificate_of_the_environment_serve_as_well(
+    name: str, pip_conf: Path, tmp_path: Path
+) -> None:
+    told = configparser.ConfigParser()
+    told.read(pip_conf)
+    env = untold(tmp_path) | {
+        "PIP_INDEX_URL": told["global"]["index-url"],
+        name: told["global"]["cert"],
+    }
+    packages = tmp_path / "packages"
+    command = [str(ROOT / "utils/tools/as-pip"), "uv", "pip", "install", "--quiet"]
+    command += ["--python", sys.executable, "--target", str(packages), "only-here"]
+    checked(subprocess.run(command, env=env, capture_output=True, text=True))
+    assert (packages / "only_here.py").exists()
+
+
+def test_without_any_settings_the_index_is_pips_own(tmp_path: Path) -> None:
+    env = untold(tmp_path)
+    command = [sys.executable, "-m", "pip", "install", "--help"]
+    usage = checked(subprocess.run(command, env=env, capture_output=True, text=True))
+    default = re.search(r"\(default\s+(https://\S+)\)", usage)
+    assert default
+    found = as_pip(env)
+    assert found["PIP_INDEX_URL"] == default[1]
+    assert not {"SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_CERT", "REQUESTS_CA_BUNDLE"} & set(found)
+
+
+def test_pips_environment_wins_over_its_section_and_that_over_the_global_one(
+    tmp_path: Path,
+) -> None:
+    conf = tmp_path / "pip.conf"
+    conf.write_text(
+        "[global]\nindex-url = https://a.test/simple\ntimeout = 7\nproxy = http://global.test:1\n"
+        "[install]\nindex-url = https://me:it%40s@b.test/simple\nproxy = http://install.test:1\n"
+    )
+    env = untold(tmp_path) | {"PIP_CONFIG_FILE": str(conf), "PIP_PROXY": "http://env.test:1"}
+    found = as_pip(env)
+    assert found["UV_DEFAULT_INDEX"] == found["PIP_INDEX_URL"] == "https://me:it%40s@b.test/simple"
+    assert (found["UV_HTTP_TIMEOUT"], found["https_proxy"]) == ("7", "http://env.test:1")
+
+
+def test_further_indexes_wheels_and_hosts_are_uvs_too_and_missing_folders_are_not(
+    tmp_path: Path,
+) -> None:
+    conf = tmp_path / "pip.conf"
+    conf.write_text(
+        "[global]\nextra-index-url =\n  https://a.test/simple\n  https://b.test/simple\n"
+        f"find-links = {tmp_path} {tmp_path}/missing https://c.test/wheels\n"
+        "trusted-host = a.test\n  b.test\n"
+        "no-index = true\nclient-cert = /mine.pem\n"
+        f"cert = {tmp_path}\n"
+    )
+    found = as_pip(untold(tmp_path) | {"PIP_CONFIG_FILE": str(conf)})
+    assert found["UV_EXTRA_INDEX_URL"] == "https://a.test/simple https://b.test/simple"
+    assert found["UV_FIND_LINKS"] == f"{tmp_path},https://c.test/wheels"
+    assert found["UV_INSECURE_HOST"] == "a.test b.test"
+    assert found["UV_OFFLINE"] == "true"
+    assert found["SSL_CLIENT_CERT"] == "/mine.pem"
+    assert found["SSL_CERT_DIR"] == found["PIP_CERT"] == str(tmp_path)
+
+
+def test_settings_of_uv_that_ask_for_another_python_or_index_are_not_heard(tmp_path: Path) -> None:
+    settings = {"UV_PYTHON": "3.9", "UV_INDEX_URL": "https://a.test/simple"}
+    found = as_pip(untold(tmp_path) | settings | {"UV_CACHE_DIR": str(tmp_path / "kept")})
+    assert not {"UV_PYTHON", "UV_INDEX_URL"} & set(found)
+    assert found["UV_CACHE_DIR"] == str(tmp_path / "kept")
+
+
+def test_where_uvs_cache_cannot_be_written_the_tools_have_one_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    env = untold(tmp_path) | {"XDG_CACHE_HOME": str(tmp_path / "file")}
+    assert Path(as_pip(env)["UV_CACHE_DIR"]).is_relative_to(ROOT / "utils/tools/.venv")
+
+
+def test_a_lock_moves_what_the_pipfile_asks_for_and_it_lacks(tmp_path: Path) -> None:
+    wanted = ['a = "*"', 'b_b = "~=1.4"', 'c = "==2.0"', 'd = {version = ">=3", extras = ["s3"]}']
+    (tmp_path / "Pipfile").write_text("\n".join(["[packages]", *wanted, 'e = "*"', 'f = "<2"']))
+    versions = {"a": "0.1", "b-b": "1.5.2", "c": "1.9", "d": "2.1", "f": "1.0", "other": "1"}
+    pins = {name: {"version": f"=={version}"} for name, version in versions.items()}
+    (tmp_path / "Pipfile.lock").write_text(json.dumps({"default": pins, "develop": {}}))
+    for section, asked in (("packages", "c==2.0 d[s3]>=3 e\n"), ("dev-packages", "\n")):
+        command = [sys.executable, str(ROOT / "utils" / "tools" / "asked.py"), section]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert checked(done) == asked

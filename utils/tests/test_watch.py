@@ -2,22 +2,36 @@
 
 import base64
 import hashlib
+import shutil
 import signal
 import subprocess
 import sys
+import uuid
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from openpyxl import load_workbook
 
 from conftest import ROOT, Make, Pipeline, checked
+from harness.settings import local_copy
 from harness.target import STAGES, emulator, function_name
-from harness.watch import changes, code_of, hot_folder, packed_as, sources, stamp_of
+from harness.watch import changes, code_of, hot_folder, hot_place, packed_as, sources, stamp_of
+
+
+@pytest.fixture
+def cooled() -> Iterator[None]:
+    """No hot folder stays."""
+    yield
+    for stage in STAGES:
+        shutil.rmtree(hot_place(stage), ignore_errors=True)
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_hot_folder_holds_what_the_zip_does(zips: dict[str, Path], stage: str) -> None:
+def test_a_hot_folder_holds_what_the_zip_does(
+    zips: dict[str, Path], stage: str, cooled: None
+) -> None:
     folder = hot_folder(stage)
     names = zipfile.ZipFile(zips[stage]).namelist()
     assert [name for name in names if name.endswith(".py") and not (folder / name).exists()] == []
@@ -45,7 +59,7 @@ def module() -> Iterator[Path]:
 
 
 def test_a_new_module_is_noticed_and_belongs_to_the_hot_folder(
-    zips: dict[str, Path], module: Path
+    zips: dict[str, Path], module: Path, cooled: None
 ) -> None:
     saves = changes(sources())
     module.write_text("NEW = True\n")
@@ -98,6 +112,36 @@ def test_the_functions_find_tables_on_disk_and_get_their_zips_back_when_the_watc
     assert watch.wait() == 128 + signal.SIGTERM
     assert [code_sha256(stage) for stage in STAGES] == [zip_sha256(stage) for stage in STAGES]
     assert set((ROOT / "result").glob("*.html")) - pages <= {ROOT / "result" / "watch.html"}
+    assert not any(hot_place(stage).exists() for stage in STAGES)
+
+
+def test_a_watch_runs_the_pipeline_on_a_file_of_ones_own(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    path = tmp_path / f"{uuid.uuid4()}.csv"
+    path.write_text("会員番号,名前,会員ランク,ポイント,タイムスタンプ\n1,a,4,58,x\n2,b,2,75,y\n")
+    watch = subprocess.Popen(
+        [sys.executable, "-m", "harness", "watch", "--file", path, "--", "{}"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert watch.stdout
+    said: list[str] = []
+    while not (said and "Ctrl-C, SIGTERM or SIGHUP ends" in said[-1]):
+        said.append(watch.stdout.readline())
+        assert said[-1], said
+    watch.send_signal(signal.SIGTERM)
+    watch.communicate()
+    assert f"s3://{emulator().bucket}/{path.name}\n" in said
+    workbook = local_copy(f"{path.stem}.xlsx")
+    assert [row[-1] for row in load_workbook(workbook)["Sheet1"].values] == [
+        "ボーナスポイント",
+        72.5,
+        75,
+    ]
+    workbook.unlink()
 
 
 def code_sha256(stage: str) -> str:

@@ -1,7 +1,10 @@
 import json
+import os
 import platform
 import shutil
+import signal
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -29,22 +32,40 @@ def test_another_build_in_another_folder_gives_the_same_bytes_and_a_syntax_error
     assert not built.exists()
 
 
-def test_a_zip_for_the_other_architecture_is_built_on_this_one(tmp_path: Path) -> None:
+def test_packages_for_the_other_architecture_are_installed_on_this_one(tmp_path: Path) -> None:
     other, machine = (
         ("x86_64", 0x3E) if platform.machine() in ("aarch64", "arm64") else ("aarch64", 0xB7)
     )
     copy_sources("segment", tmp_path)
-    checked(make_zip("segment", tmp_path, f"PLATFORM={other}"))
-    archive = zipfile.ZipFile(tmp_path / "demo-segment/bin/lambda.zip")
-    libraries = [archive.read(name) for name in archive.namelist() if name.endswith(".so")]
+    folder = tmp_path / "demo-segment"
+    command = ["make", "--no-print-directory", "-C", str(folder), f"deploy-packages/.{other}"]
+    asked = [*command, f"PLATFORM={other}"]
+    checked(subprocess.run(asked, capture_output=True, text=True))
+    libraries = [path.read_bytes() for path in folder.glob("deploy-packages/**/*.so")]
     assert len(libraries) > 50
     # e_machine of the ELF header
     assert {int.from_bytes(library[18:20], "little") for library in libraries} == {machine}
 
 
-def make_zip(stage: str, folder: Path, *settings: str) -> subprocess.CompletedProcess[str]:
-    command = ["make", "--no-print-directory", "-C", f"{folder}/demo-{stage}", "zip", *settings]
+def make_zip(stage: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = ["make", "--no-print-directory", "-C", f"{folder}/demo-{stage}", "zip"]
     return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_an_interrupted_packing_prints_no_traceback_and_leaves_nothing(
+    zips: dict[str, Path], tmp_path: Path
+) -> None:
+    packer = ROOT / "utils" / "tools" / "make_zip.py"
+    folder = ROOT / "demo-gather" / "deploy-packages"
+    target = tmp_path / "packages.zip"
+    command = [sys.executable, *map(str, [packer, "packages", target, folder])]
+    packing = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not list(tmp_path.iterdir()):
+        assert packing.poll() is None
+    os.killpg(packing.pid, signal.SIGINT)
+    assert packing.communicate()[1] == ""
+    assert packing.returncode == 130
+    assert list(tmp_path.iterdir()) == []
 
 
 def copy_sources(stage: str, folder: Path) -> None:

@@ -95,11 +95,18 @@ def add_folder(archive: zipfile.ZipFile, folder: Path) -> None:
         archive.writestr(info, file.read_bytes())
 
 
-if __name__ == "__main__":
-    match sys.argv[1:]:
+def main(arguments: list[str]) -> None:
+    match arguments:
         case ["packages", target, folder]:
             pack_packages(Path(target), Path(folder))
         case ["function", target, packages, *sources]:
             pack_function(Path(target), Path(packages), [Path(source) for source in sources])
         case _:
             sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -6,7 +6,6 @@ ROOT := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))/../..)
 TOOLS := $(ROOT)/utils/tools
 PY := $(TOOLS)/.venv/bin/python
 HARNESS := $(PY) -P -m harness
-EMULATOR ?= localstack
 ENDPOINT ?= http://localhost:4566
 BUCKET ?= test-bucket
 # The folder of the ETLs that are packed; the project's tests bring their own.
@@ -15,7 +14,7 @@ ETL_FOLDER ?= $(ROOT)/demo-segment/etl
 override ENDPOINT := $(value ENDPOINT)
 override BUCKET := $(value BUCKET)
 
-export ENDPOINT BUCKET EMULATOR ETL_FOLDER
+export ENDPOINT BUCKET ETL_FOLDER
 export NO_PROXY := localhost,127.0.0.1,$(NO_PROXY)
 export no_proxy := $(NO_PROXY)
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
@@ -24,3 +23,10 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 TOOLS_READY := $(TOOLS)/.venv/.ready
 $(TOOLS_READY): $(ROOT)/utils/pyproject.toml $(addprefix $(TOOLS)/,uv.txt tools.txt runtime.txt) $(wildcard $(addprefix $(ROOT)/utils/process-executor/,pyproject.toml src/*/*.py))
 	@$(TOOLS)/install
+
+# What only some targets need has an environment of its own.
+VENVS := $(TOOLS)/.venvs
+$(VENVS)/%/.ready: $(TOOLS)/%.txt | $(TOOLS_READY)
+	@echo "$*: installing, once" >&2
+	@$(TOOLS)/make-venv $(@D) $<
+	@touch $@

@@ -97,8 +97,7 @@ def measure_pipeline(table: Table, source: Path, repeat: int) -> None:
     if done.returncode:
         raise Fault(done.stderr.strip())
     found = json.loads(done.stdout)
-    table.noop_ms.extend(found["noop_ms"])
-    for who, runs in found["runs"].items():
+    for who, runs in found.items():
         table.runs[who] = [Run(**run) for run in runs]
         progress(who, table.runs[who])
 

@@ -17,8 +17,6 @@ DATA = HERE / ".data"
 WRITERS = {
     "pandas": "pandas to_excel",
     "xlsxwriter": "XlsxWriter constant_memory",
-    "polars": "polars write_excel",
-    "rustpy": "Rust: rustpy-xlsxwriter",
     "rustypyxl": "Rust: rustypyxl",
     "jetxl": "Rust: jetxl",
 }
@@ -65,7 +63,6 @@ class Table:
         runs: by who made the workbook; whoever made a wrong one has none.
         scatters: of a process that does nothing but scatter, by the end of the input's key; under
             "" on an empty table.
-        noop_ms: of warm invocations of a function that does nothing.
         others_cpus: CPUs that were busy with something else, on average.
     """
 
@@ -74,7 +71,6 @@ class Table:
     json_bytes: int
     runs: dict[str, list[Run]] = field(default_factory=dict)
     scatters: dict[str, list[Run]] = field(default_factory=dict)
-    noop_ms: list[float] = field(default_factory=list)
     others_cpus: float = 0
 
 

@@ -3,13 +3,11 @@
 The emulator must be a fresh one: the first execution is the cold one. Prints JSON.
 """
 
-import io
 import json
 import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,16 +19,14 @@ from checks.bench.figures import COLD, DATA, ROOT, WARM, Run
 from harness import calls, history, machines
 from harness.emulator import Emulator
 from harness.fault import Fault
-from harness.functions import RUNTIME, WAIT
 from harness.target import emulator, endpoint
 
 KEY = "members.json"
 POLL_S = 0.2  # each poll is work for the LocalStack that is timed
-NOOP, NOOP_WARM_UP, NOOP_TIMES = "noop-lambda", 20, 200
 
 
 def measure(source: Path, rows: int, repeat: int) -> dict[str, Any]:
-    """One cold execution and `repeat` warm ones, then invocations of a function without work.
+    """One cold execution and `repeat` warm ones, by what they are called.
 
     Raises:
         Fault: an execution failed, or its workbook is not the table.
@@ -42,7 +38,7 @@ def measure(source: Path, rows: int, repeat: int) -> dict[str, Any]:
     for _ in range(1 + repeat):
         runs.append(asdict(execute(emulator().machine(), KEY)))
         check_workbook(KEY, source, rows, SUMMARY)
-    return {"runs": {COLD: runs[:1], WARM: runs[1:]}, "noop_ms": noop_ms()}
+    return {COLD: runs[:1], WARM: runs[1:]}
 
 
 def create() -> None:
@@ -127,28 +123,6 @@ def cpu_s(localstack: psutil.Process) -> float:
             continue
         total += times.user + times.system + times.children_user + times.children_system
     return total
-
-
-def noop_ms() -> list[float]:
-    """Milliseconds of each warm invocation of a function that does nothing."""
-    code = io.BytesIO()
-    with zipfile.ZipFile(code, "w") as archive:
-        archive.writestr("noop.py", "def lambda_handler(event, context):\n    pass\n")
-    settings = {"Role": emulator().role, "Handler": "noop.lambda_handler", "Timeout": 10}
-    create_function(NOOP, code.getvalue(), settings)
-    functions = emulator().client("lambda")
-    times_ms = []
-    for _ in range(NOOP_WARM_UP + NOOP_TIMES):
-        began = time.perf_counter()
-        functions.invoke(FunctionName=NOOP)["Payload"].read()
-        times_ms.append((time.perf_counter() - began) * 1000)
-    return times_ms[NOOP_WARM_UP:]
-
-
-def create_function(name: str, archive: bytes, settings: dict[str, Any]) -> None:
-    functions, code = emulator().client("lambda"), {"ZipFile": archive}
-    functions.create_function(FunctionName=name, Runtime=RUNTIME, Code=code, **settings)
-    functions.get_waiter("function_active").wait(FunctionName=name, WaiterConfig=WAIT)
 
 
 def main(source: str, rows: str, repeat: str) -> None:

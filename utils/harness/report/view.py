@@ -45,7 +45,8 @@ class View:
 
     Attributes:
         log: of the call that failed.
-        record: the record of the input that broke the run, and `segment` the number of its segment.
+        record: the record of the input that broke the run, `line` where it begins in the input, and
+            `segment` the number of its segment.
     """
 
     run: Run
@@ -57,6 +58,7 @@ class View:
     cost_usd: float | None
     log: list[str]
     record: dict[str, Any] | None
+    line: int | None
     segment: int | None
 
     def text(self, english: str, japanese: str) -> str:

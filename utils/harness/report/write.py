@@ -54,8 +54,13 @@ def write(
         raise Fault(f"language: must be one of {', '.join(LANGUAGES)}; found {language!r}")
     path = folder / f"{page or run.name}.html"
     partial = folder / f"{page or run.name}.part"
-    partial.write_text(html(collect(target, run, language)), encoding="utf-8")
-    os.replace(partial, path)
+    text = html(collect(target, run, language))
+    try:
+        # A lone surrogate of the data becomes \ud801, in the page as in the JSON for its script.
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
     pages = sorted(folder.glob("*.html"), key=lambda each: each.stat().st_mtime)
     for old in pages[:-KEPT]:
         old.unlink(missing_ok=True)
@@ -64,8 +69,6 @@ def write(
 
 def collect(target: Target, run: Run, language: str) -> View:
     """Add to a run what its functions wrote, its definition, its log and its cost."""
-    if not run.chained:
-        raise Fault(f"no report of {run.name}: its history does not say which event follows which")
     found = facts.read(target, run)
     broken = run.failure.record if run.failure else None
     emulated = f"LocalStack ({endpoint()})"
@@ -79,6 +82,7 @@ def collect(target: Target, run: Run, language: str) -> View:
         cost_usd=cost_usd(target, run, found),
         log=calls.failure_lines(target, run),
         record=facts.record(target, found, broken),
+        line=facts.line(target, found, broken),
         segment=facts.segment_of(found.scatter, broken),
     )
 

@@ -68,7 +68,7 @@ class Emulator:
     def settings(self) -> dict[str, str]:
         return {
             "GATEWAY_LISTEN": f"{self.host}:{self.port}",
-            "SERVICES": "lambda,s3,sts,iam,logs",
+            "SERVICES": "lambda,s3,stepfunctions,sts,iam,logs",
             "DISABLE_EVENTS": "1",
             "SKIP_SSL_CERT_DOWNLOAD": "1",
             "DNS_ADDRESS": "0",

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import textwrap
 import venv
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 from conftest import runs, wait_until
-from emulator import RUNTIME, Emulator, code, zipped
+from emulator import ROLE, RUNTIME, Emulator, code, zipped
 
 PACKAGE = Path(__file__).resolve().parents[1]
 PID = "import os\ndef handler(event, context): return os.getpid()"
@@ -334,3 +335,79 @@ def test_an_interrupted_localstack_ends_with_its_workers_and_leaves_another_alon
         assert running.exception() or "FunctionError" in running.result()
     assert s3.get_object(Bucket="of-both", Key="object")["Body"].read() == body
     assert not list(tmp_path.glob("tmp/lambda-process-*"))
+
+
+# Notes its key. Of the execution "first", one call fails once a file exists; others run until another does.
+NOTES = """
+    import os, pathlib, time
+    folder = pathlib.Path("{folder}")
+    def handler(event, context):
+        with open(folder / "calls", "a") as file:
+            print(event, file=file)
+        if "/first/" not in event:
+            return
+        try:
+            os.close(os.open(folder / "one", os.O_CREAT | os.O_EXCL))
+            gate = "fail"
+        except FileExistsError:
+            gate = "finish"
+        while not (folder / gate).exists():
+            time.sleep(0.005)
+        assert gate != "fail"
+"""
+
+
+@pytest.mark.parametrize(("stop", "most"), [(False, 3), (True, 2)], ids=["fails", "is stopped"])
+def test_no_function_is_called_for_an_execution_that_has_ended(
+    emulator: Emulator, tmp_path: Path, stop: bool, most: int
+) -> None:
+    name = emulator.create(textwrap.dedent(NOTES).format(folder=tmp_path))
+    states = emulator.client("stepfunctions")
+    task = {"Type": "Task", "Resource": f"arn:aws:lambda:us-east-1:000000000000:function:{name}"}
+    each = {"StartAt": "Call", "States": {"Call": {**task, "End": True}}}
+    every = {"Type": "Map", "MaxConcurrency": 40, "ItemProcessor": each, "End": True}
+    machine = states.create_state_machine(
+        name=f"machine-{name}",
+        definition=json.dumps({"StartAt": "Every", "States": {"Every": every}}),
+        roleArn=ROLE,
+    )["stateMachineArn"]
+
+    def start(execution: str) -> str:
+        keys = json.dumps([f"keys/{execution}/{number}" for number in range(40)])
+        begun = states.start_execution(stateMachineArn=machine, name=execution, input=keys)
+        return str(begun["executionArn"])
+
+    def has_ended(arn: str) -> bool:
+        return bool(states.describe_execution(executionArn=arn)["status"] != "RUNNING")
+
+    def calls(execution: str) -> int:
+        noted = tmp_path / "calls"
+        return noted.read_text().count(f"/{execution}/") if noted.exists() else 0
+
+    first = start("first")
+    wait_until(lambda: calls("first") == 2 and (tmp_path / "one").exists())
+    if stop:
+        states.stop_execution(executionArn=first)
+    (tmp_path / "fail").touch()
+    wait_until(lambda: has_ended(first))
+    (tmp_path / "finish").touch()
+    second = start("second")
+    wait_until(lambda: has_ended(second))
+    assert calls("first") <= most and calls("second") == 40
+
+
+def test_a_function_whose_creation_failed_can_be_deleted(emulator: Emulator) -> None:
+    functions, name = emulator.client("lambda"), "never-there"
+    functions.create_function(
+        FunctionName=name,
+        Runtime=RUNTIME,
+        Handler="main.handler",
+        Role=ROLE,
+        Code={"ZipFile": zipped({"main.py": "as it was"}).replace(b"as it was", b"as it is!")},
+    )
+    wait_until(
+        lambda: functions.get_function(FunctionName=name)["Configuration"]["State"] == "Failed"
+    )
+    functions.delete_function(FunctionName=name)
+    with pytest.raises(functions.exceptions.ResourceNotFoundException):
+        functions.get_function(FunctionName=name)

@@ -6,13 +6,15 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
 import pytest
 
 from conftest import Function, invocation, runs, wait_until
-from process_executor.faults import InitFailed
+from process_executor.callers import awaiting
+from process_executor.faults import Dropped, InitFailed
 from process_executor.pool import WorkerPool
 from process_executor.worker import Outcome, Worker
 from process_executor.workspace import workspace
@@ -212,3 +214,71 @@ def test_hundreds_of_invocations_and_dozens_of_deaths_leave_nothing(
 
     each.pool.detach()
     assert len({frozenset(round_of_invocations().items()) for _ in range(3)}) == 1
+
+
+def queue(each: Client, events: list[str]) -> list[Future[Outcome]]:
+    """Invocations that wait, in this order."""
+    waiting = []
+    for count, event in enumerate(events, 1):
+        waiting.append(each.threads.submit(each.run, event))
+        wait_until(lambda: len(each.pool._waiting) == count)
+    return waiting
+
+
+class Execution:
+    def __init__(self) -> None:
+        self.running = True
+
+    def is_running(self) -> bool:
+        return self.running
+
+
+def test_calls_of_an_execution_that_has_ended_are_dropped(
+    client: Callable[..., Client], tmp_path: Path
+) -> None:
+    each = client(SOURCE.replace("if event:", "if event.endswith('gate'):"), size=1)
+    running = each.begin(tmp_path / "gate")
+    failed, other = Execution(), Execution()
+    with ExitStack() as calls:
+        for event, execution in (("a", failed), ("b", other), ("both", failed), ("both", other)):
+            calls.enter_context(awaiting(json.dumps(event).encode(), execution))
+        waiting = dict(
+            zip(["a", "b", "by hand", "both"], queue(each, ["a", "b", "by hand", "both"]))
+        )
+        failed.running = False
+        (tmp_path / "gate").touch()
+        pid = running.result()
+        with pytest.raises(Dropped, match="that called ended before a worker was free"):
+            waiting.pop("a").result()
+        assert [int(kept.result().payload) for kept in waiting.values()] == [pid] * 3
+        with pytest.raises(Dropped):
+            each.run("a")
+    assert int(each.run("a").payload) == pid
+
+
+def test_an_event_that_killed_its_worker_goes_first_when_it_comes_again_once(
+    client: Callable[..., Client], tmp_path: Path
+) -> None:
+    source = """
+        import os, pathlib, time
+        def handler(event, context):
+            if event.endswith("gate"):
+                pathlib.Path(event + ".started").touch()
+                while not pathlib.Path(event).exists():
+                    time.sleep(0.005)
+                return os.getpid()
+            with open("order", "a") as file:
+                print(event, file=file)
+            if event == "dies":
+                os._exit(1)
+    """
+    each = client(source, size=1)
+    for gate in ("first.gate", "second.gate"):
+        assert each.run("dies").is_error
+        running = each.begin(tmp_path / gate)
+        waiting = queue(each, ["a", "dies", "b", "dies"])
+        (tmp_path / gate).touch()
+        running.result()
+        wait(waiting)
+    order = (each.function.folder / "order").read_text().split()
+    assert order == ["dies", "dies", "a", "b", "dies"] * 2

@@ -551,3 +551,30 @@ def number(outcome: Outcome, field: str) -> float:
     found = re.search(rf"{field}: ([\d.]+)", outcome.logs)
     assert found
     return float(found[1])
+
+
+@pytest.mark.parametrize("work", ["return text", "raise ValueError(text)"])
+def test_text_that_utf_8_has_no_bytes_for_is_a_crash_that_is_told_at_once(
+    function: Functions, work: str
+) -> None:
+    source = f"def handler(event, context):\n    text = chr(0xD801)\n    {work}"
+    outcome = function(source, timeout_s=4).run()
+    assert json.loads(outcome.payload)["errorType"] == "Runtime.ExitError"
+    assert "UnicodeEncodeError: 'utf-8' codec can't encode character" in outcome.logs
+
+
+@pytest.mark.parametrize("work", ["return os.getpid()", "raise ValueError(os.getpid())"])
+def test_a_function_that_forks_and_returns_twice_answers_once(
+    function: Functions, work: str
+) -> None:
+    source = f"""
+        import os
+        def handler(event, context):
+            pid = os.fork() if event else 0
+            if pid:
+                os.waitpid(pid, 0)
+            {work}
+    """
+    worker = function(source).start()
+    answers = [worker.run(invocation(event)).payload for event in "010010"]
+    assert all(str(worker.pid).encode() in answer for answer in answers)

@@ -1,8 +1,13 @@
 """A bucket of a test's own, for the functions' tests."""
 
+import contextlib
+import os
+import socket
+import time
 import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -11,10 +16,24 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
+STARTS_S = 60
+
+
 @pytest.fixture(scope="session")
 def s3() -> "S3Client":
-    """The S3 at AWS_ENDPOINT_URL, which the Makefile sets."""
+    """The S3 at AWS_ENDPOINT_URL, which the Makefile sets; it may still start."""
+    deadline = time.monotonic() + STARTS_S
+    while not answers(os.environ["AWS_ENDPOINT_URL"]):
+        assert time.monotonic() < deadline, f"nothing answers within {STARTS_S} s"
+        time.sleep(0.02)
     return boto3.client("s3")
+
+
+def answers(url: str) -> bool:
+    place = urlsplit(url)
+    with contextlib.suppress(OSError), socket.create_connection((place.hostname, place.port)):
+        return True
+    return False
 
 
 @pytest.fixture

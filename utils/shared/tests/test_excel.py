@@ -1,5 +1,6 @@
 """Names and formats are taken as Excel takes them."""
 
+import re
 from io import BytesIO
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import xlsxwriter  # type: ignore[import-untyped]  # XlsxWriter has no annotations
 from hypothesis import given
 from hypothesis import strategies as st
+from openpyxl.styles.numbers import BUILTIN_FORMATS
 
 from excel import (
     STYLE_FORMATS,
@@ -77,6 +79,71 @@ def test_a_format_that_a_workbook_cannot_hold_is_refused(value: Any, found: str)
     rule = "FORMATS: 平均 must have a text of 1 to 255 printable characters"
     with pytest.raises(InvalidFormat, match=f"^{rule}; found {found}$"):
         check_formats({"ポイント": "0", "平均": value})
+
+
+BRACKETS = "has a color, a condition, a currency or a duration in brackets; found "
+NO_FORMATS = {
+    "yyyy-[mm": BRACKETS + "[mm in yyyy-[mm",
+    "[赤]0": BRACKETS + "[赤]0 in [赤]0",
+    "[Color 57]0": BRACKETS + "[Color 57]0 in [Color 57]0",
+    "[<x]0": BRACKETS + "[<x]0 in [<x]0",
+    "0]": "has no bracket alone; found ] in 0]",
+    '#,##0"円': 'ends its quotes; found "円 in #,##0"円',
+    "0;0;0;@;0": "has at most 4 sections; found 5 in 0;0;0;@;0",
+    "{:,.1f}": "has texts in quotes; found f} in {:,.1f}",
+    "0.0 kg": "has texts in quotes; found kg in 0.0 kg",
+    "0\\": "has a character behind \\, * and _; found \\ in 0\\",
+    "0*": "has a character behind \\, * and _; found * in 0*",
+    "0`": "has texts in quotes; found ` in 0`",
+}
+
+
+@pytest.mark.parametrize(("number_format", "fault"), NO_FORMATS.items(), ids=NO_FORMATS)
+def test_what_excel_does_not_read_as_a_format_is_named(number_format: str, fault: str) -> None:
+    with pytest.raises(InvalidFormat) as raised:
+        check_formats({"ポイント": "0", "平均": number_format})
+    assert str(raised.value) == f"FORMATS: the format of 平均 {fault}"
+
+
+JAPANESE = [
+    *('#,##0"円"', "#,##0円", "[$¥-411]#,##0;[Red]-[$¥-411]#,##0", "¥#,##0.00", "[DBNum3]0"),
+    *(
+        'yyyy"年"m"月"d"日"',
+        "yyyy年mm月dd日",
+        '[$-411]ggge"年"m"月"d"日"',
+        "[$-ja-JP-x-gannen]ggge",
+    ),
+    *("aaa", "aaaa", 'm"月"d"日"(aaa)', "[h]:mm:ss", "[mm]:ss.0", "h:mm AM/PM", "h:mm:ss A/P"),
+    *('[>=1000000]0.0,,"M";[<0][Red]-0;0', "[Color 10]0;[color56]-0", ";;;", "General\\ 円"),
+    *(
+        "0.00E+00",
+        "# ?/16",
+        "_-* #,##0_-",
+        "[<>0]0",
+        "000-0000",
+        "B2dd/mm/yyyy",
+        "GENERAL",
+        "*" * 2,
+    ),
+]
+
+
+@pytest.mark.parametrize("number_format", [*BUILTIN_FORMATS.values(), *JAPANESE])
+def test_what_excel_reads_as_a_format_is_taken(number_format: str) -> None:
+    check_formats({"平均": number_format})
+
+
+@given(st.text(max_size=20) | st.text('0#;[]"\\*_yh<=1é', max_size=20))
+def test_a_format_that_is_taken_ends_its_quotes_and_brackets(number_format: str) -> None:
+    """By taking away what a backslash and the like protect."""
+    try:
+        check_formats({"平均": number_format})
+    except InvalidFormat:
+        return
+    plain = re.sub(r'"[^"]*"|[\\*_].', "", number_format)
+    assert '"' not in plain
+    assert re.fullmatch(r"([^][]|\[[^][]*\])*", plain)
+    assert re.sub(r"\[[^][]*\]", "", plain).count(";") <= 3
 
 
 def test_more_formats_than_excel_takes_are_refused() -> None:

@@ -31,6 +31,9 @@ VALUES: dict[str, tuple[Any, str]] = {
     "NumPy's float": (np.float64(2.5), "the number 2.5"),
     "NumPy's missing number": (np.float64("nan"), "null"),
     "NumPy's true": (np.True_, "true"),
+    "5,000 digits": (10**4999, "the number 1" + "0" * 59 + "…"),
+    "NumPy's array": (np.zeros(3), "the ndarray of shape (3,)"),
+    "NumPy's empty array": (np.zeros(0), "the ndarray of shape (0,)"),
     "date": (dt.date(2021, 5, 16), "the date 2021-05-16"),
 }
 

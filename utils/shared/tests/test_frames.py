@@ -1,12 +1,9 @@
-"""Segment files are safe: what a hostile pickle could do with the loader, tried on it."""
+"""Segment files: plain frames go through as they are; what else a pickle names is not found."""
 
+import contextlib
 import datetime as dt
-import io
 import os
 import pickle
-import pickletools
-import resource
-import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,8 +14,9 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from pandas._libs.internals import BlockPlacement  # type: ignore[import-not-found]
+from pandas.core.indexes.base import _new_Index  # type: ignore[attr-defined]
 
-import frames
 from frames import ALLOWED, InvalidSegment, dump, load
 
 # The first text that hypothesis makes on a machine takes it a second, for its table of Unicode.
@@ -31,17 +29,6 @@ MEMBERS = pd.DataFrame(
     index=pd.RangeIndex(10, 12),
 )
 FORBIDDEN = "a segment file names only what a DataFrame of plain columns needs; found "
-MALICIOUS = pytest.mark.fault(
-    tried=("malicious segment files", "悪意あるセグメントファイル"),
-    happened=(
-        "refused by name; nothing ran, nothing changed",
-        "名前を示して拒否。何も実行・変更されない",
-    ),
-)
-DAMAGED = pytest.mark.fault(
-    tried=("segment files cut off or damaged at random", "途中切れ・破損したセグメントファイル"),
-    happened=("refused, or a frame", "拒否されるか、データフレームになる"),
-)
 
 
 def text(value: str) -> bytes:
@@ -65,36 +52,13 @@ def calling(module: str, name: str, *args: bytes) -> bytes:
     return program(called(named(module, name), *args))
 
 
-def dtype(code: str) -> bytes:
-    return called(named("numpy", "dtype"), text(code), b"\x89", b"\x88")
-
-
-def unframed(df: pd.DataFrame) -> bytes:
-    """A frame's pickle that may be patched: frames would declare its length."""
-    file = io.BytesIO()
-    frames._pickler(file).dump(df)
-    data = file.getvalue()
-    starts = [at for op, _, at in pickletools.genops(data) if op.name == "FRAME" and at]
-    for at in reversed(starts):
-        data = data[:at] + data[at + 9 :]
-    return data
-
-
-def patched(df: pd.DataFrame, old: bytes, new: bytes) -> bytes:
-    data = unframed(df)
-    assert old in data, data
-    return data.replace(old, new)
-
-
 def refusal(data: bytes) -> str:
-    """The error's text, with the key; a later load must work as ever."""
-    with pytest.raises(InvalidSegment) as raised:
+    """The error's text, without the key; a later load must work as ever."""
+    with pytest.raises(InvalidSegment, match=f"^{KEY}: ") as raised:
         load(data, KEY)
     pd.testing.assert_frame_equal(load(dump(MEMBERS), KEY), MEMBERS)
-    message = str(raised.value)
-    assert message.startswith(f"{KEY}: ")
-    assert len(message) < 600
-    return message.removeprefix(f"{KEY}: ")
+    assert len(str(raised.value)) < 600
+    return str(raised.value).removeprefix(f"{KEY}: ")
 
 
 class Calls:
@@ -110,9 +74,7 @@ class Calls:
 TOUCH = "open('owned', 'w').close()"
 PAYLOADS: dict[str, tuple[bytes, str]] = {
     "os.system": (pickle.dumps(Calls(os.system, "touch owned")), f"{os.name}.system"),
-    "eval": (pickle.dumps(Calls(eval, TOUCH)), "builtins.eval"),
-    "exec": (pickle.dumps(Calls(exec, TOUCH)), "builtins.exec"),
-    "protocol 0": (pickle.dumps(Calls(eval, TOUCH), 0), "__builtin__.eval"),
+    "eval, protocol 0": (pickle.dumps(Calls(eval, TOUCH), 0), "__builtin__.eval"),
     "getattr": (
         program(
             called(
@@ -126,354 +88,145 @@ PAYLOADS: dict[str, tuple[bytes, str]] = {
         ),
         "builtins.getattr",
     ),
-    "subprocess": (
-        calling("subprocess", "call", b"]" + text("touch") + b"a" + text("owned") + b"a"),
-        "subprocess.call",
-    ),
     "dotted name": (
         calling("pandas", "io.common.os.system", text("touch owned")),
         "pandas.io.common.os.system",
     ),
-    "dotted name of an allowed module": (
-        calling("pandas", "DataFrame.eval.__globals__", text("x")),
-        "pandas.DataFrame.eval.__globals__",
+    "dotted name below an allowed one": (
+        calling("pandas", "DataFrame.eval", text("1")),
+        "pandas.DataFrame.eval",
     ),
-    "numpy gadget": (
+    "NumPy's exec": (
         calling("numpy.testing", "runstring", text(TOUCH), b"}"),
         "numpy.testing.runstring",
-    ),
-    "pandas gadget": (
-        calling("pandas.io.pickle", "read_pickle", text("/dev/null")),
-        "pandas.io.pickle.read_pickle",
     ),
     "nested pickle": (
         pickle.dumps(Calls(pickle.loads, pickle.dumps(Calls(eval, TOUCH)))),
         "_pickle.loads",
     ),
-    "nested in an argument": (pickle.dumps(Calls(Decimal, Calls(eval, TOUCH))), "builtins.eval"),
-    "in a cell": (dump(pd.DataFrame({"a": [Calls(eval, TOUCH)]}, dtype=object)), "builtins.eval"),
-    "in a name": (
-        dump(pd.DataFrame([[1]], columns=pd.Index([Calls(eval, TOUCH)]))),
-        "builtins.eval",
-    ),
-    "time zone": (
-        pickle.dumps(pd.DataFrame({"a": pd.to_datetime(["2021-05-16"]).tz_localize("Asia/Tokyo")})),
-        "builtins.getattr",
-    ),
-    "GLOBAL": (b"cos\nsystem\n(Vtouch owned\ntR.", "os.system"),
+    "argument": (pickle.dumps(Calls(Decimal, Calls(eval, TOUCH))), "builtins.eval"),
+    "cell": (dump(pd.DataFrame({"a": [Calls(eval, TOUCH)]}, dtype=object)), "builtins.eval"),
     "INST": (b"(Vtouch owned\nios\nsystem\n.", "os.system"),
-    "OBJ": (b"(cos\nsystem\nVtouch owned\no.", "os.system"),
-    "NEWOBJ_EX": (
-        program(named("subprocess", "Popen") + b"(" + text("true") + b"t}\x92"),
-        "subprocess.Popen",
-    ),
-    "zoneinfo": (
-        pickle.dumps(pd.Timestamp("2021-05-16").tz_localize("Asia/Tokyo")),
-        "builtins.getattr",
-    ),
 }
 
 
-@MALICIOUS
+@pytest.mark.fault(
+    tried=("pickles that would write a file", "ファイルを書こうとする pickle"),
+    happened=(
+        "refused by the name that they call; nothing ran",
+        "呼び出そうとした名前を示して拒否。何も実行されない",
+    ),
+)
 @pytest.mark.parametrize(("data", "name"), PAYLOADS.values(), ids=PAYLOADS)
-def test_a_forbidden_global_is_named_and_not_called(
+def test_a_name_that_no_frame_needs_is_told_and_not_called(
     data: bytes, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert refusal(data) == FORBIDDEN + name
+    rule = "a segment file names only what a DataFrame of plain columns needs"
+    assert refusal(data) == f"{rule}; found {name}"
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    "payload",
-    [
-        "os.system",
-        "eval",
-        "protocol 0",
-        "getattr",
-        "dotted name",
-        "numpy gadget",
-        "in a cell",
-        "INST",
-    ],
-)
+@pytest.mark.parametrize("payload", PAYLOADS.keys() - {"dotted name below an allowed one"})
 def test_the_payloads_would_run_in_an_ordinary_unpickler(
     payload: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    pickle.loads(PAYLOADS[payload][0])
+    with contextlib.suppress(TypeError, ValueError):  # of what is done with the answer
+        pickle.loads(PAYLOADS[payload][0])
     assert (tmp_path / "owned").exists()
 
 
-# What the allowed names alone could do, were they the real ones.
+UNIT = b"}(C\x02usK\x01K\x01K\x01t\x86"
 
 
-@MALICIOUS
-@pytest.mark.parametrize(("module", "name"), ALLOWED, ids=map(".".join, ALLOWED))
+def dtype(code: str, *state: bytes) -> bytes:
+    """A dtype whose state gives subarray, names, fields, size, alignment and flags."""
+    made = called(named("numpy", "dtype"), text(code), b"\x89", b"\x88")
+    return made + b"(K\x04" + text("<") + b"".join(state) + UNIT + b"tb" if state else made
+
+
+def array(dtype: bytes, data: bytes = b"C\x08AAAAAAAA") -> bytes:
+    layout = b"K\x01\x85" + text("C")
+    return called(named("numpy._core.numeric", "_frombuffer"), data, dtype, layout)
+
+
+SIZES = b"J\xff\xff\xff\xffJ\xff\xff\xff\xff"
+SUBARRAY = dtype("i8") + b"M\xe8\x03\x85\x86"  # of 1,000 numbers
+FIELDS = text("f") + b"\x85}" + text("f") + dtype("i8") + b"M\xe8\x03\x86s"  # 1,000 bytes away
+# What allowed names could do with memory, were they NumPy's own.
+GADGETS: dict[str, tuple[bytes, str]] = {
+    "objects from bytes": (array(dtype("O8")), "OBJECT array"),
+    "objects from bytes, by flags": (
+        array(dtype("O8", b"NNN", SIZES, b"K\x00")),
+        "OBJECT array",
+    ),
+    "objects from a class called": (
+        program(called(named("numpy", "ndarray"), b"K\x01\x85", dtype("O8"), b"C\x08AAAAAAAA")),
+        "'NoneType' object is not callable",
+    ),
+    "a subarray beyond its bytes": (array(dtype("i8", SUBARRAY, b"NN", SIZES, b"K\x00")), "found "),
+    "a field beyond its bytes": (
+        array(dtype("i8", b"N", FIELDS, b"K\x08K\x08K\x00")),
+        "found dtype(",
+    ),
+    "times that would be objects": (array(dtype("M8", b"NNN", SIZES, b"K\x3f")), "found dtype("),
+    "a structure": (array(dtype("V8")), "found V8"),
+    "big-endian numbers": (pickle.dumps(pd.DataFrame({"a": np.array([1, 2], ">i8")})), "found "),
+}
+
+
+@pytest.mark.parametrize(("data", "fault"), GADGETS.values(), ids=GADGETS)
+def test_an_array_is_what_its_code_says(data: bytes, fault: str) -> None:
+    assert fault in refusal(data if data.startswith(b"\x80") else program(data))
+
+
+def with_places(*places: int) -> pd.DataFrame:
+    df: Any = pd.DataFrame({"a": [1, 2], "b": [3, 4]})
+    df._mgr.blocks[0].mgr_locs = BlockPlacement(list(places))
+    return df  # type: ignore[no-any-return]
+
+
+def with_codes(codes: list[int]) -> pd.Categorical:
+    made: Any = pd.Categorical(["x", "y"])
+    made._ndarray[:] = codes
+    return made  # type: ignore[no-any-return]
+
+
+def with_index(labels: Any) -> pd.DataFrame:
+    df: Any = pd.DataFrame({"a": [1, 2], "b": [3, 4]})
+    df._mgr.axes[1] = Calls(_new_Index, pd.Index, {"data": labels, "name": None, "dtype": None})
+    return df  # type: ignore[no-any-return]
+
+
+LIES: dict[str, tuple[pd.DataFrame, str]] = {
+    "a column beyond the last": (with_places(0, 7), "each column must stand in one block"),
+    "a column twice": (with_places(1, 1), "each column must stand in one block"),
+    "codes beyond the categories": (pd.DataFrame({"a": with_codes([0, 100])}), "codes need to be"),
+    "codes of an index": (with_index(with_codes([0, 100])), "codes need to be"),
+    "a block of more rows": (with_index(["x", "y", "z"]), "Shape of passed values"),
+}
+
+
+@pytest.mark.parametrize(("df", "fault"), LIES.values(), ids=LIES)
+def test_a_frame_reaches_for_nothing_beyond_itself(df: pd.DataFrame, fault: str) -> None:
+    assert fault in refusal(dump(df))
+
+
+CLASSES = [name for name, kind in ALLOWED.items() if isinstance(kind, type)]
+
+
+@pytest.mark.parametrize(("module", "name"), CLASSES, ids=map(".".join, CLASSES))
 @pytest.mark.parametrize(
     "state",
-    [
-        b"}" + text("__doc__") + text("owned") + b"s",
-        b"N}" + text("__doc__") + text("owned") + b"s\x86",
-        b"N}" + text("__class__") + text("owned") + b"s\x86",
-    ],
-    ids=["BUILD", "BUILD by setattr", "BUILD of the class"],
+    [b"}" + text("__doc__") + text("owned") + b"s", b"N}" + text("__doc__") + text("x") + b"s\x86"],
+    ids=["BUILD", "BUILD by setattr"],
 )
-def test_no_allowed_class_can_be_changed(module: str, name: str, state: bytes) -> None:
+def test_no_class_can_be_changed(module: str, name: str, state: bytes) -> None:
     kind = ALLOWED[module, name]
-    before = [dict(vars(each)) for each in (kind, pd.NA, pd.NaT)]
+    before = dict(vars(kind))
     refusal(program(named(module, name) + state + b"b"))
-    assert [dict(vars(each)) for each in (kind, pd.NA, pd.NaT)] == before
-
-
-@MALICIOUS
-@pytest.mark.parametrize(("module", "name"), ALLOWED, ids=map(".".join, ALLOWED))
-@pytest.mark.parametrize(
-    "call",
-    [
-        b")R",
-        b")\x81",
-        b")}\x92",
-        b")}" + text("x") + b"K\x01s\x92",
-        b"K\x05\x85R",
-        b"(K\x05K\x05K\x05tR",
-    ],
-    ids=["REDUCE", "NEWOBJ", "NEWOBJ_EX", "keyword", "one argument", "three arguments"],
-)
-def test_what_an_allowed_class_makes_is_no_frame(module: str, name: str, call: bytes) -> None:
-    refusal(program(named(module, name) + call))
-
-
-def doubled(start: bytes, times: int) -> bytes:
-    """x[0:0] = x, again and again."""
-    whole = called(named("builtins", "slice"), b"K\x00", b"K\x00")
-    return program(start + b"\x94" + whole + b"\x940" + b"h\x01h\x00s0h\x00" * times)
-
-
-NUMBERS = pd.DataFrame({"a": [1, 2]})
-FLAGS = pd.DataFrame({"a": [True, False]})
-ZONED = pd.DataFrame({"a": pd.to_datetime(["2021-05-16"]).tz_localize("Asia/Tokyo")})
-MASKED = pd.DataFrame({"a": pd.array([1, None])})
-LETTERS = pd.DataFrame({"a": ["x", "y"]})
-THINGS = pd.DataFrame({"a": ["x", 7]}, dtype=object)
-RANKS = pd.DataFrame({"a": pd.Categorical(["x", "y"])})
-LEVELS = pd.DataFrame(
-    {"a": [1, 2]}, index=pd.MultiIndex.from_tuples([("k", 300), ("l", 301)], names=["x", "y"])
-)
-OBJECT_STATE = b"(K\x03" + text("|") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK?t"
-FORGED_STATE = (
-    b"(K\x03"
-    + text("|")
-    + b"N"
-    + text("f")
-    + b"\x85}"
-    + text("f")
-    + (dtype("O8") + b"K\x00\x86sK\x08K\x01K\x00tb")
-)
-V8 = dtype("V8") + FORGED_STATE
-HUGE = b"\x8a\x06\0\0\0\0\0\1"  # 2**40 as LONG1
-POINTERS = b"C\x08AAAAAAAA"
-
-GADGETS: dict[str, tuple[bytes, str]] = {
-    "objects from a buffer": (patched(NUMBERS, b"\x8c\x02i8", b"\x8c\x02O8"), "for list"),
-    "dtype that lies about its objects": (
-        calling("numpy._core.multiarray", "scalar", V8, POINTERS),
-        "found another dtype",
-    ),
-    "objects from a scalar": (
-        calling("numpy._core.multiarray", "scalar", dtype("O8") + OBJECT_STATE + b"b", POINTERS),
-        "a scalar is a number or a time",
-    ),
-    "big-endian numbers": (patched(NUMBERS, b"\x8c\x01<", b"\x8c\x01>"), "found another dtype"),
-    "shape beyond the buffer": (
-        patched(NUMBERS, b"K\x01K\x02\x86", b"K\x01K\x7f\x86"),
-        "differs in size",
-    ),
-    "huge shape": (
-        patched(NUMBERS, b"K\x01K\x02\x86", b"K\x01\x8a\x07\0\0\0\0\0\0\x10\x86"),
-        "differs in size",
-    ),
-    "negative shape": (
-        patched(NUMBERS, b"K\x01K\x02\x86", b"J\xff\xff\xff\xffJ\xfe\xff\xff\xff\x86"),
-        "a shape holds whole numbers",
-    ),
-    "list shorter than its shape": (
-        patched(THINGS, b"K\x01K\x02\x86", b"K\x01K\x7f\x86"),
-        "differs in size",
-    ),
-    "bytes for a list of objects": (
-        patched(THINGS, b"]\x94(" + text("x") + b"\x94K\x07e", b"C\x10AAAAAAAAAAAAAAAA\x94\x94"),
-        "found bytes for list",
-    ),
-    "class in a cell": (
-        patched(THINGS, b"K\x07", named("pandas", "DataFrame")),
-        "a cell holds a plain value; found DataFrame",
-    ),
-    "part in a cell": (
-        patched(THINGS, b"K\x07", called(named("pandas", "Index"))),
-        "a cell holds a plain value; found Index",
-    ),
-    "numbers as text": (patched(LETTERS, text("x"), b"K\x07"), "requires a sequence of strings"),
-    "bools of 7": (patched(FLAGS, b"\x01\x00", b"\x07\x00"), "a bool is 0 or 1"),
-    "codes beyond the categories": (patched(RANKS, b"\x00\x01", b"\x00\x7f"), "codes need to be"),
-    "codes beyond the levels": (patched(LEVELS, b"C\x02\x00\x01", b"C\x02\x00\x7f"), "code max"),
-    "block in two places": (
-        patched(
-            pd.DataFrame({"a": [1], "b": [1.5]}), b"K\x01K\x02K\x01\x87", b"K\x00K\x01K\x01\x87"
-        ),
-        "each column must stand in one block",
-    ),
-    "block of more columns": (
-        patched(
-            pd.DataFrame({"a": [1], "b": [1.5]}), b"K\x01K\x02K\x01\x87", b"K\x00K\x02K\x01\x87"
-        ),
-        "a block must have the shape (2, 1); found (1, 1)",
-    ),
-    "rows without columns": (
-        dump(pd.DataFrame(index=pd.RangeIndex(2**40))),
-        "rows without columns are 1048576 at most; found 1099511627776",
-    ),
-    "columns without rows": (
-        patched(pd.DataFrame(np.empty((0, 3))), b"K\x03" + text("step"), HUGE + text("step")),
-        "columns are 1048576 at most; found ",
-    ),
-    "attrs of no plain kind": (
-        patched(
-            pd.DataFrame({"a": [1]}),
-            text("attrs") + b"\x94}",
-            text("attrs") + b"\x94}" + text("source") + called(named("pandas", "Index")) + b"s",
-        ),
-        "found TypeError: Object of type Index is not JSON serializable",
-    ),
-    "no time zone": (patched(ZONED, text("Asia/Tokyo"), text("Asia/Edo")), "ZoneInfoNotFoundError"),
-    "a path for a time zone": (
-        patched(ZONED, text("Asia/Tokyo"), text("../../etc/passwd")),
-        "ValueError",
-    ),
-    "an absolute path for one": (
-        patched(ZONED, text("Asia/Tokyo"), text("/etc/passwd")),
-        "ValueError",
-    ),
-    "a number for one": (patched(ZONED, text("Asia/Tokyo"), b"K\x07"), "found int for str"),
-    "times without a unit": (patched(ZONED, text("unit"), text("none")), "KeyError"),
-    "times of another unit": (patched(ZONED, text("us"), text("ms")), "times are datetime64"),
-    "a time zone that is changed": (
-        program(
-            called(named("zoneinfo", "ZoneInfo"), text("UTC"))
-            + b"}"
-            + text("key")
-            + text("x")
-            + b"sb"
-        ),
-        "AttributeError",
-    ),
-    "persistent id": (program(b"K\x01Q"), "persistent id"),
-    "persistent id, protocol 0": (b"Pid\n.", "persistent id"),
-    "extension code 1": (program(b"\x82\x01"), "unregistered extension code 1"),
-    "extension code 4": (program(b"\x84\xff\xff\xff\x7f"), "unregistered extension code"),
-    "out-of-band buffer": (program(b"\x97"), "out-of-band"),
-    "list that doubles itself": (doubled(b"]K\x01a", 60), ""),
-    "bytes that double themselves": (doubled(b"\x96\x01\0\0\0\0\0\0\0A", 60), ""),
-    "part with itself inside": (
-        program(named("pandas", "CategoricalDtype") + b")\x81\x94h\x00b"),
-        "found CategoricalDtype",
-    ),
-    "a million tuples deep": (program(b")" + b"\x85" * 1_000_000), "found tuple"),
-    "parts in parts, 200,000 deep": (
-        program(
-            named("pandas", "CategoricalDtype")
-            + b"\x940"
-            + b"h\x00)\x81" * 200_000
-            + b"N"
-            + b"b" * 200_000
-        ),
-        "found CategoricalDtype",
-    ),
-}
-
-
-@MALICIOUS
-@pytest.mark.parametrize(("data", "fault"), GADGETS.values(), ids=GADGETS)
-def test_a_gadget_of_allowed_names_is_refused(data: bytes, fault: str) -> None:
-    assert fault in refusal(data)
-
-
-def test_state_that_would_replace_a_method_is_left_out() -> None:
-    state = text("assign") + text("owned") + text("attrs")
-    df = load(patched(NUMBERS, text("attrs"), state), KEY)
-    assert "assign" not in vars(df)
-    assert df.assign(b=1).columns.tolist() == ["a", "b"]
-
-
-def declared(opcode: bytes, size: int, width: int = 8) -> bytes:
-    return program(opcode + size.to_bytes(width, "little") + b"short")
-
-
-BOMBS: dict[str, bytes] = {
-    **{
-        f"{name} of {size:_} bytes": declared(opcode, size)
-        for name, opcode in {
-            "BINBYTES8": b"\x8e",
-            "BINUNICODE8": b"\x8d",
-            "BYTEARRAY8": b"\x96",
-            "FRAME": b"\x95",
-        }.items()
-        for size in (10**9, 2**40, 2**62, 2**63, 2**64 - 1)
-    },
-    "BINBYTES of 4 GB": declared(b"B", 2**32 - 1, 4),
-    "BINUNICODE of 4 GB": declared(b"X", 2**32 - 1, 4),
-    "LONG4 of 2 GB": declared(b"\x8b", 2**31 - 1, 4),
-    "LONG4 of less than nothing": declared(b"\x8b", 2**32 - 1, 4),
-    **{
-        f"memo index {index:_}": program(b"Nr" + index.to_bytes(4, "little"))
-        for index in (10**8, 2**31, 2**32 - 1)
-    },
-    "memo index in digits": program(b"Np900000000\n"),
-    "memo index of 20 digits": program(b"Np99999999999999999999\n"),
-}
-
-
-def peak_mb() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-
-
-@pytest.mark.fault(
-    tried=("memory bombs by declared size", "宣言サイズによるメモリ爆弾"),
-    happened=("refused; under 150 MB taken", "拒否。使用は 150 MB 未満"),
-)
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds a process's memory")
-@pytest.mark.parametrize("data", BOMBS.values(), ids=BOMBS)
-def test_a_declared_size_takes_no_memory(data: bytes) -> None:
-    before, limit = peak_mb(), resource.getrlimit(resource.RLIMIT_AS)
-    refusal(data)
-    assert peak_mb() - before < 150
-    assert resource.getrlimit(resource.RLIMIT_AS) == limit
-
-
-@pytest.mark.fault(
-    tried=(
-        "segment files that repeat one block many times",
-        "一つのブロックを何度も繰り返すセグメントファイル",
-    ),
-    happened=("refused; neither memory nor time taken", "拒否。メモリも時間も使わない"),
-)
-@pytest.mark.parametrize(
-    "df",
-    [
-        pd.DataFrame({"a": pd.Series(["x"] * 50_000, dtype=object)}),
-        pd.DataFrame(np.empty((0, 50_000), dtype=object)),
-    ],
-    ids=["many rows", "many columns"],
-)
-def test_a_block_repeated_costs_neither_memory_nor_time(df: pd.DataFrame) -> None:
-    """A byte of the file names it once more, and its array takes 400 KB."""
-    data = patched(df, text("pandas._libs.internals"), b"(" + text("pandas._libs.internals"))
-    end = b"K\x02\x87\x94R\x94"
-    assert end + b"\x85" in data
-    data = data.replace(end + b"\x85", end + b"2" * 20_000 + b"t")
-    before = peak_mb()
-    assert refusal(data) == "each column must stand in one block; found one in two"
-    assert peak_mb() - before < 100
+    assert dict(vars(kind)) == before
 
 
 @pytest.mark.parametrize(
@@ -482,8 +235,7 @@ def test_a_block_repeated_costs_neither_memory_nor_time(df: pd.DataFrame) -> Non
     ids=lambda value: type(value).__name__,
 )
 def test_what_is_no_frame_is_named(value: Any, kind: str) -> None:
-    fault = refusal(pickle.dumps(value, 5))
-    assert fault == f"must be a pickled DataFrame; found {kind}" or kind in fault
+    assert kind in refusal(pickle.dumps(value, 5))
 
 
 class Subclass(pd.DataFrame):
@@ -491,10 +243,13 @@ class Subclass(pd.DataFrame):
 
 
 def test_a_subclass_is_no_frame() -> None:
-    assert refusal(dump(Subclass({"a": [1]}))) == f"{FORBIDDEN}{__name__}.Subclass"
+    assert refusal(dump(Subclass({"a": [1]}))).endswith(f"found {__name__}.Subclass")
 
 
-@DAMAGED
+def test_a_frame_without_rows_or_columns_is_none() -> None:
+    assert refusal(program(named("pandas", "DataFrame") + b")\x81")).startswith("must be a pickled")
+
+
 def test_a_file_cut_off_anywhere_is_refused() -> None:
     data = dump(MEMBERS)
     for size in range(len(data)):
@@ -504,26 +259,6 @@ def test_a_file_cut_off_anywhere_is_refused() -> None:
 
 def test_bytes_after_the_frame_are_refused() -> None:
     assert refusal(dump(MEMBERS) + b"x") == "nothing follows the frame; found 1 bytes"
-
-
-@DAMAGED
-@given(st.data())
-def test_a_file_with_bytes_changed_is_a_frame_or_refused(data: st.DataObject) -> None:
-    """No other exception, no crash."""
-    body = bytearray(data.draw(st.sampled_from(SAMPLES)))
-    for _ in range(data.draw(st.integers(1, 4))):
-        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
-    try:
-        assert type(load(bytes(body), KEY)) is pd.DataFrame
-    except InvalidSegment as error:
-        assert str(error).startswith(KEY)
-
-
-@DAMAGED
-@given(st.binary(max_size=200))
-def test_bytes_of_any_kind_are_refused(body: bytes) -> None:
-    with pytest.raises(InvalidSegment):
-        load(b"\x80\x05" + body, KEY)
 
 
 # What is no attack goes through as it is.
@@ -658,8 +393,18 @@ def test_plain_frames_go_through_as_they_are(df: pd.DataFrame) -> None:
     assert read.flags.allows_duplicate_labels
 
 
+FRAMES = (
+    MEMBERS,
+    pd.DataFrame({"a": pd.to_datetime(["2021-05-16"]).tz_localize("Asia/Tokyo")}),
+    pd.DataFrame({"a": pd.Categorical(["x", "y"]), "b": pd.array([1, None])}),
+    pd.DataFrame(
+        {"a": [1, 2]}, index=pd.MultiIndex.from_tuples([("k", 300), ("l", 301)], names=["x", "y"])
+    ),
+)
+
+
 def test_an_ordinary_unpickler_reads_what_is_written() -> None:
-    for df in (MEMBERS, ZONED, RANKS, LEVELS):
+    for df in FRAMES:
         pd.testing.assert_frame_equal(pickle.loads(dump(df)), df)
 
 
@@ -674,6 +419,3 @@ def test_a_frame_can_be_written_to() -> None:
     for read in (load(dump(df), KEY), pickle.loads(dump(df))):
         read.loc[0, "a"], read.loc[0, "b"], read.loc[0, "c"] = "z", 9, pd.Timestamp("2023")
         assert read.iloc[0].tolist() == ["z", 9, pd.Timestamp("2023")]
-
-
-SAMPLES = [dump(df) for df in (MEMBERS, NUMBERS, FLAGS, THINGS, RANKS, LEVELS, MASKED)]

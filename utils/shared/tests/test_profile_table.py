@@ -104,7 +104,7 @@ def test_a_column_that_a_segment_lacks_is_missing_there() -> None:
     assert (a.name, a.missing, b.name, b.missing, b.values) == ("a", 0, "b", 2, {"x": 1})
 
 
-@pytest.mark.parametrize("text", [b"[]", b"{}", b'{"columns": 1}', b"null", b"not JSON"])
+@pytest.mark.parametrize("text", [b"[]", b"{}", b'{"facts": 1}', b"null", b"not JSON"])
 def test_other_json_is_no_facts(text: bytes) -> None:
     with pytest.raises(ValueError):
         SegmentFacts.from_json(text)

@@ -65,12 +65,15 @@ LONGEST_TEXTS = ["a" * 32_767, "&" * 32_767, "😀" * 16_383]
 texts = st.text() | st.sampled_from(AWKWARD_TEXTS)
 floats = st.floats() | st.sampled_from([0.0, -0.0])
 integers = st.integers(-(2**63), 2**63 - 1) | st.integers(-(10**15) - 1, 10**15 + 1)
-datetimes = st.datetimes(dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31, 23, 59, 59))
-nanosecond_datetimes = st.datetimes(dt.datetime(1678, 1, 1), dt.datetime(2262, 1, 1))
+FIRST = dt.datetime(1900, 1, 1)
+LEAP = dt.datetime(1900, 3, 1)  # before it, Excel counts a day that never was
+datetimes = st.datetimes(FIRST, dt.datetime(9999, 12, 31, 23, 59, 59)) | st.datetimes(FIRST, LEAP)
+nanosecond_datetimes = st.datetimes(FIRST, dt.datetime(2262, 1, 1))
+dates = st.dates(FIRST.date()) | st.dates(FIRST.date(), LEAP.date())
 durations = st.timedeltas(dt.timedelta(days=-10_000), dt.timedelta(days=10_000))
 json_values = st.lists(texts | st.integers()) | st.dictionaries(texts, floats | st.none())
 anything = st.one_of(
-    st.none(), texts, floats, integers, st.booleans(), datetimes, st.dates(), durations, json_values
+    st.none(), texts, floats, integers, st.booleans(), datetimes, dates, durations, json_values
 )
 COLUMNS: dict[str, st.SearchStrategy[Any]] = {
     "str": st.none() | texts,
@@ -158,6 +161,11 @@ def write_cell(worksheet: Any, row: int, column: int, value: Any, formats: list[
         worksheet.write_number(row, column, value)
     elif isinstance(value, str):
         worksheet.write_string(row, column, value)
+    elif isinstance(value, dt.datetime) and value < LEAP:
+        # XlsxWriter takes the first day for a time without a date, and moves the last by a day.
+        time = value - dt.datetime.combine(value, dt.time())
+        day = worksheet._convert_date_time(value.date())
+        worksheet.write_number(row, column, day + time.total_seconds() / 86_400, formats[2])
     elif isinstance(value, dt.datetime):
         worksheet.write_datetime(row, column, value, formats[2])
     elif isinstance(value, dt.date):
@@ -286,8 +294,20 @@ def test_dates_are_excels_serial_numbers() -> None:
     ]
 
 
+@pytest.mark.parametrize("day", pd.date_range("1900-01-01", "1900-03-02").date)
+@pytest.mark.parametrize("dtype", ["object", "datetime64[us]", "datetime64[ns]"])
+def test_a_date_and_its_midnight_are_one_number_which_xlsxwriter_writes_for_the_date(
+    day: dt.date, dtype: str
+) -> None:
+    midnight = dt.datetime.combine(day, dt.time())
+    numbers = [re.findall("<v>(.*)</v>", cell) for cell in cells_of([midnight], dtype)]
+    columns = [("object", [day])]
+    assert rows_of(frame(columns)) == xlsxwriter_rows(columns)
+    assert numbers == [re.findall("<v>(.*)</v>", xlsxwriter_rows(columns))]
+
+
 def test_nanoseconds_before_1970_round_down_as_python_would_have_them() -> None:
-    values = ["1969-12-31T23:59:59.999999999", "1700-01-01T00:00:00.000000001"]
+    values = ["1969-12-31T23:59:59.999999999", "1900-03-01T00:00:00.000000001"]
     columns = [("", [dt.datetime.fromisoformat(value[:26]) for value in values])]
     assert rows_of(frame([("datetime64[ns]", values)])) == xlsxwriter_rows(columns)
 
@@ -371,6 +391,16 @@ KINDS_RULE = "a cell holds text, a number, a bool, a date or JSON; found "
             np.datetime64("10000-01-01T00:00:00"),
             "the last date is 9999-12-31; found 10000-01-01T00:00:00.000000",
         ),
+        (dt.date(1899, 12, 31), "the first date is 1900-01-01; found 1899-12-31"),
+        (dt.date(1, 1, 1), "the first date is 1900-01-01; found 0001-01-01"),
+        (
+            dt.datetime(1899, 12, 31, 23, 59, 59, 999_999),
+            "the first date is 1900-01-01; found 1899-12-31T23:59:59.999999",
+        ),
+        (
+            pd.Timestamp("1700-01-01"),
+            "the first date is 1900-01-01; found 1700-01-01T00:00:00.000000",
+        ),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -381,6 +411,22 @@ def test_what_a_cell_cannot_hold_is_refused_by_name(value: Any, message: str) ->
         df = pd.DataFrame({"会員番号": range(12, 19), "名前": column}, column.index)
         render_parts(df, 12)
     assert str(error.value) == f"members.json record 17, column 名前: {message}"
+
+
+NAMES = {
+    "a surrogate": ("b\ud801", "text must be valid Unicode; found a lone surrogate U+D801"),
+    "too long": ("b" * 40_000, "a cell holds at most 32767 characters; found 40000"),
+}
+
+
+@pytest.mark.parametrize(("name", "message"), NAMES.values(), ids=NAMES)
+@pytest.mark.parametrize("value", [1, "\ud802"], ids=["a cell", "no cell either"])
+def test_a_name_that_a_cell_cannot_hold_is_refused_by_its_column(
+    name: str, message: str, value: Any
+) -> None:
+    with pytest.raises(InvalidCell) as error:
+        render_parts(pd.DataFrame({"a": [1], name: [value]}), 0)
+    assert str(error.value) == f"members.json: header of column B: {message}"
 
 
 def test_a_column_with_a_time_zone_is_refused_by_name() -> None:

@@ -1,5 +1,7 @@
 import math
+from collections.abc import Callable
 from datetime import date, datetime
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any
 
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 import merged as merged_module
 import partials
 from merged import Spool, group_frames, summarize, total_frame
-from summary import AGGREGATIONS, Columns, Summary
+from summary import AGGREGATIONS, Columns, InvalidSummary, Summary
 
 EVERY_NUMBER = {f"{how} of x": ("x", how) for how in AGGREGATIONS}
 EVERY_TEXT = {
@@ -142,6 +144,12 @@ def test_a_summary_is_what_pandas_answers_over_the_whole_table(
             )
 
 
+def test_a_zero_has_no_sign_whatever_stands_beside_it() -> None:
+    df = pd.DataFrame({"k": [1, 1, 2, 2], "x": [-5e-324, 0.0, 1.5, 1.0]})
+    summary = Summary("x", by="k", mean=("x", "mean"), median=("x", "median"))
+    assert summarize(df, summary).iloc[0].map(str).tolist() == ["1.0", "0.0", "0.0"]
+
+
 @settings(deadline=None)
 @given(st.lists(st.floats(-1e306, 1e306), min_size=1, max_size=50))
 def test_a_sum_is_rounded_once(numbers: list[float]) -> None:
@@ -158,10 +166,181 @@ def test_a_variance_is_right_to_the_last_digit(numbers: list[float]) -> None:
     ((variance, deviation),) = cells(
         summarize(df, Summary("x", var=("x", "var"), std=("x", "std")))
     )
-    mean = sum(map(Fraction, numbers)) / len(numbers)
-    exact = sum((Fraction(n) - mean) ** 2 for n in numbers) / (len(numbers) - 1)
+    mean = sum(map(Fraction, numbers), Fraction()) / len(numbers)
+    exact = sum(((Fraction(n) - mean) ** 2 for n in numbers), Fraction()) / (len(numbers) - 1)
     assert variance == float(exact)
-    assert deviation == math.sqrt(float(exact))
+    assert deviation == float(exact_root(exact))
+
+
+def exact_root(number: Fraction) -> Decimal:
+    with localcontext(prec=900):
+        return (Decimal(number.numerator) / Decimal(number.denominator)).sqrt()
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [[1e200, -1e200], [1e-200, 3e-200], [5e-324, 0.0], [1e308, -1e308], [10**400, 10**400 + 2]],
+    ids=str,
+)
+def test_a_deviation_is_the_root_of_the_exact_variance(numbers: list[Any]) -> None:
+    df = pd.DataFrame({"x": pd.Series(numbers, dtype=object)})
+    low, high = map(Fraction, numbers)
+    root = float(exact_root((high - low) ** 2 / 2))
+    assert cells(summarize(df, Summary("x", std=("x", "std")))) == [[plain(root)]]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "median"),
+    [
+        ([1e308, 1.5e308], 1.25e308),
+        ([-1.5e308, -1e308], -1.25e308),
+        ([10**17, 10**17 + 2], 10**17 + 1),
+        ([10**17, 10**17 + 1], Decimal("100000000000000000.5")),
+        ([1e18, 2e18, 10**16], 1e18),
+        ([10**400, 7], Decimal(f"5{'0' * 398}3.5")),
+        (
+            [Decimal("0.1"), Decimal("0.10000000000000000000003")],
+            Decimal("0.100000000000000000000015"),
+        ),
+        ([5e-324, 1e-323], 1e-323),
+        ([-math.inf, math.inf], None),
+        ([math.inf, 10**400], math.inf),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_median_neither_overflows_nor_loses_digits(numbers: list[Any], median: Any) -> None:
+    df = pd.DataFrame({"x": pd.Series(numbers, dtype=object)})
+    assert cells(summarize(df, Summary("x", median=("x", "median")))) == [[median]]
+
+
+NUMBERS_BY_VALUE: list[Any] = [
+    *(-math.inf, -(10**400), -(10**309), -1.5e308, -(10**20), -1e15, -5e-324, 0, 5e-324, 0.1),
+    *(Decimal("0.10000000000000000000001"), Decimal("0.3"), 1, 2.5, 10**15 - 1, 1e15),
+    *(2**53, 2**53 + 1, 10**16, 10**16 + 1, 1e18, 2e18, 1.7976931348623157e308, 10**309, 10**400),
+    *(10**400 + 1, math.inf),
+]
+
+
+@pytest.mark.parametrize("sort", ["k", "-k"])
+def test_numbers_sort_by_value_whatever_their_spelling(sort: str) -> None:
+    df = pd.DataFrame(
+        {"k": pd.Series([*NUMBERS_BY_VALUE[::2], *NUMBERS_BY_VALUE[1::2]], dtype=object)}
+    )
+    summary = Summary("x", by="k", sort=sort, n=("k", "size"), low=("k", "min"))
+    found = cells(summarize(df, summary))
+    in_order = [[value, 1, value] for value in map(plain, NUMBERS_BY_VALUE)]
+    assert found == in_order[:: -1 if sort == "-k" else 1]
+
+
+@pytest.mark.parametrize(
+    ("equal", "shown"),
+    [
+        ([1e15, 10**15], 1e15),
+        ([10**15, 10**15], 10**15),
+        ([2.0**70, 2**70, 2.0**70], 2.0**70),
+        ([0.1, Decimal("0.1"), Decimal("0.100")], 0.1),
+        ([Decimal("0.25"), 0.25], 0.25),
+        ([10**23, Decimal("1E+23")], Decimal(10**23)),
+        ([Decimal("12345678901234567890"), 12345678901234567890], Decimal("12345678901234567890")),
+        ([0.0, -0.0, 0, Decimal("-0")], 0),
+    ],
+    ids=str,
+)
+def test_equal_numbers_are_one_group_however_the_table_is_cut(equal: list[Any], shown: Any) -> None:
+    df = pd.DataFrame({"k": pd.Series(equal, dtype=object), "one": 1})
+    summary = Summary("x", by=["k", "one"], n=("k", "size"), u=("k", "nunique"))
+    row = [[shown, 1, len(equal), 1]]
+    assert cells(summarize(df, summary)) == row
+    found = merged(summary, [df.iloc[[row]] for row in range(len(df))])
+    assert (found, type(found[0][0])) == (row, type(shown))
+
+
+def test_decimals_keep_their_digits() -> None:
+    short, long = Decimal("0.1"), Decimal("0.10000000000000000000001")
+    df = pd.DataFrame({"d": pd.Series([long, short, short, short], dtype=object)})
+    named: Any = {how: ("d", how) for how in ("sum", "min", "max", "first", "nunique")}
+    total = Decimal("0.40000000000000000000001")
+    assert cells(summarize(df, Summary("x", **named))) == [[total, short, long, long, 2]]
+    groups = cells(summarize(df, Summary("x", by="d", n=("d", "size"), sum=("d", "sum"))))
+    assert groups == [[short, 3, 0.3], [long, 1, long]]
+
+
+def test_a_number_of_too_many_digits_to_compute_with_is_named() -> None:
+    df = pd.DataFrame({"d": pd.Series([1, Decimal("1E+999999999")], dtype=object)})
+    assert cells(summarize(df, Summary("x", max=("d", "max")))) == [[Decimal("1E+999999999")]]
+    with pytest.raises(
+        InvalidSummary, match="record 1: d must have at most 5000 digits for its sum"
+    ):
+        summarize(df, Summary("x", sum=("d", "sum")))
+
+
+@pytest.mark.parametrize(
+    "numbers", [[10**309, 2.5], [10**400, -1e308, True], [-(10**320), 10**320 + 1, None]], ids=str
+)
+def test_integers_beyond_the_floats_add_up(numbers: list[Any]) -> None:
+    df = pd.DataFrame({"x": pd.Series(numbers, dtype=object)})
+    given = [number for number in numbers if number is not None]
+    exact, whole = sum(map(Fraction, given), Fraction()), not any(type(n) is float for n in given)
+    total = int(exact) if whole else math.inf
+    mean = math.inf if abs(exact) > 10**308 else float(exact / len(given))
+    (row,) = cells(summarize(df, Summary("x", sum=("x", "sum"), mean=("x", "mean"))))
+    assert row == [total, plain(mean)]
+
+
+def test_the_last_of_all_characters_sorts_both_ways() -> None:
+    texts = ["a", "a\U0010ffff", "a\U0010ffffa", "b", "\U0010ffff"]
+    df = pd.DataFrame({"k": texts[::-1]})
+    for sort, order in {"k": texts, "-k": texts[::-1]}.items():
+        found = cells(summarize(df, Summary("x", by="k", sort=sort, n=("k", "size"))))
+        assert found == [[text, 1] for text in order]
+
+
+def test_a_column_without_a_name_is_a_column() -> None:
+    df = pd.DataFrame({"": [1, 2, 2, 5]})
+    summary = Summary(
+        "x", total="all", by={"k": lambda df: df[""] > 1}, m=("", "median"), u=("", "nunique")
+    )
+    assert cells(summarize(df, summary)) == [[False, 1, 1], [True, 2, 2], ["all", 2, 3]]
+
+
+TIMES = pd.DataFrame({"t": [30, 10, 20], "n": [1, 2, 3]}, index=[7, 8, 9])
+FUNCTIONS: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "the column": lambda df: df["t"],
+    "sorted": lambda df: df["t"].sort_values(),
+    "of more records": lambda df: pd.Series([0, 20, 10, 30], index=[6, 9, 8, 7]),
+    "an array": lambda df: df["t"].to_numpy(),
+    "a choice": lambda df: np.where(df["t"] > 0, df["t"], 0),
+    "a list": lambda df: df["t"].tolist(),
+    "an index": lambda df: pd.Index(df["t"]),
+    "categories": lambda df: pd.Categorical(df["t"]),
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
+def test_a_function_makes_keys_as_for_pandas(function: Callable[[pd.DataFrame], Any]) -> None:
+    found = cells(summarize(TIMES, Summary("x", by={"t": function}, n=("n", "sum"))))
+    made = function(TIMES)
+    answer = TIMES.groupby(made.reindex(TIMES.index) if isinstance(made, pd.Series) else made)["n"]
+    assert found == [[*pair] for pair in answer.sum().items()]
+
+
+STRANGE: dict[str, tuple[Any, str]] = {
+    "a scalar": (5, "must be a column of 3 cells; found the number 5"),
+    "a text": ("abc", 'must be a column of 3 cells; found the text "abc"'),
+    "too few": ([1, 2], "must be a column of 3 cells; found 2 cells"),
+    "two dimensions": (np.zeros((3, 1)), "found the ndarray of shape (3, 1)"),
+    "a frame": (TIMES, "found the DataFrame of shape (3, 2)"),
+    "repeated": (pd.Series(1, index=[7, 8, 8]), "each record once in its index; found 8 again"),
+    "incomplete": (pd.Series(1, index=[7, 9]), "the frame's 3 records in its index; found no 8"),
+}
+
+
+@pytest.mark.parametrize(("made", "words"), STRANGE.values(), ids=STRANGE)
+def test_what_is_no_column_of_keys_is_refused(made: Any, words: str) -> None:
+    with pytest.raises(InvalidSummary) as caught:
+        summarize(TIMES, Summary("x", by={"t": lambda df: made}, n=("n", "sum")))
+    assert str(caught.value).startswith("table: t of summary x must ")
+    assert str(caught.value).endswith(words)
 
 
 @pytest.mark.parametrize(
@@ -230,21 +409,3 @@ def test_the_longest_text_of_a_cell_is_a_key() -> None:
     long = ["あ" * 32_767, "あ" * 32_766 + "い"]
     df = pd.DataFrame({"k": long * 2})
     assert cells(summarize(df, Summary("x", by="k", n=("k", "size")))) == [[k, 2] for k in long]
-
-
-@settings(deadline=None)
-@given(ROWS.filter(bool), st.data())
-def test_damaged_partial_results_are_refused_or_read(rows: list[Any], data: st.DataObject) -> None:
-    summary = Summary("x", by=["k", "j"], u=("s", "nunique"), m=("s", "min"), n=("x", "sum"))
-    parts = Columns(frame(rows), "table").partials(summary.declared, summary.keys)[0]
-    packed = bytearray(
-        partials.packed(data.draw(st.sampled_from([each for each in parts.values() if each.rows])))
-    )
-    place = data.draw(st.integers(0, len(packed) - 1))
-    packed[place] ^= data.draw(st.integers(1, 255))
-    try:
-        table = partials.unpacked(bytes(packed[: data.draw(st.integers(0, len(packed)))]))
-    except partials.InvalidPartials:
-        return
-    for cells_of in table.keys:
-        assert len(cells_of.to_series()) == table.rows

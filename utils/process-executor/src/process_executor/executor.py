@@ -18,7 +18,7 @@ from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecu
 from localstack.utils.threads import TMP_THREADS
 
 from process_executor.code import ChangeDetector, CodeStore
-from process_executor.faults import NotRunnable
+from process_executor.faults import Dropped, NotRunnable
 from process_executor.launch import find_interpreter, launch, system_log
 from process_executor.pool import WorkerPool
 from process_executor.report import Report
@@ -137,6 +137,10 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
         )
         try:
             return self._pool.run(invocation, self._start_worker)
+        except Dropped as dropped:
+            # It ran nothing, and nothing is logged of it.
+            request_id = invocation.request_id
+            return Outcome(request_id, dropped.payload(request_id), True, logs="")
         except NotRunnable as caught:
             fault = caught
         except OSError as error:

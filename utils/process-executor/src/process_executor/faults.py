@@ -93,6 +93,15 @@ class NotRunnable(Fault):
     error_type = "Runtime.InterpreterNotFound"
 
 
+class Dropped(Fault):
+    """Nobody awaits the answer any more."""
+
+    error_type = "Sandbox.Dropped"
+
+    def __init__(self) -> None:
+        super().__init__("the execution that called ended before a worker was free")
+
+
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

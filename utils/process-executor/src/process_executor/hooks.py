@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
@@ -22,6 +22,7 @@ from twisted.internet import endpoints
 from twisted.internet.abstract import FileDescriptor
 from twisted.web.http import HTTPFactory, Request
 
+from process_executor.callers import awaiting
 from process_executor.workspace import scratch_folder
 
 FIRST = 1  # of the hooks, whose priority is 0
@@ -53,6 +54,8 @@ def mend_localstack() -> None:
     choose_environments_safely()
     store_the_whole_log()
     reuse_what_is_parsed()
+    tell_whose_calls_they_are()
+    delete_what_never_started()
     setattr(ClientFactory, "with_assumed_role", with_assumed_role)
 
 
@@ -145,8 +148,8 @@ def store_the_whole_log() -> None:
     store = LambdaVersionManager.store_logs
 
     def store_logs(manager: Any, invocation_result: Any, execution_env: Any) -> None:
-        whole = invocation_result.init_log + invocation_result.logs
-        store(manager, replace(invocation_result, logs=whole), execution_env)
+        if whole := invocation_result.init_log + invocation_result.logs:
+            store(manager, replace(invocation_result, logs=whole), execution_env)
 
     setattr(LambdaVersionManager, "store_logs", store_logs)
 
@@ -173,6 +176,34 @@ def reuse_what_is_parsed() -> None:
 
     setattr(AmazonStateLanguageParser, "parse", staticmethod(parse_once))
     setattr(StepFunctionsProvider, "_STATE_MACHINE_EXECUTION_ARN_REGEX", ANY_NAME)
+
+
+def tell_whose_calls_they_are() -> None:
+    """A Map that has failed leaves the calls of its other iterations in the queue; see `callers`."""
+    from localstack.services.stepfunctions.asl.component.state.state_execution.state_task import (
+        lambda_eval_utils,
+    )
+
+    invoke = lambda_eval_utils.execute_lambda_function_integration
+
+    def invoke_for(env: Any, parameters: dict[str, Any], **where: Any) -> None:
+        with awaiting(parameters.get("Payload") or b"", env):
+            invoke(env=env, parameters=parameters, **where)
+
+    setattr(lambda_eval_utils, "execute_lambda_function_integration", invoke_for)
+
+
+def delete_what_never_started() -> None:
+    """A function whose creation failed, as on a full disk, has no workers to stop: LocalStack refuses to delete it."""
+    from localstack.services.lambda_.invocation.lambda_service import LambdaService
+
+    stop = LambdaService.stop_version
+
+    def stop_version(service: Any, qualified_arn: str) -> None:
+        with suppress(ValueError):
+            stop(service, qualified_arn)
+
+    setattr(LambdaService, "stop_version", stop_version)
 
 
 def with_assumed_role(factory: ClientFactory, **role: Any) -> Any:

@@ -5,14 +5,28 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
+from process_executor.callers import have_ended
+from process_executor.faults import Dropped
 from process_executor.worker import Invocation, Outcome, Worker
+
+
+@dataclass
+class Ticket:
+    """An invocation that waits, and the worker that it gets."""
+
+    event: bytes
+    worker: Future[Worker | None] = field(default_factory=Future)
 
 
 class WorkerPool:
     """At most `size` workers: started when needed, kept warm while an environment is attached.
 
     Invocations that find all of them busy wait in order of arrival; the wait is no part of Timeout.
+    One whose event killed a worker before goes first, so that a caller who tries again, as a Map
+    does with a crash, learns soon that it is no accident. Those of an execution that ended meanwhile
+    are dropped.
     """
 
     def __init__(self, size: int, generation: Callable[[], int] = lambda: 0) -> None:
@@ -26,7 +40,8 @@ class WorkerPool:
         self._lock = threading.Lock()
         self._idle: list[Worker] = []  # the next to be taken last
         self._busy = 0
-        self._waiting: deque[Future[Worker | None]] = deque()
+        self._waiting: deque[Ticket] = deque()
+        self._deadly: set[bytes] = set()
         self._environments = 0
 
     def attach(self) -> None:
@@ -51,9 +66,13 @@ class WorkerPool:
 
         Raises:
             OSError: no process can be started.
+            Dropped: the execution that called has ended.
         """
-        with self._worker(start) as worker:
-            return worker.run(invocation)
+        with self._worker(start, invocation.payload) as worker:
+            outcome = worker.run(invocation)
+            if not worker.has_process:
+                self._deadly.add(invocation.payload)
+            return outcome
 
     def initialise(self, start: Callable[[int], Worker]) -> None:
         """Have a worker that has loaded the function.
@@ -65,9 +84,9 @@ class WorkerPool:
             worker.initialise()
 
     @contextmanager
-    def _worker(self, start: Callable[[int], Worker]) -> Iterator[Worker]:
+    def _worker(self, start: Callable[[int], Worker], event: bytes = b"") -> Iterator[Worker]:
         generation = self._generation()
-        worker = self._take()
+        worker = self._take(event)
         try:
             if worker and worker.generation < generation:
                 worker.kill()
@@ -83,21 +102,30 @@ class WorkerPool:
         finally:
             self._give_back(worker)
 
-    def _take(self) -> Worker | None:
+    def _take(self, event: bytes) -> Worker | None:
         """The right to run one worker, with a warm one where there is one."""
         with self._lock:
+            if have_ended(event):
+                raise Dropped
             if self._busy < self.size:
                 self._busy += 1
                 return self._idle.pop() if self._idle else None
-            ticket: Future[Worker | None] = Future()
-            self._waiting.append(ticket)
-        return ticket.result()
+            ticket = Ticket(event)
+            if event in self._deadly:
+                self._deadly.remove(event)
+                self._waiting.appendleft(ticket)
+            else:
+                self._waiting.append(ticket)
+        return ticket.worker.result()
 
     def _give_back(self, worker: Worker | None) -> None:
         with self._lock:
-            if self._waiting:
-                self._waiting.popleft().set_result(worker)
-                return
+            while self._waiting:
+                ticket = self._waiting.popleft()
+                if not have_ended(ticket.event):
+                    ticket.worker.set_result(worker)
+                    return
+                ticket.worker.set_exception(Dropped())
             self._busy -= 1
             if worker and self._environments:
                 # One without a process, after a fault, comes after all warm ones.

@@ -13,8 +13,13 @@ import sys
 import threading
 from contextlib import suppress
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HANGUP_S = 5
+ANSWERS = ("post_invocation_result", "post_error")
 OPEN_FILES = 1024
 
 
@@ -91,11 +96,38 @@ class PortableClient(ModuleType):
         return content, dict(response.getheaders())
 
 
-def ensure_runtime_client() -> None:
+def ensure_runtime_client() -> ModuleType:
     try:
         import runtime_client  # noqa: F401
     except ImportError:
         sys.modules["runtime_client"] = PortableClient("runtime_client")
+    return sys.modules["runtime_client"]
+
+
+def answer_once(client: ModuleType) -> None:
+    """End a copy of this process that the function forked and that returns, too: a call has one answer."""
+    own = os.getpid()
+
+    def by_owner(post: Callable[..., None]) -> Callable[..., None]:
+        def answer(*arguments: object) -> None:
+            if os.getpid() != own:
+                os._exit(0)
+            post(*arguments)
+
+        return answer
+
+    for name in ANSWERS:
+        setattr(client, name, by_owner(getattr(client, name)))
+
+
+def is_served(address: str) -> bool:
+    """Whether somebody listens at a host:port."""
+    import socket
+
+    host, _, port = address.partition(":")
+    with suppress(OSError), socket.create_connection((host, int(port))):
+        return True
+    return False
 
 
 def import_folders(opt: str) -> list[str]:
@@ -111,7 +143,7 @@ def main(lifeline: str, opt: str, handler: str) -> None:
     limit_open_files()
     # Python put the folder of this file first, where Lambda has the function's.
     del sys.path[0]
-    ensure_runtime_client()
+    answer_once(ensure_runtime_client())
     from awslambdaric import bootstrap
     from awslambdaric.__main__ import main as run_client
 
@@ -122,8 +154,9 @@ def main(lifeline: str, opt: str, handler: str) -> None:
     try:
         run_client(sys.argv)
     except Exception:
-        # The Runtime API has gone: if LocalStack is ending, what the function started ends too.
-        watch.join(HANGUP_S)
+        # If the Runtime API has gone, LocalStack is ending: what the function started ends, too.
+        if not is_served(os.environ["AWS_LAMBDA_RUNTIME_API"]):
+            watch.join(HANGUP_S)
         raise
 
 

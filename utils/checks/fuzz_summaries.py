@@ -1,0 +1,372 @@
+"""Summaries of random tables beside a model of fractions, decimals and Python's own order.
+
+    python fuzz_summaries.py [seconds] [first seed]
+
+Each table is gathered in two cuts, whose sheets must be the same bytes, and read from its workbook's
+XML. A table that fails is named by its seed.
+"""
+
+import datetime as dt
+import json
+import math
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from io import BytesIO
+from random import Random
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+
+import merged
+import partials
+import summaries
+from beside import render_table
+from gather import told_of
+from summary import AGGREGATIONS, Summary, carried
+from workbook import workbook_chunks
+
+HUGE = 10**309
+INTEGERS = [0, 1, -3, 7, 10**15 - 1, 10**15, -(10**15), 2**53 + 1, 10**16, 10**16 + 2, 10**18]
+INTEGERS += [2**70, 10**23, HUGE, -HUGE, HUGE + 1, 10**400]
+FLOATS = [0.0, -0.0, 0.1, 0.3, 0.1 + 0.2, 1.0, -2.5, 1e15, -1e15, 1e16, 1e18, 2.0**70, 1e23, 1e200]
+FLOATS += [-1e200, 1e308, -1e308, 1.5e308, 1.7976931348623157e308, 5e-324, -5e-324, 1e-310, 3e-200]
+SHORT = [Decimal("0.1"), Decimal("19.99"), Decimal("0.05"), Decimal("2.5"), Decimal("-7")]
+DECIMALS = [*SHORT, Decimal("0.10000000000000000000001"), Decimal("0.09999999999999999999999")]
+DECIMALS += [
+    Decimal.from_float(0.1),
+    Decimal("1E+23"),
+    Decimal("1E+16"),
+    Decimal("-1E-400"),
+    Decimal("1E+400"),
+]
+DECIMALS += [Decimal("12345678901234567890"), Decimal("-12345678901234567890.5")]
+TIMES = [dt.date(2024, 1, 1), dt.date(2024, 1, 2), dt.datetime(2024, 1, 1), dt.timedelta(hours=30)]
+TIMES += [dt.datetime(2024, 1, 1, 12, 30, 15, 250_000)]
+TEXTS = ["1", "0.1", "a", "b", "あ", "\U0010ffff", "a\U0010ffff", "ab", "1e15", "x y"]
+NUMBERS: dict[str, list[Any]] = {
+    "integers": INTEGERS,
+    "floats": FLOATS,
+    "infinite": [*FLOATS, math.inf, -math.inf],
+    "money": SHORT,
+    "decimals": DECIMALS,
+    "small": [1, 2, 3, 2.5, True, False],
+    "all": [*INTEGERS, *FLOATS, *DECIMALS, True, False],
+}
+ANY: list[Any] = [*NUMBERS["all"], *TIMES, *TEXTS]
+MISSING: list[Any] = [None, math.nan, pd.NaT, pd.NA]
+KEYS: dict[str, list[Any]] = {"few": [1, 2.0, "a"], "any": ANY, **NUMBERS}
+OF_NUMBERS = ("sum", "mean", "var", "std", "median")
+
+Row = dict[Any, Any]
+
+
+# The model: a value's place in the order, and what a cell shows of it.
+def is_missing(value: Any) -> bool:
+    return bool(pd.isna(value))
+
+
+def exactly(value: Any) -> Fraction:
+    return Fraction(value)
+
+
+def as_spelled(value: Any) -> Fraction:
+    """A float that a cell spells with 15 digits is the number of those digits."""
+    if isinstance(value, float) and abs(value) < 2**53 and float(f"{value:.15g}") == value:
+        return Fraction(f"{value:.15g}")
+    return exactly(value)
+
+
+def place(value: Any) -> tuple[Any, ...]:
+    """Where a value that is not missing sorts."""
+    match value:
+        case bool() | np.bool():
+            return 5, bool(value)
+        case float() if math.isinf(value):
+            return 0, math.copysign(1, value), 0
+        case int() | float() | Decimal() | Fraction():
+            return 0, 0, as_spelled(value)
+        case str():
+            return 4, value
+        case dt.datetime():
+            return 2, value
+        case dt.date():
+            return 1, value
+    return 3, value
+
+
+def shows(value: Any) -> tuple[str, Any]:
+    """A cell as it is read: its type, and a number's or a text's value."""
+    match value:
+        case bool():
+            return "b", value
+        case str():
+            return "text", value
+        case dt.datetime():
+            return "number", f"{(value - dt.datetime(1899, 12, 30)) / dt.timedelta(1):.16G}"
+        case dt.date():
+            return "number", str((value - dt.date(1899, 12, 30)).days)
+        case dt.timedelta():
+            return "number", f"{value / dt.timedelta(1):.16G}"
+        case float() if math.isinf(value):
+            return "text", str(value)
+        case float():
+            return "number", f"{value + 0.0:.16G}"
+        case int():
+            return ("number", f"{value}") if abs(value) < 10**15 else ("long", Fraction(value))
+    number = rounded(Fraction(value))
+    short = math.isfinite(number) and Fraction(f"{number:.15g}") == value
+    return ("number", f"{number:.16G}") if short else ("long", Fraction(value))
+
+
+def rounded(value: Fraction) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def is_exact(value: Any) -> bool:
+    """Whether a sum of such numbers keeps all digits: no float, nor a Decimal that is one."""
+    if isinstance(value, Decimal) and abs(value) >= 10**15:
+        return shows(value)[0] == "long" or value != float(value)
+    return not isinstance(value, float) or (value.is_integer() and abs(value) < 10**15)
+
+
+def whole_or_not(value: Fraction) -> Any:
+    return int(value) if value.denominator == 1 else value
+
+
+def aggregate(how: str, column: list[Any]) -> list[Any]:
+    """The values of which a summary may show one; the first says where it sorts."""
+    given = [value for value in column if not is_missing(value)]
+    if how == "size":
+        return [len(column)]
+    if how == "count":
+        return [len(given)]
+    if how == "nunique":
+        return [len({place(value) for value in given})]
+    if how == "sum":
+        return [total(given)]
+    if not given:
+        return [None]
+    if how in ("first", "last"):
+        return [given[0 if how == "first" else -1]]
+    if how in ("min", "max"):
+        best = (min if how == "min" else max)(map(place, given))
+        return [value for value in given if place(value) == best]
+    return median(given) if how == "median" else [moment(how, given)]
+
+
+def total(given: list[Any]) -> Any:
+    if infinite := {value for value in given if isinstance(value, float) and math.isinf(value)}:
+        return infinite.pop() if len(infinite) == 1 else None
+    exact = sum(map(exactly, given), Fraction())
+    return whole_or_not(exact) if all(map(is_exact, given)) else rounded(exact)
+
+
+def moment(how: str, given: list[Any]) -> Any:
+    if any(isinstance(value, float) and math.isinf(value) for value in given):
+        return total(given) if how == "mean" else None
+    numbers = [*map(exactly, given)]
+    mean = sum(numbers, Fraction()) / len(numbers)
+    if how == "mean":
+        return rounded(mean)
+    if len(numbers) < 2:
+        return None
+    squares = sum(((number - mean) ** 2 for number in numbers), Fraction())
+    variance = squares / (len(numbers) - 1)
+    if how == "var":
+        return rounded(variance)
+    with localcontext(prec=2_500):
+        return float((Decimal(variance.numerator) / Decimal(variance.denominator)).sqrt())
+
+
+def median(given: list[Any]) -> list[Any]:
+    ordered = sorted(given, key=place)
+    low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+    if place(low) == place(high):
+        return [value for value in given if place(value) == place(low)]
+    if any(isinstance(value, float) and math.isinf(value) for value in (low, high)):
+        return [None if math.isfinite(low) == math.isfinite(high) else float(low) + float(high)]
+    half = (exactly(low) + exactly(high)) / 2
+    inexact = {place(value) for value in given if not is_exact(value)}
+    return [rounded(half) if {place(low), place(high)} & inexact else whole_or_not(half)]
+
+
+def model(rows: list[Row], summary: Summary) -> list[list[list[Any]]]:
+    """The sheet: of each cell the values of which it may show one."""
+    declared = summary.declared
+    groups: dict[Any, list[Row]] = {}
+    for row in rows:
+        key = tuple(None if is_missing(row[by]) else place(row[by]) for by in declared.by)
+        groups.setdefault(key, []).append(row)
+    if not declared.by:
+        groups = {(): rows}
+    last = (9,)
+    ordered = [groups[key] for key in sorted(groups, key=lambda key: [k or last for k in key])]
+    sheet = [line(group, summary, declared.by) for group in ordered]
+    if declared.sort:
+        at = [*declared.by, *declared.named].index(declared.sort.removeprefix("-"))
+        given = [row for row in sheet if not is_missing(row[at][0])]
+        given.sort(key=lambda row: place(row[at][0]), reverse=declared.sort.startswith("-"))
+        sheet = given + [row for row in sheet if is_missing(row[at][0])]
+    sheet = sheet[: declared.top]
+    if declared.total is not None:
+        first: list[list[Any]] = [[declared.total], *[[None]] * (len(declared.by) - 1)]
+        sheet.append(first + line(rows, summary, []))
+    return sheet
+
+
+def line(group: list[Row], summary: Summary, by: list[str]) -> list[list[Any]]:
+    keys = [[row[name] for row in group] for name in by]
+    pairs = summary.declared.named.values()
+    return keys + [aggregate(how, [row[column] for row in group]) for column, how in pairs]
+
+
+# What the gather makes.
+def gathered(df: pd.DataFrame, summary: Summary, cuts: list[int]) -> bytes:
+    """The XML of the summary's sheet."""
+    made = summaries.Summaries(lambda key: pd.DataFrame())
+    for start, stop in zip([0, *cuts], [*cuts, len(df)], strict=True):
+        piece = as_segment(df.iloc[start:stop])
+        fields, data = carried([summary], piece, "table")
+        made.add("gather/x.pkl", len(piece), json.loads(json.dumps(fields)), data)
+    (table,) = made.tables({"x sum": "#,##0.0"}, lambda name, df: df)
+    json.dumps([vars(told_of(table))])
+    first = render_table("Sheet1", [pd.DataFrame({"n": [1]})], {})
+    file = b"".join(workbook_chunks("x.xlsx", [first, table], {"x sum": "#,##0.0"}))
+    return zipfile.ZipFile(BytesIO(file)).read("xl/worksheets/sheet2.xml")
+
+
+def as_segment(piece: pd.DataFrame) -> pd.DataFrame:
+    """With dtypes of its own, where no value would change."""
+    made = {}
+    for name, column in piece.items():
+        typed = column.infer_objects()
+        same = [*map(repr, typed.astype(object))] == [*map(repr, column)]
+        made[name] = typed if same else column
+    return pd.DataFrame(made, index=piece.index)
+
+
+def read(xml: bytes) -> Iterator[list[tuple[str, Any] | None]]:
+    """The rows under the header."""
+    space = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+    root = ElementTree.fromstring(xml)
+    for row in [*root.iter(f"{space}row")][1:]:
+        cells = {}
+        for cell in row:
+            letters = (cell.get("r") or "").rstrip("0123456789")
+            kind, text = cell.get("t", "number"), "".join(cell.itertext())
+            value: Any = text == "1" if kind == "b" else text
+            cells[letters] = "text" if kind == "inlineStr" else kind, value
+        yield [cells.get(chr(ord("A") + at)) for at in range(26)]
+
+
+def matches(found: tuple[str, Any] | None, values: list[Any]) -> bool:
+    if found is None:
+        return is_missing(values[0])
+    for value in values:
+        if is_missing(value):
+            continue
+        kind, shown = shows(value)
+        if kind == "long" and found[0] == "text" and found[1][-1:].isdigit():
+            if Fraction(found[1]) == shown:
+                return True
+        elif found == (kind, shown):
+            return True
+    return False
+
+
+# Random tables and summaries.
+def random_table(random: Random) -> pd.DataFrame:
+    rows = random.choice([0, 1, 2, 5, 12, 40])
+    pools = {name: random.choice([*KEYS.values()]) for name in "kj"}
+    pools |= {"x": random.choice([*NUMBERS.values()]), "y": random.choice([*NUMBERS.values()])}
+    pools |= {"": random.choice([*NUMBERS.values()]), "s": ANY}
+    table = {}
+    for name, pool in pools.items():
+        pool = random.sample(pool, min(len(pool), random.choice([2, 4, 50])))
+        gaps = random.choice([0, 0, 0.2])
+        drawn = [random.choice(MISSING if random.random() < gaps else pool) for _ in range(rows)]
+        table[name] = pd.Series(drawn, dtype=object)
+    return pd.DataFrame(table, columns=[*pools])
+
+
+def random_summary(random: Random, df: pd.DataFrame) -> Summary:
+    by: Any = random.choice([None, "k", ["k"], ["k", "j"], ["j", "k", "s"], functions(random)])
+    named: dict[str, Any] = {}
+    for _ in range(random.randint(1, 6)):
+        how = random.choice(AGGREGATIONS)
+        column = random.choice([*df.columns])
+        given = [value for value in df[column] if not is_missing(value)]
+        fits = all(isinstance(value, int | float | Decimal) for value in given)
+        if how == "median":
+            fits = fits and not any(isinstance(value, bool) for value in given)
+        if fits or how not in OF_NUMBERS:
+            named[f"{column} {how}"] = (column, how)
+    named = named or {"n": ("k", "size")}
+    shown = [*([by] if isinstance(by, str) else by or []), *named]
+    return Summary(
+        "fuzz",
+        by=by,
+        total=random.choice([None, "all"]) if by else None,
+        sort=random.choice([None, random.choice(["", "-"]) + random.choice(shown)]),
+        top=random.choice([None, None, 3]),
+        chart=random.choice([None, "column", "pie"]),
+        **named,
+    )
+
+
+def functions(random: Random) -> dict[str, Any]:
+    ways: list[Callable[[pd.DataFrame], Any]] = [
+        lambda df: df["k"].iloc[::-1],
+        lambda df: df["k"].to_numpy(),
+        lambda df: df["k"].tolist(),
+        lambda df: df["k"],
+    ]
+    return {"k": random.choice(ways), "j": "j"}
+
+
+def check(seed: int) -> None:
+    """Raise AssertionError unless a table of this seed is summarized as the model has it."""
+    random = Random(seed)
+    df = random_table(random)
+    summary = random_summary(random, df)
+    cuts = sorted(random.randint(0, len(df)) for _ in range(random.randint(0, 4)))
+    partials.BLOCK_BYTES, merged.RANGE_BYTES = random.choice(
+        [(1, 200), (200, 2_000), (9_999, 9_999)]
+    )
+    summaries.INLINE_BYTES = random.choice([0, 8_192])
+    summaries.SMALL_GROUPS = random.choice([0, 20_000])
+    xml = gathered(df, summary, cuts)
+    assert xml == gathered(df, summary, [len(df) // 2]), "two cuts, two sheets"
+    found = [*read(xml)]
+    wanted = model(df.to_dict("records"), summary)
+    assert len(found) == len(wanted), f"{len(wanted)} rows; found {len(found)}"
+    names = [*summary.declared.by, *summary.declared.named]
+    for number, (mine, theirs) in enumerate(zip(found, wanted, strict=True)):
+        for name, cell, values in zip(names, mine, theirs):
+            assert matches(cell, values), f"row {number}, {name}: {values[:3]}; found {cell}"
+
+
+def main(seconds: float = 60, seed: int = 1) -> int:
+    end, first = time.monotonic() + seconds, seed
+    while time.monotonic() < end:
+        try:
+            check(seed)
+        except Exception:
+            print(f"summaries: the table of seed {seed} failed", file=sys.stderr)
+            raise
+        seed += 1
+    print(f"summaries: {seed - first} tables in two cuts are as the model has them")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*map(int, sys.argv[1:])))

@@ -1,0 +1,37 @@
+# What `make test` runs, in parts that do not need each other: make -j3 -f utils/tests.mk check
+include utils/tools/tools.mk
+OWN_EMULATOR := $(HARNESS) with-emulator
+# A make that a test starts is none of these: it gets neither their flags nor their job server.
+PYTEST := env MAKEFLAGS= $(PY) -m pytest -q
+# They change this checkout, its packages, samples and results: one after another. The last adds a
+# source for a moment, when all that reads sources has long done so.
+TYPED := $(addprefix tests/test_,deploy.py commands.py pipeline.py report.py watch.py)
+
+PARTS := lint typed functions rest executor types checkov
+.PHONY: check $(PARTS)
+check: $(PARTS)
+
+typed:
+	@cd utils && $(OWN_EMULATOR) $(PYTEST) $(TYPED)
+
+rest: $(VENVS)/ministack/.ready
+	@cd utils && $(OWN_EMULATOR) $(PYTEST) $(TYPED:%=--ignore=%)
+
+functions:
+	@$(OWN_EMULATOR) $(MAKE) --no-print-directory -f utils/functions.mk test ALREADY_UP=1
+
+executor:
+	@cd utils/process-executor && $(PYTEST)
+
+types:
+	@cd utils/process-executor && $(PY) -m mypy
+	@cd utils && $(PY) -m mypy
+
+checkov: $(VENVS)/checkov/.ready
+	@$(VENVS)/checkov/bin/checkov --file state-machine/template.yaml --framework cloudformation \
+		--compact --quiet --skip-download
+
+# Ruff on what is Python, zizmor on what GitHub runs.
+lint: $(VENVS)/zizmor/.ready
+	@$(TOOLS)/.venv/bin/ruff check --quiet && $(TOOLS)/.venv/bin/ruff format --check --quiet
+	@$(VENVS)/zizmor/bin/zizmor --quiet --offline --no-progress --persona pedantic .

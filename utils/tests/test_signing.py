@@ -1,0 +1,140 @@
+"""The deployment's key: which functions have it, what keeps it, and that nothing shows it."""
+
+import json
+import re
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import ROOT, Make, Pipeline, checked, refused
+from harness import logs
+from harness.emulator import Emulator
+from harness.functions import WAIT
+from harness.settings import RESULT
+from harness.target import STAGES, emulator, endpoint, function_name
+from test_pipeline import EXAMPLE
+
+ANOTHER = "0123456789abcdef" * 4
+
+
+def configuration(stage: str) -> dict[str, Any]:
+    functions = emulator().client("lambda")
+    return dict(functions.get_function_configuration(FunctionName=function_name(stage)))
+
+
+def keys() -> list[str | None]:
+    """Of the three functions."""
+    found = [configuration(stage)["Environment"]["Variables"] for stage in STAGES]
+    return [variables.get("SIGNING_KEY") for variables in found]
+
+
+def configure(stage: str, **settings: Any) -> None:
+    functions, name = emulator().client("lambda"), function_name(stage)
+    functions.update_function_configuration(FunctionName=name, **settings)
+    functions.get_waiter("function_updated").wait(FunctionName=name, WaiterConfig=WAIT)
+
+
+def give(stage: str, key: str | None) -> None:
+    variables = configuration(stage)["Environment"]["Variables"]
+    del variables["SIGNING_KEY"]
+    if key is not None:
+        variables["SIGNING_KEY"] = key
+    configure(stage, Environment={"Variables": variables})
+
+
+@pytest.fixture
+def key(pipeline: Pipeline) -> Iterator[str]:
+    """The one that all functions have, before a test and after it."""
+    before = {stage: configuration(stage)["Environment"] for stage in STAGES}
+    [key] = set(keys())
+    assert key
+    yield key
+    for stage in STAGES:
+        configure(stage, Environment=before[stage])
+
+
+def test_functions_that_have_no_key_get_one_for_all(key: str, make: Make) -> None:
+    for stage in STAGES:
+        give(stage, None)
+    checked(make("create"))
+    [made] = set(keys())
+    assert made and re.fullmatch("[0-9a-f]{64}", made) and made != key
+
+
+def test_a_function_that_is_new_gets_the_key_of_the_others(key: str, make: Make) -> None:
+    assert checked(make("-C", "demo-gather", "delete")) == "gather-lambda: deleted\n"
+    assert checked(make("-C", "demo-gather", "create")) == "gather-lambda: created\n"
+    assert keys() == [key] * 3
+
+
+def test_the_key_is_kept_in_the_middle_of_an_execution(
+    key: str, pipeline: Pipeline, make: Make
+) -> None:
+    """Each function by hand, so that nothing goes on while they are configured anew."""
+
+    def call(stage: str, event: Any) -> Any:
+        functions = emulator().client("lambda", read_timeout=910)
+        answer = functions.invoke(
+            FunctionName=function_name(stage), Payload=json.dumps(event).encode()
+        )
+        told = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, told
+        return told
+
+    table = pipeline.put(EXAMPLE)
+    cut = call("scatter", {"input_obj": table, "division_number": 2, "execution": table[:-5]})
+    for stage in STAGES:
+        configure(stage, MemorySize=1770)
+    assert checked(make("create")).count("settings updated") == 3
+    assert keys() == [key] * 3
+    results = [call("segment", each) for each in cut["segment_definitions"]]
+    event = {"segment_results": results, "workbook": table.replace(".json", ".xlsx")}
+    assert call("gather", event) == event["workbook"]
+
+
+def test_functions_with_different_keys_are_refused_with_what_to_do(key: str, make: Make) -> None:
+    give("gather", ANOTHER)
+    said = refused(make("create"))
+    assert "SIGNING_KEY: must be the same in all functions; found another in" in said
+    assert "in scatter-lambda, segment-lambda and in gather-lambda" in said
+    assert "to do: make delete create" in said
+    assert key not in said and ANOTHER not in said
+    assert keys() == [key, key, ANOTHER]
+
+
+@pytest.mark.parametrize("given", ["", ANOTHER[:-1], f"{ANOTHER[:-1]}x"])
+def test_a_key_that_is_none_is_refused_and_not_replaced(given: str, key: str, make: Make) -> None:
+    give("segment", given)
+    said = refused(make("create"))
+    assert f"segment-lambda: SIGNING_KEY: must be 64 hex digits; found {len(given)}" in said
+    assert "to do: make delete create" in said
+    assert not given or given not in said
+
+
+def test_nothing_shows_the_key(
+    key: str, pipeline: Pipeline, make: Make, zips: dict[str, Path]
+) -> None:
+    """Neither what the targets print, nor a page, a history, a log or a file of a zip."""
+    given = [EXAMPLE, [EXAMPLE[0] | {"会員ランク": 9}]]
+    inputs = [f'INPUT={{"input_obj": "{pipeline.put(table)}"}}' for table in given]
+    typed = [["create"], *(["stepfunctions", each] for each in inputs), ["invoke"], ["log"]]
+    typed += [["cost"], ["report", "LANG_=ja"]]
+    shown = [done.stdout + done.stderr for done in (make(*each) for each in typed)]
+    shown += [page.read_text() for page in RESULT.glob("*.html")]
+    machine, client = emulator().machine(), emulator().client("logs")
+    ran = pipeline.states.list_executions(stateMachineArn=machine)["executions"]
+    shown += [json.dumps(pipeline.history(each["executionArn"]), default=str) for each in ran[:2]]
+    for stage in STAGES:
+        shown += logs.last_lines(client, function_name(stage), 1000)
+    assert "InvalidMember" in "".join(shown)
+    assert key not in "".join(shown)
+    for archive in zips.values():
+        with zipfile.ZipFile(archive) as packed:
+            assert not any(key.encode() in packed.read(name) for name in packed.namelist())
+    folders = [Emulator(endpoint()).folder, ROOT / "utils" / "harness", ROOT / "state-machine"]
+    found = subprocess.run(["grep", "-rlF", key, *folders], capture_output=True, text=True)
+    assert (found.stdout, found.returncode) == ("", 1)
