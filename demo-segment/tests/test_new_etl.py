@@ -3,6 +3,7 @@
 import ast
 import json
 import random
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -129,3 +130,12 @@ def test_lines_of_a_wide_table_are_short(tmp_path: Path) -> None:
     source = module_text("own", read(path)[0])
     assert ast.parse(source)
     assert max(map(len, source.splitlines())) <= 100
+
+
+def test_the_readme_says_what_is_said_of_its_example(tmp_path: Path) -> None:
+    readme = Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```csv\n(注文番号.*?)```", readme, re.DOTALL)
+    table = tmp_path / "orders.csv"
+    table.write_text(example, encoding="utf-8")
+    _, said = main("sales", str(table), tmp_path / "etl").split("test_sales.py: ")
+    assert f"test_sales.py: {said}\n```" in readme

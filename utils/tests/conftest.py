@@ -108,7 +108,7 @@ class Pipeline:
 
     def rows(self, execution: dict[str, Any], sheet: str = "Sheet1") -> list[tuple[Any, ...]]:
         """A sheet of a succeeded execution's workbook, header first."""
-        assert execution["status"] == "SUCCEEDED", execution
+        assert execution["status"] == "SUCCEEDED", execution["cause"]
         key = json.loads(execution["output"])
         path = self.folder / Path(key).name
         self.s3.download_file(emulator().bucket, key, str(path))

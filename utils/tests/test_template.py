@@ -38,6 +38,11 @@ def substituted(name: str, template: dict[str, Any]) -> str:
     return definition
 
 
+def test_the_stacks_etl_is_that_of_executions_that_name_none(template: dict[str, Any]) -> None:
+    variables = template["Resources"]["SegmentFunction"]["Properties"]["Environment"]["Variables"]
+    assert (variables["ETL"], template["Parameters"]["Etl"]["Default"]) == ({"Ref": "Etl"}, "")
+
+
 def test_cfn_lint_finds_nothing_in_what_is_sent(zips: dict[str, Path], tmp_path: Path) -> None:
     sent = tmp_path / "template.json"
     sent.write_text(rendered({}))

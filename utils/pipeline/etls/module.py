@@ -2,7 +2,6 @@
 
 import importlib.util
 import inspect
-import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -135,7 +134,7 @@ def check_all(folder: Path) -> None:
 
 
 def fault_of(folder: Path, name: str) -> str:
-    """Such as `etl/orders.py: InvalidSummary: summary 商品別: …`; "" without a fault."""
+    """Such as `demo-segment/etl/orders.py: InvalidSummary: summary 商品別: …`; "" without a fault."""
     path = folder / f"{name}.py"
     try:
         load(folder, name)
@@ -146,7 +145,8 @@ def fault_of(folder: Path, name: str) -> str:
             if each.filename == str(path)
         ]
         line = f":{lines[-1]}" if lines else ""
-        return f"{os.path.relpath(path)}{line}: {type(error).__name__}: {error}"
+        shown = "/".join(path.parts[-3:])
+        return f"{shown}{line}: {type(error).__name__}: {error}"
     return ""
 
 

@@ -41,6 +41,18 @@ TEXTS = st.sampled_from(["", "0", "-3", "12", "0.5", "007", "1,280", "x"])
 ROWS = st.lists(st.fixed_dictionaries(dict.fromkeys(NAMES, TEXTS)), min_size=1, max_size=20)
 
 
+ANY_CUT = pytest.mark.fault(
+    tried=(
+        "generated tables with missing, mixed and true cells, JSON and CSV, cut at 1, 7 and all rows",
+        "生成した表（欠損、型の混在、真偽値。JSON と CSV）を 1 行、7 行、全体に分割",
+    ),
+    happened=(
+        "the same records refused, the same rows, as plain Python has them",
+        "拒否するレコードも行も同じで、素の Python の計算とも一致",
+    ),
+)
+
+
 def first_snippet() -> Rule:
     """The rule on the front page."""
     [code] = re.findall(r"```python\n(NUMBERS.*?)```", README.read_text(), re.S)
@@ -124,6 +136,7 @@ def orders(
     return rows, [at for at in pairs if at not in rows]
 
 
+@ANY_CUT
 @settings(deadline=None, max_examples=50)
 @given(RECORDS)
 def test_the_first_snippet_answers_by_the_record_alone(table: Records) -> None:
@@ -136,6 +149,7 @@ def test_the_first_snippet_answers_by_the_record_alone(table: Records) -> None:
             assert [row[name] for name in NAMES] == [plain(table[at].get(name)) for name in NAMES]
 
 
+@ANY_CUT
 @settings(deadline=None, max_examples=50)
 @given(ROWS)
 def test_the_first_snippet_answers_by_the_line_of_a_csv_file_alone(table: Records) -> None:
@@ -146,6 +160,7 @@ def test_the_first_snippet_answers_by_the_line_of_a_csv_file_alone(table: Record
         assert {at: row["金額"] for at, row in made.items()} == rows
 
 
+@ANY_CUT
 @settings(deadline=None, max_examples=50)
 @given(RECORDS)
 def test_a_number_is_told_by_its_cell_alone(table: Records) -> None:
@@ -206,8 +221,8 @@ def test_a_gap_that_is_left_out_leaves_whole_numbers_whole() -> None:
 def test_a_long_integer_leaves_other_columns_as_they_are() -> None:
     table: Records = [
         {"備考": 10**16 + 1, "数量": 3},
-        {"備考": 0.5, "数量": "x"},
-        {"備考": 1, "数量": None},
+        {"備考": 1, "数量": "x"},
+        {"備考": 0.5, "数量": None},
     ]
 
     def pieces(df: pd.DataFrame) -> pd.DataFrame:
@@ -216,7 +231,7 @@ def test_a_long_integer_leaves_other_columns_as_they_are() -> None:
 
     for size in (1, 3):
         rows, _ = processed(pieces, cut(table, size))
-        assert [(row["備考"], row["倍"]) for row in rows.values()] == [(10**16 + 1, 6), (1, None)]
+        assert [(row["備考"], row["倍"]) for row in rows.values()] == [(10**16 + 1, 6), (0.5, None)]
 
 
 def test_a_column_may_have_any_name() -> None:
