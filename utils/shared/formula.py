@@ -79,21 +79,28 @@ class Formula:
         return stack.pop()
 
 
-def without_circles(formulas: Mapping[str, Formula]) -> list[str]:
-    """The names of the formulas, each after those that it computes with.
+def read_formulas(texts: Mapping[str, str]) -> dict[str, Formula]:
+    """The formulas of columns, each after those that it computes with.
 
     Raises:
-        InvalidFormula: one computes with itself.
+        InvalidFormula: one is none, or computes with itself; names the column.
     """
-    ordered: list[str] = []
-    left = dict(formulas)
+    left = {name: _read(name, text) for name, text in texts.items()}
+    ordered: dict[str, Formula] = {}
     while left:
-        ready = [name for name, formula in left.items() if not left.keys() & {*formula.columns}]
+        ready = {name: each for name, each in left.items() if not left.keys() & {*each.columns}}
         if not ready:
-            raise InvalidFormula(f"must not compute with itself; found {', '.join(left)}")
-        ordered += ready
-        left = {name: formula for name, formula in left.items() if name not in ready}
+            raise InvalidFormula(f"a formula must not compute with itself; found {', '.join(left)}")
+        ordered |= ready
+        left = {name: each for name, each in left.items() if name not in ready}
     return ordered
+
+
+def _read(name: str, text: str) -> Formula:
+    try:
+        return Formula.of(text)
+    except InvalidFormula as error:
+        raise InvalidFormula(f"{name}: {error}") from None
 
 
 def _tokens(text: str) -> Iterator[Step]:

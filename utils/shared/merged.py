@@ -128,6 +128,16 @@ def _merged(
 ) -> "_Distinct":
     """The distinct values of a range of groups, merged a range of values at a time.
 
+    A source's values name its own groups, counted from its first one; merged ones name those of
+    the range. Say the range has the groups b, c and d, which are its 0, 1 and 2:
+
+        source 0 has a b d     start 1   numbers [0, 2]   values (0, x) (1, x) (1, z) (2, y)
+        source 1 has b c       start 0   numbers [0, 1]   values (0, z) (1, y)
+
+    In the range those of source 0 are (0, x) (0, z) (2, y): a is not in it. Up to the end (1, y),
+    source 0 is read before its own 2, for it has no c, and source 1 before its own (1, y): that
+    makes (0, x) once and (0, z) twice. Then come (1, y) and (2, y).
+
     Args:
         starts: of each run, how many groups its source has before the range.
         numbers: of each run, the number in the range of each of its source's groups there.
@@ -157,7 +167,7 @@ def _blocks(run: Run, start: int, numbers: Codes) -> Iterator[tuple[Key, int]]:
 
 
 def _own_end(end: Key | None, start: int, numbers: Codes) -> Key:
-    """Where the values of one source end that sort before the end, or that are in the range."""
+    """The end in a source's own numbers; without one, that of the range. See `_merged`."""
     if end is None:
         return NUMBER, start + len(numbers)
     number, *value = end

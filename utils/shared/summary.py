@@ -14,7 +14,7 @@ from cells import BOOLEAN, MISSING, NUMBER, Cells, Codes, NoCell, in_order, only
 from exact import decimal_digits, digits, square_digits
 from excel import EXACT_INTEGER, check_sheet_name, check_sheet_names
 from facts import Json
-from formula import Formula, InvalidFormula, without_circles
+from formula import Formula, InvalidFormula, read_formulas
 from found import found, require
 from partials import EXACT_VALUE, SIZE, Groups, Partials, Pick, Sum, combined, written
 from rendered import REJECTS
@@ -77,10 +77,11 @@ class Declared(Json):
             InvalidSheetName, InvalidSummary: names the summary, the rule and what was found.
         """
         check_sheet_name(self.name)
-        for holds, rule, value in self._rules():
-            if not holds:
-                raise InvalidSummary(f"summary {self.name}: {rule}; found {found(value)}")
-        self._check_formulas()
+        try:
+            for holds, rule, value in self._rules():
+                require(holds, f"summary {self.name}: {rule}", value, InvalidSummary)
+        except InvalidFormula as error:
+            raise InvalidSummary(f"summary {self.name}: {error}") from None
 
     def _rules(self) -> Iterator[tuple[bool, str, Any]]:
         """Each rule, whether it holds, and what was found; the next is asked only if it does."""
@@ -89,6 +90,10 @@ class Declared(Json):
             known = column.how is None or column.how in AGGREGATIONS
             yield known, f"{column.name} must be one of {', '.join(AGGREGATIONS)}", column.how
             yield column.name not in self.by, "a column has one name", column.name
+        shown = [*self.by, *(column.name for column in self.columns)]
+        for name, formula in self.formulas().items():
+            for used in formula.columns:
+                yield used in shown, f"{name} must compute with columns of the summary", used
         for key in self.by:
             yield type(key) is str, "by must name columns", key
         yield len({*self.by}) == len(self.by), "by must name each column once", self.by
@@ -96,7 +101,6 @@ class Declared(Json):
             yield bool(self.by), "total needs groups (by)", self.total
             yield type(self.total) is str, "total must be a text", self.total
         if self.sort is not None:
-            shown = [*self.by, *(column.name for column in self.columns)]
             known = type(self.sort) is str and self.sort.removeprefix("-") in shown
             yield known, f"sort must be one of {', '.join(shown)}", self.sort
         top = self.top
@@ -104,29 +108,13 @@ class Declared(Json):
         charts = ", ".join(CHARTS)
         yield self.chart in (None, *CHARTS), f"chart must be one of {charts}", self.chart
 
-    def _check_formulas(self) -> None:
-        names = {*self.by, *(column.name for column in self.columns)}
-        for column in self.columns:
-            try:
-                strange = [] if column.how else [*{*Formula.of(column.of).columns} - names]
-            except InvalidFormula as error:
-                raise InvalidSummary(f"summary {self.name}: {column.name}: {error}") from None
-            if strange:
-                rule = f"{column.name} must compute with columns of the summary"
-                raise InvalidSummary(f"summary {self.name}: {rule}; found {found(strange[0])}")
-        try:
-            self.formulas()
-        except InvalidFormula as error:
-            raise InvalidSummary(f"summary {self.name}: a formula {error}") from None
-
     def formulas(self) -> dict[str, Formula]:
         """Of each column that has one, each after those that it computes with.
 
         Raises:
-            InvalidFormula: one computes with itself.
+            InvalidFormula: one is none, or computes with itself.
         """
-        made = {each.name: Formula.of(each.of) for each in self.columns if each.how is None}
-        return {name: made[name] for name in without_circles(made)}
+        return read_formulas({each.name: each.of for each in self.columns if each.how is None})
 
     def operands(self) -> set[str]:
         """The columns that formulas compute with."""

@@ -124,7 +124,9 @@ def test_a_formula_computes_with_every_aggregation_and_with_keys() -> None:
     )
     named: Any = {how: ("x", how) for how in hows} | {f"{how} k": f"{how} * k" for how in hows}
     answer = df.groupby("k")["x"].agg([*hows]).iloc[0] * 2
-    assert cells(summarize(df, Summary("x", by="k", **named)))[0][13:] == answer.tolist()
+    row, total = cells(summarize(df, Summary("x", by="k", total="all", **named)))
+    assert row[13:] == answer.tolist()
+    assert total[13:] == [None] * 12  # which has no key
 
 
 @pytest.mark.parametrize(
