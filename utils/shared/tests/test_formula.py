@@ -164,6 +164,10 @@ FAULTY = {
 }
 
 
+@pytest.mark.fault(
+    tried=("faulty formulas, circles among them", "不備のある式、循環する式"),
+    happened=("refused by name; no workbook", "名前を示して拒否。ワークブックなし"),
+)
 @pytest.mark.parametrize(("formula", "words"), FAULTY.items(), ids=FAULTY)
 def test_a_faulty_formula_is_refused_by_name(formula: str, words: str) -> None:
     with pytest.raises(InvalidSummary, match="^summary 商品別: ") as caught:
