@@ -45,24 +45,11 @@ class GatherHandler:
         workbook: str = self.event.get("workbook", WORKBOOK)
         formats = next(iter(results.figures.values())).formats
         self.rejected.check()
-        summaries = list(self.summaries.tables(formats, self.finish))
+        summaries = list(self.summaries.tables(formats))
         tables = [results.table(), *summaries, *self.rejected.tables(formats)]
         size = self.send_excel(tables, formats, self.bucket, workbook, results.told.source)
         self.send_facts(results, tables, summaries, workbook, size)
         return workbook
-
-    def finish(self, name: str, df: pd.DataFrame) -> pd.DataFrame:
-        """What the sheet of a summary shows: here what cannot be declared is computed, such as a
-        ratio of two sums.
-
-        Args:
-            name: of the summary.
-            df: some of its groups, or its total row, each column as declared.
-
-        Returns:
-            As many rows; the same columns for every frame.
-        """
-        return df
 
     def get_event(self) -> dict[str, Any]:
         """The event, with the lists of keys in place of its manifest."""

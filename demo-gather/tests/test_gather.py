@@ -168,13 +168,13 @@ def test_stale_rows_beside_a_newer_pickle_are_not_used(store: Store) -> None:
 POINTS = Summary("all", n=("会員番号", "count"), points=("ポイント", "sum"))
 
 
-def put_contributing(store: Store, number: int, df: pd.DataFrame) -> str:
-    """Write a segment's result with its contribution to POINTS, as an object of its own."""
+def put_contributing(store: Store, number: int, df: pd.DataFrame, summary: Summary = POINTS) -> str:
+    """Write a segment's result with its contribution to a summary, as an object of its own."""
     key = store.put_result(number, df, None)
     etag = store.s3.head_object(Bucket=store.bucket, Key=key)["ETag"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rendered, "INLINE_BYTES", 0)
-        summaries = rendered.contribution(store.objects, key, *carried([POINTS], df, key))
+        summaries = rendered.contribution(store.objects, key, *carried([summary], df, key))
     rows = render_rows(df, int(df.index[0]), key, {})
     rendered.send(store.objects, key, rows, etag, None, summaries)
     return key
@@ -217,14 +217,10 @@ def test_partial_results_that_somebody_replaced_leave_no_workbook(store: Store) 
     store.assert_no_workbook()
 
 
-def test_what_a_summary_cannot_declare_is_computed_when_it_is_finished(store: Store) -> None:
-    class Handler(GatherHandler):
-        def finish(self, name: str, df: pd.DataFrame) -> pd.DataFrame:
-            return df.assign(**{f"{name} each": df["points"] / df["n"]})
-
-    keys = [put_contributing(store, 0, TABLE)]
-    Handler({"segment_results": keys}, None, store.s3).main()
-    assert store.read(sheet="all") == [("n", "points", "all each"), (9, 36, 4)]
+def test_a_formula_stands_in_the_workbook_as_a_value(store: Store) -> None:
+    named: Any = {"n": ("会員番号", "count"), "points": ("ポイント", "sum"), "each": "points / n"}
+    store.gather([put_contributing(store, 0, TABLE, Summary("all", **named))])
+    assert store.read(sheet="all") == [("n", "points", "each"), (9, 36, 4)]
 
 
 def test_a_manifest_stands_for_the_lists(store: Store) -> None:

@@ -80,7 +80,7 @@ def test_a_first_summary_is_by_the_texts_with_few_values(tmp_path: Path, encodin
     assert (etl.NUMBERS, etl.FORMATS) == (["売上"], {"売上": "#,##0"})
     [summary] = etl.SUMMARIES
     assert summary.declared.by == ["店"]
-    assert summary.declared.named == {"件数": ("日", "size"), "売上": ("売上", "sum")}
+    assert summary.named == {"件数": ("日", "size"), "売上": ("売上", "sum")}
 
 
 def test_what_is_there_is_not_touched(tmp_path: Path) -> None:

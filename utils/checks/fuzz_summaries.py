@@ -9,6 +9,7 @@ XML. A table that fails is named by its seed.
 import datetime as dt
 import json
 import math
+import re
 import sys
 import time
 import zipfile
@@ -60,6 +61,7 @@ NUMBERS: dict[str, list[Any]] = {
 ANY: list[Any] = [*NUMBERS["all"], *TIMES, *TEXTS]
 MISSING: list[Any] = [None, math.nan, pd.NaT, pd.NA]
 KEYS: dict[str, list[Any]] = {"few": [1, 2.0, "a"], "any": ANY, **NUMBERS}
+COMPUTED = ("count", "size", "sum", "mean")  # with formulas, here
 OF_NUMBERS = ("sum", "mean", "var", "std", "median")
 
 Row = dict[Any, Any]
@@ -211,7 +213,7 @@ def model(rows: list[Row], summary: Summary) -> list[list[list[Any]]]:
     ordered = [groups[key] for key in sorted(groups, key=lambda key: [k or last for k in key])]
     sheet = [line(group, summary, declared.by) for group in ordered]
     if declared.sort:
-        at = [*declared.by, *declared.named].index(declared.sort.removeprefix("-"))
+        at = names_of(summary).index(declared.sort.removeprefix("-"))
         given = [row for row in sheet if not is_missing(row[at][0])]
         given.sort(key=lambda row: place(row[at][0]), reverse=declared.sort.startswith("-"))
         sheet = given + [row for row in sheet if is_missing(row[at][0])]
@@ -222,10 +224,40 @@ def model(rows: list[Row], summary: Summary) -> list[list[list[Any]]]:
     return sheet
 
 
+def names_of(summary: Summary) -> list[str]:
+    return [*summary.declared.by, *(column.name for column in summary.declared.columns)]
+
+
 def line(group: list[Row], summary: Summary, by: list[str]) -> list[list[Any]]:
-    keys = [[row[name] for row in group] for name in by]
-    pairs = summary.declared.named.values()
-    return keys + [aggregate(how, [row[column] for row in group]) for column, how in pairs]
+    cells = [[row[name] for row in group] for name in by]
+    exact: dict[str, Fraction | None] = {}
+    for column in summary.declared.columns:
+        values = [row[column.of] for row in group] if column.how else []
+        if column.how in COMPUTED:
+            exact[column.name] = before_rounding(column.how, values)
+        cells.append(aggregate(column.how, values) if column.how else answers(column.of, exact))
+    return cells
+
+
+def before_rounding(how: str, column: list[Any]) -> Fraction | None:
+    given = [value for value in column if not is_missing(value)]
+    if how in ("count", "size"):
+        return Fraction(len(given if how == "count" else column))
+    if any(isinstance(value, float) and math.isinf(value) for value in given):
+        return None
+    if how == "sum":
+        return sum(map(exactly, given), Fraction())
+    return sum(map(exactly, given), Fraction()) / len(given) if given else None
+
+
+def answers(formula: str, exact: dict[str, Fraction | None]) -> list[Any]:
+    """By Python, whose signs and precedence are those of formulas."""
+    numbers = re.sub("`([^`]*)`", lambda match: f"exact[{match[1]!r}]", formula)
+    try:
+        value = Fraction(eval(numbers.translate(str.maketrans("−×÷", "-*/")), {"exact": exact}))
+    except (TypeError, ZeroDivisionError):  # of None
+        return [None]
+    return [rounded(value), whole_or_not(value)]
 
 
 # What the gather makes.
@@ -235,8 +267,8 @@ def gathered(df: pd.DataFrame, summary: Summary, cuts: list[int]) -> bytes:
     for start, stop in zip([0, *cuts], [*cuts, len(df)], strict=True):
         piece = as_segment(df.iloc[start:stop])
         fields, data = carried([summary], piece, "table")
-        made.add("gather/x.pkl", len(piece), json.loads(json.dumps(fields)), data)
-    (table,) = made.tables({"x sum": "#,##0.0"}, lambda name, df: df)
+        made.add("gather/x.pkl", json.loads(json.dumps(fields)), data)
+    (table,) = made.tables({"x sum": "#,##0.0"})
     json.dumps([vars(table.facts())])
     first = render_table("Sheet1", [pd.DataFrame({"n": [1]})], {})
     file = b"".join(workbook_chunks("x.xlsx", [first, table], {"x sum": "#,##0.0"}))
@@ -311,6 +343,9 @@ def random_summary(random: Random, df: pd.DataFrame) -> Summary:
             named[f"{column} {how}"] = (column, how)
     named = named or {"n": ("k", "size")}
     shown = [*([by] if isinstance(by, str) else by or []), *named]
+    operands = [name for name, (_, how) in named.items() if how in COMPUTED]
+    if operands and random.random() < 0.5:
+        named["formula"] = random_formula(random, operands)
     return Summary(
         "fuzz",
         by=by,
@@ -319,6 +354,15 @@ def random_summary(random: Random, df: pd.DataFrame) -> Summary:
         top=random.choice([None, None, 3]),
         chart=random.choice([None, "column", "pie"]),
         **named,
+    )
+
+
+def random_formula(random: Random, operands: list[str], depth: int = 3) -> str:
+    if not depth or random.random() < 0.3:
+        return f"`{random.choice(operands)}`"
+    left, right = (random_formula(random, operands, depth - 1) for _ in range(2))
+    return random.choice(["({} − {})", "{} + {}", "{}×{}", "({}) / ({})", "-{} * {}"]).format(
+        left, right
     )
 
 
@@ -348,7 +392,7 @@ def check(seed: int) -> None:
     found = [*read(xml)]
     wanted = model(df.to_dict("records"), summary)
     assert len(found) == len(wanted), f"{len(wanted)} rows; found {len(found)}"
-    names = [*summary.declared.by, *summary.declared.named]
+    names = names_of(summary)
     for number, (mine, theirs) in enumerate(zip(found, wanted, strict=True)):
         for name, cell, values in zip(names, mine, theirs):
             assert matches(cell, values), f"row {number}, {name}: {values[:3]}; found {cell}"

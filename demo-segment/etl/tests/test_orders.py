@@ -27,7 +27,7 @@ def test_a_price_that_is_no_number_is_named() -> None:
 
 def test_products_are_added_up() -> None:
     assert summarize(process(ORDERS), SUMMARIES[0]).values.tolist() == [
-        ["みかん", 12, 864],
-        ["りんご", 3, 360],
-        ["合計", 15, 1224],
+        ["みかん", 12, 864, 72],
+        ["りんご", 3, 360, 120],
+        ["合計", 15, 1224, 81.6],
     ]

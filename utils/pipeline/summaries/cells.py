@@ -5,7 +5,6 @@ import math
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from fractions import Fraction
 from itertools import chain
 from operator import lt
 from types import NoneType
@@ -18,7 +17,6 @@ from numpy.typing import NDArray
 from pipeline.arrays import only_texts, plain_array
 from pipeline.errors.wording import found
 from pipeline.excel import EXACT_INTEGER, is_number
-from pipeline.summaries.exact import terminating
 
 # Kinds of cells, in the order in which they sort.
 NUMBER, DAY, MOMENT, DURATION, TEXT, BOOLEAN = range(6)
@@ -410,14 +408,6 @@ def _of_digits(text: str) -> Decimal:
     exponent = magnitude - len(digits) + 1
     zeros = max(0, exponent) if magnitude < SPELLED_DIGITS else 0
     return Decimal(f"{'-' * negative}{digits}{'0' * zeros}E{exponent - zeros}")
-
-
-def exact_number(number: Fraction) -> int | float | Decimal:
-    """A number with a last digit as a cell has it: with at most 15 digits a float."""
-    if number.denominator == 1:
-        return number.numerator
-    exact = terminating(number)
-    return float(exact) if is_number(exact) else exact
 
 
 def _inverted(text: str) -> str:

@@ -16,8 +16,6 @@ AT_ONCE = 64  # small contributions, combined into one
 SMALL_GROUPS = 20_000  # that a combined one may have and stay in memory
 BLOCK_ROWS = 1 << 14  # rendered at a time, however the groups came: the same bytes for every cut
 
-Finish = Callable[[str, pd.DataFrame], pd.DataFrame]
-
 
 class MissingPartials(ValueError):
     """A segment did not contribute, and its result does not tell what it would have."""
@@ -61,21 +59,17 @@ class Summaries:
         elif not known:
             self._waiting.append(key)
 
-    def tables(self, formats: dict[str, str], finish: Finish) -> Iterator[Table]:
-        """Each summary as sheets beside the table's.
-
-        Args:
-            finish: makes of some rows of a summary the rows that its sheet shows.
-        """
+    def tables(self, formats: dict[str, str]) -> Iterator[Table]:
+        """Each summary as sheets beside the table's."""
         for declared, scopes in zip(self._declared, self._scopes):
             name = declared.name
             groups, *total = [scope.sources() for scope in scopes]
             blocks = in_blocks(group_frames(declared, groups))
             yield render_table(
                 name,
-                (finish(name, df) for df in blocks),
+                blocks,
                 formats,
-                total=finish(name, total_frame(declared, total[0])) if total else None,
+                total=total_frame(declared, total[0]) if total else None,
                 chart=declared.chart,
                 keys=len(declared.by),
             )
@@ -94,7 +88,7 @@ class Summaries:
             read, start = self._spool.read, self._spool.add(data)
         contributed, end = [], start
         for declared, each, scopes in zip(self._declared, fields, self._scopes, strict=True):
-            columns = declared.columns(*SORTED)
+            columns = declared.used(*SORTED)
             for scope, tables in zip(scopes, each["scopes"], strict=True):
                 runs = opened(tables, end, scope.keys, columns, read)
                 contributed.append((scope, runs))

@@ -7,18 +7,23 @@ accumulator: U. Kulisch, "Computer Arithmetic and Validity", 2013, chapter 8.
 
 import math
 from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
 from decimal import MAX_EMAX, MIN_EMIN, Decimal, localcontext
 from fractions import Fraction
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pipeline.excel import EXACT_INTEGER, is_number
 
 BITS = 32
 _MASK = (1 << BITS) - 1
 MANTISSA = 53  # bits of a float
 
 Integers = NDArray[np.int64]
+Objects = NDArray[Any]
 
 
 def digits(numbers: NDArray[np.float64]) -> dict[int, Integers]:
@@ -149,3 +154,78 @@ def terminating(number: Fraction) -> Decimal:
         prec=dividend.bit_length() + divisor.bit_length() + 1, Emin=MIN_EMIN, Emax=MAX_EMAX
     ):
         return Decimal(dividend) / Decimal(divisor)
+
+
+def exact_number(number: Fraction) -> int | float | Decimal:
+    """A number with a last digit as a cell has it: with at most 15 digits a float."""
+    if number.denominator == 1:
+        return number.numerator
+    exact = terminating(number)
+    return float(exact) if is_number(exact) else exact
+
+
+@dataclass(frozen=True)
+class Fractions:
+    """A fraction of each group, not reduced; a denominator of 0 stands for no number.
+
+    Attributes:
+        over, under: Python's integers.
+        rounded: of each, whether it is to be a float, and not an integer of any length.
+    """
+
+    over: Objects
+    under: Objects
+    rounded: NDArray[np.bool_]
+
+    @classmethod
+    def constant(cls, number: Fraction, rows: int) -> Self:
+        over, under = (np.full(rows, part, dtype=object) for part in number.as_integer_ratio())
+        return cls(over, under, np.zeros(rows, bool))
+
+    @classmethod
+    def of(cls, values: Iterable[Any]) -> Self:
+        """Of cells: numbers and booleans; anything else is no number."""
+        pairs = [_ratio(value) for value in values]
+        over, under = (np.array([pair[at] for pair in pairs], dtype=object) for at in (0, 1))
+        rounded = [type(value) is float and abs(value) > EXACT_INTEGER for value in values]
+        return cls(over, under, np.array(rounded, bool))
+
+    def __add__(self, other: "Fractions") -> "Fractions":
+        over = self.over * other.under + other.over * self.under
+        return Fractions(over, self.under * other.under, self.rounded | other.rounded)
+
+    def __sub__(self, other: "Fractions") -> "Fractions":
+        return self + -other
+
+    def __mul__(self, other: "Fractions") -> "Fractions":
+        rounded = self.rounded | other.rounded
+        return Fractions(self.over * other.over, self.under * other.under, rounded)
+
+    def __truediv__(self, other: "Fractions") -> "Fractions":
+        """No number where the divisor is 0 or no number, whose denominator is a factor of it."""
+        over = self.over * other.under * other.under
+        under = self.under * other.over * other.under
+        return Fractions(over, under, np.ones(len(over), bool))
+
+    def __neg__(self) -> "Fractions":
+        return Fractions(-self.over, self.under, self.rounded)
+
+    def numbers(self) -> Objects:
+        """Whole ones exactly, all others rounded once; NaN for none."""
+        found: Any = _numbers(self.over, self.under, self.rounded)
+        return np.asarray(found)
+
+
+def _ratio(value: Any) -> tuple[int, int]:
+    if isinstance(value, int | float | Decimal) and value not in (math.inf, -math.inf):
+        return value.as_integer_ratio() if value == value else (0, 0)
+    return 0, 0
+
+
+def _number(over: int, under: int, rounded: bool) -> int | float:
+    if not rounded and under and over % under == 0:
+        return over // under
+    return quotient(over, under) if under > 0 else quotient(-over, -under)
+
+
+_numbers = np.frompyfunc(_number, 3, 1)

@@ -3,6 +3,7 @@
 import math
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from itertools import chain, islice
@@ -13,8 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.excel import EXACT_INTEGER, is_long
-from pipeline.summaries.cells import NUMBER, Cells, Codes, exact_number, whole
-from pipeline.summaries.exact import quotient, root, small_totals, totals
+from pipeline.summaries.cells import NUMBER, Cells, Codes, whole
+from pipeline.summaries.exact import Fractions, exact_number, quotient, root, small_totals, totals
 from pipeline.summaries.partials import (
     EXACT_VALUE,
     SIZE,
@@ -33,7 +34,7 @@ from pipeline.summaries.partials import (
     renumbered,
     written,
 )
-from pipeline.summaries.summary import PICKED, SORTED, Columns, Declared, Summary
+from pipeline.summaries.summary import PICKED, SORTED, Column, Columns, Declared, Summary
 
 RANGE_BYTES = 1 << 20  # of blocks merged at a time: some 100,000 groups
 SPOOLED_BYTES = 8 << 20  # in memory; more goes to a file
@@ -110,9 +111,9 @@ def _frames(declared: Declared, by: list[str], sources: Sequence[Runs]) -> Itera
             found = iter(index.numbers)
             numbers = [np.concatenate([NONE, *islice(found, len(piece))]) for piece in pieces]
             distinct = {}
-            for column in declared.columns(*SORTED):
+            for column in declared.used(*SORTED):
                 runs = [each.values[column] for each in sources]
-                median = column in declared.columns("median")
+                median = column in declared.used("median")
                 distinct[column] = _merged(runs, starts, numbers, _given(column, groups), median)
             yield _finished(declared, by, groups, distinct)
 
@@ -126,6 +127,16 @@ def _merged(
     runs: list[Run], starts: list[int], numbers: list[Codes], given: Codes, median: bool
 ) -> "_Distinct":
     """The distinct values of a range of groups, merged a range of values at a time.
+
+    A source's values name its own groups, counted from its first one; merged ones name those of
+    the range. Say the range has the groups b, c and d, which are its 0, 1 and 2:
+
+        source 0 has a b d     start 1   numbers [0, 2]   values (0, x) (1, x) (1, z) (2, y)
+        source 1 has b c       start 0   numbers [0, 1]   values (0, z) (1, y)
+
+    In the range those of source 0 are (0, x) (0, z) (2, y): a is not in it. Up to the end (1, y),
+    source 0 is read before its own 2, for it has no c, and source 1 before its own (1, y): that
+    makes (0, x) once and (0, z) twice. Then come (1, y) and (2, y).
 
     Args:
         starts: of each run, how many groups its source has before the range.
@@ -156,7 +167,7 @@ def _blocks(run: Run, start: int, numbers: Codes) -> Iterator[tuple[Key, int]]:
 
 
 def _own_end(end: Key | None, start: int, numbers: Codes) -> Key:
-    """Where the values of one source end that sort before the end, or that are in the range."""
+    """The end in a source's own numbers; without one, that of the range. See `_merged`."""
     if end is None:
         return NUMBER, start + len(numbers)
     number, *value = end
@@ -212,6 +223,11 @@ class _Distinct:
                 halves = np.where(np.isinf(halves), low / 2 + high / 2, halves) + 0.0  # no -0.0
         return halves
 
+    def exact_medians(self) -> Fractions:
+        low, high = (Fractions.of(values.tolist()) for values in self._middles)
+        both = low + high
+        return replace(both, under=both.under * 2)
+
 
 def _half(low: Any, high: Any) -> Any:
     """Half the sum, exact where both are."""
@@ -236,25 +252,58 @@ def _finished(
 ) -> pd.DataFrame:
     """The rows of a summary: its keys and its columns."""
     size = groups.sum(SIZE)
-    columns: dict[str, Any] = {
+    shown: dict[str, Any] = {
         name: cells.to_series(groups.sum(Sum("exact", name)) == size)
         for name, cells in zip(by, groups.keys, strict=True)
     }
-    for name, (column, how) in declared.named.items():
-        if how in PICKED:
-            picked = groups.picks.get(Pick(how, column))
-            columns[name] = [None] * groups.rows if picked is None else picked.to_series()
-        elif how == "nunique":
-            columns[name] = distinct[column].unique
-        elif how == "median":
-            columns[name] = _column(distinct[column].medians())
-        elif how == "size":
-            columns[name] = size
-        elif how == "count":
-            columns[name] = _given(column, groups)
-        else:
-            columns[name] = _computed(how, column, groups)
-    return pd.DataFrame(columns)
+    for column in declared.columns:
+        shown[column.name] = _shown(column, groups, distinct.get(column.of))
+    formulas = declared.formulas()
+    exact = {}
+    for name in declared.operands() - formulas.keys():
+        exact[name] = _exact(name, declared, shown, groups, distinct)
+    for name, formula in formulas.items():
+        exact[name] = formula.value(exact, groups.rows)
+        shown[name] = _column(exact[name].numbers())
+    return pd.DataFrame(shown)
+
+
+def _shown(column: Column, groups: Groups, distinct: _Distinct | None) -> Any:
+    """What its cells hold; of a formula, which is computed last, nothing yet."""
+    match column.how:
+        case None:
+            return None
+        case "size":
+            return groups.sum(SIZE)
+        case "count":
+            return _given(column.of, groups)
+        case "nunique" if distinct:
+            return distinct.unique
+        case "median" if distinct:
+            return _column(distinct.medians())
+        case how if how in PICKED:
+            picked = groups.picks.get(Pick(how, column.of))
+            return pd.Series([None] * groups.rows) if picked is None else picked.to_series()
+    return _computed(str(column.how), column.of, groups)
+
+
+def _exact(
+    name: str,
+    declared: Declared,
+    shown: dict[str, Any],
+    groups: Groups,
+    distinct: dict[str, _Distinct],
+) -> Fractions:
+    """The values of a column before they are rounded; a `std` is a root and has none.
+
+    A key is no number in the total.
+    """
+    column = next((each for each in declared.columns if each.name == name), None)
+    if column and column.how in ("sum", "mean", "var"):
+        return _moment(column.how, column.of, groups)
+    if column and column.how == "median":
+        return distinct[column.of].exact_medians()
+    return Fractions.of(shown[name].tolist() if name in shown else [None] * groups.rows)
 
 
 def _given(column: str, groups: Groups) -> Codes:
@@ -270,28 +319,39 @@ def _computed(how: str, column: str, groups: Groups) -> Any:
     if small is not None and not infinite.any() and how in ("sum", "mean"):
         with np.errstate(invalid="ignore"):
             return whole(small) if how == "sum" else small / given
-    sums, scale = totals(digits, groups.rows)
-    count = given.astype(object)
+    exact = _moment(how, column, groups)
     found: Any
     if how == "sum":
-        found = _sums(sums, scale, groups.sum(Sum("fractions", column)) > 0)
-    elif how == "mean":
-        found = _quotients(sums, count * scale)
+        found = _sums(exact.over, exact.under, exact.rounded)
     else:
-        squares, squares_scale = totals(_digits("square", column, groups), groups.rows)
-        common = math.lcm(scale * scale, squares_scale)
-        squared = count * squares * (common // squares_scale)
-        squared -= sums * sums * (common // (scale * scale))
-        of_variance = _quotients if how == "var" else _roots
-        found = of_variance(squared, count * (count - 1) * common)
+        found = (_roots if how == "std" else _quotients)(exact.over, exact.under)
     for row in np.flatnonzero(infinite).tolist():
         one_sign = above[row] in (0, infinite[row]) and how in ("sum", "mean")
         found[row] = (math.inf if above[row] else -math.inf) if one_sign else math.nan
     return _column(found) if how == "sum" else whole(found.astype(np.float64))
 
 
+def _moment(how: str, column: str, groups: Groups) -> Fractions:
+    """A sum, mean or var, or that of a std; of infinite numbers none."""
+    sums, scale = totals(_digits("sum", column, groups), groups.rows)
+    count = _given(column, groups).astype(object)
+    over, under = sums, np.full(groups.rows, scale, dtype=object)
+    if how == "mean":
+        under = count * scale
+    elif how != "sum":
+        squares, squares_scale = totals(_digits("square", column, groups), groups.rows)
+        common = math.lcm(scale * scale, squares_scale)
+        over = count * squares * (common // squares_scale)
+        over -= sums * sums * (common // (scale * scale))
+        under = count * (count - 1) * common
+    under[groups.sum(Sum("above", column)) + groups.sum(Sum("below", column)) > 0] = 0
+    return Fractions(over, under, groups.sum(Sum("fractions", column)) > 0)
+
+
 def _sum(total: int, scale: int, rounded: bool) -> Any:
-    return quotient(total, scale) if rounded else exact_number(Fraction(total, scale))
+    if rounded or not scale:
+        return quotient(total, scale)
+    return exact_number(Fraction(total, scale))
 
 
 _sums = np.frompyfunc(_sum, 3, 1)

@@ -17,6 +17,7 @@ from pipeline.facts.stages import Json
 from pipeline.sheet.table import REJECTS
 from pipeline.summaries.cells import BOOLEAN, MISSING, NUMBER, Cells, Codes, NoCell, in_order
 from pipeline.summaries.exact import decimal_digits, digits, square_digits
+from pipeline.summaries.formula import Formula, InvalidFormula, read_formulas
 from pipeline.summaries.partials import (
     EXACT_VALUE,
     SIZE,
@@ -46,19 +47,35 @@ class InvalidSummary(ValueError):
 
 
 @dataclass(frozen=True)
+class Column:
+    """A column of a summary: an aggregation of one of the table's columns, or a formula.
+
+    Attributes:
+        name: its header.
+        of: the table's column; or the formula, over other columns of the summary.
+        how: one of AGGREGATIONS; None for a formula.
+    """
+
+    name: str
+    of: str
+    how: str | None = None
+
+
+@dataclass(frozen=True)
 class Declared(Json):
     """A summary as it travels with the data.
 
     Attributes:
         by: names of the key columns; none for one row over everything.
         computed: those of them that a function makes.
-        named, total, sort, top, chart: see Summary.
+        columns: those after them.
+        total, sort, top, chart: see Summary.
     """
 
     name: str
     by: list[str]
     computed: list[str]
-    named: dict[str, tuple[str, str]]
+    columns: list[Column]
     total: str | None = None
     sort: str | None = None
     top: int | None = None
@@ -70,22 +87,23 @@ class Declared(Json):
             InvalidSheetName, InvalidSummary: names the summary, the rule and what was found.
         """
         check_sheet_name(self.name)
-        for holds, rule, value in self._rules():
-            if not holds:
-                raise InvalidSummary(f"summary {self.name}: {rule}; found {found(value)}")
+        try:
+            for holds, rule, value in self._rules():
+                require(holds, f"summary {self.name}: {rule}", value, InvalidSummary)
+        except InvalidFormula as error:
+            raise InvalidSummary(f"summary {self.name}: {error}") from None
 
     def _rules(self) -> Iterator[tuple[bool, str, Any]]:
         """Each rule, whether it holds, and what was found; the next is asked only if it does."""
-        yield bool(self.named), 'must name a column, as in 人数=("会員番号", "count")', None
-        for name, made in self.named.items():
-            pair = isinstance(made, tuple) and [*map(type, made)] == [str, str]
-            yield pair, f"{name} must be (column, aggregation)", made
-            yield (
-                made[1] in AGGREGATIONS,
-                f"{name} must be one of {', '.join(AGGREGATIONS)}",
-                made[1],
-            )
-            yield name not in self.by, "a column has one name", name
+        yield bool(self.columns), 'must name a column, as in 人数=("会員番号", "count")', None
+        for column in self.columns:
+            known = column.how is None or column.how in AGGREGATIONS
+            yield known, f"{column.name} must be one of {', '.join(AGGREGATIONS)}", column.how
+            yield column.name not in self.by, "a column has one name", column.name
+        shown = [*self.by, *(column.name for column in self.columns)]
+        for name, formula in self.formulas().items():
+            for used in formula.columns:
+                yield used in shown, f"{name} must compute with columns of the summary", used
         for key in self.by:
             yield type(key) is str, "by must name columns", key
         yield len({*self.by}) == len(self.by), "by must name each column once", self.by
@@ -93,7 +111,6 @@ class Declared(Json):
             yield bool(self.by), "total needs groups (by)", self.total
             yield type(self.total) is str, "total must be a text", self.total
         if self.sort is not None:
-            shown = [*self.by, *self.named]
             known = type(self.sort) is str and self.sort.removeprefix("-") in shown
             yield known, f"sort must be one of {', '.join(shown)}", self.sort
         top = self.top
@@ -101,10 +118,21 @@ class Declared(Json):
         charts = ", ".join(CHARTS)
         yield self.chart in (None, *CHARTS), f"chart must be one of {charts}", self.chart
 
-    def columns(self, *aggregations: str) -> list[str]:
+    def formulas(self) -> dict[str, Formula]:
+        """Of each column that has one, each after those that it computes with.
+
+        Raises:
+            InvalidFormula: one is none, or computes with itself.
+        """
+        return read_formulas({each.name: each.of for each in self.columns if each.how is None})
+
+    def operands(self) -> set[str]:
+        """The columns that formulas compute with."""
+        return {name for formula in self.formulas().values() for name in formula.columns}
+
+    def used(self, *aggregations: str) -> list[str]:
         """The table's columns to which these are applied."""
-        used = [column for column, how in self.named.values() if how in aggregations]
-        return list(dict.fromkeys(used))
+        return list(dict.fromkeys(each.of for each in self.columns if each.how in aggregations))
 
 
 class Summary:
@@ -126,7 +154,8 @@ class Summary:
         sort: a column of the summary, "-…" for descending order; equal ones in the order of keys.
         top: shows that many rows.
         chart: column, bar, line or pie, of up to 200 rows.
-        named: name of a column → (column of the table, one of AGGREGATIONS).
+        named: name of a column → (column of the table, one of AGGREGATIONS), or a formula over other
+            columns of the summary, `平均単価="金額 / 数量"`, which is computed exactly and rounded once.
 
     What is given is stored, and checked when it is first used: an error of a module that is being
     loaded reaches nobody, as Lambda's runtime client sends it in Latin-1.
@@ -142,7 +171,7 @@ class Summary:
         sort: str | None = None,
         top: int | None = None,
         chart: str | None = None,
-        **named: tuple[str, str],
+        **named: tuple[str, str] | str,
     ) -> None:
         self.name, self.by, self.named = name, by, named
         self.total, self.sort, self.top, self.chart = total, sort, top, chart
@@ -162,9 +191,17 @@ class Summary:
         names = [name for name, _ in self._keys()]
         computed = [key for key, made in self.keys.items() if callable(made)]
         shown = (self.total, self.sort, self.top, self.chart)
-        declared = Declared(self.name, names, computed, self.named, *shown)
+        columns = [self._column(name, made) for name, made in self.named.items()]
+        declared = Declared(self.name, names, computed, columns, *shown)
         declared.check()
         return declared
+
+    def _column(self, name: str, made: tuple[str, str] | str) -> Column:
+        given = (made, None) if isinstance(made, str) else made
+        pair = isinstance(given, tuple) and [*map(type, given)][:1] == [str] and len(given) == 2
+        rule = f"summary {self.name}: {name} must be (column, aggregation) or a formula"
+        require(pair and type(given[1]) in (str, type(None)), rule, made, InvalidSummary)
+        return Column(name, *given)
 
     def _keys(self) -> list[tuple[str, Key]]:
         names = [self.by] if isinstance(self.by, str) else self.by or []
@@ -202,35 +239,39 @@ class Columns:
         """
         self._summary = declared.name
         by = [self._of_key(name, made) for name, made in keys.items()]
-        for column, how in declared.named.values():
-            if how in OF_NUMBERS:
-                self._check_numbers(column, how)
+        operands = declared.operands()
+        for column in declared.columns:
+            if column.how in OF_NUMBERS or (column.how in PICKED and column.name in operands):
+                self._check_numbers(self._of(column.of), column.of, str(column.how))
+        for name, cells in zip(declared.by, by, strict=True):
+            if name in operands:
+                self._check_numbers(cells, name, "formula")
         rows = self._rows(declared)
         exact = zip(declared.by, (cells.exact for cells in by), strict=True)
         of_keys = {
             Sum("exact", name): flags.astype(np.int64) for name, flags in exact if flags.any()
         }
         groups = replace(rows, keys=[cells.by_value() for cells in by], sums=rows.sums | of_keys)
-        values = {column: self._values(column) for column in declared.columns(*SORTED)}
+        values = {column: self._values(column) for column in declared.used(*SORTED)}
         scopes = [groups, rows] if declared.total is not None else [groups]
         return [combined([Partials(scope, values)]) for scope in scopes]
 
     def _rows(self, declared: Declared) -> Groups:
         """Each row as a group of its own, without a key."""
         sums: dict[Sum, Any] = {SIZE: np.ones(len(self._df), np.int64)}
-        for column in declared.columns(*set(AGGREGATIONS) - {"size", *PICKED}):
+        for column in declared.used(*set(AGGREGATIONS) - {"size", *PICKED}):
             series = self._series(column)
             if not only_texts(series) and (gaps := series.isna().to_numpy(dtype=bool)).any():
                 sums[Sum("gaps", column)] = gaps.astype(np.int64)
         for power, how in ((1, ("sum", "mean", "var", "std")), (2, ("var", "std"))):
-            for column in declared.columns(*how):
+            for column in declared.used(*how):
                 if (column, power) not in self._addends:
                     self._addends[column, power] = addends(column, self._of(column), power)
                 sums |= self._addends[column, power]
         picks = {
-            Pick(how, column): self._of(column)
-            for column, how in declared.named.values()
-            if how in PICKED
+            Pick(column.how, column.of): self._of(column.of)
+            for column in declared.columns
+            if column.how in PICKED
         }
         return Groups(len(self._df), [], sums, picks)
 
@@ -296,13 +337,12 @@ class Columns:
             rule = "must be a text, number, date or boolean"
             self._refuse(error.row, name, rule, str(error))
 
-    def _check_numbers(self, name: str, how: str) -> None:
-        cells = self._of(name)
+    def _check_numbers(self, cells: Cells, name: str, how: str) -> None:
         kinds = [MISSING, NUMBER] if how == "median" else [MISSING, NUMBER, BOOLEAN]
         strange = ~np.isin(cells.kinds, kinds)
         if strange.any():
             row = int(strange.argmax())
-            value = self._series(name).astype(object).iloc[row]
+            value = cells.take([row]).to_series().iloc[0]
             self._refuse(row, name, f"must be a number for its {how}", found(value))
         long = np.flatnonzero(cells.long)
         for row, value in zip(long.tolist(), cells.take(long).to_series()):

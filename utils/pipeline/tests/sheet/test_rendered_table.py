@@ -257,6 +257,19 @@ def test_long_labels_of_two_keys_are_joined() -> None:
     assert [point.v for point in labels.pt] == ["5 " + "x" * 252 + "…", "6"]
 
 
+LONG_NUMBERS = pytest.mark.fault(
+    tried=(
+        "numbers of more than 15 digits, or beyond the floats, in a summary",
+        "集計の中の 15 桁を超える数、浮動小数点数に収まらない数",
+    ),
+    happened=(
+        "exact, in their place by value; texts, which charts leave out",
+        "正確なまま、値の順。文字列になり、グラフには描かない",
+    ),
+)
+
+
+@LONG_NUMBERS
 def test_a_chart_leaves_out_what_cells_hold_as_text() -> None:
     numbers = [10**400, 2, Decimal("0.5"), Decimal("1.00000000000000000001"), math.inf]
     df = pd.DataFrame({"鍵": [*"abcde"], "n": pd.Series(numbers, dtype=object), "long": 10**15})
@@ -264,6 +277,7 @@ def test_a_chart_leaves_out_what_cells_hold_as_text() -> None:
     assert [points(chart.series[0].val.numRef.numCache) for chart in charts] == [[2, 0.5], []]
 
 
+@LONG_NUMBERS
 def test_numbers_that_cells_hold_as_text_are_told_as_such() -> None:
     numbers = [10**5_000, -(10**309), 7, Decimal("0.5"), Decimal("1.00000000000000000001"), None]
     df = pd.DataFrame({"n": pd.Series(numbers, dtype=object)})

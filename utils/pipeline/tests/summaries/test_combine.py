@@ -55,7 +55,7 @@ def gathered(
     for number, (start, stop) in enumerate(pairwise([0, *ends, 1000])):
         contribution = contributed(declared(number), MEMBERS.iloc[start:stop])
         summaries.add(f"gather/job_{start}_{stop}.pkl", *contribution)
-    return sheets([*summaries.tables({}, lambda name, df: df)])
+    return sheets([*summaries.tables({})])
 
 
 def segment_at(key: str) -> pd.DataFrame:
@@ -79,7 +79,7 @@ def test_a_table_of_no_rows_or_one_has_its_header_and_its_total(
 ) -> None:
     summaries = Summaries(no_pickle)
     summaries.add("gather/x.pkl", *contributed([RANKS], MEMBERS.head(rows)))
-    (table,) = summaries.tables({}, lambda name, df: df)
+    (table,) = summaries.tables({})
     assert (table.columns, table.first_rows) == (["rank", "n", "points", "u"], found)
     assert table.total == total
 

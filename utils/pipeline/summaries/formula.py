@@ -1,0 +1,159 @@
+"""Formulas over the columns of a summary: `金額 / 数量`, computed exactly and rounded once."""
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+from pipeline.errors.wording import quoted
+from pipeline.summaries.exact import Fractions
+
+_TOKEN = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)|(?P<name>[^\W\d]\w*)|`(?P<quoted>[^`]*)`|\S")
+_ASCII = str.maketrans("−×÷", "-*/")
+_BINDS = {"+": 1, "-": 1, "*": 2, "/": 2, "negative": 3}
+END = "the end"
+STARTS = ("", "(", "-")  # may stand where a value is due: a value, …
+GOES_ON = (")", "+", "-", "*", "/", END)  # … and after one
+_OPERATORS: dict[str, Callable[..., Fractions]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "negative": operator.neg,
+}
+
+
+class InvalidFormula(ValueError):
+    """A text that is no formula: says the rule, and what was found."""
+
+
+class Name(NamedTuple):
+    """A column that a formula computes with."""
+
+    column: str
+
+
+class Sign(NamedTuple):
+    """One of _OPERATORS, or a bracket."""
+
+    sign: str
+
+
+Step = Fraction | Name | Sign
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A formula in the order in which it is computed, each sign after its operands.
+
+    `(a + b) / 2` has the steps a, b, +, 2, /.
+    """
+
+    steps: list[Step]
+
+    @classmethod
+    def of(cls, text: str) -> "Formula":
+        """
+        Raises:
+            InvalidFormula: it is none.
+        """
+        return cls([*_in_order(_tokens(text))])
+
+    @property
+    def columns(self) -> list[str]:
+        return [step.column for step in self.steps if isinstance(step, Name)]
+
+    def value(self, columns: Mapping[str, Fractions], rows: int) -> Fractions:
+        """Of each of the rows."""
+        stack: list[Fractions] = []
+        for step in self.steps:
+            if isinstance(step, Fraction):
+                stack.append(Fractions.constant(step, rows))
+            elif isinstance(step, Name):
+                stack.append(columns[step.column])
+            else:
+                operands = [stack.pop() for _ in range(1 if step.sign == "negative" else 2)]
+                stack.append(_OPERATORS[step.sign](*reversed(operands)))
+        return stack.pop()
+
+
+def read_formulas(texts: Mapping[str, str]) -> dict[str, Formula]:
+    """The formulas of columns, each after those that it computes with.
+
+    Raises:
+        InvalidFormula: one is none, or computes with itself; names the column.
+    """
+    left = {name: _read(name, text) for name, text in texts.items()}
+    ordered: dict[str, Formula] = {}
+    while left:
+        ready = {name: each for name, each in left.items() if not left.keys() & {*each.columns}}
+        if not ready:
+            raise InvalidFormula(f"a formula must not compute with itself; found {', '.join(left)}")
+        ordered |= ready
+        left = {name: each for name, each in left.items() if name not in ready}
+    return ordered
+
+
+def _read(name: str, text: str) -> Formula:
+    try:
+        return Formula.of(text)
+    except InvalidFormula as error:
+        raise InvalidFormula(f"{name}: {error}") from None
+
+
+def _tokens(text: str) -> Iterator[Step]:
+    for match in _TOKEN.finditer(text):
+        name = match["name"] or match["quoted"]
+        sign = match[0].translate(_ASCII)
+        if match["number"]:
+            yield Fraction(match["number"])
+        elif name is not None:
+            yield Name(name)
+        elif sign in _BINDS or sign in ("(", ")"):
+            yield Sign(sign)
+        else:
+            rule = (
+                "a formula has + − × ÷, brackets, numbers and names of columns, in ` ` if need be"
+            )
+            raise InvalidFormula(f"{rule}; found {quoted(match[0])}")
+
+
+def _in_order(tokens: Iterable[Step]) -> Iterator[Step]:
+    """E. Dijkstra's shunting yard: a sign waits until what binds more tightly is computed."""
+    waiting: list[str] = []
+    value_next = True  # or a sign
+    for token in tokens:
+        sign = token.sign if isinstance(token, Sign) else ""
+        _check(sign, value_next)
+        if not sign:
+            yield token
+        elif sign == "(":
+            waiting.append(sign)
+        elif value_next:
+            waiting.append("negative")
+        else:
+            yield from _computed_before(sign, waiting)
+        value_next = sign not in ("", ")")
+    _check(END, value_next)
+    yield from _computed_before(END, waiting)
+
+
+def _check(sign: str, value_next: bool) -> None:
+    """Raise InvalidFormula unless the sign may stand here; "" is a value."""
+    if sign not in (STARTS if value_next else GOES_ON):
+        wanted = "value" if value_next else "sign"
+        raise InvalidFormula(f"a formula must have a {wanted} there; found {sign or 'a value'}")
+
+
+def _computed_before(sign: str, waiting: list[str]) -> Iterator[Step]:
+    """The signs that bind at least as tightly; before a closing bracket all since it was opened."""
+    while waiting and waiting[-1] != "(" and _BINDS[waiting[-1]] >= _BINDS.get(sign, 0):
+        yield Sign(waiting.pop())
+    if sign in _BINDS:
+        waiting.append(sign)
+    elif bool(waiting) != (sign == ")"):
+        raise InvalidFormula("a formula must have its brackets in pairs; found one alone")
+    elif sign == ")":
+        waiting.pop()
