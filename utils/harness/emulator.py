@@ -24,6 +24,7 @@ from harness.settings import FOLDERS
 HERE = Path(__file__).resolve().parent
 TOOLS = HERE.parent / "tools"
 RUNTIMES = TOOLS / "runtimes"
+CATALOG = TOOLS / ".venv" / "usr" / "lib" / "localstack"
 SERVICES = "lambda,s3,stepfunctions,sts,iam,logs,sqs,cloudwatch,cloudformation,events,sns"
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 8
@@ -93,6 +94,7 @@ class Emulator:
     def launch(self) -> subprocess.Popen[bytes]:
         """Start it, and wait for nothing."""
         shutil.rmtree(self.folder / "tmp", ignore_errors=True)
+        self.link_catalog()
         with self.log.open("wb") as log:
             process = subprocess.Popen(
                 self.argv(),
@@ -105,6 +107,16 @@ class Emulator:
             )
         self.pid_file.write_text(str(process.pid))
         return process
+
+    def link_catalog(self) -> None:
+        """Let LocalStack find its index of AWS's services, which tools/install makes: one that
+        makes it holds the models of all services for good, 400 MB.
+        """
+        link = self.folder / "usr" / "lib" / "localstack"
+        if not link.is_symlink():
+            shutil.rmtree(link, ignore_errors=True)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(CATALOG)
 
     def argv(self) -> list[str]:
         return [sys.executable, "-m", "localstack.runtime.main"]
@@ -130,6 +142,10 @@ class Emulator:
             # A line a request costs a tenth of its time.
             "LS_LOG": os.environ.get("LS_LOG", "warning"),
             "FILESYSTEM_ROOT": str(self.folder),
+            # What a request of megabytes took goes back to the system, whichever thread served it.
+            "MALLOC_ARENA_MAX": "1",
+            "MALLOC_MMAP_THRESHOLD_": "131072",
+            "MALLOC_TRIM_THRESHOLD_": "131072",
             "LAMBDA_RUNTIME_EXECUTOR": "process",
             "LAMBDA_PROCESS_RUNTIMES": str(RUNTIMES),
         }

@@ -160,6 +160,12 @@ def test_the_running_emulators_files_stay() -> None:
     assert (Emulator(endpoint()).folder / "tmp").exists()
 
 
+def test_the_running_emulator_reads_the_index_of_services_and_makes_none() -> None:
+    folder = Emulator(endpoint()).folder
+    assert [*(folder / "usr" / "lib" / "localstack").glob("service-catalog-*")]
+    assert not [*(folder / "var").rglob("service-catalog-*")]
+
+
 def test_a_report_of_an_execution_elsewhere_starts_no_emulator(make: Make, tmp_path: Path) -> None:
     at = f"http://localhost:{free_port()}"
     made = subprocess.run(
