@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cache
 from itertools import chain
 from operator import lt
 from types import NoneType
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.arrays import only_texts, plain_array
 from pipeline.errors.wording import found
-from pipeline.excel import EXACT_INTEGER, is_number
+from pipeline.excel import EXACT_INTEGER, integer_text, is_number
 
 # Kinds of cells, in the order in which they sort.
 NUMBER, DAY, MOMENT, DURATION, TEXT, BOOLEAN = range(6)
@@ -111,6 +112,12 @@ class Cells:
         return long
 
     @property
+    def digits(self) -> Codes:
+        """How many digits each has before its point or after it, of numbers; short ones 0."""
+        counts = np.array([_digit_count(text) for text in self.texts])
+        return np.where(self.long, counts[self.places], 0)
+
+    @property
     def exact(self) -> NDArray[np.bool_]:
         """Whether each is a long number and not only equal to one: an integer, or a Decimal."""
         long = self.long
@@ -163,11 +170,17 @@ class Cells:
         for kind in present - {MISSING}:
             rows = (self.kinds == kind) & ~long
             cells[rows] = self._objects(kind, rows)
-        for row in np.flatnonzero(long).tolist():
-            number = float(in_order(self.values[row : row + 1]).view("f8")[0])
-            text = self.texts[self.places[row]]
-            cells[row] = _number(number, text if exact is None or not exact[row] else text + EXACT)
+        rows = np.flatnonzero(long)
+        if len(rows):
+            cells[rows] = self._long_numbers(
+                rows, np.zeros(len(self), bool) if exact is None else exact
+            )
         return pd.Series(cells, dtype=object)
+
+    def _long_numbers(self, rows: Codes, exact: NDArray[np.bool_]) -> list[int | Decimal]:
+        numbers = in_order(self.values[rows]).view("f8").tolist()
+        triples = zip(numbers, self.places[rows].tolist(), exact[rows].tolist())
+        return [_number(number, self.texts[at] + EXACT * whole) for number, at, whole in triples]
 
     def _objects(self, kind: int, rows: Any) -> Any:
         values = self.values[rows]
@@ -363,15 +376,27 @@ def _exact(value: int | Decimal) -> tuple[float, str]:
     The text is "" for the float itself, EXACT for an integer or a Decimal that the float spells,
     and digits for one that lies between the float and the next.
     """
-    nearest = float(Decimal(value))
+    nearest = _nearest(value)
     if value == nearest and abs(nearest) > EXACT_INTEGER and _is_number(value):
         return nearest, ""
-    spelled = _spelled_by(nearest)
+    spelled = int(nearest) if _is_long(value, nearest) else _spelled_by(nearest)
     if value == spelled:
         return nearest, EXACT
     if value < spelled:
         nearest = math.nextafter(nearest, -math.inf)
-    return nearest, _digits(Decimal(value)) + EXACT * isinstance(value, int)
+    return nearest, _digits(value) + EXACT * isinstance(value, int)
+
+
+def _nearest(value: int | Decimal) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # of an integer; a Decimal is infinite
+        return math.inf if value > 0 else -math.inf
+
+
+def _is_long(value: int | Decimal, nearest: float) -> bool:
+    """Whether it is an integer; its float has no decimals, then, and is compared much faster."""
+    return isinstance(value, int) and math.isfinite(nearest)
 
 
 def _is_number(value: int | Decimal) -> bool:
@@ -384,30 +409,48 @@ def _spelled_by(number: float) -> Decimal:
     return shown if abs(number) < WHOLE_FLOATS and float(shown) == number else Decimal(number)
 
 
-def _digits(value: Decimal) -> str:
+def _digits(value: int | Decimal) -> str:
     """A text that sorts as the numbers of one sign do: the exponent, then the digits."""
-    sign, digits, exponent = value.as_tuple()
-    magnitude = len(digits) - 1 + int(exponent)
-    text = "".join(map(str, digits)).rstrip("0")
-    text = f"{magnitude + EXPONENTS:020}{text}"
+    if isinstance(value, int):
+        sign, digits, exponent = int(value < 0), integer_text(abs(value)), 0
+    else:
+        sign, places, last = value.as_tuple()
+        digits, exponent = "".join(map(str, places)), int(last)
+    text = _magnitude(len(digits) - 1 + exponent) + digits.rstrip("0")
     return text.translate(_NINES_COMPLEMENT) + ":" if sign else text  # ":" sorts after digits
+
+
+@cache
+def _magnitude(exponent: int) -> str:
+    return f"{exponent + EXPONENTS:020}"
 
 
 def _number(number: float, text: str) -> int | Decimal:
     """The number of which `_exact` made these."""
-    digits = text.removesuffix(EXACT)
+    digits = text.rstrip(EXACT)
     value = _of_digits(digits) if digits else _spelled_by(number)
     is_whole = digits != text and value == value.to_integral_value()
     return int(value) if is_whole else value
 
 
 def _of_digits(text: str) -> Decimal:
-    negative = text.endswith(":")
-    text = text.translate(_NINES_COMPLEMENT).removesuffix(":") if negative else text
-    magnitude, digits = int(text[:20]) - EXPONENTS, text[20:]
+    negative, magnitude, digits = _parsed(text)
     exponent = magnitude - len(digits) + 1
     zeros = max(0, exponent) if magnitude < SPELLED_DIGITS else 0
     return Decimal(f"{'-' * negative}{digits}{'0' * zeros}E{exponent - zeros}")
+
+
+def _digit_count(text: str) -> int:
+    if not text.strip(EXACT):
+        return 0
+    _, magnitude, digits = _parsed(text.strip(EXACT))
+    return max(magnitude, len(digits) - magnitude) + 1
+
+
+def _parsed(text: str) -> tuple[bool, int, str]:
+    negative = text.endswith(":")
+    text = text.translate(_NINES_COMPLEMENT).removesuffix(":") if negative else text
+    return negative, int(text[:20]) - EXPONENTS, text[20:]
 
 
 def _inverted(text: str) -> str:

@@ -83,7 +83,10 @@ def decimal_digits(numbers: list[int | Decimal], power: int) -> dict[tuple[int, 
     """
     rows: defaultdict[int, dict[int, int]] = defaultdict(dict)
     for row, number in enumerate(numbers):
-        sign, digits, exponent = Decimal(number).as_tuple()
+        if isinstance(number, int):
+            rows[0][row] = number**power
+            continue
+        sign, digits, exponent = number.as_tuple()
         whole = int(Decimal((sign, digits, max(0, int(exponent)))))
         rows[power * max(0, -int(exponent))][row] = whole**power
     found = {}

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from decimal import Decimal
 from functools import cached_property
 from typing import Any, NoReturn
 
@@ -15,7 +14,16 @@ from pipeline.errors.wording import found, require
 from pipeline.excel import EXACT_INTEGER, check_sheet_name, check_sheet_names
 from pipeline.facts.stages import Json
 from pipeline.sheet.table import REJECTS
-from pipeline.summaries.cells import BOOLEAN, MISSING, NUMBER, Cells, Codes, NoCell, in_order
+from pipeline.summaries.cells import (
+    BOOLEAN,
+    MISSING,
+    NUMBER,
+    Cells,
+    Codes,
+    Distinct,
+    NoCell,
+    in_order,
+)
 from pipeline.summaries.exact import decimal_digits, digits, square_digits
 from pipeline.summaries.formula import Formula, InvalidFormula, read_formulas
 from pipeline.summaries.partials import (
@@ -344,20 +352,17 @@ class Columns:
             row = int(strange.argmax())
             value = cells.take([row]).to_series().iloc[0]
             self._refuse(row, name, f"must be a number for its {how}", found(value))
-        long = np.flatnonzero(cells.long)
-        for row, value in zip(long.tolist(), cells.take(long).to_series()):
-            if isinstance(value, Decimal) and magnitude(value) > MOST_DIGITS:
-                rule = f"must have at most {MOST_DIGITS} digits for its {how}"
-                self._refuse(row, name, rule, found(value))
+        too_long = cells.digits > MOST_DIGITS
+        if too_long.any():
+            row = int(too_long.argmax())
+            value = cells.take([row]).to_series().iloc[0]
+            self._refuse(
+                row, name, f"must have at most {MOST_DIGITS} digits for its {how}", found(value)
+            )
 
     def _refuse(self, row: int, column: str, rule: str, what: str) -> NoReturn:
         record = f"{self._source} record {self._df.index[row]}"
         raise InvalidSummary(f"{record}: {column} {rule} in summary {self._summary}; found {what}")
-
-
-def magnitude(value: Decimal) -> int:
-    """How many digits it has before the point or after it."""
-    return max(value.adjusted(), -int(value.as_tuple().exponent))
 
 
 def carried(summaries: Sequence[Summary], df: pd.DataFrame, source: str) -> tuple[list[Any], bytes]:
@@ -398,9 +403,10 @@ def addends(column: str, cells: Cells, power: int) -> dict[Sum, Codes]:
     what, split_up = ("sum", digits) if power == 1 else ("square", square_digits)
     parts |= {Sum(what, column, place): part for place, part in split_up(numbers).items()}
     rows = np.flatnonzero(long)
-    exact = decimal_digits(cells.take(rows).to_series().tolist(), power) if len(rows) else {}
-    for (place, tens), part in exact.items():
+    distinct = Distinct([cells.take(rows)])
+    values = distinct.cells(np.arange(len(distinct))).to_series().tolist() if len(rows) else []
+    for (place, tens), part in decimal_digits(values, power).items():
         total = np.zeros(len(cells), np.int64) + parts.get(Sum(what, column, place, tens), 0)
-        total[rows] += part
+        total[rows] += part[distinct.places[0]]
         parts[Sum(what, column, place, tens)] = total
     return {part: total.astype(np.int64) for part, total in parts.items() if total.any()}
