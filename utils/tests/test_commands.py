@@ -339,7 +339,8 @@ def clone(tmp_path: Path) -> Path:
 
 def test_a_checkout_with_a_space_in_its_path_gets_one_sentence(clone: Path) -> None:
     for folder in (clone, clone / "demo-segment"):
-        made = subprocess.run(["make", "zip"], cwd=folder, capture_output=True, text=True)
+        command = ["make", "--no-print-directory", "zip"]
+        made = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         assert made.returncode != 0
         assert made.stdout == ""
         [line] = made.stderr.splitlines()

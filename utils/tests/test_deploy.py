@@ -359,9 +359,7 @@ def keys_of(made: dict[str, str]) -> set[str]:
     return {each["Environment"]["Variables"]["SIGNING_KEY"] for each in found}
 
 
-def test_a_deploy_keeps_the_key_and_rotates_it_when_told(
-    deploy: Deploy, each_emulator: str
-) -> None:
+def test_a_deploy_keeps_the_key_and_rotates_it_when_told(deploy: Deploy) -> None:
     name, said = stack_name(), []
 
     def deployed(*more: str) -> tuple[str, str]:
