@@ -93,7 +93,7 @@ def test_a_definition_beyond_a_limit_is_seen(name: str, text: str, problem: str)
 
 
 def test_the_most_segments_that_the_scatter_allows_fit_the_history() -> None:
-    scatter = (ROOT / "demo-scatter" / "scatter.py").read_text()
+    scatter = (ROOT / "utils" / "pipeline" / "events" / "scatter.py").read_text()
     assert f"ITERATIONS = {ITERATIONS:_}" in scatter
     # Each further attempt leaves three events, and each segment may take three.
     assert (EVENTS_PER_ITERATION + 3 * 3) * ITERATIONS + 20 <= EVENTS

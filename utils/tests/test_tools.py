@@ -120,8 +120,8 @@ def as_pip(env: dict[str, str]) -> dict[str, str]:
 def test_a_function_is_locked_packed_and_tested_from_pips_index_by_its_certificate(
     pip_conf: Path, tmp_path: Path
 ) -> None:
-    copy_sources("segment", tmp_path)
-    folder = tmp_path / "demo-segment"
+    copy_sources("scatter", tmp_path)
+    folder = tmp_path / "demo-scatter"
     (folder / "Pipfile").write_text(PIPFILE)
     (folder / "Pipfile.lock").unlink()
     env = untold(tmp_path) | {"PIP_CONFIG_FILE": str(pip_conf)}
