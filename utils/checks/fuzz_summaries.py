@@ -197,7 +197,13 @@ def median(given: list[Any]) -> list[Any]:
         return [None if math.isfinite(low) == math.isfinite(high) else float(low) + float(high)]
     half = (exactly(low) + exactly(high)) / 2
     inexact = {place(value) for value in given if not is_exact(value)}
-    return [rounded(half) if {place(low), place(high)} & inexact else whole_or_not(half)]
+    is_rounded = {place(low), place(high)} & inexact or (is_short(low) and is_short(high))
+    return [rounded(half) if is_rounded else whole_or_not(half)]
+
+
+def is_short(value: Any) -> bool:
+    """Whether a float is as good."""
+    return isinstance(value, float) or (exactly(value).denominator == 1 and abs(value) < 10**15)
 
 
 def model(rows: list[Row], summary: Summary) -> list[list[list[Any]]]:

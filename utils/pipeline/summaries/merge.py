@@ -1,6 +1,7 @@
 """Summaries of the whole table, merged from all segments' partial results a range of keys at a time."""
 
 import math
+import operator
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -230,18 +231,16 @@ class _Distinct:
 
 
 def _half(low: Any, high: Any) -> Any:
-    """Half the sum, exact where both are."""
+    """Half the sum: exact where a number is longer than a float, and neither is a fraction of one."""
     if low == high or low != low:
         return low
     if infinite := [number for number in (low, high) if number in INFINITE]:
         return sum(infinite)
     half = (Fraction(low) + Fraction(high)) / 2
-    exact = all(isinstance(n, int | Decimal) or is_whole(n) for n in (low, high))
+    long = [is_long(number) or isinstance(number, Decimal) for number in (low, high)]
+    whole = [number == int(number) and abs(number) <= EXACT_INTEGER for number in (low, high)]
+    exact = any(long) and all(map(operator.or_, long, whole))
     return exact_number(half) if exact else quotient(*half.as_integer_ratio())
-
-
-def is_whole(number: float) -> bool:
-    return number.is_integer() and abs(number) <= EXACT_INTEGER
 
 
 _halves = np.frompyfunc(_half, 2, 1)

@@ -198,6 +198,7 @@ def test_a_deviation_is_the_root_of_the_exact_variance(numbers: list[Any]) -> No
         ([10**17, 10**17 + 2], 10**17 + 1),
         ([10**17, 10**17 + 1], Decimal("100000000000000000.5")),
         ([1e18, 2e18, 10**16], 1e18),
+        ([0, 10**15 - 1], 499999999999999.5),
         ([10**400, 7], Decimal(f"5{'0' * 398}3.5")),
         (
             [Decimal("0.1"), Decimal("0.10000000000000000000003")],
@@ -212,6 +213,10 @@ def test_a_deviation_is_the_root_of_the_exact_variance(numbers: list[Any]) -> No
 def test_a_median_neither_overflows_nor_loses_digits(numbers: list[Any], median: Any) -> None:
     df = pd.DataFrame({"x": pd.Series(numbers, dtype=object)})
     assert cells(summarize(df, Summary("x", median=("x", "median")))) == [[median]]
+    beside = pd.DataFrame({"x": [10**30], "k": 2}).astype({"x": object})
+    both = pd.concat([df.assign(k=1), beside])
+    found = cells(summarize(both, Summary("x", by="k", median=("x", "median"))))
+    assert [*map(repr, found)] == [*map(repr, [[1, median], [2, 10**30]])]
 
 
 NUMBERS_BY_VALUE: list[Any] = [
