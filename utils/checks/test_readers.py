@@ -152,7 +152,7 @@ def test_summaries_are_read_as_xlsxwriters(
 
 
 SHEETS_OF_4 = {
-    f"{module}.DATA_ROWS": 4 for module in ("excel", "rendered", "sheet_xml", "workbook")
+    f"pipeline.{module}.DATA_ROWS": 4 for module in ("excel", "sheet.sheet_xml", "sheet.workbook")
 }
 KINDS: dict[str, tuple[pd.DataFrame, dict[str, int]]] = {
     **{name: (df, {}) for name, df in TABLES.items()},
