@@ -113,9 +113,11 @@ class Emulator:
         makes it holds the models of all services for good, 400 MB.
         """
         link = self.folder / "usr" / "lib" / "localstack"
-        if not link.is_symlink():
-            shutil.rmtree(link, ignore_errors=True)
-            link.parent.mkdir(parents=True, exist_ok=True)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if link.is_symlink():
+            link.unlink()
+        shutil.rmtree(link, ignore_errors=True)
+        if CATALOG.is_dir():
             link.symlink_to(CATALOG)
 
     def argv(self) -> list[str]:

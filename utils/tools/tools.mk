@@ -21,7 +21,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 # The stamp's Python proves that the environment still runs: an upgrade of the host's may break it.
 TOOLS_READY := $(TOOLS)/.venv/.ready
-$(TOOLS_READY): $(ROOT)/utils/pyproject.toml $(addprefix $(TOOLS)/,uv.txt tools.txt runtime.txt) $(wildcard $(addprefix $(ROOT)/utils/process-executor/,pyproject.toml src/*/*.py))
+$(TOOLS_READY): $(ROOT)/utils/pyproject.toml $(addprefix $(TOOLS)/,install uv.txt tools.txt runtime.txt) $(wildcard $(addprefix $(ROOT)/utils/process-executor/,pyproject.toml src/*/*.py))
 	@$(TOOLS)/install
 
 # What only some targets need has an environment of its own.
