@@ -92,7 +92,7 @@ def run_checked(name: str, source: Path, rows: int) -> Run:
 def measure_pipeline(table: Table, source: Path, repeat: int) -> None:
     """Run the pipeline on a fresh emulator; no run counts if one of its workbooks was wrong."""
     emulated = [sys.executable, "-m", "harness", "with-emulator", sys.executable, "-m"]
-    module = ["checks.bench.pipeline", str(source), str(table.rows), str(repeat)]
+    module = ["checks.bench.executions", str(source), str(table.rows), str(repeat)]
     done = subprocess.run([*emulated, *module], cwd=UTILS, capture_output=True, text=True)
     if done.returncode:
         raise Fault(done.stderr.strip())

@@ -14,8 +14,8 @@ from pathlib import Path
 from checks.bench import tables
 from checks.bench.claims import summary_claims
 from checks.bench.compare import SUMMARY
+from checks.bench.executions import check_workbook, create, execute
 from checks.bench.figures import DATA, HERE, WITH, WITHOUT, Table, python, run_measured
-from checks.bench.pipeline import check_workbook, create, execute
 from checks.bench.show import console, progress, show, show_claims, show_noise
 from harness.fault import Fault
 from harness.functions import RUNTIME, WAIT, read_zip

@@ -1,4 +1,4 @@
-"""Time the pipeline on the emulator at ENDPOINT: `python -m checks.bench.pipeline JSON ROWS REPEAT`.
+"""Time the pipeline on the emulator at ENDPOINT: `python -m checks.bench.executions JSON ROWS REPEAT`.
 
 The emulator must be a fresh one: the first execution is the cold one. Prints JSON.
 """
