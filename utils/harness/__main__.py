@@ -19,6 +19,11 @@ from harness.terminal import print_anything
 EMULATOR, OWN, PIPELINE, STACK = "emulator", "own", "pipeline", "stack"
 
 
+# Declares a verb: its name, `module.function` of this package, what it says, and what it is of. The
+# function is called with the verb's arguments; one of a pipeline or a stack with the target first.
+Verb = Callable[[str, str, str, str], argparse.ArgumentParser]
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m harness", description=__doc__)
     top.add_argument("--target", default="localstack", help="localstack, stack or aws")
@@ -27,15 +32,16 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(dest="verb", required=True)
 
     def verb(name: str, function: str, says: str, of: str) -> argparse.ArgumentParser:
-        """
-        Args:
-            function: `module.function` of this package, called with the verb's arguments; one of
-                a pipeline or a stack with the target first.
-        """
         made = verbs.add_parser(name, help=says, description=says)
         made.set_defaults(function=function, of=of)
         return made
 
+    for declare in (of_emulator, of_bucket, of_functions, of_executions, of_stacks):
+        declare(verb)
+    return top
+
+
+def of_emulator(verb: Verb) -> None:
     for name, says in (
         ("up", "start the emulator at ENDPOINT, unless one answers there"),
         ("ensure", "the same, without a word if one answers"),
@@ -47,6 +53,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--at-once", action="store_true", help="do not wait until it has started")
     command.add_argument("command", nargs=argparse.REMAINDER)
 
+
+def of_bucket(verb: Verb) -> None:
     verb("bucket", "bucket.bucket", "create the bucket", OWN)
     upload = verb("upload", "bucket.upload", "copy a file into the bucket", PIPELINE)
     upload.add_argument("file")
@@ -57,10 +65,11 @@ def parser() -> argparse.ArgumentParser:
     ):
         workbook = verb(function.split(".")[1], function, says, of)
         workbook.add_argument("workbook", nargs="?", default="test.xlsx")
-
     past = "remove the segment files of past executions from the bucket"
     verb("clean-segments", "bucket.clean_segments", past, PIPELINE)
 
+
+def of_functions(verb: Verb) -> None:
     create = verb("create", "functions.create", "create functions, or bring them up to date", OWN)
     create.add_argument("settings", nargs="+", help="stage, memory in MB, timeout in s, in turn")
     create.add_argument("--machines", action="store_true", help="the state machines, too")
@@ -72,11 +81,24 @@ def parser() -> argparse.ArgumentParser:
         stages = verb(name, f"functions.{name}", says, of)
         stages.add_argument("stages", metavar="stage", nargs="+")
 
+
+def of_executions(verb: Verb) -> None:
     states = verb("stepfunctions", "run.run", "run a state machine, and wait for its end", PIPELINE)
     states.add_argument("--definition", default="")
+    watch = verb("watch", "watch.watch", "on each save: the tests, then the pipeline", OWN)
+    for each in (states, watch):
+        each.add_argument("given", metavar="input", nargs="?", type=json_value, default=None)
+        each.add_argument("--file", default="")
+        each.add_argument("--etl", default="")
     stop = verb("stop", "machines.stop", "end a running execution", PIPELINE)
-    stop.add_argument("execution", nargs="?", default="")
+    report = verb("report", "report.write.report", "write the report of an execution", PIPELINE)
+    report.add_argument("--language", default="")
+    for each in (stop, report):
+        each.add_argument("execution", nargs="?", default="")
+    verb("cost", "cost.last", "what the last execution costs on AWS", PIPELINE)
 
+
+def of_stacks(verb: Verb) -> None:
     deploy = verb("deploy", "deploy.deploy", "create or update a stack", STACK)
     for option in ("--definition", "--parameters", "--tags"):
         deploy.add_argument(option, default="")
@@ -84,22 +106,11 @@ def parser() -> argparse.ArgumentParser:
         deploy.add_argument(flag, action="store_true")
     platform = "the platform of the zips that a stack needs"
     arch = verb("architecture", "deploy.architecture", platform, STACK)
+    for each in (deploy, arch):
+        each.add_argument("--arch", default="")
     destroy = verb("destroy", "deploy.destroy", "delete a stack", STACK)
     for flag in ("--empty", "--yes"):
         destroy.add_argument(flag, action="store_true")
-    for each in (deploy, arch):
-        each.add_argument("--arch", default="")
-
-    verb("cost", "cost.last", "what the last execution costs on AWS", PIPELINE)
-    report = verb("report", "report.write.report", "write the report of an execution", PIPELINE)
-    report.add_argument("execution", nargs="?", default="")
-    report.add_argument("--language", default="")
-    watch = verb("watch", "watch.watch", "on each save: the tests, then the pipeline", OWN)
-    for each in (states, watch):
-        each.add_argument("given", metavar="input", nargs="?", type=json_value, default=None)
-        each.add_argument("--file", default="")
-        each.add_argument("--etl", default="")
-    return top
 
 
 def json_value(text: str) -> Any:
