@@ -12,7 +12,7 @@ from pipeline import endings
 from pipeline.events.scatter import Job, check_fits_execution
 from pipeline.facts.stages import SegmentCut
 from pipeline.keys import facts_key, manifest_key
-from pipeline.reading import formats
+from pipeline.reading import formats, references
 from pipeline.reading.columns import Block, Table
 from pipeline.reading.cuts import block_bytes, tables
 from pipeline.reading.source import Source, open_table
@@ -50,6 +50,7 @@ class ScatterHandler:
     def main(self) -> dict[str, Any]:
         job = Job.from_event(self.event)
         self.asked = job.told
+        references.pin(self.objects, job.segment_key(0))
         source = self.get_s3_data(self.bucket, job)
         cuts = self.send_segments(self.make_segments(source, job), job)
         if source.reader.mixed:

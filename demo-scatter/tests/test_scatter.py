@@ -118,6 +118,25 @@ def test_the_execution_keeps_its_segments_apart(s3: "S3Client", bucket: str) -> 
     }
 
 
+def test_an_execution_pins_the_versions_of_all_reference_tables(
+    s3: "S3Client", bucket: str
+) -> None:
+    put(s3, bucket, [member(0)])
+    pin = "scatter/run-1/references.json"
+    scatter_table(s3, execution="run-1")
+    assert pin not in keys_of(s3, bucket)
+    tables = ["reference/2026/origins.csv", "reference/rates.csv"]
+    etags = {key: s3.put_object(Bucket=bucket, Key=key, Body=b"a\n1\n")["ETag"] for key in tables}
+    scatter_table(s3)
+    assert not any(key.endswith("references.json") for key in keys_of(s3, bucket))
+    scatter_table(s3, execution="run-1")
+    assert json.loads(s3.get_object(Bucket=bucket, Key=pin)["Body"].read()) == etags
+
+
+def keys_of(s3: "S3Client", bucket: str) -> list[str]:
+    return [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+
+
 @pytest.mark.parametrize(
     ("inbox", "key", "workbook"),
     [
