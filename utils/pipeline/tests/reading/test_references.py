@@ -175,7 +175,7 @@ def test_versions_of_more_tables_than_a_page_lists_are_pinned(rates: Rates, buck
     s3 = boto3.client("s3")
     s3.put_object(Bucket=bucket, Key="reference/a.csv", Body=NEW)
     s3.meta.events.register(
-        "provide-client-params.s3.ListObjectsV2", lambda params, **_: {**params, "MaxKeys": 1}
+        "before-parameter-build.s3.ListObjectsV2", lambda params, **_: params.update(MaxKeys=1)
     )
     pin(Objects(s3, bucket, None), "scatter/run/job_000.pkl")
     assert rate(rates("run/job_000")) == 10
