@@ -90,7 +90,8 @@ class ScatterHandler:
         columns: dict[str, None] = {}
         start = 0
         json_bytes = size * formats.weight(job.input_obj)
-        for number, table in enumerate(tables(blocks, json_bytes, job.rows_per_segment)):
+        cut = tables(blocks, json_bytes, job.rows_per_segment, job.most_segments)
+        for number, table in enumerate(cut):
             columns |= dict.fromkeys(table.columns)
             names = list(columns)
             pickled = frames.dump(self.make_segment_df(table, start, names, job.input_obj))

@@ -46,11 +46,13 @@ def read(s3: "S3Client", bucket: str, key: str) -> pd.DataFrame:
     return frames.load(s3.get_object(Bucket=bucket, Key=key)["Body"].read(), key)
 
 
-def make_segments(data: bytes, division_number: int | None = None) -> list[pd.DataFrame]:
+def make_segments(
+    data: bytes, division_number: int | None = None, manifest: bool = False
+) -> list[pd.DataFrame]:
     size = cuts.block_bytes(len(data), KEY)
     chunks = [data[at : at + size] for at in range(0, len(data), size)]
     source = Source("", len(data), Format("json", False, len(data)), ArrayReader(chunks, KEY))
-    segments = HANDLER.make_segments(source, Job(KEY, division_number, None))
+    segments = HANDLER.make_segments(source, Job(KEY, division_number, None, manifest))
     return [frames.load(segment.pickled, KEY) for segment in segments]
 
 
@@ -186,6 +188,19 @@ def test_no_table_makes_more_than_200_segments(size: int, small_scale: None) -> 
     segments = list(map(len, make_segments(data)))
     assert sum(segments) == records
     assert len(segments) <= cuts.SEGMENTS
+
+
+@pytest.mark.parametrize("size", [4_700_000, 700_000_000, 4_000_000_000])
+def test_segments_of_a_manifest_keep_their_size_however_long_the_table(
+    size: int, small_scale: None
+) -> None:
+    """Sizes as above. A record may be cut off at the end of each block."""
+    data = json.dumps([{"a": 1}] * (size // 1000 // 10)).encode()
+    segments = list(map(len, make_segments(data, manifest=True)))
+    assert sum(segments) == size // 1000 // 10
+    most = (cuts.SEGMENT_BYTES + cuts.BLOCK_BYTES) / len('{"a": 1}, ')
+    assert max(segments) <= most
+    assert len(segments) <= -(-len(data) // cuts.SEGMENT_BYTES) + 2
 
 
 @pytest.mark.parametrize(

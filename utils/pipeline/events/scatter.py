@@ -1,6 +1,7 @@
 """The scatter's event: one table, and how it is to be cut."""
 
 import json
+import math
 import os
 import unicodedata
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pipeline import endings
 from pipeline.errors.wording import found
 from pipeline.keys import InvalidEvent, segment_key
 from pipeline.reading.csv_table import ENCODINGS
+from pipeline.reading.cuts import SEGMENTS
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 STATE_BYTES = 256 * 1024
@@ -115,6 +117,11 @@ class Job:
         if self.division_number is None and text is not None:
             return int(text)
         return self.division_number
+
+    @property
+    def most_segments(self) -> float:
+        """That the table's size may choose."""
+        return math.inf if self.manifest else SEGMENTS
 
     def segment_key(self, number: int) -> str:
         return segment_key(self.execution, number)
