@@ -35,7 +35,7 @@ from pipeline.excel import (
 )
 from pipeline.sheet.chart import insert_charts, with_own_labels
 from pipeline.sheet.parts import SheetPart
-from pipeline.sheet.table import Table
+from pipeline.sheet.table import SHEET, Table
 
 HEADER = {"bold": True, "bottom": 1}
 TOTAL = {"bold": True, "top": 1}
@@ -44,11 +44,18 @@ DIGIT_PIXELS = 7
 WIDE_PIXELS = 7  # a kanji takes 15; XlsxWriter gives any character that it does not know 8
 FILTER_PIXELS = 16  # the button in a header
 
-# APPNOTE.TXT 4.4: a field with all bits set refers to a wider one in a zip64 record.
+# Past it a zip needs a zip64 directory, with which Excel has been seen to refuse workbooks.
+WORKBOOK_BYTES = 1 << 32
+# APPNOTE.TXT 4.4: a field with all bits set refers to a wider one in a zip64 record. In a workbook
+# that is no longer than that, only a sheet's XML can be.
 _IN_ZIP64 = ZIP32_LIMIT = 0xFFFF_FFFF
 _VERSION, _VERSION_ZIP64 = 20, 45
 _UNIX, _READ_WRITE = 3 << 8, 0o600 << 16
 _DEFLATED_1980 = (zlib.DEFLATED, 0, 1 << 5 | 1)  # method, time, date
+
+
+class WorkbookTooLarge(ValueError):
+    """The workbook would have more than WORKBOOK_BYTES."""
 
 
 class Chunks:
@@ -112,37 +119,75 @@ class _Entry(zipfile.ZipInfo):
         self.file_size, self.compress_size, self.CRC = xml_bytes, deflated_bytes, crc32
         self.body = body
 
+    @property
+    def header(self) -> bytes:
+        # The zip64 field of a local header has both sizes or neither (4.5.3).
+        return self.FileHeader(self.file_size >= ZIP32_LIMIT)
 
-def workbook_chunks(
-    name: str, tables: Sequence[Table], formats: Mapping[str, str]
-) -> Iterator[bytes]:
-    """Stream a workbook of tables, one after another; the first one's sheets are Sheet1, Sheet2, …
+
+class Workbook:
+    """A workbook of tables, one after another, whose size is known before their bodies are taken.
 
     Args:
         name: of the workbook, for error messages.
         formats: Excel's number formats by the names of columns, as the rows were rendered with.
 
-    Returns:
-        The file in chunks; the same input gives the same bytes.
+    Attributes:
+        size: in bytes.
 
     Raises:
-        ValueError: parts that do not follow one another from row 0, at once; bodies longer or
-            shorter than the parts say, while streaming.
+        ValueError: parts that do not follow one another from row 0.
         InvalidCell: a header that a cell cannot hold.
         InvalidSheetName: the name of a further table that Excel does not take.
         TooManyColumns: more columns than a sheet has.
+        WorkbookTooLarge: see there.
     """
-    check_sheet_names(table.name for table in tables[1:])
-    sheets = _sheets(name, tables)
-    return _zip_chunks(_entries(sheets, formats), sheets)
+
+    def __init__(self, name: str, tables: Sequence[Table], formats: Mapping[str, str]) -> None:
+        check_sheet_names(table.name for table in tables[tables[0].name == SHEET :])
+        self._sheets = _sheets(name, tables)
+        self._entries = _entries(self._sheets, formats)
+        offset = 0
+        for entry in self._entries:
+            entry.header_offset = offset
+            offset += len(entry.header) + entry.compress_size
+        self._end = _directory(self._entries, offset)
+        self.size = offset + len(self._end)
+        check_size(name, self.size)
+
+    def chunks(self) -> Iterator[bytes]:
+        """The file; the same input gives the same bytes.
+
+        Raises:
+            ValueError: bodies longer or shorter than the parts say.
+        """
+        for entry in self._entries:
+            yield entry.header
+            yield from entry.body
+        for sheet in self._sheets:
+            _check_length(sheet)
+        yield self._end
+
+
+def check_size(workbook: str, size: int) -> None:
+    """
+    Args:
+        size: in bytes, of all of it or of a part.
+
+    Raises:
+        WorkbookTooLarge: names the workbook.
+    """
+    if size > WORKBOOK_BYTES:
+        rule = f"a workbook that Excel opens has at most {WORKBOOK_BYTES:,} bytes"
+        raise WorkbookTooLarge(f"{workbook}: {rule}; found {size:,}")
 
 
 def sheet_names(tables: Sequence[Table]) -> list[str]:
     """Of all sheets, in order; a name that is taken gets the next free number."""
-    counts = [len(_parts_by_sheet(table.parts)) for table in tables]
-    names = [f"Sheet{number}" for number in range(1, counts[0] + 1)]
-    taken = {table.name.lower() for table in tables[1:]}
-    for table, sheets in zip(tables[1:], counts[1:]):
+    names: list[str] = []
+    taken = {table.name.lower() for table in tables}
+    for table in tables:
+        sheets = len(_parts_by_sheet(table.parts))
         numbered = (numbered_sheet(table.name, number) for number in count(2))
         more = list(islice((name for name in numbered if name.lower() not in taken), sheets - 1))
         taken.update(map(str.lower, more))
@@ -154,7 +199,7 @@ def _sheets(workbook: str, tables: Sequence[Table]) -> list[_Sheet]:
     names = iter(sheet_names(tables))
     sheets = []
     for table in tables:
-        where = workbook if table is tables[0] else f"{workbook} {table.name}"
+        where = workbook if table.name == SHEET else f"{workbook} {table.name}"
         check_columns(len(table.columns), where)
         check_header(table.columns, where)
         header = _header_row(table.columns)
@@ -275,22 +320,6 @@ def _deflated(xml: bytes, end: int) -> bytes:
     return deflate.compress(xml) + deflate.flush(end)
 
 
-def _zip_chunks(entries: list[_Entry], sheets: list[_Sheet]) -> Iterator[bytes]:
-    offset = 0
-    for entry in entries:
-        entry.header_offset = offset
-        # The zip64 field of a local header has both sizes or neither (4.5.3).
-        header = entry.FileHeader(max(entry.compress_size, entry.file_size) >= ZIP32_LIMIT)
-        yield header
-        yield from entry.body
-        offset += len(header) + entry.compress_size
-    for sheet in sheets:
-        _check_length(sheet)
-    directory = b"".join(map(_directory_record, entries))
-    yield directory
-    yield _end_records(len(entries), len(directory), offset)
-
-
 def _check_length(sheet: _Sheet) -> None:
     """Once all sheets are written: their table's bodies have no byte more or less."""
     more = sum(map(len, sheet.source.take(sys.maxsize)))
@@ -300,10 +329,16 @@ def _check_length(sheet: _Sheet) -> None:
         raise ValueError(f"bodies must be as long as parts say; found {what}")
 
 
+def _directory(entries: list[_Entry], offset: int) -> bytes:
+    """The end of the zip, which begins at the offset."""
+    records = b"".join(map(_directory_record, entries))
+    counts = (len(entries), len(entries), len(records), _narrow(offset))
+    return records + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *counts, 0)
+
+
 def _directory_record(entry: _Entry) -> bytes:
-    sizes = (entry.file_size, entry.compress_size, entry.header_offset)
-    wide = [size for size in sizes if size >= ZIP32_LIMIT]
-    zip64 = struct.pack(f"<2H{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
+    wide = entry.file_size >= ZIP32_LIMIT
+    zip64 = struct.pack("<2HQ", 1, 8, entry.file_size) if wide else b""
     version = _VERSION_ZIP64 if wide else _VERSION
     name = entry.filename.encode()
     record = struct.pack(
@@ -315,7 +350,7 @@ def _directory_record(entry: _Entry) -> bytes:
         *_DEFLATED_1980,
         entry.CRC,
         _narrow(entry.compress_size),
-        _narrow(entry.file_size),
+        _IN_ZIP64 if wide else entry.file_size,
         len(name),
         len(zip64),
         0,  # comment
@@ -327,16 +362,6 @@ def _directory_record(entry: _Entry) -> bytes:
     return record + name + zip64
 
 
-def _end_records(entries: int, size: int, offset: int) -> bytes:
-    counts = [entries, entries, _narrow(size), _narrow(offset)]
-    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *counts, 0)
-    if max(size, offset) < ZIP32_LIMIT:
-        return end
-    versions = (_UNIX | _VERSION_ZIP64, _VERSION_ZIP64)
-    counts = [entries, entries, size, offset]
-    zip64 = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, *versions, 0, 0, *counts)
-    return zip64 + struct.pack("<4sLQL", b"PK\6\7", 0, offset + size, 1) + end
-
-
 def _narrow(number: int) -> int:
-    return _IN_ZIP64 if number >= ZIP32_LIMIT else number
+    """What 32 bits hold of it; the workbook where that is less is refused once its size is known."""
+    return min(number, _IN_ZIP64)
