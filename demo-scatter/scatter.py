@@ -115,8 +115,8 @@ class ScatterHandler:
         """The table indexed by the row numbers of the whole one, from `start` on.
 
         `attrs["source"]` keeps the whole table's name for the errors of later stages, and
-        `attrs["etl"]` its ETL, `attrs["rejects"]` where faulty records go, see Job;
-        `attrs["format"]` says that it is CSV.
+        `attrs["etl"]` its ETL, `attrs["rejects"]` where faulty records go, `attrs["sheets"]` which
+        the workbook has, see Job; `attrs["format"]` says that it is CSV.
         """
         index = pd.RangeIndex(start, start + table.rows)
         df = pd.DataFrame(table.arrays(), index=index, copy=False)

@@ -306,6 +306,7 @@ NUMBER = "division_number: must be a whole number from 1; found "
 ENCODING = "encoding: "
 ETL = "etl: must be the name of an ETL; found "
 REJECTS = 'rejects: must be "sheet"; found '
+SHEETS = 'sheets: must be "summaries"; found '
 LIMIT = "max_rejects: must be a whole number from 0; found "
 EXECUTION = "execution: must be an execution's name; found "
 ENDING = (
@@ -345,7 +346,7 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "text": ({"division_number": "9"}, NUMBER + 'the text "9"'),
     "typo": (
         {"overrides": {"division": 9}},
-        "overrides: knows input_obj, division_number, encoding, etl, rejects, max_rejects; found division",
+        "overrides: knows input_obj, division_number, encoding, etl, rejects, max_rejects, sheets; found division",
     ),
     "list": ({"overrides": [1]}, "overrides: must be an object; found an array"),
     "an etl that is no name": ({"overrides": {"etl": 5}}, ETL + "the number 5"),
@@ -355,6 +356,8 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "a limit of rejects alone": ({"max_rejects": 3}, REJECTS + "max_rejects alone"),
     "rejects below 0": ({"rejects": "sheet", "max_rejects": -1}, LIMIT + "the number -1"),
     "true rejects": ({"rejects": "sheet", "max_rejects": True}, LIMIT + "true"),
+    "other sheets": ({"sheets": "table"}, SHEETS + 'the text "table"'),
+    "no sheets": ({"overrides": {"sheets": None}}, SHEETS + "null"),
     "climbing execution": ({"execution": "../x"}, EXECUTION + 'the text "../x"'),
     "two steps": ({"execution": "a/b"}, EXECUTION + 'the text "a/b"'),
     "numbered execution": ({"execution": 5}, EXECUTION + "the number 5"),
@@ -374,7 +377,7 @@ def test_segment_files_tell_the_etl_and_where_faulty_records_go(
     s3: "S3Client", bucket: str
 ) -> None:
     put(s3, bucket, [member(0), {**member(1), "late": 1}], KEY)
-    asked = {"etl": "orders", "rejects": "sheet", "max_rejects": 0}
+    asked = {"etl": "orders", "rejects": "sheet", "max_rejects": 0, "sheets": "summaries"}
     event = {"input_obj": KEY, "division_number": 1, "overrides": asked}
     keys = ScatterHandler(event, None, s3).main()["segment_definitions"]
     assert [read(s3, bucket, key).attrs for key in keys] == [{"source": KEY, **asked}] * 2

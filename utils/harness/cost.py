@@ -108,7 +108,7 @@ def leftovers(found: facts.Facts) -> list[int]:
     cuts = found.scatter.segments if found.scatter else []
     results = list(found.segments.values())
     workbook = found.workbook
-    each_row = workbook.size / max(1, workbook.rows) if workbook else 0
+    each_row = workbook.size / max(1, workbook.rows) if workbook and workbook.table else 0
     return [
         *(cut.size for cut in cuts),
         *(result.size for result in results),

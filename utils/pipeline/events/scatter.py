@@ -19,7 +19,7 @@ STATE_BYTES = 256 * 1024
 ITERATIONS = 1_500  # of an inline Map; with three retries each, 16 of the 25,000 events
 NAME_CHARACTERS = 80  # of an execution
 
-TOLD = ("etl", "rejects", "max_rejects")  # what the segments are told with their rows
+TOLD = ("etl", "rejects", "max_rejects", "sheets")  # what the segments are told with their rows
 OVERRIDES = ("input_obj", "division_number", "encoding", *TOLD)
 # Of an input that others write: the consoles', Step Functions' own and those of an EventBridge event.
 IGNORED = {
@@ -69,6 +69,7 @@ RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
     ("etl", "must be the name of an ETL", lambda name: isinstance(name, str) and name != ""),
     ("rejects", 'must be "sheet"', lambda place: place == "sheet"),
     ("max_rejects", "must be a whole number from 0", lambda n: is_whole(n, 0)),
+    ("sheets", 'must be "summaries"', lambda which: which == "summaries"),
 ]
 
 
@@ -77,7 +78,8 @@ class Job:
     """One table to scatter, as its event describes it.
 
     Attributes:
-        told: the table's ETL, and where faulty records go; {} where nobody asked.
+        told: the table's ETL, where faulty records go, and whether the workbook has summaries
+            alone; {} where nobody asked.
     """
 
     input_obj: str
