@@ -29,6 +29,8 @@ YES ?=
 SMOKE_ROWS ?= 1000000
 # Only a DEFINITION that was typed: a stack keeps its own unless one was.
 DEFINITION_TYPED := $(if $(filter-out file,$(origin DEFINITION)),--definition="$$DEFINITION")
+# The same of ROWS: a scale has another default.
+ROWS_TYPED := $(filter-out file,$(origin ROWS))
 # What is typed reaches the commands as it is, through their environment: neither make nor the
 # shell reads a $, a quote or a space in it.
 TYPED := ROWS INPUT DEFINITION WORKBOOK FILE ETL SHEETS NAME KEY EXECUTION LANG_ TARGET STACK ARCH REGION PARAMETERS TAGS

@@ -74,7 +74,7 @@ class Table:
     others_cpus: float = 0
 
 
-def run_measured(interpreter: str, script: Path, *arguments: Path, path: str = "") -> Run:
+def run_measured(interpreter: str, script: Path, *arguments: str | Path, path: str = "") -> Run:
     """Run a script in a process of its own.
 
     Args:
