@@ -45,7 +45,8 @@ class GatherHandler:
         workbook: str = self.event.get("workbook", WORKBOOK)
         formats = next(iter(results.figures.values())).formats
         self.rejected.check()
-        check_size(workbook, results.size)  # before summaries are merged
+        # Before summaries are merged.
+        check_size(workbook, sum(part.deflated_bytes for part in results.parts))
         summaries = list(self.summaries.tables(formats))
         tables = [*results.tables(), *summaries, *self.rejected.tables(formats)]
         size = self.send_excel(tables, formats, self.bucket, workbook, results.told.source)

@@ -54,13 +54,7 @@ class Etl:
         return self.process(*[table, references][: arguments(self.process)])
 
     def check_sheets(self, sheets: str | None) -> None:
-        """
-        Args:
-            sheets: as the execution's input asks.
-
-        Raises:
-            InvalidEvent: the workbook would have none.
-        """
+        """Raise InvalidEvent if the execution's input asks for summaries alone, and there are none."""
         if sheets and not self.summaries:
             rule = f"must not be given where the ETL, {self.name}, has no SUMMARIES"
             raise InvalidEvent(f"sheets: {rule}; found {found(sheets)}")

@@ -31,10 +31,7 @@ def segment_bytes(size: int) -> int:
 
 
 def blocks_per_segment(size: int, most: float = math.inf) -> int:
-    """
-    Args:
-        most: segments that there may be.
-    """
+    """More where there would be more than so many segments."""
     segments = math.ceil(size / segment_bytes(size))
     return math.ceil(math.ceil(segment_bytes(size) / BLOCK_BYTES) * max(1, segments / most))
 

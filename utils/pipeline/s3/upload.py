@@ -9,9 +9,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-# https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
-MOST_PARTS = 10_000
-PART_BYTES = 8 * 1024 * 1024
+MOST_PARTS = 10_000  # of S3
 
 
 class SupportsRead(Protocol):
@@ -21,12 +19,8 @@ class SupportsRead(Protocol):
 
 
 def upload_config(size: int) -> TransferConfig:
-    """Parts of 8 MiB, of which few are in memory at a time; larger ones where S3 takes no more.
-
-    Args:
-        size: of the object, in bytes.
-    """
-    part_bytes = max(PART_BYTES, math.ceil(size / MOST_PARTS))
+    """Parts of 8 MiB, few of them in memory at a time; larger ones where that would be too many."""
+    part_bytes = max(8 * 1024 * 1024, math.ceil(size / MOST_PARTS))
     config = TransferConfig(multipart_chunksize=part_bytes, max_concurrency=2)
     config.max_in_memory_upload_chunks = 2
     return config

@@ -89,25 +89,16 @@ class Results:
         return self.told.rows if self.alone else sum(each.rows for each in self.figures.values())
 
     @property
-    def size(self) -> int:
-        """Of the rendered rows, deflated, in bytes."""
-        return sum(part.deflated_bytes for part in self._parts())
+    def parts(self) -> list[SheetPart]:
+        return [part for each in self.figures.values() for part in each.parts]
 
     def tables(self) -> Iterator[Table]:
         """The segments' rows, which are read when the workbook takes them; nothing without the table."""
         if not self.alone:
-            yield Table(
-                SHEET,
-                self.columns,
-                widest(each.widest for each in self.figures.values()),
-                self._parts(),
-                map_ahead(
-                    lambda each: self._xml(*each), self.figures.items(), TRANSFERS, TRANSFERS
-                ),
-            )
-
-    def _parts(self) -> list[SheetPart]:
-        return [part for each in self.figures.values() for part in each.parts]
+            told = self.figures
+            bodies = map_ahead(lambda each: self._xml(*each), told.items(), TRANSFERS, TRANSFERS)
+            width = widest(each.widest for each in told.values())
+            yield Table(SHEET, self.columns, width, self.parts, bodies)
 
     def _align(self, columns: list[str]) -> None:
         """Render again what does not stand at its place, with these columns, in the formats of all."""

@@ -122,7 +122,7 @@ class _Entry(zipfile.ZipInfo):
     @property
     def header(self) -> bytes:
         # The zip64 field of a local header has both sizes or neither (4.5.3).
-        return self.FileHeader(self.file_size >= ZIP32_LIMIT)
+        return self.FileHeader(max(self.compress_size, self.file_size) >= ZIP32_LIMIT)
 
 
 class Workbook:
@@ -170,13 +170,7 @@ class Workbook:
 
 
 def check_size(workbook: str, size: int) -> None:
-    """
-    Args:
-        size: in bytes, of all of it or of a part.
-
-    Raises:
-        WorkbookTooLarge: names the workbook.
-    """
+    """Raise WorkbookTooLarge, which names the workbook, if so many bytes are too many."""
     if size > WORKBOOK_BYTES:
         rule = f"a workbook that Excel opens has at most {WORKBOOK_BYTES:,} bytes"
         raise WorkbookTooLarge(f"{workbook}: {rule}; found {size:,}")
