@@ -11,7 +11,8 @@ from harness.facts import Facts
 from harness.history import Attempt, Run, State, Task, followers, inner_functions
 from harness.logs import Report
 from harness.report import formats
-from pipeline.facts.stages import Column, SummaryFacts
+from pipeline.facts.column_profile import Column
+from pipeline.facts.stages import SummaryFacts
 
 MARKS = {
     "succeeded": "✓",
