@@ -24,27 +24,30 @@ class Reader:
         source: the object's name, for errors.
 
     Attributes:
+        END: what ends a record, where whole records can be cut off a text without parsing it.
         starts: the byte of the file where each block begins, and the number of its first record.
         header, texts, mixed: of CSV alone, see there.
     """
 
+    END = b""
     error: type[ValueError]
     encoding = "utf-8"
 
     def __init__(self, chunks: Iterable[bytes], source: str) -> None:
-        self.chunks = filter(None, chunks)
+        self.chunks: Iterator[bytes] = filter(None, chunks)
         self.source = source
         self.buffer = b""
         self.offset = 0  # of buffer[0] in the file
         self.index = 0  # of the next record
         self.ended = False
+        self.opened = False
         self.starts: list[tuple[int, int]] = []
         self.header: list[str] = []
         self.texts: set[str] = set()
         self.mixed = False
 
     def blocks(self, block_bytes: int) -> Iterator[Block]:
-        """Parse the file as it arrives.
+        """Parse the file as it arrives; what was parsed already stays so.
 
         Args:
             block_bytes: how many new bytes each block takes at least, so that a file of n bytes
@@ -56,7 +59,10 @@ class Reader:
         Raises:
             ValueError: the format's error, at the first fault.
         """
-        self._open(block_bytes)
+        if self.index:
+            self._read(block_bytes)
+        else:
+            self.open(block_bytes)
         wanted = block_bytes
         while True:
             start = self.offset, self.index
@@ -76,6 +82,12 @@ class Reader:
                 # A record longer than a block is parsed again: doubling keeps that linear.
                 wanted = min(2 * wanted, RECORD_BYTES + 1 - len(self.buffer))
             self._read(wanted)
+
+    def open(self, wanted: int) -> None:
+        """Read the file's beginning, once."""
+        if not self.opened:
+            self._open(wanted)
+        self.opened = True
 
     def _parse(self) -> Block | None:
         """Take whole records off the buffer; None if there are none."""
