@@ -100,8 +100,9 @@ class ScatterHandler:
         columns: dict[str, None] = {}
         if reader.END and vcpus() > 1 and is_cut_by_bytes(json_bytes, job.rows_per_segment):
             per_segment = blocks_per_segment(json_bytes)
-            if (yield from make_side_by_side(reader, at_a_time, per_segment, columns, pickle)):
-                return
+            for made in make_side_by_side(reader, at_a_time, per_segment, pickle, vcpus()):
+                columns = dict.fromkeys(made.columns)
+                yield made
         start = reader.index
         for table in tables(reader.blocks(at_a_time), json_bytes, job.rows_per_segment):
             columns |= dict.fromkeys(table.columns)
