@@ -56,19 +56,11 @@ class Smoke:
         ran = run.execute(self.target, self.target.machine(), {"input_obj": key, **given})
         found = ran.ended[0] if ran.ended else ""
         if ran.workbook:
-            found = f"{self.rows(ran.workbook)} rows{self.miscounted(ran)}"
+            bill = cost.bill(ran, facts.read(self.target, ran), self.target.region)
+            cost.show(ran, bill)
+            found = f"{self.rows(ran.workbook)} rows"
+            found += miscounted(ran, {charge.unit: charge.amount for charge in bill})
         return Outcome(what, wanted, found, ran.elapsed_s)
-
-    def miscounted(self, ran: Execution) -> str:
-        """Show a run's bill, if there is one; returns what it counts otherwise than the definitions."""
-        try:
-            charges = cost.bill(ran, facts.read(self.target, ran), self.target.region)
-        except Fault as fault:  # a region without prices
-            print(fault)
-            return ""
-        cost.show(ran, charges)
-        amounts = {charge.unit: charge.amount for charge in charges}
-        return "" if ran.unreported else miscounted(ran, amounts)
 
     def rows(self, key: str) -> int:
         """The data rows of the first sheet."""
@@ -82,8 +74,11 @@ class Smoke:
 
 def miscounted(run: Execution, amounts: dict[str, float]) -> str:
     """What a bill says otherwise than the definitions have it: a call and a transition for each
-    segment and retry, the scatter and the gather, and a transition for the Map.
+    segment and retry, the scatter and the gather, and a transition for the Map. Where log lines
+    are late, nothing.
     """
+    if run.unreported:
+        return ""
     calls = run.segments + run.retries + 2
     wanted = {"invocation": calls, "state transition": calls + 1}
     return "".join(

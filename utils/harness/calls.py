@@ -105,15 +105,20 @@ def read_calls(
 def read_events(
     target: Target, run: Execution, function: str, **asked: Any
 ) -> Iterator[logs.Event]:
-    """What a function logged while an execution ran, in times of that execution."""
+    """What a function logged while an execution ran, in times of that execution.
+
+    A call that outlived the end of a part ended with it.
+    """
     configuration(target, run, function)
-    client = target.client("logs", retries=RETRIES)
+    client, group = target.client("logs", retries=RETRIES), run.log_group(function)
     begins = [*(part.began_s for part in run.parts), math.inf]
     for part, next_s in zip(run.parts, begins[1:]):
-        until_s = min((part.ended_s or time.time()) + LATE_S, next_s)
-        group = run.log_group(function)
+        ended_s = part.ended_s or time.time()
+        until_s = min(ended_s + LATE_S, next_s)
+        last_s = ended_s if next_s < math.inf else until_s
         for event in logs.events(client, group, part.began_s, until_s, **asked):
-            yield {**event, "timestamp": event["timestamp"] - round(part.rest_s * 1000)}
+            at_s = min(event["timestamp"] / 1000, last_s) - part.rest_s
+            yield {**event, "timestamp": round(at_s * 1000)}
 
 
 def configuration(target: Target, run: Execution, function: str) -> dict[str, Any]:
@@ -136,9 +141,9 @@ def configuration(target: Target, run: Execution, function: str) -> dict[str, An
 def match_reports(attempts: list[Attempt], calls: list[Call]) -> int:
     """Give the attempts of one function their REPORT lines; returns how many found one.
 
-    The history names a call's request only where it failed. The other lines fall to the calls of
-    their segment, or of any where the log names none, that ended as they did, in the order of their
-    ends; what is left, to those that an execution's end cut off.
+    The history names a call's request only where it failed. Where the log names segments, and has a
+    line for each attempt of one, these are in the same order. The other lines fall to the calls that
+    ended as they did, in the order of their ends.
     """
     reports = sorted((c.report for c in calls if c.report), key=lambda report: report.ended_s)
     by_request = {report.request_id: report for report in reports}
@@ -153,25 +158,21 @@ def match_reports(attempts: list[Attempt], calls: list[Call]) -> int:
 
     for each, own in itertools.groupby(sorted(attempts, key=key), key):
         left = [report for request, report in by_request.items() if key_of[request] == each]
-        match_ends([attempt for attempt in own if not attempt.report], left, bool(each))
+        waiting = [attempt for attempt in own if not attempt.report]
+        if each and len(waiting) == len(left):
+            for attempt, report in zip(waiting, left):
+                attempt.report = report
+        else:
+            match_ends(waiting, left)
     return sum(attempt.report is not None for attempt in attempts)
 
 
-def match_ends(attempts: list[Attempt], reports: list[Report], named: bool) -> None:
-    """
-    Args:
-        named: whether all are known to be of one segment.
-    """
+def match_ends(attempts: list[Attempt], reports: list[Report]) -> None:
     for failed in (False, True):
         match_in_order(
             [a for a in attempts if a.ended_s and (a.error is not None) == failed],
             [report for report in reports if (report.status is not None) == failed],
         )
-    found = [attempt.report for attempt in attempts]
-    cut_off = [attempt for attempt in attempts if attempt.ended_s is None]
-    if named:
-        for attempt, report in zip(cut_off, [each for each in reports if each not in found]):
-            attempt.report = report
 
 
 def match_in_order(attempts: list[Attempt], reports: list[Report]) -> None:

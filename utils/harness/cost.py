@@ -164,10 +164,7 @@ def show(run: Execution, charges: list[Charge]) -> None:
     table.add_row("together", "", "", f"{sum(charge.dollars for charge in charges):.6f}")
     console().print(table)
     if run.unreported:
-        print(
-            f"{run.unreported} of {len(run.attempts)} calls are not in it: their REPORT lines have "
-            "not come yet"
-        )
+        print(f"calls that are not in it, as their REPORT lines have not come: {run.unreported}")
     print(
         f"List prices of {PRICES_OF}, without free tiers; not counted: input, workbook, reference tables, logs, transfer."
     )

@@ -242,8 +242,10 @@ class Execution:
 
     @property
     def unreported(self) -> int:
-        """How many calls surely have a REPORT line that is not there yet."""
-        return sum(call.is_reported and call.report is None for call in self.attempts)
+        """How many calls surely have a REPORT line that is not there yet; of a Map Run, as counted."""
+        unlogged = self.done + self.failed - len(self.iterations) if self.map_runs else 0
+        missing = sum(call.is_reported and call.report is None for call in self.attempts)
+        return missing + max(0, unlogged)
 
     @property
     def input_obj(self) -> str:

@@ -70,8 +70,10 @@ def redrive(target: Target, execution: str = "") -> None:
             f"here start again: make stepfunctions{target.flags}"
         )
     arn = machines.find(target, execution, *(() if execution else REDRIVABLE))
+    if arn is None and execution:
+        raise Fault(f"EXECUTION: must be one that failed; found {execution!r}, which is not there")
     if arn is None:
-        raise Fault(f"EXECUTION: must be one that failed; found {execution or 'none'}")
+        raise Fault("nothing failed yet")
     states = target.client("stepfunctions")
     try:
         states.redrive_execution(executionArn=arn)

@@ -63,7 +63,7 @@ def test_a_call_whose_report_line_is_late_is_said_to_be_missing_from_the_bill(
     charges = cost.bill(run, Facts("bucket"), "us-east-1")
     assert {charge.unit: charge.amount for charge in charges}["invocation"] == 4
     cost.show(run, charges)
-    assert "1 of 5 calls are not in it" in capsys.readouterr().out
+    assert "REPORT lines have not come: 1" in capsys.readouterr().out
 
 
 def test_a_throttled_call_that_never_ran_is_not_missing_from_the_bill(
@@ -73,7 +73,7 @@ def test_a_throttled_call_that_never_ran_is_not_missing_from_the_bill(
     throttled = Attempt("f", 0, ended_s=1, error="Lambda.TooManyRequestsException", cause="x")
     run.tasks[0].attempts.insert(0, throttled)
     cost.show(run, cost.bill(run, Facts("bucket"), "us-east-1"))
-    assert "are not in it" not in capsys.readouterr().out
+    assert "REPORT lines have not come" not in capsys.readouterr().out
 
 
 def test_what_a_run_leaves_is_stored_for_fifteen_days() -> None:
