@@ -62,7 +62,7 @@ def snapshots(target: Target, arn: str) -> Iterator[Snapshot]:
     states, started = target.client("stepfunctions"), time.monotonic()
     run, rows, next_history = history.parse({"status": "RUNNING"}, []), 0, 0.0
     while True:
-        ended = states.describe_execution(executionArn=arn)["status"] != "RUNNING"
+        ended = states.describe_execution(executionArn=arn)["status"] not in history.RUNNING
         if ended or time.monotonic() >= next_history:
             asked = time.monotonic()
             run = history.read(states, arn)
@@ -71,7 +71,7 @@ def snapshots(target: Target, arn: str) -> Iterator[Snapshot]:
             if run.segments and not rows:
                 scatter = facts.Reader(target, run).scatter()
                 rows = scatter.rows if scatter else 0
-        yield Snapshot(time.monotonic() - started, run, rows)
+        yield Snapshot(run.before_s + time.monotonic() - started, run, rows)
         if ended:
             return
         time.sleep(STATUS_S)

@@ -20,6 +20,8 @@ from pipeline.etl_names import UnknownEtl, choose
 from pipeline.facts.stages import WorkbookFacts, made_from, workbook_metadata
 
 LOG_LINES = 20
+# What an execution ends as that a redrive may heal; one that was stopped is redriven by its name.
+REDRIVABLE = ("FAILED", "TIMED_OUT")
 
 
 def run(
@@ -56,10 +58,40 @@ def run(
         bucket.download(target, done.workbook)
 
 
+def redrive(target: Target, execution: str = "") -> None:
+    """Run again what failed of an execution, and keep the rest.
+
+    Args:
+        execution: a name or an ARN. Default: the last one that failed.
+    """
+    if target.emulated:
+        raise Fault(
+            "TARGET: LocalStack cannot redrive, AWS can: make redrive TARGET=aws; "
+            f"here start again: make stepfunctions{target.flags}"
+        )
+    arn = machines.find(target, execution, *(() if execution else REDRIVABLE))
+    if arn is None and execution:
+        raise Fault(f"EXECUTION: must be one that failed; found {execution!r}, which is not there")
+    if arn is None:
+        raise Fault("nothing failed yet")
+    states = target.client("stepfunctions")
+    try:
+        states.redrive_execution(executionArn=arn)
+    except states.exceptions.ExecutionNotRedrivable as error:
+        raise Fault(f"{arn}: must be redrivable; found: {error.response['message']}") from None
+    if follow(target, arn).status != "SUCCEEDED":
+        sys.exit(1)
+
+
 def execute(target: Target, machine: str, given: dict[str, Any], page: str = "") -> Execution:
     """Run an execution to its end, say how it ended, and write its report."""
     states = target.client("stepfunctions")
     arn = states.start_execution(stateMachineArn=machine, input=json.dumps(given))["executionArn"]
+    return follow(target, arn, page)
+
+
+def follow(target: Target, arn: str, page: str = "") -> Execution:
+    """Show a running execution to its end, say how it ended, and write its report."""
     with ThreadPoolExecutor(1) as thread:
         # What writes the report takes a moment to load: the execution's time is free.
         report = thread.submit(importlib.import_module, "harness.report.write")
@@ -71,7 +103,7 @@ def execute(target: Target, machine: str, given: dict[str, Any], page: str = "")
             raise
     succeeded = done.status == "SUCCEEDED"
     if succeeded:
-        took = f"{done.elapsed_s:.1f} s"
+        took = f"{done.elapsed_s:.1f} s{redrives(done)}"
         print(f"SUCCEEDED in {took}: s3://{target.bucket}/{done.workbook}", flush=True)
         read = facts.Reader(target, done)
         if workbook := read.workbook():
@@ -83,6 +115,12 @@ def execute(target: Target, machine: str, given: dict[str, Any], page: str = "")
         explain(target, done)
     print(os.path.relpath(report.result().write(target, done, page=page)))
     return done
+
+
+def redrives(run: Execution) -> str:
+    """Such as `, with 1 redrive`; "" for an execution that ran at once."""
+    count = len(run.parts) - 1
+    return f", with {count} redrive{'s' * (count > 1)}" if count else ""
 
 
 def contents(workbook: WorkbookFacts) -> str:
@@ -209,7 +247,7 @@ def explain(target: Target, run: Execution) -> None:
     if run.status == "ABORTED":
         print(f"STOPPED after {run.elapsed_s:.1f} s: execution {run.name}", flush=True)
         return
-    print(f"{run.status}: execution {run.name}")
+    print(f"{run.status}: execution {run.name}{redrives(run)}")
     failure = run.failure or Failure(run.status, "", None)
     if failure.task:
         print_task(target, run, failure.task)
@@ -227,7 +265,8 @@ def explain(target: Target, run: Execution) -> None:
     log = calls.failure_lines(target, run)[-LOG_LINES:]
     for line in log:
         print(f"log      {line}")
-    print(f"to do    {advice_on(failure, flags=target.flags, logged=bool(log))}", flush=True)
+    todo = advice_on(failure, flags=target.flags, logged=bool(log), execution=run.name)
+    print(f"to do    {todo}", flush=True)
 
 
 def print_line(target: Target, run: Execution, failure: Failure) -> None:
@@ -240,9 +279,9 @@ def print_line(target: Target, run: Execution, failure: Failure) -> None:
 def print_task(target: Target, run: Execution, task: Task) -> None:
     print(f"stage    {task.stage} ({task.attempts[-1].function or target.function(task.stage)})")
     if task.index is not None:
-        # A log does not number the calls of a Map Run.
+        # A log need not number the calls of a Map Run.
         index: int | None = task.index
-        if run.map_runs:
+        if run.map_runs and not task.key:
             index = facts.segment_of(facts.Reader(target, run).scatter(), task.record)
         number = f"number {index}, counted from 0; " if index is not None else ""
         print(f"segment  {number}{run.failed} of {run.segments} failed")

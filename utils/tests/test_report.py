@@ -340,7 +340,7 @@ def test_advice_speaks_of_a_log_above_only_where_there_is_one(
     language: str, above: str, logged: bool
 ) -> None:
     failure = Failure("Runtime.ExitError", "exit status 1", None)
-    said = advice.advice_on(failure, flags="", logged=logged, language=language)
+    said = advice.advice_on(failure, flags="", logged=logged, execution="x", language=language)
     assert (above in said) == logged
 
 

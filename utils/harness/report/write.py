@@ -89,7 +89,7 @@ def collect(target: Target, run: Execution, language: str) -> View:
 
 def cost_usd(target: Target, run: Execution, found: facts.Facts) -> float | None:
     """None where it is not known, as the S3 calls of an execution that has not succeeded."""
-    if run.status != "SUCCEEDED" or not run.attempts:
+    if run.status != "SUCCEEDED" or not run.attempts or run.unreported:
         return None
     try:
         charges = cost.bill(run, found, target.region)
