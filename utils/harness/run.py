@@ -4,12 +4,13 @@ import importlib
 import json
 import os
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from harness import bucket, calls, facts, machines, progress
+from harness import artifacts, bucket, calls, facts, machines, progress
 from harness.advice import advice_on
 from harness.fault import Fault
 from harness.history import Failure, Run, Task
@@ -20,6 +21,7 @@ from pipeline.etl_names import UnknownEtl, choose
 from pipeline.facts.stages import WorkbookFacts, made_from, workbook_metadata
 
 LOG_LINES = 20
+SETTLES_S, POLL_S = 20, 2  # a state machine, after an update
 
 
 def run(
@@ -58,8 +60,7 @@ def run(
 
 def execute(target: Target, machine: str, given: dict[str, Any], page: str = "") -> Run:
     """Run an execution to its end, say how it ended, and write its report."""
-    states = target.client("stepfunctions")
-    arn = states.start_execution(stateMachineArn=machine, input=json.dumps(given))["executionArn"]
+    arn = start(target, machine, given)
     with ThreadPoolExecutor(1) as thread:
         # What writes the report takes a moment to load: the execution's time is free.
         report = thread.submit(importlib.import_module, "harness.report.write")
@@ -71,11 +72,11 @@ def execute(target: Target, machine: str, given: dict[str, Any], page: str = "")
             raise
     succeeded = done.status == "SUCCEEDED"
     if succeeded:
-        took = f"{done.elapsed_s:.1f} s"
-        print(f"SUCCEEDED in {took}: s3://{target.bucket}/{done.workbook}", flush=True)
+        workbook = f"s3://{target.bucket}/{done.workbook}" if done.workbook else done.passed_over
+        print(f"SUCCEEDED in {done.elapsed_s:.1f} s: {workbook}", flush=True)
         read = facts.Reader(target, done)
-        if workbook := read.workbook():
-            print(contents(workbook), flush=True)
+        if made := read.workbook():
+            print(contents(made), flush=True)
         for doubt in read.trust.doubts:
             print(doubt, flush=True)
     calls.add_logs(target, done)
@@ -83,6 +84,29 @@ def execute(target: Target, machine: str, given: dict[str, Any], page: str = "")
         explain(target, done)
     print(os.path.relpath(report.result().write(target, done, page=page)))
     return done
+
+
+def start(target: Target, machine: str, given: dict[str, Any]) -> str:
+    """Start an execution of what was deployed last; returns its ARN.
+
+    For seconds after an update, Step Functions may start one of the definition before.
+    """
+    states, until_s = target.client("stepfunctions"), time.monotonic() + SETTLES_S
+    while True:
+        started = states.start_execution(stateMachineArn=machine, input=json.dumps(given))
+        arn: str = started["executionArn"]
+        if not target.stack or is_as_deployed(target, arn) or time.monotonic() > until_s:
+            return arn
+        states.stop_execution(executionArn=arn, cause="the definition is that of before the deploy")
+        time.sleep(POLL_S)
+
+
+def is_as_deployed(target: Target, execution: str) -> bool:
+    """Whether an execution has the definition that its stack was given last."""
+    stack = target.cloudformation().find()
+    states = target.client("stepfunctions")
+    found = states.describe_state_machine_for_execution(executionArn=execution)
+    return stack is not None and artifacts.is_deployed(found["definition"], stack)
 
 
 def contents(workbook: WorkbookFacts) -> str:
