@@ -19,40 +19,16 @@ from typing import Any
 
 from pipeline.excel import DATA_ROWS
 from pipeline.facts.stages import ScatterFacts
-from pipeline.keys import facts_key, gathered, manifest_key, segment_facts_key, segment_key
+from pipeline.keys import gathered, segment_facts_key
 from pipeline.s3.signed import METADATA, VARIABLE, signature
 from pipeline.segments.figures import Figures
 from pipeline.sheet.parts import SheetPart
 
 EVERY = 20
-FIRST = segment_key("alone", 0)
 ETLS = Path(__file__).resolve().parents[2] / "tests/etl"
-SECRET = bytes(32)
-ETAG = "e"
+SECRET, ETAG = bytes(32), "e"
 NUMBER = re.compile(r"(?<=/job_)[0-9]+")
-PIECE_BYTES = 1 << 20
 PARTS_HELD = 4  # by an upload: two on their way, two that wait
-
-
-class Body:
-    def __init__(self, file: Path, times: int) -> None:
-        self.file = file
-        self.times = times
-
-    def pieces(self) -> Iterable[bytes]:
-        if self.times == 1:
-            return iter(partial(self.file.open("rb").read, PIECE_BYTES), b"")
-        records = self.file.read_bytes().strip(b"[]\n")
-        return [b"[", *[records, b",\n"] * (self.times - 1), records, b"]"]
-
-    def iter_chunks(self, size: int) -> Iterator[bytes]:
-        held = bytearray()
-        for piece in self.pieces():
-            held += piece
-            while len(held) >= size:
-                yield bytes(held[:size])
-                del held[:size]
-        yield bytes(held)
 
 
 class Storage:
@@ -66,9 +42,25 @@ class Storage:
     def get_object(self, Key: str, **_: Any) -> dict[str, Any]:
         if Key == self.file.name:
             size = os.path.getsize(self.file) * self.times
-            return {"Body": Body(self.file, self.times), "ContentLength": size, "ETag": ETAG}
+            return {"Body": self, "ContentLength": size, "ETag": ETAG}
         body = self.stored(Key)
         return {"Body": BytesIO(body), "Metadata": {METADATA: signature(SECRET, Key, body)}}
+
+    def iter_chunks(self, size: int) -> Iterator[bytes]:
+        """Of the input."""
+        held = bytearray()
+        for piece in self.pieces():
+            held += piece
+            while len(held) >= size:
+                yield bytes(held[:size])
+                del held[:size]
+        yield bytes(held)
+
+    def pieces(self) -> Iterable[bytes]:
+        if self.times == 1:
+            return iter(partial(self.file.open("rb").read, 1 << 20), b"")
+        records = self.file.read_bytes().strip(b"[]\n")
+        return [b"[", *[records, b",\n"] * (self.times - 1), records, b"]"]
 
     def stored(self, key: str) -> bytes:
         number = int(found[0]) if (found := NUMBER.search(key)) else 0
@@ -78,20 +70,19 @@ class Storage:
 
     @cached_property
     def facts(self) -> ScatterFacts:
-        return ScatterFacts.from_json(self.stored(facts_key(FIRST)))
+        return ScatterFacts.from_json((self.folder / "scatter/alone/facts.json").read_bytes())
 
     def moved(self, data: bytes, number: int) -> bytes:
-        """The figures of a segment, of as many bytes as those of another one."""
+        """The figures of a segment, with its own rows in as many bytes as those of another one."""
         start, stop = [0, *accumulate(cut.rows for cut in self.facts.segments)][number:][:2]
         sheets = range(start - start % DATA_ROWS + DATA_ROWS, stop, DATA_ROWS)
         figures = Figures.from_json(data)
+        first, *others = (
+            SheetPart(at, end - at, 0, 0, 0) for at, end in pairwise([start, *sheets, stop])
+        )
         size = sum(part.deflated_bytes for part in figures.parts)
-        rows = pairwise([start, *sheets, stop])
-        parts = [
-            SheetPart(at, end - at, size * (at == start), size * (at == start), 0)
-            for at, end in rows
-        ]
-        return replace(figures, parts=parts).to_json()
+        first = replace(first, xml_bytes=size, deflated_bytes=size)
+        return replace(figures, parts=[first, *others]).to_json()
 
     def put_object(self, Key: str, Body: bytes, **_: Any) -> dict[str, Any]:
         found = NUMBER.search(Key)
@@ -114,20 +105,17 @@ class Storage:
         deque(iter(partial(file.read, Config.multipart_chunksize), b""), maxlen=PARTS_HELD)
 
 
-def events(stage: str, storage: Storage) -> list[Any]:
-    if stage == "scatter":
-        return [{"input_obj": storage.file.name, "execution": "alone", "manifest": True}]
-    if stage == "gather":
-        return [{"manifest": manifest_key("alone")}]
-    kept = sorted((storage.folder / FIRST).parent.glob("job_*.pkl"))
-    return [str(path.relative_to(storage.folder)) for path in kept]
-
-
 if __name__ == "__main__":
     os.environ[VARIABLE] = SECRET.hex()
     stage, file, folder, times = sys.argv[1:]
     storage = Storage(Path(file), Path(folder), int(times))
+    kept = sorted(Path(folder, "scatter/alone").glob("job_*.pkl"))
+    events: dict[str, list[Any]] = {
+        "scatter": [{"input_obj": storage.file.name, "execution": "alone", "manifest": True}],
+        "segment": [str(path.relative_to(folder)) for path in kept],
+        "gather": [{"manifest": "scatter/alone/manifest.json"}],
+    }
     module: Any = importlib.import_module(stage)
     module.ETLS = ETLS  # of the segment function
-    for event in events(stage, storage):
+    for event in events[stage]:
         getattr(module, f"{stage.title()}Handler")(event, None, storage).main()

@@ -6,11 +6,10 @@ with a full flush, so that together they are one deflate stream. XlsxWriter writ
 
 import datetime as dt
 import re
-import struct
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import chain, count, islice
@@ -34,8 +33,10 @@ from pipeline.excel import (
     wide_characters,
 )
 from pipeline.sheet.chart import insert_charts, with_own_labels
+from pipeline.sheet.chunks import Chunks
 from pipeline.sheet.parts import SheetPart
 from pipeline.sheet.table import SHEET, Table
+from pipeline.sheet.zip_file import MOST_BYTES, Entry, Zip, deflated, plain_entry
 
 HEADER = {"bold": True, "bottom": 1}
 TOTAL = {"bold": True, "top": 1}
@@ -44,42 +45,9 @@ DIGIT_PIXELS = 7
 WIDE_PIXELS = 7  # a kanji takes 15; XlsxWriter gives any character that it does not know 8
 FILTER_PIXELS = 16  # the button in a header
 
-# Past it a zip needs a zip64 directory, with which Excel has been seen to refuse workbooks.
-WORKBOOK_BYTES = 1 << 32
-# APPNOTE.TXT 4.4: a field with all bits set refers to a wider one in a zip64 record. In a workbook
-# that is no longer than that, only a sheet's XML can be.
-_IN_ZIP64 = ZIP32_LIMIT = 0xFFFF_FFFF
-_VERSION, _VERSION_ZIP64 = 20, 45
-_UNIX, _READ_WRITE = 3 << 8, 0o600 << 16
-_DEFLATED_1980 = (zlib.DEFLATED, 0, 1 << 5 | 1)  # method, time, date
-
 
 class WorkbookTooLarge(ValueError):
-    """The workbook would have more than WORKBOOK_BYTES."""
-
-
-class Chunks:
-    """Chunks of any size, read by sizes that need not match them.
-
-    Attributes:
-        size: bytes read so far.
-    """
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self.size = 0
-        self._chunks = filter(None, chunks)
-        self._rest = b""
-
-    def take(self, size: int) -> Iterator[bytes]:
-        """So many bytes, or as many as are left, in pieces."""
-        while size and (chunk := self._rest or next(self._chunks, b"")):
-            piece, self._rest = chunk[:size], chunk[size:]
-            self.size += len(piece)
-            size -= len(piece)
-            yield piece
-
-    def read(self, size: int = sys.maxsize) -> bytes:
-        return b"".join(self.take(size))
+    """The workbook would have more than MOST_BYTES."""
 
 
 @dataclass(frozen=True)
@@ -108,23 +76,6 @@ class _Sheet:
         return self.last_row - self.has_total
 
 
-class _Entry(zipfile.ZipInfo):
-    """What a zip says of a file, and the file, deflated."""
-
-    def __init__(
-        self, name: str, xml_bytes: int, deflated_bytes: int, crc32: int, body: Iterable[bytes]
-    ) -> None:
-        super().__init__(name)
-        self.compress_type = zipfile.ZIP_DEFLATED
-        self.file_size, self.compress_size, self.CRC = xml_bytes, deflated_bytes, crc32
-        self.body = body
-
-    @property
-    def header(self) -> bytes:
-        # The zip64 field of a local header has both sizes or neither (4.5.3).
-        return self.FileHeader(max(self.compress_size, self.file_size) >= ZIP32_LIMIT)
-
-
 class Workbook:
     """A workbook of tables, one after another, whose size is known before their bodies are taken.
 
@@ -146,13 +97,8 @@ class Workbook:
     def __init__(self, name: str, tables: Sequence[Table], formats: Mapping[str, str]) -> None:
         check_sheet_names(table.name for table in tables[tables[0].name == SHEET :])
         self._sheets = _sheets(name, tables)
-        self._entries = _entries(self._sheets, formats)
-        offset = 0
-        for entry in self._entries:
-            entry.header_offset = offset
-            offset += len(entry.header) + entry.compress_size
-        self._end = _directory(self._entries, offset)
-        self.size = offset + len(self._end)
+        self._zip = Zip([*_entries(self._sheets, formats)])
+        self.size = self._zip.size
         check_size(name, self.size)
 
     def chunks(self) -> Iterator[bytes]:
@@ -161,18 +107,15 @@ class Workbook:
         Raises:
             ValueError: bodies longer or shorter than the parts say.
         """
-        for entry in self._entries:
-            yield entry.header
-            yield from entry.body
+        yield from self._zip.chunks()
         for sheet in self._sheets:
             _check_length(sheet)
-        yield self._end
 
 
 def check_size(workbook: str, size: int) -> None:
     """Raise WorkbookTooLarge, which names the workbook, if so many bytes are too many."""
-    if size > WORKBOOK_BYTES:
-        rule = f"a workbook that Excel opens has at most {WORKBOOK_BYTES:,} bytes"
+    if size > MOST_BYTES:
+        rule = f"a workbook that Excel opens has at most {MOST_BYTES:,} bytes"
         raise WorkbookTooLarge(f"{workbook}: {rule}; found {size:,}")
 
 
@@ -220,16 +163,15 @@ def _parts_by_sheet(parts: Sequence[SheetPart]) -> list[list[SheetPart]]:
     return sheets
 
 
-def _entries(sheets: list[_Sheet], formats: Mapping[str, str]) -> list[_Entry]:
+def _entries(sheets: list[_Sheet], formats: Mapping[str, str]) -> Iterator[Entry]:
     with zipfile.ZipFile(_template(sheets, formats)) as template:
         files = {name: template.read(name) for name in template.namelist()}
     in_order = iter(sheets)
-    return [
-        _sheet_entry(name, xml, next(in_order))
-        if name.startswith("xl/worksheets/sheet")
-        else _plain_entry(name, with_own_labels(xml) if name.startswith("xl/charts/") else xml)
-        for name, xml in files.items()
-    ]
+    for name, xml in files.items():
+        if name.startswith("xl/worksheets/sheet"):
+            yield _sheet_entry(name, xml, next(in_order))
+        else:
+            yield plain_entry(name, with_own_labels(xml) if name.startswith("xl/charts/") else xml)
 
 
 def _template(sheets: list[_Sheet], formats: Mapping[str, str]) -> BytesIO:
@@ -270,17 +212,17 @@ def _pixels(text: str) -> int:
     return pixels + WIDE_PIXELS * wide_characters(text)
 
 
-def _sheet_entry(name: str, template: bytes, sheet: _Sheet) -> _Entry:
+def _sheet_entry(name: str, template: bytes, sheet: _Sheet) -> Entry:
     before, _, after = re.split("<sheetData>(.*)</sheetData>", template.decode())
     before = re.sub('(?<=<dimension ref=")[^"]*', _dimension(sheet), before)
     start_xml = f"{before}<sheetData>{sheet.header}".encode()
     end_xml = f"</sheetData>{after}".encode()
-    start, end = _deflated(start_xml, zlib.Z_FULL_FLUSH), _deflated(end_xml, zlib.Z_FINISH)
+    start, end = deflated(start_xml, zlib.Z_FULL_FLUSH), deflated(end_xml, zlib.Z_FINISH)
     crc32 = isal_zlib.crc32(start_xml)
     for part in sheet.parts:
         crc32 = isal_zlib.crc32_combine(crc32, part.crc32, part.xml_bytes)
     deflated_bytes = sum(part.deflated_bytes for part in sheet.parts)
-    return _Entry(
+    return Entry(
         name,
         xml_bytes=len(start_xml) + sum(part.xml_bytes for part in sheet.parts) + len(end_xml),
         deflated_bytes=len(start) + deflated_bytes + len(end),
@@ -304,16 +246,6 @@ def _header_cell(index: int, name: str) -> str:
     return f'<c r="{column_letters(index)}1" s="{HEADER_STYLE}" t="inlineStr"><is>{text}</is></c>'
 
 
-def _plain_entry(name: str, xml: bytes) -> _Entry:
-    body = _deflated(xml, zlib.Z_FINISH)
-    return _Entry(name, len(xml), len(body), isal_zlib.crc32(xml), [body])
-
-
-def _deflated(xml: bytes, end: int) -> bytes:
-    deflate = isal_zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    return deflate.compress(xml) + deflate.flush(end)
-
-
 def _check_length(sheet: _Sheet) -> None:
     """Once all sheets are written: their table's bodies have no byte more or less."""
     more = sum(map(len, sheet.source.take(sys.maxsize)))
@@ -321,41 +253,3 @@ def _check_length(sheet: _Sheet) -> None:
     if more or less:
         what = f"{more} bytes more" if more else f"{less} bytes less"
         raise ValueError(f"bodies must be as long as parts say; found {what}")
-
-
-def _directory(entries: list[_Entry], offset: int) -> bytes:
-    """The end of the zip, which begins at the offset."""
-    records = b"".join(map(_directory_record, entries))
-    counts = (len(entries), len(entries), len(records), _narrow(offset))
-    return records + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *counts, 0)
-
-
-def _directory_record(entry: _Entry) -> bytes:
-    wide = entry.file_size >= ZIP32_LIMIT
-    zip64 = struct.pack("<2HQ", 1, 8, entry.file_size) if wide else b""
-    version = _VERSION_ZIP64 if wide else _VERSION
-    name = entry.filename.encode()
-    record = struct.pack(
-        "<4s6H3L5H2L",
-        b"PK\1\2",
-        _UNIX | version,  # made by
-        version,  # needed
-        0,  # flags
-        *_DEFLATED_1980,
-        entry.CRC,
-        _narrow(entry.compress_size),
-        _IN_ZIP64 if wide else entry.file_size,
-        len(name),
-        len(zip64),
-        0,  # comment
-        0,  # disk
-        0,  # internal attributes
-        _READ_WRITE,
-        _narrow(entry.header_offset),
-    )
-    return record + name + zip64
-
-
-def _narrow(number: int) -> int:
-    """What 32 bits hold of it; the workbook where that is less is refused once its size is known."""
-    return min(number, _IN_ZIP64)

@@ -22,11 +22,11 @@ from python_calamine import CalamineWorkbook
 
 from pipeline import excel
 from pipeline.excel import SHEET_ROWS, STYLE_FORMATS, InvalidCell, TooManyColumns
-from pipeline.sheet import sheet_xml, workbook
+from pipeline.sheet import sheet_xml, workbook, zip_file
 from pipeline.sheet.parts import SheetPart
 from pipeline.sheet.sheet_xml import widest_texts
 from pipeline.sheet.table import SHEET, Table
-from pipeline.sheet.workbook import WORKBOOK_BYTES, Workbook, WorkbookTooLarge
+from pipeline.sheet.workbook import Workbook, WorkbookTooLarge
 from pipeline.tests.sheet.test_sheet_xml import FIRST, LEAP, render_parts, write_cell
 
 settings.register_profile("workbook", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -272,7 +272,7 @@ def test_xml_that_passes_the_limit_of_a_zip_is_in_zip64(
     limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = spliced(MEMBERS)
-    monkeypatch.setattr(workbook, "ZIP32_LIMIT", limit)
+    monkeypatch.setattr(zip_file, "ZIP32_LIMIT", limit)
     file = spliced(MEMBERS)
     assert zipfile.ZipFile(BytesIO(file)).testzip() is None
     for entry in entries(file):
@@ -309,7 +309,7 @@ def test_a_workbook_of_more_than_4_gib_is_refused_before_a_body_is_taken(more: i
     with pytest.raises(
         WorkbookTooLarge, match=f"^{NAME}: .* 4,294,967,296 bytes; found {(1 << 32) + more:,}$"
     ):
-        of_size(WORKBOOK_BYTES + more)
+        of_size((1 << 32) + more)
 
 
 def test_a_workbook_without_the_table_has_the_names_of_the_others() -> None:
