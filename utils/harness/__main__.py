@@ -102,7 +102,7 @@ def of_executions(verb: Verb) -> None:
 
 def of_stacks(verb: Verb) -> None:
     deploy = verb("deploy", "deploy.deploy", "create or update a stack", STACK)
-    for option in ("--definition", "--parameters", "--tags"):
+    for option in ("--definition", "--parameters", "--tags", "--role"):
         deploy.add_argument(option, default="")
     for flag in ("--plan", "--replace-bucket", "--rotate-key"):
         deploy.add_argument(flag, action="store_true")

@@ -260,6 +260,11 @@ class Execution:
         return json_text(self.output) or None if self.status == "SUCCEEDED" else None
 
     @property
+    def passed_over(self) -> str:
+        """Why a succeeded execution made no workbook: its input is no table."""
+        return error_message(str(json_object(self.output).get("Cause", "")))
+
+    @property
     def elapsed_s(self) -> float:
         """To the end, or to the last event of a running one."""
         times = [t.ended_s or t.entered_s for t in self.tasks]

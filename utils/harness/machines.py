@@ -1,5 +1,6 @@
 """The state machines: make the emulator's, find and stop executions."""
 
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain, islice, product
@@ -9,6 +10,7 @@ from typing import Any
 from harness.fault import Fault
 from harness.target import MACHINES, Target, emulator
 
+POLL_S = 0.2
 DEFINITIONS = Path(__file__).resolve().parents[2] / "state-machine"
 
 
@@ -70,6 +72,18 @@ def running(target: Target) -> set[str]:
     """The names of the target's executions that have not ended."""
     found = (executions(target, machine, "RUNNING") for machine in target.machines)
     return {each["name"] for each in chain.from_iterable(found)}
+
+
+def stop_all(target: Target, machine: str) -> None:
+    """End what runs of a state machine; returns when nothing does."""
+    states = target.client("stepfunctions")
+    stopped: set[str] = set()
+    while found := {each["executionArn"] for each in executions(target, machine, "RUNNING")}:
+        for arn in found - stopped:
+            states.stop_execution(executionArn=arn)
+            print(f"  stopped {arn}")
+        stopped |= found
+        time.sleep(POLL_S)
 
 
 def stop(target: Target, execution: str = "") -> None:

@@ -4,12 +4,13 @@ import importlib
 import json
 import os
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from harness import bucket, calls, facts, machines, progress
+from harness import artifacts, bucket, calls, facts, machines, progress
 from harness.advice import advice_on
 from harness.execution import Execution, Failure, Task
 from harness.fault import Fault
@@ -22,6 +23,7 @@ from pipeline.facts.stages import WorkbookFacts, made_from, workbook_metadata
 LOG_LINES = 20
 # What an execution ends as that a redrive may heal; one that was stopped is redriven by its name.
 REDRIVABLE = ("FAILED", "TIMED_OUT")
+SETTLES_S, POLL_S = 20, 2  # a state machine, after an update
 
 
 def run(
@@ -85,9 +87,7 @@ def redrive(target: Target, execution: str = "") -> None:
 
 def execute(target: Target, machine: str, given: dict[str, Any], page: str = "") -> Execution:
     """Run an execution to its end, say how it ended, and write its report."""
-    states = target.client("stepfunctions")
-    arn = states.start_execution(stateMachineArn=machine, input=json.dumps(given))["executionArn"]
-    return follow(target, arn, page)
+    return follow(target, start(target, machine, given), page)
 
 
 def follow(target: Target, arn: str, page: str = "") -> Execution:
@@ -104,10 +104,11 @@ def follow(target: Target, arn: str, page: str = "") -> Execution:
     succeeded = done.status == "SUCCEEDED"
     if succeeded:
         took = f"{done.elapsed_s:.1f} s{redrives(done)}"
-        print(f"SUCCEEDED in {took}: s3://{target.bucket}/{done.workbook}", flush=True)
+        workbook = f"s3://{target.bucket}/{done.workbook}" if done.workbook else done.passed_over
+        print(f"SUCCEEDED in {took}: {workbook}", flush=True)
         read = facts.Reader(target, done)
-        if workbook := read.workbook():
-            print(contents(workbook), flush=True)
+        if made := read.workbook():
+            print(contents(made), flush=True)
         for doubt in read.trust.doubts:
             print(doubt, flush=True)
     calls.add_logs(target, done)
@@ -115,6 +116,29 @@ def follow(target: Target, arn: str, page: str = "") -> Execution:
         explain(target, done)
     print(os.path.relpath(report.result().write(target, done, page=page)))
     return done
+
+
+def start(target: Target, machine: str, given: dict[str, Any]) -> str:
+    """Start an execution of what was deployed last; returns its ARN.
+
+    For seconds after an update, Step Functions may start one of the definition before.
+    """
+    states, until_s = target.client("stepfunctions"), time.monotonic() + SETTLES_S
+    while True:
+        started = states.start_execution(stateMachineArn=machine, input=json.dumps(given))
+        arn: str = started["executionArn"]
+        if not target.stack or is_as_deployed(target, arn) or time.monotonic() > until_s:
+            return arn
+        states.stop_execution(executionArn=arn, cause="the definition is that of before the deploy")
+        time.sleep(POLL_S)
+
+
+def is_as_deployed(target: Target, execution: str) -> bool:
+    """Whether an execution has the definition that its stack was given last."""
+    stack = target.cloudformation().find()
+    states = target.client("stepfunctions")
+    found = states.describe_state_machine_for_execution(executionArn=execution)
+    return stack is not None and artifacts.is_deployed(found["definition"], stack)
 
 
 def redrives(run: Execution) -> str:

@@ -12,7 +12,8 @@ from harness.execution import Attempt, Execution, Task
 from harness.facts import Facts
 from harness.logs import Report
 from harness.report import formats
-from pipeline.facts.stages import Column, SummaryFacts
+from pipeline.facts.column_profile import Column
+from pipeline.facts.stages import SummaryFacts
 
 MARKS = {
     "succeeded": "✓",

@@ -14,7 +14,7 @@ from harness.report import formats
 from harness.report.view import BAR, BAR_HEIGHT, MARKS, View, bars_of, cold_starts, numeric
 from harness.settings import RESULT
 from harness.target import Target, endpoint
-from pipeline.facts.stages import BINS
+from pipeline.facts.column_profile import BINS
 
 HERE = Path(__file__).resolve().parent
 KEPT = 20
