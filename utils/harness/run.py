@@ -11,7 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from harness import artifacts, bucket, calls, facts, machines, progress
-from harness.advice import advice_on
+from harness.advice import advice
 from harness.execution import Execution, Failure, Task
 from harness.fault import Fault
 from harness.settings import etl_folder, local_copy
@@ -289,7 +289,8 @@ def explain(target: Target, run: Execution) -> None:
     log = calls.failure_lines(target, run)[-LOG_LINES:]
     for line in log:
         print(f"log      {line}")
-    todo = advice_on(failure, flags=target.flags, logged=bool(log), execution=run.name)
+    given = {"stage": failure.stage, "flags": target.flags, "execution": run.name}
+    todo = advice(failure.kind, failure.message, logged=bool(log), **given)
     print(f"to do    {todo}", flush=True)
 
 
