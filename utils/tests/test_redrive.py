@@ -355,7 +355,7 @@ def test_the_last_failed_execution_is_redriven_or_the_one_that_is_named(
     [asked] = [asked for operation, asked in server.asked if operation == "RedriveExecution"]
     assert asked["executionArn"] == ARN
     said = capsys.readouterr().out
-    assert "SUCCEEDED in 7.0 s, with 1 redrive: s3://bucket/redriven.xlsx" in said
+    assert "SUCCEEDED in 7.0 s, redriven: s3://bucket/redriven.xlsx" in said
     assert "segment done in 5.0 s: 3 of 3 segments" in said
     assert "Redriven" in (RESULT / f"{NAME}.html").read_text()
 
@@ -367,7 +367,7 @@ def test_an_execution_that_cannot_be_redriven_is_refused_in_awss_words() -> None
 
 
 def test_an_execution_that_is_not_there_is_not_redriven() -> None:
-    refused = "EXECUTION: must be one that failed; found 'gone'"
+    refused = "EXECUTION: must be one that failed; found gone"
     with StepFunctions() as server, pytest.raises(Fault, match=refused):
         run.redrive(stack_at(server), "gone")
     assert not server.is_redriven
