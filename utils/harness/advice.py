@@ -38,8 +38,8 @@ DISK_FULL = (
 )
 # What the definitions in state-machine/ retry, and some trouble outlasts.
 TROUBLE = (
-    "AWS or the network had trouble for longer than the retries: {again}",
-    "AWS かネットワークの障害が再試行より長く続きました。{again}",
+    "S3, Lambda or the network had trouble for longer than the retries: {again}",
+    "S3、Lambda、ネットワークのいずれかの障害が再試行より長く続きました。{again}",
 )
 TRANSIENT = (
     "Lambda.ServiceException",
