@@ -58,7 +58,7 @@ SETTINGS = $(foreach function,$(FUNCTIONS),$$($(MAKE) --silent --no-print-direct
 .DEFAULT_GOAL := help
 # Targets run in the order in which they are named, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help demo etl up running down zip create update delete bucket json upload stepfunctions stop download invoke log \
+.PHONY: help demo etl up running down zip create update delete bucket json upload stepfunctions stop redrive download invoke log \
 	report watch deploy package destroy smoke cost test clean clean-segments
 
 help: ## list the targets
@@ -105,6 +105,9 @@ stepfunctions: $(TARGET_READY) ## run the state machine (DEFINITION) on INPUT, o
 
 stop: $(TARGET_READY) ## end the running EXECUTION, a name or ARN (default: the last one started)
 	@$(HARNESS) stop -- "$$EXECUTION"
+
+redrive: $(TOOLS_READY) ## on AWS, run again what failed of EXECUTION (default: the last that failed), keep the rest: TARGET=aws
+	@$(HARNESS) redrive -- "$$EXECUTION"
 
 download: $(TARGET_READY) ## copy WORKBOOK from the bucket to result/
 	@$(HARNESS) download -- "$$WORKBOOK"

@@ -94,7 +94,9 @@ def of_executions(verb: Verb) -> None:
     stop = verb("stop", "machines.stop", "end a running execution", PIPELINE)
     report = verb("report", "report.write.report", "write the report of an execution", PIPELINE)
     report.add_argument("--language", default="")
-    for each in (stop, report):
+    again = "run again what failed of an execution on AWS"
+    redrive = verb("redrive", "run.redrive", again, PIPELINE)
+    for each in (stop, report, redrive):
         each.add_argument("execution", nargs="?", default="")
     verb("cost", "cost.last", "what the last execution costs on AWS", PIPELINE)
 

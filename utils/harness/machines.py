@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import chain, islice
+from itertools import chain, islice, product
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +50,14 @@ def executions(target: Target, machine: str, status: str = "") -> Iterator[dict[
             yield from page["executions"]
 
 
-def find(target: Target, execution: str = "", status: str = "") -> str | None:
+def find(target: Target, execution: str = "", *statuses: str) -> str | None:
     """The ARN of the target's execution of a name or an ARN; default: the last one started.
 
     Args:
-        status: the one that it must have; default: any.
+        statuses: one of which it must have; default: any.
     """
     found: list[dict[str, Any]] = []
-    for machine in target.machines:
+    for machine, status in product(target.machines, statuses or ("",)):
         named = (
             each
             for each in executions(target, machine, status)

@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 
 from harness import artifacts, bucket, calls, facts, machines, progress
 from harness.advice import advice_on
+from harness.execution import Execution, Failure, Task
 from harness.fault import Fault
-from harness.history import Failure, Run, Task
 from harness.settings import etl_folder, local_copy
 from harness.target import STAGES, Target
 from pipeline import endings
@@ -21,6 +21,8 @@ from pipeline.etl_names import UnknownEtl, choose
 from pipeline.facts.stages import WorkbookFacts, made_from, workbook_metadata
 
 LOG_LINES = 20
+# What an execution ends as that a redrive may heal; one that was stopped is redriven by its name.
+REDRIVABLE = ("FAILED", "TIMED_OUT")
 SETTLES_S, POLL_S = 20, 2  # a state machine, after an update
 
 
@@ -58,9 +60,38 @@ def run(
         bucket.download(target, done.workbook)
 
 
-def execute(target: Target, machine: str, given: dict[str, Any], page: str = "") -> Run:
+def redrive(target: Target, execution: str = "") -> None:
+    """Run again what failed of an execution, and keep the rest.
+
+    Args:
+        execution: a name or an ARN. Default: the last one that failed.
+    """
+    if target.emulated:
+        raise Fault(
+            "TARGET: LocalStack cannot redrive, AWS can: make redrive TARGET=aws; "
+            f"here start again: make stepfunctions{target.flags}"
+        )
+    arn = machines.find(target, execution, *(() if execution else REDRIVABLE))
+    if arn is None and execution:
+        raise Fault(f"EXECUTION: must be one that failed; found {execution!r}, which is not there")
+    if arn is None:
+        raise Fault("nothing failed yet")
+    states = target.client("stepfunctions")
+    try:
+        states.redrive_execution(executionArn=arn)
+    except states.exceptions.ExecutionNotRedrivable as error:
+        raise Fault(f"{arn}: must be redrivable; found: {error.response['message']}") from None
+    if follow(target, arn).status != "SUCCEEDED":
+        sys.exit(1)
+
+
+def execute(target: Target, machine: str, given: dict[str, Any], page: str = "") -> Execution:
     """Run an execution to its end, say how it ended, and write its report."""
-    arn = start(target, machine, given)
+    return follow(target, start(target, machine, given), page)
+
+
+def follow(target: Target, arn: str, page: str = "") -> Execution:
+    """Show a running execution to its end, say how it ended, and write its report."""
     with ThreadPoolExecutor(1) as thread:
         # What writes the report takes a moment to load: the execution's time is free.
         report = thread.submit(importlib.import_module, "harness.report.write")
@@ -72,8 +103,9 @@ def execute(target: Target, machine: str, given: dict[str, Any], page: str = "")
             raise
     succeeded = done.status == "SUCCEEDED"
     if succeeded:
+        took = f"{done.elapsed_s:.1f} s{redrives(done)}"
         workbook = f"s3://{target.bucket}/{done.workbook}" if done.workbook else done.passed_over
-        print(f"SUCCEEDED in {done.elapsed_s:.1f} s: {workbook}", flush=True)
+        print(f"SUCCEEDED in {took}: {workbook}", flush=True)
         read = facts.Reader(target, done)
         if made := read.workbook():
             print(contents(made), flush=True)
@@ -107,6 +139,12 @@ def is_as_deployed(target: Target, execution: str) -> bool:
     states = target.client("stepfunctions")
     found = states.describe_state_machine_for_execution(executionArn=execution)
     return stack is not None and artifacts.is_deployed(found["definition"], stack)
+
+
+def redrives(run: Execution) -> str:
+    """Such as `, with 1 redrive`; "" for an execution that ran at once."""
+    count = len(run.parts) - 1
+    return f", with {count} redrive{'s' * (count > 1)}" if count else ""
 
 
 def contents(workbook: WorkbookFacts) -> str:
@@ -228,12 +266,12 @@ def check_key(workbook: str) -> None:
         )
 
 
-def explain(target: Target, run: Run) -> None:
+def explain(target: Target, run: Execution) -> None:
     """Say on one screen what failed, where, why, and what to do."""
     if run.status == "ABORTED":
         print(f"STOPPED after {run.elapsed_s:.1f} s: execution {run.name}", flush=True)
         return
-    print(f"{run.status}: execution {run.name}")
+    print(f"{run.status}: execution {run.name}{redrives(run)}")
     failure = run.failure or Failure(run.status, "", None)
     if failure.task:
         print_task(target, run, failure.task)
@@ -251,22 +289,23 @@ def explain(target: Target, run: Run) -> None:
     log = calls.failure_lines(target, run)[-LOG_LINES:]
     for line in log:
         print(f"log      {line}")
-    print(f"to do    {advice_on(failure, flags=target.flags, logged=bool(log))}", flush=True)
+    todo = advice_on(failure, flags=target.flags, logged=bool(log), execution=run.name)
+    print(f"to do    {todo}", flush=True)
 
 
-def print_line(target: Target, run: Run, failure: Failure) -> None:
+def print_line(target: Target, run: Execution, failure: Failure) -> None:
     """Where an editor finds the record."""
     scatter = facts.Reader(target, run).scatter() if failure.record else None
     if line := facts.line(target, facts.Facts(target.bucket, scatter), failure.record):
         print(f"line     {line:,}, where that record begins")
 
 
-def print_task(target: Target, run: Run, task: Task) -> None:
+def print_task(target: Target, run: Execution, task: Task) -> None:
     print(f"stage    {task.stage} ({task.attempts[-1].function or target.function(task.stage)})")
     if task.index is not None:
-        # A log does not number the calls of a Map Run.
+        # A log need not number the calls of a Map Run.
         index: int | None = task.index
-        if run.map_runs:
+        if run.map_runs and not task.key:
             index = facts.segment_of(facts.Reader(target, run).scatter(), task.record)
         number = f"number {index}, counted from 0; " if index is not None else ""
         print(f"segment  {number}{run.failed} of {run.segments} failed")
