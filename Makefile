@@ -26,6 +26,7 @@ PLAN ?=
 REPLACE_BUCKET ?=
 ROTATE_KEY ?=
 EMPTY ?=
+OUT ?=
 YES ?=
 SMOKE_ROWS ?= 1000000
 # Only a DEFINITION that was typed: a stack keeps its own unless one was.
@@ -34,7 +35,7 @@ DEFINITION_TYPED := $(if $(filter-out file,$(origin DEFINITION)),--definition="$
 ROWS_TYPED := $(filter-out file,$(origin ROWS))
 # What is typed reaches the commands as it is, through their environment: neither make nor the
 # shell reads a $, a quote or a space in it.
-TYPED := ROWS INPUT DEFINITION WORKBOOK FILE ETL SHEETS NAME KEY EXECUTION LANG_ TARGET STACK ARCH REGION PARAMETERS TAGS ROLE
+TYPED := ROWS INPUT DEFINITION WORKBOOK FILE ETL SHEETS NAME KEY EXECUTION LANG_ TARGET STACK ARCH REGION PARAMETERS TAGS ROLE OUT
 $(foreach name,$(TYPED),$(eval override $(name) := $$(value $(name))))
 export $(TYPED)
 # What else may be typed, for the targets of utils/checks and for the programs that recipes run.
@@ -61,7 +62,7 @@ SETTINGS = $(foreach function,$(FUNCTIONS),$$($(MAKE) --silent --no-print-direct
 # Targets run in the order in which they are named, whatever -j says.
 .NOTPARALLEL:
 .PHONY: help demo etl up running down zip create update delete bucket json upload stepfunctions stop redrive download invoke log \
-	report watch deploy destroy smoke cost test clean clean-segments
+	report watch deploy package destroy smoke cost test clean clean-segments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -129,6 +130,10 @@ deploy: $(TARGET_READY) ## create or update the stack: TARGET=aws REGION=… ARC
 		$(SIDE_BY_SIDE) zip $(if $(ON_AWS),PLATFORM=$$platform)
 	@$(HARNESS) deploy --arch="$$ARCH" --parameters="$$PARAMETERS" --tags="$$TAGS" --role="$$ROLE" $(DEFINITION_TYPED) \
 		$(if $(PLAN),--plan) $(if $(REPLACE_BUCKET),--replace-bucket) $(if $(ROTATE_KEY),--rotate-key)
+
+package: $(TOOLS_READY) ## write the stack into a new folder OUT, for CDK, Terraform or a console: TARGET=aws ARCH=arm64 PARAMETERS=…
+	@$(SIDE_BY_SIDE) zip PLATFORM=$(if $(filter arm64,$(ARCH)),aarch64,x86_64)
+	@$(HARNESS) package --arch="$$ARCH" --parameters="$$PARAMETERS" $(DEFINITION_TYPED) -- "$$OUT"
 
 destroy: $(TARGET_READY) ## delete the stack, once you say yes; YES=1: unasked; EMPTY=1: also what is in its bucket
 	@$(HARNESS) destroy $(if $(EMPTY),--empty) $(if $(YES),--yes)
