@@ -6,8 +6,8 @@ import pytest
 
 from checks import smoke
 from checks.smoke import Outcome, Smoke
-from harness.fault import Fault
 from harness.execution import Attempt, Execution, Task
+from harness.fault import Fault
 from harness.target import emulator
 
 

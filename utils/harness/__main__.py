@@ -91,6 +91,7 @@ def of_executions(verb: Verb) -> None:
         each.add_argument("given", metavar="input", nargs="?", type=json_value, default=None)
         each.add_argument("--file", default="")
         each.add_argument("--etl", default="")
+    states.add_argument("--sheets", default="")
     stop = verb("stop", "machines.stop", "end a running execution", PIPELINE)
     report = verb("report", "report.write.report", "write the report of an execution", PIPELINE)
     report.add_argument("--language", default="")
