@@ -748,8 +748,8 @@ def test_a_table_in_the_inbox_becomes_a_workbook_in_the_outbox(
     started = emulator().client("stepfunctions").list_executions(stateMachineArn=machine)
     ends = sorted(each["status"] for each in started["executions"])
     assert ends == ["FAILED", *5 * ["SUCCEEDED"]]
-    given = ("TARGET=stack", f"STACK={name}", 'INPUT={"input_obj": "inbox/notes.txt"}')
-    said = checked(make("stepfunctions", *given))
+    asked = ("TARGET=stack", f"STACK={name}", 'INPUT={"input_obj": "inbox/notes.txt"}')
+    said = checked(make("stepfunctions", *asked))
     assert re.search("SUCCEEDED in .* s: input_obj: a table of the inbox must end in", said)
     checked(deploy(*at(name), "destroy", "--empty", "--yes"))
     assert leftovers(name) == []
