@@ -48,7 +48,7 @@ def scattered(
             yield data[at : at + size]
 
     reader = KINDS[key](chunks(), key)
-    source = Source("", len(data), Format("json", False, len(data)), reader)
+    source = Source(key, "", len(data), Format("json", False, len(data)), reader)
     made: list[Segment] = []
     with pytest.MonkeyPatch.context() as patch:
         for module in (scatter, side_by_side):

@@ -44,9 +44,8 @@ def run(
     check_etl(target, given)
     if file:
         bucket.upload(target, file)
-    key = given.get("input_obj", "test.json")
-    check_object(target, key)
-    tell_replaced(target, key)
+    check_object(target, given)
+    tell_replaced(target, given)
     if not target.stack:
         machines.put(target.client("stepfunctions"), definition or "parallel")
     done = execute(target, machine, given, page)
@@ -74,6 +73,8 @@ def execute(target: Target, machine: str, given: dict[str, Any], page: str = "")
         took = f"{done.elapsed_s:.1f} s"
         print(f"SUCCEEDED in {took}: s3://{target.bucket}/{done.workbook}", flush=True)
         read = facts.Reader(target, done)
+        if (scatter := read.scatter()) and scatter.of_many:
+            print(f"{len(scatter.objects):,} objects, {scatter.passed_over:,} passed over")
         if workbook := read.workbook():
             print(contents(workbook), flush=True)
         for doubt in read.trust.doubts:
@@ -157,33 +158,39 @@ def check_etl(target: Target, given: dict[str, Any]) -> None:
         raise Fault(str(error)) from None
 
 
-def check_object(target: Target, key: object) -> None:
+def check_object(target: Target, given: dict[str, Any]) -> None:
     """
     Raises:
         Fault: the bucket or the input is not there, or is nothing that can be.
     """
-    if not isinstance(key, str) or not key:
+    key = given.get("input_obj", "test.json")
+    if not key or not isinstance(key, str | list):
         raise Fault(f"INPUT: input_obj must be the key of an object; found {json.dumps(key)}")
     check_key(endings.workbook_key(key))
-    fix = "make json" if key == "test.json" else f"make upload FILE={key}"
     bucket.check_bucket(target)
+    if isinstance(key, list) or endings.is_many(key):
+        return  # the scatter lists it, once
+    fix = "make json" if key == "test.json" else f"make upload FILE={key}"
     with bucket.there_or(f"s3://{target.bucket}/{key} does not exist: {fix}{target.flags}"):
         target.client("s3").head_object(Bucket=target.bucket, Key=key)
 
 
-def tell_replaced(target: Target, key: str) -> None:
+def tell_replaced(target: Target, given: dict[str, Any]) -> None:
     """Say that the input's workbook is there, made from another object, if it is."""
+    key = given.get("input_obj", "test.json")
     functions, s3 = target.client("lambda"), target.client("s3")
     scatter = functions.get_function_configuration(FunctionName=target.function("scatter"))
     inbox = scatter.get("Environment", {}).get("Variables", {}).get("INBOX", "")
-    workbook = endings.workbook_key(key, inbox)
+    workbook = given.get("workbook") or endings.workbook_key(key, inbox)
+    if not workbook:
+        return  # the scatter says so
     try:
         metadata = s3.head_object(Bucket=target.bucket, Key=workbook)["Metadata"]
     except ClientError as error:
         if error.response["Error"]["Code"] not in facts.MISSING:
             raise
         return
-    if metadata.get("input") not in (None, *workbook_metadata(key).values()):
+    if metadata.get("input") not in (None, workbook_metadata(endings.table_name(key))["input"]):
         was = made_from(metadata)
         print(f"replaces s3://{target.bucket}/{workbook}, which was made from {was}", flush=True)
 

@@ -1,5 +1,6 @@
-"""What the end of an object's key tells: its format, and the name of the workbook made of it."""
+"""What the name of an input tells: a key's format, what a folder or a pattern is, and the workbook's name."""
 
+import itertools
 import re
 
 NAMES = {"": "json", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
@@ -26,8 +27,48 @@ def is_read(key: str) -> bool:
     return bool(ends(key)[0]) or not _OTHER.search(stem(key))
 
 
-def workbook_key(key: str, inbox: str = "") -> str:
-    """Beside the input, but of one in the inbox in the outbox, so that it starts nothing."""
-    workbook = stem(key) + ".xlsx"
+def is_folder(key: str) -> bool:
+    return key.endswith("/")
+
+
+def is_pattern(key: str) -> bool:
+    """Whether the key holds a star; an object of that very key goes before what it matches."""
+    return "*" in key
+
+
+def is_many(key: str) -> bool:
+    """Whether the key may name several objects."""
+    return is_folder(key) or is_pattern(key)
+
+
+def table_name(input_obj: str | list[str]) -> str:
+    """What errors and facts call the table of an execution's input."""
+    if isinstance(input_obj, str):
+        return input_obj
+    more = f" and {len(input_obj) - 1} more" if len(input_obj) > 1 else ""
+    return input_obj[0] + more
+
+
+def workbook_key(input_obj: str | list[str], inbox: str = "", written: bool = False) -> str:
+    """Beside the input, but of one in the inbox in the outbox, so that it starts nothing.
+
+    A folder gives its name, a pattern the steps before its first star.
+
+    Args:
+        written: the input is an object's key, whatever it holds.
+
+    Returns:
+        "" where none can be told: of a list, and of a pattern that begins with a star.
+    """
+    if isinstance(input_obj, list):
+        return ""
+    if written or not is_many(input_obj):
+        name = stem(input_obj)
+    else:
+        steps = input_obj.removesuffix("/").split("/")
+        name = "/".join(itertools.takewhile(lambda step: not is_pattern(step), steps))
+    if not name:
+        return ""
+    workbook = name + ".xlsx"
     filed = inbox and workbook.startswith(inbox)
     return OUTBOX + workbook.removeprefix(inbox) if filed else workbook

@@ -118,7 +118,7 @@ def test_an_object_that_cannot_have_a_workbook_is_refused_before_anything_is_cal
 ) -> None:
     target = Target("localstack", "000000000000", "us-east-1", nothing)
     with pytest.raises(Fault, match=f"INPUT: input_obj .*{said}"):
-        run.check_object(target, key)
+        run.check_object(target, {"input_obj": key})
 
 
 def nothing(service: str) -> None:
