@@ -93,20 +93,21 @@ class ScatterHandler:
         """The table's segments in row order; one without rows is one segment, with the columns that
         a header names."""
         keys = map(job.segment_key, itertools.count())
-        for made in self.make_files(source, job):
-            yield Segment(next(keys), *made)
+        for columns, rows, pickled in self.make_files(source, job):
+            yield Segment(next(keys), [*job.added, *columns], rows, pickled)
 
     def make_files(self, source: Source | Sources, job: Job) -> Iterator[Made]:
         def pickle(table: Table, start: int, columns: list[str]) -> bytes:
             return frames.dump(self.make_segment_df(table, start, columns, job, source))
 
         json_bytes, start = source.json_bytes, 0
-        columns = dict.fromkeys(filter(None, [job.source_column]))
+        columns: dict[str, None] = {}
         if self.is_for_workers(source, job):
             reader, at_a_time = source.reader, block_bytes(source.form.size, source.key)
             per_segment = blocks_per_segment(json_bytes)
-            if (yield from make_side_by_side(reader, at_a_time, per_segment, columns, pickle)):
-                return
+            for made in make_side_by_side(reader, at_a_time, per_segment, pickle, vcpus()):
+                columns |= dict.fromkeys(made.columns)
+                yield made
             start = reader.index
         for table in tables(source.blocks(), json_bytes, job.rows_per_segment):
             columns |= dict.fromkeys([*table.columns, *source.columns])
@@ -116,8 +117,8 @@ class ScatterHandler:
             yield Made(names, rows, pickled)
             start += rows
         if not start:
-            names = [*columns, *source.columns]
-            empty = Table([Block({name: [] for name in source.columns}, 0)])
+            names = [*source.columns]
+            empty = Table([Block({name: [] for name in names}, 0)])
             yield Made(names, 0, pickle(empty, 0, names))
 
     def is_for_workers(self, source: Source | Sources, job: Job) -> TypeIs[Source]:
@@ -147,11 +148,11 @@ class ScatterHandler:
         formats = {endings.ends(key)[0] == ".csv" for _, key in origins_of(df.attrs)}
         if True in formats:
             df.attrs["format"] = "csv" if len(formats) == 1 else "mixed"
-        if name := job.source_column:
+        for name in job.added:
             rule = "must be a column that the table has not"
             require(name not in df.columns, f"source_column: {rule}", name, InvalidEvent)
             df[name] = pd.array(list(objects_of(df.attrs, start, stop)), dtype="str")
-        return with_columns(df, columns)
+        return with_columns(df, [*job.added, *columns])
 
     def make_df(self, table: Table, start: int, source: str) -> pd.DataFrame:
         """The table indexed by the row numbers of the whole one, from `start` on.

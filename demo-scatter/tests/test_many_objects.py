@@ -433,10 +433,10 @@ def test_the_inbox_holds_no_workbook(
 ) -> None:
     monkeypatch.setenv("INBOX", "inbox/")
     put(s3, bucket, **{"inbox/a/1.csv": b"a\n1\n"})
-    event = {"input_obj": "inbox/a/", "execution": "e"}
+    event = {"input_obj": "inbox/a/*.csv", "execution": "e"}
     assert ScatterHandler(event, None, s3).main()["workbook"] == "outbox/a.xlsx"
     with pytest.raises(InvalidEvent, match="^workbook: must lie outside"):
-        scattered(s3, input_obj="inbox/a/", workbook="inbox/a.xlsx")
+        scattered(s3, input_obj="inbox/a/*.csv", workbook="inbox/a.xlsx")
 
 
 def test_workers_and_one_process_make_the_same_of_one_object_with_its_key(

@@ -1,8 +1,11 @@
 """Workers make the same segments as one process does, or the same error, of any text."""
 
 import json
+import multiprocessing
+import os
 import random
 import re
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +20,7 @@ from pipeline.reading.formats import Format
 from pipeline.reading.json_records import ArrayReader, LinesReader
 from pipeline.reading.reader import Reader
 from pipeline.reading.source import Source
+from pipeline.workers import WorkerDied
 from scatter import ScatterHandler, Segment
 
 HANDLER = ScatterHandler({}, None, None)  # type: ignore[arg-type]  # one that makes no call
@@ -29,6 +33,12 @@ def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuts, "SEGMENT_BYTES", 900)
     monkeypatch.setattr(cuts, "BLOCK_BYTES", 230)
     monkeypatch.setattr(cuts, "SMALL_TABLE_BYTES", 0)
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_left_behind() -> Iterator[None]:
+    yield
+    assert multiprocessing.active_children() == []
 
 
 class Broken(ValueError):
@@ -51,8 +61,7 @@ def scattered(
     source = Source(key, "", len(data), Format("json", False, len(data)), reader)
     made: list[Segment] = []
     with pytest.MonkeyPatch.context() as patch:
-        for module in (scatter, side_by_side):
-            patch.setattr(module, "vcpus", lambda: workers)
+        patch.setattr(scatter, "vcpus", lambda: workers)
         try:
             made.extend(HANDLER.make_segments(source, Job(key, None, None)))
         except ValueError as error:
@@ -72,13 +81,9 @@ def by_workers(monkeypatch: pytest.MonkeyPatch, data: bytes, key: str) -> int:
     real = side_by_side.make_side_by_side
 
     def counting(*args: Any) -> Any:
-        steps = real(*args)
-        while True:
-            try:
-                made.append(next(steps))
-            except StopIteration as end:
-                return end.value
-            yield made[-1]
+        for each in real(*args):
+            made.append(each)
+            yield each
 
     monkeypatch.setattr(scatter, "make_side_by_side", counting)
     same(data, key)
@@ -197,3 +202,22 @@ def test_an_error_names_record_and_byte_of_the_whole_file() -> None:
     _, _, error = same(data, "table.json")
     byte = re.search(rb'"150" x', data)
     assert byte and f"table.json record 150, byte {byte.end() - 1}: " in error
+
+
+@pytest.mark.parametrize("key", KINDS)
+def test_more_names_than_a_pipe_takes_go_through_one_process(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setattr(cuts, "SEGMENT_BYTES", 100_000)
+    monkeypatch.setattr(cuts, "BLOCK_BYTES", 100_000)
+    wide = {f"{n:0100d}": n for n in range(700)}
+    data = b"x".join(WRITERS[key]([*PLAIN * 12, *[wide] * 20, *PLAIN]).rsplit(b'"199"', 1))
+    made = by_workers(monkeypatch, data, key)
+    assert 0 < made < len(scattered(data, key, 1)[0])
+
+
+@pytest.mark.parametrize("step", ["parsed", "Made"])
+def test_a_killed_worker_is_named(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    monkeypatch.setattr(side_by_side, step, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(WorkerDied, match="found signal SIGKILL"):
+        scattered(array(PLAIN), "table.json", 2)

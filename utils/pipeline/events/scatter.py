@@ -34,6 +34,10 @@ class TooManySegments(ValueError):
     """The segments would not fit into one execution."""
 
 
+class NotATable(ValueError):
+    """An object of the inbox has no ending of a table; the state machine passes over it."""
+
+
 def is_key(key: object) -> bool:
     """Whether the key names an object of S3, without climbing and without control characters."""
     if not isinstance(key, str) or any(unicodedata.category(each) in ("Cc", "Cs") for each in key):
@@ -49,6 +53,21 @@ def is_input(key: object) -> bool:
 
 def workbook_of(input_obj: str | list[str], written: bool = False) -> str:
     return endings.workbook_key(input_obj, os.environ.get("INBOX", ""), written)
+
+
+def check_is_table(key: object) -> None:
+    """
+    Raises:
+        NotATable: the key is of the inbox, where everything that is put starts an execution: a
+            note, a folder's marker, a job's _SUCCESS.
+    """
+    inbox = os.environ.get("INBOX")
+    if inbox and isinstance(key, str) and key.startswith(inbox) and not endings.ends(key)[0]:
+        kinds = ", ".join(filter(None, endings.NAMES))
+        raise NotATable(
+            f"input_obj: a table of the inbox must end in {kinds}, or one of these with .gz; "
+            f"found {found(key)}, which is passed over"
+        )
 
 
 def is_whole(number: object, least: int) -> bool:
@@ -116,9 +135,11 @@ class Job:
         """
         Raises:
             InvalidEvent: names the field, its rule and what was found.
+            NotATable: see `check_is_table`.
         """
         fields: dict[str, Any] = {"input_obj": None, **event, **overrides_of(event)}
         keys, encoding = fields["input_obj"], fields.get("encoding", "utf-8")
+        check_is_table(keys)
         if isinstance(keys, list):
             check_list(keys)
         for name, rule, holds in RULES:
@@ -164,6 +185,11 @@ class Job:
         return endings.table_name(self.input_obj)
 
     @property
+    def added(self) -> list[str]:
+        """The columns that the scatter adds, the first ones."""
+        return [self.source_column] if self.source_column else []
+
+    @property
     def workbook(self) -> str:
         return self.named or workbook_of(self.input_obj, self.written)
 
@@ -207,7 +233,8 @@ def check_fits_execution(segments: int, key: str, job: Job) -> None:
     Raises:
         TooManySegments: beyond ITERATIONS, or STATE_BYTES with a definition and a result each.
     """
-    state = 2 * segments * len(json.dumps(key) + ",")
+    around = {"segment_definitions": [], "workbook": job.workbook, "segment_results": []}
+    state = len(json.dumps(around)) + 2 * segments * len(json.dumps(key) + ", ")
     if segments > ITERATIONS or state > STATE_BYTES:
         raise TooManySegments(
             f"{job.table}: an execution holds at most {ITERATIONS} segments and {STATE_BYTES} "

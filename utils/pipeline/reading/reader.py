@@ -40,7 +40,6 @@ class Reader:
         self.offset = 0  # of buffer[0] in the file
         self.index = 0  # of the next record
         self.ended = False
-        self.opened = False
         self.starts: list[tuple[int, int]] = []
         self.header: list[str] = []
         self.texts: set[str] = set()
@@ -60,10 +59,7 @@ class Reader:
         Raises:
             ValueError: the format's error, at the first fault.
         """
-        if self.index:
-            self._read(block_bytes)
-        else:
-            self.open(block_bytes)
+        (self._read if self.index else self._open)(block_bytes)
         wanted = block_bytes
         while True:
             start = self.offset, self.index
@@ -83,12 +79,6 @@ class Reader:
                 # A record longer than a block is parsed again: doubling keeps that linear.
                 wanted = min(2 * wanted, RECORD_BYTES + 1 - len(self.buffer))
             self._read(wanted)
-
-    def open(self, wanted: int) -> None:
-        """Read the file's beginning, once."""
-        if not self.opened:
-            self._open(wanted)
-        self.opened = True
 
     def _parse(self) -> Block | None:
         """Take whole records off the buffer; None if there are none."""
