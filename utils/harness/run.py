@@ -10,7 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from harness import artifacts, bucket, calls, facts, machines, progress
+from harness import artifacts, bucket, calls, facts, machines, progress, uploads
 from harness.advice import advice_on
 from harness.execution import Execution, Failure, Task
 from harness.fault import Fault
@@ -37,17 +37,19 @@ def run(
     """Run a state machine on an execution input such as {"input_obj": "members.json"}.
 
     Args:
-        file: a table to upload and to run it on; its workbook comes to result/.
+        file: what to upload, see `uploads.find`, and to run it on; its workbook comes to result/.
         definition: of the emulator's: parallel, the default, or distributed.
         page: the name of its report in result/; default: the execution's.
         etl: the module of demo-segment/etl that the table is for.
     """
-    given = check_input(given, file, etl)
+    sent = uploads.find(file) if file else None
+    given = check_input(given, sent, etl)
     machine = target.machine(definition)
     check_functions(target)
     check_etl(target, given)
-    if file:
-        bucket.upload(target, file)
+    if sent:
+        sent.check_alone(target)
+        sent.send(target)
     check_object(target, given)
     tell_replaced(target, given)
     if not target.stack:
@@ -159,8 +161,8 @@ def contents(workbook: WorkbookFacts) -> str:
     return f"{workbook.rows:,} rows{left_out}; {counted}: {', '.join(workbook.sheets)}"
 
 
-def check_input(given: Any, file: str, etl: str = "") -> dict[str, Any]:
-    """The execution's input: what is given, with the file in place of an object, and the ETL.
+def check_input(given: Any, sent: uploads.Upload | None, etl: str = "") -> dict[str, Any]:
+    """The execution's input: what is given, with what is uploaded in place of an object, and the ETL.
 
     Raises:
         Fault: it cannot be meant, or its workbook would have no place.
@@ -176,14 +178,16 @@ def check_input(given: Any, file: str, etl: str = "") -> dict[str, Any]:
         raise Fault(f"INPUT: must name no etl beside ETL; found {fields['etl']!r}")
     if etl:
         fields = {**fields, "etl": etl}
-    if not file:
+    if not sent:
         return fields
     if "input_obj" in fields:
         raise Fault(f"INPUT: must name no input_obj beside FILE; found {fields['input_obj']!r}")
-    if not endings.is_read(file):
-        raise Fault(f"FILE: {endings.RULE}; found {file!r}")
-    local_copy(endings.workbook_key(file))
-    return {"input_obj": os.path.basename(file), **fields}
+    for path in sent.files.values():
+        if not endings.is_read(path.name):
+            raise Fault(f"FILE: {endings.RULE}; found {str(path)!r}")
+    fields = {**sent.given, **fields}
+    local_copy(fields.get("workbook") or endings.workbook_key(fields["input_obj"]))
+    return fields
 
 
 def check_functions(target: Target) -> None:

@@ -1,11 +1,13 @@
 """What the name of an input tells: a key's format, what a folder or a pattern is, and the workbook's name."""
 
+import glob
 import itertools
 import re
 
 NAMES = {"": "json", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 RULE = f"must end in {', '.join(filter(None, NAMES))} or one of these with .gz, or have no ending"
 OUTBOX = "outbox/"
+HIDDEN = ("_", ".")  # as Hive has it: what begins so is not data
 KEY_BYTES = 1_024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 _ENDS = re.compile(r"(\.json|\.jsonl|\.ndjson|\.csv)?(\.gz)?\Z", re.IGNORECASE)
 _OTHER = re.compile(r"\.\w*[a-z]\w*\Z", re.IGNORECASE)  # 2026.11.27 is a date
@@ -39,6 +41,23 @@ def is_pattern(key: str) -> bool:
 def is_many(key: str) -> bool:
     """Whether the key may name several objects."""
     return is_folder(key) or is_pattern(key)
+
+
+def regex(pattern: str) -> re.Pattern[str]:
+    """What keys a pattern matches: * stands for any text within a step, ** for any steps."""
+    steps = pattern + "**" * is_folder(pattern)
+    plain = re.sub(r"[?[]", r"[\g<0>]", steps)  # which Python's patterns give a meaning
+    return re.compile(glob.translate(plain, recursive=True, include_hidden=True, seps="/"))
+
+
+def is_table(key: str, prefix: str) -> bool:
+    """Whether what a folder or a pattern holds is read.
+
+    Args:
+        prefix: what the input itself names of the key.
+    """
+    hidden = any(step.startswith(HIDDEN) for step in key.removeprefix(prefix).split("/"))
+    return not hidden and is_read(key)
 
 
 def table_name(input_obj: str | list[str]) -> str:

@@ -1,11 +1,15 @@
 """Whole executions on tables of several objects."""
 
 import gzip
+import itertools
 import json
 import uuid
+from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from openpyxl import load_workbook
 
 from conftest import ROOT, Make, Pipeline, checked, refused
 from harness.target import MACHINES, emulator
@@ -98,3 +102,61 @@ def test_a_list_names_its_workbook(pipeline: Pipeline) -> None:
     execution = pipeline.run(input_obj=keys, workbook=workbook)
     assert json.loads(execution["output"]) == workbook
     assert pipeline.rows(execution) == expected([EXAMPLE[2], *EXAMPLE[:2]])
+
+
+def daily(folder: Path, count: int) -> list[dict[str, Any]]:
+    """Write a packed CSV file a day; returns all of their records."""
+    folder.mkdir()
+    table = [*members(2 * count, seed=1)]
+    for day, records in enumerate(itertools.batched(table, 2)):
+        rows = [",".join(records[0]), *(",".join(map(str, each.values())) for each in records)]
+        name = f"{date(2024, 1, 1) + timedelta(day)}.csv.gz"
+        (folder / name).write_bytes(gzip.compress("\n".join(rows).encode()))
+    return table
+
+
+def test_one_command_makes_a_workbook_of_a_year_of_daily_files(
+    pipeline: Pipeline, make: Make, tmp_path: Path
+) -> None:
+    name = f"sales-{uuid.uuid4()}"
+    table = daily(tmp_path / name, 366)
+    said = checked(make("stepfunctions", f"FILE={tmp_path / name}/"))
+    assert f"s3://{emulator().bucket}/{name}/: 366 files" in said
+    assert "366 objects, 0 passed over" in said
+    path = ROOT / "result" / f"{name}.xlsx"
+    try:
+        rows = [*load_workbook(path)["Sheet1"].values]
+    finally:
+        path.unlink()
+    assert rows == expected(table)
+
+
+def test_a_faulty_record_of_a_file_of_a_folder_is_named_by_file_and_line(
+    pipeline: Pipeline, make: Make, tmp_path: Path
+) -> None:
+    name = f"sales-{uuid.uuid4()}"
+    daily(tmp_path / name, 3)
+    faulty = tmp_path / name / "2024-01-02.csv.gz"
+    header, first, second = gzip.decompress(faulty.read_bytes()).decode().split("\n")
+    cells = second.split(",")
+    cells[2] = "9"
+    faulty.write_bytes(gzip.compress("\n".join([header, first, ",".join(cells)]).encode()))
+    made = make("stepfunctions", f"FILE={tmp_path / name}")
+    refused(made)
+    assert f"{name}/2024-01-02.csv.gz record 1: 会員ランク must be 1 to 5" in made.stdout
+    assert "line     3, where that record begins" in made.stdout
+
+
+def test_what_an_earlier_upload_left_in_a_folder_is_not_read_unasked(
+    pipeline: Pipeline, make: Make, tmp_path: Path
+) -> None:
+    name = f"sales-{uuid.uuid4()}"
+    daily(tmp_path / name, 2)
+    checked(make("upload", f"FILE={tmp_path / name}"))
+    (tmp_path / name / "2024-01-01.csv.gz").unlink()
+    said = refused(make("stepfunctions", f"FILE={tmp_path / name}"))
+    assert f"found s3://{emulator().bucket}/{name}/2024-01-01.csv.gz\n" in said
+    one = ROOT / "result" / f"{name}.xlsx"
+    made = checked(make("stepfunctions", f"FILE={tmp_path / name}/*-02.csv.gz"))
+    one.unlink()
+    assert "1 objects, 0 passed over" in made

@@ -1,7 +1,5 @@
 """Which objects of a bucket a table is made of: one, those of a list, of a folder or of a pattern."""
 
-import glob
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
 MOST_OBJECTS = 100_000
 AT_ONCE = 16
 OWN = (SCATTER, GATHER, REFERENCE, endings.OUTBOX)  # folders that hold no input
-HIDDEN = ("_", ".")  # as Hive has it: what begins so is not data
 
 
 class NoObjects(ValueError):
@@ -94,7 +91,7 @@ def _list(s3: "S3Client", bucket: str, pattern: str) -> Inputs:
     if any("**" in step and step != "**" for step in pattern.split("/")):
         rule = "a pattern has ** for whole steps alone"
         raise InvalidEvent(f"input_obj: {rule}; found {quoted(pattern)}")
-    prefix, matches = pattern.partition("*")[0], regex(pattern)
+    prefix, matches = pattern.partition("*")[0], endings.regex(pattern)
     found: list[Listed] = []
     passed_over = 0
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
@@ -102,7 +99,7 @@ def _list(s3: "S3Client", bucket: str, pattern: str) -> Inputs:
             key = each["Key"]
             if not matches.match(key) or endings.is_folder(key):  # as consoles mark a folder
                 continue
-            if is_table(key, prefix):
+            if endings.is_table(key, prefix) and not key.startswith(OWN):
                 found.append(Listed(key, each["ETag"], each["Size"]))
             else:
                 passed_over += 1
@@ -113,20 +110,3 @@ def _list(s3: "S3Client", bucket: str, pattern: str) -> Inputs:
         others = f"{passed_over:,} objects that are none" if passed_over else "nothing"
         raise NoObjects(f"{pattern}: must hold a table; found {others}")
     return Inputs(sorted(found, key=lambda each: each.key), False, passed_over)
-
-
-def regex(pattern: str) -> re.Pattern[str]:
-    """What keys a pattern matches: * stands for any text within a step, ** for any steps."""
-    steps = pattern + "**" * endings.is_folder(pattern)
-    plain = re.sub(r"[?[]", r"[\g<0>]", steps)  # which Python's patterns give a meaning
-    return re.compile(glob.translate(plain, recursive=True, include_hidden=True, seps="/"))
-
-
-def is_table(key: str, prefix: str) -> bool:
-    """Whether an object that is listed is read.
-
-    Args:
-        prefix: what the input itself names of the key.
-    """
-    hidden = any(step.startswith(HIDDEN) for step in key.removeprefix(prefix).split("/"))
-    return not hidden and endings.is_read(key) and not key.startswith(OWN)
