@@ -16,7 +16,7 @@ from pipeline.reading import cuts
 from pipeline.reading.columns import Block, Table
 from pipeline.reading.formats import Format
 from pipeline.reading.json_records import ArrayReader, InvalidJSON
-from pipeline.reading.source import InputChanged, Source
+from pipeline.reading.source import InputChanged, Source, Sources
 from pipeline.segments import frames
 from scatter import ScatterHandler, Segment
 
@@ -49,7 +49,7 @@ def read(s3: "S3Client", bucket: str, key: str) -> pd.DataFrame:
 def make_segments(data: bytes, division_number: int | None = None) -> list[pd.DataFrame]:
     size = cuts.block_bytes(len(data), KEY)
     chunks = [data[at : at + size] for at in range(0, len(data), size)]
-    source = Source("", len(data), Format("json", False, len(data)), ArrayReader(chunks, KEY))
+    source = Source(KEY, "", len(data), Format("json", False, len(data)), ArrayReader(chunks, KEY))
     segments = HANDLER.make_segments(source, Job(KEY, division_number, None))
     return [frames.load(segment.pickled, KEY) for segment in segments]
 
@@ -267,7 +267,7 @@ def test_a_faulty_record_is_named_with_the_object(s3: "S3Client", bucket: str) -
         scatter_table(s3)
 
 
-INPUT = "input_obj: must be the key of an object; found "
+INPUT = "input_obj: must be the key of an object, a folder/, a pattern or a list of keys; found "
 NUMBER = "division_number: must be a whole number from 1; found "
 ENCODING = "encoding: "
 ETL = "etl: must be the name of an ETL; found "
@@ -311,7 +311,8 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "text": ({"division_number": "9"}, NUMBER + 'the text "9"'),
     "typo": (
         {"overrides": {"division": 9}},
-        "overrides: knows input_obj, division_number, encoding, etl, rejects, max_rejects; found division",
+        "overrides: knows input_obj, workbook, source_column, division_number, encoding, etl, rejects, "
+        "max_rejects; found division",
     ),
     "list": ({"overrides": [1]}, "overrides: must be an object; found an array"),
     "an etl that is no name": ({"overrides": {"etl": 5}}, ETL + "the number 5"),
@@ -332,7 +333,7 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize(("event", "fault"), EVENTS.values(), ids=EVENTS)
 def test_a_wrong_event_is_named(event: dict[str, Any], fault: str) -> None:
     with pytest.raises(InvalidEvent) as raised:
-        Job.from_event({"input_obj": KEY, **event})
+        Job.from_event({"input_obj": KEY, **event}).of([KEY], written=True)
     assert str(raised.value) == fault
 
 
@@ -477,7 +478,7 @@ def test_an_input_that_is_replaced_between_its_two_readings_is_named(
     s3: "S3Client", bucket: str
 ) -> None:
     class Replacing(ScatterHandler):
-        def make_segments(self, source: Source, job: Job) -> Iterator[Segment]:
+        def make_segments(self, source: Source | Sources, job: Job) -> Iterator[Segment]:
             yield from super().make_segments(source, job)
             self.s3.put_object(Bucket=bucket, Key="orders.csv", Body=b"a\n1\n")
 

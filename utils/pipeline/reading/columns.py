@@ -112,6 +112,22 @@ class Column:
         return np.fromiter(itertools.chain.from_iterable(blocks), dtype=object, count=rows)
 
 
+def join(blocks: Sequence[Block]) -> Block:
+    """One block of several; a record of one that has not a column of another has None there."""
+    if len(blocks) == 1:
+        return blocks[0]
+    names = dict.fromkeys(name for block in blocks for name in block.columns)
+    columns = {
+        name: [*itertools.chain.from_iterable(values_of(block, name) for block in blocks)]
+        for name in names
+    }
+    return Block(columns, sum(block.rows for block in blocks))
+
+
+def values_of(block: Block, name: str) -> list[Any]:
+    return block.columns[name] if name in block.columns else [None] * block.rows
+
+
 def columns_of(records: Sequence[Record]) -> dict[str, list[Any]]:
     names = list(records[0])
     if sum(map(len, records)) == len(names) * len(records):

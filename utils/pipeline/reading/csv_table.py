@@ -48,7 +48,7 @@ class Rows(NamedTuple):
 
 class CSVReader(Reader):
     """
-    A column's cells are numbers only if all of the whole file are plain ones. Until the first other
+    A column's cells are numbers only if all of the whole table are plain ones. Until the first other
     text they are taken for numbers. If that comes after the first block, then `mixed` is set, no
     more blocks are made, and the rest of the file is only searched for more such columns: read it
     again with `texts`.
@@ -56,6 +56,7 @@ class CSVReader(Reader):
     Attributes:
         header: the names of the columns.
         texts: those known to hold other texts than plain numbers.
+        numbers: those of which a block was made with numbers.
         line: of buffer[0].
     """
 
@@ -135,9 +136,10 @@ class CSVReader(Reader):
             numbers = numbers_of(columns[name])
             if numbers is None:
                 self.texts.add(name)
-                self.mixed |= self.index > 0
+                self.mixed |= name in self.numbers
             else:
                 columns[name] = numbers
+                self.numbers.add(name)
         self.index += len(rows)
         return None if self.mixed else Block(columns, len(rows))
 

@@ -26,7 +26,7 @@ class Reader:
     Attributes:
         END: what ends a record, where whole records can be cut off a text without parsing it.
         starts: the byte of the file where each block begins, and the number of its first record.
-        header, texts, mixed: of CSV alone, see there.
+        header, texts, numbers, mixed: of CSV alone, see there.
     """
 
     END = b""
@@ -43,6 +43,7 @@ class Reader:
         self.starts: list[tuple[int, int]] = []
         self.header: list[str] = []
         self.texts: set[str] = set()
+        self.numbers: set[str] = set()
         self.mixed = False
 
     def blocks(self, block_bytes: int) -> Iterator[Block]:
