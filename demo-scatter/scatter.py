@@ -8,18 +8,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeIs
 
 import pandas as pd
+from botocore.exceptions import ClientError
 
 from pipeline import endings
 from pipeline.errors.places import objects_of, origins_of
 from pipeline.errors.wording import require
 from pipeline.events.scatter import Job, check_fits_execution
 from pipeline.facts.stages import ScatterFacts, SegmentCut
-from pipeline.keys import InvalidEvent, facts_key, manifest_key
+from pipeline.keys import InvalidEvent, claim_key, facts_key, manifest_key
 from pipeline.reading.columns import Block, Table
 from pipeline.reading.cuts import block_bytes, blocks_per_segment, is_cut_by_bytes, tables
-from pipeline.reading.objects import Inputs, find_objects
+from pipeline.reading.objects import Inputs, find_objects, head
 from pipeline.reading.side_by_side import Made, make_side_by_side
 from pipeline.reading.source import Source, Sources, open_table
+from pipeline.s3.client import status
 from pipeline.s3.overlap import map_ahead
 from pipeline.s3.signed import Objects, signing_key
 from pipeline.segments import frames
@@ -41,6 +43,10 @@ class Segment:
     pickled: bytes
 
 
+class ScheduledTwice(ValueError):
+    """Another execution makes, or has made, the workbook of a scheduled time."""
+
+
 class ScatterHandler:
     """Cut the table at `input_obj` into `scatter/[<execution>/]job_NNN.pkl`."""
 
@@ -52,9 +58,10 @@ class ScatterHandler:
         self.objects = Objects(s3, self.bucket, signing_key())
 
     def main(self) -> dict[str, Any]:
-        job = Job.from_event(self.event)
+        job = Job.from_event(self.event, self.is_there)
         inputs = find_objects(self.s3, self.bucket, job.input_obj)
         job = job.of((each.key for each in inputs.objects), inputs.written)
+        self.claim(job)
         source = self.get_s3_data(self.bucket, job, inputs)
         cuts = self.send_segments(self.make_segments(source, job), job)
         if source.mixed:
@@ -64,6 +71,28 @@ class ScatterHandler:
             cuts = self.send_segments(self.make_segments(source, job), job)
         self.send_facts(source, cuts, job, inputs.passed_over)
         return self.result(job, [cut.key for cut in cuts])
+
+    def is_there(self, key: str) -> bool:
+        return head(self.s3, self.bucket, key) is not None
+
+    def claim(self, job: Job) -> None:
+        """Take the workbook of a scheduled time for this execution, which may do so again.
+
+        Raises:
+            ScheduledTwice: another execution has taken it.
+        """
+        if not job.scheduled_time:
+            return
+        key, own = claim_key(job.scheduled_time, job.workbook), json.dumps(job.execution).encode()
+        try:
+            self.objects.put(key, own, IfNoneMatch="*")
+        except ClientError as error:
+            if status(error) != 412:  # 409: another is being written, and the state machine retries
+                raise
+            taken = self.objects.get(key)
+            if taken != own:
+                rule = f"one execution makes it for {job.scheduled_time}"
+                raise ScheduledTwice(f"{job.workbook}: {rule}; found {json.loads(taken)}") from None
 
     def result(self, job: Job, keys: list[str]) -> dict[str, Any]:
         """The state's output; with a manifest the keys stay in S3, however many they are."""

@@ -6,9 +6,11 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Self
+from zoneinfo import ZoneInfo
 
-from pipeline import endings
+from pipeline import dates, endings
 from pipeline.errors.wording import found
 from pipeline.keys import GATHER, REFERENCE, SCATTER, InvalidEvent, segment_key
 from pipeline.reading.csv_table import ENCODINGS
@@ -21,6 +23,7 @@ NAME_CHARACTERS = 80  # of an execution
 TOLD = ("etl", "rejects", "max_rejects")  # what the segments are told with their rows
 OVERRIDES = (
     *("input_obj", "workbook", "source_column", "division_number", "encoding"),
+    *("scheduled_time", "zone"),
     *TOLD,
 )
 # Of an input that others write: the consoles', Step Functions' own and those of an EventBridge event.
@@ -118,6 +121,7 @@ class Job:
         named: the workbook's key, where the input names it.
         source_column: of the objects' keys, where the input asks for it.
         written: input_obj is an object's key, whatever it holds; known once it is looked for.
+        scheduled_time: for which one execution makes the workbook; "" of no schedule.
     """
 
     input_obj: str | list[str]
@@ -129,15 +133,23 @@ class Job:
     named: str = ""
     source_column: str = ""
     written: bool = False
+    scheduled_time: str = ""
 
     @classmethod
-    def from_event(cls, event: dict[str, Any]) -> Self:
+    def from_event(
+        cls, event: dict[str, Any], is_there: Callable[[str], bool] = lambda key: False
+    ) -> Self:
         """
+        Args:
+            is_there: whether there is an object of that key.
+
         Raises:
             InvalidEvent: names the field, its rule and what was found.
             NotATable: see `check_is_table`.
         """
         fields: dict[str, Any] = {"input_obj": None, **event, **overrides_of(event)}
+        at = time_of(fields)
+        fields |= dates.filled(fields, at, lambda key: is_key(key) and is_there(key))
         keys, encoding = fields["input_obj"], fields.get("encoding", "utf-8")
         check_is_table(keys)
         if isinstance(keys, list):
@@ -152,7 +164,9 @@ class Job:
         told = {name: fields[name] for name in fields if name in TOLD}
         named, column = fields.get("workbook", ""), fields.get("source_column", "")
         manifest = bool(event.get("manifest"))
-        return cls(keys, number, execution, manifest, encoding, told, named, column)
+        scheduled = f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if "scheduled_time" in fields else ""
+        given = (keys, number, execution, manifest, encoding, told, named, column)
+        return cls(*given, scheduled_time=scheduled)
 
     def of(self, keys: Iterable[str], written: bool) -> Self:
         """The job of these objects.
@@ -203,6 +217,21 @@ class Job:
 
     def segment_key(self, number: int) -> str:
         return segment_key(self.execution, number)
+
+
+def time_of(fields: dict[str, Any]) -> datetime:
+    """That which the execution is for, by its zone's clocks: scheduled, else of its start.
+
+    Raises:
+        InvalidEvent: it is none, or there is no such zone.
+    """
+    time = fields.get("scheduled_time", fields.get("started") or str(datetime.now(UTC)))
+    zone = fields.get("zone", "UTC")
+    try:
+        return datetime.fromisoformat(time).astimezone(ZoneInfo(zone))
+    except (TypeError, ValueError, LookupError, OSError, OverflowError):
+        rule = "must be like 2026-11-27T21:00:00Z, and zone like Asia/Tokyo"
+        raise InvalidEvent(f"scheduled_time: {rule}; found {found(time)}, {found(zone)}") from None
 
 
 def listed(value: Any) -> list[Any]:
