@@ -61,8 +61,9 @@ class ScatterHandler:
         job = Job.from_event(self.event, self.is_there)
         inputs = find_objects(self.s3, self.bucket, job.input_obj)
         job = job.of((each.key for each in inputs.objects), inputs.written)
-        self.claim(job)
         source = self.get_s3_data(self.bucket, job, inputs)
+        if job.scheduled_time:
+            self.claim(job)
         cuts = self.send_segments(self.make_segments(source, job), job)
         if source.mixed:
             # A column turned out to hold other texts than numbers: cut the table once more.
@@ -76,23 +77,16 @@ class ScatterHandler:
         return head(self.s3, self.bucket, key) is not None
 
     def claim(self, job: Job) -> None:
-        """Take the workbook of a scheduled time for this execution, which may do so again.
-
-        Raises:
-            ScheduledTwice: another execution has taken it.
-        """
-        if not job.scheduled_time:
-            return
+        """Take the workbook of a scheduled time for this execution, which may do so again."""
         key, own = claim_key(job.scheduled_time, job.workbook), json.dumps(job.execution).encode()
         try:
             self.objects.put(key, own, IfNoneMatch="*")
         except ClientError as error:
             if status(error) != 412:  # 409: another is being written, and the state machine retries
                 raise
-            taken = self.objects.get(key)
-            if taken != own:
-                rule = f"one execution makes it for {job.scheduled_time}"
-                raise ScheduledTwice(f"{job.workbook}: {rule}; found {json.loads(taken)}") from None
+            if (taken := self.objects.get(key)) != own:
+                told = f"one execution makes it for {job.scheduled_time}; found {taken.decode()}"
+                raise ScheduledTwice(f"{job.workbook}: {told}") from None
 
     def result(self, job: Job, keys: list[str]) -> dict[str, Any]:
         """The state's output; with a manifest the keys stay in S3, however many they are."""

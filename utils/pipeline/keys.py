@@ -58,7 +58,7 @@ def facts_key(key: str) -> str:
 
 
 def claim_key(time: str, workbook: str) -> str:
-    """Of what tells which execution makes a workbook for a scheduled time; no execution's name on AWS holds a colon."""
+    """Of the execution that makes a workbook for a scheduled time; on AWS no other's name holds a colon."""
     return f"{SCATTER}{time}/{hashlib.sha256(workbook.encode()).hexdigest()[:32]}.json"
 
 
