@@ -129,6 +129,7 @@ LISTS = (
     ("stepfunctions", "list_state_machines", "stateMachines", "name"),
     ("logs", "describe_log_groups", "logGroups", "logGroupName"),
     ("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
+    ("scheduler", "list_schedules", "Schedules", "Name"),
 )
 
 
