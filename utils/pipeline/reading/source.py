@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 READ_AHEAD = 8  # blocks
-WHOLE_BYTES = 4_000_000  # an object of a folder that is read at once, and ahead
-AHEAD_BYTES = 16_000_000  # of such objects
+WHOLE_BYTES = 2_000_000  # an object of a folder that is read at once, and ahead
+AHEAD_BYTES = 8_000_000  # of such objects
 HEAD_BYTES = 240_000  # of a packed object, which tell how much it unpacks to
 NAMED = 10  # columns in a message
 
