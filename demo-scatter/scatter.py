@@ -86,8 +86,8 @@ class ScatterHandler:
             InputChanged: an object is not that which was listed, or read before, any more.
         """
         if inputs.written:
-            return open_table(self.s3, bucket, inputs.objects[0], job.encoding, texts)
-        return Sources(self.s3, bucket, inputs.objects, job.encoding, texts)
+            return open_table(self.s3, bucket, inputs.objects[0], job.reading, texts)
+        return Sources(self.s3, bucket, inputs.objects, job.reading, texts)
 
     def make_segments(self, source: Source | Sources, job: Job) -> Iterator[Segment]:
         """The table's segments in row order; one without rows is one segment, with the columns that
@@ -145,7 +145,7 @@ class ScatterHandler:
         df = self.make_df(table, start, job.table)
         stop = start + table.rows
         df.attrs |= {**source.origins(start, stop), **job.told}
-        formats = {endings.ends(key)[0] == ".csv" for _, key in origins_of(df.attrs)}
+        formats = {endings.is_csv(key) for _, key in origins_of(df.attrs)}
         if True in formats:
             df.attrs["format"] = "csv" if len(formats) == 1 else "mixed"
         for name in job.added:
@@ -192,7 +192,8 @@ class ScatterHandler:
         self, source: Source | Sources, cuts: list[SegmentCut], job: Job, passed_over: int
     ) -> None:
         rows = sum(cut.rows for cut in cuts)
-        facts = ScatterFacts(job.table, rows, cuts, source.read, passed_over, job.encoding)
+        encoding = {name: job.reading[name] for name in job.reading if name == "encoding"}
+        facts = ScatterFacts(job.table, rows, cuts, source.read, passed_over, **encoding)
         self.objects.put(facts_key(job.segment_key(0)), facts.to_json())
 
 

@@ -92,9 +92,9 @@ def test_a_file_takes_the_place_of_the_inputs_object() -> None:
             id="1e400",
         ),
         pytest.param(
-            {}, "a.xlsx", r"FILE: must end in \.json, .*; found 'a.xlsx'", id="a workbook"
+            {}, "a.xls", r"FILE: must end in \.json, .*; found 'a.xls'", id="a workbook of before"
         ),
-        pytest.param({}, "b/a.tsv", r"FILE: must end in \.json, .*; found 'b/a.tsv'", id="a .tsv"),
+        pytest.param({}, "b/a.txt", r"FILE: must end in \.json, .*; found 'b/a.txt'", id="a .txt"),
         pytest.param(
             {}, "a" * 251 + ".csv", "its name must have at most 255 bytes.*; found 256", id="long"
         ),

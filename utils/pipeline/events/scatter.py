@@ -19,8 +19,10 @@ ITERATIONS = 1_500  # of an inline Map; with three retries each, 16 of the 25,00
 NAME_CHARACTERS = 80  # of an execution
 
 TOLD = ("etl", "rejects", "max_rejects")  # what the segments are told with their rows
+READING = ("encoding", "delimiter", "sheet")  # how objects are read, for those of a format
 OVERRIDES = (
-    *("input_obj", "workbook", "source_column", "division_number", "encoding"),
+    *("input_obj", "workbook", "source_column", "division_number"),
+    *READING,
     *TOLD,
 )
 # Of an input that others write: the consoles', Step Functions' own and those of an EventBridge event.
@@ -102,6 +104,12 @@ RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
         ),
     ),
     ("encoding", f"must be {' or '.join(ENCODINGS)}", lambda name: name in ENCODINGS),
+    (
+        "delimiter",
+        "must be one character, no quote and no line's end",
+        lambda sign: isinstance(sign, str) and len(sign) == 1 and sign not in '"\r\n\0',
+    ),
+    ("sheet", "must be a sheet's name", lambda name: isinstance(name, str) and name != ""),
     ("etl", "must be the name of an ETL", lambda name: isinstance(name, str) and name != ""),
     ("rejects", 'must be "sheet"', lambda place: place == "sheet"),
     ("max_rejects", "must be a whole number from 0", lambda n: is_whole(n, 0)),
@@ -114,6 +122,7 @@ class Job:
 
     Attributes:
         input_obj: the key of an object, a folder, a pattern or a list of keys.
+        reading: READING, as the input has it.
         told: the table's ETL, and where faulty records go; {} where nobody asked.
         named: the workbook's key, where the input names it.
         source_column: of the objects' keys, where the input asks for it.
@@ -124,7 +133,7 @@ class Job:
     division_number: int | None
     execution: str | None
     manifest: bool = False
-    encoding: str = "utf-8"
+    reading: dict[str, str] = field(default_factory=dict)
     told: dict[str, Any] = field(default_factory=dict)
     named: str = ""
     source_column: str = ""
@@ -138,7 +147,7 @@ class Job:
             NotATable: see `check_is_table`.
         """
         fields: dict[str, Any] = {"input_obj": None, **event, **overrides_of(event)}
-        keys, encoding = fields["input_obj"], fields.get("encoding", "utf-8")
+        keys = fields["input_obj"]
         check_is_table(keys)
         if isinstance(keys, list):
             check_list(keys)
@@ -152,7 +161,8 @@ class Job:
         told = {name: fields[name] for name in fields if name in TOLD}
         named, column = fields.get("workbook", ""), fields.get("source_column", "")
         manifest = bool(event.get("manifest"))
-        return cls(keys, number, execution, manifest, encoding, told, named, column)
+        reading = {name: fields[name] for name in READING if name in fields}
+        return cls(keys, number, execution, manifest, reading, told, named, column)
 
     def of(self, keys: Iterable[str], written: bool) -> Self:
         """The job of these objects.
@@ -174,9 +184,12 @@ class Job:
         for key in keys:
             if key == workbook:
                 raise InvalidEvent(f"workbook: must be no object that is read; found {found(key)}")
-            if self.encoding != "utf-8" and endings.ends(key)[0] != ".csv":
-                told = found(self.encoding)
-                raise InvalidEvent(f"encoding: JSON is UTF-8; found {told} of {key}")
+            encoding = self.reading.get("encoding", "utf-8")
+            if encoding != "utf-8" and not endings.is_csv(key):
+                told = found(encoding)
+                raise InvalidEvent(
+                    f"encoding: only CSV has another than UTF-8; found {told} of {key}"
+                )
         return job
 
     @property

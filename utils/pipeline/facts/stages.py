@@ -38,7 +38,7 @@ class ObjectFacts:
         index: (byte, record) pairs in order: record number `record` of the object, counted from 0,
             begins at `byte` of its text or after it, behind nothing but white space and commas.
         packed: whether the object is that text packed by gzip.
-        header: of a CSV file; other texts have none.
+        header, delimiter: of a CSV file; other texts have no header.
     """
 
     key: str
@@ -48,6 +48,7 @@ class ObjectFacts:
     index: list[tuple[int, int]]
     packed: bool = False
     header: list[str] = field(default_factory=list)
+    delimiter: str = ","
 
 
 @dataclass(frozen=True)
