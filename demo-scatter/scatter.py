@@ -15,6 +15,7 @@ from pipeline.errors.wording import require
 from pipeline.events.scatter import Job, check_fits_execution
 from pipeline.facts.stages import ScatterFacts, SegmentCut
 from pipeline.keys import InvalidEvent, facts_key, manifest_key
+from pipeline.reading import references
 from pipeline.reading.columns import Block, Table
 from pipeline.reading.cuts import block_bytes, blocks_per_segment, is_cut_by_bytes, tables
 from pipeline.reading.objects import Inputs, find_objects
@@ -53,6 +54,7 @@ class ScatterHandler:
 
     def main(self) -> dict[str, Any]:
         job = Job.from_event(self.event)
+        references.pin(self.objects, job.segment_key(0))
         inputs = find_objects(self.s3, self.bucket, job.input_obj)
         job = job.of((each.key for each in inputs.objects), inputs.written)
         source = self.get_s3_data(self.bucket, job, inputs)
@@ -104,12 +106,12 @@ class ScatterHandler:
         columns: dict[str, None] = {}
         if self.is_for_workers(source, job):
             reader, at_a_time = source.reader, block_bytes(source.form.size, source.key)
-            per_segment = blocks_per_segment(json_bytes)
+            per_segment = blocks_per_segment(json_bytes, job.most_segments)
             for made in make_side_by_side(reader, at_a_time, per_segment, pickle, vcpus()):
                 columns |= dict.fromkeys(made.columns)
                 yield made
             start = reader.index
-        for table in tables(source.blocks(), json_bytes, job.rows_per_segment):
+        for table in tables(source.blocks(), json_bytes, job.rows_per_segment, job.most_segments):
             columns |= dict.fromkeys([*table.columns, *source.columns])
             names, rows = list(columns), table.rows
             pickled = pickle(table, start, names)
