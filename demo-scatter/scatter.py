@@ -16,6 +16,7 @@ from pipeline.errors.wording import require
 from pipeline.events.scatter import Job, check_fits_execution
 from pipeline.facts.stages import ScatterFacts, SegmentCut
 from pipeline.keys import InvalidEvent, claim_key, facts_key, manifest_key
+from pipeline.reading import references
 from pipeline.reading.columns import Block, Table
 from pipeline.reading.cuts import block_bytes, blocks_per_segment, is_cut_by_bytes, tables
 from pipeline.reading.objects import Inputs, find_objects, head
@@ -59,6 +60,7 @@ class ScatterHandler:
 
     def main(self) -> dict[str, Any]:
         job = Job.from_event(self.event, self.is_there)
+        references.pin(self.objects, job.segment_key(0))
         inputs = find_objects(self.s3, self.bucket, job.input_obj)
         job = job.of((each.key for each in inputs.objects), inputs.written)
         source = self.get_s3_data(self.bucket, job, inputs)
@@ -109,8 +111,8 @@ class ScatterHandler:
             InputChanged: an object is not that which was listed, or read before, any more.
         """
         if inputs.written:
-            return open_table(self.s3, bucket, inputs.objects[0], job.encoding, texts)
-        return Sources(self.s3, bucket, inputs.objects, job.encoding, texts)
+            return open_table(self.s3, bucket, inputs.objects[0], job.reading, texts)
+        return Sources(self.s3, bucket, inputs.objects, job.reading, texts)
 
     def make_segments(self, source: Source | Sources, job: Job) -> Iterator[Segment]:
         """The table's segments in row order; one without rows is one segment, with the columns that
@@ -127,12 +129,12 @@ class ScatterHandler:
         columns: dict[str, None] = {}
         if self.is_for_workers(source, job):
             reader, at_a_time = source.reader, block_bytes(source.form.size, source.key)
-            per_segment = blocks_per_segment(json_bytes)
+            per_segment = blocks_per_segment(json_bytes, job.most_segments)
             for made in make_side_by_side(reader, at_a_time, per_segment, pickle, vcpus()):
                 columns |= dict.fromkeys(made.columns)
                 yield made
             start = reader.index
-        for table in tables(source.blocks(), json_bytes, job.rows_per_segment):
+        for table in tables(source.blocks(), json_bytes, job.rows_per_segment, job.most_segments):
             columns |= dict.fromkeys([*table.columns, *source.columns])
             names, rows = list(columns), table.rows
             pickled = pickle(table, start, names)
@@ -168,7 +170,7 @@ class ScatterHandler:
         df = self.make_df(table, start, job.table)
         stop = start + table.rows
         df.attrs |= {**source.origins(start, stop), **job.told}
-        formats = {endings.ends(key)[0] == ".csv" for _, key in origins_of(df.attrs)}
+        formats = {endings.is_csv(key) for _, key in origins_of(df.attrs)}
         if True in formats:
             df.attrs["format"] = "csv" if len(formats) == 1 else "mixed"
         for name in job.added:
@@ -215,7 +217,8 @@ class ScatterHandler:
         self, source: Source | Sources, cuts: list[SegmentCut], job: Job, passed_over: int
     ) -> None:
         rows = sum(cut.rows for cut in cuts)
-        facts = ScatterFacts(job.table, rows, cuts, source.read, passed_over, job.encoding)
+        encoding = {name: job.reading[name] for name in job.reading if name == "encoding"}
+        facts = ScatterFacts(job.table, rows, cuts, source.read, passed_over, **encoding)
         self.objects.put(facts_key(job.segment_key(0)), facts.to_json())
 
 

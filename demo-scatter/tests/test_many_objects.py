@@ -12,16 +12,18 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from openpyxl import Workbook
 
 import scatter
 from pipeline.errors.places import record_of
-from pipeline.facts.stages import ScatterFacts
+from pipeline.facts.stages import ScatterFacts, workbook_metadata
 from pipeline.keys import InvalidEvent
 from pipeline.reading import cuts, objects, plain_numbers, source
 from pipeline.reading.csv_table import InvalidCSV
 from pipeline.reading.json_records import InvalidJSON
 from pipeline.reading.objects import NoObjects, TooManyObjects
 from pipeline.reading.source import InputChanged, NoCommonColumn, Sources
+from pipeline.reading.xlsx import InvalidWorkbook
 from pipeline.segments import frames
 from pipeline.segments.refused import is_number, refuse, rejects, sift
 from scatter import ScatterHandler, Segment
@@ -43,15 +45,31 @@ def as_lines(records: list[Record]) -> bytes:
     return "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in records).encode()
 
 
-def as_csv(records: list[Record]) -> bytes:
+def as_csv(records: list[Record], delimiter: str = ",") -> bytes:
     text = io.StringIO()
-    writer = csv.DictWriter(text, ["番号", "数"])
+    writer = csv.DictWriter(text, ["番号", "数"], delimiter=delimiter)
     writer.writeheader()
     writer.writerows(records)
     return text.getvalue().encode()
 
 
-WRITERS = {".json": as_json, ".jsonl": as_lines, ".csv": as_csv, "": as_json}
+def as_tsv(records: list[Record]) -> bytes:
+    return as_csv(records, "\t")
+
+
+def as_workbook(records: list[Record]) -> bytes:
+    book, file = Workbook(write_only=True), io.BytesIO()
+    sheet = book.create_sheet()
+    for row in [["番号", "数"], *(list(record.values()) for record in records)]:
+        sheet.append(row)
+    book.save(file)
+    return file.getvalue()
+
+
+WRITERS = {
+    **{".json": as_json, ".jsonl": as_lines, "": as_json},
+    **{".csv": as_csv, ".tsv": as_tsv, ".xlsx": as_workbook},
+}
 
 
 def written(records: list[Record], ending: str) -> bytes:
@@ -195,6 +213,40 @@ def test_columns_unite_in_first_seen_order(s3: "S3Client", bucket: str) -> None:
     segments = scattered(s3, input_obj="t/", division_number=1)
     assert [list(df.columns) for df in segments] == [["b", "a", "d", "c"]] * 2
     assert [cells(df) for df in segments] == [[[1, 2, None, None]], [[None, 3, 4, None]]]
+
+
+def test_cells_may_stand_between_other_signs(s3: "S3Client", bucket: str) -> None:
+    """That of the key's ending, or that of the input for all."""
+    put(
+        s3,
+        bucket,
+        **{"t/1.tsv": b"a\tb\n1,5\t2\n", "u/1.csv": b"a;b\n1,5;2\n", "u/2.tsv": b"a;b\n"},
+    )
+    assert cells(*scattered(s3, input_obj="t/")) == [["1,5", 2]]
+    assert cells(*scattered(s3, input_obj="u/", delimiter=";")) == [["1,5", 2]]
+    put(s3, bucket, **{"v.csv": b'a;b\n1;"2"3\n'})
+    with pytest.raises(InvalidCSV, match="^v.csv record 0, line 2: a quote must end its cell"):
+        scattered(s3, input_obj="v.csv", delimiter=";")
+
+
+def test_a_workbook_of_the_pipelines_own_is_no_input_of_a_folder(
+    s3: "S3Client", bucket: str
+) -> None:
+    body = as_workbook([{"番号": "x", "数": 1}])
+    put(s3, bucket, **{"t/1.xlsx": body})
+    metadata = workbook_metadata("t/x/")
+    s3.put_object(Bucket=bucket, Key="t/x.xlsx", Body=body, Metadata=metadata)
+    scattered(s3, input_obj="t/")
+    told = facts(s3, bucket)
+    assert ([each.key for each in told.objects], told.passed_over) == (["t/1.xlsx"], 1)
+
+
+def test_a_sheet_is_read_by_its_name(s3: "S3Client", bucket: str) -> None:
+    put(s3, bucket, **{"t.xlsx": as_workbook([{"番号": "x", "数": 1}])})
+    [df] = scattered(s3, input_obj="t.xlsx", workbook="u.xlsx", sheet="Sheet")
+    assert cells(df) == [["x", 1]]
+    with pytest.raises(InvalidWorkbook, match='^t.xlsx: must have the sheet "控え"; found Sheet$'):
+        scattered(s3, input_obj="t.xlsx", workbook="u.xlsx", sheet="控え")
 
 
 def test_a_folder_of_headers_alone_keeps_its_columns(s3: "S3Client", bucket: str) -> None:
@@ -396,7 +448,7 @@ REFUSED: dict[str, tuple[dict[str, Any], type[ValueError], str]] = {
     "JSON in CP932": (
         {"input_obj": "j/", "encoding": "cp932"},
         InvalidEvent,
-        'encoding: JSON is UTF-8; found the text "cp932" of j/2.json',
+        'encoding: only CSV has another than UTF-8; found the text "cp932" of j/2.json',
     ),
     "no name of a column": (
         {"input_obj": "a/", "source_column": ""},

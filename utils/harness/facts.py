@@ -200,6 +200,7 @@ def record(target: Target, facts: Facts, place: tuple[str, int] | None) -> dict[
             number - block.first,
             given.header,
             encoding,
+            given.delimiter,
         )
     )
 
@@ -227,7 +228,11 @@ def line(target: Target, facts: Facts, place: tuple[str, int] | None) -> int | N
             return bytes(text.read(block.end - block.start if block.end else None))
 
     def parse(data: bytes) -> int:
-        return 1 + before + located(data, number - block.first, given.header, encoding)[1]
+        return (
+            1
+            + before
+            + located(data, number - block.first, given.header, encoding, given.delimiter)[1]
+        )
 
     s3 = target.client("s3")
     asked = {"IfMatch": given.etag}
@@ -267,26 +272,34 @@ def block_of(scatter: ScatterFacts | None, place: tuple[str, int] | None) -> Blo
 
 
 def record_of(
-    data: bytes, number: int, header: Sequence[str] = (), encoding: str = "utf-8"
+    data: bytes,
+    number: int,
+    header: Sequence[str] = (),
+    encoding: str = "utf-8",
+    delimiter: str = ",",
 ) -> dict[str, Any] | None:
     """A record of a slice of the input's text, which begins before a record.
 
     Args:
-        header: of CSV; without, it is JSON, an array's or a record a line.
+        header, delimiter: of CSV; without a header it is JSON, an array's or a record a line.
 
     Raises:
         ValueError: it is no such slice, or ends before that record does.
     """
-    return located(data, number, header, encoding)[0]
+    return located(data, number, header, encoding, delimiter)[0]
 
 
 def located(
-    data: bytes, number: int, header: Sequence[str] = (), encoding: str = "utf-8"
+    data: bytes,
+    number: int,
+    header: Sequence[str] = (),
+    encoding: str = "utf-8",
+    delimiter: str = ",",
 ) -> tuple[dict[str, Any] | None, int]:
     """A record, and how many lines of the slice end before it begins; see `record_of`."""
     text, start, end, decoder = data.decode(encoding), 0, 0, json.JSONDecoder()
     if header:
-        rows, lines = csv.reader(io.StringIO(text, newline="")), 0
+        rows, lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), 0
         for row in rows:
             if row and not number:
                 return dict(zip(header, row, strict=True)), lines

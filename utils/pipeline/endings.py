@@ -4,12 +4,15 @@ import glob
 import itertools
 import re
 
-NAMES = {"": "json", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
+NAMES = {
+    **{"": "json", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"},
+    **{".csv": "csv", ".tsv": "csv", ".xlsx": "xlsx"},
+}
 RULE = f"must end in {', '.join(filter(None, NAMES))} or one of these with .gz, or have no ending"
 OUTBOX = "outbox/"
 HIDDEN = ("_", ".")  # as Hive has it: what begins so is not data
 KEY_BYTES = 1_024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
-_ENDS = re.compile(r"(\.json|\.jsonl|\.ndjson|\.csv)?(\.gz)?\Z", re.IGNORECASE)
+_ENDS = re.compile(r"(\.json|\.jsonl|\.ndjson|\.csv|\.tsv|\.xlsx)?(\.gz)?\Z", re.IGNORECASE)
 _OTHER = re.compile(r"\.\w*[a-z]\w*\Z", re.IGNORECASE)  # 2026.11.27 is a date
 
 
@@ -27,6 +30,14 @@ def stem(key: str) -> str:
 def is_read(key: str) -> bool:
     """Whether the key has an ending that is read, or none: a table without is told by its first bytes."""
     return bool(ends(key)[0]) or not _OTHER.search(stem(key))
+
+
+def is_csv(key: str) -> bool:
+    return NAMES[ends(key)[0]] == "csv"
+
+
+def is_workbook(key: str) -> bool:
+    return NAMES[ends(key)[0]] == "xlsx"
 
 
 def is_folder(key: str) -> bool:

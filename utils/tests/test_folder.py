@@ -4,12 +4,12 @@ import gzip
 import itertools
 import json
 import uuid
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from openpyxl import load_workbook
+from openpyxl import Workbook, load_workbook
 
 from conftest import ROOT, Make, Pipeline, checked, refused
 from harness.target import MACHINES, emulator
@@ -160,3 +160,30 @@ def test_what_an_earlier_upload_left_in_a_folder_is_not_read_unasked(
     made = checked(make("stepfunctions", f"FILE={tmp_path / name}/*-02.csv.gz"))
     one.unlink()
     assert "1 objects, 0 passed over" in made
+
+
+def test_every_branchs_workbook_makes_one(pipeline: Pipeline, tmp_path: Path) -> None:
+    """Again, too: the folder then holds the workbook of the run before, which is no branch's."""
+    folder = f"{uuid.uuid4()}/"
+    for number, member in enumerate(EXAMPLE):
+        book = Workbook()
+        for row in ([*member], [*member.values()]):
+            book.worksheets[0].append(row)
+        book.save(tmp_path / "branch.xlsx")
+        key = f"{folder}{number}.xlsx"
+        pipeline.s3.upload_file(str(tmp_path / "branch.xlsx"), emulator().bucket, key)
+    workbook = f"{folder}all.xlsx"
+    for _ in range(2):
+        execution = pipeline.run(input_obj=folder, workbook=workbook)
+        assert pipeline.rows(execution) == expected(EXAMPLE)
+
+
+def test_days_of_a_workbook_stay_days(pipeline: Pipeline, tmp_path: Path) -> None:
+    book = Workbook()
+    member = {**EXAMPLE[0], "タイムスタンプ": datetime(2026, 11, 27, 6, 30)}
+    for row in ([*member], [*member.values()]):
+        book.worksheets[0].append(row)
+    book.save(tmp_path / "days.xlsx")
+    key = pipeline.put((tmp_path / "days.xlsx").read_bytes(), ".xlsx")
+    execution = pipeline.run(input_obj=key, workbook=f"made-{key}")
+    assert pipeline.rows(execution)[1][4] == datetime(2026, 11, 27, 6, 30)

@@ -1,6 +1,7 @@
 """The scatter's event: one table, and how it is to be cut."""
 
 import json
+import math
 import os
 import unicodedata
 from collections import Counter
@@ -14,16 +15,18 @@ from pipeline import dates, endings
 from pipeline.errors.wording import found
 from pipeline.keys import GATHER, REFERENCE, SCATTER, InvalidEvent, segment_key
 from pipeline.reading.csv_table import ENCODINGS
+from pipeline.reading.cuts import SEGMENTS
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 STATE_BYTES = 256 * 1024
 ITERATIONS = 1_500  # of an inline Map; with three retries each, 16 of the 25,000 events
 NAME_CHARACTERS = 80  # of an execution
 
-TOLD = ("etl", "rejects", "max_rejects")  # what the segments are told with their rows
+TOLD = ("etl", "rejects", "max_rejects", "sheets")  # what the segments are told with their rows
+READING = ("encoding", "delimiter", "sheet")  # how objects are read, for those of a format
 OVERRIDES = (
-    *("input_obj", "workbook", "source_column", "division_number", "encoding"),
-    *("scheduled_time", "zone"),
+    *("input_obj", "workbook", "source_column", "division_number", "scheduled_time", "zone"),
+    *READING,
     *TOLD,
 )
 # Of an input that others write: the consoles', Step Functions' own and those of an EventBridge event.
@@ -105,9 +108,16 @@ RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
         ),
     ),
     ("encoding", f"must be {' or '.join(ENCODINGS)}", lambda name: name in ENCODINGS),
+    (
+        "delimiter",
+        "must be one character, no quote and no line's end",
+        lambda sign: isinstance(sign, str) and len(sign) == 1 and sign not in '"\r\n\0',
+    ),
+    ("sheet", "must be a sheet's name", lambda name: isinstance(name, str) and name != ""),
     ("etl", "must be the name of an ETL", lambda name: isinstance(name, str) and name != ""),
     ("rejects", 'must be "sheet"', lambda place: place == "sheet"),
     ("max_rejects", "must be a whole number from 0", lambda n: is_whole(n, 0)),
+    ("sheets", 'must be "summaries"', lambda which: which == "summaries"),
 ]
 
 
@@ -117,7 +127,9 @@ class Job:
 
     Attributes:
         input_obj: the key of an object, a folder, a pattern or a list of keys.
-        told: the table's ETL, and where faulty records go; {} where nobody asked.
+        reading: READING, as the input has it.
+        told: the table's ETL, where faulty records go, and whether the workbook has summaries
+            alone; {} where nobody asked.
         named: the workbook's key, where the input names it.
         source_column: of the objects' keys, where the input asks for it.
         written: input_obj is an object's key, whatever it holds; known once it is looked for.
@@ -128,7 +140,7 @@ class Job:
     division_number: int | None
     execution: str | None
     manifest: bool = False
-    encoding: str = "utf-8"
+    reading: dict[str, str] = field(default_factory=dict)
     told: dict[str, Any] = field(default_factory=dict)
     named: str = ""
     source_column: str = ""
@@ -150,7 +162,7 @@ class Job:
         fields: dict[str, Any] = {"input_obj": None, **event, **overrides_of(event)}
         at = time_of(fields)
         fields |= dates.filled(fields, at, lambda key: is_key(key) and is_there(key))
-        keys, encoding = fields["input_obj"], fields.get("encoding", "utf-8")
+        keys = fields["input_obj"]
         check_is_table(keys)
         if isinstance(keys, list):
             check_list(keys)
@@ -164,8 +176,9 @@ class Job:
         told = {name: fields[name] for name in fields if name in TOLD}
         named, column = fields.get("workbook", ""), fields.get("source_column", "")
         manifest = bool(event.get("manifest"))
+        reading = {name: fields[name] for name in READING if name in fields}
         scheduled = f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if "scheduled_time" in fields else ""
-        given = (keys, number, execution, manifest, encoding, told, named, column)
+        given = (keys, number, execution, manifest, reading, told, named, column)
         return cls(*given, scheduled_time=scheduled)
 
     def of(self, keys: Iterable[str], written: bool) -> Self:
@@ -188,9 +201,12 @@ class Job:
         for key in keys:
             if key == workbook:
                 raise InvalidEvent(f"workbook: must be no object that is read; found {found(key)}")
-            if self.encoding != "utf-8" and endings.ends(key)[0] != ".csv":
-                told = found(self.encoding)
-                raise InvalidEvent(f"encoding: JSON is UTF-8; found {told} of {key}")
+            encoding = self.reading.get("encoding", "utf-8")
+            if encoding != "utf-8" and not endings.is_csv(key):
+                told = found(encoding)
+                raise InvalidEvent(
+                    f"encoding: only CSV has another than UTF-8; found {told} of {key}"
+                )
         return job
 
     @property
@@ -214,6 +230,11 @@ class Job:
         if self.division_number is None and text is not None:
             return int(text)
         return self.division_number
+
+    @property
+    def most_segments(self) -> float:
+        """That the table's size may choose."""
+        return math.inf if self.manifest else SEGMENTS
 
     def segment_key(self, number: int) -> str:
         return segment_key(self.execution, number)

@@ -38,7 +38,7 @@ class ObjectFacts:
         index: (byte, record) pairs in order: record number `record` of the object, counted from 0,
             begins at `byte` of its text or after it, behind nothing but white space and commas.
         packed: whether the object is that text packed by gzip.
-        header: of a CSV file; other texts have none.
+        header, delimiter: of a CSV file; other texts have no header.
     """
 
     key: str
@@ -48,6 +48,7 @@ class ObjectFacts:
     index: list[tuple[int, int]]
     packed: bool = False
     header: list[str] = field(default_factory=list)
+    delimiter: str = ","
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,7 @@ class WorkbookFacts(Json):
         segments: in the order of the table, without columns and first rows of their own.
         summaries: in the order of their sheets.
         rejects: how many faulty records a sheet lists; None where nobody asked for it.
+        table: whether the workbook has the table, or summaries alone.
     """
 
     workbook: str
@@ -157,6 +159,7 @@ class WorkbookFacts(Json):
     segments: list[SegmentFacts] = field(default_factory=list)
     summaries: list[SummaryFacts] = field(default_factory=list)
     rejects: int | None = None
+    table: bool = True
 
 
 def workbook_metadata(input_obj: str) -> dict[str, str]:

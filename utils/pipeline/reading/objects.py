@@ -7,6 +7,7 @@ from botocore.exceptions import ClientError
 
 from pipeline import endings
 from pipeline.errors.wording import quoted
+from pipeline.facts.stages import MADE_BY
 from pipeline.keys import GATHER, REFERENCE, SCATTER, InvalidEvent
 from pipeline.s3.client import ABSENT, status
 from pipeline.s3.overlap import map_ahead
@@ -73,12 +74,19 @@ def find_objects(s3: "S3Client", bucket: str, input_obj: str | list[str]) -> Inp
     return _list(s3, bucket, input_obj)
 
 
-def head(s3: "S3Client", bucket: str, key: str) -> Listed | None:
+def head(s3: "S3Client", bucket: str, key: str, ours: bool = True) -> Listed | None:
+    """An object; None where it is not there.
+
+    Args:
+        ours: whether a workbook that the pipeline made is one, too.
+    """
     try:
         answer = s3.head_object(Bucket=bucket, Key=key)
     except ClientError as error:
         if status(error) not in ABSENT:
             raise
+        return None
+    if MADE_BY in answer["Metadata"] and not ours:
         return None
     return Listed(key, answer["ETag"], answer["ContentLength"])
 
@@ -106,7 +114,12 @@ def _list(s3: "S3Client", bucket: str, pattern: str) -> Inputs:
         if len(found) > MOST_OBJECTS:
             rule = f"an execution reads at most {MOST_OBJECTS:,} objects"
             raise TooManyObjects(f"{pattern}: {rule}; found more")
-    if not found:
+    books = [each.key for each in found if endings.is_workbook(each.key)]
+    kept = map_ahead(lambda key: head(s3, bucket, key, ours=False), books, AT_ONCE, AT_ONCE)
+    results = {key for key, there in zip(books, kept) if not there}  # of earlier runs
+    tables = [each for each in found if each.key not in results]
+    passed_over += len(found) - len(tables)
+    if not tables:
         others = f"{passed_over:,} objects that are none" if passed_over else "nothing"
         raise NoObjects(f"{pattern}: must hold a table; found {others}")
-    return Inputs(sorted(found, key=lambda each: each.key), False, passed_over)
+    return Inputs(sorted(tables, key=lambda each: each.key), False, passed_over)

@@ -7,7 +7,7 @@ from types import NoneType
 
 import pandas as pd
 
-from pipeline.endings import ends
+from pipeline.endings import is_csv
 from pipeline.errors.places import objects_of, origins_of
 from pipeline.excel import has_long
 
@@ -50,7 +50,7 @@ def _texts_of_csv(df: pd.DataFrame) -> Iterable[bool]:
     if df.attrs["format"] == "csv":
         return itertools.repeat(True)
     start, stop = int(df.index[0]), int(df.index[-1]) + 1
-    csv = {key: ends(key)[0] == ".csv" for _, key in origins_of(df.attrs)}
+    csv = {key: is_csv(key) for _, key in origins_of(df.attrs)}
     return map(csv.__getitem__, objects_of(df.attrs, start, stop))
 
 

@@ -3,7 +3,7 @@
 import io
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 READ_AHEAD = 8  # blocks
-WHOLE_BYTES = 4_000_000  # an object of a folder that is read at once, and ahead
-AHEAD_BYTES = 16_000_000  # of such objects
+WHOLE_BYTES = 2_000_000  # an object of a folder that is read at once, and ahead
+AHEAD_BYTES = 8_000_000  # of such objects
 HEAD_BYTES = 240_000  # of a packed object, which tell how much it unpacks to
 NAMED = 10  # columns in a message
 
@@ -77,8 +77,8 @@ class Source:
         """What a scatter tells of the object, once it is read."""
         reader, packed = self.reader, self.form.packed
         index, header = reader.starts, reader.header
-        told = ObjectFacts(self.key, self.size, self.etag, reader.index, index, packed, header)
-        return [told]
+        rows, sign = reader.index, reader.delimiter
+        return [ObjectFacts(self.key, self.size, self.etag, rows, index, packed, header, sign)]
 
     def blocks(self) -> Iterator[Block]:
         return self.reader.blocks(block_bytes(self.form.size, self.key))
@@ -92,12 +92,13 @@ def open_table(
     s3: "S3Client",
     bucket: str,
     listed: Listed,
-    encoding: str,
+    reading: Mapping[str, str],
     texts: Iterable[str] = (),
     whole: bool = False,
 ) -> Source:
     """
     Args:
+        reading: what `Format.reader` is told besides.
         texts: the columns of a CSV file that are known to hold other texts than numbers.
         whole: read all of it at once.
 
@@ -116,7 +117,8 @@ def open_table(
     chunks = itertools.chain([head], chunks)
     if form.packed:
         chunks = unpack(chunks, key, block_bytes(form.size, key))
-    reader = form.reader(chunks if whole else read_ahead(chunks), key, encoding, texts)
+    ahead = chunks if whole else read_ahead(chunks)
+    reader = form.reader(ahead, key, texts=texts, **reading)
     return Source(key, obj["ETag"], size, form, reader)
 
 
@@ -155,7 +157,7 @@ class Sources:
         s3: "S3Client",
         bucket: str,
         objects: list[Listed],
-        encoding: str,
+        reading: Mapping[str, str],
         texts: Iterable[str] = (),
     ) -> None:
         self.columns: dict[str, None] = {}
@@ -166,7 +168,7 @@ class Sources:
         self._numbers: set[str] = set()
         self._objects = objects
         self._get = partial(get, s3, bucket)
-        self._open = partial(open_table, s3, bucket, encoding=encoding)
+        self._open = partial(open_table, s3, bucket, reading=reading)
 
     @cached_property
     def json_bytes(self) -> int:
@@ -213,7 +215,7 @@ class Sources:
             for block in reader.blocks(math.ceil(wanted / weight)):
                 own |= dict.fromkeys(block.columns)
                 self.columns |= own
-                if not reader.header:
+                if not endings.is_csv(source.key):
                     self._add_texts(reader, block)
                 if not reader.mixed:
                     yield block, (reader.offset - at) * weight
