@@ -23,6 +23,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from pipeline.arrays import plain_array
+from pipeline.errors.places import named
 from pipeline.excel import (
     CELL_CHARACTERS,
     COLUMN_WIDTH,
@@ -149,7 +150,7 @@ class _Column:
 
     def __init__(self, df: pd.DataFrame, index: int, source: str, style: int | None) -> None:
         """style: of numbers, dates and durations; None for that of their kind."""
-        self._source = source
+        self._named = partial(named, df.attrs, source=source)
         self._style = style
         self._name = df.columns[index]
         self._labels = df.index
@@ -180,7 +181,7 @@ class _Column:
         try:
             self._array_cells(self._values[row : row + 1])
         except InvalidCell as error:
-            where = f"{self._source} record {self._labels[row]}, column {self._name}"
+            where = f"{self._named(self._labels[row])}, column {self._name}"
             raise InvalidCell(f"{where}: {error}") from None
 
     def _array_cells(self, values: NDArray[Any]) -> _Cells:
