@@ -14,8 +14,8 @@ import pytest
 from conftest import Make, Pipeline, checked
 from harness import advice, facts
 from harness.advice import ADVICE, BY_MESSAGE
+from harness.execution import Failure
 from harness.facts import record_of
-from harness.history import Failure
 from harness.report import write
 from harness.report.write import KEPT
 from harness.settings import RESULT
@@ -340,7 +340,7 @@ def test_advice_speaks_of_a_log_above_only_where_there_is_one(
     language: str, above: str, logged: bool
 ) -> None:
     failure = Failure("Runtime.ExitError", "exit status 1", None)
-    said = advice.advice_on(failure, flags="", logged=logged, language=language)
+    said = advice.advice_on(failure, flags="", logged=logged, execution="x", language=language)
     assert (above in said) == logged
 
 
