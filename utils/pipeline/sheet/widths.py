@@ -54,7 +54,7 @@ def widest_of(texts: Iterable[str]) -> str:
 
 def date_text(number_format: str) -> str:
     """About as wide as what a number format shows of a date, a time or a duration."""
-    texts = {3: "September", 4: "0000", 5: "00"}
+    texts = {3: "Wednesday", 4: "0000", 5: "00"}
     return _DATE_TOKEN.sub(
         lambda token: texts.get(token.lastindex or 0) or token[1] or token[2] or "",
         number_format.partition(";")[0],
