@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
 from math import ceil
 from unicodedata import combining, east_asian_width, normalize
 
@@ -28,7 +27,6 @@ _BOLD = """
     615 1011 1099  857 1099 1031  648  971 1099  503  523  983  503 1666 1099 1101
     1099 1099  728  817  710 1099  969 1526  941  970  814  704  973  704 1020
 """
-_ADVANCES = [dict(enumerate(map(int, table.split()), ord(" "))) for table in (_REGULAR, _BOLD)]
 _OTHERS = 1200  # about a Cyrillic letter
 # Of a date's number format: texts; names of days and months; years and short names; other numbers.
 _DATE_TOKEN = re.compile(
@@ -37,9 +35,27 @@ _DATE_TOKEN = re.compile(
 )
 
 
+class _Advances(dict[str, int]):
+    """The advances of characters; a letter with an accent has that of the letter, kanji have an em,
+    narrow kana half of one.
+    """
+
+    def __init__(self, table: str) -> None:
+        super().__init__(zip(map(chr, range(ord(" "), 127)), map(int, table.split())))
+
+    def __missing__(self, character: str) -> int:
+        base = normalize("NFD", character)[0]
+        by_kind = {"W": EM, "F": EM, "H": EM // 2}.get(east_asian_width(base), _OTHERS)
+        advance = 0 if combining(character) else self.get(base, by_kind)
+        return self.setdefault(character, advance)
+
+
+_ADVANCES = [_Advances(_REGULAR), _Advances(_BOLD)]
+
+
 def text_pixels(text: str, *, bold: bool = False) -> int:
     """The width of a line with the margin around it; 0 for no text."""
-    return ceil(PIXELS / EM * sum(_advance(each, bold) for each in text)) + MARGIN if text else 0
+    return ceil(PIXELS / EM * sum(map(_ADVANCES[bold].__getitem__, text))) + MARGIN if text else 0
 
 
 def widest(texts: Iterable[Sequence[str]]) -> list[str]:
@@ -59,14 +75,3 @@ def date_text(number_format: str) -> str:
         lambda token: texts.get(token.lastindex or 0) or token[1] or token[2] or "",
         number_format.partition(";")[0],
     )
-
-
-@cache
-def _advance(character: str, bold: bool) -> int:
-    """A letter with an accent is as wide as without; kanji are an em wide, narrow kana half of one."""
-    if combining(character):
-        return 0
-    base = ord(normalize("NFD", character)[0])
-    if base in _ADVANCES[bold]:
-        return _ADVANCES[bold][base]
-    return {"W": EM, "F": EM, "H": EM // 2}.get(east_asian_width(character), _OTHERS)
