@@ -3,7 +3,7 @@
 import datetime as dt
 import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from test_readers import faults, needs_validator
 
-from pipeline.excel import style_formats
 from pipeline.sheet.layout import layout_of
 from pipeline.sheet.rendered_table import render_table
 from pipeline.sheet.table import REJECTS, Table
@@ -78,7 +77,8 @@ REJECTED = pd.DataFrame(
 
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory: pytest.TempPathFactory) -> Printed:
-    orders = render_table("", [ORDERS], FORMATS, own_styles=len(style_formats(FORMATS)))
+    orders = render_table("", [ORDERS], FORMATS)
+    orders = replace(orders, layout=layout_of(LAYOUT))
     styles = orders.next_style
     tables = [orders]
     tables += [summary(f"{kind}60", 60, styles, chart=kind) for kind in CHARTS]
@@ -86,7 +86,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> Printed:
     tables.append(render_table(REJECTS, [REJECTED], FORMATS, own_styles=styles))
     folder = tmp_path_factory.mktemp("printed")
     path = folder / "printed.xlsx"
-    path.write_bytes(b"".join(workbook_chunks("x.xlsx", tables, FORMATS, layout_of(LAYOUT))))
+    path.write_bytes(b"".join(workbook_chunks("x.xlsx", tables, FORMATS)))
     profile = f"-env:UserInstallation=file://{folder}/profile"
     command = ["soffice", profile, "--headless", "--convert-to", "pdf", "--outdir", folder, path]
     subprocess.run(command, capture_output=True, check=True)

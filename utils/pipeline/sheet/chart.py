@@ -3,8 +3,7 @@
 import datetime as dt
 import math
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -18,13 +17,11 @@ from pipeline.excel import (
     shortened,
     utf16_units,
 )
-from pipeline.sheet.layout import Layout
 from pipeline.sheet.page import (
     COLUMN_PIXELS,
     PAGE_COLUMNS,
     PAGE_ROWS,
     ROW_PIXELS,
-    Area,
     datetime_style,
     print_areas,
 )
@@ -38,7 +35,7 @@ _OWN_LABELS = re.compile(
 # Of each kind, how many rows can be told apart.
 MOST = {"column": 60, "line": CHART_ROWS, "bar": 30, "pie": 30}
 WIDE = ("column", "line")  # whose rows stand side by side
-FEW = 20  # rows of a chart that is half as wide or high as a page
+FEW = 20  # rows of a chart that takes a quarter of a page; others take all of it
 READABLE = 60  # labels side by side
 GAP = 10  # between charts, pixels
 SMALL = {"size": 8}
@@ -46,43 +43,9 @@ DAY = dt.timedelta(1)
 DAY_0 = dt.datetime(1899, 12, 30)  # of Excel's days from 1900-03-01 on
 
 
-@dataclass(frozen=True)
-class Grid:
-    """The places of charts of one size beside a table, page by page.
-
-    Attributes:
-        width, height: of a place, pixels.
-        column: the first one's.
-    """
-
-    width: int
-    height: int
-    column: int
-
-    @classmethod
-    def of(cls, kind: str, rows: int, column: int) -> "Grid":
-        width, height = PAGE_COLUMNS * COLUMN_PIXELS, PAGE_ROWS * ROW_PIXELS
-        whole = width if kind in WIDE and rows > FEW else width // 2
-        return cls(whole, height if kind not in WIDE and rows > FEW else height // 2, column)
-
-    @property
-    def across(self) -> int:
-        return PAGE_COLUMNS * COLUMN_PIXELS // self.width
-
-    def offset(self, place: int) -> tuple[int, int]:
-        """Pixels to the right and down."""
-        down, right = divmod(place, self.across)
-        return right * self.width, down * self.height + GAP // 2
-
-    def pages(self, count: int) -> list[Area]:
-        """The cells behind so many charts, page by page."""
-        bottom = -(-count // self.across) * self.height
-        last = self.column + PAGE_COLUMNS - 1
-        tops = range(1, bottom // ROW_PIXELS + 1, PAGE_ROWS)
-        return [(top, self.column, top + PAGE_ROWS - 1, last) for top in tops]
-
-
-def insert_charts(workbook: Any, worksheet: Any, table: Table, rows: int, layout: Layout) -> None:
+def insert_charts(
+    workbook: Any, worksheet: Any, table: Table, rows: int, hidden: Sequence[str]
+) -> None:
     """Draw the first rows' numbers beside them: each column by itself, for counts, sums and means
     have no scale in common. A pie has the first column alone. Each chart is on one page of paper.
 
@@ -90,27 +53,33 @@ def insert_charts(workbook: Any, worksheet: Any, table: Table, rows: int, layout
 
     Args:
         rows: of the sheet, without the total.
+        hidden: columns without a chart.
     """
     column = len(table.columns) + 1
-    if not table.chart or not rows or column + PAGE_COLUMNS > SHEET_COLUMNS:
+    if not (table.chart and rows and table.columns) or column + PAGE_COLUMNS > SHEET_COLUMNS:
         return
     shown = min(rows, MOST[table.chart])
     values = [list(column) for column in zip(*table.first_rows[:shown], strict=True)]
     numbers = [
         index
         for index in range(table.keys, len(values))
-        if _are_numbers(values[index]) and table.columns[index] not in layout.hidden
+        if _are_numbers(values[index]) and table.columns[index] not in hidden
     ]
-    grid = Grid.of(table.chart, shown, column)
-    places = list(enumerate(numbers[:1] if table.chart == "pie" else numbers))
-    for place, index in places:
+    numbers = numbers[:1] if table.chart == "pie" else numbers
+    across = 2 if shown <= FEW else 1  # and as many down a page
+    width, height = PAGE_COLUMNS * COLUMN_PIXELS // across, PAGE_ROWS * ROW_PIXELS // across
+    for place, index in enumerate(numbers):
         chart = _chart(workbook, worksheet.name, table, values, index)
-        chart.set_size({"width": grid.width - GAP, "height": grid.height - GAP})
-        x, y = grid.offset(place)
-        worksheet.insert_chart(1, grid.column, chart, {"x_offset": x, "y_offset": y})
-    if places:
-        own = (0, 0, rows + bool(table.total), column - 2)
-        print_areas(worksheet, [own, *grid.pages(len(places))])
+        chart.set_size({"width": width - GAP, "height": height - GAP})
+        down, right = divmod(place, across)
+        offset = {"x_offset": right * width, "y_offset": down * height + GAP // 2}
+        worksheet.insert_chart(1, column, chart, offset)
+    pages = [1 + page * PAGE_ROWS for page in range(-(-len(numbers) // across**2))]
+    print_areas(
+        worksheet,
+        (0, 0, rows + bool(table.total), column - 2),
+        *((top, column, top + PAGE_ROWS - 1, column + PAGE_COLUMNS - 1) for top in pages),
+    )
 
 
 def _chart(workbook: Any, sheet: str, table: Table, values: list[list[Any]], index: int) -> Any:

@@ -42,8 +42,7 @@ from pipeline.excel import (
     text_element,
 )
 from pipeline.sheet.parts import DATE, NUMBER, OTHER, TIME, RenderedRows, SheetPart
-from pipeline.sheet.shown import NO_FORMATS, first_rows, formatted, widest_texts
-from pipeline.sheet.widths import widest, widest_of
+from pipeline.sheet.widths import NO_FORMATS, first_rows, formatted, widest, widest_of, widest_texts
 
 LEVEL = 1  # as fast as 0 here, and a fifth smaller; 3 takes three times as long
 CACHED_CELLS = 20_000  # of each column: some 2 MB

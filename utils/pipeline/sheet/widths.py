@@ -1,9 +1,21 @@
-"""How wide texts are in a workbook's font, Calibri 11: the same on every machine."""
+"""How wide cells are in a workbook's font, Calibri 11: the same on every machine."""
 
+import datetime as dt
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
+from numbers import Real
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 from unicodedata import combining, east_asian_width, normalize
+
+from pipeline.excel import COLUMN_WIDTH, integer_text, is_long
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WIDTH_ROWS = 200  # whose texts tell how wide columns are
+NO_FORMATS: Mapping[str, str] = MappingProxyType({})
 
 EM = 2048
 PIXELS = 11 * 96 / 72  # of an em
@@ -75,3 +87,45 @@ def date_text(number_format: str) -> str:
         lambda token: texts.get(token.lastindex or 0) or token[1] or token[2] or "",
         number_format.partition(";")[0],
     )
+
+
+def first_rows(df: "pd.DataFrame", position: int) -> "pd.DataFrame":
+    """Those of the first WIDTH_ROWS of a whole table, in which the frame begins at a position."""
+    return df.head(max(0, WIDTH_ROWS - position))
+
+
+def widest_texts(df: "pd.DataFrame", formats: Mapping[str, str] = NO_FORMATS) -> list[str]:
+    """The widest line of each column."""
+    return [
+        _widest(df.iloc[:, index].dropna().tolist(), formats.get(str(name), ""))
+        for index, name in enumerate(df.columns)
+    ]
+
+
+def _widest(values: list[Any], number_format: str) -> str:
+    texts = [_shown(value, number_format) for value in values]
+    lines = [line[:COLUMN_WIDTH] for text in texts for line in text.splitlines()]
+    return widest_of(lines)
+
+
+def _shown(value: Any, number_format: str) -> str:
+    if (
+        number_format
+        and isinstance(value, Real)
+        and not (isinstance(value, bool) or is_long(value))
+    ):
+        return formatted(value, number_format)
+    if type(value) is int:
+        return integer_text(value)
+    if isinstance(value, dt.datetime):
+        return str(value).removesuffix(" 00:00:00")
+    return f"{value:.16G}" if isinstance(value, float) else str(value)
+
+
+def formatted(number: Any, number_format: str) -> str:
+    """About as wide as Excel shows the number: its separators, decimals and the texts around it."""
+    positive = number_format.partition(";")[0]
+    value = float(number) * 100 ** positive.count("%")
+    decimals = len(re.split("[^0#?]", positive.partition(".")[2])[0])
+    around = re.sub(r'\[[^]]*\]|[0#?,."\\_*]', "", positive)
+    return f"{value:{',' if ',' in positive else ''}.{decimals}f}{around}"
