@@ -13,7 +13,7 @@ from pipeline import endings
 from pipeline.events.scatter import Job, check_fits_execution
 from pipeline.facts.stages import SegmentCut
 from pipeline.keys import facts_key, manifest_key
-from pipeline.reading import formats
+from pipeline.reading import formats, references
 from pipeline.reading.columns import Block, Table
 from pipeline.reading.cuts import block_bytes, blocks_per_segment, is_cut_by_bytes, tables
 from pipeline.reading.side_by_side import Made, make_side_by_side
@@ -53,6 +53,7 @@ class ScatterHandler:
     def main(self) -> dict[str, Any]:
         job = Job.from_event(self.event)
         self.asked = job.told
+        references.pin(self.objects, job.segment_key(0))
         source = self.get_s3_data(self.bucket, job)
         cuts = self.send_segments(self.make_segments(source, job), job)
         if source.reader.mixed:
@@ -99,12 +100,13 @@ class ScatterHandler:
         at_a_time = block_bytes(source.form.size, job.input_obj)
         columns: dict[str, None] = {}
         if reader.END and vcpus() > 1 and is_cut_by_bytes(json_bytes, job.rows_per_segment):
-            per_segment = blocks_per_segment(json_bytes)
+            per_segment = blocks_per_segment(json_bytes, job.most_segments)
             for made in make_side_by_side(reader, at_a_time, per_segment, pickle, vcpus()):
                 columns = dict.fromkeys(made.columns)
                 yield made
         start = reader.index
-        for table in tables(reader.blocks(at_a_time), json_bytes, job.rows_per_segment):
+        blocks = reader.blocks(at_a_time)
+        for table in tables(blocks, json_bytes, job.rows_per_segment, job.most_segments):
             columns |= dict.fromkeys(table.columns)
             names, rows = list(columns), table.rows
             pickled = pickle(table, start, names)
@@ -125,8 +127,8 @@ class ScatterHandler:
         """The table indexed by the row numbers of the whole one, from `start` on.
 
         `attrs["source"]` keeps the whole table's name for the errors of later stages, and
-        `attrs["etl"]` its ETL, `attrs["rejects"]` where faulty records go, see Job;
-        `attrs["format"]` says that it is CSV.
+        `attrs["etl"]` its ETL, `attrs["rejects"]` where faulty records go, `attrs["sheets"]` which
+        the workbook has, see Job; `attrs["format"]` says that it is CSV.
         """
         index = pd.RangeIndex(start, start + table.rows)
         df = pd.DataFrame(table.arrays(), index=index, copy=False)

@@ -18,6 +18,7 @@ from checks.bench.compare import (
     read_members,
 )
 from checks.bench.figures import COLD, WARM, WITH, WITHOUT, WRITERS, Run, Table
+from checks.bench.scale import SCALES, grown
 from checks.bench.show import show, show_claims
 from utils import members, write
 
@@ -161,3 +162,15 @@ def test_the_summary_is_that_of_the_members_rows() -> None:
         assert mean == fmean(row[-1] for row in own)
     bonus = fmean(row[-1] for row in rows)
     assert total == ["合計", 50, sum(row[3] for row in rows), bonus]
+
+
+@pytest.mark.parametrize(
+    ("each", "most", "breaks"),
+    [(9, 900, "100 million rows"), (35, 512, "15 million rows"), (0, 1_769, "–")],
+)
+def test_a_scale_says_at_how_many_rows_a_limit_is_reached(
+    each: float, most: int, breaks: str
+) -> None:
+    what, *sizes, limit, found = grown("x", each, most, "s", fixed=2)
+    assert sizes == [f"{2 + each * millions:,} s" for millions in SCALES]
+    assert (what, limit, found) == ("x", f"{most:,} s", breaks)

@@ -3,7 +3,7 @@
 import datetime as dt
 import re
 import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from test_readers import faults, needs_validator
 
 from pipeline.sheet.layout import layout_of
 from pipeline.sheet.rendered_table import render_table
-from pipeline.sheet.table import REJECTS, Table
-from pipeline.sheet.workbook import workbook_chunks
+from pipeline.sheet.table import REJECTS, SHEET, Table
+from pipeline.sheet.workbook import Workbook
 from pipeline.tests.sheet.test_rendered_table import CHARTS
 
 FORMATS = {"金額": "#,##0", "納期": 'yyyy"年"m"月"d"日"', "率": "0.0%"}
@@ -77,8 +77,7 @@ REJECTED = pd.DataFrame(
 
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory: pytest.TempPathFactory) -> Printed:
-    orders = render_table("", [ORDERS], FORMATS)
-    orders = replace(orders, layout=layout_of(LAYOUT))
+    orders = render_table(SHEET, [ORDERS], FORMATS)
     styles = orders.next_style
     tables = [orders]
     tables += [summary(f"{kind}60", 60, styles, chart=kind) for kind in CHARTS]
@@ -86,10 +85,11 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> Printed:
     tables.append(render_table(REJECTS, [REJECTED], FORMATS, own_styles=styles))
     folder = tmp_path_factory.mktemp("printed")
     path = folder / "printed.xlsx"
-    path.write_bytes(b"".join(workbook_chunks("x.xlsx", tables, FORMATS)))
+    book = Workbook("x.xlsx", tables, FORMATS, layout_of(LAYOUT))
+    path.write_bytes(b"".join(book.chunks()))
     profile = f"-env:UserInstallation=file://{folder}/profile"
-    command = ["soffice", profile, "--headless", "--convert-to", "pdf", "--outdir", folder, path]
-    subprocess.run(command, capture_output=True, check=True)
+    command = ["soffice", profile, "--headless", "--convert-to", "pdf", "--outdir"]
+    subprocess.run([*command, str(folder), str(path)], capture_output=True, check=True)
     pdf = path.with_suffix(".pdf")
     text = subprocess.check_output(["pdftotext", "-raw", pdf, "-"], text=True)
     return Printed(path, [page.splitlines() for page in text.split("\f")[:-1]])

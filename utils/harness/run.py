@@ -11,7 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from harness import artifacts, bucket, calls, facts, machines, progress
-from harness.advice import advice_on
+from harness.advice import advice
 from harness.execution import Execution, Failure, Task
 from harness.fault import Fault
 from harness.settings import etl_folder, local_copy
@@ -33,6 +33,7 @@ def run(
     definition: str = "",
     page: str = "",
     etl: str = "",
+    sheets: str = "",
 ) -> None:
     """Run a state machine on an execution input such as {"input_obj": "members.json"}.
 
@@ -41,8 +42,9 @@ def run(
         definition: of the emulator's: parallel, the default, or distributed.
         page: the name of its report in result/; default: the execution's.
         etl: the module of demo-segment/etl that the table is for.
+        sheets: summaries leaves the table out of the workbook.
     """
-    given = check_input(given, file, etl)
+    given = check_input(given, file, etl=etl, sheets=sheets)
     machine = target.machine(definition)
     check_functions(target)
     check_etl(target, given)
@@ -72,10 +74,8 @@ def redrive(target: Target, execution: str = "") -> None:
             f"here start again: make stepfunctions{target.flags}"
         )
     arn = machines.find(target, execution, *(() if execution else REDRIVABLE))
-    if arn is None and execution:
-        raise Fault(f"EXECUTION: must be one that failed; found {execution!r}, which is not there")
     if arn is None:
-        raise Fault("nothing failed yet")
+        raise Fault(f"EXECUTION: must be one that failed; found {execution or 'none'}")
     states = target.client("stepfunctions")
     try:
         states.redrive_execution(executionArn=arn)
@@ -103,7 +103,7 @@ def follow(target: Target, arn: str, page: str = "") -> Execution:
             raise
     succeeded = done.status == "SUCCEEDED"
     if succeeded:
-        took = f"{done.elapsed_s:.1f} s{redrives(done)}"
+        took = f"{done.elapsed_s:.1f} s{', redriven' * (len(done.parts) > 1)}"
         workbook = f"s3://{target.bucket}/{done.workbook}" if done.workbook else done.passed_over
         print(f"SUCCEEDED in {took}: {workbook}", flush=True)
         read = facts.Reader(target, done)
@@ -141,12 +141,6 @@ def is_as_deployed(target: Target, execution: str) -> bool:
     return stack is not None and artifacts.is_deployed(found["definition"], stack)
 
 
-def redrives(run: Execution) -> str:
-    """Such as `, with 1 redrive`; "" for an execution that ran at once."""
-    count = len(run.parts) - 1
-    return f", with {count} redrive{'s' * (count > 1)}" if count else ""
-
-
 def contents(workbook: WorkbookFacts) -> str:
     """Such as `1,000 rows; 2 sheets with 1 summary: Sheet1, 会員ランク別`."""
     sheets, summaries = len(workbook.sheets), len(workbook.summaries)
@@ -155,11 +149,15 @@ def contents(workbook: WorkbookFacts) -> str:
         counted += f" with {summaries} summar{'ies' if summaries > 1 else 'y'}"
     rejects = workbook.rejects
     left_out = "" if rejects is None else f", {rejects:,} faulty records left out"
-    return f"{workbook.rows:,} rows{left_out}; {counted}: {', '.join(workbook.sheets)}"
+    table = "" if workbook.table else ", not in the workbook"
+    return f"{workbook.rows:,} rows{table}{left_out}; {counted}: {', '.join(workbook.sheets)}"
 
 
-def check_input(given: Any, file: str, etl: str = "") -> dict[str, Any]:
-    """The execution's input: what is given, with the file in place of an object, and the ETL.
+def check_input(given: Any, file: str, **typed: str) -> dict[str, Any]:
+    """The execution's input: what is given, with the file in place of an object, and other fields.
+
+    Args:
+        typed: fields that make variables of their names give; "" gives none.
 
     Raises:
         Fault: it cannot be meant, or its workbook would have no place.
@@ -171,10 +169,11 @@ def check_input(given: Any, file: str, etl: str = "") -> dict[str, Any]:
     except ValueError:  # 1e400 for one, which no JSON holds once it is read
         raise Fault(f"INPUT: must hold finite numbers; found {given!r}") from None
     fields: dict[str, Any] = given or {}
-    if etl and "etl" in fields:
-        raise Fault(f"INPUT: must name no etl beside ETL; found {fields['etl']!r}")
-    if etl:
-        fields = {**fields, "etl": etl}
+    for name in filter(typed.get, typed):
+        if name in fields:
+            found = fields[name]
+            raise Fault(f"INPUT: must name no {name} beside {name.upper()}; found {found!r}")
+        fields = {**fields, name: typed[name]}
     if not file:
         return fields
     if "input_obj" in fields:
@@ -271,7 +270,7 @@ def explain(target: Target, run: Execution) -> None:
     if run.status == "ABORTED":
         print(f"STOPPED after {run.elapsed_s:.1f} s: execution {run.name}", flush=True)
         return
-    print(f"{run.status}: execution {run.name}{redrives(run)}")
+    print(f"{run.status}: execution {run.name}")
     failure = run.failure or Failure(run.status, "", None)
     if failure.task:
         print_task(target, run, failure.task)
@@ -289,7 +288,8 @@ def explain(target: Target, run: Execution) -> None:
     log = calls.failure_lines(target, run)[-LOG_LINES:]
     for line in log:
         print(f"log      {line}")
-    todo = advice_on(failure, flags=target.flags, logged=bool(log), execution=run.name)
+    given = {"stage": failure.stage, "flags": target.flags, "execution": run.name}
+    todo = advice(failure.kind, failure.message, logged=bool(log), **given)
     print(f"to do    {todo}", flush=True)
 
 

@@ -6,7 +6,7 @@ import json
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import pytest
 from botocore.response import StreamingBody
@@ -105,7 +105,7 @@ def test_whatever_breaks_within_an_object_each_task_retries(
 ) -> None:
     answer = HTTPResponse(Torn(error), preload_content=False)
     with pytest.raises(Exception) as broken:
-        StreamingBody(answer, 10).read()
+        StreamingBody(cast(IO[bytes], answer), 10).read()
     # Lambda tells an error by the name of its class.
     retried = [
         each

@@ -18,9 +18,9 @@ from pipeline.segments import figures
 from pipeline.segments.figures import Figures, Rejects
 from pipeline.sheet.duplicate_columns import arranged, header, with_columns
 from pipeline.sheet.layout import Layout
-from pipeline.sheet.parts import merged
+from pipeline.sheet.parts import SheetPart, merged
 from pipeline.sheet.sheet_xml import render_rows
-from pipeline.sheet.table import Table
+from pipeline.sheet.table import SHEET, Table
 from pipeline.sheet.widths import widest
 
 TRANSFERS = 4
@@ -40,6 +40,7 @@ class Results:
         figures: of the rendered rows, by the key of the result, once they are read.
         formats, layout: the workbook's, those of the first segment that tells any.
         told: what the segments tell the report.
+        alone: whether the execution's input asks for summaries alone.
 
     Raises:
         MissingSegment: a result is not there.
@@ -52,6 +53,7 @@ class Results:
         self.formats: dict[str, str] | None = None
         self.layout = Layout()
         self.told = TableFacts()
+        self.alone = False
         self._objects = objects
         self._keys = keys
         self._load = load
@@ -73,28 +75,43 @@ class Results:
             if before and self.formats is None:
                 self.formats = before.formats
                 self.layout = before.layout or self.layout
+                self.alone = bool(before.summaries and before.summaries.alone)
             rendered = before or self._render(key, position, None)
             yield key, before.rejects if before else None, contributed
             # Of 100,000 segments, too much to hold.
             self.figures[key] = replace(rendered, facts=None, summaries=None, rejects=None)
             position += rendered.rows
-        self._align(header(each.columns for each in self.figures.values()))
+        if not self.alone:
+            self._align(self.columns)
 
-    def table(self) -> Table:
-        """The segments' rows, which are read when the workbook takes them."""
-        told = list(self.figures.values())
-        formats = self.formats or {}
-        return Table(
-            "Sheet1",
-            header(each.columns for each in told),
-            widest(each.widest for each in told),
-            [part for each in told for part in each.parts],
-            map_ahead(lambda each: self._xml(*each), self.figures.items(), TRANSFERS, TRANSFERS),
-            holds=reduce(merged, (each.holds for each in told)),
-            formats=formats,
-            own_styles=len(style_formats(formats)),
-            layout=self.layout,
-        )
+    @property
+    def columns(self) -> list[str]:
+        return header(each.columns for each in self.figures.values())
+
+    @property
+    def rows(self) -> int:
+        """Of the table, whether the workbook has it or not."""
+        return self.told.rows if self.alone else sum(each.rows for each in self.figures.values())
+
+    @property
+    def parts(self) -> list[SheetPart]:
+        return [part for each in self.figures.values() for part in each.parts]
+
+    def tables(self) -> Iterator[Table]:
+        """The segments' rows, which are read when the workbook takes them; nothing without the table."""
+        if not self.alone:
+            told, formats = self.figures, self.formats or {}
+            bodies = map_ahead(lambda each: self._xml(*each), told.items(), TRANSFERS, TRANSFERS)
+            yield Table(
+                SHEET,
+                self.columns,
+                widest(each.widest for each in told.values()),
+                self.parts,
+                bodies,
+                holds=reduce(merged, (each.holds for each in told.values())),
+                formats=formats,
+                own_styles=len(style_formats(formats)),
+            )
 
     def _align(self, columns: list[str]) -> None:
         """Render again what does not stand at its place, with these columns, in the formats of all."""

@@ -6,9 +6,9 @@ from typing import Any
 
 from pipeline.excel import EXACT_INTEGER, STYLE_FORMATS, integer_text
 from pipeline.facts.stages import SummaryFacts
-from pipeline.sheet.layout import Layout
 from pipeline.sheet.parts import DATE, TIME, SheetPart
 
+SHEET = "Sheet1"  # the first sheet of the segments' own rows; no other table has such a name
 REJECTS = "Rejects"  # the sheet of the records that are left out
 CHART_ROWS = 200  # that a chart may show
 
@@ -18,7 +18,7 @@ class Table:
     """Rows under a header, on as many sheets as they take.
 
     Attributes:
-        name: of its first sheet; the next ones are `name (2)`, `name (3)`, …
+        name: of its first sheet; the next ones are `name (2)`, `name (3)`, …, or Sheet2, Sheet3, …
         columns: the header.
         widest: for each column its widest text; the column is as wide as that or its header.
         parts: all rows, in order; none for an empty table.
@@ -31,7 +31,6 @@ class Table:
         holds: for each column what its cells hold, without the total's label.
         formats: the number formats that its rows were rendered with.
         own_styles: the number of the first column's own style.
-        layout: of the whole workbook, where it is its first table.
     """
 
     name: str
@@ -46,7 +45,6 @@ class Table:
     holds: Sequence[int] = ()
     formats: Mapping[str, str] = field(default_factory=dict)
     own_styles: int = len(STYLE_FORMATS)
-    layout: Layout = field(default_factory=Layout)
 
     @property
     def rows(self) -> int:
@@ -65,6 +63,11 @@ class Table:
         return SummaryFacts(
             self.name, list(self.columns), self.keys, count, self.chart, rows[:-1], rows[-1]
         )
+
+
+def next_style(tables: Sequence[Table]) -> int | None:
+    """The own styles of the table that follows these; None for those behind the formats."""
+    return tables[-1].next_style if tables else None
 
 
 def json_cell(cell: Any) -> Any:

@@ -3,7 +3,6 @@
 import datetime as dt
 import re
 import zipfile
-from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -15,12 +14,11 @@ from hypothesis import strategies as st
 from openpyxl.utils.cell import range_boundaries
 from openpyxl.worksheet.worksheet import Worksheet
 
-from pipeline.excel import style_formats
 from pipeline.sheet.chart import MOST
 from pipeline.sheet.layout import InvalidLayout, Layout, layout_of
 from pipeline.sheet.rendered_table import render_table
-from pipeline.sheet.table import Table
-from pipeline.sheet.workbook import workbook_chunks
+from pipeline.sheet.table import SHEET, Table, next_style
+from pipeline.sheet.workbook import Workbook
 from pipeline.tests.sheet.test_workbook import MEMBERS, cells, spliced, table
 
 NOON, MIDNIGHT = dt.datetime(2021, 5, 16, 12), dt.datetime(2021, 5, 16)
@@ -37,12 +35,11 @@ def workbook(
     formats = formats or {}
     tables: list[Table] = []
     for number, df in enumerate(frames, 1):
-        styles = tables[-1].next_style if tables else len(style_formats(formats))
-        name = kwargs.pop("name", f"x{number}") if number > 1 else ""
+        styles = next_style(tables)
+        name = kwargs.pop("name", f"x{number}") if number > 1 else SHEET
         more = kwargs if number > 1 else {}
-        table = render_table(name, [df], formats, own_styles=styles, **more)
-        tables.append(replace(table, layout=layout or Layout()))
-    return b"".join(workbook_chunks("x.xlsx", tables, formats))
+        tables.append(render_table(name, [df], formats, own_styles=styles, **more))
+    return b"".join(Workbook("x.xlsx", tables, formats, layout).chunks())
 
 
 def opened(file: bytes) -> Any:

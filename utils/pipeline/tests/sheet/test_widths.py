@@ -12,9 +12,9 @@ from xlsxwriter.utility import CHAR_WIDTHS
 from pipeline.excel import style_formats
 from pipeline.sheet.rendered_table import render_table
 from pipeline.sheet.sheet_xml import render_rows
-from pipeline.sheet.table import Table
+from pipeline.sheet.table import SHEET, Table
 from pipeline.sheet.widths import MARGIN, date_text, text_pixels, widest
-from pipeline.sheet.workbook import workbook_chunks
+from pipeline.sheet.workbook import Workbook
 
 ASCII = [chr(code) for code in range(32, 127)]
 
@@ -77,9 +77,9 @@ def columns(*blocks: pd.DataFrame, formats: dict[str, str], **kwargs: Any) -> di
     """The widths in pixels of a table's columns, by the letters of their names."""
     first = render_rows(pd.DataFrame({"n": [1]}), 0, "x", formats)
     own_styles = len(style_formats(formats))
-    main = Table("", first.columns, first.widest, first.parts, [first.xml], holds=first.holds)
+    main = Table(SHEET, first.columns, first.widest, first.parts, [first.xml], holds=first.holds)
     beside = render_table("x", blocks, formats, own_styles=own_styles, **kwargs)
-    file = b"".join(workbook_chunks("x.xlsx", [main, beside], formats))
+    file = b"".join(Workbook("x.xlsx", [main, beside], formats).chunks())
     widths = openpyxl.load_workbook(BytesIO(file))["x"].column_dimensions
     return {letters: each.width * 7 + 5 for letters, each in widths.items()}
 
