@@ -62,7 +62,8 @@ ANY: list[Any] = [*NUMBERS["all"], *TIMES, *TEXTS]
 MISSING: list[Any] = [None, math.nan, pd.NaT, pd.NA]
 KEYS: dict[str, list[Any]] = {"few": [1, 2.0, "a"], "any": ANY, **NUMBERS}
 COMPUTED = ("count", "size", "sum", "mean")  # with formulas, here
-OF_NUMBERS = ("sum", "mean", "var", "std", "median")
+PERCENTILES = {"median": 50, "p1": 1, "p25": 25, "p33": 33, "p90": 90, "p99": 99}
+OF_NUMBERS = ("sum", "mean", "var", "std", *PERCENTILES)
 
 Row = dict[Any, Any]
 
@@ -161,7 +162,7 @@ def aggregate(how: str, column: list[Any]) -> list[Any]:
     if how in ("min", "max"):
         best = (min if how == "min" else max)(map(place, given))
         return [value for value in given if place(value) == best]
-    return median(given) if how == "median" else [moment(how, given)]
+    return percentile(given, PERCENTILES[how]) if how in PERCENTILES else [moment(how, given)]
 
 
 def total(given: list[Any]) -> Any:
@@ -188,17 +189,18 @@ def moment(how: str, given: list[Any]) -> Any:
         return float((Decimal(variance.numerator) / Decimal(variance.denominator)).sqrt())
 
 
-def median(given: list[Any]) -> list[Any]:
+def percentile(given: list[Any], percent: int) -> list[Any]:
     ordered = sorted(given, key=place)
-    low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+    at = Fraction((len(ordered) - 1) * percent, 100)
+    low, high = ordered[math.floor(at)], ordered[math.ceil(at)]
     if place(low) == place(high):
         return [value for value in given if place(value) == place(low)]
     if any(isinstance(value, float) and math.isinf(value) for value in (low, high)):
         return [None if math.isfinite(low) == math.isfinite(high) else float(low) + float(high)]
-    half = (exactly(low) + exactly(high)) / 2
+    between = exactly(low) + (exactly(high) - exactly(low)) * (at % 1)
     inexact = {place(value) for value in given if not is_exact(value)}
     is_rounded = {place(low), place(high)} & inexact or (is_short(low) and is_short(high))
-    return [rounded(half) if is_rounded else whole_or_not(half)]
+    return [rounded(between) if is_rounded else whole_or_not(between)]
 
 
 def is_short(value: Any) -> bool:
@@ -339,11 +341,11 @@ def random_summary(random: Random, df: pd.DataFrame) -> Summary:
     by: Any = random.choice([None, "k", ["k"], ["k", "j"], ["j", "k", "s"], functions(random)])
     named: dict[str, Any] = {}
     for _ in range(random.randint(1, 6)):
-        how = random.choice(AGGREGATIONS)
+        how = random.choice([*AGGREGATIONS, *PERCENTILES])
         column = random.choice([*df.columns])
         given = [value for value in df[column] if not is_missing(value)]
         fits = all(isinstance(value, int | float | Decimal) for value in given)
-        if how == "median":
+        if how in PERCENTILES:
             fits = fits and not any(isinstance(value, bool) for value in given)
         if fits or how not in OF_NUMBERS:
             named[f"{column} {how}"] = (column, how)

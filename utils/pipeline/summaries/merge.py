@@ -4,7 +4,6 @@ import math
 import operator
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from itertools import chain, islice
@@ -35,11 +34,20 @@ from pipeline.summaries.partials import (
     renumbered,
     written,
 )
-from pipeline.summaries.summary import PICKED, SORTED, Column, Columns, Declared, Summary
+from pipeline.summaries.summary import (
+    PERCENTILES,
+    PICKED,
+    SORTED,
+    Column,
+    Columns,
+    Declared,
+    Summary,
+)
 
 RANGE_BYTES = 1 << 20  # of blocks merged at a time: some 100,000 groups
 SPOOLED_BYTES = 8 << 20  # in memory; more goes to a file
 INFINITE = (math.inf, -math.inf)
+SMALL = 2.0**46  # 100 times a whole number below it is one of a float's
 NONE = np.zeros(0, np.int64)
 
 
@@ -114,8 +122,8 @@ def _frames(declared: Declared, by: list[str], sources: Sequence[Runs]) -> Itera
             distinct = {}
             for column in declared.used(*SORTED):
                 runs = [each.values[column] for each in sources]
-                median = column in declared.used("median")
-                distinct[column] = _merged(runs, starts, numbers, _given(column, groups), median)
+                found_values = _Distinct(_given(column, groups), declared.percents(column))
+                distinct[column] = _merged(runs, starts, numbers, found_values)
             yield _finished(declared, by, groups, distinct)
 
 
@@ -125,7 +133,7 @@ def _ends(runs: Iterable[Run]) -> Iterator[Key | None]:
 
 
 def _merged(
-    runs: list[Run], starts: list[int], numbers: list[Codes], given: Codes, median: bool
+    runs: list[Run], starts: list[int], numbers: list[Codes], found: "_Distinct"
 ) -> "_Distinct":
     """The distinct values of a range of groups, merged a range of values at a time.
 
@@ -142,8 +150,8 @@ def _merged(
     Args:
         starts: of each run, how many groups its source has before the range.
         numbers: of each run, the number in the range of each of its source's groups there.
+        found: of the range; takes the values.
     """
-    found = _Distinct(given, median)
     of_runs = [*zip(runs, starts, numbers, strict=True)]
     blocks = [block for each in of_runs for block in _blocks(*each)]
     for end in ends(blocks, RANGE_BYTES):
@@ -178,19 +186,17 @@ def _own_end(end: Key | None, start: int, numbers: Codes) -> Key:
 
 
 class _Distinct:
-    """How many distinct values groups have, and their medians.
+    """How many distinct values groups have, and their percentiles.
 
     Args:
         given: how many values each group has.
-        median: whether it is sought.
+        percents: of the percentiles that are sought.
     """
 
-    def __init__(self, given: Codes, median: bool) -> None:
+    def __init__(self, given: Codes, percents: Iterable[int]) -> None:
         self.unique = np.zeros_like(given)
+        self.percentiles = {percent: _Percentile(given, percent) for percent in percents}
         self._seen = np.zeros_like(given)
-        # In a sorted group, the middle value, or the two around the middle.
-        self._places = [(given - 1) // 2, given // 2] if median else []
-        self._middles: list[Any] = [np.full(len(given), math.nan) for _ in self._places]
 
     def add(self, groups: Codes, cells: Cells, counts: Codes, exact: Codes) -> None:
         """Values that follow those before: groups ascend, and in each of them its values.
@@ -204,46 +210,71 @@ class _Distinct:
         starts = np.flatnonzero(np.diff(groups, prepend=-1))
         earlier = (through - counts)[starts].repeat(np.diff(starts, append=len(groups)))
         through += self._seen[groups] - earlier
-        for which, places in enumerate(self._places):
-            place = places[groups]
-            rows = np.flatnonzero((through - counts <= place) & (place < through))
-            values = cells.take(rows).to_series((exact == counts)[rows])
-            if values.dtype == object:  # with an exact number
-                self._middles[which] = self._middles[which].astype(object)
-            self._middles[which][groups[rows]] = values
+        for percentile in self.percentiles.values():
+            percentile.add(groups, cells, through - counts, through, exact == counts)
         np.add.at(self._seen, groups, counts)
 
-    def medians(self) -> NDArray[Any]:
-        low, high = self._middles
-        halves: NDArray[Any]
-        with np.errstate(invalid="ignore", over="ignore"):
-            if object in (low.dtype, high.dtype):
-                halves = _halves(low, high)
-            else:
-                halves = (low + high) / 2
-                halves = np.where(np.isinf(halves), low / 2 + high / 2, halves) + 0.0  # no -0.0
-        return halves
 
-    def exact_medians(self) -> Fractions:
-        low, high = (Fractions.of(values.tolist()) for values in self._middles)
-        both = low + high
-        return replace(both, under=both.under * 2)
+class _Percentile:
+    """The number at (n - 1) * percent / 100 among the n sorted ones of each group, counted from 0;
+    between two places, it is in proportion between their numbers.
+    """
+
+    def __init__(self, given: Codes, percent: int) -> None:
+        below, self._rest = divmod((given - 1) * percent, 100)  # hundredths of the way
+        self._places = [below, below + (self._rest > 0)]
+        self._found: list[Any] = [np.full(len(given), math.nan) for _ in self._places]
+
+    def add(self, groups: Codes, cells: Cells, start: Codes, stop: Codes, exact: Any) -> None:
+        """
+        Args:
+            start, stop: of each value, the places that it takes in its group.
+            exact: whether it is exact.
+        """
+        for which, places in enumerate(self._places):
+            rows = np.flatnonzero((start <= places[groups]) & (places[groups] < stop))
+            values = cells.take(rows).to_series(exact[rows])
+            if values.dtype == object:  # with an exact number
+                self._found[which] = self._found[which].astype(object)
+            self._found[which][groups[rows]] = values
+
+    @np.errstate(invalid="ignore", over="ignore")
+    def numbers(self) -> Any:
+        """Rounded once; exact, where a number is longer than a float."""
+        low, high = self._found
+        if object in (low.dtype, high.dtype):
+            return _between(low, high, self._rest)
+        common = np.gcd(self._rest, 100)
+        parts, above = 100 // common, self._rest // common
+        found = (low * (parts - above) + high * above) / parts + 0.0  # no -0.0
+        whole = (low % 1 == 0) & (high % 1 == 0)
+        small = whole & (np.maximum(np.abs(low), np.abs(high)) < SMALL)
+        rows = ~(np.isfinite(found) & (small | (parts <= 2)))  # where it may be rounded twice
+        found[rows] = _between(low[rows], high[rows], self._rest[rows])
+        return found
+
+    def exact(self) -> Fractions:
+        low, high = (Fractions.of(values.tolist()) for values in self._found)
+        over = low.over * high.under * (100 - self._rest) + high.over * low.under * self._rest
+        return Fractions(over, low.under * high.under * 100, low.rounded | high.rounded)
 
 
-def _half(low: Any, high: Any) -> Any:
-    """Half the sum: exact where a number is longer than a float, and neither is a fraction of one."""
+def _number_between(low: Any, high: Any, rest: int) -> Any:
+    """So many hundredths of the way from one to the other: exact where one is longer than a float,
+    and neither is a fraction of one.
+    """
     if low == high or low != low:
         return low
     if infinite := [number for number in (low, high) if number in INFINITE]:
         return sum(infinite)
-    half = (Fraction(low) + Fraction(high)) / 2
+    number = (Fraction(low) * (100 - rest) + Fraction(high) * rest) / 100
     long = [is_long(number) or isinstance(number, Decimal) for number in (low, high)]
     whole = [number == int(number) and abs(number) <= EXACT_INTEGER for number in (low, high)]
     exact = any(long) and all(map(operator.or_, long, whole))
-    return exact_number(half) if exact else quotient(*half.as_integer_ratio())
+    return exact_number(number) if exact else quotient(*number.as_integer_ratio())
 
 
-_halves = np.frompyfunc(_half, 2, 1)
+_between = np.frompyfunc(_number_between, 3, 1)
 
 
 def _finished(
@@ -278,8 +309,8 @@ def _shown(column: Column, groups: Groups, distinct: _Distinct | None) -> Any:
             return _given(column.of, groups)
         case "nunique" if distinct:
             return distinct.unique
-        case "median" if distinct:
-            return _column(distinct.medians())
+        case how if how in PERCENTILES and distinct:
+            return _column(distinct.percentiles[PERCENTILES[how]].numbers())
         case how if how in PICKED:
             picked = groups.picks.get(Pick(how, column.of))
             return pd.Series([None] * groups.rows) if picked is None else picked.to_series()
@@ -300,8 +331,8 @@ def _exact(
     column = next((each for each in declared.columns if each.name == name), None)
     if column and column.how in ("sum", "mean", "var"):
         return _moment(column.how, column.of, groups)
-    if column and column.how == "median":
-        return distinct[column.of].exact_medians()
+    if column and column.how in PERCENTILES:
+        return distinct[column.of].percentiles[PERCENTILES[column.how]].exact()
     return Fractions.of(shown[name].tolist() if name in shown else [None] * groups.rows)
 
 

@@ -41,9 +41,10 @@ AGGREGATIONS = (
     *("count", "size", "sum", "mean", "median", "min", "max"),
     *("var", "std", "first", "last", "nunique"),
 )
+PERCENTILES = {"median": 50} | {f"p{percent}": percent for percent in range(1, 100)}
 MOST_DIGITS = 5_000  # before the point and after it, of a number that is computed with
-OF_NUMBERS = ("sum", "mean", "var", "std", "median")
-SORTED = ("nunique", "median")  # from the distinct values and their counts
+OF_NUMBERS = ("sum", "mean", "var", "std", *PERCENTILES)
+SORTED = ("nunique", *PERCENTILES)  # from the distinct values and their counts
 PICKED = ("min", "max", "first", "last")  # one of the cells
 CHARTS = ("column", "bar", "line", "pie")
 
@@ -61,7 +62,7 @@ class Column:
     Attributes:
         name: its header.
         of: the table's column; or the formula, over other columns of the summary.
-        how: one of AGGREGATIONS; None for a formula.
+        how: one of AGGREGATIONS or PERCENTILES; None for a formula.
     """
 
     name: str
@@ -105,8 +106,9 @@ class Declared(Json):
         """Each rule, whether it holds, and what was found; the next is asked only if it does."""
         yield bool(self.columns), 'must name a column, as in 人数=("会員番号", "count")', None
         for column in self.columns:
-            known = column.how is None or column.how in AGGREGATIONS
-            yield known, f"{column.name} must be one of {', '.join(AGGREGATIONS)}", column.how
+            known = column.how in (None, *AGGREGATIONS, *PERCENTILES)
+            hows = f"{', '.join(AGGREGATIONS)}, p1 … p99"
+            yield known, f"{column.name} must be one of {hows}", column.how
             yield column.name not in self.by, "a column has one name", column.name
         shown = [*self.by, *(column.name for column in self.columns)]
         for name, formula in self.formulas().items():
@@ -142,6 +144,11 @@ class Declared(Json):
         """The table's columns to which these are applied."""
         return list(dict.fromkeys(each.of for each in self.columns if each.how in aggregations))
 
+    def percents(self, column: str) -> set[int]:
+        """Of the percentiles of one of the table's columns; the median is the 50th."""
+        hows = (str(each.how) for each in self.columns if each.of == column)
+        return {PERCENTILES[how] for how in hows if how in PERCENTILES}
+
 
 class Summary:
     """Groups and totals over all segments, on a sheet of their own.
@@ -162,8 +169,9 @@ class Summary:
         sort: a column of the summary, "-…" for descending order; equal ones in the order of keys.
         top: shows that many rows.
         chart: column, bar, line or pie, of up to 200 rows.
-        named: name of a column → (column of the table, one of AGGREGATIONS), or a formula over other
-            columns of the summary, `平均単価="金額 / 数量"`, which is computed exactly and rounded once.
+        named: name of a column → (column of the table, one of AGGREGATIONS or p1 … p99), or a
+            formula over other columns of the summary, `平均単価="金額 / 数量"`, which is computed
+            exactly and rounded once.
 
     What is given is stored, and checked when it is first used: an error of a module that is being
     loaded reaches nobody, as Lambda's runtime client sends it in Latin-1.
@@ -267,7 +275,7 @@ class Columns:
     def _rows(self, declared: Declared) -> Groups:
         """Each row as a group of its own, without a key."""
         sums: dict[Sum, Any] = {SIZE: np.ones(len(self._df), np.int64)}
-        for column in declared.used(*set(AGGREGATIONS) - {"size", *PICKED}):
+        for column in declared.used(*{*AGGREGATIONS, *PERCENTILES} - {"size", *PICKED}):
             series = self._series(column)
             if not only_texts(series) and (gaps := series.isna().to_numpy(dtype=bool)).any():
                 sums[Sum("gaps", column)] = gaps.astype(np.int64)
@@ -346,7 +354,7 @@ class Columns:
             self._refuse(error.row, name, rule, str(error))
 
     def _check_numbers(self, cells: Cells, name: str, how: str) -> None:
-        kinds = [MISSING, NUMBER] if how == "median" else [MISSING, NUMBER, BOOLEAN]
+        kinds = [MISSING, NUMBER] if how in PERCENTILES else [MISSING, NUMBER, BOOLEAN]
         strange = ~np.isin(cells.kinds, kinds)
         if strange.any():
             row = int(strange.argmax())
