@@ -12,7 +12,7 @@ import pandas as pd
 from pipeline.excel import is_number, widest
 from pipeline.sheet.parts import SheetPart
 from pipeline.sheet.sheet_xml import render_rows
-from pipeline.sheet.table import CHART_ROWS, Table
+from pipeline.sheet.table import CHART_ROWS, Across, Table
 
 PIECE_BYTES = 1 << 20  # read at a time
 
@@ -25,6 +25,7 @@ def render_table(
     total: pd.DataFrame | None = None,
     chart: str | None = None,
     keys: int = 1,
+    across: Across | None = None,
 ) -> Table:
     """Render a table of which one block is in memory at a time.
 
@@ -33,7 +34,7 @@ def render_table(
             the header, even without rows.
         formats: all of the workbook, as render_rows takes them.
         total: its last row, of the same columns.
-        name, chart, keys: see Table.
+        name, chart, keys, across: see Table.
 
     Raises:
         InvalidCell, TooManyColumns: as render_rows does; it names the table.
@@ -63,6 +64,7 @@ def render_table(
         chart,
         keys,
         first_rows,
+        across,
     )
 
 

@@ -13,6 +13,21 @@ CHART_ROWS = 200  # a chart of more cannot be read
 
 
 @dataclass(frozen=True)
+class Across:
+    """What stands above the columns of a cross table.
+
+    Attributes:
+        name: of the column whose values are across.
+        values: those, as texts; the total's last, where the table has one.
+        columns: how many stand under each; if it is one, the value is its header.
+    """
+
+    name: str
+    values: list[str]
+    columns: int
+
+
+@dataclass(frozen=True)
 class Table:
     """Rows under a header, on as many sheets as they take.
 
@@ -27,6 +42,7 @@ class Table:
         chart: column, bar, line or pie, drawn beside the rows if there are at most CHART_ROWS.
         keys: how many columns, the first ones, name a row in the chart.
         first_rows: the values of the first CHART_ROWS rows, without the total.
+        across: of a cross table, what stands above its columns.
     """
 
     name: str
@@ -38,6 +54,11 @@ class Table:
     chart: str | None = None
     keys: int = 1
     first_rows: Sequence[Sequence[Any]] = ()
+    across: Across | None = None
+
+    @property
+    def header(self) -> list[list[str]]:
+        return header_rows(self.columns, self.keys, self.across)
 
     @property
     def rows(self) -> int:
@@ -50,6 +71,16 @@ class Table:
         return SummaryFacts(
             self.name, list(self.columns), self.keys, count, self.chart, rows[:-1], rows[-1]
         )
+
+
+def header_rows(columns: Sequence[str], keys: int, across: Across | None) -> list[list[str]]:
+    """Of a table. Over several columns stands their value across, in the first one's cell."""
+    if across is None:
+        return [[*columns]]
+    if across.columns == 1:
+        return [[*columns[:keys], *across.values]]
+    above = [text for value in across.values for text in (value, *[""] * (across.columns - 1))]
+    return [[across.name, *[""] * (keys - 1), *above], [*columns]]
 
 
 def json_cell(cell: Any) -> Any:

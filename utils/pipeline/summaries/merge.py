@@ -3,19 +3,32 @@
 import math
 import operator
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from itertools import chain, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.excel import EXACT_INTEGER, is_long
-from pipeline.summaries.cells import NUMBER, Cells, Codes, whole
-from pipeline.summaries.exact import Fractions, exact_number, quotient, root, small_totals, totals
+from pipeline.sheet.table import Across, header_rows
+from pipeline.summaries.cells import NUMBER, Cells, Codes, Distinct, missing, whole
+from pipeline.summaries.exact import (
+    Fractions,
+    RunningSums,
+    TooLong,
+    exact_number,
+    quotient,
+    root,
+    small_totals,
+    totals,
+)
+from pipeline.summaries.formula import Formula, Name
 from pipeline.summaries.partials import (
     EXACT_VALUE,
     SIZE,
@@ -34,6 +47,7 @@ from pipeline.summaries.partials import (
     renumbered,
     written,
 )
+from pipeline.summaries.rows import Rows, header_texts, runs_of, side_by_side, top
 from pipeline.summaries.summary import (
     PERCENTILES,
     PICKED,
@@ -41,7 +55,9 @@ from pipeline.summaries.summary import (
     Column,
     Columns,
     Declared,
+    InvalidSummary,
     Summary,
+    check_across,
 )
 
 RANGE_BYTES = 1 << 20  # of blocks merged at a time: some 100,000 groups
@@ -49,6 +65,7 @@ SPOOLED_BYTES = 8 << 20  # in memory; more goes to a file
 INFINITE = (math.inf, -math.inf)
 SMALL = 2.0**46  # 100 times a whole number below it is one of a float's
 NONE = np.zeros(0, np.int64)
+PARTS = ("over", "under", "rounded")  # of a fraction
 
 
 class Spool:
@@ -74,61 +91,135 @@ class Spool:
         return self._file.read(size)
 
 
-def group_frames(declared: Declared, sources: Sequence[Runs]) -> Iterator[pd.DataFrame]:
-    """The groups of all sources in the order that is declared, in frames of some of them.
+class Sheet(NamedTuple):
+    """A summary as its sheet shows it.
 
-    Args:
-        sources: in the order of their rows.
+    Attributes:
+        frames: its rows in order, some at a time.
+        total: its last row, with the same columns; None for none.
+        across: of a cross table, what stands above its columns.
     """
-    frames = _frames(declared, declared.by, sources)
+
+    frames: Iterator[pd.DataFrame]
+    total: pd.DataFrame | None
+    across: Across | None
+
+
+def sheet(declared: Declared, scopes: Sequence[Sequence[Runs]]) -> Sheet:
+    """
+    Args:
+        scopes: what all sources contribute to each of the declared ones, in the order of their rows.
+
+    Raises:
+        InvalidSummary: a cross table has too many columns; or, while the frames are read, a running
+            total cannot be computed.
+    """
+    values, across, foot = _foot(declared, scopes[1::2])
+    rows = _rows(declared, scopes[::2], values, foot.exact)
     if declared.sort is not None:
-        frames = _sorted(declared.sort, frames)
-    left = declared.top or math.inf
-    for df in frames:
-        if left > 0:
-            yield df if len(df) <= left else df.head(int(left))
-        left -= len(df)
-
-
-def total_frame(declared: Declared, sources: Sequence[Runs]) -> pd.DataFrame:
-    """The one row over everything, with the same columns."""
-    (df,) = _frames(declared, [], sources)
-    for place, name in enumerate(declared.by):
-        df.insert(place, name, pd.Series([None if place else declared.total], dtype=object))
-    return df
+        rows = _sorted(declared, rows, len(values))
+    rows = _with_running(declared, top(rows, declared.top), foot.exact, len(values) + 1)
+    shown = None if across is None else len(across.values)
+    frames = (df for each in rows for df in side_by_side(each, declared.by, shown))
+    total = None if declared.total is None else next(side_by_side(foot, declared.by, shown))
+    return Sheet(frames, total, across)
 
 
 def summarize(df: pd.DataFrame, summary: Summary) -> pd.DataFrame:
-    """The summary of one frame, its total row last: for an ETL's own tests."""
-    spool = Spool()
-    partials = Columns(df, "table").partials(summary.declared, summary.keys)
-    groups, *total = map(spool.put, partials)
-    frames = [*group_frames(summary.declared, [groups])]
-    frames += [total_frame(summary.declared, [each]) for each in total]
-    return pd.concat(frames, ignore_index=True)
+    """The summary of one frame, its total row last: for an ETL's own tests. A cross table's columns
+    have the name and the value across, if several stand under each; else the value.
+    """
+    spool, declared = Spool(), summary.declared
+    partials = Columns(df, "table").partials(declared, summary.keys)
+    made = sheet(declared, [[spool.put(each)] for each in partials])
+    frames = [*made.frames, *([] if made.total is None else [made.total])]
+    table = pd.concat(frames, ignore_index=True)
+    header = header_rows(list(table.columns), len(declared.by), made.across)
+    return table.set_axis(
+        header[0] if len(header) == 1 else pd.MultiIndex.from_arrays(header), axis=1
+    )
 
 
-def _frames(declared: Declared, by: list[str], sources: Sequence[Runs]) -> Iterator[pd.DataFrame]:
-    for end in _ends([each.groups for each in sources]):
-        starts = [each.groups.taken for each in sources]
-        pieces = [[*each.groups.before(end)] for each in sources]
-        tables = [*chain.from_iterable(pieces)]
-        if tables or end is None:
-            tables = tables or [no_groups(len(by))]
-            index = Index(tables)
-            groups = grouped(tables, index)
-            found = iter(index.numbers)
-            numbers = [np.concatenate([NONE, *islice(found, len(piece))]) for piece in pieces]
-            distinct = {}
-            for column in declared.used(*SORTED):
-                runs = [each.values[column] for each in sources]
-                found_values = _Distinct(_given(column, groups), declared.percents(column))
-                distinct[column] = _merged(runs, starts, numbers, found_values)
-            yield _finished(declared, by, groups, distinct)
+def _foot(
+    declared: Declared, scopes: Sequence[Sequence[Runs]]
+) -> tuple[Cells, Across | None, Rows]:
+    """The values across, what stands above columns, and the row over everything, with the exact
+    values of all columns.
+    """
+    values, across, foot = missing(0), None, Rows(pd.DataFrame(), {}, NONE, NONE)
+    if scopes:
+        foot = _finished(declared, [], _merge(declared, scopes[0], None), np.zeros(1, np.int64))
+    if declared.across is not None:
+        found = _merge(declared, scopes[1], None)
+        (values,), count = found.groups.keys, found.groups.rows
+        check_across(declared, count, "all segments")
+        cells = _finished(declared, [declared.across], found, np.arange(count))
+        texts = header_texts(cells.df.pop(declared.across).tolist())
+        texts += [declared.total] if declared.total is not None else []
+        across = Across(declared.across, texts, len(declared.columns))
+        foot = replace(cells, at=0 * cells.at).beside(replace(foot, column=np.array([count])))
+    for place, name in enumerate(declared.by):
+        foot.df.insert(place, name, [None if place else declared.total] * len(foot.df))
+    return values, across, foot
 
 
-def _ends(runs: Iterable[Run]) -> Iterator[Key | None]:
-    blocks = ((block.first, block.size) for run in runs for block in run.blocks)
+def _rows(
+    declared: Declared,
+    scopes: Sequence[Sequence[Runs]],
+    values: Cells,
+    totals: Mapping[str, Fractions],
+) -> Iterator[Rows]:
+    """The rows of the sheet in the order of keys; in a cross table each after its cells."""
+    for found, *parts in _ranges(declared, scopes):
+        margin = np.full(found.groups.rows, len(values))
+        rows = _finished(declared, declared.by, found, margin, totals)
+        for part in parts:
+            *keys, across = part.groups.keys
+            columns = Distinct([values, across]).places[1]
+            groups = replace(part.groups, keys=keys)
+            cells = _finished(declared, declared.by, part._replace(groups=groups), columns, totals)
+            rows = replace(cells, at=runs_of(keys)).beside(rows)
+        yield rows
+
+
+class _Range(NamedTuple):
+    """Some groups, merged from all sources; of a column the distinct values of each."""
+
+    groups: Groups
+    distinct: dict[str, "_Distinct"]
+
+
+def _ranges(declared: Declared, scopes: Sequence[Sequence[Runs]]) -> Iterator[list[_Range]]:
+    """The groups of some scopes, a range of keys at a time; those of the first begin the others'."""
+    for end in _ends([each.groups for sources in scopes for each in sources], len(declared.by)):
+        found = [_merge(declared, sources, end) for sources in scopes]
+        if found[0].groups.rows or end is None:
+            yield found
+
+
+def _merge(declared: Declared, sources: Sequence[Runs], end: Key | None) -> _Range:
+    """The groups that follow in all sources and sort before the end; all, without one."""
+    starts = [each.groups.taken for each in sources]
+    pieces = [[*each.groups.before(end)] for each in sources]
+    tables = [*chain.from_iterable(pieces)] or [no_groups(sources[0].groups.keys)]
+    index = Index(tables)
+    groups = grouped(tables, index)
+    found = iter(index.numbers)
+    numbers = [np.concatenate([NONE, *islice(found, len(piece))]) for piece in pieces]
+    distinct = {}
+    for column in declared.used(*SORTED):
+        runs = [each.values[column] for each in sources]
+        values = _Distinct(_given(column, groups), declared.percents(column))
+        distinct[column] = _merged(runs, starts, numbers, values)
+    return _Range(groups, distinct)
+
+
+def _ends(runs: Iterable[Run], keys: int) -> Iterator[Key | None]:
+    """
+    Args:
+        keys: how many columns of keys ranges are cut by.
+    """
+    blocks = ((block.first[: 3 * keys], block.size) for run in runs for block in run.blocks)
     return ends(blocks, RANGE_BYTES)
 
 
@@ -278,24 +369,83 @@ _between = np.frompyfunc(_number_between, 3, 1)
 
 
 def _finished(
-    declared: Declared, by: list[str], groups: Groups, distinct: dict[str, _Distinct]
-) -> pd.DataFrame:
-    """The rows of a summary: its keys and its columns."""
+    declared: Declared,
+    by: list[str],
+    found: _Range,
+    column: Codes,
+    totals: Mapping[str, Fractions] | None = None,
+) -> Rows:
+    """The rows of a summary: its keys and its columns, but for what the rows' order decides.
+
+    Args:
+        column: of each row.
+        totals: the exact values over everything of each column; None for a row over everything.
+    """
+    groups, distinct = found
     size = groups.sum(SIZE)
     shown: dict[str, Any] = {
         name: cells.to_series(groups.sum(Sum("exact", name)) == size)
         for name, cells in zip(by, groups.keys, strict=True)
     }
-    for column in declared.columns:
-        shown[column.name] = _shown(column, groups, distinct.get(column.of))
-    formulas = declared.formulas()
-    exact = {}
+    for each in declared.columns:
+        shown[each.name] = _shown(each, groups, distinct.get(each.of))
+    formulas, exact = declared.formulas, {}
     for name in declared.operands() - formulas.keys():
         exact[name] = _exact(name, declared, shown, groups, distinct)
+    rows = Rows(pd.DataFrame(shown), exact, np.arange(groups.rows), column)
+    if totals is None:
+        _compute(formulas, rows)
+        return rows
+    after = declared.after
+    _compute({name: formulas[name] for name in formulas if name not in after}, rows, totals)
+    used = {name for formula in after.values() for name in formula.names if name.over != "total"}
+    left = {name.column for name in used} - after.keys()
+    return replace(rows, exact={name: exact[name] for name in left})
+
+
+def _compute(
+    formulas: Mapping[str, Formula],
+    rows: Rows,
+    totals: Mapping[str, Fractions] | None = None,
+    sums: Mapping[str, RunningSums] | None = None,
+) -> None:
+    """Add columns to the rows.
+
+    Args:
+        totals: the exact values over everything of each column; None for a row over everything,
+            which is its own total, and the only row of a running total.
+        sums: of the rows before these, by column.
+    """
+    running: dict[Name, Fractions] = {}
+
+    def operand(name: Name) -> Fractions:
+        if name.over == "total" and totals is not None:
+            return totals[name.column].take(rows.column)
+        exact: Fractions = rows.exact[name.column]
+        if name.over != "running" or sums is None:
+            return exact
+        if name not in running:
+            running[name] = sums[name.column].add(exact, rows.column)
+        return running[name]
+
     for name, formula in formulas.items():
-        exact[name] = formula.value(exact, groups.rows)
-        shown[name] = _column(exact[name].numbers())
-    return pd.DataFrame(shown)
+        rows.exact[name] = formula.value(operand, len(rows.df))
+        rows.df[name] = _column(rows.exact[name].numbers())
+
+
+def _with_running(
+    declared: Declared, rows: Iterator[Rows], totals: Mapping[str, Fractions], columns: int
+) -> Iterator[Rows]:
+    """The rows with the formulas that their order decides."""
+    after = declared.after
+    sums: defaultdict[str, RunningSums] = defaultdict(lambda: RunningSums(columns))
+    for each in rows:
+        try:
+            _compute(after, each, totals, sums)
+        except TooLong as error:
+            rule = f"summary {declared.name}: a running total {error}"
+            raise InvalidSummary(rule) from None
+        yield each
 
 
 def _shown(column: Column, groups: Groups, distinct: _Distinct | None) -> Any:
@@ -405,27 +555,42 @@ def _column(values: NDArray[Any]) -> NDArray[Any]:
     return whole(values.astype(np.float64))
 
 
-def _sorted(sort: str, frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """In the order of a column; equal ones in the order that they have."""
-    spool, rows = Spool(), 0
-    runs = []
-    for df in frames:
-        cells = Cells.of(df[sort.removeprefix("-")]).by_value()
+def _sorted(declared: Declared, rows: Iterator[Rows], margin: int) -> Iterator[Rows]:
+    """In the order of a column; equal ones in the order that they have.
+
+    Args:
+        margin: the number of the column by whose rows it goes.
+    """
+    spool, count, runs = Spool(), 0, []
+    sort = str(declared.sort)
+    for each in rows:
+        cells = Cells.of(each.df[sort.removeprefix("-")][each.column == margin]).by_value()
         keys = [
-            cells.descending() if sort.startswith("-") else cells,
-            Cells.numbered(np.arange(rows, rows + len(df))),
+            (cells.descending() if sort.startswith("-") else cells).take(each.at),
+            Cells.numbered(each.at + count),
         ]
-        picks = {Pick("first", name): Cells.of(df[name]) for name in df.columns}
-        groups = grouped([Groups(len(df), keys, {}, picks)])
+        if declared.across is not None:
+            keys.append(Cells.numbered(each.column))
+        picks = {Pick("shown", name): Cells.of(each.df[name]) for name in each.df.columns}
+        for name, exact in each.exact.items():
+            parts = zip(PARTS, exact.reduced().parts)
+            picks |= {Pick(part, name): Cells.of(pd.Series(of, dtype=object)) for part, of in parts}
+        groups = grouped([Groups(len(each.df), keys, {}, picks)])
         runs.append(spool.put(Partials(groups, {})).groups)
-        rows += len(df)
-        empty = df.head(0)
-    if not rows:
+        count += each.count
+        empty = each.take(slice(0))
+    if not count:
         yield empty
-    for end in _ends(runs):
-        tables = [table for run in runs for table in run.before(end)]
-        if tables:
-            picks = grouped(tables).picks
-            yield pd.DataFrame(
-                {name: picks[Pick("first", name)].to_series() for name in empty.columns}
-            )
+    for end in _ends(runs, 2):
+        if tables := [table for run in runs for table in run.before(end)]:
+            groups = grouped(tables)
+            found = {pick: cells.to_series() for pick, cells in groups.picks.items()}
+            df = pd.DataFrame({name: found[Pick("shown", name)] for name in empty.df.columns})
+            exacts = {}
+            for name in empty.exact:
+                exacts[name] = Fractions(
+                    *(found[Pick(part, name)].to_numpy(object) for part in PARTS)
+                )
+            at = runs_of(groups.keys[1:2])
+            column = at * 0 if declared.across is None else groups.keys[2].values
+            yield Rows(df, exacts, at, column)

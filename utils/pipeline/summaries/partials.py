@@ -280,7 +280,7 @@ class Run:
         read: the bytes from a start on, of a length.
 
     Attributes:
-        taken: groups that were given out.
+        keys, taken: groups that were given out.
     """
 
     def __init__(self, fields: Any, start: int, keys: int, read: Read) -> None:
@@ -290,7 +290,7 @@ class Run:
             self.blocks.append(Block(self.end, size, tuple(first)))
             self.end += size
         self.taken = 0
-        self._keys = keys
+        self.keys = keys
         self._read = read
         self._rest: Groups | None = None
 
@@ -309,7 +309,7 @@ class Run:
                 return
 
     def whole(self) -> Groups:
-        tables = [*self.before(None)] or [no_groups(self._keys)]
+        tables = [*self.before(None)] or [no_groups(self.keys)]
         return tables[0] if len(tables) == 1 else grouped(tables)
 
     def _next(self) -> Groups:
