@@ -19,6 +19,7 @@ from pipeline.facts.stages import INLINE_BYTES, SegmentFacts
 from pipeline.keys import partials_key, rejects_of, segment_facts_key, xml_key
 from pipeline.s3.client import OTHERS, status
 from pipeline.s3.signed import Objects
+from pipeline.sheet.layout import Layout
 from pipeline.sheet.parts import RenderedRows, SheetPart
 
 
@@ -62,10 +63,11 @@ class Figures(Json):
     Attributes:
         pickle_etag: of the pickle that was rendered; rows of another one are stale.
         xml_etag: of the rows that these figures describe.
-        columns, widest, parts, formats: see RenderedRows.
+        columns, widest, parts, formats, holds: see RenderedRows.
         facts: what the segment tells the report.
         summaries: None for nothing.
         rejects: None where nobody asked for them.
+        layout: None for that of every table.
     """
 
     pickle_etag: str
@@ -77,6 +79,8 @@ class Figures(Json):
     formats: dict[str, str] = field(default_factory=dict)
     summaries: Contribution | None = None
     rejects: Rejects | None = None
+    holds: list[int] = field(default_factory=list)
+    layout: Layout | None = None
 
     @property
     def rows(self) -> int:
@@ -126,6 +130,7 @@ def send(
     facts: SegmentFacts | None = None,
     summaries: Contribution | None = None,
     rejects: Rejects | None = None,
+    layout: Layout | None = None,
 ) -> Figures:
     """Write the rows, and the figures of them and of the pickle at `key`."""
     figures = Figures(
@@ -138,6 +143,8 @@ def send(
         rows.formats,
         summaries,
         rejects,
+        rows.holds,
+        layout,
     )
     objects.put(segment_facts_key(key), figures.to_json())
     return figures

@@ -3,9 +3,12 @@
 __all__ = [
     "chunks",
     "duplicate_columns",
+    "layout",
     "parts",
     "rendered_table",
     "sheet_xml",
+    "shown",
     "table",
+    "widths",
     "workbook",
 ]

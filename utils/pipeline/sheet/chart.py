@@ -3,75 +3,158 @@
 import datetime as dt
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from pipeline.excel import (
-    DATE_STYLE,
-    DATETIME_STYLE,
     DURATION_STYLE,
     LEAP_DAY,
+    SHEET_COLUMNS,
     STYLE_FORMATS,
     integer_text,
     is_long,
     shortened,
     utf16_units,
 )
-from pipeline.sheet.table import Table
+from pipeline.sheet.layout import Layout
+from pipeline.sheet.page import (
+    COLUMN_PIXELS,
+    PAGE_COLUMNS,
+    PAGE_ROWS,
+    ROW_PIXELS,
+    Area,
+    datetime_style,
+    print_areas,
+)
+from pipeline.sheet.table import CHART_ROWS, Table
 
 CACHED_CHARACTERS = 255  # of a text
 OWN_LABELS = "=own"  # in place of the cells of labels
 _OWN_LABELS = re.compile(
     rb"<c:strRef><c:f>own</c:f><c:strCache>(.*?)</c:strCache></c:strRef>", re.DOTALL
 )
-SIZE = {"width": 320, "height": 240}
+# Of each kind, how many rows can be told apart.
+MOST = {"column": 60, "line": CHART_ROWS, "bar": 30, "pie": 30}
+WIDE = ("column", "line")  # whose rows stand side by side
+FEW = 20  # rows of a chart that is half as wide or high as a page
+READABLE = 60  # labels side by side
+GAP = 10  # between charts, pixels
+SMALL = {"size": 8}
 DAY = dt.timedelta(1)
 DAY_0 = dt.datetime(1899, 12, 30)  # of Excel's days from 1900-03-01 on
 
 
-def insert_charts(workbook: Any, worksheet: Any, table: Table, formats: Mapping[str, str]) -> None:
+@dataclass(frozen=True)
+class Grid:
+    """The places of charts of one size beside a table, page by page.
+
+    Attributes:
+        width, height: of a place, pixels.
+        column: the first one's.
+    """
+
+    width: int
+    height: int
+    column: int
+
+    @classmethod
+    def of(cls, kind: str, rows: int, column: int) -> "Grid":
+        width, height = PAGE_COLUMNS * COLUMN_PIXELS, PAGE_ROWS * ROW_PIXELS
+        whole = width if kind in WIDE and rows > FEW else width // 2
+        return cls(whole, height if kind not in WIDE and rows > FEW else height // 2, column)
+
+    @property
+    def across(self) -> int:
+        return PAGE_COLUMNS * COLUMN_PIXELS // self.width
+
+    def offset(self, place: int) -> tuple[int, int]:
+        """Pixels to the right and down."""
+        down, right = divmod(place, self.across)
+        return right * self.width, down * self.height + GAP // 2
+
+    def pages(self, count: int) -> list[Area]:
+        """The cells behind so many charts, page by page."""
+        bottom = -(-count // self.across) * self.height
+        last = self.column + PAGE_COLUMNS - 1
+        tops = range(1, bottom // ROW_PIXELS + 1, PAGE_ROWS)
+        return [(top, self.column, top + PAGE_ROWS - 1, last) for top in tops]
+
+
+def insert_charts(workbook: Any, worksheet: Any, table: Table, rows: int, layout: Layout) -> None:
     """Draw the first rows' numbers beside them: each column by itself, for counts, sums and means
-    have no scale in common. A pie has the first column alone.
+    have no scale in common. A pie has the first column alone. Each chart is on one page of paper.
 
     XlsxWriter has no rows here: it is given what a chart shows until Excel has read them.
+
+    Args:
+        rows: of the sheet, without the total.
     """
-    sheet, last = worksheet.name, len(table.first_rows)
-    values = [list(column) for column in zip(*table.first_rows, strict=True)]
+    column = len(table.columns) + 1
+    if not table.chart or not rows or column + PAGE_COLUMNS > SHEET_COLUMNS:
+        return
+    shown = min(rows, MOST[table.chart])
+    values = [list(column) for column in zip(*table.first_rows[:shown], strict=True)]
+    numbers = [
+        index
+        for index in range(table.keys, len(values))
+        if _are_numbers(values[index]) and table.columns[index] not in layout.hidden
+    ]
+    grid = Grid.of(table.chart, shown, column)
+    places = list(enumerate(numbers[:1] if table.chart == "pie" else numbers))
+    for place, index in places:
+        chart = _chart(workbook, worksheet.name, table, values, index)
+        chart.set_size({"width": grid.width - GAP, "height": grid.height - GAP})
+        x, y = grid.offset(place)
+        worksheet.insert_chart(1, grid.column, chart, {"x_offset": x, "y_offset": y})
+    if places:
+        own = (0, 0, rows + bool(table.total), column - 2)
+        print_areas(worksheet, [own, *grid.pages(len(places))])
+
+
+def _chart(workbook: Any, sheet: str, table: Table, values: list[list[Any]], index: int) -> Any:
+    """Of the first values of all columns, of which the chart shows one."""
+    kind, shown = table.chart, len(values[0])
     cached = [list(map(_cached, column)) for column in values]
-    names = list(map(_cached, table.columns))
-    numbers = [n for n in range(table.keys, len(values)) if _are_numbers(values[n])]
-    for index in numbers:  # one of more than 15 digits is a text in its cell
-        cached[index] = [None if isinstance(value, str) else value for value in cached[index]]
-    for place, index in enumerate(numbers[:1] if table.chart == "pie" else numbers):
-        chart = workbook.add_chart({"type": table.chart})
-        chart.set_title({"name": [sheet, 0, index], "data": [names[index]]})
-        chart.set_legend({"none": table.chart != "pie"})
-        chart.set_size(SIZE)
-        x, y = (_axis(table.columns[n], values[n], formats) for n in (0, index))
-        x["label_position"] = "low"  # below what is negative
-        y["major_gridlines"] = {"visible": True, "line": {"color": "#D9D9D9"}}
-        if min(filter(None, cached[index]), default=0) >= 0:
-            y["min"] = 0  # Excel lets bars begin elsewhere
-        if table.chart == "bar":  # its y axis has the keys, the first of them at the bottom
-            x, y = y, x | {"reverse": True}
-        chart.set_x_axis(x)
-        chart.set_y_axis(y)
-        series: dict[str, Any] = {
-            "name": [sheet, 0, index],
-            "name_data": [names[index]],
-            "values": [sheet, 1, index, last, index],
-            "values_data": cached[index],
-        }
-        if has_long_label(values[: table.keys]):
-            series["categories"] = OWN_LABELS
-            series["categories_data"] = list(map(_label, zip(*values[: table.keys])))
-        elif table.keys:
-            series["categories"] = [sheet, 1, 0, last, table.keys - 1]
-            series["categories_data"] = cached[: table.keys] if table.keys > 1 else cached[0]
-        chart.add_series(series)
-        beside = {"x_offset": place * (SIZE["width"] + 10)}
-        worksheet.insert_chart(1, len(table.columns) + 1, chart, beside)
+    # A number of more than 15 digits is a text in its cell.
+    numbers = [None if isinstance(value, str) else value for value in cached[index]]
+    name = _cached(table.columns[index])
+    chart = workbook.add_chart({"type": kind})
+    chart.set_title({**_title(sheet, index, name, shown, table), "name_font": {"size": 12}})
+    chart.set_legend({"position": "right", "font": SMALL} if kind == "pie" else {"none": True})
+    x, y = (_axis(table, n, values[n]) for n in (0, index))
+    x |= {"label_position": "low", "interval_unit": -(-shown // READABLE)}  # below what is negative
+    x["num_font"] = SMALL | ({"rotation": -90} if kind in WIDE and shown > FEW else {})
+    y["major_gridlines"] = {"visible": True, "line": {"color": "#D9D9D9"}}
+    if min(filter(None, numbers), default=0) >= 0:
+        y["min"] = 0  # Excel lets bars begin elsewhere
+    if kind == "bar":  # its y axis has the keys, the first of them at the bottom
+        x, y = y, x | {"reverse": True}
+    chart.set_x_axis(x)
+    chart.set_y_axis(y)
+    series: dict[str, Any] = {
+        "name": [sheet, 0, index],
+        "name_data": [name],
+        "values": [sheet, 1, index, shown, index],
+        "values_data": numbers,
+    }
+    if has_long_label(values[: table.keys]):
+        series["categories"] = OWN_LABELS
+        series["categories_data"] = list(map(_label, zip(*values[: table.keys])))
+    elif table.keys:
+        series["categories"] = [sheet, 1, 0, shown, table.keys - 1]
+        series["categories_data"] = cached[: table.keys] if table.keys > 1 else cached[0]
+    chart.add_series(series)
+    return chart
+
+
+def _title(sheet: str, index: int, name: "_Text", shown: int, table: Table) -> dict[str, Any]:
+    """The column's header; where a chart cannot show all rows, it says so."""
+    rows = table.rows - bool(table.total)
+    if shown == rows:
+        return {"name": [sheet, 0, index], "data": [name]}
+    return {"name": f"{name} (the first {shown} of {rows:,})"}
 
 
 def with_own_labels(xml: bytes) -> bytes:
@@ -97,11 +180,12 @@ def _are_numbers(values: Iterable[Any]) -> bool:
     return bool(kinds - {Decimal}) and kinds <= {int, float, Decimal}
 
 
-def _axis(name: str, values: list[Any], formats: Mapping[str, str]) -> dict[str, Any]:
-    """With the number format of a column's first cell."""
-    kinds = {dt.timedelta: DURATION_STYLE, dt.datetime: DATETIME_STYLE, dt.date: DATE_STYLE}
+def _axis(table: Table, index: int, values: list[Any]) -> dict[str, Any]:
+    """With the number format of the column's cells, of which the first tells the kind."""
+    kinds = {dt.timedelta: DURATION_STYLE, dt.date: datetime_style(table, index)}
     styles = (style for kind, style in kinds.items() if isinstance(values[0], kind))
-    return {"num_format": formats.get(name, STYLE_FORMATS[next(styles, 0)])}
+    default = STYLE_FORMATS[next(styles, 0)]
+    return {"num_format": table.formats.get(table.columns[index], default)}
 
 
 def _cached(value: Any) -> Any:

@@ -1,15 +1,15 @@
 """A table as the workbook takes it: rendered rows, and what its sheets need to know of them."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.excel import EXACT_INTEGER, integer_text
+from pipeline.excel import EXACT_INTEGER, STYLE_FORMATS, integer_text
 from pipeline.facts.stages import SummaryFacts
-from pipeline.sheet.parts import SheetPart
+from pipeline.sheet.parts import DATE, TIME, SheetPart
 
 REJECTS = "Rejects"  # the sheet of the records that are left out
-CHART_ROWS = 200  # a chart of more cannot be read
+CHART_ROWS = 200  # that a chart may show
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,12 @@ class Table:
         bodies: the bytes of the parts one after another, in chunks of any size; a chunk is taken
             only when those before it have been yielded.
         total: values of the last row, where it is a total, which stands out and is not filtered.
-        chart: column, bar, line or pie, drawn beside the rows if there are at most CHART_ROWS.
+        chart: column, bar, line or pie, drawn beside the rows.
         keys: how many columns, the first ones, name a row in the chart.
         first_rows: the values of the first CHART_ROWS rows, without the total.
+        holds: for each column what its cells hold, without the total's label.
+        formats: the number formats that its rows were rendered with.
+        own_styles: the number of the first column's own style.
         across: of a cross table, what stands above its columns.
     """
 
@@ -54,6 +57,9 @@ class Table:
     chart: str | None = None
     keys: int = 1
     first_rows: Sequence[Sequence[Any]] = ()
+    holds: Sequence[int] = ()
+    formats: Mapping[str, str] = field(default_factory=dict)
+    own_styles: int = len(STYLE_FORMATS)
     across: Across | None = None
 
     @property
@@ -63,6 +69,16 @@ class Table:
     @property
     def rows(self) -> int:
         return sum(part.rows for part in self.parts)
+
+    def held(self, index: int) -> int:
+        """What the cells of a column hold."""
+        return self.holds[index] if self.holds else 0
+
+    @property
+    def next_style(self) -> int:
+        """The number behind those of its columns that hold datetimes."""
+        own = [n for n, holds in enumerate(self.holds, 1) if holds & (DATE | TIME)]
+        return self.own_styles + max(own, default=0)
 
     def facts(self) -> SummaryFacts:
         """A table beside the segments' own, as JSON has it."""

@@ -15,13 +15,13 @@ from io import BytesIO
 from itertools import chain, count, islice
 from typing import Any
 
-import xlsxwriter.utility
+import xlsxwriter
 from isal import isal_zlib
 
 from pipeline.excel import (
-    COLUMN_WIDTH,
     DATA_ROWS,
     HEADER_STYLE,
+    RIGHT_HEADER_STYLE,
     check_columns,
     check_header,
     check_sheet_names,
@@ -30,20 +30,28 @@ from pipeline.excel import (
     numbered_sheet,
     style_formats,
     text_element,
-    wide_characters,
 )
 from pipeline.sheet.chart import insert_charts, with_own_labels
 from pipeline.sheet.chunks import Chunks
+from pipeline.sheet.layout import Layout
+from pipeline.sheet.page import (
+    TOTAL,
+    datetime_style,
+    filter_and_total,
+    is_right,
+    set_columns,
+    set_up_page,
+)
 from pipeline.sheet.parts import SheetPart
 from pipeline.sheet.table import Table
 from pipeline.sheet.zip_file import Entry, deflated, plain_entry, zip_chunks
 
-HEADER = {"bold": True, "bottom": 1}
-TOTAL = {"bold": True, "top": 1}
+HEADER: dict[str, Any] = {"bold": True, "bottom": 1}
+RIGHT = {"align": "right", "indent": 2}  # beside the button of the filter
+LOOKS = {HEADER_STYLE: HEADER, RIGHT_HEADER_STYLE: HEADER | RIGHT}
+NO_LAYOUT = Layout()
+STYLES = "xl/styles.xml"
 CREATED = dt.datetime(1980, 1, 1)  # the date of each zip entry, as XlsxWriter has it
-DIGIT_PIXELS = 7
-WIDE_PIXELS = 7  # a kanji takes 15; XlsxWriter gives any character that it does not know 8
-FILTER_PIXELS = 16  # the button in a header
 
 
 @dataclass(frozen=True)
@@ -68,18 +76,24 @@ class _Sheet:
         return excel_row(self.parts[-1].position) + self.parts[-1].rows - 1 if self.parts else 1
 
     @property
+    def is_first(self) -> bool:
+        """Whether the table begins here."""
+        return not self.parts or self.parts[0].position == 0
+
+    @property
     def last_data_row(self) -> int:
         return self.last_row - self.has_total
 
 
 def workbook_chunks(
-    name: str, tables: Sequence[Table], formats: Mapping[str, str]
+    name: str, tables: Sequence[Table], formats: Mapping[str, str], layout: Layout = NO_LAYOUT
 ) -> Iterator[bytes]:
     """Stream a workbook of tables, one after another; the first one's sheets are Sheet1, Sheet2, …
 
     Args:
         name: of the workbook, for error messages.
         formats: Excel's number formats by the names of columns, as the rows were rendered with.
+        layout: of all sheets.
 
     Returns:
         The file in chunks; the same input gives the same bytes.
@@ -93,7 +107,7 @@ def workbook_chunks(
     """
     check_sheet_names(table.name for table in tables[1:])
     sheets = _sheets(name, tables)
-    return zip_chunks(_entries(sheets, formats))
+    return zip_chunks(_entries(sheets, tables, formats, layout))
 
 
 def sheet_names(tables: Sequence[Table]) -> list[str]:
@@ -116,7 +130,7 @@ def _sheets(workbook: str, tables: Sequence[Table]) -> list[_Sheet]:
         where = workbook if table is tables[0] else f"{workbook} {table.name}"
         check_columns(len(table.columns), where)
         check_header(table.columns, where)
-        header = _header_row(table.columns)
+        header = _header_row(table)
         by_sheet = _parts_by_sheet(table.parts)
         source = Chunks(table.bodies)
         for parts in by_sheet:
@@ -140,9 +154,12 @@ def _parts_by_sheet(parts: Sequence[SheetPart]) -> list[list[SheetPart]]:
     return sheets
 
 
-def _entries(sheets: list[_Sheet], formats: Mapping[str, str]) -> Iterator[Entry]:
-    with zipfile.ZipFile(_template(sheets, formats)) as template:
+def _entries(
+    sheets: list[_Sheet], tables: Sequence[Table], formats: Mapping[str, str], layout: Layout
+) -> Iterator[Entry]:
+    with zipfile.ZipFile(_template(sheets, formats, layout)) as template:
         files = {name: template.read(name) for name in template.namelist()}
+    files[STYLES] = _with_own_styles(files[STYLES], tables)
     in_order = iter(sheets)
     for name, xml in files.items():
         if name.startswith("xl/worksheets/sheet"):
@@ -153,42 +170,41 @@ def _entries(sheets: list[_Sheet], formats: Mapping[str, str]) -> Iterator[Entry
         _check_length(sheet)
 
 
-def _template(sheets: list[_Sheet], formats: Mapping[str, str]) -> BytesIO:
+def _template(sheets: list[_Sheet], formats: Mapping[str, str], layout: Layout) -> BytesIO:
     """Everything but the rows, from XlsxWriter. Blank cells register the styles in order."""
     file = BytesIO()
     with xlsxwriter.Workbook(file, {"in_memory": True}) as workbook:
         workbook.set_properties({"created": CREATED})
-        header, *others = style_formats(formats)[HEADER_STYLE:]
-        styles = [workbook.add_format({"num_format": header, **HEADER})]
-        styles += [workbook.add_format({"num_format": style}) for style in others]
+        styles = [
+            workbook.add_format({"num_format": number_format, **LOOKS.get(style, {})})
+            for style, number_format in enumerate(style_formats(formats))
+        ][HEADER_STYLE:]
         total = workbook.add_format(TOTAL)
         for sheet in sheets:
             worksheet = workbook.add_worksheet(sheet.name)
             for row, style in enumerate(styles):
                 worksheet.write_blank(row, 0, None, style)
-            _lay_out(worksheet, sheet, total)
-            if sheet.table.chart and sheet.last_data_row - 1 == len(sheet.table.first_rows) > 0:
-                insert_charts(workbook, worksheet, sheet.table, formats)
+            rows = sheet.last_data_row
+            set_up_page(worksheet, layout)
+            set_columns(worksheet, sheet.table, layout)
+            filter_and_total(worksheet, sheet.table, rows, total if sheet.has_total else None)
+            if sheet.is_first:
+                insert_charts(workbook, worksheet, sheet.table, rows - 1, layout)
     return file
 
 
-def _lay_out(worksheet: Any, sheet: _Sheet, total: Any) -> None:
-    columns = sheet.table.columns
-    worksheet.freeze_panes(1, 0)
-    for index, (name, widest) in enumerate(zip(columns, sheet.table.widest, strict=True)):
-        pixels = max(_pixels(name) + FILTER_PIXELS, _pixels(widest))
-        worksheet.set_column_pixels(index, index, min(pixels, COLUMN_WIDTH * DIGIT_PIXELS))
-    if columns:
-        worksheet.autofilter(0, 0, sheet.last_data_row - 1, len(columns) - 1)
-    if sheet.has_total:
-        row = sheet.last_row - 1
-        always = {"type": "formula", "criteria": "=TRUE", "format": total}
-        worksheet.conditional_format(row, 0, row, len(columns) - 1, always)
-
-
-def _pixels(text: str) -> int:
-    pixels: int = xlsxwriter.utility.cell_autofit_width(text)
-    return pixels + WIDE_PIXELS * wide_characters(text)
+def _with_own_styles(xml: bytes, tables: Sequence[Table]) -> bytes:
+    """The styles, and behind them one for each column that may hold datetimes."""
+    before, styles, after = re.split(b"(<cellXfs .*?</cellXfs>)", xml)
+    known = re.findall(rb"<xf [^>]*/>|<xf .*?</xf>", styles)
+    own = {
+        table.own_styles + index: datetime_style(table, index)
+        for table in tables
+        for index in range(table.next_style - table.own_styles)
+    }
+    known += [known[own[number]] for number in range(len(known), max(own, default=0) + 1)]
+    all_styles = b'<cellXfs count="%d">%b</cellXfs>' % (len(known), b"".join(known))
+    return before + all_styles + after
 
 
 def _sheet_entry(name: str, template: bytes, sheet: _Sheet) -> Entry:
@@ -215,14 +231,19 @@ def _dimension(sheet: _Sheet) -> str:
     return "A1" if last == "A1" else f"A1:{last}"
 
 
-def _header_row(columns: Sequence[str]) -> str:
-    cells = (_header_cell(index, name) for index, name in enumerate(columns))
+def _header_row(table: Table) -> str:
+    """The headers, each aligned as its column."""
+    styles = {True: RIGHT_HEADER_STYLE, False: HEADER_STYLE}
+    cells = (
+        _header_cell(index, name, styles[is_right(table, index)])
+        for index, name in enumerate(table.columns)
+    )
     return f'<row r="1">{"".join(cells)}</row>'
 
 
-def _header_cell(index: int, name: str) -> str:
+def _header_cell(index: int, name: str, style: int) -> str:
     text = text_element(name)
-    return f'<c r="{column_letters(index)}1" s="{HEADER_STYLE}" t="inlineStr"><is>{text}</is></c>'
+    return f'<c r="{column_letters(index)}1" s="{style}" t="inlineStr"><is>{text}</is></c>'
 
 
 def _check_length(sheet: _Sheet) -> None:

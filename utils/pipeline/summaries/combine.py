@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.excel import COUNT_FORMAT
 from pipeline.facts.stages import INLINE_BYTES
 from pipeline.sheet.rendered_table import render_table
 from pipeline.sheet.table import Table
@@ -13,6 +14,7 @@ from pipeline.summaries.partials import Partials, Runs, combined, opened
 from pipeline.summaries.rows import in_blocks
 from pipeline.summaries.summary import SORTED, Columns, Declared
 
+COUNTS = ("count", "size", "nunique")
 AT_ONCE = 64  # small contributions, combined into one
 SMALL_GROUPS = 20_000  # that a combined one may have and stay in memory
 
@@ -59,19 +61,27 @@ class Summaries:
         elif not known:
             self._waiting.append(key)
 
-    def tables(self, formats: dict[str, str]) -> Iterator[Table]:
-        """Each summary as sheets beside the table's."""
+    def tables(self, formats: dict[str, str], own_styles: int | None = None) -> Iterator[Table]:
+        """Each summary as sheets beside the table's.
+
+        Args:
+            own_styles: of the first one, see Table.
+        """
         for declared, scopes in zip(self._declared, self._scopes):
+            counts = [each.name for each in declared.columns if each.how in COUNTS]
             made = sheet(declared, [scope.sources() for scope in scopes])
-            yield render_table(
+            table = render_table(
                 declared.name,
                 in_blocks(made.frames),
-                formats,
+                dict.fromkeys(counts, COUNT_FORMAT) | formats,
                 total=made.total,
                 chart=declared.chart,
                 keys=len(declared.by),
+                own_styles=own_styles,
                 across=made.across,
             )
+            own_styles = table.next_style
+            yield table
 
     def _begin(self, declared: list[Declared]) -> None:
         self._declared = declared

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator
+from functools import reduce
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ from python_calamine import CalamineWorkbook
 from pipeline import excel
 from pipeline.excel import SHEET_ROWS, STYLE_FORMATS, InvalidCell, TooManyColumns
 from pipeline.sheet import sheet_xml, workbook, zip_file
-from pipeline.sheet.parts import SheetPart
-from pipeline.sheet.sheet_xml import widest_texts
+from pipeline.sheet.parts import SheetPart, merged
+from pipeline.sheet.sheet_xml import render_rows
+from pipeline.sheet.shown import widest_texts
 from pipeline.sheet.table import Table
 from pipeline.sheet.workbook import workbook_chunks
 from pipeline.tests.sheet.test_sheet_xml import FIRST, LEAP, render_parts, write_cell
@@ -81,11 +83,12 @@ def table(rows: list[Any], names: list[str]) -> pd.DataFrame:
 def spliced(df: pd.DataFrame, cuts: tuple[int, ...] = (), chunk: int = 1_000_000) -> bytes:
     """The workbook of a table whose rows are rendered in pieces and arrive in chunks."""
     edges = [0, *cuts, len(df)]
-    pieces = [render_parts(df[start:stop], start) for start, stop in zip(edges, edges[1:])]
-    body = b"".join(body for _, body in pieces)
+    pieces = [render_rows(df[start:stop], start, NAME) for start, stop in zip(edges, edges[1:])]
+    body = b"".join(piece.xml for piece in pieces)
     bodies = (body[at : at + chunk] for at in range(0, len(body), chunk))
-    parts = [part for parts, _ in pieces for part in parts]
-    table = Table(NAME, [*df.columns], widest_texts(df), parts, bodies)
+    parts = [part for piece in pieces for part in piece.parts]
+    holds = reduce(merged, (piece.holds for piece in pieces))
+    table = Table(NAME, [*df.columns], widest_texts(df), parts, bodies, holds=holds)
     return b"".join(workbook_chunks(NAME, [table], {}))
 
 
@@ -101,10 +104,18 @@ def written_by_xlsxwriter(df: pd.DataFrame, **beside: pd.DataFrame) -> bytes:
         for name, each in {"Sheet1": df, **beside}.items():
             worksheet = book.add_worksheet(name)
             rows: list[Iterable[Any]] = [each.columns, *each.itertuples(index=False, name=None)]
+            of_datetimes = [formats[1 if no_times(column) else 2] for column in zip(*rows[1:])]
             for row, values in enumerate(rows):
                 for column, value in enumerate(values):
-                    write_cell(worksheet, row, column, value, formats)
+                    own = of_datetimes[column] if row else None
+                    write_cell(worksheet, row, column, value, formats, own)
     return file.getvalue()
+
+
+def no_times(values: Iterable[Any]) -> bool:
+    """Whether all datetimes are midnight, to the microsecond."""
+    moments = [pd.Timestamp(value) for value in values if isinstance(value, dt.datetime)]
+    return all(moment.floor("us") == moment.normalize() for moment in moments if moment == moment)
 
 
 def read_by_openpyxl(file: bytes) -> dict[str, Any]:
@@ -214,12 +225,12 @@ def test_the_dimension_is_that_of_the_table(rows: int, columns: int) -> None:
 def test_a_column_is_as_wide_as_its_texts() -> None:
     book = openpyxl.load_workbook(BytesIO(spliced(MEMBERS)))
     widths = {name: column.width for name, column in book["Sheet1"].column_dimensions.items()}
-    assert widths["B"] > widths["C"] > 2 * len("会員ランク")
+    assert widths["B"] > widths["A"] > 2 * len("会員番号")
 
 
 def test_no_column_is_wider_than_excel_allows() -> None:
     """The Open XML SDK takes a width of 0 to 255."""
-    archive = zipfile.ZipFile(BytesIO(spliced(table([["x" * 300, "漢" * 300]], ["a", "b"]))))
+    archive = zipfile.ZipFile(BytesIO(spliced(table([["W" * 300, "漢" * 300]], ["a", "b"]))))
     xml = archive.read("xl/worksheets/sheet1.xml")
     assert set(re.findall(b' width="([^"]*)"', xml)) == {b"255"}
 
