@@ -49,10 +49,11 @@ def render_table(
     first_rows: list[list[Any]] = []
     holds: list[int] = []
     own_styles = len(style_formats(formats)) if own_styles is None else own_styles
+    headers = across.headers if across else 1
     rows = 0
     for df in chain(blocks, [] if total is None else [total]):
         first = total if df is total else None
-        rendered = render_rows(df, rows, name, formats, first, own_styles)
+        rendered = render_rows(df, rows, name, formats, first, own_styles, headers)
         file.write(rendered.xml)
         columns = columns or rendered.columns
         widths = widest([widths or rendered.widest, rendered.widest])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pipeline.excel import EXACT_INTEGER, STYLE_FORMATS, integer_text
@@ -10,6 +11,7 @@ from pipeline.sheet.parts import DATE, TIME, SheetPart
 
 REJECTS = "Rejects"  # the sheet of the records that are left out
 CHART_ROWS = 200  # that a chart may show
+FACT_CELLS = 100_000  # that the report may show
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,11 @@ class Across:
     name: str
     values: list[str]
     columns: int
+
+    @property
+    def headers(self) -> int:
+        """Rows of them."""
+        return 2 if self.columns > 1 else 1
 
 
 @dataclass(frozen=True)
@@ -62,9 +69,18 @@ class Table:
     own_styles: int = len(STYLE_FORMATS)
     across: Across | None = None
 
-    @property
+    @cached_property
     def header(self) -> list[list[str]]:
         return header_rows(self.columns, self.keys, self.across)
+
+    @property
+    def over(self) -> list[tuple[str, range]]:
+        """What stands over several headers, and the columns of those."""
+        if self.across is None or self.across.headers == 1:
+            return []
+        names, starts = self.header[0], range(self.keys, len(self.columns), self.across.columns)
+        spans = [(names[start], range(start, start + self.across.columns)) for start in starts]
+        return [(self.across.name, range(self.keys)), *spans]
 
     @property
     def rows(self) -> int:
@@ -82,21 +98,21 @@ class Table:
 
     def facts(self) -> SummaryFacts:
         """A table beside the segments' own, as JSON has it."""
-        rows = [[json_cell(cell) for cell in row] for row in (*self.first_rows, self.total)]
-        count = self.rows - bool(self.total)
-        return SummaryFacts(
-            self.name, list(self.columns), self.keys, count, self.chart, rows[:-1], rows[-1]
-        )
+        shown = self.first_rows[: max(1, FACT_CELLS // max(1, len(self.columns)))]
+        rows = [[json_cell(cell) for cell in row] for row in (*shown, self.total)]
+        count, chart = self.rows - bool(self.total), self.chart if self.across is None else None
+        columns = [" ".join(filter(None, each)) for each in zip(*self.header)]
+        return SummaryFacts(self.name, columns, self.keys, count, chart, rows[:-1], rows[-1])
 
 
 def header_rows(columns: Sequence[str], keys: int, across: Across | None) -> list[list[str]]:
-    """Of a table. Over several columns stands their value across, in the first one's cell."""
+    """The headers of a table; where several columns stand under a value across, below the values."""
     if across is None:
         return [[*columns]]
-    if across.columns == 1:
+    if across.headers == 1:
         return [[*columns[:keys], *across.values]]
-    above = [text for value in across.values for text in (value, *[""] * (across.columns - 1))]
-    return [[across.name, *[""] * (keys - 1), *above], [*columns]]
+    over = [value for value in across.values for _ in range(across.columns)]
+    return [[*[""] * keys, *over], [*columns]]
 
 
 def json_cell(cell: Any) -> Any:
