@@ -126,8 +126,8 @@ def sheet(declared: Declared, scopes: Sequence[Sequence[Runs]]) -> Sheet:
 
 
 def summarize(df: pd.DataFrame, summary: Summary) -> pd.DataFrame:
-    """The summary of one frame, its total row last: for an ETL's own tests. A cross table's columns
-    have the name and the value across, if several stand under each; else the value.
+    """The summary of one frame, its total row last: for an ETL's own tests. The columns of a cross
+    table are values across; where several stand under each, pairs of a value and a name.
     """
     spool, declared = Spool(), summary.declared
     partials = Columns(df, "table").partials(declared, summary.keys)
@@ -135,9 +135,8 @@ def summarize(df: pd.DataFrame, summary: Summary) -> pd.DataFrame:
     frames = [*made.frames, *([] if made.total is None else [made.total])]
     table = pd.concat(frames, ignore_index=True)
     header = header_rows(list(table.columns), len(declared.by), made.across)
-    return table.set_axis(
-        header[0] if len(header) == 1 else pd.MultiIndex.from_arrays(header), axis=1
-    )
+    pairs = pd.MultiIndex.from_arrays(header, names=[declared.across, None][: len(header)])
+    return table.set_axis(pairs if len(header) > 1 else header[0], axis=1)
 
 
 def _foot(
