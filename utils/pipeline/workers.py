@@ -31,7 +31,7 @@ def vcpus() -> int:
 def map_forked[Item, Result](
     work: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Iterator[Result | None]:
-    """Do the work of each item in one of so many workers, whose turns go round.
+    """Do the work of each item in one of so many workers, whose turns go round; one is this process.
 
     Args:
         work: must not use a connection of this process.
@@ -40,11 +40,14 @@ def map_forked[Item, Result](
             caller stops early.
 
     Yields:
-        Results; None where the work failed: its caller can do it here, and gets the same error.
+        Results; None where the work failed in a worker: the caller can do it, and gets the error.
 
     Raises:
         WorkerDied: a worker was killed.
     """
+    if workers < 2:
+        yield from map(work, items)
+        return
     crew: list[_Worker] = []
     try:
         for _ in range(workers):

@@ -2,13 +2,15 @@
 
 import math
 import operator
+import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
-from itertools import chain, islice
+from functools import partial
+from itertools import batched, chain, islice, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,9 +61,10 @@ from pipeline.summaries.summary import (
     Summary,
     check_across,
 )
+from pipeline.workers import map_forked, vcpus
 
 RANGE_BYTES = 1 << 20  # of blocks merged at a time: some 100,000 groups
-SPOOLED_BYTES = 8 << 20  # in memory; more goes to a file
+RANGES = 8  # that a worker merges in one go: each begins with blocks that the last one ends with
 INFINITE = (math.inf, -math.inf)
 SMALL = 2.0**46  # 100 times a whole number below it is one of a float's
 NONE = np.zeros(0, np.int64)
@@ -69,16 +72,16 @@ PARTS = ("over", "under", "rounded")  # of a fraction
 
 
 class Spool:
-    """Partial results put aside, in memory or in a file without a name."""
+    """Partial results put aside, in a file without a name."""
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(SPOOLED_BYTES)  # noqa: SIM115  # closed with it
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed with it
         self._size = 0
 
     def add(self, data: bytes) -> int:
         """Where the bytes start."""
-        self._file.seek(self._size)
         self._file.write(data)
+        self._file.flush()
         self._size += len(data)
         return self._size - len(data)
 
@@ -87,8 +90,7 @@ class Spool:
         return opened(fields, self.add(data), len(parts.groups.keys), parts.values, self.read)
 
     def read(self, start: int, size: int) -> bytes:
-        self._file.seek(start)
-        return self._file.read(size)
+        return os.pread(self._file.fileno(), size, start)  # workers share the file, and its place
 
 
 class Sheet(NamedTuple):
@@ -168,17 +170,54 @@ def _rows(
     values: Cells,
     totals: Mapping[str, Fractions],
 ) -> Iterator[Rows]:
-    """The rows of the sheet in the order of keys; in a cross table each after its cells."""
-    for found, *parts in _ranges(declared, scopes):
-        margin = np.full(found.groups.rows, len(values))
-        rows = _finished(declared, declared.by, found, margin, totals)
-        for part in parts:
-            *keys, across = part.groups.keys
-            columns = Distinct([values, across]).places[1]
-            groups = replace(part.groups, keys=keys)
-            cells = _finished(declared, declared.by, part._replace(groups=groups), columns, totals)
-            rows = replace(cells, at=runs_of(keys)).beside(rows)
-        yield rows
+    """The rows of the sheet in the order of keys; in a cross table each after its cells.
+
+    Args:
+        scopes: of rows, and of cells, whose keys begin with those of rows.
+    """
+    ends = [*_ends([each.groups for sources in scopes for each in sources], len(declared.by))]
+    workers, at_once = (vcpus(), RANGES) if len(ends) > RANGES else (1, 1)
+    batches = [*batched(pairwise([(), *ends]), at_once if workers > 1 else 1)]
+    merge = partial(_merged_ranges, declared, scopes, values, totals)
+    for ranges, rows in zip(batches, map_forked(merge, batches, workers), strict=True):
+        yield from merge(ranges) if rows is None else rows
+
+
+def _merged_ranges(
+    declared: Declared,
+    scopes: Sequence[Sequence[Runs]],
+    values: Cells,
+    totals: Mapping[str, Fractions],
+    ranges: Sequence[tuple[Key | None, Key | None]],
+) -> list[Rows]:
+    """The rows of consecutive ranges, each with its first key and the one behind its last."""
+    for each in chain(*scopes):
+        each.skip(ranges[0][0] or ())
+    merged = ([_merge(declared, sources, end) for sources in scopes] for _, end in ranges)
+    return [
+        _joined(declared, values, totals, *found)
+        for found, (_, end) in zip(merged, ranges)
+        if found[0].groups.rows or end is None
+    ]
+
+
+def _joined(
+    declared: Declared,
+    values: Cells,
+    totals: Mapping[str, Fractions],
+    margin: "_Range",
+    *parts: "_Range",
+) -> Rows:
+    """The rows of a range, and in a cross table its cells."""
+    column = np.full(margin.groups.rows, len(values))
+    rows = _finished(declared, declared.by, margin, column, totals)
+    for part in parts:
+        *keys, across = part.groups.keys
+        columns = Distinct([values, across]).places[1]
+        groups = replace(part.groups, keys=keys)
+        cells = _finished(declared, declared.by, part._replace(groups=groups), columns, totals)
+        rows = replace(cells, at=runs_of(keys)).beside(rows)
+    return rows
 
 
 class _Range(NamedTuple):
@@ -186,14 +225,6 @@ class _Range(NamedTuple):
 
     groups: Groups
     distinct: dict[str, "_Distinct"]
-
-
-def _ranges(declared: Declared, scopes: Sequence[Sequence[Runs]]) -> Iterator[list[_Range]]:
-    """The groups of some scopes, a range of keys at a time; those of the first begin the others'."""
-    for end in _ends([each.groups for sources in scopes for each in sources], len(declared.by)):
-        found = [_merge(declared, sources, end) for sources in scopes]
-        if found[0].groups.rows or end is None:
-            yield found
 
 
 def _merge(declared: Declared, sources: Sequence[Runs], end: Key | None) -> _Range:
@@ -258,7 +289,7 @@ def _merged(
 
 def _blocks(run: Run, start: int, numbers: Codes) -> Iterator[tuple[Key, int]]:
     """The first key, by the group's number in the range, and the size of each block of the range."""
-    for _, size, (_, number, *value) in run.blocks:
+    for _, size, _, (_, number, *value) in run.blocks:
         if number >= start + len(numbers):
             return
         if number >= start:

@@ -1,7 +1,9 @@
 """What is mended and sped up in LocalStack, in this process and in one of its own."""
 
+import gc
 import io
 import os
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from importlib.metadata import distribution
@@ -17,6 +19,9 @@ from localstack.services.lambda_.invocation.assignment import AssignmentService
 from localstack.services.lambda_.invocation.execution_environment import InvalidStatusException
 from localstack.services.lambda_.invocation.lambda_models import InitializationType
 from plux import PluginDisabled, PluginManager
+from rolo.gateway import Gateway
+from rolo.gateway.wsgi import WsgiGateway
+from werkzeug.test import EnvironBuilder
 
 from emulator import Emulator
 from process_executor.hooks import IDLE_S, IN_MEMORY_BYTES, SENT_BYTES
@@ -128,6 +133,24 @@ def test_s3_and_the_gateway_take_their_limits_from_the_hook() -> None:
         request: Any = Request.__new__(Request)
         request.gotLength(length)
         assert isinstance(request.content, io.BytesIO) == in_memory
+
+
+def test_a_request_goes_with_its_answer_whatever_the_collector_does() -> None:
+    asked: list[Any] = []
+
+    def answer(chain: Any, context: Any, response: Any) -> None:
+        response.set_response(context.request.get_data())
+        asked.append(weakref.ref(context.request))
+
+    call = WsgiGateway(Gateway(request_handlers=[answer]))
+    environ = EnvironBuilder(method="POST", data=b"a zip").get_environ()
+    gc.disable()
+    try:
+        assert b"".join(call(environ, lambda *_: lambda _: None)) == b"a zip"
+        del environ
+        assert [request() for request in asked] == [None]
+    finally:
+        gc.enable()
 
 
 def test_paths_and_definitions_are_parsed_once() -> None:

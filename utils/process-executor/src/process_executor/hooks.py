@@ -18,9 +18,11 @@ from localstack.aws.connect import ClientFactory
 from localstack.runtime import hooks
 from localstack.runtime.server.twisted import TwistedRuntimeServer
 from localstack.services.s3 import constants
+from rolo.gateway import wsgi
 from twisted.internet import endpoints
 from twisted.internet.abstract import FileDescriptor
 from twisted.web.http import HTTPFactory, Request
+from werkzeug.wrappers import Request as Asked
 
 from process_executor.callers import awaiting
 from process_executor.workspace import scratch_folder
@@ -50,6 +52,7 @@ def mend_localstack() -> None:
     setattr(TwistedRuntimeServer, "register", listen_where_told)
     setattr(HTTPFactory, "buildProtocol", let_connections_idle)
     move_large_pieces()
+    forget_what_was_answered()
     keep_what_s3_stores()
     choose_environments_safely()
     store_the_whole_log()
@@ -88,6 +91,11 @@ def move_large_pieces() -> None:
 def got_length(request: Any, length: int | None) -> None:
     in_memory = length is not None and length <= IN_MEMORY_BYTES
     request.content = io.BytesIO() if in_memory else tempfile.TemporaryFile()  # noqa: SIM115  # twisted closes it
+
+
+def forget_what_was_answered() -> None:
+    """A request that its environment knows stays, with its body, until the collector's next full round."""
+    setattr(wsgi, "Request", partial(Asked, populate_request=False))
 
 
 def keep_what_s3_stores() -> None:
