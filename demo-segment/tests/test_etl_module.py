@@ -65,6 +65,14 @@ FAULTS = {
         "InvalidSheetName: .*",
     ),
     "no format": (PROCESS + "FORMATS = {'金額': ''}", "InvalidFormat: FORMATS: 金額 must have .*"),
+    "no layout": (
+        PROCESS + "LAYOUT = {'widhts': {}}",
+        'InvalidLayout: LAYOUT: has title, .* and nothing else; found the text "widhts"',
+    ),
+    "a layout in a list": (
+        PROCESS + "LAYOUT = ['title']",
+        "InvalidEtl: LAYOUT: must be a dictionary; found an array",
+    ),
     "a key elsewhere": (
         PROCESS + "REFERENCES = {'料率': 'rates.csv'}",
         "InvalidReference: REFERENCES: 料率 must have a key below reference/.*",
