@@ -580,7 +580,8 @@ def _digits(what: str, column: str, groups: Groups) -> dict[tuple[int, int], Cod
 def _column(values: NDArray[Any]) -> NDArray[Any]:
     """As numbers, unless one is kept exactly."""
     objects = values.tolist() if values.dtype == object else []
-    if any(isinstance(value, Decimal) or is_long(value) for value in objects):
+    others = [value for value in objects if type(value) is not float]
+    if any(isinstance(value, Decimal) or is_long(value) for value in others):
         return values
     return whole(values.astype(np.float64))
 
