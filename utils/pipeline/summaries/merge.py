@@ -1,36 +1,20 @@
 """Summaries of the whole table, merged from all segments' partial results a range of keys at a time."""
 
-import math
-import operator
 import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from decimal import Decimal
-from fractions import Fraction
-from functools import partial
+from dataclasses import dataclass, replace
 from itertools import batched, chain, islice, pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from pipeline.excel import EXACT_INTEGER, is_long
 from pipeline.sheet.table import Across, header_rows
-from pipeline.summaries.cells import NUMBER, Cells, Codes, Distinct, missing, whole
-from pipeline.summaries.exact import (
-    Fractions,
-    RunningSums,
-    TooLong,
-    exact_number,
-    quotient,
-    root,
-    small_totals,
-    totals,
-)
-from pipeline.summaries.formula import Formula, Name
+from pipeline.summaries.cells import NUMBER, Cells, Codes, Distinct, missing
+from pipeline.summaries.exact import Fractions, RunningSums, TooLong
+from pipeline.summaries.finish import DistinctValues, Range, compute, finished, given
 from pipeline.summaries.partials import (
     EXACT_VALUE,
     SIZE,
@@ -41,7 +25,6 @@ from pipeline.summaries.partials import (
     Pick,
     Run,
     Runs,
-    Sum,
     ends,
     grouped,
     no_groups,
@@ -51,10 +34,7 @@ from pipeline.summaries.partials import (
 )
 from pipeline.summaries.rows import Rows, header_texts, runs_of, side_by_side, top
 from pipeline.summaries.summary import (
-    PERCENTILES,
-    PICKED,
     SORTED,
-    Column,
     Columns,
     Declared,
     InvalidSummary,
@@ -65,8 +45,6 @@ from pipeline.workers import map_forked, vcpus
 
 RANGE_BYTES = 1 << 20  # of blocks merged at a time: some 100,000 groups
 RANGES = 8  # that a worker merges in one go: each begins with blocks that the last one ends with
-INFINITE = (math.inf, -math.inf)
-SMALL = 2.0**46  # 100 times a whole number below it is one of a float's
 NONE = np.zeros(0, np.int64)
 PARTS = ("over", "under", "rounded")  # of a fraction
 
@@ -117,7 +95,7 @@ def sheet(declared: Declared, scopes: Sequence[Sequence[Runs]]) -> Sheet:
             total cannot be computed.
     """
     values, across, foot = _foot(declared, scopes[1::2])
-    rows = _rows(declared, scopes[::2], values, foot.exact)
+    rows = iter(_Rows(declared, scopes[::2], values, foot.exact))
     if declared.sort is not None:
         rows = _sorted(declared, rows, len(values))
     rows = _with_running(declared, top(rows, declared.top), foot.exact, len(values) + 1)
@@ -149,12 +127,12 @@ def _foot(
     """
     values, across, foot = missing(0), None, Rows(pd.DataFrame(), {}, NONE, NONE)
     if scopes:
-        foot = _finished(declared, [], _merge(declared, scopes[0], None), np.zeros(1, np.int64))
+        foot = finished(declared, [], _merge(declared, scopes[0], None), np.zeros(1, np.int64))
     if declared.across is not None:
         found = _merge(declared, scopes[1], None)
         (values,), count = found.groups.keys, found.groups.rows
         check_across(declared, count, "all segments")
-        cells = _finished(declared, [declared.across], found, np.arange(count))
+        cells = finished(declared, [declared.across], found, np.arange(count))
         texts = header_texts(cells.df.pop(declared.across).tolist())
         texts += [declared.total] if declared.total is not None else []
         across = Across(declared.across, texts, len(declared.columns))
@@ -164,70 +142,55 @@ def _foot(
     return values, across, foot
 
 
-def _rows(
-    declared: Declared,
-    scopes: Sequence[Sequence[Runs]],
-    values: Cells,
-    totals: Mapping[str, Fractions],
-) -> Iterator[Rows]:
-    """The rows of the sheet in the order of keys; in a cross table each after its cells.
+@dataclass(frozen=True)
+class _Rows:
+    """How the rows of the sheet are merged.
 
-    Args:
-        scopes: of rows, and of cells, whose keys begin with those of rows.
+    Attributes:
+        scopes: of rows, and of the cells of a cross table, whose keys begin with those of rows.
+        values: across.
+        totals: the exact values over everything of each column.
     """
-    ends = [*_ends([each.groups for sources in scopes for each in sources], len(declared.by))]
-    workers, at_once = (vcpus(), RANGES) if len(ends) > RANGES else (1, 1)
-    batches = [*batched(pairwise([(), *ends]), at_once if workers > 1 else 1)]
-    merge = partial(_merged_ranges, declared, scopes, values, totals)
-    for ranges, rows in zip(batches, map_forked(merge, batches, workers), strict=True):
-        yield from merge(ranges) if rows is None else rows
+
+    declared: Declared
+    scopes: Sequence[Sequence[Runs]]
+    values: Cells
+    totals: Mapping[str, Fractions]
+
+    def __iter__(self) -> Iterator[Rows]:
+        """In the order of keys; in a cross table each row after its cells."""
+        runs = [each.groups for sources in self.scopes for each in sources]
+        ends = [*_ends(runs, len(self.declared.by))]
+        workers, at_once = (vcpus(), RANGES) if len(ends) > RANGES else (1, 1)
+        batches = [*batched(pairwise([(), *ends]), at_once if workers > 1 else 1)]
+        for ranges, rows in zip(batches, map_forked(self._merged, batches, workers), strict=True):
+            yield from self._merged(ranges) if rows is None else rows
+
+    def _merged(self, ranges: Sequence[tuple[Key | None, Key | None]]) -> list[Rows]:
+        """Of consecutive ranges, each with its first key and the one behind its last."""
+        for each in chain(*self.scopes):
+            each.skip(ranges[0][0] or ())
+        merged = ([_merge(self.declared, each, end) for each in self.scopes] for _, end in ranges)
+        return [
+            self._joined(*found)
+            for found, (_, end) in zip(merged, ranges)
+            if found[0].groups.rows or end is None
+        ]
+
+    def _joined(self, margin: Range, *parts: Range) -> Rows:
+        """The rows of a range, and the cells."""
+        column = np.full(margin.groups.rows, len(self.values))
+        rows = finished(self.declared, self.declared.by, margin, column, self.totals)
+        for groups, distinct in parts:
+            *keys, across = groups.keys
+            column = Distinct([self.values, across]).places[1]
+            part = Range(replace(groups, keys=keys), distinct)
+            cells = finished(self.declared, self.declared.by, part, column, self.totals)
+            rows = replace(cells, at=runs_of(keys)).beside(rows)
+        return rows
 
 
-def _merged_ranges(
-    declared: Declared,
-    scopes: Sequence[Sequence[Runs]],
-    values: Cells,
-    totals: Mapping[str, Fractions],
-    ranges: Sequence[tuple[Key | None, Key | None]],
-) -> list[Rows]:
-    """The rows of consecutive ranges, each with its first key and the one behind its last."""
-    for each in chain(*scopes):
-        each.skip(ranges[0][0] or ())
-    merged = ([_merge(declared, sources, end) for sources in scopes] for _, end in ranges)
-    return [
-        _joined(declared, values, totals, *found)
-        for found, (_, end) in zip(merged, ranges)
-        if found[0].groups.rows or end is None
-    ]
-
-
-def _joined(
-    declared: Declared,
-    values: Cells,
-    totals: Mapping[str, Fractions],
-    margin: "_Range",
-    *parts: "_Range",
-) -> Rows:
-    """The rows of a range, and in a cross table its cells."""
-    column = np.full(margin.groups.rows, len(values))
-    rows = _finished(declared, declared.by, margin, column, totals)
-    for part in parts:
-        *keys, across = part.groups.keys
-        columns = Distinct([values, across]).places[1]
-        groups = replace(part.groups, keys=keys)
-        cells = _finished(declared, declared.by, part._replace(groups=groups), columns, totals)
-        rows = replace(cells, at=runs_of(keys)).beside(rows)
-    return rows
-
-
-class _Range(NamedTuple):
-    """Some groups, merged from all sources; of a column the distinct values of each."""
-
-    groups: Groups
-    distinct: dict[str, "_Distinct"]
-
-
-def _merge(declared: Declared, sources: Sequence[Runs], end: Key | None) -> _Range:
+def _merge(declared: Declared, sources: Sequence[Runs], end: Key | None) -> Range:
     """The groups that follow in all sources and sort before the end; all, without one."""
     starts = [each.groups.taken for each in sources]
     pieces = [[*each.groups.before(end)] for each in sources]
@@ -239,9 +202,9 @@ def _merge(declared: Declared, sources: Sequence[Runs], end: Key | None) -> _Ran
     distinct = {}
     for column in declared.used(*SORTED):
         runs = [each.values[column] for each in sources]
-        values = _Distinct(_given(column, groups), declared.percents(column))
-        distinct[column] = _merged(runs, starts, numbers, values)
-    return _Range(groups, distinct)
+        distinct[column] = DistinctValues(given(column, groups), declared.percents(column))
+        _merged(runs, starts, numbers, distinct[column])
+    return Range(groups, distinct)
 
 
 def _ends(runs: Iterable[Run], keys: int) -> Iterator[Key | None]:
@@ -254,8 +217,8 @@ def _ends(runs: Iterable[Run], keys: int) -> Iterator[Key | None]:
 
 
 def _merged(
-    runs: list[Run], starts: list[int], numbers: list[Codes], found: "_Distinct"
-) -> "_Distinct":
+    runs: list[Run], starts: list[int], numbers: list[Codes], found: DistinctValues
+) -> None:
     """The distinct values of a range of groups, merged a range of values at a time.
 
     A source's values name its own groups, counted from its first one; merged ones name those of
@@ -284,7 +247,6 @@ def _merged(
             values = grouped(tables)
             groups, cells = values.keys
             found.add(groups.values, cells, values.sum(SIZE), values.sum(EXACT_VALUE))
-    return found
 
 
 def _blocks(run: Run, start: int, numbers: Codes) -> Iterator[tuple[Key, int]]:
@@ -306,163 +268,6 @@ def _own_end(end: Key | None, start: int, numbers: Codes) -> Key:
     return NUMBER, start + place, *(value if has_group else ())
 
 
-class _Distinct:
-    """How many distinct values groups have, and their percentiles.
-
-    Args:
-        given: how many values each group has.
-        percents: of the percentiles that are sought.
-    """
-
-    def __init__(self, given: Codes, percents: Iterable[int]) -> None:
-        self.unique = np.zeros_like(given)
-        self.percentiles = {percent: _Percentile(given, percent) for percent in percents}
-        self._seen = np.zeros_like(given)
-
-    def add(self, groups: Codes, cells: Cells, counts: Codes, exact: Codes) -> None:
-        """Values that follow those before: groups ascend, and in each of them its values.
-
-        Args:
-            counts: how often each value is there.
-            exact: how often it is exact.
-        """
-        np.add.at(self.unique, groups, 1)
-        through = np.cumsum(counts)
-        starts = np.flatnonzero(np.diff(groups, prepend=-1))
-        earlier = (through - counts)[starts].repeat(np.diff(starts, append=len(groups)))
-        through += self._seen[groups] - earlier
-        for percentile in self.percentiles.values():
-            percentile.add(groups, cells, through - counts, through, exact == counts)
-        np.add.at(self._seen, groups, counts)
-
-
-class _Percentile:
-    """The number at (n - 1) * percent / 100 among the n sorted ones of each group, counted from 0;
-    between two places, it is in proportion between their numbers.
-    """
-
-    def __init__(self, given: Codes, percent: int) -> None:
-        below, self._rest = divmod((given - 1) * percent, 100)  # hundredths of the way
-        self._places = [below, below + (self._rest > 0)]
-        self._found: list[Any] = [np.full(len(given), math.nan) for _ in self._places]
-
-    def add(self, groups: Codes, cells: Cells, start: Codes, stop: Codes, exact: Any) -> None:
-        """
-        Args:
-            start, stop: of each value, the places that it takes in its group.
-            exact: whether it is exact.
-        """
-        for which, places in enumerate(self._places):
-            rows = np.flatnonzero((start <= places[groups]) & (places[groups] < stop))
-            values = cells.take(rows).to_series(exact[rows])
-            if values.dtype == object:  # with an exact number
-                self._found[which] = self._found[which].astype(object)
-            self._found[which][groups[rows]] = values
-
-    @np.errstate(invalid="ignore", over="ignore")
-    def numbers(self) -> Any:
-        """Rounded once; exact, where a number is longer than a float."""
-        low, high = self._found
-        if object in (low.dtype, high.dtype):
-            return _between(low, high, self._rest)
-        common = np.gcd(self._rest, 100)
-        parts, above = 100 // common, self._rest // common
-        found = (low * (parts - above) + high * above) / parts + 0.0  # no -0.0
-        whole = (low % 1 == 0) & (high % 1 == 0)
-        small = whole & (np.maximum(np.abs(low), np.abs(high)) < SMALL)
-        rows = ~(np.isfinite(found) & (small | (parts <= 2)))  # where it may be rounded twice
-        found[rows] = _between(low[rows], high[rows], self._rest[rows])
-        return found
-
-    def exact(self) -> Fractions:
-        low, high = (Fractions.of(values.tolist()) for values in self._found)
-        over = low.over * high.under * (100 - self._rest) + high.over * low.under * self._rest
-        return Fractions(over, low.under * high.under * 100, low.rounded | high.rounded)
-
-
-def _number_between(low: Any, high: Any, rest: int) -> Any:
-    """So many hundredths of the way from one to the other: exact where one is longer than a float,
-    and neither is a fraction of one.
-    """
-    if low == high or low != low:
-        return low
-    if infinite := [number for number in (low, high) if number in INFINITE]:
-        return sum(infinite)
-    number = (Fraction(low) * (100 - rest) + Fraction(high) * rest) / 100
-    long = [is_long(number) or isinstance(number, Decimal) for number in (low, high)]
-    whole = [number == int(number) and abs(number) <= EXACT_INTEGER for number in (low, high)]
-    exact = any(long) and all(map(operator.or_, long, whole))
-    return exact_number(number) if exact else quotient(*number.as_integer_ratio())
-
-
-_between = np.frompyfunc(_number_between, 3, 1)
-
-
-def _finished(
-    declared: Declared,
-    by: list[str],
-    found: _Range,
-    column: Codes,
-    totals: Mapping[str, Fractions] | None = None,
-) -> Rows:
-    """The rows of a summary: its keys and its columns, but for what the rows' order decides.
-
-    Args:
-        column: of each row.
-        totals: the exact values over everything of each column; None for a row over everything.
-    """
-    groups, distinct = found
-    size = groups.sum(SIZE)
-    shown: dict[str, Any] = {
-        name: cells.to_series(groups.sum(Sum("exact", name)) == size)
-        for name, cells in zip(by, groups.keys, strict=True)
-    }
-    for each in declared.columns:
-        shown[each.name] = _shown(each, groups, distinct.get(each.of))
-    formulas, exact = declared.formulas, {}
-    for name in declared.operands() - formulas.keys():
-        exact[name] = _exact(name, declared, shown, groups, distinct)
-    rows = Rows(pd.DataFrame(shown), exact, np.arange(groups.rows), column)
-    if totals is None:
-        _compute(formulas, rows)
-        return rows
-    after = declared.after
-    _compute({name: formulas[name] for name in formulas if name not in after}, rows, totals)
-    used = {name for formula in after.values() for name in formula.names if name.over != "total"}
-    left = {name.column for name in used} - after.keys()
-    return replace(rows, exact={name: exact[name] for name in left})
-
-
-def _compute(
-    formulas: Mapping[str, Formula],
-    rows: Rows,
-    totals: Mapping[str, Fractions] | None = None,
-    sums: Mapping[str, RunningSums] | None = None,
-) -> None:
-    """Add columns to the rows.
-
-    Args:
-        totals: the exact values over everything of each column; None for a row over everything,
-            which is its own total, and the only row of a running total.
-        sums: of the rows before these, by column.
-    """
-    running: dict[Name, Fractions] = {}
-
-    def operand(name: Name) -> Fractions:
-        if name.over == "total" and totals is not None:
-            return totals[name.column].take(rows.column)
-        exact: Fractions = rows.exact[name.column]
-        if name.over != "running" or sums is None:
-            return exact
-        if name not in running:
-            running[name] = sums[name.column].add(exact, rows.column)
-        return running[name]
-
-    for name, formula in formulas.items():
-        rows.exact[name] = formula.value(operand, len(rows.df))
-        rows.df[name] = _column(rows.exact[name].numbers())
-
-
 def _with_running(
     declared: Declared, rows: Iterator[Rows], totals: Mapping[str, Fractions], columns: int
 ) -> Iterator[Rows]:
@@ -471,119 +276,11 @@ def _with_running(
     sums: defaultdict[str, RunningSums] = defaultdict(lambda: RunningSums(columns))
     for each in rows:
         try:
-            _compute(after, each, totals, sums)
+            compute(after, each, totals, sums)
         except TooLong as error:
             rule = f"summary {declared.name}: a running total {error}"
             raise InvalidSummary(rule) from None
         yield each
-
-
-def _shown(column: Column, groups: Groups, distinct: _Distinct | None) -> Any:
-    """What its cells hold; of a formula, which is computed last, nothing yet."""
-    match column.how:
-        case None:
-            return None
-        case "size":
-            return groups.sum(SIZE)
-        case "count":
-            return _given(column.of, groups)
-        case "nunique" if distinct:
-            return distinct.unique
-        case how if how in PERCENTILES and distinct:
-            return _column(distinct.percentiles[PERCENTILES[how]].numbers())
-        case how if how in PICKED:
-            picked = groups.picks.get(Pick(how, column.of))
-            return pd.Series([None] * groups.rows) if picked is None else picked.to_series()
-    return _computed(str(column.how), column.of, groups)
-
-
-def _exact(
-    name: str,
-    declared: Declared,
-    shown: dict[str, Any],
-    groups: Groups,
-    distinct: dict[str, _Distinct],
-) -> Fractions:
-    """The values of a column before they are rounded; a `std` is a root and has none.
-
-    A key is no number in the total.
-    """
-    column = next((each for each in declared.columns if each.name == name), None)
-    if column and column.how in ("sum", "mean", "var"):
-        return _moment(column.how, column.of, groups)
-    if column and column.how in PERCENTILES:
-        return distinct[column.of].percentiles[PERCENTILES[column.how]].exact()
-    return Fractions.of(shown[name].tolist() if name in shown else [None] * groups.rows)
-
-
-def _given(column: str, groups: Groups) -> Codes:
-    return groups.sum(SIZE) - groups.sum(Sum("gaps", column))
-
-
-def _computed(how: str, column: str, groups: Groups) -> Any:
-    """A sum, mean, var or std."""
-    given, digits = _given(column, groups), _digits("sum", column, groups)
-    above = groups.sum(Sum("above", column))
-    infinite = above + groups.sum(Sum("below", column))
-    small = small_totals(digits, groups.rows)
-    if small is not None and not infinite.any() and how in ("sum", "mean"):
-        with np.errstate(invalid="ignore"):
-            return whole(small) if how == "sum" else small / given
-    exact = _moment(how, column, groups)
-    found: Any
-    if how == "sum":
-        found = _sums(exact.over, exact.under, exact.rounded)
-    else:
-        found = (_roots if how == "std" else _quotients)(exact.over, exact.under)
-    for row in np.flatnonzero(infinite).tolist():
-        one_sign = above[row] in (0, infinite[row]) and how in ("sum", "mean")
-        found[row] = (math.inf if above[row] else -math.inf) if one_sign else math.nan
-    return _column(found) if how == "sum" else whole(found.astype(np.float64))
-
-
-def _moment(how: str, column: str, groups: Groups) -> Fractions:
-    """A sum, mean or var, or that of a std; of infinite numbers none."""
-    sums, scale = totals(_digits("sum", column, groups), groups.rows)
-    count = _given(column, groups).astype(object)
-    over, under = sums, np.full(groups.rows, scale, dtype=object)
-    if how == "mean":
-        under = count * scale
-    elif how != "sum":
-        squares, squares_scale = totals(_digits("square", column, groups), groups.rows)
-        common = math.lcm(scale * scale, squares_scale)
-        over = count * squares * (common // squares_scale)
-        over -= sums * sums * (common // (scale * scale))
-        under = count * (count - 1) * common
-    under[groups.sum(Sum("above", column)) + groups.sum(Sum("below", column)) > 0] = 0
-    return Fractions(over, under, groups.sum(Sum("fractions", column)) > 0)
-
-
-def _sum(total: int, scale: int, rounded: bool) -> Any:
-    if rounded or not scale:
-        return quotient(total, scale)
-    return exact_number(Fraction(total, scale))
-
-
-_sums = np.frompyfunc(_sum, 3, 1)
-_quotients = np.frompyfunc(quotient, 2, 1)
-_roots = np.frompyfunc(root, 2, 1)
-
-
-def _digits(what: str, column: str, groups: Groups) -> dict[tuple[int, int], Codes]:
-    return {
-        (of.place, of.tens): sums
-        for of, sums in groups.sums.items()
-        if (of.what, of.column) == (what, column)
-    }
-
-
-def _column(values: NDArray[Any]) -> NDArray[Any]:
-    """As numbers, unless one is kept exactly."""
-    objects = values.tolist() if values.dtype == object else []
-    others = [value for value in objects if type(value) is not float]
-    if any(isinstance(value, Decimal) or is_long(value) for value in others):
-        return values
-    return whole(values.astype(np.float64))
 
 
 def _sorted(declared: Declared, rows: Iterator[Rows], margin: int) -> Iterator[Rows]:
