@@ -187,8 +187,7 @@ def _template(sheets: list[_Sheet], formats: Mapping[str, str], layout: Layout) 
         styles = [
             workbook.add_format({"num_format": number_format, **LOOKS.get(style, {})})
             for style, number_format in enumerate(style_formats(formats))
-        ]
-        center, styles = styles[CENTER_HEADER_STYLE], styles[HEADER_STYLE:]
+        ][HEADER_STYLE:]
         total = workbook.add_format(TOTAL)
         for sheet in sheets:
             worksheet = workbook.add_worksheet(sheet.name)
@@ -200,7 +199,7 @@ def _template(sheets: list[_Sheet], formats: Mapping[str, str], layout: Layout) 
             filter_and_total(worksheet, sheet.table, rows, total if sheet.has_total else None)
             for _, over in sheet.table.over:
                 if len(over) > 1:
-                    worksheet.merge_range(0, over[0], 0, over[-1], "", center)
+                    worksheet.merge_range(0, over[0], 0, over[-1], "")  # which writes no cell
             if sheet.is_first:
                 rows -= len(sheet.table.header)
                 insert_charts(workbook, worksheet, sheet.table, rows, layout)

@@ -453,7 +453,7 @@ def test_an_error_of_a_merge_is_the_same_in_workers(
     monkeypatch.setattr(partials, "BLOCK_BYTES", 1)
     monkeypatch.setattr(merged_module, "RANGE_BYTES", 1)
     monkeypatch.setattr(merged_module, "vcpus", lambda: vcpus)
-    monkeypatch.setattr(merged_module, "_finished", refuse)
+    monkeypatch.setattr(merged_module, "finished", refuse)
     df = pd.DataFrame({"k": range(50)})
     with pytest.raises(InvalidSummary, match="^x: must merge$"):
         merged(Summary("x", by="k", n=("k", "count")), [df])
