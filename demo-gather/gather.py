@@ -17,7 +17,6 @@ from pipeline.segments import figures, frames
 from pipeline.segments.rejects import Rejected
 from pipeline.segments.results import Results
 from pipeline.sheet.chunks import Chunks
-from pipeline.sheet.layout import Layout
 from pipeline.sheet.table import Table
 from pipeline.sheet.workbook import sheet_names, workbook_chunks
 from pipeline.summaries.combine import Summaries
@@ -51,9 +50,7 @@ class GatherHandler:
         summaries = list(self.summaries.tables(formats, table.next_style))
         tables = [table, *summaries]
         tables += self.rejected.tables(formats, tables[-1].next_style)
-        size = self.send_excel(
-            tables, formats, self.bucket, workbook, results.told.source, results.layout
-        )
+        size = self.send_excel(tables, formats, self.bucket, workbook, results.told.source)
         self.send_facts(results, tables, summaries, workbook, size)
         return workbook
 
@@ -87,19 +84,17 @@ class GatherHandler:
         bucket: str,
         workbook: str,
         source: str,
-        layout: Layout,
     ) -> int:
         """Write the workbook, which appears in the bucket only when it is whole.
 
         Args:
             tables: the segments' rows, and those beside them.
             source: the input that they are made of.
-            layout: of their sheets.
 
         Returns:
             Its size in bytes.
         """
-        file = Chunks(workbook_chunks(workbook, tables, formats, layout))
+        file = Chunks(workbook_chunks(workbook, tables, formats))
         described = {"ContentType": CONTENT_TYPE, "Metadata": workbook_metadata(source)}
         upload(self.s3, bucket, workbook, file, described)
         return file.size

@@ -3,7 +3,7 @@
 import datetime as dt
 import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from test_readers import faults, needs_validator
 
-from pipeline.excel import style_formats
 from pipeline.sheet.layout import layout_of
 from pipeline.sheet.rendered_table import render_table
 from pipeline.sheet.table import REJECTS, Table
@@ -78,7 +77,8 @@ REJECTED = pd.DataFrame(
 
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory: pytest.TempPathFactory) -> Printed:
-    orders = render_table("", [ORDERS], FORMATS, own_styles=len(style_formats(FORMATS)))
+    orders = render_table("", [ORDERS], FORMATS)
+    orders = replace(orders, layout=layout_of(LAYOUT))
     styles = orders.next_style
     tables = [orders]
     tables += [summary(f"{kind}60", 60, styles, chart=kind) for kind in CHARTS]
@@ -86,7 +86,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> Printed:
     tables.append(render_table(REJECTS, [REJECTED], FORMATS, own_styles=styles))
     folder = tmp_path_factory.mktemp("printed")
     path = folder / "printed.xlsx"
-    path.write_bytes(b"".join(workbook_chunks("x.xlsx", tables, FORMATS, layout_of(LAYOUT))))
+    path.write_bytes(b"".join(workbook_chunks("x.xlsx", tables, FORMATS)))
     profile = f"-env:UserInstallation=file://{folder}/profile"
     command = ["soffice", profile, "--headless", "--convert-to", "pdf", "--outdir", folder, path]
     subprocess.run(command, capture_output=True, check=True)
@@ -133,18 +133,19 @@ def test_midnights_are_dates_and_other_times_are_times(printed: Printed) -> None
 
 @pytest.mark.parametrize("kind", ["column", "line"])
 def test_60_labels_stand_below_each_chart(kind: str, printed: Printed) -> None:
-    *_, charts = printed.of(f"{kind}60")
-    assert charts.count("件数") == charts.count("金額") == 1
-    labels = groups(60)["支店"].tolist()
-    assert sorted(line for line in charts if line.startswith("branch")) == sorted(labels * 2)
+    """Each chart is on a page of its own."""
+    for name, page in zip(["件数", "金額"], printed.of(f"{kind}60")[-2:], strict=True):
+        assert page.count(name) == 1
+        labels = sorted(line for line in page if line.startswith("branch"))
+        assert labels == groups(60)["支店"].tolist()
 
 
 @pytest.mark.parametrize(("kind", "count"), [("bar", 2), ("pie", 1)])
 def test_a_chart_of_the_first_rows_says_so(kind: str, count: int, printed: Printed) -> None:
-    *_, charts = printed.of(f"{kind}60")
-    assert sum(line.endswith("(the first 30 of 60)") for line in charts) == count
-    labels = groups(30)["支店"].tolist()
-    assert sorted(line for line in charts if line.startswith("branch")) == sorted(labels * count)
+    for page in printed.of(f"{kind}60")[-count:]:
+        assert sum(line.endswith("(the first 30 of 60)") for line in page) == 1
+        labels = sorted(line for line in page if line.startswith("branch"))
+        assert labels == groups(30)["支店"].tolist()
 
 
 def test_few_rows_have_small_charts_on_one_page(printed: Printed) -> None:

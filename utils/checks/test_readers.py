@@ -235,7 +235,7 @@ def test_microsofts_validator_finds_no_fault_in_summaries(summarized: Path) -> N
 def test_microsofts_validator_finds_a_column_too_wide(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.sheet.workbook.COLUMN_WIDTH", 256)
+    monkeypatch.setattr("pipeline.sheet.page.COLUMN_WIDTH", 256)
     path = tmp_path / "table.xlsx"
     path.write_bytes(spliced(KINDS["long texts"][0]))
     assert any("width" in fault for fault in faults(path))

@@ -15,7 +15,7 @@ from pipeline.segments.profile import segment_facts
 from pipeline.segments.refused import Fault, refused, rejects
 from pipeline.sheet.layout import Layout
 from pipeline.sheet.sheet_xml import render_rows
-from pipeline.sheet.shown import WIDTH_ROWS, first_rows
+from pipeline.sheet.widths import WIDTH_ROWS, first_rows
 from pipeline.summaries.summary import Summary, carried
 
 if TYPE_CHECKING:

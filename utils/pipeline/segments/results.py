@@ -93,6 +93,7 @@ class Results:
             holds=reduce(merged, (each.holds for each in told)),
             formats=formats,
             own_styles=len(style_formats(formats)),
+            layout=self.layout,
         )
 
     def _align(self, columns: list[str]) -> None:

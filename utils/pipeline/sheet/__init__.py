@@ -7,7 +7,6 @@ __all__ = [
     "parts",
     "rendered_table",
     "sheet_xml",
-    "shown",
     "table",
     "widths",
     "workbook",

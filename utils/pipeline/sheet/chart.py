@@ -4,7 +4,6 @@ import datetime as dt
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from itertools import chain
 from typing import Any
@@ -19,13 +18,11 @@ from pipeline.excel import (
     shortened,
     utf16_units,
 )
-from pipeline.sheet.layout import Layout
 from pipeline.sheet.page import (
     COLUMN_PIXELS,
     PAGE_COLUMNS,
     PAGE_ROWS,
     ROW_PIXELS,
-    Area,
     datetime_style,
     print_areas,
 )
@@ -40,7 +37,7 @@ _OWN_LABELS = re.compile(
 MOST = {"column": 60, "line": CHART_ROWS, "bar": 30, "pie": 30}
 MOST_SERIES = 60  # values across whose colors one may look up
 WIDE = ("column", "line")  # whose rows stand side by side
-FEW = 20  # rows of a chart that is half as wide or high as a page
+FEW = 20  # rows of a chart that takes a quarter of a page; others take all of it
 READABLE = 60  # labels side by side
 GAP = 10  # between charts, pixels
 SMALL = {"size": 8}
@@ -48,43 +45,9 @@ DAY = dt.timedelta(1)
 DAY_0 = dt.datetime(1899, 12, 30)  # of Excel's days from 1900-03-01 on
 
 
-@dataclass(frozen=True)
-class Grid:
-    """The places of charts of one size beside a table, page by page.
-
-    Attributes:
-        width, height: of a place, pixels.
-        column: the first one's.
-    """
-
-    width: int
-    height: int
-    column: int
-
-    @classmethod
-    def of(cls, kind: str, rows: int, column: int) -> "Grid":
-        width, height = PAGE_COLUMNS * COLUMN_PIXELS, PAGE_ROWS * ROW_PIXELS
-        whole = width if kind in WIDE and rows > FEW else width // 2
-        return cls(whole, height if kind not in WIDE and rows > FEW else height // 2, column)
-
-    @property
-    def across(self) -> int:
-        return PAGE_COLUMNS * COLUMN_PIXELS // self.width
-
-    def offset(self, place: int) -> tuple[int, int]:
-        """Pixels to the right and down."""
-        down, right = divmod(place, self.across)
-        return right * self.width, down * self.height + GAP // 2
-
-    def pages(self, count: int) -> list[Area]:
-        """The cells behind so many charts, page by page."""
-        bottom = -(-count // self.across) * self.height
-        last = self.column + PAGE_COLUMNS - 1
-        tops = range(1, bottom // ROW_PIXELS + 1, PAGE_ROWS)
-        return [(top, self.column, top + PAGE_ROWS - 1, last) for top in tops]
-
-
-def insert_charts(workbook: Any, worksheet: Any, table: Table, rows: int, layout: Layout) -> None:
+def insert_charts(
+    workbook: Any, worksheet: Any, table: Table, rows: int, hidden: Sequence[str]
+) -> None:
     """Draw the first rows' numbers beside them: each column by itself, for counts, sums and means
     have no scale in common. A pie has the first column alone. Each chart is on one page of paper.
 
@@ -92,9 +55,10 @@ def insert_charts(workbook: Any, worksheet: Any, table: Table, rows: int, layout
 
     Args:
         rows: of the sheet, without the total.
+        hidden: columns without a chart.
     """
     column = len(table.columns) + 1
-    if not table.chart or not rows or column + PAGE_COLUMNS > SHEET_COLUMNS:
+    if not (table.chart and rows and table.columns) or column + PAGE_COLUMNS > SHEET_COLUMNS:
         return
     shown = min(rows, MOST[table.chart])
     values = [list(column) for column in zip(*table.first_rows[:shown], strict=True)]
@@ -102,18 +66,23 @@ def insert_charts(workbook: Any, worksheet: Any, table: Table, rows: int, layout
         numbers
         for columns in _drawn(table)
         if (numbers := [index for index in columns if _are_numbers(values[index])])
-        and table.columns[numbers[0]] not in layout.hidden
+        and table.columns[numbers[0]] not in hidden
     ]
-    grid = Grid.of(table.chart, shown, column)
-    places = list(enumerate(drawn[:1] if table.chart == "pie" else drawn))
-    for place, columns in places:
+    drawn = drawn[:1] if table.chart == "pie" else drawn
+    across = 2 if shown <= FEW else 1  # and as many down a page
+    width, height = PAGE_COLUMNS * COLUMN_PIXELS // across, PAGE_ROWS * ROW_PIXELS // across
+    for place, columns in enumerate(drawn):
         chart = _chart(workbook, worksheet.name, table, values, columns)
-        chart.set_size({"width": grid.width - GAP, "height": grid.height - GAP})
-        x, y = grid.offset(place)
-        worksheet.insert_chart(1, grid.column, chart, {"x_offset": x, "y_offset": y})
-    if places:
-        own = (0, 0, len(table.header) - 1 + rows + bool(table.total), column - 2)
-        print_areas(worksheet, [own, *grid.pages(len(places))])
+        chart.set_size({"width": width - GAP, "height": height - GAP})
+        down, right = divmod(place, across)
+        offset = {"x_offset": right * width, "y_offset": down * height + GAP // 2}
+        worksheet.insert_chart(1, column, chart, offset)
+    pages = [1 + page * PAGE_ROWS for page in range(-(-len(drawn) // across**2))]
+    print_areas(
+        worksheet,
+        (0, 0, len(table.header) - 1 + rows + bool(table.total), column - 2),
+        *((top, column, top + PAGE_ROWS - 1, column + PAGE_COLUMNS - 1) for top in pages),
+    )
 
 
 def _drawn(table: Table) -> Iterator[Sequence[int]]:

@@ -4,8 +4,8 @@ from typing import Any
 
 from pipeline.excel import COLUMN_WIDTH, DATE_STYLE, DATETIME_STYLE, STYLE_FORMATS
 from pipeline.sheet.layout import Layout
-from pipeline.sheet.parts import DATE, NUMBER, OTHER, TIME
-from pipeline.sheet.table import REJECTS, Table
+from pipeline.sheet.parts import DATE, OTHER, TIME
+from pipeline.sheet.table import Table
 from pipeline.sheet.widths import DIGIT_PIXELS, date_text, text_pixels
 
 TOTAL = {"bold": True, "top": 1}
@@ -15,9 +15,6 @@ MARGIN_INCHES = {"left": 0.5, "right": 0.5, "top": 0.75, "bottom": 0.75}
 # What fits on the page with its header: the default columns and rows beside a table.
 PAGE_COLUMNS, PAGE_ROWS = 15, 30
 COLUMN_PIXELS, ROW_PIXELS = 64, 20
-
-# Rows and columns, counted from 0: of the first cell, then of the last one.
-type Area = tuple[int, int, int, int]
 
 
 def set_up_page(worksheet: Any, table: Table, layout: Layout) -> None:
@@ -35,7 +32,7 @@ def set_columns(worksheet: Any, table: Table, layout: Layout) -> None:
     """Their widths, which of them are hidden, and which stay in view with the header."""
     columns = list(table.columns)
     for index, name in enumerate(columns):
-        options = {"hidden": name in hidden(table, layout)}
+        options = {"hidden": name in layout.hidden}
         if name in layout.widths:
             worksheet.set_column(index, index, layout.widths[name], None, options)
         else:
@@ -44,32 +41,25 @@ def set_columns(worksheet: Any, table: Table, layout: Layout) -> None:
     worksheet.freeze_panes(len(table.header), frozen)
 
 
-def hidden(table: Table, layout: Layout) -> list[str]:
-    """Rejects are shown whole."""
-    return [] if table.name == REJECTS else layout.hidden
-
-
 def _pixels(table: Table, index: int) -> int:
     name = table.columns[index]
+    pixels = [text_pixels(table.header[-1][index], bold=True) + FILTER_PIXELS]
     texts = [table.widest[index]]
-    if table.held(index) & (DATE | TIME):
-        texts.append(
-            date_text(table.formats.get(name, STYLE_FORMATS[datetime_style(table, index)]))
-        )
-    pixels = [text_pixels(text, bold=bool(table.total)) for text in texts]
-    pixels.append(text_pixels(table.header[-1][index], bold=True) + FILTER_PIXELS)
+    if table.holds[index] & (DATE | TIME):
+        own_format = STYLE_FORMATS[datetime_style(table, index)]
+        texts.append(date_text(table.formats.get(name, own_format)))
+    pixels += [text_pixels(text, bold=bool(table.total)) for text in texts]
     return min(max(pixels), COLUMN_WIDTH * DIGIT_PIXELS)
 
 
 def datetime_style(table: Table, index: int) -> int:
     """The style of a column's datetimes, which are shown as dates where none of them has a time."""
-    return DATETIME_STYLE if table.held(index) & TIME else DATE_STYLE
+    return DATETIME_STYLE if table.holds[index] & TIME else DATE_STYLE
 
 
 def is_right(table: Table, index: int) -> bool:
     """Whether cells stand at the right of a column, as numbers and dates do."""
-    held = table.held(index)
-    return bool(held & (NUMBER | DATE | TIME)) and not held & OTHER
+    return 0 < table.holds[index] < OTHER
 
 
 def filter_and_total(worksheet: Any, table: Table, rows: int, total: Any) -> None:
@@ -86,8 +76,12 @@ def filter_and_total(worksheet: Any, table: Table, rows: int, total: Any) -> Non
         worksheet.conditional_format(rows, 0, rows, last, always)
 
 
-def print_areas(worksheet: Any, areas: list[Area]) -> None:
-    """Print each on pages of its own."""
+def print_areas(worksheet: Any, *areas: tuple[int, int, int, int]) -> None:
+    """Print each on pages of its own.
+
+    Args:
+        areas: row and column, counted from 0, of the first cell and of the last one.
+    """
     ranges = []
     for area in areas:
         worksheet.print_area(*area)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import or_
 
-# What the cells of a column hold, as bits: numbers and durations; what does not stand at the right
-# of its cell; dates, and datetimes at midnight; other datetimes. A cell adds to it by its value
+# What the cells of a column hold, as bits: numbers and durations; dates, and datetimes at midnight;
+# other datetimes; what does not stand at the right of its cell. A cell adds to it by its value
 # alone, so that all cuts of a table tell the same.
-NUMBER, OTHER, DATE, TIME = 1, 2, 4, 8
+NUMBER, DATE, TIME, OTHER = 1, 2, 4, 8
 
 
 def merged(one: Sequence[int], two: Sequence[int]) -> list[int]:

@@ -76,7 +76,7 @@ def render_table(
         holds,
         formats,
         own_styles,
-        across,
+        across=across,
     )
 
 

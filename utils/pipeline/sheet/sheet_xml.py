@@ -37,14 +37,12 @@ from pipeline.excel import (
     column_letters,
     excel_row,
     integer_text,
-    is_long,
     is_number,
     style_formats,
     text_element,
 )
 from pipeline.sheet.parts import DATE, NUMBER, OTHER, TIME, RenderedRows, SheetPart
-from pipeline.sheet.shown import NO_FORMATS, first_rows, widest_number, widest_texts
-from pipeline.sheet.widths import widest
+from pipeline.sheet.widths import NO_FORMATS, first_rows, formatted, widest, widest_of, widest_texts
 
 LEVEL = 1  # as fast as 0 here, and a fifth smaller; 3 takes three times as long
 CACHED_CELLS = 20_000  # of each column: some 2 MB
@@ -133,12 +131,14 @@ class _Column:
         self._labels = df.index
         self._values = plain_array(df.iloc[:, index])
         self._opening = f'<c r="{column_letters(index)}'.encode()
+        self._ends = (math.inf, -math.inf)  # of its numbers of up to 15 digits
         self._cache: dict[type, dict[Any, bytes]] = {}
         self._uncached_kinds: set[type] = set()
         if self._values.dtype.kind == "f" and _has_negative_zero(self._values):
             self._uncached_kinds.add(float)
-        if self._values.dtype.kind in "iu" and len(self._values):
-            self.holds = _integers_hold(self._values.min(), self._values.max())
+        if self._values.dtype.kind in "iuf" and len(self._values):
+            ends = np.fmin.reduce(self._values), np.fmax.reduce(self._values)
+            self._note_numbers(self._values, *ends)
 
     def pieces(self, start: int, stop: int, numbers: list[bytes]) -> list[bytes | list[bytes]]:
         """The cells of some rows as _interleave takes them; a missing cell leaves no trace."""
@@ -148,9 +148,11 @@ class _Column:
         return [[opening + n + cell if cell else b"" for n, cell in zip(numbers, cells)]]
 
     def widest_number(self, number_format: str) -> str:
-        """Of the cells that are rendered."""
-        are_numbers = self.holds & NUMBER and self._values.dtype.kind in "iufO"
-        return widest_number(self._values, number_format) if are_numbers else ""
+        """Of the cells that are rendered, of up to 15 digits, and without what stands behind the point
+        and no format asks for: one that is too wide for its column is shown as ####.
+        """
+        low, high = self._ends
+        return widest_of(formatted(end, number_format or "0") for end in (low, high) if low <= high)
 
     def _cells(self, start: int, stop: int) -> _Cells:
         """What follows the row number in each cell; b"" for a missing one."""
@@ -181,7 +183,7 @@ class _Column:
             return self._serials(np.timedelta64, _duration_serials(values), DURATION_STYLE)
         serials = _date_serials(values)
         if not self.holds & TIME and len(serials):
-            self.holds |= TIME if (serials % 1).any() else DATE
+            self.holds |= TIME if (serials != np.floor(serials)).any() else DATE
         return self._serials(np.datetime64, serials, self._datetime_style)
 
     def _serials(self, kind: type, serials: NDArray[Any], style: int) -> _Cells:
@@ -204,21 +206,38 @@ class _Column:
         base = _base(kind)
         if base in _ARRAYS:
             return _skip_missing(_ARRAYS[base](values), self._present_cells)
-        self._note(base, values)
-        render = self._styled(_RENDERERS[base])
+        if self._values.dtype == object:
+            self._note(base, values)
+        short = base in _INTEGERS and not self.holds & OTHER
+        render = self._styled(_short_integers if short else _RENDERERS[base])
         if kind is float and self._values.dtype == object and _has_negative_zero(np.array(values)):
             return render(values)
         return self._cached(kind, values, render) if kind in _REPEATING else render(values)
 
     def _note(self, base: type, values: list[Any]) -> None:
         """What the cells of values of one type hold."""
-        if base in (int, np.integer):
-            if self._values.dtype == object and not self.holds & OTHER:
-                self.holds |= _integers_hold(min(values), max(values))
-        elif base not in (float, np.floating):
+        if base in _INTEGERS:
+            self._note_numbers(values, min(values), max(values))
+        elif base in _FLOATS:
+            distinct = np.array(list(set(values)), float)  # of NaN alone, one
+            self._note_numbers(distinct, np.fmin.reduce(distinct), np.fmax.reduce(distinct))
+        else:
             self.holds |= _HELD.get(base, OTHER)
-        elif not self.holds & NUMBER and any(value == value for value in values):
-            self.holds |= NUMBER
+
+    def _note_numbers(self, values: Any, low: Any, high: Any) -> None:
+        """What the cells of numbers from low to high hold; NaN has no cell."""
+        if low != low:
+            return
+        self.holds |= NUMBER
+        if not -EXACT_INTEGER <= low <= high <= EXACT_INTEGER:
+            if isinstance(values, list):
+                values = np.array(values, object)
+            self.holds |= 0 if values.dtype.kind == "f" else OTHER
+            numbers = values[(values >= -EXACT_INTEGER) & (values <= EXACT_INTEGER)]
+            if not len(numbers):
+                return
+            low, high = numbers.min(), numbers.max()
+        self._ends = min(self._ends[0], low), max(self._ends[1], high)
 
     def _styled(self, render: _Renderer) -> _Renderer:
         if self._style is None:
@@ -243,11 +262,6 @@ class _Column:
             return render(values)
         cache.update(zip(new, render(list(new))))
         return list(map(cache.__getitem__, values))
-
-
-def _integers_hold(low: int, high: int) -> int:
-    """What cells of integers from low to high hold."""
-    return NUMBER | (OTHER if is_long(int(low)) or is_long(int(high)) else 0)
 
 
 def _has_negative_zero(numbers: NDArray[Any]) -> bool:
@@ -361,9 +375,13 @@ def _text(value: str) -> bytes:
     return f'" t="inlineStr"><is>{text_element(value)}</is></c>'.encode()
 
 
+def _short_integers(values: list[int]) -> _Cells:
+    return [b'"><v>%d</v></c>' % value for value in values]
+
+
 def _integers(values: list[int]) -> _Cells:
     if min(values) >= -EXACT_INTEGER and max(values) <= EXACT_INTEGER:
-        return [b'"><v>%d</v></c>' % value for value in values]
+        return _short_integers(values)
     cells = iter(_texts([integer_text(value) for value in values if abs(value) > EXACT_INTEGER]))
     return [
         next(cells) if abs(value) > EXACT_INTEGER else b'"><v>%d</v></c>' % value
@@ -456,4 +474,5 @@ _RENDERERS: dict[type, _Renderer] = {
     Decimal: lambda values: list(map(_decimal, values)),
     dt.date: _dates,
 }
-_HELD = {**dict.fromkeys(_MISSING, 0), Decimal: NUMBER, dt.date: DATE}
+_INTEGERS, _FLOATS = (int, np.integer), (float, np.floating)
+_HELD: dict[type, int] = {**dict.fromkeys(_MISSING, 0), Decimal: NUMBER, dt.date: DATE}

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.excel import EXACT_INTEGER, STYLE_FORMATS, integer_text
 from pipeline.facts.stages import SummaryFacts
+from pipeline.sheet.layout import Layout
 from pipeline.sheet.parts import DATE, TIME, SheetPart
 
 REJECTS = "Rejects"  # the sheet of the records that are left out
@@ -52,6 +53,7 @@ class Table:
         holds: for each column what its cells hold, without the total's label.
         formats: the number formats that its rows were rendered with.
         own_styles: the number of the first column's own style.
+        layout: of the whole workbook, where it is its first table.
         across: of a cross table, what stands above its columns.
     """
 
@@ -67,6 +69,7 @@ class Table:
     holds: Sequence[int] = ()
     formats: Mapping[str, str] = field(default_factory=dict)
     own_styles: int = len(STYLE_FORMATS)
+    layout: Layout = field(default_factory=Layout)
     across: Across | None = None
 
     @cached_property
@@ -85,10 +88,6 @@ class Table:
     @property
     def rows(self) -> int:
         return sum(part.rows for part in self.parts)
-
-    def held(self, index: int) -> int:
-        """What the cells of a column hold."""
-        return self.holds[index] if self.holds else 0
 
     @property
     def next_style(self) -> int:

@@ -1,10 +1,21 @@
-"""How wide texts are in a workbook's font, Calibri 11: the same on every machine."""
+"""How wide cells are in a workbook's font, Calibri 11: the same on every machine."""
 
+import datetime as dt
 import re
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
+from numbers import Real
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 from unicodedata import combining, east_asian_width, normalize
+
+from pipeline.excel import COLUMN_WIDTH, integer_text, is_long
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WIDTH_ROWS = 200  # whose texts tell how wide columns are
+NO_FORMATS: Mapping[str, str] = MappingProxyType({})
 
 EM = 2048
 PIXELS = 11 * 96 / 72  # of an em
@@ -28,7 +39,6 @@ _BOLD = """
     615 1011 1099  857 1099 1031  648  971 1099  503  523  983  503 1666 1099 1101
     1099 1099  728  817  710 1099  969 1526  941  970  814  704  973  704 1020
 """
-_ADVANCES = [dict(enumerate(map(int, table.split()), ord(" "))) for table in (_REGULAR, _BOLD)]
 _OTHERS = 1200  # about a Cyrillic letter
 # Of a date's number format: texts; names of days and months; years and short names; other numbers.
 _DATE_TOKEN = re.compile(
@@ -37,9 +47,27 @@ _DATE_TOKEN = re.compile(
 )
 
 
+class _Advances(dict[str, int]):
+    """The advances of characters; a letter with an accent has that of the letter, kanji have an em,
+    narrow kana half of one.
+    """
+
+    def __init__(self, table: str) -> None:
+        super().__init__(zip(map(chr, range(ord(" "), 127)), map(int, table.split())))
+
+    def __missing__(self, character: str) -> int:
+        base = normalize("NFD", character)[0]
+        by_kind = {"W": EM, "F": EM, "H": EM // 2}.get(east_asian_width(base), _OTHERS)
+        advance = 0 if combining(character) else self.get(base, by_kind)
+        return self.setdefault(character, advance)
+
+
+_ADVANCES = [_Advances(_REGULAR), _Advances(_BOLD)]
+
+
 def text_pixels(text: str, *, bold: bool = False) -> int:
     """The width of a line with the margin around it; 0 for no text."""
-    return ceil(PIXELS / EM * sum(_advance(each, bold) for each in text)) + MARGIN if text else 0
+    return ceil(PIXELS / EM * sum(map(_ADVANCES[bold].__getitem__, text))) + MARGIN if text else 0
 
 
 def widest(texts: Iterable[Sequence[str]]) -> list[str]:
@@ -61,12 +89,43 @@ def date_text(number_format: str) -> str:
     )
 
 
-@cache
-def _advance(character: str, bold: bool) -> int:
-    """A letter with an accent is as wide as without; kanji are an em wide, narrow kana half of one."""
-    if combining(character):
-        return 0
-    base = ord(normalize("NFD", character)[0])
-    if base in _ADVANCES[bold]:
-        return _ADVANCES[bold][base]
-    return {"W": EM, "F": EM, "H": EM // 2}.get(east_asian_width(character), _OTHERS)
+def first_rows(df: "pd.DataFrame", position: int) -> "pd.DataFrame":
+    """Those of the first WIDTH_ROWS of a whole table, in which the frame begins at a position."""
+    return df.head(max(0, WIDTH_ROWS - position))
+
+
+def widest_texts(df: "pd.DataFrame", formats: Mapping[str, str] = NO_FORMATS) -> list[str]:
+    """The widest line of each column."""
+    return [
+        _widest(df.iloc[:, index].dropna().tolist(), formats.get(str(name), ""))
+        for index, name in enumerate(df.columns)
+    ]
+
+
+def _widest(values: list[Any], number_format: str) -> str:
+    texts = [_shown(value, number_format) for value in values]
+    lines = [line[:COLUMN_WIDTH] for text in texts for line in text.splitlines()]
+    return widest_of(lines)
+
+
+def _shown(value: Any, number_format: str) -> str:
+    if (
+        number_format
+        and isinstance(value, Real)
+        and not (isinstance(value, bool) or is_long(value))
+    ):
+        return formatted(value, number_format)
+    if type(value) is int:
+        return integer_text(value)
+    if isinstance(value, dt.datetime):
+        return str(value).removesuffix(" 00:00:00")
+    return f"{value:.16G}" if isinstance(value, float) else str(value)
+
+
+def formatted(number: Any, number_format: str) -> str:
+    """About as wide as Excel shows the number: its separators, decimals and the texts around it."""
+    positive = number_format.partition(";")[0]
+    value = float(number) * 100 ** positive.count("%")
+    decimals = len(re.split("[^0#?]", positive.partition(".")[2])[0])
+    around = re.sub(r'\[[^]]*\]|[0#?,."\\_*]', "", positive)
+    return f"{value:{',' if ',' in positive else ''}.{decimals}f}{around}"

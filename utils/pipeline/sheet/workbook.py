@@ -10,7 +10,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import chain, count, islice
 from typing import Any
@@ -44,7 +44,7 @@ from pipeline.sheet.page import (
     set_up_page,
 )
 from pipeline.sheet.parts import SheetPart
-from pipeline.sheet.table import Table
+from pipeline.sheet.table import REJECTS, Table
 from pipeline.sheet.zip_file import Entry, deflated, plain_entry, zip_chunks
 
 HEADER: dict[str, Any] = {"bold": True, "bottom": 1}
@@ -54,7 +54,6 @@ LOOKS = {
     RIGHT_HEADER_STYLE: HEADER | RIGHT,
     CENTER_HEADER_STYLE: HEADER | {"align": "center"},
 }
-NO_LAYOUT = Layout()
 STYLES = "xl/styles.xml"
 CREATED = dt.datetime(1980, 1, 1)  # the date of each zip entry, as XlsxWriter has it
 
@@ -64,6 +63,7 @@ class _Sheet:
     """
     Attributes:
         header: its XML.
+        is_first: whether the table begins here.
         has_total: whether its last row is the table's total.
         source: the table's bodies.
     """
@@ -72,6 +72,7 @@ class _Sheet:
     table: Table
     header: str
     parts: list[SheetPart]
+    is_first: bool
     has_total: bool
     source: Chunks
 
@@ -84,24 +85,18 @@ class _Sheet:
         return excel_row(self.parts[-1].position, headers) + self.parts[-1].rows - 1
 
     @property
-    def is_first(self) -> bool:
-        """Whether the table begins here."""
-        return not self.parts or self.parts[0].position == 0
-
-    @property
     def last_data_row(self) -> int:
         return self.last_row - self.has_total
 
 
 def workbook_chunks(
-    name: str, tables: Sequence[Table], formats: Mapping[str, str], layout: Layout = NO_LAYOUT
+    name: str, tables: Sequence[Table], formats: Mapping[str, str]
 ) -> Iterator[bytes]:
     """Stream a workbook of tables, one after another; the first one's sheets are Sheet1, Sheet2, …
 
     Args:
         name: of the workbook, for error messages.
         formats: Excel's number formats by the names of columns, as the rows were rendered with.
-        layout: of all sheets.
 
     Returns:
         The file in chunks; the same input gives the same bytes.
@@ -115,7 +110,7 @@ def workbook_chunks(
     """
     check_sheet_names(table.name for table in tables[1:])
     sheets = _sheets(name, tables)
-    return zip_chunks(_entries(sheets, tables, formats, layout))
+    return zip_chunks(_entries(sheets, tables, formats))
 
 
 def sheet_names(tables: Sequence[Table]) -> list[str]:
@@ -143,8 +138,9 @@ def _sheets(workbook: str, tables: Sequence[Table]) -> list[_Sheet]:
         by_sheet = _parts_by_sheet(table)
         source = Chunks(table.bodies)
         for parts in by_sheet:
-            has_total = bool(table.total) and parts is by_sheet[-1]
-            sheets.append(_Sheet(next(names), table, header, parts, has_total, source))
+            is_first, is_last = parts is by_sheet[0], parts is by_sheet[-1]
+            has_total = bool(table.total) and is_last
+            sheets.append(_Sheet(next(names), table, header, parts, is_first, has_total, source))
     return sheets
 
 
@@ -164,9 +160,9 @@ def _parts_by_sheet(table: Table) -> list[list[SheetPart]]:
 
 
 def _entries(
-    sheets: list[_Sheet], tables: Sequence[Table], formats: Mapping[str, str], layout: Layout
+    sheets: list[_Sheet], tables: Sequence[Table], formats: Mapping[str, str]
 ) -> Iterator[Entry]:
-    with zipfile.ZipFile(_template(sheets, formats, layout)) as template:
+    with zipfile.ZipFile(_template(sheets, formats, tables[0].layout)) as template:
         files = {name: template.read(name) for name in template.namelist()}
     files[STYLES] = _with_own_styles(files[STYLES], tables)
     in_order = iter(sheets)
@@ -193,16 +189,17 @@ def _template(sheets: list[_Sheet], formats: Mapping[str, str], layout: Layout) 
             worksheet = workbook.add_worksheet(sheet.name)
             for row, style in enumerate(styles):
                 worksheet.write_blank(row, 0, None, style)
-            rows = sheet.last_data_row
-            set_up_page(worksheet, sheet.table, layout)
-            set_columns(worksheet, sheet.table, layout)
-            filter_and_total(worksheet, sheet.table, rows, total if sheet.has_total else None)
-            for _, over in sheet.table.over:
+            table, rows = sheet.table, sheet.last_data_row
+            shown = replace(layout, hidden=[]) if table.name == REJECTS else layout
+            set_up_page(worksheet, table, shown)
+            set_columns(worksheet, table, shown)
+            filter_and_total(worksheet, table, rows, total if sheet.has_total else None)
+            for _, over in table.over:
                 if len(over) > 1:
                     worksheet.merge_range(0, over[0], 0, over[-1], "")  # which writes no cell
             if sheet.is_first:
-                rows -= len(sheet.table.header)
-                insert_charts(workbook, worksheet, sheet.table, rows, layout)
+                rows -= len(table.header)
+                insert_charts(workbook, worksheet, table, rows, shown.hidden)
     return file
 
 

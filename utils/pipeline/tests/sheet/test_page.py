@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 import zipfile
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -39,8 +40,9 @@ def workbook(
         styles = tables[-1].next_style if tables else len(style_formats(formats))
         name = kwargs.pop("name", f"x{number}") if number > 1 else ""
         more = kwargs if number > 1 else {}
-        tables.append(render_table(name, [df], formats, own_styles=styles, **more))
-    return b"".join(workbook_chunks("x.xlsx", tables, formats, layout or Layout()))
+        table = render_table(name, [df], formats, own_styles=styles, **more)
+        tables.append(replace(table, layout=layout or Layout()))
+    return b"".join(workbook_chunks("x.xlsx", tables, formats))
 
 
 def opened(file: bytes) -> Any:

@@ -28,7 +28,7 @@ from pipeline.excel import (
 from pipeline.sheet import sheet_xml
 from pipeline.sheet.parts import SheetPart
 from pipeline.sheet.sheet_xml import render_rows
-from pipeline.sheet.shown import widest_texts
+from pipeline.sheet.widths import widest_texts
 
 # The first text that hypothesis makes on a machine takes it a second, for its table of Unicode.
 settings.register_profile("sheet", deadline=None, suppress_health_check=[HealthCheck.too_slow])

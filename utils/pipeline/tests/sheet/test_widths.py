@@ -77,7 +77,7 @@ def columns(*blocks: pd.DataFrame, formats: dict[str, str], **kwargs: Any) -> di
     """The widths in pixels of a table's columns, by the letters of their names."""
     first = render_rows(pd.DataFrame({"n": [1]}), 0, "x", formats)
     own_styles = len(style_formats(formats))
-    main = Table("", first.columns, first.widest, first.parts, [first.xml])
+    main = Table("", first.columns, first.widest, first.parts, [first.xml], holds=first.holds)
     beside = render_table("x", blocks, formats, own_styles=own_styles, **kwargs)
     file = b"".join(workbook_chunks("x.xlsx", [main, beside], formats))
     widths = openpyxl.load_workbook(BytesIO(file))["x"].column_dimensions

@@ -26,8 +26,8 @@ from pipeline.excel import SHEET_ROWS, STYLE_FORMATS, InvalidCell, TooManyColumn
 from pipeline.sheet import sheet_xml, workbook, zip_file
 from pipeline.sheet.parts import SheetPart, merged
 from pipeline.sheet.sheet_xml import render_rows
-from pipeline.sheet.shown import widest_texts
 from pipeline.sheet.table import Table
+from pipeline.sheet.widths import widest_texts
 from pipeline.sheet.workbook import workbook_chunks
 from pipeline.tests.sheet.test_sheet_xml import FIRST, LEAP, render_parts, write_cell
 
@@ -94,7 +94,9 @@ def spliced(df: pd.DataFrame, cuts: tuple[int, ...] = (), chunk: int = 1_000_000
 
 def only(columns: list[str], parts: list[SheetPart], bodies: Iterable[bytes]) -> Iterator[bytes]:
     """The chunks of a workbook of one table."""
-    return workbook_chunks(NAME, [Table("", columns, [""] * len(columns), parts, bodies)], {})
+    holds = [0] * len(columns)
+    table = Table("", columns, [""] * len(columns), parts, bodies, holds=holds)
+    return workbook_chunks(NAME, [table], {})
 
 
 def written_by_xlsxwriter(df: pd.DataFrame, **beside: pd.DataFrame) -> bytes:
