@@ -25,11 +25,12 @@ FORMATS = 200  # number formats in a workbook; some languages' Excel takes 50 mo
 DATA_ROWS = SHEET_ROWS - 1  # each sheet repeats the header
 
 HEADER_STYLE, DATE_STYLE, DATETIME_STYLE, DURATION_STYLE, RIGHT_HEADER_STYLE = range(1, 6)
+CENTER_HEADER_STYLE = 6
 COUNT_FORMAT = "#,##0"
 # Of the styles from 0 on; those of FORMATS follow, then those of columns that hold datetimes.
 STYLE_FORMATS = [
     *("General", "General", "yyyy-mm-dd", "yyyy-mm-dd hh:mm:ss", "[h]:mm:ss"),
-    *("General", COUNT_FORMAT),
+    *("General", "General", COUNT_FORMAT),
 ]
 
 _ESCAPE_LITERALS = re.compile("(_x[0-9a-fA-F]{4}_)")
@@ -94,9 +95,9 @@ def check_header(names: Iterable[str], source: str) -> None:
             raise InvalidCell(f"{where}: {error}") from None
 
 
-def excel_row(position: int) -> int:
-    """One-based Excel row of a data row on its sheet; row 1 is the header."""
-    return position % DATA_ROWS + 2
+def excel_row(position: int, headers: int = 1) -> int:
+    """One-based Excel row of a data row on its sheet, which begins with so many rows of headers."""
+    return position % (DATA_ROWS + 1 - headers) + 1 + headers
 
 
 def column_letters(index: int) -> str:

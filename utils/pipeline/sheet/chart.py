@@ -3,8 +3,9 @@
 import datetime as dt
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 from pipeline.excel import (
@@ -34,6 +35,7 @@ _OWN_LABELS = re.compile(
 )
 # Of each kind, how many rows can be told apart.
 MOST = {"column": 60, "line": CHART_ROWS, "bar": 30, "pie": 30}
+MOST_SERIES = 60  # values across whose colors one may look up
 WIDE = ("column", "line")  # whose rows stand side by side
 FEW = 20  # rows of a chart that takes a quarter of a page; others take all of it
 READABLE = 60  # labels side by side
@@ -60,70 +62,89 @@ def insert_charts(
         return
     shown = min(rows, MOST[table.chart])
     values = [list(column) for column in zip(*table.first_rows[:shown], strict=True)]
-    numbers = [
-        index
-        for index in range(table.keys, len(values))
-        if _are_numbers(values[index]) and table.columns[index] not in hidden
+    drawn = [
+        numbers
+        for columns in _drawn(table)
+        if (numbers := [index for index in columns if _are_numbers(values[index])])
+        and table.columns[numbers[0]] not in hidden
     ]
-    numbers = numbers[:1] if table.chart == "pie" else numbers
+    drawn = drawn[:1] if table.chart == "pie" else drawn
     across = 2 if shown <= FEW else 1  # and as many down a page
     width, height = PAGE_COLUMNS * COLUMN_PIXELS // across, PAGE_ROWS * ROW_PIXELS // across
-    for place, index in enumerate(numbers):
-        chart = _chart(workbook, worksheet.name, table, values, index)
+    for place, columns in enumerate(drawn):
+        chart = _chart(workbook, worksheet.name, table, values, columns)
         chart.set_size({"width": width - GAP, "height": height - GAP})
         down, right = divmod(place, across)
         offset = {"x_offset": right * width, "y_offset": down * height + GAP // 2}
         worksheet.insert_chart(1, column, chart, offset)
-    pages = [1 + page * PAGE_ROWS for page in range(-(-len(numbers) // across**2))]
+    pages = [1 + page * PAGE_ROWS for page in range(-(-len(drawn) // across**2))]
     print_areas(
         worksheet,
-        (0, 0, rows + bool(table.total), column - 2),
+        (0, 0, len(table.header) - 1 + rows + bool(table.total), column - 2),
         *((top, column, top + PAGE_ROWS - 1, column + PAGE_COLUMNS - 1) for top in pages),
     )
 
 
-def _chart(workbook: Any, sheet: str, table: Table, values: list[list[Any]], index: int) -> Any:
-    """Of the first values of all columns, of which the chart shows one."""
-    kind, shown = table.chart, len(values[0])
+def _drawn(table: Table) -> Iterator[Sequence[int]]:
+    """The columns of each chart: one; in a cross table one of each value across, but not the total."""
+    across = table.across
+    if across is None:
+        yield from ([index] for index in range(table.keys, len(table.columns)))
+    elif len(across.values) <= MOST_SERIES:
+        stop = len(table.columns) - across.columns * bool(table.total)
+        for first in range(table.keys, table.keys + across.columns):
+            yield range(first, stop, across.columns)
+
+
+def _chart(
+    workbook: Any, sheet: str, table: Table, values: list[list[Any]], columns: Sequence[int]
+) -> Any:
+    """Of the first values of all columns, of which the chart shows some."""
+    kind, shown, is_cross = table.chart, len(values[0]), table.across is not None
     cached = [list(map(_cached, column)) for column in values]
-    # A number of more than 15 digits is a text in its cell.
-    numbers = [None if isinstance(value, str) else value for value in cached[index]]
-    name = _cached(table.columns[index])
-    chart = workbook.add_chart({"type": kind})
-    chart.set_title({**_title(sheet, index, name, shown, table), "name_font": {"size": 12}})
-    chart.set_legend({"position": "right", "font": SMALL} if kind == "pie" else {"none": True})
-    x, y = (_axis(table, n, values[n]) for n in (0, index))
+    for index in columns:  # a number of more than 15 digits is a text in its cell
+        cached[index] = [None if isinstance(value, str) else value for value in cached[index]]
+    stacked = {"subtype": "stacked"} if is_cross and kind != "line" else {}
+    chart = workbook.add_chart({"type": kind, **stacked})
+    chart.set_title({**_title(sheet, columns[0], shown, table), "name_font": {"size": 12}})
+    has_legend = is_cross or kind == "pie"
+    chart.set_legend({"position": "right", "font": SMALL} if has_legend else {"none": True})
+    x, y = (_axis(table, n, values[n]) for n in (0, columns[0]))
     x |= {"label_position": "low", "interval_unit": -(-shown // READABLE)}  # below what is negative
     x["num_font"] = SMALL | ({"rotation": -90} if kind in WIDE and shown > FEW else {})
     y["major_gridlines"] = {"visible": True, "line": {"color": "#D9D9D9"}}
-    if min(filter(None, numbers), default=0) >= 0:
+    if min(filter(None, chain(*(cached[index] for index in columns))), default=0) >= 0:
         y["min"] = 0  # Excel lets bars begin elsewhere
     if kind == "bar":  # its y axis has the keys, the first of them at the bottom
         x, y = y, x | {"reverse": True}
     chart.set_x_axis(x)
     chart.set_y_axis(y)
-    series: dict[str, Any] = {
-        "name": [sheet, 0, index],
-        "name_data": [name],
-        "values": [sheet, 1, index, shown, index],
-        "values_data": numbers,
-    }
+    first, last = len(table.header), len(table.header) + shown - 1
+    categories: dict[str, Any] = {}
     if has_long_label(values[: table.keys]):
-        series["categories"] = OWN_LABELS
-        series["categories_data"] = list(map(_label, zip(*values[: table.keys])))
+        categories["categories"] = OWN_LABELS
+        categories["categories_data"] = list(map(_label, zip(*values[: table.keys])))
     elif table.keys:
-        series["categories"] = [sheet, 1, 0, shown, table.keys - 1]
-        series["categories_data"] = cached[: table.keys] if table.keys > 1 else cached[0]
-    chart.add_series(series)
+        categories["categories"] = [sheet, first, 0, last, table.keys - 1]
+        categories["categories_data"] = cached[: table.keys] if table.keys > 1 else cached[0]
+    for index in columns:
+        header = index - (index - table.keys) % table.across.columns if table.across else index
+        series = {
+            "name": [sheet, 0, header],
+            "name_data": [_cached(table.header[0][header])],
+            "values": [sheet, first, index, last, index],
+            "values_data": cached[index],
+        }
+        chart.add_series(series | categories)
     return chart
 
 
-def _title(sheet: str, index: int, name: "_Text", shown: int, table: Table) -> dict[str, Any]:
-    """The column's header; where a chart cannot show all rows, it says so."""
-    rows = table.rows - bool(table.total)
-    if shown == rows:
-        return {"name": [sheet, 0, index], "data": [name]}
-    return {"name": f"{name} (the first {shown} of {rows:,})"}
+def _title(sheet: str, index: int, shown: int, table: Table) -> dict[str, Any]:
+    """The column's name; where a chart cannot show all rows, it says so."""
+    name, rows = _cached(table.columns[index]), table.rows - bool(table.total)
+    if shown < rows:
+        return {"name": f"{name} (the first {shown} of {rows:,})"}
+    return {"name": name} if table.across else {"name": [sheet, 0, index], "data": [name]}
 
 
 def with_own_labels(xml: bytes) -> bytes:

@@ -17,12 +17,12 @@ PAGE_COLUMNS, PAGE_ROWS = 15, 30
 COLUMN_PIXELS, ROW_PIXELS = 64, 20
 
 
-def set_up_page(worksheet: Any, layout: Layout) -> None:
+def set_up_page(worksheet: Any, table: Table, layout: Layout) -> None:
     worksheet.set_landscape()
     worksheet.set_paper(A4)
     worksheet.set_margins(**MARGIN_INCHES)
     worksheet.fit_to_pages(1, 0)
-    worksheet.repeat_rows(0)
+    worksheet.repeat_rows(0, len(table.header) - 1)
     worksheet.set_footer("&L&A&R&P / &N")
     if layout.title:
         worksheet.set_header("&C" + layout.title.replace("&", "&&"))
@@ -38,12 +38,12 @@ def set_columns(worksheet: Any, table: Table, layout: Layout) -> None:
         else:
             worksheet.set_column_pixels(index, index, _pixels(table, index), None, options)
     frozen = columns.index(layout.freeze) + 1 if layout.freeze in columns else 0
-    worksheet.freeze_panes(1, frozen)
+    worksheet.freeze_panes(len(table.header), frozen)
 
 
 def _pixels(table: Table, index: int) -> int:
     name = table.columns[index]
-    pixels = [text_pixels(name, bold=True) + FILTER_PIXELS]
+    pixels = [text_pixels(table.header[-1][index], bold=True) + FILTER_PIXELS]
     texts = [table.widest[index]]
     if table.holds[index] & (DATE | TIME):
         own_format = STYLE_FORMATS[datetime_style(table, index)]
@@ -70,7 +70,7 @@ def filter_and_total(worksheet: Any, table: Table, rows: int, total: Any) -> Non
     """
     last = len(table.columns) - 1
     if table.columns:
-        worksheet.autofilter(0, 0, rows - 1, last)
+        worksheet.autofilter(len(table.header) - 1, 0, rows - 1, last)
     if total:
         always = {"type": "formula", "criteria": "=TRUE", "format": total}
         worksheet.conditional_format(rows, 0, rows, last, always)

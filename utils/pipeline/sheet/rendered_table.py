@@ -12,7 +12,7 @@ import pandas as pd
 from pipeline.excel import is_number, style_formats
 from pipeline.sheet.parts import OTHER, SheetPart, merged
 from pipeline.sheet.sheet_xml import render_rows
-from pipeline.sheet.table import CHART_ROWS, Table
+from pipeline.sheet.table import CHART_ROWS, Across, Table
 from pipeline.sheet.widths import widest
 
 PIECE_BYTES = 1 << 20  # read at a time
@@ -27,6 +27,7 @@ def render_table(
     chart: str | None = None,
     keys: int = 1,
     own_styles: int | None = None,
+    across: Across | None = None,
 ) -> Table:
     """Render a table of which one block is in memory at a time.
 
@@ -35,7 +36,7 @@ def render_table(
             the header, even without rows.
         formats: all of the workbook, as render_rows takes them.
         total: its last row, of the same columns.
-        name, chart, keys: see Table.
+        name, chart, keys, across: see Table.
         own_styles: see Table; by default that behind the formats.
 
     Raises:
@@ -48,10 +49,11 @@ def render_table(
     first_rows: list[list[Any]] = []
     holds: list[int] = []
     own_styles = len(style_formats(formats)) if own_styles is None else own_styles
+    headers = across.headers if across else 1
     rows = 0
     for df in chain(blocks, [] if total is None else [total]):
         first = total if df is total else None
-        rendered = render_rows(df, rows, name, formats, first, own_styles)
+        rendered = render_rows(df, rows, name, formats, first, own_styles, headers)
         file.write(rendered.xml)
         columns = columns or rendered.columns
         widths = widest([widths or rendered.widest, rendered.widest])
@@ -74,6 +76,7 @@ def render_table(
         holds,
         formats,
         own_styles,
+        across=across,
     )
 
 

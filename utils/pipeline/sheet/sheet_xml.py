@@ -64,6 +64,7 @@ def render_rows(
     formats: Mapping[str, str] = NO_FORMATS,
     first: pd.DataFrame | None = None,
     own_styles: int | None = None,
+    headers: int = 1,
 ) -> RenderedRows:
     """Render all rows of a frame for their place in the whole table.
 
@@ -78,6 +79,7 @@ def render_rows(
             WIDTH_ROWS.
         own_styles: number of the style of the first column's datetimes; the next column has the next
             one. The workbook chooses their formats. By default they follow those of the formats.
+        headers: rows of them on each sheet.
 
     Raises:
         InvalidCell: names the source, the record, the column and the rule; of a header, its letters.
@@ -92,8 +94,8 @@ def render_rows(
     own = len(styles) if own_styles is None else own_styles
     columns = [_Column(df, index, source, style, own) for index, style in enumerate(numbers)]
     rendered = [
-        _render_part(columns, start, stop, position + start)
-        for start, stop in _sheet_ranges(len(df), position)
+        _render_part(columns, start, stop, position + start, headers)
+        for start, stop in _sheet_ranges(len(df), position, headers)
     ]
     return RenderedRows(
         columns=names,
@@ -267,20 +269,20 @@ def _has_negative_zero(numbers: NDArray[Any]) -> bool:
     return bool((np.signbit(numbers) & (numbers == 0)).any())
 
 
-def _sheet_ranges(rows: int, position: int) -> Iterator[tuple[int, int]]:
-    start = 0
+def _sheet_ranges(rows: int, position: int, headers: int) -> Iterator[tuple[int, int]]:
+    start, most = 0, DATA_ROWS + 1 - headers
     while start < rows:
-        stop = min(rows, start + DATA_ROWS - (position + start) % DATA_ROWS)
+        stop = min(rows, start + most - (position + start) % most)
         yield start, stop
         start = stop
 
 
 def _render_part(
-    columns: list[_Column], start: int, stop: int, position: int
+    columns: list[_Column], start: int, stop: int, position: int, headers: int
 ) -> tuple[SheetPart, bytes]:
     deflate = isal_zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     chunks, xml_bytes, crc32 = [], 0, 0
-    for xml in _row_slices(columns, start, stop, excel_row(position)):
+    for xml in _row_slices(columns, start, stop, excel_row(position, headers)):
         chunks.append(deflate.compress(xml))
         xml_bytes += len(xml)
         crc32 = isal_zlib.crc32(xml, crc32)

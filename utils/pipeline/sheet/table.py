@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pipeline.excel import EXACT_INTEGER, STYLE_FORMATS, integer_text
@@ -11,6 +12,27 @@ from pipeline.sheet.parts import DATE, TIME, SheetPart
 SHEET = "Sheet1"  # the first sheet of the segments' own rows; no other table has such a name
 REJECTS = "Rejects"  # the sheet of the records that are left out
 CHART_ROWS = 200  # that a chart may show
+FACT_CELLS = 100_000  # that the report may show
+
+
+@dataclass(frozen=True)
+class Across:
+    """What stands above the columns of a cross table.
+
+    Attributes:
+        name: of the column whose values are across.
+        values: those, as texts; the total's last, where the table has one.
+        columns: how many stand under each; if it is one, the value is its header.
+    """
+
+    name: str
+    values: list[str]
+    columns: int
+
+    @property
+    def headers(self) -> int:
+        """Rows of them."""
+        return 2 if self.columns > 1 else 1
 
 
 @dataclass(frozen=True)
@@ -31,6 +53,7 @@ class Table:
         holds: for each column what its cells hold, without the total's label.
         formats: the number formats that its rows were rendered with.
         own_styles: the number of the first column's own style.
+        across: of a cross table, what stands above its columns.
     """
 
     name: str
@@ -45,6 +68,20 @@ class Table:
     holds: Sequence[int] = ()
     formats: Mapping[str, str] = field(default_factory=dict)
     own_styles: int = len(STYLE_FORMATS)
+    across: Across | None = None
+
+    @cached_property
+    def header(self) -> list[list[str]]:
+        return header_rows(self.columns, self.keys, self.across)
+
+    @property
+    def over(self) -> list[tuple[str, range]]:
+        """What stands over several headers, and the columns of those."""
+        if self.across is None or self.across.headers == 1:
+            return []
+        names, starts = self.header[0], range(self.keys, len(self.columns), self.across.columns)
+        spans = [(names[start], range(start, start + self.across.columns)) for start in starts]
+        return [(self.across.name, range(self.keys)), *spans]
 
     @property
     def rows(self) -> int:
@@ -58,11 +95,21 @@ class Table:
 
     def facts(self) -> SummaryFacts:
         """A table beside the segments' own, as JSON has it."""
-        rows = [[json_cell(cell) for cell in row] for row in (*self.first_rows, self.total)]
-        count = self.rows - bool(self.total)
-        return SummaryFacts(
-            self.name, list(self.columns), self.keys, count, self.chart, rows[:-1], rows[-1]
-        )
+        shown = self.first_rows[: max(1, FACT_CELLS // max(1, len(self.columns)))]
+        rows = [[json_cell(cell) for cell in row] for row in (*shown, self.total)]
+        count, chart = self.rows - bool(self.total), self.chart if self.across is None else None
+        columns = [" ".join(filter(None, each)) for each in zip(*self.header)]
+        return SummaryFacts(self.name, columns, self.keys, count, chart, rows[:-1], rows[-1])
+
+
+def header_rows(columns: Sequence[str], keys: int, across: Across | None) -> list[list[str]]:
+    """The headers of a table; where several columns stand under a value across, below the values."""
+    if across is None:
+        return [[*columns]]
+    if across.headers == 1:
+        return [[*columns[:keys], *across.values]]
+    over = [value for value in across.values for _ in range(across.columns)]
+    return [[*[""] * keys, *over], [*columns]]
 
 
 def next_style(tables: Sequence[Table]) -> int | None:

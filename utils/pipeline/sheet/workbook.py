@@ -19,6 +19,7 @@ import xlsxwriter
 from isal import isal_zlib
 
 from pipeline.excel import (
+    CENTER_HEADER_STYLE,
     DATA_ROWS,
     HEADER_STYLE,
     RIGHT_HEADER_STYLE,
@@ -48,7 +49,11 @@ from pipeline.sheet.zip_file import MOST_BYTES, Entry, Zip, deflated, plain_entr
 
 HEADER: dict[str, Any] = {"bold": True, "bottom": 1}
 RIGHT = {"align": "right", "indent": 2}  # beside the button of the filter
-LOOKS = {HEADER_STYLE: HEADER, RIGHT_HEADER_STYLE: HEADER | RIGHT}
+LOOKS = {
+    HEADER_STYLE: HEADER,
+    RIGHT_HEADER_STYLE: HEADER | RIGHT,
+    CENTER_HEADER_STYLE: HEADER | {"align": "center"},
+}
 STYLES = "xl/styles.xml"
 CREATED = dt.datetime(1980, 1, 1)  # the date of each zip entry, as XlsxWriter has it
 
@@ -78,7 +83,10 @@ class _Sheet:
     @property
     def last_row(self) -> int:
         """One-based."""
-        return excel_row(self.parts[-1].position) + self.parts[-1].rows - 1 if self.parts else 1
+        headers = len(self.table.header)
+        if not self.parts:
+            return headers
+        return excel_row(self.parts[-1].position, headers) + self.parts[-1].rows - 1
 
     @property
     def last_data_row(self) -> int:
@@ -140,7 +148,7 @@ def sheet_names(tables: Sequence[Table]) -> list[str]:
     names: list[str] = []
     taken = {table.name.lower() for table in tables}
     for table in tables:
-        sheets = len(_parts_by_sheet(table.parts))
+        sheets = len(_parts_by_sheet(table))
         numbered = (numbered_sheet(table.name, number) for number in count(2))
         more = list(islice((name for name in numbered if name.lower() not in taken), sheets - 1))
         taken.update(map(str.lower, more))
@@ -154,9 +162,10 @@ def _sheets(workbook: str, tables: Sequence[Table]) -> list[_Sheet]:
     for table in tables:
         where = workbook if table.name == SHEET else f"{workbook} {table.name}"
         check_columns(len(table.columns), where)
-        check_header(table.columns, where)
-        header = _header_row(table)
-        by_sheet = _parts_by_sheet(table.parts)
+        for texts in table.header:
+            check_header(texts, where)
+        header = _header_rows(table)
+        by_sheet = _parts_by_sheet(table)
         source = Chunks(table.bodies)
         for parts in by_sheet:
             is_first, is_last = parts is by_sheet[0], parts is by_sheet[-1]
@@ -165,15 +174,15 @@ def _sheets(workbook: str, tables: Sequence[Table]) -> list[_Sheet]:
     return sheets
 
 
-def _parts_by_sheet(parts: Sequence[SheetPart]) -> list[list[SheetPart]]:
+def _parts_by_sheet(table: Table) -> list[list[SheetPart]]:
     sheets: list[list[SheetPart]] = [[]]
-    position = 0
-    for part in parts:
+    position, rows = 0, DATA_ROWS + 1 - len(table.header)
+    for part in table.parts:
         if part.position != position:
             raise ValueError(f"parts must join: row {position} follows; found {part.position}")
-        if not 1 <= part.rows <= DATA_ROWS - position % DATA_ROWS:
+        if not 1 <= part.rows <= rows - position % rows:
             raise ValueError(f"a part lies on one sheet; found {part.rows} rows from {position} on")
-        if position == DATA_ROWS * len(sheets):
+        if position == rows * len(sheets):
             sheets.append([])
         sheets[-1].append(part)
         position += part.rows
@@ -208,11 +217,15 @@ def _template(sheets: list[_Sheet], formats: Mapping[str, str], layout: Layout) 
                 worksheet.write_blank(row, 0, None, style)
             table, rows = sheet.table, sheet.last_data_row
             shown = replace(layout, hidden=[]) if table.name == REJECTS else layout
-            set_up_page(worksheet, shown)
+            set_up_page(worksheet, table, shown)
             set_columns(worksheet, table, shown)
             filter_and_total(worksheet, table, rows, total if sheet.has_total else None)
+            for _, over in table.over:
+                if len(over) > 1:
+                    worksheet.merge_range(0, over[0], 0, over[-1], "")  # which writes no cell
             if sheet.is_first:
-                insert_charts(workbook, worksheet, table, rows - 1, shown.hidden)
+                rows -= len(table.header)
+                insert_charts(workbook, worksheet, table, rows, shown.hidden)
     return file
 
 
@@ -254,19 +267,32 @@ def _dimension(sheet: _Sheet) -> str:
     return "A1" if last == "A1" else f"A1:{last}"
 
 
-def _header_row(table: Table) -> str:
-    """The headers, each aligned as its column."""
-    styles = {True: RIGHT_HEADER_STYLE, False: HEADER_STYLE}
-    cells = (
-        _header_cell(index, name, styles[is_right(table, index)])
-        for index, name in enumerate(table.columns)
-    )
-    return f'<row r="1">{"".join(cells)}</row>'
+def _header_rows(table: Table) -> str:
+    """The headers, each aligned as its column; what stands over several of them, in the middle."""
+    rows = [
+        [
+            _header_cell(name, RIGHT_HEADER_STYLE if is_right(table, index) else HEADER_STYLE)
+            for index, name in enumerate(table.header[-1])
+        ]
+    ]
+    if table.over:
+        over = dict.fromkeys(range(len(table.columns)), f' s="{CENTER_HEADER_STYLE}"/>')
+        over |= {at[0]: _header_cell(text, CENTER_HEADER_STYLE) for text, at in table.over if text}
+        rows.insert(0, [*over.values()])
+    return "".join(map(_header_row, count(1), rows))
 
 
-def _header_cell(index: int, name: str, style: int) -> str:
-    text = text_element(name)
-    return f'<c r="{column_letters(index)}1" s="{style}" t="inlineStr"><is>{text}</is></c>'
+def _header_row(number: int, cells: list[str]) -> str:
+    """
+    Args:
+        cells: of each what follows its place.
+    """
+    places = (f'<c r="{column_letters(index)}{number}"' for index in range(len(cells)))
+    return f'<row r="{number}">{"".join(map(str.__add__, places, cells))}</row>'
+
+
+def _header_cell(text: str, style: int) -> str:
+    return f' s="{style}" t="inlineStr"><is>{text_element(text)}</is></c>'
 
 
 def _check_length(sheet: _Sheet) -> None:

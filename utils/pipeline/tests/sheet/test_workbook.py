@@ -112,13 +112,29 @@ def written_by_xlsxwriter(df: pd.DataFrame, **beside: pd.DataFrame) -> bytes:
         formats = [book.add_format({"num_format": number}) for number in STYLE_FORMATS[1:]]
         for name, each in {"Sheet1": df, **beside}.items():
             worksheet = book.add_worksheet(name)
-            rows: list[Iterable[Any]] = [each.columns, *each.itertuples(index=False, name=None)]
-            of_datetimes = [formats[1 if no_times(column) else 2] for column in zip(*rows[1:])]
-            for row, values in enumerate(rows):
+            headers: list[Iterable[Any]] = [each.columns]
+            if each.columns.nlevels > 1:
+                headers = [
+                    merged_headers(worksheet, each.columns),
+                    each.columns.get_level_values(1),
+                ]
+            rows = [*each.itertuples(index=False, name=None)]
+            of_datetimes = [formats[1 if no_times(column) else 2] for column in zip(*rows)]
+            for row, values in enumerate([*headers, *rows]):
                 for column, value in enumerate(values):
-                    own = of_datetimes[column] if row else None
+                    own = of_datetimes[column] if row >= len(headers) else None
                     write_cell(worksheet, row, column, value, formats, own)
     return file.getvalue()
+
+
+def merged_headers(worksheet: Any, columns: pd.Index) -> list[Any]:
+    """The texts above the columns of a cross table, whose cells are merged over equal ones."""
+    texts: list[Any] = [columns.names[0]]
+    for text, pairs in itertools.groupby(columns[1:], key=lambda pair: pair[0]):
+        first, count = len(texts), len([*pairs])
+        worksheet.merge_range(0, first, 0, first + count - 1, "")
+        texts += [text or None, *[None] * (count - 1)]
+    return texts
 
 
 def no_times(values: Iterable[Any]) -> bool:
