@@ -154,6 +154,10 @@ ADVICE = {
         "correct FORMATS in the ETL, in demo-segment/etl/",
         "demo-segment/etl/ にある ETL の FORMATS を直してください",
     ),
+    "InvalidLayout": (
+        "correct LAYOUT in the ETL, in demo-segment/etl/",
+        "demo-segment/etl/ にある ETL の LAYOUT を直してください",
+    ),
     "InvalidSignature": (
         "something else wrote that object, or copied it without its metadata: start again",
         "そのオブジェクトは別のものが書いたか、メタデータなしでコピーされています。もう一度実行してください",
