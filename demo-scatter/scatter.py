@@ -1,6 +1,5 @@
 """scatter-lambda: split a table in S3 into segment files, in memory bounded by a segment."""
 
-import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -15,8 +14,14 @@ from pipeline.facts.stages import SegmentCut
 from pipeline.keys import facts_key, manifest_key
 from pipeline.reading import formats, references
 from pipeline.reading.columns import Block, Table
-from pipeline.reading.cuts import block_bytes, blocks_per_segment, is_cut_by_bytes, tables
-from pipeline.reading.side_by_side import Made, make_side_by_side
+from pipeline.reading.cuts import (
+    block_bytes,
+    blocks_per_segment,
+    is_cut_by_rows,
+    segment_bytes,
+    tables,
+)
+from pipeline.reading.side_by_side import ENDS, Made, make_side_by_side
 from pipeline.reading.source import Source, open_table
 from pipeline.s3.overlap import map_ahead
 from pipeline.s3.signed import Objects, signing_key
@@ -88,9 +93,8 @@ class ScatterHandler:
     def make_segments(self, source: Source, job: Job) -> Iterator[Segment]:
         """The table's segments in row order; one without rows is one segment, with the columns that
         a header names."""
-        keys = map(job.segment_key, itertools.count())
-        for made in self.make_files(source, job):
-            yield Segment(next(keys), *made)
+        for number, made in enumerate(self.make_files(source, job)):
+            yield Segment(job.segment_key(number), *made)
 
     def make_files(self, source: Source, job: Job) -> Iterator[Made]:
         def pickle(table: Table, start: int, columns: list[str]) -> bytes:
@@ -99,10 +103,12 @@ class ScatterHandler:
         reader, json_bytes = source.reader, source.form.size * formats.weight(job.input_obj)
         at_a_time = block_bytes(source.form.size, job.input_obj)
         columns: dict[str, None] = {}
-        if reader.END and vcpus() > 1 and is_cut_by_bytes(json_bytes, job.rows_per_segment):
+        several = json_bytes > segment_bytes(json_bytes)
+        by_bytes = several and not is_cut_by_rows(json_bytes, job.rows_per_segment)
+        if by_bytes and type(reader) in ENDS and vcpus() > 1:
             per_segment = blocks_per_segment(json_bytes, job.most_segments)
             for made in make_side_by_side(reader, at_a_time, per_segment, pickle, vcpus()):
-                columns = dict.fromkeys(made.columns)
+                columns = dict.fromkeys(made[0])
                 yield made
         start = reader.index
         blocks = reader.blocks(at_a_time)
@@ -111,11 +117,11 @@ class ScatterHandler:
             names, rows = list(columns), table.rows
             pickled = pickle(table, start, names)
             del table  # before the next one is made
-            yield Made(names, rows, pickled)
+            yield names, rows, pickled
             start += rows
         if not start:
             empty = Table([Block({name: [] for name in reader.header}, 0)])
-            yield Made(reader.header, 0, pickle(empty, 0, reader.header))
+            yield reader.header, 0, pickle(empty, 0, reader.header)
 
     def make_segment_df(
         self, table: Table, start: int, columns: list[str], source: str

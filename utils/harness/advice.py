@@ -194,6 +194,10 @@ ADVICE = {
         "Lambda kills what outgrows its memory: {memory}, " + SMALLER[0],
         "メモリを使い切ると強制終了されます。{memory}" + SMALLER[1],
     ),
+    "WorkerDied": (
+        "something killed a process that the function forked, most often its memory: {memory}",
+        "関数がフォークしたプロセスが強制終了されました。多くはメモリ不足です。{memory}",
+    ),
     "Sandbox.Timedout": (
         "it ran out of time (900 s at most): {timeout}, " + SMALLER[0],
         "時間切れです（最大 900 秒）。{timeout}" + SMALLER[1],
