@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
-from functools import partial
 from itertools import batched, chain, islice, pairwise
 from typing import Any
 
@@ -74,7 +73,7 @@ def group_frames(declared: Declared, sources: Sequence[Runs]) -> Iterator[pd.Dat
     Args:
         sources: in the order of their rows.
     """
-    frames = _frames(declared, declared.by, sources)
+    frames = _side_by_side(declared, sources)
     if declared.sort is not None:
         frames = _sorted(declared.sort, frames)
     left = declared.top or math.inf
@@ -86,7 +85,7 @@ def group_frames(declared: Declared, sources: Sequence[Runs]) -> Iterator[pd.Dat
 
 def total_frame(declared: Declared, sources: Sequence[Runs]) -> pd.DataFrame:
     """The one row over everything, with the same columns."""
-    (df,) = _frames(declared, [], sources)
+    (df,) = _frames(declared, [], sources, [None])
     for place, name in enumerate(declared.by):
         df.insert(place, name, pd.Series([None if place else declared.total], dtype=object))
     return df
@@ -102,48 +101,40 @@ def summarize(df: pd.DataFrame, summary: Summary) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def _frames(declared: Declared, by: list[str], sources: Sequence[Runs]) -> Iterator[pd.DataFrame]:
+def _side_by_side(declared: Declared, sources: Sequence[Runs]) -> Iterator[pd.DataFrame]:
+    """The groups of all sources, merged by a worker for each vCPU, RANGES in one go."""
     ends = [*_ends([each.groups for each in sources])]
-    workers, at_once = (vcpus(), RANGES) if len(ends) > RANGES else (1, 1)
-    batches = [*batched(pairwise([(), *ends]), at_once if workers > 1 else 1)]
-    merge = partial(_merged_ranges, declared, by, sources)
-    for ranges, frames in zip(batches, map_forked(merge, batches, workers), strict=True):
-        yield from merge(ranges) if frames is None else frames
+
+    def merged(ranges: Sequence[tuple[Any, Key | None]]) -> list[pd.DataFrame]:
+        for each in sources:
+            each.skip(ranges[0][0])
+        return [*_frames(declared, declared.by, sources, [end for _, end in ranges])]
+
+    workers, at_once = (vcpus(), RANGES) if min(vcpus(), len(ends) // RANGES) > 1 else (1, 1)
+    batches = [*batched(pairwise([(), *ends]), at_once)]
+    for ranges, frames in zip(batches, map_forked(merged, batches, workers), strict=True):
+        yield from merged(ranges) if frames is None else frames
 
 
-def _merged_ranges(
-    declared: Declared,
-    by: list[str],
-    sources: Sequence[Runs],
-    ranges: Sequence[tuple[Key | None, Key | None]],
-) -> list[pd.DataFrame]:
-    """The groups of consecutive ranges, each with its first key and the one behind its last."""
-    for each in sources:
-        each.skip(ranges[0][0] or ())
-    frames = [_merged_range(declared, by, sources, end) for _, end in ranges]
-    return [df for df in frames if df is not None]
-
-
-def _merged_range(
-    declared: Declared, by: list[str], sources: Sequence[Runs], end: Key | None
-) -> pd.DataFrame | None:
-    """The groups that follow and sort before the end, if there are any; all, without one."""
-    starts = [each.groups.taken for each in sources]
-    pieces = [[*each.groups.before(end)] for each in sources]
-    tables = [*chain.from_iterable(pieces)]
-    if not tables and end is not None:
-        return None
-    tables = tables or [no_groups(len(by))]
-    index = Index(tables)
-    groups = grouped(tables, index)
-    found = iter(index.numbers)
-    numbers = [np.concatenate([NONE, *islice(found, len(piece))]) for piece in pieces]
-    distinct = {}
-    for column in declared.used(*SORTED):
-        runs = [each.values[column] for each in sources]
-        median = column in declared.used("median")
-        distinct[column] = _merged(runs, starts, numbers, _given(column, groups), median)
-    return _finished(declared, by, groups, distinct)
+def _frames(
+    declared: Declared, by: list[str], sources: Sequence[Runs], ends: Iterable[Key | None]
+) -> Iterator[pd.DataFrame]:
+    for end in ends:
+        starts = [each.groups.taken for each in sources]
+        pieces = [[*each.groups.before(end)] for each in sources]
+        tables = [*chain.from_iterable(pieces)]
+        if tables or end is None:
+            tables = tables or [no_groups(len(by))]
+            index = Index(tables)
+            groups = grouped(tables, index)
+            found = iter(index.numbers)
+            numbers = [np.concatenate([NONE, *islice(found, len(piece))]) for piece in pieces]
+            distinct = {}
+            for column in declared.used(*SORTED):
+                runs = [each.values[column] for each in sources]
+                median = column in declared.used("median")
+                distinct[column] = _merged(runs, starts, numbers, _given(column, groups), median)
+            yield _finished(declared, by, groups, distinct)
 
 
 def _ends(runs: Iterable[Run]) -> Iterator[Key | None]:
