@@ -14,13 +14,7 @@ from pipeline.facts.stages import SegmentCut
 from pipeline.keys import facts_key, manifest_key
 from pipeline.reading import formats
 from pipeline.reading.columns import Block, Table
-from pipeline.reading.cuts import (
-    block_bytes,
-    blocks_per_segment,
-    is_cut_by_rows,
-    segment_bytes,
-    tables,
-)
+from pipeline.reading.cuts import block_bytes, blocks_per_segment, segment_bytes, tables
 from pipeline.reading.side_by_side import ENDS, Made, make_side_by_side
 from pipeline.reading.source import Source, open_table
 from pipeline.s3.overlap import map_ahead
@@ -102,9 +96,8 @@ class ScatterHandler:
         reader, json_bytes = source.reader, source.form.size * formats.weight(job.input_obj)
         at_a_time = block_bytes(source.form.size, job.input_obj)
         columns: dict[str, None] = {}
-        several = json_bytes > segment_bytes(json_bytes)
-        by_bytes = several and not is_cut_by_rows(json_bytes, job.rows_per_segment)
-        if by_bytes and type(reader) in ENDS and vcpus() > 1:
+        several = json_bytes > segment_bytes(json_bytes) and not job.rows_per_segment
+        if several and type(reader) in ENDS and vcpus() > 1:
             blocks = blocks_per_segment(json_bytes)
             for made in make_side_by_side(reader, at_a_time, blocks, pickle, vcpus()):
                 columns = dict.fromkeys(made[0])
