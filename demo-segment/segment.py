@@ -1,5 +1,6 @@
 """segment-lambda: runs the table's ETL, a module of etl/, on one segment."""
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from pipeline.reading.plain_numbers import read_cells
 from pipeline.reading.references import References
 from pipeline.segments import result
 from pipeline.segments.refused import Fault, sift
+from pipeline.sheet.layout import layout_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -32,13 +34,18 @@ class SegmentHandler:
 
     def main(self) -> str:
         key = result_key(self.event)
+        # By it the log of executions that run at once is told apart.
+        request_id = getattr(self.context, "aws_request_id", None)
+        print(f"SEGMENT RequestId: {request_id} Key: {json.dumps(self.event)}")
         df = self.get_s3_data(self.bucket, self.event)
         processed, faults = sift(self.process, df, etl_of(df).numbers)
         return self.send_segment_df(processed, self.bucket, key, df, faults)
 
     def get_s3_data(self, bucket: str, key: str) -> pd.DataFrame:
         df = result.read_segment(self.s3, bucket, key)
-        return read_cells(df, etl_of(df).numbers)
+        etl = etl_of(df)
+        etl.check_sheets(df.attrs.get("sheets"))
+        return read_cells(df, etl.numbers)
 
     def process(self, df: pd.DataFrame) -> pd.DataFrame:
         """Make of some rows of a table what its ETL makes of them: no I/O, new columns last.
@@ -66,7 +73,8 @@ class SegmentHandler:
             faults: those of them that are not in it.
         """
         etl = etl_of(segment)
-        result.send(self.s3, bucket, key, df, segment, faults, etl.summaries, etl.formats)
+        declared = (etl.summaries, etl.formats, layout_of(etl.layout))
+        result.send(self.s3, bucket, key, df, segment, faults, *declared)
         return key
 
 

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.events import scatter as events
-from pipeline.events.scatter import Job, TooManySegments
-from pipeline.keys import InvalidEvent
+from pipeline.events.scatter import Job, NotATable, TooManySegments
+from pipeline.keys import InvalidEvent, gathered
 from pipeline.reading import cuts
 from pipeline.reading.columns import Block, Table
 from pipeline.reading.formats import Format
 from pipeline.reading.json_records import ArrayReader, InvalidJSON
-from pipeline.reading.source import InputChanged, Source
+from pipeline.reading.source import InputChanged, Source, Sources
 from pipeline.segments import frames
 from scatter import ScatterHandler, Segment
 
@@ -46,11 +46,13 @@ def read(s3: "S3Client", bucket: str, key: str) -> pd.DataFrame:
     return frames.load(s3.get_object(Bucket=bucket, Key=key)["Body"].read(), key)
 
 
-def make_segments(data: bytes, division_number: int | None = None) -> list[pd.DataFrame]:
+def make_segments(
+    data: bytes, division_number: int | None = None, manifest: bool = False
+) -> list[pd.DataFrame]:
     size = cuts.block_bytes(len(data), KEY)
     chunks = [data[at : at + size] for at in range(0, len(data), size)]
-    source = Source("", len(data), Format("json", False, len(data)), ArrayReader(chunks, KEY))
-    segments = HANDLER.make_segments(source, Job(KEY, division_number, None))
+    source = Source(KEY, "", len(data), Format("json", False, len(data)), ArrayReader(chunks, KEY))
+    segments = HANDLER.make_segments(source, Job(KEY, division_number, None, manifest))
     return [frames.load(segment.pickled, KEY) for segment in segments]
 
 
@@ -118,6 +120,25 @@ def test_the_execution_keeps_its_segments_apart(s3: "S3Client", bucket: str) -> 
     }
 
 
+def test_an_execution_pins_the_versions_of_all_reference_tables(
+    s3: "S3Client", bucket: str
+) -> None:
+    put(s3, bucket, [member(0)])
+    pin = "scatter/run-1/references.json"
+    scatter_table(s3, execution="run-1")
+    assert pin not in keys_of(s3, bucket)
+    tables = ["reference/2026/origins.csv", "reference/rates.csv"]
+    etags = {key: s3.put_object(Bucket=bucket, Key=key, Body=b"a\n1\n")["ETag"] for key in tables}
+    scatter_table(s3)
+    assert not any(key.endswith("references.json") for key in keys_of(s3, bucket))
+    scatter_table(s3, execution="run-1")
+    assert json.loads(s3.get_object(Bucket=bucket, Key=pin)["Body"].read()) == etags
+
+
+def keys_of(s3: "S3Client", bucket: str) -> list[str]:
+    return [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+
+
 @pytest.mark.parametrize(
     ("inbox", "key", "workbook"),
     [
@@ -167,6 +188,19 @@ def test_no_table_makes_more_than_200_segments(size: int, small_scale: None) -> 
     segments = list(map(len, make_segments(data)))
     assert sum(segments) == records
     assert len(segments) <= cuts.SEGMENTS
+
+
+@pytest.mark.parametrize("size", [4_700_000, 700_000_000, 4_000_000_000])
+def test_segments_of_a_manifest_keep_their_size_however_long_the_table(
+    size: int, small_scale: None
+) -> None:
+    """Sizes as above. A record may be cut off at the end of each block."""
+    data = json.dumps([{"a": 1}] * (size // 1000 // 10)).encode()
+    segments = list(map(len, make_segments(data, manifest=True)))
+    assert sum(segments) == size // 1000 // 10
+    most = (cuts.SEGMENT_BYTES + cuts.BLOCK_BYTES) / len('{"a": 1}, ')
+    assert max(segments) <= most
+    assert len(segments) <= -(-len(data) // cuts.SEGMENT_BYTES) + 2
 
 
 @pytest.mark.parametrize(
@@ -267,15 +301,16 @@ def test_a_faulty_record_is_named_with_the_object(s3: "S3Client", bucket: str) -
         scatter_table(s3)
 
 
-INPUT = "input_obj: must be the key of an object; found "
+INPUT = "input_obj: must be the key of an object, a folder/, a pattern or a list of keys; found "
 NUMBER = "division_number: must be a whole number from 1; found "
 ENCODING = "encoding: "
 ETL = "etl: must be the name of an ETL; found "
 REJECTS = 'rejects: must be "sheet"; found '
+SHEETS = 'sheets: must be "summaries"; found '
 LIMIT = "max_rejects: must be a whole number from 0; found "
 EXECUTION = "execution: must be an execution's name; found "
 ENDING = (
-    "input_obj: must end in .json, .jsonl, .ndjson, .csv or one of these with .gz, or have no ending; "
+    "input_obj: must end in .json, .jsonl, .ndjson, .csv, .tsv, .xlsx or one of these with .gz, or have no ending; "
     "found the text "
 )
 EVENTS: dict[str, tuple[dict[str, Any], str]] = {
@@ -297,12 +332,25 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
         "input_obj: must be short enough for its workbook, whose key has at most 1,024 bytes; "
         f'found the text "{"a" * 60}…"',
     ),
-    "workbook": ({"input_obj": "a.xlsx"}, ENDING + '"a.xlsx"'),
-    "tab-separated": ({"overrides": {"input_obj": "b/a.tsv.gz"}}, ENDING + '"b/a.tsv.gz"'),
+    "workbook of before": ({"input_obj": "a.xls"}, ENDING + '"a.xls"'),
+    "packed otherwise": ({"overrides": {"input_obj": "b/a.csv.zip"}}, ENDING + '"b/a.csv.zip"'),
+    "a workbook of its own name": (
+        {"input_obj": "members.xlsx"},
+        'workbook: must be no object that is read; found the text "members.xlsx"',
+    ),
+    "delimiter": (
+        {"delimiter": ";;"},
+        'delimiter: must be one character, no quote and no line\'s end; found the text ";;"',
+    ),
+    "quote": (
+        {"delimiter": '"'},
+        'delimiter: must be one character, no quote and no line\'s end; found the text "\\""',
+    ),
+    "sheet": ({"sheet": ""}, 'sheet: must be a sheet\'s name; found the text ""'),
     "encoding": ({"encoding": "sjis"}, ENCODING + 'must be utf-8 or cp932; found the text "sjis"'),
     "encoding of JSON": (
         {"encoding": "cp932"},
-        ENCODING + 'JSON is UTF-8; found the text "cp932" of members.json',
+        ENCODING + 'only CSV has another than UTF-8; found the text "cp932" of members.json',
     ),
     "zero": ({"division_number": 0}, NUMBER + "the number 0"),
     "1e400": (json.loads('{"division_number": 1e400}'), NUMBER + "the number inf"),
@@ -311,7 +359,8 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "text": ({"division_number": "9"}, NUMBER + 'the text "9"'),
     "typo": (
         {"overrides": {"division": 9}},
-        "overrides: knows input_obj, division_number, encoding, etl, rejects, max_rejects; found division",
+        "overrides: knows input_obj, workbook, source_column, division_number, encoding, delimiter, sheet, "
+        "etl, rejects, max_rejects, sheets; found division",
     ),
     "list": ({"overrides": [1]}, "overrides: must be an object; found an array"),
     "an etl that is no name": ({"overrides": {"etl": 5}}, ETL + "the number 5"),
@@ -321,6 +370,8 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "a limit of rejects alone": ({"max_rejects": 3}, REJECTS + "max_rejects alone"),
     "rejects below 0": ({"rejects": "sheet", "max_rejects": -1}, LIMIT + "the number -1"),
     "true rejects": ({"rejects": "sheet", "max_rejects": True}, LIMIT + "true"),
+    "other sheets": ({"sheets": "table"}, SHEETS + 'the text "table"'),
+    "no sheets": ({"overrides": {"sheets": None}}, SHEETS + "null"),
     "climbing execution": ({"execution": "../x"}, EXECUTION + 'the text "../x"'),
     "two steps": ({"execution": "a/b"}, EXECUTION + 'the text "a/b"'),
     "numbered execution": ({"execution": 5}, EXECUTION + "the number 5"),
@@ -332,15 +383,92 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize(("event", "fault"), EVENTS.values(), ids=EVENTS)
 def test_a_wrong_event_is_named(event: dict[str, Any], fault: str) -> None:
     with pytest.raises(InvalidEvent) as raised:
-        Job.from_event({"input_obj": KEY, **event})
+        Job.from_event({"input_obj": KEY, **event}).of(
+            [event.get("input_obj") or KEY], written=True
+        )
     assert str(raised.value) == fault
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "inbox/notes.txt",
+        "inbox/a/_SUCCESS",
+        "inbox/x.gz",
+        "inbox/x.json.part",
+        "inbox/2026/",
+        "inbox/",
+    ],
+)
+def test_of_the_inbox_is_passed_over_what_does_not_end_as_a_table(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INBOX", "inbox/")
+    with pytest.raises(NotATable) as raised:
+        Job.from_event({"input_obj": "test.json", "overrides": {"input_obj": key}})
+    assert str(raised.value) == (
+        "input_obj: a table of the inbox must end in .json, .jsonl, .ndjson, .csv, .tsv, .xlsx, or one "
+        f'of these with .gz; found the text "{key}", which is passed over'
+    )
+
+
+@pytest.mark.parametrize("inbox", ["", "inbox/"])
+@pytest.mark.parametrize("end", [".json", ".CSV", ".jsonl.gz", ".ndjson"])
+def test_a_table_of_the_inbox_is_a_job_and_so_is_one_beside_it_without_an_ending(
+    end: str, inbox: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INBOX", inbox)
+    assert Job.from_event({"input_obj": f"inbox/a/x{end}"}).input_obj == f"inbox/a/x{end}"
+    assert Job.from_event({"input_obj": "other/inbox/x"}).input_obj == "other/inbox/x"
+
+
+@pytest.mark.parametrize("key", [7, None, ["inbox/"]])
+def test_what_is_no_key_is_no_object_of_the_inbox(
+    key: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INBOX", "inbox/")
+    with pytest.raises(InvalidEvent):
+        Job.from_event({"input_obj": key})
+
+
+@pytest.mark.parametrize(
+    "execution", [None, "e", "e" * 73, "漢" * 80], ids=["none", "short", "long", "kanji"]
+)
+@pytest.mark.parametrize("key", ["members.json", "漢" * 330 + ".json"], ids=["short", "kanji"])
+def test_the_state_of_every_division_that_is_allowed_is_at_most_256_kib(
+    execution: str | None, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the Map leaves it, whichever way its texts are written."""
+    monkeypatch.setattr(events, "ITERATIONS", 10**6)
+    job = Job.from_event({"input_obj": key, "execution": execution})
+
+    def state(segments: int) -> int:
+        keys = [job.segment_key(number) for number in range(segments)]
+        whole = {
+            "segment_definitions": keys,
+            "workbook": job.workbook,
+            "segment_results": [gathered(each) for each in keys],
+        }
+        return max(len(json.dumps(whole)), len(json.dumps(whole, ensure_ascii=False).encode()))
+
+    refused = next(n for n in range(1, 10**6) if not fits(n, job))
+    # Keys of later segments are longer: not much is refused that would fit.
+    assert state(refused - 1) <= 256 * 1024 < state(refused + refused // 30)
+
+
+def fits(segments: int, job: Job) -> bool:
+    try:
+        events.check_fits_execution(segments, job.segment_key(segments - 1), job)
+    except TooManySegments:
+        return False
+    return True
 
 
 def test_segment_files_tell_the_etl_and_where_faulty_records_go(
     s3: "S3Client", bucket: str
 ) -> None:
     put(s3, bucket, [member(0), {**member(1), "late": 1}], KEY)
-    asked = {"etl": "orders", "rejects": "sheet", "max_rejects": 0}
+    asked = {"etl": "orders", "rejects": "sheet", "max_rejects": 0, "sheets": "summaries"}
     event = {"input_obj": KEY, "division_number": 1, "overrides": asked}
     keys = ScatterHandler(event, None, s3).main()["segment_definitions"]
     assert [read(s3, bucket, key).attrs for key in keys] == [{"source": KEY, **asked}] * 2
@@ -402,7 +530,7 @@ def test_an_input_that_is_replaced_between_its_two_readings_is_named(
     s3: "S3Client", bucket: str
 ) -> None:
     class Replacing(ScatterHandler):
-        def make_segments(self, source: Source, job: Job) -> Iterator[Segment]:
+        def make_segments(self, source: Source | Sources, job: Job) -> Iterator[Segment]:
             yield from super().make_segments(source, job)
             self.s3.put_object(Bucket=bucket, Key="orders.csv", Body=b"a\n1\n")
 

@@ -59,7 +59,7 @@ def scattered(
             yield data[at : at + size]
 
     reader = KINDS[key](chunks(), key)
-    source = Source("", len(data), Format("json", False, len(data)), reader)
+    source = Source(key, "", len(data), Format("json", False, len(data)), reader)
     made: list[Segment] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scatter, "vcpus", lambda: workers)

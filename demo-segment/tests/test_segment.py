@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -159,8 +160,29 @@ def test_cells_of_csv_are_numbers_one_by_one_where_the_etl_says_so(
     assert [*rejects(s3, bucket, "gather/job_000.pkl")["found"]] == ['the text "5O"']
 
 
+@pytest.mark.usefixtures("points")
+def test_a_call_logs_first_which_request_works_on_which_segment(
+    s3: "S3Client", bucket: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line, whatever the key holds."""
+    key = "scatter/a\nb/job_000.pkl"
+    s3.put_object(Bucket=bucket, Key=key, Body=frames.dump(table()))
+    SegmentHandler(key, SimpleNamespace(aws_request_id="4a77"), s3).main()
+    first, _ = capsys.readouterr().out.split("\n", 1)
+    assert first == 'SEGMENT RequestId: 4a77 Key: "scatter/a\\nb/job_000.pkl"'
+
+
 def test_of_json_nothing_is_read_as_numbers() -> None:
     pd.testing.assert_frame_equal(read_cells(table().astype(str), NUMBERS), table().astype(str))
+
+
+@pytest.mark.usefixtures("points")
+def test_summaries_alone_are_refused_where_there_are_none(s3: "S3Client", bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key=KEY, Body=frames.dump(table(sheets="summaries")))
+    rule = "must not be given where the ETL, points, has no SUMMARIES"
+    with pytest.raises(InvalidEvent, match=f'^sheets: {rule}; found the text "summaries"$'):
+        SegmentHandler(KEY, None, s3).main()
+    assert s3.list_objects_v2(Bucket=bucket, Prefix="gather/")["KeyCount"] == 0
 
 
 UNFIT = {

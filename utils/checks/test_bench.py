@@ -17,7 +17,8 @@ from checks.bench.compare import (
     fault,
     read_members,
 )
-from checks.bench.figures import COLD, WARM, WITH, WITHOUT, WRITERS, Run, Table
+from checks.bench.figures import ACROSS, COLD, WARM, WITH, WITHOUT, WRITERS, Run, Table
+from checks.bench.scale import SCALES, grown
 from checks.bench.show import show, show_claims
 from utils import members, write
 
@@ -144,6 +145,12 @@ def test_the_least_times_decide_what_a_summary_costs(
     assert [claim.met for claim in summary_claims(members, orders)] == expected
 
 
+def test_a_worker_of_a_cross_table_counts_as_the_others() -> None:
+    runs = {WITHOUT: executions(4), ACROSS: executions(4, 257), WITH: executions(4)}
+    *_, workers = summary_claims(Table("members", 1, 1), Table("orders", 1, 1, runs))
+    assert workers.figures == {"orders": 257}
+
+
 def test_a_bench_is_shown_whole(capsys: pytest.CaptureFixture[str]) -> None:
     show(GOOD[1])
     show_claims(claims([*GOOD, table(1_000_000, 4.7, peak_mb=421)]))
@@ -163,3 +170,15 @@ def test_the_summary_is_that_of_the_members_rows() -> None:
         assert mean == fmean(row[-1] for row in own)
     bonus = fmean(row[-1] for row in rows)
     assert total == ["合計", 50, sum(row[3] for row in rows), bonus]
+
+
+@pytest.mark.parametrize(
+    ("each", "most", "breaks"),
+    [(9, 900, "100 million rows"), (35, 512, "15 million rows"), (0, 1_769, "–")],
+)
+def test_a_scale_says_at_how_many_rows_a_limit_is_reached(
+    each: float, most: int, breaks: str
+) -> None:
+    what, *sizes, limit, found = grown("x", each, most, "s", fixed=2)
+    assert sizes == [f"{2 + each * millions:,} s" for millions in SCALES]
+    assert (what, limit, found) == ("x", f"{most:,} s", breaks)

@@ -17,6 +17,7 @@ from harness.terminal import print_anything
 
 # Verbs of the emulator itself, of its own functions, of any pipeline, and of stacks alone.
 EMULATOR, OWN, PIPELINE, STACK = "emulator", "own", "pipeline", "stack"
+NOWHERE = "nowhere"  # of no target
 
 
 # Declares a verb: its name, `module.function` of this package, what it says, and what it is of. The
@@ -56,7 +57,7 @@ def of_emulator(verb: Verb) -> None:
 
 def of_bucket(verb: Verb) -> None:
     verb("bucket", "bucket.bucket", "create the bucket", OWN)
-    upload = verb("upload", "bucket.upload", "copy a file into the bucket", PIPELINE)
+    upload = verb("upload", "uploads.upload", "copy files into the bucket", PIPELINE)
     upload.add_argument("file")
     upload.add_argument("key", nargs="?", default="")
     for function, says, of in (
@@ -90,23 +91,30 @@ def of_executions(verb: Verb) -> None:
         each.add_argument("given", metavar="input", nargs="?", type=json_value, default=None)
         each.add_argument("--file", default="")
         each.add_argument("--etl", default="")
+    states.add_argument("--sheets", default="")
     stop = verb("stop", "machines.stop", "end a running execution", PIPELINE)
     report = verb("report", "report.write.report", "write the report of an execution", PIPELINE)
     report.add_argument("--language", default="")
-    for each in (stop, report):
+    again = "run again what failed of an execution on AWS"
+    redrive = verb("redrive", "run.redrive", again, PIPELINE)
+    for each in (stop, report, redrive):
         each.add_argument("execution", nargs="?", default="")
     verb("cost", "cost.last", "what the last execution costs on AWS", PIPELINE)
 
 
 def of_stacks(verb: Verb) -> None:
     deploy = verb("deploy", "deploy.deploy", "create or update a stack", STACK)
-    for option in ("--definition", "--parameters", "--tags"):
+    for option in ("--definition", "--parameters", "--tags", "--role"):
         deploy.add_argument(option, default="")
     for flag in ("--plan", "--replace-bucket", "--rotate-key"):
         deploy.add_argument(flag, action="store_true")
     platform = "the platform of the zips that a stack needs"
     arch = verb("architecture", "deploy.architecture", platform, STACK)
-    for each in (deploy, arch):
+    files = verb("package", "package.package", "write a stack as files", NOWHERE)
+    files.add_argument("out", nargs="?", default="")
+    for option in ("--definition", "--parameters"):
+        files.add_argument(option, default="")
+    for each in (deploy, arch, files):
         each.add_argument("--arch", default="")
     destroy = verb("destroy", "deploy.destroy", "delete a stack", STACK)
     for flag in ("--empty", "--yes"):
@@ -167,6 +175,8 @@ def targets(of: str, name: str, stack: str, region: str) -> list[Any]:
 
         deployed = of == STACK and name == "localstack"
         return [connect("stack" if deployed else name, stack, region)]
+    if of == NOWHERE:
+        return []
     if name != "localstack" and (of, name) != (EMULATOR, "stack"):
         raise Fault(
             "TARGET: demo, up, down, zip, create, delete, bucket and watch are for localstack, "

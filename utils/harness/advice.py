@@ -2,7 +2,6 @@
 
 import os
 
-from harness.history import STAGES, Failure
 from harness.settings import FOLDERS
 
 # Raise a setting of a function: one of the emulator's own, or one of a stack.
@@ -14,6 +13,14 @@ RAISE = {
     True: (
         "make deploy{flags} PARAMETERS={Stage}{Setting}=…",
         "make deploy{flags} PARAMETERS={Stage}{Setting}=… を実行する",
+    ),
+}
+# Redrive repeats what failed with the same code, settings and input: it is named where these are right.
+AGAIN = {
+    False: ("start again later", "後でもう一度実行してください"),
+    True: (
+        "make redrive{flags} EXECUTION={execution} runs again what failed, and keeps the rest",
+        "make redrive{flags} EXECUTION={execution} で失敗した分だけ再実行できます",
     ),
 }
 LOG = (
@@ -29,8 +36,41 @@ DISK_FULL = (
     "the disk is full that holds {folder}: free some space there, or make down and up, which empties it",
     "{folder} のあるディスクがいっぱいです。空きを作るか、make down と make up で空にしてください",
 )
+# What the definitions in state-machine/ retry, and some trouble outlasts.
+TROUBLE = (
+    "S3, Lambda or the network had trouble for longer than the retries: {again}",
+    "S3、Lambda、ネットワークのいずれかの障害が再試行より長く続きました。{again}",
+)
+TRANSIENT = (
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.CodeArtifactUserPendingException",
+    "ConnectTimeoutError",
+    "ConnectionClosedError",
+    "EndpointConnectionError",
+    "IncompleteReadError",
+    "ReadTimeoutError",
+    "ResponseStreamingError",
+    "SSLError",
+    "ConditionalRequestConflict",
+    "InternalError",
+    "ServiceUnavailable",
+)
+THROTTLED = (
+    "the function's concurrency is used up: {again}; raise it, or lower MaxConcurrency",
+    "関数の同時実行数を使い切りました。{again}。同時実行数を増やすか、MaxConcurrency を下げてください",
+)
+SLOW_DOWN = (
+    "S3 asks for fewer requests: {again}, or lower MaxConcurrency",
+    "S3 へのリクエストが多すぎます。{again}。または MaxConcurrency を下げてください",
+)
 SMALLER = ("or choose a smaller division_number", "か、division_number を小さくしてください")
 ADVICE = {
+    **dict.fromkeys(TRANSIENT, TROUBLE),
+    "Lambda.TooManyRequestsException": THROTTLED,
+    "SlowDown": SLOW_DOWN,
     "InvalidMember": (
         "correct that record in the input object, and start again; or start with "
         '"rejects": "sheet" in the input, which lists such records on a sheet of their own',
@@ -53,6 +93,10 @@ ADVICE = {
     "UnknownEtl": (
         "choose one of them with ETL=…, or write it: make etl NAME=… FILE=…; make zip create",
         "ETL=… でそのいずれかを選ぶか、make etl NAME=… FILE=… で作り、make zip create してください",
+    ),
+    "WorkbookTooLarge": (
+        'start with "sheets": "summaries" in the input, which leaves the table out, or divide the input',
+        '入力に "sheets": "summaries" を加えて表を除くか、入力を分けて、もう一度実行してください',
     ),
     "TooManyRejects": (
         "correct the input object, or raise max_rejects, and start again",
@@ -110,6 +154,10 @@ ADVICE = {
         "correct FORMATS in the ETL, in demo-segment/etl/",
         "demo-segment/etl/ にある ETL の FORMATS を直してください",
     ),
+    "InvalidLayout": (
+        "correct LAYOUT in the ETL, in demo-segment/etl/",
+        "demo-segment/etl/ にある ETL の LAYOUT を直してください",
+    ),
     "InvalidSignature": (
         "something else wrote that object, or copied it without its metadata: start again",
         "そのオブジェクトは別のものが書いたか、メタデータなしでコピーされています。もう一度実行してください",
@@ -125,6 +173,12 @@ ADVICE = {
     "InvalidEvent": (
         'start the execution with an input such as {{"input_obj": "members.json"}}',
         '{{"input_obj": "members.json"}} のような入力で実行してください',
+    ),
+    "ScheduledTwice": (
+        "the execution that it names makes that workbook, and make redrive{flags} EXECUTION=… goes on "
+        "with one that failed; or start with the date in place of the braces, without scheduled_time",
+        "名前のある実行がそのワークブックを作ります。失敗していれば make redrive{flags} EXECUTION=… で続けるか、"
+        "scheduled_time を省き、波括弧の代わりに日付を書いて実行してください",
     ),
     "InvalidSegment": (
         "something else wrote that key: delete it, and start again",
@@ -164,8 +218,8 @@ ADVICE = {
         "セグメントが失敗しました。{log}。直してもう一度実行してください",
     ),
     "States.ItemReaderFailed": (
-        "the Map could not read the scatter's manifest: allow the state machine's role to read it, and start again",
-        "Map が scatter のマニフェストを読めません。ステートマシンのロールに読み取りを許可し、もう一度実行してください",
+        "the Map could not read the scatter's manifest: allow the state machine's role to read it; {again}",
+        "Map が scatter のマニフェストを読めません。ステートマシンのロールに読み取りを許可してください。{again}",
     ),
     "Lambda.Unknown": (
         "the function timed out, crashed or ran out of memory: {log}",
@@ -196,18 +250,14 @@ BY_MESSAGE = {
         "save the table as UTF-8 (in Excel: CSV UTF-8), and start again",
         "表を UTF-8（Excel では CSV UTF-8）で保存し、もう一度実行してください",
     ),
-    "Rate Exceeded.": (
-        "the function's concurrency is used up: raise it, or lower MaxConcurrency in state-machine/",
-        "関数の同時実行数を使い切りました。増やすか、state-machine/ の MaxConcurrency を下げてください",
+    "without providing a reason": (
+        "its worker was lost: {again}",
+        "ワーカーが失われました。{again}",
     ),
-    "(SlowDown)": (
-        "S3 asks for fewer requests: start again later, or lower MaxConcurrency in state-machine/",
-        "S3 へのリクエストが多すぎます。後で実行するか、state-machine/ の MaxConcurrency を下げてください",
-    ),
-    "(InternalError)": (
-        "S3 has trouble: start again later",
-        "S3 に障害があります。後でもう一度実行してください",
-    ),
+    "Rate Exceeded.": THROTTLED,
+    "(SlowDown)": SLOW_DOWN,
+    "(InternalError)": TROUBLE,
+    "(ServiceUnavailable)": TROUBLE,
     "(AccessDenied)": (
         "allow that to the function's role",
         "関数のロールにその操作を許可してください",
@@ -224,12 +274,14 @@ def advice(
     flags: str = "",
     logged: bool = True,
     language: str = "en",
+    execution: str = "",
 ) -> str:
     """
     Args:
         error: its name, or that which the call's REPORT line gives.
         flags: the target's.
         logged: whether the reader sees the log of the call above the advice.
+        execution: the name of the one that failed; "" for a call of its own.
     """
     if NO_SPACE in message and "TARGET=aws" not in flags:
         return DISK_FULL[language == "ja"].format(folder=os.path.relpath(FOLDERS))
@@ -246,20 +298,13 @@ def advice(
             flags=flags,
         )
 
-    log = ABOVE[which] if logged else LOG[which].format(flags=flags)
+    redriven = bool(execution) and "TARGET=aws" in flags
+    again = AGAIN[redriven][which].format(flags=flags, execution=execution)
     return found[which].format(
-        memory=raised("Memory"), timeout=raised("Timeout"), log=log, flags=flags, stage=stage
-    )
-
-
-def advice_on(failure: Failure, *, flags: str, logged: bool, language: str = "en") -> str:
-    """What to do about the failure of an execution."""
-    stage = failure.task.stage if failure.task else ""
-    return advice(
-        failure.kind,
-        failure.message,
-        stage=stage if stage in STAGES.values() else "segment",
+        memory=raised("Memory"),
+        timeout=raised("Timeout"),
+        log=ABOVE[which] if logged else LOG[which].format(flags=flags),
+        again=again,
         flags=flags,
-        logged=logged,
-        language=language,
+        stage=stage,
     )

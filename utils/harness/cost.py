@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from harness import calls, facts, history, machines
+from harness.execution import Execution
 from harness.fault import Fault
-from harness.history import Run
 from harness.logs import Report
 from harness.target import Target
 from harness.terminal import console
@@ -81,22 +81,26 @@ def cost(
     return [Charge(unit, amount, PRICES[unit][column]) for unit, amount in amounts.items()]
 
 
-def s3_calls(segments: int, workbook_bytes: int, partials: int = 0) -> dict[str, int]:
+def s3_calls(
+    segments: int, workbook_bytes: int, partials: int = 0, objects: int = 1, listed: int = 0
+) -> dict[str, int]:
     """The S3 calls of a clean run: no retries, no rejects, no rows rendered again, no late columns,
     no manifest.
 
     Args:
         partials: objects of partial results.
+        objects: of the input; a HEAD of one that a list names costs as a GET.
+        listed: how many objects its folder holds.
     """
     parts = math.ceil(workbook_bytes / UPLOAD_PART_BYTES)
     # An upload in parts is begun and completed, too.
     upload = parts + 2 if workbook_bytes >= UPLOAD_PART_BYTES else 1
     return {
-        "GET": 1 + segments + 2 * segments + partials,
+        "GET": objects + segments + 2 * segments + partials,
         # Scatter and gather write their facts, too.
         "PUT": segments + 1 + 3 * segments + partials + upload + 1,
-        # The gather lists the results.
-        "LIST": math.ceil(3 * segments / LIST_PAGE),
+        # The scatter lists a folder and the reference tables, the gather the results.
+        "LIST": math.ceil(listed / LIST_PAGE) + 1 + math.ceil(3 * segments / LIST_PAGE),
     }
 
 
@@ -108,7 +112,7 @@ def leftovers(found: facts.Facts) -> list[int]:
     cuts = found.scatter.segments if found.scatter else []
     results = list(found.segments.values())
     workbook = found.workbook
-    each_row = workbook.size / max(1, workbook.rows) if workbook else 0
+    each_row = workbook.size / max(1, workbook.rows) if workbook and workbook.table else 0
     return [
         *(cut.size for cut in cuts),
         *(result.size for result in results),
@@ -122,29 +126,37 @@ def partial_objects(found: facts.Facts) -> list[int]:
     return [each.partials for each in found.segments.values() if each.partials > INLINE_BYTES]
 
 
-def bill(run: Run, found: facts.Facts, region: str) -> list[Charge]:
+def objects_of(run: Execution, found: facts.Facts) -> tuple[int, int]:
+    """How many GETs of objects the input takes, and how many objects are listed for it."""
+    scatter = found.scatter
+    if scatter is None or not scatter.of_many:
+        return 1, 0
+    objects = len(scatter.objects)
+    if isinstance(run.input_obj, list):
+        return 2 * objects, 0
+    return objects, objects + scatter.passed_over
+
+
+def bill(run: Execution, found: facts.Facts, region: str) -> list[Charge]:
     """The bill of an execution that succeeded and whose log was read, as a stack on AWS runs it.
 
+    It lacks the calls whose REPORT lines are not there, see `Execution.unreported`.
+
     Raises:
-        Fault: a region without prices, or a call without a REPORT line.
+        Fault: a region without prices.
     """
-    wanted, reports = len(run.attempts), run.reports
-    if len(reports) < wanted:
-        raise Fault(
-            f"{run.name}: each call must have a REPORT line; found {len(reports)} of {wanted}"
-        )
     architectures = [each.get("Architectures") for each in run.functions.values()]
     [architecture] = next(filter(None, architectures), ["x86_64"])
     days = KEPT_DAYS * sum(leftovers(found))
     workbook_bytes = found.workbook.size if found.workbook else 0
     partials = len(partial_objects(found))
-    calls_of_s3 = s3_calls(run.segments, workbook_bytes, partials)
-    return cost(reports, run.transitions, calls_of_s3, region, architecture, days / 1e9)
+    calls_of_s3 = s3_calls(run.segments, workbook_bytes, partials, *objects_of(run, found))
+    return cost(run.reports, run.transitions, calls_of_s3, region, architecture, days / 1e9)
 
 
 def last(target: Target) -> None:
     """Show what the last execution that succeeded costs."""
-    arn = machines.find(target, status="SUCCEEDED")
+    arn = machines.find(target, "", "SUCCEEDED")
     if arn is None:
         raise Fault(f"no execution has succeeded yet: make stepfunctions{target.flags}")
     run = history.read(target.client("stepfunctions"), arn)
@@ -155,7 +167,7 @@ def last(target: Target) -> None:
         print(doubt)
 
 
-def show(run: Run, charges: list[Charge]) -> None:
+def show(run: Execution, charges: list[Charge]) -> None:
     table = Table("", "amount", "price, USD", "USD", title=f"execution {run.name}")
     for charge in charges:
         table.add_row(
@@ -166,6 +178,8 @@ def show(run: Run, charges: list[Charge]) -> None:
         )
     table.add_row("together", "", "", f"{sum(charge.dollars for charge in charges):.6f}")
     console().print(table)
+    if run.unreported:
+        print(f"calls that are not in it, as their REPORT lines have not come: {run.unreported}")
     print(
         f"List prices of {PRICES_OF}, without free tiers; not counted: input, workbook, reference tables, logs, transfer."
     )

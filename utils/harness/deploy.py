@@ -1,11 +1,12 @@
 """Deploy the pipeline as a CloudFormation stack, and take it down again."""
 
 import base64
+import re
 import secrets
 import sys
 import time
 
-from harness import artifacts
+from harness import artifacts, machines, schedule
 from harness.artifacts import Artifacts, owned
 from harness.fault import Fault
 from harness.functions import read_zip, sha256
@@ -17,6 +18,8 @@ NEW_ACCOUNT_AT_ONCE = 10
 NEW_ACCOUNT_MEMORY_MB = 3008
 # Parameters of the template that are not the user's to give.
 KEY, KEY_NUMBER = "SigningKey", "SigningKeyNumber"
+# A part of A=1,B=2; the commas of a JSON object's value, and those between parentheses, cut nothing.
+PART = re.compile(r'(?:\{(?:"(?:\\.|[^"\\])*"|[^"{}])*\}|\([^()]*\)|[^,])+')
 
 
 def deploy(
@@ -28,6 +31,7 @@ def deploy(
     plan: bool = False,
     replace_bucket: bool = False,
     rotate_key: bool = False,
+    role: str = "",
 ) -> None:
     """Create the stack, or change what differs; what is not given stays as it is.
 
@@ -37,6 +41,7 @@ def deploy(
         plan: say what would change, and change nothing.
         replace_bucket: even if that takes the bucket with the tables and workbooks.
         rotate_key: let the functions sign with a new key; executions that run keep theirs.
+        role: the ARN of the one that CloudFormation acts with, now and later.
     """
     started = time.monotonic()
     pipeline = target.cloudformation()
@@ -45,6 +50,7 @@ def deploy(
     zips = Artifacts(target, definition or kept.get("Definition", "parallel"))
     wanted = kept | zips.parameters() | ({"Architecture": arch} if arch else {})
     wanted |= given_parameters(parameters)
+    schedule.check(wanted)
     wanted[KEY_NUMBER], key = signing_key(kept, rotate_key)
     limits = target.client("lambda").get_account_settings()["AccountLimit"]
     for warning in warnings(limits["ConcurrentExecutions"], wanted):
@@ -59,7 +65,7 @@ def deploy(
 
     tagged = (had.tags if had else {}) | pairs("TAGS", tags)
     template = artifacts.rendered(wanted, target.emulated)
-    changes = pipeline.change(template, wanted | {KEY: key}, tagged, approved)
+    changes = pipeline.change(template, wanted | {KEY: key}, tagged, approved, role)
     done = "up to date"
     if changes:
         took = "none is made" if plan else f"in {time.monotonic() - started:.0f} s"
@@ -99,6 +105,8 @@ def destroy(target: Target, empty: bool = False, yes: bool = False) -> None:
             print(f"  {logical:<36} {physical}")
         if not yes:
             ask(target.flags)
+        if machine := resources.get("StateMachine"):
+            machines.stop_all(target, machine)
         if bucket := resources.get("Bucket"):
             artifacts.empty(target.client("s3"), owned(target, bucket))
         pipeline.delete()
@@ -191,12 +199,12 @@ def given_parameters(text: str) -> dict[str, str]:
 
 
 def pairs(name: str, text: str) -> dict[str, str]:
-    """`A=1,B=2` as a dictionary.
+    """`A=1,B=2` as a dictionary; a value may be like `cron(0 6 ? * MON,FRI *)` or a JSON object.
 
     Raises:
         Fault: a part has no name.
     """
-    found = [part.partition("=") for part in text.split(",") if part]
+    found = [part.partition("=") for part in PART.findall(text)]
     for key, sign, _ in found:
         if not key or not sign:
             raise Fault(f"{name}: must be like A=1,B=2; found {text}")

@@ -4,22 +4,26 @@ import importlib
 import json
 import os
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from harness import bucket, calls, facts, machines, progress
-from harness.advice import advice_on
+from harness import artifacts, bucket, calls, facts, machines, progress, uploads
+from harness.advice import advice
+from harness.execution import Execution, Failure, Task
 from harness.fault import Fault
-from harness.history import Failure, Run, Task
 from harness.settings import etl_folder, local_copy
 from harness.target import STAGES, Target
-from pipeline import endings
+from pipeline import dates, endings
 from pipeline.etl_names import UnknownEtl, choose
 from pipeline.facts.stages import WorkbookFacts, made_from, workbook_metadata
 
 LOG_LINES = 20
+# What an execution ends as that a redrive may heal; one that was stopped is redriven by its name.
+REDRIVABLE = ("FAILED", "TIMED_OUT")
+SETTLES_S, POLL_S = 20, 2  # a state machine, after an update
 
 
 def run(
@@ -29,24 +33,27 @@ def run(
     definition: str = "",
     page: str = "",
     etl: str = "",
+    sheets: str = "",
 ) -> None:
     """Run a state machine on an execution input such as {"input_obj": "members.json"}.
 
     Args:
-        file: a table to upload and to run it on; its workbook comes to result/.
+        file: what to upload, see `uploads.find`, and to run it on; its workbook comes to result/.
         definition: of the emulator's: parallel, the default, or distributed.
         page: the name of its report in result/; default: the execution's.
         etl: the module of demo-segment/etl that the table is for.
+        sheets: summaries leaves the table out of the workbook.
     """
-    given = check_input(given, file, etl)
+    sent = uploads.find(file) if file else None
+    given = check_input(given, sent, etl=etl, sheets=sheets)
     machine = target.machine(definition)
     check_functions(target)
     check_etl(target, given)
-    if file:
-        bucket.upload(target, file)
-    key = given.get("input_obj", "test.json")
-    check_object(target, key)
-    tell_replaced(target, key)
+    if sent:
+        sent.check_alone(target)
+        sent.send(target)
+    check_object(target, given)
+    tell_replaced(target, given)
     if not target.stack:
         machines.put(target.client("stepfunctions"), definition or "parallel")
     done = execute(target, machine, given, page)
@@ -56,10 +63,36 @@ def run(
         bucket.download(target, done.workbook)
 
 
-def execute(target: Target, machine: str, given: dict[str, Any], page: str = "") -> Run:
-    """Run an execution to its end, say how it ended, and write its report."""
+def redrive(target: Target, execution: str = "") -> None:
+    """Run again what failed of an execution, and keep the rest.
+
+    Args:
+        execution: a name or an ARN. Default: the last one that failed.
+    """
+    if target.emulated:
+        raise Fault(
+            "TARGET: LocalStack cannot redrive, AWS can: make redrive TARGET=aws; "
+            f"here start again: make stepfunctions{target.flags}"
+        )
+    arn = machines.find(target, execution, *(() if execution else REDRIVABLE))
+    if arn is None:
+        raise Fault(f"EXECUTION: must be one that failed; found {execution or 'none'}")
     states = target.client("stepfunctions")
-    arn = states.start_execution(stateMachineArn=machine, input=json.dumps(given))["executionArn"]
+    try:
+        states.redrive_execution(executionArn=arn)
+    except states.exceptions.ExecutionNotRedrivable as error:
+        raise Fault(f"{arn}: must be redrivable; found: {error.response['message']}") from None
+    if follow(target, arn).status != "SUCCEEDED":
+        sys.exit(1)
+
+
+def execute(target: Target, machine: str, given: dict[str, Any], page: str = "") -> Execution:
+    """Run an execution to its end, say how it ended, and write its report."""
+    return follow(target, start(target, machine, given), page)
+
+
+def follow(target: Target, arn: str, page: str = "") -> Execution:
+    """Show a running execution to its end, say how it ended, and write its report."""
     with ThreadPoolExecutor(1) as thread:
         # What writes the report takes a moment to load: the execution's time is free.
         report = thread.submit(importlib.import_module, "harness.report.write")
@@ -71,11 +104,14 @@ def execute(target: Target, machine: str, given: dict[str, Any], page: str = "")
             raise
     succeeded = done.status == "SUCCEEDED"
     if succeeded:
-        took = f"{done.elapsed_s:.1f} s"
-        print(f"SUCCEEDED in {took}: s3://{target.bucket}/{done.workbook}", flush=True)
+        took = f"{done.elapsed_s:.1f} s{', redriven' * (len(done.parts) > 1)}"
+        workbook = f"s3://{target.bucket}/{done.workbook}" if done.workbook else done.passed_over
+        print(f"SUCCEEDED in {took}: {workbook}", flush=True)
         read = facts.Reader(target, done)
-        if workbook := read.workbook():
-            print(contents(workbook), flush=True)
+        if (scatter := read.scatter()) and scatter.of_many:
+            print(f"{len(scatter.objects):,} objects, {scatter.passed_over:,} passed over")
+        if made := read.workbook():
+            print(contents(made), flush=True)
         for doubt in read.trust.doubts:
             print(doubt, flush=True)
     calls.add_logs(target, done)
@@ -83,6 +119,29 @@ def execute(target: Target, machine: str, given: dict[str, Any], page: str = "")
         explain(target, done)
     print(os.path.relpath(report.result().write(target, done, page=page)))
     return done
+
+
+def start(target: Target, machine: str, given: dict[str, Any]) -> str:
+    """Start an execution of what was deployed last; returns its ARN.
+
+    For seconds after an update, Step Functions may start one of the definition before.
+    """
+    states, until_s = target.client("stepfunctions"), time.monotonic() + SETTLES_S
+    while True:
+        started = states.start_execution(stateMachineArn=machine, input=json.dumps(given))
+        arn: str = started["executionArn"]
+        if not target.stack or is_as_deployed(target, arn) or time.monotonic() > until_s:
+            return arn
+        states.stop_execution(executionArn=arn, cause="the definition is that of before the deploy")
+        time.sleep(POLL_S)
+
+
+def is_as_deployed(target: Target, execution: str) -> bool:
+    """Whether an execution has the definition that its stack was given last."""
+    stack = target.cloudformation().find()
+    states = target.client("stepfunctions")
+    found = states.describe_state_machine_for_execution(executionArn=execution)
+    return stack is not None and artifacts.is_deployed(found["definition"], stack)
 
 
 def contents(workbook: WorkbookFacts) -> str:
@@ -93,11 +152,16 @@ def contents(workbook: WorkbookFacts) -> str:
         counted += f" with {summaries} summar{'ies' if summaries > 1 else 'y'}"
     rejects = workbook.rejects
     left_out = "" if rejects is None else f", {rejects:,} faulty records left out"
-    return f"{workbook.rows:,} rows{left_out}; {counted}: {', '.join(workbook.sheets)}"
+    table = "" if workbook.table else ", not in the workbook"
+    return f"{workbook.rows:,} rows{table}{left_out}; {counted}: {', '.join(workbook.sheets)}"
 
 
-def check_input(given: Any, file: str, etl: str = "") -> dict[str, Any]:
-    """The execution's input: what is given, with the file in place of an object, and the ETL.
+def check_input(given: Any, sent: uploads.Upload | None, **typed: str) -> dict[str, Any]:
+    """The execution's input: what is given, with what is uploaded in place of an object, and other
+    fields.
+
+    Args:
+        typed: fields that make variables of their names give; "" gives none.
 
     Raises:
         Fault: it cannot be meant, or its workbook would have no place.
@@ -109,18 +173,21 @@ def check_input(given: Any, file: str, etl: str = "") -> dict[str, Any]:
     except ValueError:  # 1e400 for one, which no JSON holds once it is read
         raise Fault(f"INPUT: must hold finite numbers; found {given!r}") from None
     fields: dict[str, Any] = given or {}
-    if etl and "etl" in fields:
-        raise Fault(f"INPUT: must name no etl beside ETL; found {fields['etl']!r}")
-    if etl:
-        fields = {**fields, "etl": etl}
-    if not file:
+    for name in filter(typed.get, typed):
+        if name in fields:
+            found = fields[name]
+            raise Fault(f"INPUT: must name no {name} beside {name.upper()}; found {found!r}")
+        fields = {**fields, name: typed[name]}
+    if not sent:
         return fields
     if "input_obj" in fields:
         raise Fault(f"INPUT: must name no input_obj beside FILE; found {fields['input_obj']!r}")
-    if not endings.is_read(file):
-        raise Fault(f"FILE: {endings.RULE}; found {file!r}")
-    local_copy(endings.workbook_key(file))
-    return {"input_obj": os.path.basename(file), **fields}
+    for path in sent.files.values():
+        if not endings.is_read(path.name):
+            raise Fault(f"FILE: {endings.RULE}; found {str(path)!r}")
+    fields = {**sent.given, **fields}
+    local_copy(fields.get("workbook") or endings.workbook_key(fields["input_obj"]))
+    return fields
 
 
 def check_functions(target: Target) -> None:
@@ -157,33 +224,39 @@ def check_etl(target: Target, given: dict[str, Any]) -> None:
         raise Fault(str(error)) from None
 
 
-def check_object(target: Target, key: object) -> None:
+def check_object(target: Target, given: dict[str, Any]) -> None:
     """
     Raises:
         Fault: the bucket or the input is not there, or is nothing that can be.
     """
-    if not isinstance(key, str) or not key:
+    key = given.get("input_obj", "test.json")
+    if not key or not isinstance(key, str | list):
         raise Fault(f"INPUT: input_obj must be the key of an object; found {json.dumps(key)}")
     check_key(endings.workbook_key(key))
-    fix = "make json" if key == "test.json" else f"make upload FILE={key}"
     bucket.check_bucket(target)
+    if isinstance(key, list) or endings.is_many(key) or dates.has(key):
+        return  # the scatter finds it
+    fix = "make json" if key == "test.json" else f"make upload FILE={key}"
     with bucket.there_or(f"s3://{target.bucket}/{key} does not exist: {fix}{target.flags}"):
         target.client("s3").head_object(Bucket=target.bucket, Key=key)
 
 
-def tell_replaced(target: Target, key: str) -> None:
+def tell_replaced(target: Target, given: dict[str, Any]) -> None:
     """Say that the input's workbook is there, made from another object, if it is."""
+    key = given.get("input_obj", "test.json")
     functions, s3 = target.client("lambda"), target.client("s3")
     scatter = functions.get_function_configuration(FunctionName=target.function("scatter"))
     inbox = scatter.get("Environment", {}).get("Variables", {}).get("INBOX", "")
-    workbook = endings.workbook_key(key, inbox)
+    workbook = given.get("workbook") or endings.workbook_key(key, inbox)
+    if not workbook:
+        return  # the scatter says so
     try:
         metadata = s3.head_object(Bucket=target.bucket, Key=workbook)["Metadata"]
     except ClientError as error:
         if error.response["Error"]["Code"] not in facts.MISSING:
             raise
         return
-    if metadata.get("input") not in (None, *workbook_metadata(key).values()):
+    if metadata.get("input") not in (None, workbook_metadata(endings.table_name(key))["input"]):
         was = made_from(metadata)
         print(f"replaces s3://{target.bucket}/{workbook}, which was made from {was}", flush=True)
 
@@ -204,7 +277,7 @@ def check_key(workbook: str) -> None:
         )
 
 
-def explain(target: Target, run: Run) -> None:
+def explain(target: Target, run: Execution) -> None:
     """Say on one screen what failed, where, why, and what to do."""
     if run.status == "ABORTED":
         print(f"STOPPED after {run.elapsed_s:.1f} s: execution {run.name}", flush=True)
@@ -227,22 +300,24 @@ def explain(target: Target, run: Run) -> None:
     log = calls.failure_lines(target, run)[-LOG_LINES:]
     for line in log:
         print(f"log      {line}")
-    print(f"to do    {advice_on(failure, flags=target.flags, logged=bool(log))}", flush=True)
+    given = {"stage": failure.stage, "flags": target.flags, "execution": run.name}
+    todo = advice(failure.kind, failure.message, logged=bool(log), **given)
+    print(f"to do    {todo}", flush=True)
 
 
-def print_line(target: Target, run: Run, failure: Failure) -> None:
+def print_line(target: Target, run: Execution, failure: Failure) -> None:
     """Where an editor finds the record."""
     scatter = facts.Reader(target, run).scatter() if failure.record else None
     if line := facts.line(target, facts.Facts(target.bucket, scatter), failure.record):
         print(f"line     {line:,}, where that record begins")
 
 
-def print_task(target: Target, run: Run, task: Task) -> None:
+def print_task(target: Target, run: Execution, task: Task) -> None:
     print(f"stage    {task.stage} ({task.attempts[-1].function or target.function(task.stage)})")
     if task.index is not None:
-        # A log does not number the calls of a Map Run.
+        # A log need not number the calls of a Map Run.
         index: int | None = task.index
-        if run.map_runs:
+        if run.map_runs and not task.key:
             index = facts.segment_of(facts.Reader(target, run).scatter(), task.record)
         number = f"number {index}, counted from 0; " if index is not None else ""
         print(f"segment  {number}{run.failed} of {run.segments} failed")

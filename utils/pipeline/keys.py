@@ -2,13 +2,14 @@
 
     scatter/[<execution>/]job_000.pkl           a segment file
                           manifest.json         the keys of all segment files, where a state may not hold them
+                          references.json       the versions of the reference tables that all segments see, if there are any
                           facts.json            what the scatter tells
+    scatter/<time>/<digest>.json                which execution makes a workbook for a scheduled time
     gather/[<execution>/]job_000.pkl            a segment's result
                          job_000.xml.deflate    its rows, rendered
                          job_000.json           what the gather must know of those rows, and the segment's facts
                          job_000.partials       what it contributes to summaries, if that is much
                          job_000.rejects-7.pkl  the 7 records that it leaves out
-                         references.json        the versions of the reference tables that all segments see
                          facts.json             what the gather tells
     reference/                                  tables that an ETL looks something up in
     outbox/                                     workbooks of tables from the inbox
@@ -16,6 +17,7 @@
 A workbook stands beside its table.
 """
 
+import hashlib
 import re
 
 from pipeline.errors.wording import found
@@ -23,6 +25,7 @@ from pipeline.errors.wording import found
 SCATTER, GATHER = "scatter/", "gather/"
 REFERENCE = "reference/"
 
+_SEGMENT = re.compile(r".*/job_([0-9]+)\.pkl")
 _REJECTS = re.compile(r"(.+)\.rejects-([0-9]+)\.pkl")
 
 
@@ -38,6 +41,12 @@ def segment_key(execution: str | None, number: int) -> str:
     return f"{segment_folder(execution)}job_{number:03d}.pkl"
 
 
+def segment_number(key: str) -> int | None:
+    """`scatter/x/job_007.pkl` → 7; None for the key of another object."""
+    match = _SEGMENT.fullmatch(key)
+    return int(match[1]) if match else None
+
+
 def manifest_key(execution: str | None) -> str:
     return f"{segment_folder(execution)}manifest.json"
 
@@ -46,6 +55,11 @@ def facts_key(key: str) -> str:
     """`scatter/x/job_000.pkl` → `scatter/x/facts.json`; the same of a gather's, or of a manifest."""
     folder, _, _ = key.rpartition("/")
     return f"{folder}/facts.json"
+
+
+def claim_key(time: str, workbook: str) -> str:
+    """Of the execution that makes a workbook for a scheduled time; on AWS no other's name holds a colon."""
+    return f"{SCATTER}{time}/{hashlib.sha256(workbook.encode()).hexdigest()[:32]}.json"
 
 
 def result_key(segment_key: str) -> str:
@@ -91,6 +105,6 @@ def rejects_of(key: str) -> tuple[str, int] | None:
 
 
 def references_key(segment_key: str) -> str | None:
-    """`scatter/x/job_000.pkl` → `gather/x/references.json`; None without an execution in the key."""
-    folder, _, _ = gathered(segment_key).rpartition("/")
+    """`scatter/x/job_000.pkl` → `scatter/x/references.json`; None without an execution in the key."""
+    folder, _, _ = segment_key.rpartition("/")
     return f"{folder}/references.json" if "/" in folder else None

@@ -3,6 +3,7 @@ import pytest
 from conftest import Make, Pipeline, checked
 from harness import cost
 from harness.cost import Charge
+from harness.execution import Attempt
 from harness.facts import Facts, read
 from harness.fault import Fault
 from harness.logs import Report
@@ -54,11 +55,25 @@ def test_an_execution_is_billed_by_its_reports_in_its_functions_architecture() -
     assert (calls.amount, transitions.amount) == (10, 3 + 6 + 2)
 
 
-def test_a_call_without_a_report_line_is_not_billed_as_nothing() -> None:
+def test_a_call_whose_report_line_is_late_is_said_to_be_missing_from_the_bill(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     run = Replay("succeeded").run()
     run.attempts[0].report = None
-    with pytest.raises(Fault, match="each call must have a REPORT line; found 4 of 5"):
-        cost.bill(run, Facts("bucket"), "us-east-1")
+    charges = cost.bill(run, Facts("bucket"), "us-east-1")
+    assert {charge.unit: charge.amount for charge in charges}["invocation"] == 4
+    cost.show(run, charges)
+    assert "REPORT lines have not come: 1" in capsys.readouterr().out
+
+
+def test_a_throttled_call_that_never_ran_is_not_missing_from_the_bill(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = Replay("succeeded").run()
+    throttled = Attempt("f", 0, ended_s=1, error="Lambda.TooManyRequestsException", cause="x")
+    run.tasks[0].attempts.insert(0, throttled)
+    cost.show(run, cost.bill(run, Facts("bucket"), "us-east-1"))
+    assert "REPORT lines have not come" not in capsys.readouterr().out
 
 
 def test_what_a_run_leaves_is_stored_for_fifteen_days() -> None:
@@ -71,7 +86,7 @@ def test_what_a_run_leaves_is_stored_for_fifteen_days() -> None:
     }
     found = Facts(
         "bucket",
-        ScatterFacts("x.json", 80_000_000, "e", 202_000, cuts, []),
+        ScatterFacts("x.json", 202_000, cuts, []),
         segments,
         WorkbookFacts("x.xlsx", 20_200_000, 202_000, [], ["Sheet1"]),
     )
@@ -81,8 +96,8 @@ def test_what_a_run_leaves_is_stored_for_fifteen_days() -> None:
     large = 2 * (20_000_000 + 22_000_000 + 10_000_000)
     small = 2 * (1_000 + 1_100 + 100_000)
     assert bill["GB-day stored"] == pytest.approx(15 * (large + small) / 1e9)
-    # 4 segment files, 12 results, 2 facts, 3 parts of an upload and its two ends; a list.
-    assert bill["S3 PUT, LIST"] == 4 + 12 + 2 + 3 + 2 + 1
+    # 4 segment files, 12 results, 2 facts, 3 parts of an upload and its two ends; 2 lists.
+    assert bill["S3 PUT, LIST"] == 4 + 12 + 2 + 3 + 2 + 2
 
 
 def test_a_distributed_execution_bills_each_child_and_its_state() -> None:
@@ -104,8 +119,8 @@ def test_make_cost_bills_the_last_execution(pipeline: Pipeline, make: Make) -> N
     rows = [line.split("│") for line in shown.splitlines() if line.startswith("│")]
     amounts = {cells[1].strip(): cells[2].strip() for cells in rows}
     # 3 segments: 5 functions ran, 6 states were entered, and each segment costs 3 GETs and 4 PUTs;
-    # 1 PUT for the workbook, 2 for facts, a LIST.
+    # 1 PUT for the workbook, 2 for facts, 2 LISTs.
     assert amounts["invocation"] == "5"
     assert amounts["state transition"] == "6"
     assert amounts["S3 GET"] == "10"
-    assert amounts["S3 PUT, LIST"] == "16"
+    assert amounts["S3 PUT, LIST"] == "17"

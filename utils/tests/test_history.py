@@ -8,8 +8,10 @@ import pytest
 
 from harness import calls
 from harness.calls import match_reports
-from harness.history import Attempt, Event, Run, followers, inner_functions
-from harness.logs import Report
+from harness.definition import followers, inner_functions
+from harness.execution import Attempt, Execution
+from harness.history import Event, parse
+from harness.logs import Call, Report
 from replay import EXPECTED, Replay
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:{}-lambda"
@@ -54,8 +56,8 @@ def test_the_states_of_a_failed_execution_tell_how_far_it_came() -> None:
     assert [run.state_outcome(state) for state in states] == ["succeeded", "failed", "not reached"]
 
 
-def of(status: str, events: list[Event]) -> Run:
-    return Run.of({"status": status}, events)
+def of(status: str, events: list[Event]) -> Execution:
+    return parse({"status": status}, events)
 
 
 def count(events: list[Event], kind: str) -> int:
@@ -122,6 +124,10 @@ def report_at(ended_s: float, request: str = "r", status: str | None = None) -> 
     return Report(request, ended_s, 100, 100, 1769, 99, None, status)
 
 
+def told(reports: list[Report]) -> list[Call]:
+    return [Call(report.request_id, report=report) for report in reports]
+
+
 def call_at(ended_s: float, error: str | None = None, cause: str = "") -> Attempt:
     return Attempt("f", 0, ended_s=ended_s, error=error, cause=cause)
 
@@ -150,13 +156,13 @@ def call_at(ended_s: float, error: str | None = None, cause: str = "") -> Attemp
 )
 def test_each_call_finds_its_report(calls: list[Attempt], reports: list[Report]) -> None:
     for logged in (reports, reports[::-1]):
-        assert match_reports(calls, logged) == len(calls)
+        assert match_reports(calls, told(logged)) == len(calls)
         assert [call.report for call in calls] == reports
 
 
 def test_a_report_of_another_time_is_nobodys() -> None:
     call = Attempt("f", 10, ended_s=11)
-    assert match_reports([call], [report_at(5, "a"), report_at(20, "b")]) == 0
+    assert match_reports([call], told([report_at(5, "a"), report_at(20, "b")])) == 0
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ FLOORS = [
         *("pipeline.etl_names", "pipeline.facts", "pipeline.workers"),
     },
     {"pipeline.excel", "pipeline.keys", "pipeline.s3"},
-    {"pipeline.reading", "pipeline.sheet"},
+    {"pipeline.dates", "pipeline.reading", "pipeline.sheet"},
     {"pipeline.events", "pipeline.summaries"},
     {"pipeline.segments"},
     {"pipeline.etl", "pipeline.etls"},
@@ -27,7 +27,10 @@ FLOORS = [
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 LIBRARY = set(FLOOR_OF)
 # What stages tell, where, and how their errors name records; it needs no package.
-TOLD = {f"pipeline.{room}" for room in ("endings", "errors", "etl_names", "facts", "keys", "s3")}
+TOLD = {
+    f"pipeline.{room}"
+    for room in ("dates", "endings", "errors", "etl_names", "facts", "keys", "s3")
+}
 # What a room may import besides itself.
 BELOW: dict[str, set[str]] = {
     **{room: set().union(*FLOORS[:floor]) for floor, rooms in enumerate(FLOORS) for room in rooms},
@@ -119,8 +122,8 @@ def test_rooms_import_only_what_is_below_them() -> None:
 
 
 def test_arrows_are_seen_and_those_that_run_up_refused() -> None:
-    run, history = Path("utils/harness/run.py"), Path("utils/harness/history.py")
-    assert (run, history) in ARROWS and allowed(run, history)
+    run, execution = Path("utils/harness/run.py"), Path("utils/harness/execution.py")
+    assert (run, execution) in ARROWS and allowed(run, execution)
     assert (Path("demo-gather/gather.py"), Path("utils/pipeline/segments/frames.py")) in ARROWS
     assert not allowed(run, Path("utils/checks/soak.py"))
     assert not allowed(run, Path("utils/pipeline/segments/frames.py"))

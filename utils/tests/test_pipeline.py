@@ -11,7 +11,7 @@ import pytest
 from openpyxl import load_workbook
 
 from conftest import ROOT, Make, Pipeline, checked, refused
-from harness import history, machines, run
+from harness import calls, history, machines, run
 from harness.target import MACHINES, emulator, endpoint
 from utils import members
 
@@ -50,6 +50,23 @@ def expected(table: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
             for member in table
         ),
     ]
+
+
+def test_distributed_executions_that_overlap_have_their_own_segments_and_bills(
+    pipeline: Pipeline,
+) -> None:
+    key = pipeline.put([*members(60, seed=1)])
+    started = [
+        pipeline.start("distributed", input_obj=key, division_number=rows) for rows in (10, 20)
+    ]
+    for arn, segments in zip(started, (6, 3), strict=True):
+        name = pipeline.wait(arn)["name"]
+        ran = history.read(pipeline.states, arn)
+        calls.add_logs(emulator(), ran)
+        assert [task.key for task in ran.iterations] == [
+            f"scatter/{name}/job_{number:03d}.pkl" for number in range(segments)
+        ]
+        assert (len(ran.reports), ran.transitions) == (segments + 2, segments + 3)
 
 
 @pytest.mark.parametrize("definition", MACHINES)
@@ -128,6 +145,25 @@ def test_faulty_records_are_left_out_where_the_input_asks_for_it(
     ]
     refused = pipeline.run(definition, **{**given, "max_rejects": 2})
     assert (refused["status"], refused["error"]) == ("FAILED", "TooManyRejects")
+
+
+def test_summaries_alone_are_asked_for_by_make_and_told_everywhere(
+    pipeline: Pipeline, make: Make
+) -> None:
+    table = list(members(40, seed=40))
+    given = f'INPUT={{"input_obj": "{pipeline.put(table)}"}}'
+    said = checked(make("stepfunctions", given, "SHEETS=summaries"))
+    assert "\n40 rows, not in the workbook; 1 sheet with 1 summary: 会員ランク別\n" in said
+    arn = machines.find(emulator())
+    assert arn
+    execution = pipeline.wait(arn)
+    rows = pipeline.rows(execution, "会員ランク別")
+    assert sum(row[1] for row in rows[1:-1]) == rows[-1][1] == 40
+    assert load_workbook(pipeline.folder / json.loads(execution["output"])).sheetnames == [
+        "会員ランク別"
+    ]
+    page = ROOT / "result" / f"{execution['name']}.html"
+    assert 'id="no-table"' in page.read_text()
 
 
 def aws(*arguments: str) -> dict[str, Any]:

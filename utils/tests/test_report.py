@@ -15,21 +15,20 @@ from conftest import Make, Pipeline, checked
 from harness import advice, facts
 from harness.advice import ADVICE, BY_MESSAGE
 from harness.facts import record_of
-from harness.history import Failure
 from harness.report import write
 from harness.report.write import KEPT
 from harness.settings import RESULT
 from harness.target import emulator
+from pipeline.facts.column_profile import Column, Histogram
 from pipeline.facts.stages import (
-    Column,
-    Histogram,
+    ObjectFacts,
     ScatterFacts,
     SegmentCut,
     SegmentFacts,
     SummaryFacts,
-    Told,
     WorkbookFacts,
 )
+from pipeline.facts.table import TableFacts
 from pipeline.keys import segment_facts_key
 from pipeline.s3.signed import signature
 from replay import Missing, Replay
@@ -51,10 +50,11 @@ def test_the_record_that_broke_costs_the_bytes_of_its_block() -> None:
     replay = Replay("failed")
     view = write.collect(replay.target, replay.run(), "en")
     assert view.record and view.record["会員番号"] == "037"
-    scatter = view.facts.scatter
+    assert view.facts.scatter
+    [read] = view.facts.scatter.objects
     [asked, counted] = [asked for _, asked in replay.asked if asked.get("Key") == "failed.json"]
-    assert scatter and asked["Range"] == f"bytes={scatter.index[3][0]}-{scatter.size - 1}"
-    assert counted["Range"] == f"bytes=0-{scatter.size - 1}"  # its line is counted from the first
+    assert asked["Range"] == f"bytes={read.index[3][0]}-{read.size - 1}"
+    assert counted["Range"] == f"bytes=0-{read.size - 1}"  # its line is counted from the first
 
 
 def test_a_record_of_an_input_that_was_replaced_is_not_shown() -> None:
@@ -233,9 +233,12 @@ def of_five_million_rows() -> Replay:
         segment_facts_key(key.replace("scatter", "gather")): segment for key in keys
     }
     told["scatter/wide/facts.json"] = ScatterFacts(
-        "wide.json", 700_000_000, "e", 5_000_000, cuts, [(1, 0)]
+        "wide.json",
+        5_000_000,
+        cuts,
+        [ObjectFacts("wide.json", 700_000_000, "e", 5_000_000, [(1, 0)])],
     )
-    whole = Told()
+    whole = TableFacts()
     for _ in keys:
         whole.add(segment)
     groups = [["name " * 5, *range(n, n + 5)] for n in range(200)]
@@ -340,8 +343,7 @@ def test_an_execution_whose_name_is_not_ascii_gets_its_report(
 def test_advice_speaks_of_a_log_above_only_where_there_is_one(
     language: str, above: str, logged: bool
 ) -> None:
-    failure = Failure("Runtime.ExitError", "exit status 1", None)
-    said = advice.advice_on(failure, flags="", logged=logged, language=language)
+    said = advice.advice("Runtime.ExitError", "exit status 1", logged=logged, language=language)
     assert (above in said) == logged
 
 

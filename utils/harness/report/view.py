@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from harness.advice import advice_on
+from harness.advice import advice
+from harness.definition import State, followers, inner_functions
+from harness.execution import Attempt, Execution, Task
 from harness.facts import Facts
-from harness.history import Attempt, Run, State, Task, followers, inner_functions
 from harness.logs import Report
 from harness.report import formats
-from pipeline.facts.stages import Column, SummaryFacts
+from pipeline.facts.column_profile import Column
+from pipeline.facts.stages import SummaryFacts
 
 MARKS = {
     "succeeded": "✓",
@@ -49,7 +51,7 @@ class View:
             `segment` the number of its segment.
     """
 
-    run: Run
+    run: Execution
     language: str
     facts: Facts
     states: dict[str, State]
@@ -73,8 +75,18 @@ class View:
         return outcomes.get(self.run.status, "failed")
 
     @property
-    def started(self) -> datetime:
-        return datetime.fromtimestamp(self.run.started_s, UTC)
+    def objects(self) -> str:
+        """How many objects the input is made of, where it names no single one."""
+        scatter = self.facts.scatter
+        if scatter is None or not scatter.of_many:
+            return ""
+        said = self.text(" ({0} objects; {1} passed over)", "（{0} オブジェクト、対象外 {1}）")
+        return said.format(*map(formats.number, (len(scatter.objects), scatter.passed_over)))
+
+    @property
+    def parts(self) -> list[datetime]:
+        """When the execution was started, and each time that it was redriven."""
+        return [datetime.fromtimestamp(part.began_s, UTC) for part in self.run.parts]
 
     @property
     def failure_sentence(self) -> str:
@@ -84,7 +96,7 @@ class View:
             return self.text(
                 "Record {1} of {0} broke the run.", "{0} の {1} 番のレコードで失敗しました。"
             ).format(*failure.record)
-        if task and task.index is not None and not self.run.map_runs:
+        if task and task.index is not None and (task.key or not self.run.map_runs):
             sentence = self.text("Segment {0} failed.", "セグメント {0} が失敗しました。")
             return sentence.format(task.index)
         states = [task.state] if task else list(self.run.visits)[-1:]
@@ -102,9 +114,16 @@ class View:
 
     @property
     def todo(self) -> str:
-        assert self.run.failure
-        return advice_on(
-            self.run.failure, flags=self.flags, logged=bool(self.log), language=self.language
+        failure = self.run.failure
+        assert failure
+        return advice(
+            failure.kind,
+            failure.message,
+            stage=failure.stage,
+            flags=self.flags,
+            logged=bool(self.log),
+            language=self.language,
+            execution=self.run.name,
         )
 
     @property

@@ -14,10 +14,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from pipeline.events.gather import MissingSegment
-from pipeline.facts.stages import INLINE_BYTES, Json, SegmentFacts
+from pipeline.facts.json_dataclass import Json
+from pipeline.facts.stages import INLINE_BYTES, SegmentFacts
 from pipeline.keys import partials_key, rejects_of, segment_facts_key, xml_key
 from pipeline.s3.client import OTHERS, status
 from pipeline.s3.signed import Objects
+from pipeline.sheet.layout import Layout
 from pipeline.sheet.parts import RenderedRows, SheetPart
 
 
@@ -47,11 +49,13 @@ class Contribution:
         summaries: what it means, as `summary.carried` gives it.
         data: its blocks, in base64; much of it is an object of its own.
         etag: of that object; "" without one.
+        alone: whether the workbook has summaries alone, and no rows were rendered.
     """
 
     summaries: list[Any]
     data: str = ""
     etag: str = ""
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,11 @@ class Figures(Json):
     Attributes:
         pickle_etag: of the pickle that was rendered; rows of another one are stale.
         xml_etag: of the rows that these figures describe.
-        columns, widest, parts, formats: see RenderedRows.
+        columns, widest, parts, formats, holds: see RenderedRows.
         facts: what the segment tells the report.
         summaries: None for nothing.
         rejects: None where nobody asked for them.
+        layout: None for that of every table.
     """
 
     pickle_etag: str
@@ -72,10 +77,12 @@ class Figures(Json):
     columns: list[str]
     widest: list[str]
     parts: list[SheetPart]
+    holds: list[int]
     facts: SegmentFacts | None = None
     formats: dict[str, str] = field(default_factory=dict)
     summaries: Contribution | None = None
     rejects: Rejects | None = None
+    layout: Layout | None = None
 
     @property
     def rows(self) -> int:
@@ -125,6 +132,7 @@ def send(
     facts: SegmentFacts | None = None,
     summaries: Contribution | None = None,
     rejects: Rejects | None = None,
+    layout: Layout | None = None,
 ) -> Figures:
     """Write the rows, and the figures of them and of the pickle at `key`."""
     figures = Figures(
@@ -133,28 +141,31 @@ def send(
         rows.columns,
         rows.widest,
         rows.parts,
+        rows.holds,
         facts,
         rows.formats,
         summaries,
         rejects,
+        layout,
     )
     objects.put(segment_facts_key(key), figures.to_json())
     return figures
 
 
 def contribution(
-    objects: Objects, key: str, summaries: list[Any], data: bytes
+    objects: Objects, key: str, summaries: list[Any], data: bytes, alone: bool = False
 ) -> Contribution | None:
     """What a segment contributes to summaries, for its figures; much of it goes to an object.
 
     Args:
         summaries, data: as `summary.carried` gives them.
+        alone: see Contribution.
     """
     if not summaries:
         return None
     if len(data) <= INLINE_BYTES:
-        return Contribution(summaries, base64.b64encode(data).decode())
-    return Contribution(summaries, etag=objects.put(partials_key(key), data))
+        return Contribution(summaries, base64.b64encode(data).decode(), alone=alone)
+    return Contribution(summaries, etag=objects.put(partials_key(key), data), alone=alone)
 
 
 def contributed(objects: Objects, key: str, figures: Figures | None) -> tuple[list[Any], bytes]:

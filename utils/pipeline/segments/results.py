@@ -3,21 +3,25 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import pandas as pd
 
 from pipeline.events.gather import MissingSegment
-from pipeline.excel import widest
-from pipeline.facts.stages import Told
+from pipeline.excel import style_formats
+from pipeline.facts.table import TableFacts
 from pipeline.keys import segment_facts_key, xml_key
 from pipeline.s3.overlap import map_ahead
 from pipeline.s3.signed import Objects
 from pipeline.segments import figures
 from pipeline.segments.figures import Figures, Rejects
 from pipeline.sheet.duplicate_columns import arranged, header, with_columns
+from pipeline.sheet.layout import Layout
+from pipeline.sheet.parts import SheetPart, merged
 from pipeline.sheet.sheet_xml import render_rows
-from pipeline.sheet.table import Table
+from pipeline.sheet.table import SHEET, Table
+from pipeline.sheet.widths import widest
 
 TRANSFERS = 4
 
@@ -34,8 +38,9 @@ class Results:
 
     Attributes:
         figures: of the rendered rows, by the key of the result, once they are read.
-        formats: the workbook's number formats, those of the first segment that tells any.
+        formats, layout: the workbook's, those of the first segment that tells any.
         told: what the segments tell the report.
+        alone: whether the execution's input asks for summaries alone.
 
     Raises:
         MissingSegment: a result is not there.
@@ -46,7 +51,9 @@ class Results:
     ) -> None:
         self.figures: dict[str, Figures] = {}
         self.formats: dict[str, str] | None = None
-        self.told = Told()
+        self.layout = Layout()
+        self.told = TableFacts()
+        self.alone = False
         self._objects = objects
         self._keys = keys
         self._load = load
@@ -67,23 +74,44 @@ class Results:
             self.told.add(before.facts if before else None)
             if before and self.formats is None:
                 self.formats = before.formats
+                self.layout = before.layout or self.layout
+                self.alone = bool(before.summaries and before.summaries.alone)
             rendered = before or self._render(key, position, None)
             yield key, before.rejects if before else None, contributed
             # Of 100,000 segments, too much to hold.
             self.figures[key] = replace(rendered, facts=None, summaries=None, rejects=None)
             position += rendered.rows
-        self._align(header(each.columns for each in self.figures.values()))
+        if not self.alone:
+            self._align(self.columns)
 
-    def table(self) -> Table:
-        """The segments' rows, which are read when the workbook takes them."""
-        told = list(self.figures.values())
-        return Table(
-            "Sheet1",
-            header(each.columns for each in told),
-            widest(each.widest for each in told),
-            [part for each in told for part in each.parts],
-            map_ahead(lambda each: self._xml(*each), self.figures.items(), TRANSFERS, TRANSFERS),
-        )
+    @property
+    def columns(self) -> list[str]:
+        return header(each.columns for each in self.figures.values())
+
+    @property
+    def rows(self) -> int:
+        """Of the table, whether the workbook has it or not."""
+        return self.told.rows if self.alone else sum(each.rows for each in self.figures.values())
+
+    @property
+    def parts(self) -> list[SheetPart]:
+        return [part for each in self.figures.values() for part in each.parts]
+
+    def tables(self) -> Iterator[Table]:
+        """The segments' rows, which are read when the workbook takes them; nothing without the table."""
+        if not self.alone:
+            told, formats = self.figures, self.formats or {}
+            bodies = map_ahead(lambda each: self._xml(*each), told.items(), TRANSFERS, TRANSFERS)
+            yield Table(
+                SHEET,
+                self.columns,
+                widest(each.widest for each in told.values()),
+                self.parts,
+                bodies,
+                holds=reduce(merged, (each.holds for each in told.values())),
+                formats=formats,
+                own_styles=len(style_formats(formats)),
+            )
 
     def _align(self, columns: list[str]) -> None:
         """Render again what does not stand at its place, with these columns, in the formats of all."""
@@ -125,7 +153,7 @@ class Results:
         rows = render_rows(df, position, key, self.formats or {})
         if before:  # its segment knew which rows are the input's first
             rows = replace(rows, widest=arranged(before.widest, before.columns, rows.columns))
-        told = (before.facts, before.summaries, before.rejects) if before else ()
+        told = (before.facts, before.summaries, before.rejects, before.layout) if before else ()
         return figures.send(self._objects, key, rows, etag, *told)
 
     def _xml(self, key: str, told: Figures) -> bytes:
