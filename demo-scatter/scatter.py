@@ -17,13 +17,7 @@ from pipeline.facts.stages import ScatterFacts, SegmentCut
 from pipeline.keys import InvalidEvent, claim_key, facts_key, manifest_key
 from pipeline.reading import references
 from pipeline.reading.columns import Block, Table
-from pipeline.reading.cuts import (
-    block_bytes,
-    blocks_per_segment,
-    is_cut_by_rows,
-    segment_bytes,
-    tables,
-)
+from pipeline.reading.cuts import block_bytes, blocks_per_segment, segment_bytes, tables
 from pipeline.reading.objects import Inputs, find_objects, head
 from pipeline.reading.side_by_side import ENDS, Made, make_side_by_side
 from pipeline.reading.source import Source, Sources, open_table
@@ -157,7 +151,7 @@ class ScatterHandler:
             and type(source.reader) in ENDS
             and vcpus() > 1
             and size > segment_bytes(size)
-            and not is_cut_by_rows(size, job.rows_per_segment)
+            and not job.rows_per_segment
         )
 
     def make_segment_df(
