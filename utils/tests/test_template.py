@@ -117,13 +117,15 @@ def test_a_deployed_definition_names_no_account_or_region_of_an_emulator(
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_function_has_the_memory_and_timeout_it_has_on_the_emulator(
+def test_a_function_has_the_emulators_timeout_and_at_most_its_memory(
     stage: str, template: dict[str, Any]
 ) -> None:
+    """One vCPU each: a second for the scatter and the gather costs more than it saves, see Cost."""
     makefile = (ROOT / f"demo-{stage}" / "Makefile").read_text()
     shared = (ROOT / "utils" / "lambda.mk").read_text()
     parameters = template["Parameters"]
-    assert parameters[f"{stage.title()}Memory"]["Default"] == setting("MEMORY", makefile)
+    memory_mb = parameters[f"{stage.title()}Memory"]["Default"]
+    assert memory_mb == 1769 <= setting("MEMORY", makefile)
     assert parameters[f"{stage.title()}Timeout"]["Default"] == setting("TIMEOUT", makefile + shared)
 
 
