@@ -1,6 +1,5 @@
 """scatter-lambda: split a table in S3 into segment files, in memory bounded by a segment."""
 
-import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -18,9 +17,15 @@ from pipeline.facts.stages import ScatterFacts, SegmentCut
 from pipeline.keys import InvalidEvent, claim_key, facts_key, manifest_key
 from pipeline.reading import references
 from pipeline.reading.columns import Block, Table
-from pipeline.reading.cuts import block_bytes, blocks_per_segment, is_cut_by_bytes, tables
+from pipeline.reading.cuts import (
+    block_bytes,
+    blocks_per_segment,
+    is_cut_by_rows,
+    segment_bytes,
+    tables,
+)
 from pipeline.reading.objects import Inputs, find_objects, head
-from pipeline.reading.side_by_side import Made, make_side_by_side
+from pipeline.reading.side_by_side import ENDS, Made, make_side_by_side
 from pipeline.reading.source import Source, Sources, open_table
 from pipeline.s3.client import status
 from pipeline.s3.overlap import map_ahead
@@ -117,9 +122,8 @@ class ScatterHandler:
     def make_segments(self, source: Source | Sources, job: Job) -> Iterator[Segment]:
         """The table's segments in row order; one without rows is one segment, with the columns that
         a header names."""
-        keys = map(job.segment_key, itertools.count())
-        for columns, rows, pickled in self.make_files(source, job):
-            yield Segment(next(keys), [*job.added, *columns], rows, pickled)
+        for number, (columns, rows, pickled) in enumerate(self.make_files(source, job)):
+            yield Segment(job.segment_key(number), [*job.added, *columns], rows, pickled)
 
     def make_files(self, source: Source | Sources, job: Job) -> Iterator[Made]:
         def pickle(table: Table, start: int, columns: list[str]) -> bytes:
@@ -131,7 +135,7 @@ class ScatterHandler:
             reader, at_a_time = source.reader, block_bytes(source.form.size, source.key)
             per_segment = blocks_per_segment(json_bytes, job.most_segments)
             for made in make_side_by_side(reader, at_a_time, per_segment, pickle, vcpus()):
-                columns |= dict.fromkeys(made.columns)
+                columns |= dict.fromkeys(made[0])
                 yield made
             start = reader.index
         for table in tables(source.blocks(), json_bytes, job.rows_per_segment, job.most_segments):
@@ -139,19 +143,21 @@ class ScatterHandler:
             names, rows = list(columns), table.rows
             pickled = pickle(table, start, names)
             del table  # before the next one is made
-            yield Made(names, rows, pickled)
+            yield names, rows, pickled
             start += rows
         if not start:
             names = [*source.columns]
             empty = Table([Block({name: [] for name in names}, 0)])
-            yield Made(names, 0, pickle(empty, 0, names))
+            yield names, 0, pickle(empty, 0, names)
 
     def is_for_workers(self, source: Source | Sources, job: Job) -> TypeIs[Source]:
+        size = source.json_bytes
         return (
             isinstance(source, Source)
-            and source.reader.END != b""
+            and type(source.reader) in ENDS
             and vcpus() > 1
-            and is_cut_by_bytes(source.json_bytes, job.rows_per_segment)
+            and size > segment_bytes(size)
+            and not is_cut_by_rows(size, job.rows_per_segment)
         )
 
     def make_segment_df(

@@ -154,6 +154,10 @@ ADVICE = {
         "correct FORMATS in the ETL, in demo-segment/etl/",
         "demo-segment/etl/ にある ETL の FORMATS を直してください",
     ),
+    "InvalidLayout": (
+        "correct LAYOUT in the ETL, in demo-segment/etl/",
+        "demo-segment/etl/ にある ETL の LAYOUT を直してください",
+    ),
     "InvalidSignature": (
         "something else wrote that object, or copied it without its metadata: start again",
         "そのオブジェクトは別のものが書いたか、メタデータなしでコピーされています。もう一度実行してください",
@@ -196,6 +200,10 @@ ADVICE = {
     KILLED: (
         "Lambda kills what outgrows its memory: {memory}, " + SMALLER[0],
         "メモリを使い切ると強制終了されます。{memory}" + SMALLER[1],
+    ),
+    "WorkerDied": (
+        "something killed a process that the function forked, most often its memory: {memory}",
+        "関数がフォークしたプロセスが強制終了されました。多くはメモリ不足です。{memory}",
     ),
     "Sandbox.Timedout": (
         "it ran out of time (900 s at most): {timeout}, " + SMALLER[0],

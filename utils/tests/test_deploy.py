@@ -19,7 +19,7 @@ from conftest import ROOT, Make, checked, follow, pack, refused
 from harness import artifacts, facts, history, machines
 from harness.deploy import warnings
 from harness.fault import Fault
-from harness.run import is_as_deployed
+from harness.run import is_as_deployed, start
 from harness.stack import Stack
 from harness.target import STAGES, connect, emulator, endpoint
 from test_pipeline import EXAMPLE, expected
@@ -351,28 +351,44 @@ def test_a_deploy_leaves_an_execution_on_its_old_code(deploy: Deploy, repack: Re
     checked(deploy(*at(name), "destroy", "--empty", "--yes"))
 
 
-def test_an_execution_that_has_the_definition_of_before_the_deploy_is_told(deploy: Deploy) -> None:
+def test_an_execution_that_has_the_definition_of_before_the_deploy_is_started_anew(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As Step Functions may start it for a moment."""
     name, states = stack_name(), emulator().client("stepfunctions")
     target = replace(emulator(), name="stack", stack=name)
     started = []
-    for given in ("MaxConcurrency=3", "SegmentMemory=512", "MaxConcurrency=4"):
-        checked(deploy(*at(name), "deploy", "--parameters", given))
+    for given in ("parallel", "--parameters", "MaxConcurrency=3"), ("distributed",):
+        checked(deploy(*at(name), "deploy", "--definition", *given))
         arn = outputs(name)["StateMachineArn"]
         started.append(states.start_execution(stateMachineArn=arn)["executionArn"])
-        assert [is_as_deployed(target, each) for each in started] == [
-            *[False] * (len(started) - 1),
-            True,
-        ]
-    definition = json.loads(states.describe_state_machine(stateMachineArn=arn)["definition"])
-    assert definition["States"]["ProcessAllSegments"]["MaxConcurrency"] == 4
-    checked(deploy(*at(name), "deploy", "--definition", "distributed"))
-    assert not is_as_deployed(target, started[-1])
-    last = states.start_execution(stateMachineArn=arn)["executionArn"]
+        assert is_as_deployed(target, started[-1])
+    assert not is_as_deployed(target, started[0])
+    present = states.describe_state_machine(stateMachineArn=arn)["definition"]
+    assert json.loads(present)["States"]["ProcessAllSegments"]["MaxConcurrency"] == 3
+    # And one is started anew until it has the present one.
+    states.update_state_machine(stateMachineArn=arn, definition=definition_of_before(present))
+
+    def settle(**_: Any) -> None:
+        states.update_state_machine(stateMachineArn=arn, definition=present)
+
+    def client(service: str, **config: Any) -> Any:
+        made = emulator().client(service, **config)
+        made.meta.events.register("after-call.stepfunctions.StopExecution", settle)
+        return made
+
+    monkeypatch.setattr("harness.run.POLL_S", 0)
+    last = start(replace(target, client=client), arn, {})
     assert is_as_deployed(target, last)
+    listed = states.list_executions(stateMachineArn=arn)["executions"]
+    assert len(listed) == len(started) + 2
     for each in (*started, last):
         follow(emulator(), each)
     checked(deploy(*at(name), "destroy", "--empty", "--yes"))
+
+
+def definition_of_before(present: str) -> str:
+    return json.dumps({**json.loads(present), "Comment": "of before"})
 
 
 def test_a_stack_is_emptied_and_deleted_after_what_runs_in_it_is_stopped(
@@ -689,7 +705,7 @@ class Subscriber:
 
 
 def test_a_table_in_the_inbox_becomes_a_workbook_in_the_outbox(
-    deploy: Deploy, tmp_path: Path
+    deploy: Deploy, make: Make, tmp_path: Path
 ) -> None:
     name = stack_name()
     subscriber = Subscriber(name)
@@ -733,6 +749,9 @@ def test_a_table_in_the_inbox_becomes_a_workbook_in_the_outbox(
     started = emulator().client("stepfunctions").list_executions(stateMachineArn=machine)
     ends = sorted(each["status"] for each in started["executions"])
     assert ends == ["FAILED", *5 * ["SUCCEEDED"]]
+    asked = ("TARGET=stack", f"STACK={name}", 'INPUT={"input_obj": "inbox/notes.txt"}')
+    said = checked(make("stepfunctions", *asked))
+    assert re.search("SUCCEEDED in .* s: input_obj: a table of the inbox must end in", said)
     checked(deploy(*at(name), "destroy", "--empty", "--yes"))
     assert leftovers(name) == []
 
@@ -776,20 +795,6 @@ def test_a_schedule_starts_executions_for_its_times_and_each_workbook_is_made_on
         emulator().client("scheduler").get_schedule(Name=name)
     checked(deploy(*at(name), "destroy", "--empty", "--yes"))
     assert leftovers(name) == []
-
-
-def test_an_object_of_the_inbox_that_is_no_table_ends_an_execution_that_says_so(
-    stack: str, make: Make
-) -> None:
-    checked(make("deploy", f"STACK={stack}", "PARAMETERS=Inbox=inbox/"))
-    for definition in ("parallel", "distributed"):
-        checked(make("deploy", f"STACK={stack}", f"DEFINITION={definition}"))
-        s3, bucket = emulator().client("s3"), outputs(stack)["BucketName"]
-        s3.put_object(Bucket=bucket, Key="inbox/_SUCCESS", Body=b"")
-        given = 'INPUT={"input_obj": "inbox/_SUCCESS"}'
-        said = checked(make("stepfunctions", "TARGET=stack", f"STACK={stack}", given))
-        assert re.search("SUCCEEDED in .* s: input_obj: a table of the inbox must end in", said)
-    checked(make("deploy", f"STACK={stack}", "PARAMETERS=Inbox=", "DEFINITION=parallel"))
 
 
 def test_the_way_to_aws_is_the_same_with_the_users_own_credentials(

@@ -99,10 +99,8 @@ class Account:
     def run(self, arn: str) -> dict[str, Any]:
         """Run an execution as a schedule starts it."""
         states = self.client("stepfunctions")
-        given = {
-            **{"scheduled_time": "2026-11-27T21:00:00Z", "zone": "Asia/Tokyo"},
-            **{"input_obj": "members.json", "division_number": 2},
-        }
+        given: dict[str, Any] = {"scheduled_time": "2026-11-27T21:00:00Z", "zone": "Asia/Tokyo"}
+        given |= {"input_obj": "members.json", "division_number": 2}
         started = states.start_execution(stateMachineArn=arn, input=json.dumps(given))
         asked = {"executionArn": started["executionArn"]}
         create_waiter_with_client("Ended", ENDED, states).wait(**asked)
@@ -295,16 +293,16 @@ def test_a_schedule_may_start_its_own_state_machine_and_keep_what_failed_and_not
     started = states.start_execution(stateMachineArn=own, input='{"input_obj": "none/"}')
     sqs.send_message(QueueUrl=queue, MessageBody="{}")
     other = {"QueueUrl": account.client("sqs").create_queue(QueueName="another")["QueueUrl"]}
-    calls: list[tuple[Callable[..., Any], dict[str, Any]]] = [
-        (states.start_execution, {"stateMachineArn": f"{own}-of-another"}),
-        (states.stop_execution, {"executionArn": started["executionArn"]}),
-        (sqs.receive_message, {"QueueUrl": queue}),
-        (sqs.send_message, {**other, "MessageBody": "{}"}),
-        (account.as_role(role).get_object, {"Bucket": bucket, "Key": "members.json"}),
+    refused_calls: list[Callable[[], Any]] = [
+        lambda: states.start_execution(stateMachineArn=f"{own}-of-another"),
+        lambda: states.stop_execution(executionArn=started["executionArn"]),
+        lambda: sqs.receive_message(QueueUrl=queue),
+        lambda: sqs.send_message(**other, MessageBody="{}"),
+        lambda: account.as_role(role).get_object(Bucket=bucket, Key="members.json"),
     ]
-    for call, given in calls:
+    for refused_call in refused_calls:
         with pytest.raises(ClientError, match="AccessDenied"):
-            call(**given)
+            refused_call()
 
 
 def test_keys_of_no_user_are_refused_with_advice(account: Account, tmp_path: Path) -> None:
