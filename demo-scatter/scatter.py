@@ -18,7 +18,7 @@ from pipeline.keys import InvalidEvent, facts_key, manifest_key
 from pipeline.reading import references
 from pipeline.reading.columns import Block, Table
 from pipeline.reading.cuts import block_bytes, blocks_per_segment, is_cut_by_bytes, tables
-from pipeline.reading.objects import Inputs, find_objects
+from pipeline.reading.objects import At, Inputs, find_objects, input_bucket
 from pipeline.reading.side_by_side import Made, make_side_by_side
 from pipeline.reading.source import Source, Sources, open_table
 from pipeline.s3.overlap import map_ahead
@@ -55,14 +55,15 @@ class ScatterHandler:
     def main(self) -> dict[str, Any]:
         job = Job.from_event(self.event)
         references.pin(self.objects, job.segment_key(0))
-        inputs = find_objects(self.s3, self.bucket, job.input_obj)
+        at = input_bucket(self.s3, self.bucket, job.input_bucket)
+        inputs = find_objects(self.s3, at, job.input_obj)
         job = job.of((each.key for each in inputs.objects), inputs.written)
-        source = self.get_s3_data(self.bucket, job, inputs)
+        source = self.get_s3_data(at, job, inputs)
         cuts = self.send_segments(self.make_segments(source, job), job)
         if source.mixed:
             # A column turned out to hold other texts than numbers: cut the table once more.
             inputs = inputs.pinned(source.read[0].etag)
-            source = self.get_s3_data(self.bucket, job, inputs, source.texts)
+            source = self.get_s3_data(at, job, inputs, source.texts)
             cuts = self.send_segments(self.make_segments(source, job), job)
         self.send_facts(source, cuts, job, inputs.passed_over)
         return self.result(job, [cut.key for cut in cuts])
@@ -77,7 +78,7 @@ class ScatterHandler:
         return {"bucket": self.bucket, "manifest": manifest, **workbook}
 
     def get_s3_data(
-        self, bucket: str, job: Job, inputs: Inputs, texts: Iterable[str] = ()
+        self, at: At, job: Job, inputs: Inputs, texts: Iterable[str] = ()
     ) -> Source | Sources:
         """Open the input, and read it ahead.
 
@@ -88,8 +89,8 @@ class ScatterHandler:
             InputChanged: an object is not that which was listed, or read before, any more.
         """
         if inputs.written:
-            return open_table(self.s3, bucket, inputs.objects[0], job.reading, texts)
-        return Sources(self.s3, bucket, inputs.objects, job.reading, texts)
+            return open_table(self.s3, at, inputs.objects[0], job.reading, texts)
+        return Sources(self.s3, at, inputs.objects, job.reading, texts)
 
     def make_segments(self, source: Source | Sources, job: Job) -> Iterator[Segment]:
         """The table's segments in row order; one without rows is one segment, with the columns that
@@ -194,8 +195,8 @@ class ScatterHandler:
         self, source: Source | Sources, cuts: list[SegmentCut], job: Job, passed_over: int
     ) -> None:
         rows = sum(cut.rows for cut in cuts)
-        encoding = {name: job.reading[name] for name in job.reading if name == "encoding"}
-        facts = ScatterFacts(job.table, rows, cuts, source.read, passed_over, **encoding)
+        encoding, bucket = job.reading.get("encoding", "utf-8"), job.input_bucket
+        facts = ScatterFacts(job.table, rows, cuts, source.read, passed_over, encoding, bucket)
         self.objects.put(facts_key(job.segment_key(0)), facts.to_json())
 
 
