@@ -220,3 +220,30 @@ def test_days_of_a_workbook_stay_days(pipeline: Pipeline, tmp_path: Path) -> Non
     key = pipeline.put((tmp_path / "days.xlsx").read_bytes(), ".xlsx")
     execution = pipeline.run(input_obj=key, workbook=f"made-{key}")
     assert pipeline.rows(execution)[1][4] == datetime(2026, 11, 27, 6, 30)
+
+
+def test_a_folder_may_lie_in_another_bucket(pipeline: Pipeline, make: Make) -> None:
+    """The record that broke is found there, too."""
+    other, folder = f"other-{uuid.uuid4()}", f"{uuid.uuid4()}/"
+    pipeline.s3.create_bucket(Bucket=other)
+    pipeline.s3.put_object(Bucket=other, Key=f"{folder}1.jsonl", Body=LINES.encode())
+    execution = pipeline.run(input_obj=folder, input_bucket=other)
+    assert pipeline.rows(execution) == expected(EXAMPLE[1:])
+    faulty = LINES + json.dumps({**EXAMPLE[0], "会員ランク": 9}) + "\n"
+    pipeline.s3.put_object(Bucket=other, Key=f"{folder}2.jsonl", Body=faulty.encode())
+    given = {"input_obj": folder, "input_bucket": other}
+    said = make("stepfunctions", f"INPUT={json.dumps(given)}").stdout
+    assert f"{folder}2.jsonl record 2: 会員ランク must be 1 to 5" in said
+    assert "line     3, where that record begins" in said
+    [key] = [each["Key"] for each in pipeline.s3.list_objects_v2(Bucket=other)["Contents"]][:1]
+    single = pipeline.run(input_obj=key, input_bucket=other)
+    assert pipeline.rows(single) == expected(EXAMPLE[1:])
+
+
+def test_a_bucket_that_is_not_to_be_read_is_said_in_one_sentence(pipeline: Pipeline) -> None:
+    execution = pipeline.run(input_obj="a/", input_bucket="nobodys-bucket")
+    assert execution["error"] == "NoInputBucket"
+    assert json.loads(execution["cause"])["errorMessage"] == (
+        "input_bucket: nobodys-bucket must be a bucket that the stack's InputBucket names and its "
+        "InputBucketOwner owns; found nothing"
+    )
