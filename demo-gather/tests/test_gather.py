@@ -274,6 +274,13 @@ def test_summaries_alone_keep_the_sheet_of_rejects_that_was_asked_for(store: Sto
     assert json.loads(store.get("gather/facts.json"))["rows"] == 6
 
 
+@pytest.mark.fault(
+    tried=("a workbook of more than 4 GiB", "4 GiB を超えるワークブック"),
+    happened=(
+        "refused by its size before a byte of it is written",
+        "1 バイトも書かずに、大きさを示して拒否",
+    ),
+)
 def test_a_workbook_that_would_pass_4_gib_is_refused_before_it_is_begun(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

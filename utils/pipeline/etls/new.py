@@ -117,7 +117,7 @@ def read(path: Path) -> tuple[pd.DataFrame, str]:
         OSError: the file cannot be read.
         ValueError: it is no table; names the record and the line or byte.
     """
-    encodings = ENCODINGS if endings.ends(path.name)[0] == ".csv" else ENCODINGS[:1]
+    encodings = ENCODINGS if endings.is_csv(path.name) else ENCODINGS[:1]
     faults = []
     for encoding in encodings:
         try:

@@ -66,11 +66,6 @@ def is_cut_by_rows(size: int, division_number: int | None) -> bool:
     return bool(division_number) or (division_number is None and size <= SMALL_TABLE_BYTES)
 
 
-def is_cut_by_bytes(size: int, division_number: int | None) -> bool:
-    """Whether a table is cut by bytes, into two segments at least."""
-    return not is_cut_by_rows(size, division_number) and size > segment_bytes(size)
-
-
 def by_rows(blocks: Iterable[Block], division_number: int | None) -> Iterator[Iterable[Block]]:
     """The blocks of each segment, for ever; all that follow the table have none.
 

@@ -24,12 +24,11 @@ class Reader:
         source: the object's name, for errors.
 
     Attributes:
-        END: what ends a record, where whole records can be cut off a text without parsing it.
         starts: the byte of the file where each block begins, and the number of its first record.
-        header, texts, mixed: of CSV alone, see there.
+        delimiter, header, texts, numbers, mixed: of CSV alone, see there.
     """
 
-    END = b""
+    delimiter = ","
     error: type[ValueError]
     encoding = "utf-8"
 
@@ -43,6 +42,7 @@ class Reader:
         self.starts: list[tuple[int, int]] = []
         self.header: list[str] = []
         self.texts: set[str] = set()
+        self.numbers: set[str] = set()
         self.mixed = False
 
     def blocks(self, block_bytes: int) -> Iterator[Block]:

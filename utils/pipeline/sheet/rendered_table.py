@@ -12,7 +12,7 @@ import pandas as pd
 from pipeline.excel import is_number, style_formats
 from pipeline.sheet.parts import OTHER, SheetPart, merged
 from pipeline.sheet.sheet_xml import render_rows
-from pipeline.sheet.table import CHART_ROWS, Across, Table
+from pipeline.sheet.table import CHART_ROWS, FIRST_CELLS, Across, Table
 from pipeline.sheet.widths import widest
 
 PIECE_BYTES = 1 << 20  # read at a time
@@ -62,7 +62,8 @@ def render_table(
         parts += rendered.parts
         rows += len(df)
         if df is not total:
-            first_rows += plain_rows(df.head(CHART_ROWS - len(first_rows)))
+            most = min(CHART_ROWS, FIRST_CELLS // max(1, len(columns)))
+            first_rows += plain_rows(df.head(most - len(first_rows)))
     return Table(
         name,
         columns,

@@ -22,6 +22,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from pipeline.arrays import plain_array
+from pipeline.errors.places import named
 from pipeline.excel import (
     CELL_CHARACTERS,
     DATA_ROWS,
@@ -125,7 +126,7 @@ class _Column:
         """style: of numbers, dates and durations; None for that of their kind."""
         self.name = str(df.columns[index])
         self.holds = 0
-        self._source = source
+        self._named = partial(named, df.attrs, source=source)
         self._style = style
         self._datetime_style = own_styles + index
         self._labels = df.index
@@ -167,7 +168,7 @@ class _Column:
         try:
             self._array_cells(self._values[row : row + 1])
         except InvalidCell as error:
-            where = f"{self._source} record {self._labels[row]}, column {self.name}"
+            where = f"{self._named(self._labels[row])}, column {self.name}"
             raise InvalidCell(f"{where}: {error}") from None
 
     def _array_cells(self, values: NDArray[Any]) -> _Cells:

@@ -12,7 +12,7 @@ from pipeline.sheet.parts import DATE, TIME, SheetPart
 SHEET = "Sheet1"  # the first sheet of the segments' own rows; no other table has such a name
 REJECTS = "Rejects"  # the sheet of the records that are left out
 CHART_ROWS = 200  # that a chart may show
-FACT_CELLS = 100_000  # that the report may show
+FIRST_CELLS = 100_000  # of them, in a wide table
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Table:
         total: values of the last row, where it is a total, which stands out and is not filtered.
         chart: column, bar, line or pie, drawn beside the rows.
         keys: how many columns, the first ones, name a row in the chart.
-        first_rows: the values of the first CHART_ROWS rows, without the total.
+        first_rows: the values of the first CHART_ROWS rows, or FIRST_CELLS cells, without the total.
         holds: for each column what its cells hold, without the total's label.
         formats: the number formats that its rows were rendered with.
         own_styles: the number of the first column's own style.
@@ -95,8 +95,7 @@ class Table:
 
     def facts(self) -> SummaryFacts:
         """A table beside the segments' own, as JSON has it."""
-        shown = self.first_rows[: max(1, FACT_CELLS // max(1, len(self.columns)))]
-        rows = [[json_cell(cell) for cell in row] for row in (*shown, self.total)]
+        rows = [[json_cell(cell) for cell in row] for row in (*self.first_rows, self.total)]
         count, chart = self.rows - bool(self.total), self.chart if self.across is None else None
         columns = [" ".join(filter(None, each)) for each in zip(*self.header)]
         return SummaryFacts(self.name, columns, self.keys, count, chart, rows[:-1], rows[-1])

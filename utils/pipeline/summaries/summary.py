@@ -10,6 +10,7 @@ import pandas as pd
 from pandas.api.extensions import ExtensionArray
 
 from pipeline.arrays import only_texts
+from pipeline.errors.places import named
 from pipeline.errors.wording import found, require
 from pipeline.excel import EXACT_INTEGER, SHEET_COLUMNS, check_sheet_name, check_sheet_names
 from pipeline.facts.json_dataclass import Json
@@ -423,7 +424,7 @@ class Columns:
             )
 
     def _refuse(self, row: int, column: str, rule: str, what: str) -> NoReturn:
-        record = f"{self._source} record {self._df.index[row]}"
+        record = named(self._df.attrs, self._df.index[row], self._source)
         raise InvalidSummary(f"{record}: {column} {rule} in summary {self._summary}; found {what}")
 
 
