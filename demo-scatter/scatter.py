@@ -17,14 +17,8 @@ from pipeline.facts.stages import ScatterFacts, SegmentCut
 from pipeline.keys import InvalidEvent, claim_key, facts_key, manifest_key
 from pipeline.reading import references
 from pipeline.reading.columns import Block, Table
-from pipeline.reading.cuts import (
-    block_bytes,
-    blocks_per_segment,
-    is_cut_by_rows,
-    segment_bytes,
-    tables,
-)
-from pipeline.reading.objects import Inputs, find_objects, head
+from pipeline.reading.cuts import block_bytes, blocks_per_segment, segment_bytes, tables
+from pipeline.reading.objects import At, Inputs, find_objects, head, input_bucket
 from pipeline.reading.side_by_side import ENDS, Made, make_side_by_side
 from pipeline.reading.source import Source, Sources, open_table
 from pipeline.s3.client import status
@@ -66,22 +60,23 @@ class ScatterHandler:
     def main(self) -> dict[str, Any]:
         job = Job.from_event(self.event, self.is_there)
         references.pin(self.objects, job.segment_key(0))
-        inputs = find_objects(self.s3, self.bucket, job.input_obj)
+        at = input_bucket(self.s3, self.bucket, job.input_bucket)
+        inputs = find_objects(self.s3, at, job.input_obj)
         job = job.of((each.key for each in inputs.objects), inputs.written)
-        source = self.get_s3_data(self.bucket, job, inputs)
+        source = self.get_s3_data(at, job, inputs)
         if job.scheduled_time:
             self.claim(job)
         cuts = self.send_segments(self.make_segments(source, job), job)
         if source.mixed:
             # A column turned out to hold other texts than numbers: cut the table once more.
             inputs = inputs.pinned(source.read[0].etag)
-            source = self.get_s3_data(self.bucket, job, inputs, source.texts)
+            source = self.get_s3_data(at, job, inputs, source.texts)
             cuts = self.send_segments(self.make_segments(source, job), job)
         self.send_facts(source, cuts, job, inputs.passed_over)
         return self.result(job, [cut.key for cut in cuts])
 
-    def is_there(self, key: str) -> bool:
-        return head(self.s3, self.bucket, key) is not None
+    def is_there(self, key: str, bucket: str) -> bool:
+        return head(self.s3, input_bucket(self.s3, self.bucket, bucket), key) is not None
 
     def claim(self, job: Job) -> None:
         """Take the workbook of a scheduled time for this execution, which may do so again."""
@@ -105,7 +100,7 @@ class ScatterHandler:
         return {"bucket": self.bucket, "manifest": manifest, **workbook}
 
     def get_s3_data(
-        self, bucket: str, job: Job, inputs: Inputs, texts: Iterable[str] = ()
+        self, at: At, job: Job, inputs: Inputs, texts: Iterable[str] = ()
     ) -> Source | Sources:
         """Open the input, and read it ahead.
 
@@ -116,8 +111,8 @@ class ScatterHandler:
             InputChanged: an object is not that which was listed, or read before, any more.
         """
         if inputs.written:
-            return open_table(self.s3, bucket, inputs.objects[0], job.reading, texts)
-        return Sources(self.s3, bucket, inputs.objects, job.reading, texts)
+            return open_table(self.s3, at, inputs.objects[0], job.reading, texts)
+        return Sources(self.s3, at, inputs.objects, job.reading, texts)
 
     def make_segments(self, source: Source | Sources, job: Job) -> Iterator[Segment]:
         """The table's segments in row order; one without rows is one segment, with the columns that
@@ -157,7 +152,7 @@ class ScatterHandler:
             and type(source.reader) in ENDS
             and vcpus() > 1
             and size > segment_bytes(size)
-            and not is_cut_by_rows(size, job.rows_per_segment)
+            and not job.rows_per_segment
         )
 
     def make_segment_df(
@@ -223,8 +218,8 @@ class ScatterHandler:
         self, source: Source | Sources, cuts: list[SegmentCut], job: Job, passed_over: int
     ) -> None:
         rows = sum(cut.rows for cut in cuts)
-        encoding = {name: job.reading[name] for name in job.reading if name == "encoding"}
-        facts = ScatterFacts(job.table, rows, cuts, source.read, passed_over, **encoding)
+        encoding, bucket = job.reading.get("encoding", "utf-8"), job.input_bucket
+        facts = ScatterFacts(job.table, rows, cuts, source.read, passed_over, encoding, bucket)
         self.objects.put(facts_key(job.segment_key(0)), facts.to_json())
 
 

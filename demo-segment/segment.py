@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pipeline.etl_names import choose
+from pipeline.etl_names import choose, known
 from pipeline.etls.module import Etl, load
 from pipeline.keys import result_key
 from pipeline.reading.plain_numbers import read_cells
@@ -79,5 +79,7 @@ class SegmentHandler:
 
 
 def etl_of(df: pd.DataFrame) -> Etl:
-    """The ETL of a table: what its execution's input chose, else the function's environment."""
-    return load(ETLS, choose(ETLS, df.attrs.get("etl"), os.environ.get("ETL")))
+    """The ETL of a table: what its execution's input chose, else that of the inbox's folder, else the
+    function's environment."""
+    folder = known(ETLS, df.attrs.get("folder"))
+    return load(ETLS, choose(ETLS, df.attrs.get("etl"), folder, os.environ.get("ETL")))

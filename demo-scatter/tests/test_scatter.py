@@ -346,6 +346,10 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
         {"delimiter": '"'},
         'delimiter: must be one character, no quote and no line\'s end; found the text "\\""',
     ),
+    "bucket": (
+        {"input_bucket": "A_b"},
+        'input_bucket: must be a bucket\'s name; found the text "A_b"',
+    ),
     "sheet": ({"sheet": ""}, 'sheet: must be a sheet\'s name; found the text ""'),
     "encoding": ({"encoding": "sjis"}, ENCODING + 'must be utf-8 or cp932; found the text "sjis"'),
     "encoding of JSON": (
@@ -359,8 +363,8 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "text": ({"division_number": "9"}, NUMBER + 'the text "9"'),
     "typo": (
         {"overrides": {"division": 9}},
-        "overrides: knows input_obj, workbook, source_column, division_number, encoding, delimiter, sheet, "
-        "etl, rejects, max_rejects, sheets; found division",
+        "overrides: knows input_obj, input_bucket, workbook, source_column, division_number, "
+        "scheduled_time, zone, encoding, delimiter, sheet, etl, rejects, max_rejects, sheets; found division",
     ),
     "list": ({"overrides": [1]}, "overrides: must be an object; found an array"),
     "an etl that is no name": ({"overrides": {"etl": 5}}, ETL + "the number 5"),
@@ -543,3 +547,54 @@ def test_an_input_that_is_replaced_between_its_two_readings_is_named(
 def test_a_missing_object_is_s3s_own_error(s3: "S3Client", bucket: str) -> None:
     with pytest.raises(s3.exceptions.NoSuchKey):
         scatter_table(s3)
+
+
+INBOX_INPUT = {"encoding": "cp932", "orders": {"rejects": "sheet", "encoding": "utf-8"}}
+FOLDERS: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, str]]] = {
+    "a folder's": (
+        "inbox/orders/2026/a.csv",
+        {},
+        {"folder": "orders", "rejects": "sheet"},
+        {"encoding": "utf-8"},
+    ),
+    "another folder's": ("inbox/x/a.csv", {}, {"folder": "x"}, {"encoding": "cp932"}),
+    "the inbox's own": ("inbox/orders.csv", {}, {}, {"encoding": "cp932"}),
+    "one that names its ETL": (
+        "inbox/orders/a.csv",
+        {"etl": "sales", "encoding": "cp932"},
+        {"etl": "sales", "rejects": "sheet"},
+        {"encoding": "cp932"},
+    ),
+    "one beside the inbox": ("orders/a.csv", {}, {}, {}),
+}
+
+
+@pytest.mark.parametrize(("key", "given", "told", "reading"), FOLDERS.values(), ids=FOLDERS)
+def test_a_table_of_the_inbox_has_the_etl_and_the_input_of_its_folder(
+    key: str,
+    given: dict[str, Any],
+    told: dict[str, Any],
+    reading: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("INBOX", "inbox/")
+    monkeypatch.setenv("INBOX_INPUT", json.dumps(INBOX_INPUT))
+    job = Job.from_event({"input_obj": "test.json", "overrides": {"input_obj": key, **given}})
+    assert (job.told, job.reading) == (told, reading)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[1]", "InboxInput: must be a JSON object; found the text "),
+        ('{"orders": {"etls": 1}}', "InboxInput: knows input_obj, .*; found etls"),
+        ('{"encoding": 1}', "encoding: must be utf-8 or cp932; found the number 1"),
+    ],
+)
+def test_an_inbox_input_that_is_none_is_named(
+    text: str, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INBOX", "inbox/")
+    monkeypatch.setenv("INBOX_INPUT", text)
+    with pytest.raises(InvalidEvent, match=f"^{fault}"):
+        Job.from_event({"overrides": {"input_obj": "inbox/orders/a.csv"}})

@@ -10,6 +10,7 @@ from harness import artifacts, machines, schedule
 from harness.artifacts import Artifacts, owned
 from harness.fault import Fault
 from harness.functions import read_zip, sha256
+from harness.logs import json_object
 from harness.stack import Change, described
 from harness.target import STAGES, Target
 
@@ -18,8 +19,7 @@ NEW_ACCOUNT_AT_ONCE = 10
 NEW_ACCOUNT_MEMORY_MB = 3008
 # Parameters of the template that are not the user's to give.
 KEY, KEY_NUMBER = "SigningKey", "SigningKeyNumber"
-# A part of A=1,B=2; the commas of a JSON object's value, and those between parentheses, cut nothing.
-PART = re.compile(r'(?:\{(?:"(?:\\.|[^"\\])*"|[^"{}])*\}|\([^()]*\)|[^,])+')
+JSON_PARAMETERS = {"InboxInput"}
 
 
 def deploy(
@@ -190,6 +190,9 @@ def given_parameters(text: str) -> dict[str, str]:
         Fault: the key is among them.
     """
     given = pairs("PARAMETERS", text)
+    for name in JSON_PARAMETERS & given.keys():
+        if given[name] and not json_object(given[name]):
+            raise Fault(f"PARAMETERS: {name} must be a JSON object; found {given[name]}")
     for name in (KEY, KEY_NUMBER):
         if name in given:
             raise Fault(
@@ -204,7 +207,9 @@ def pairs(name: str, text: str) -> dict[str, str]:
     Raises:
         Fault: a part has no name.
     """
-    found = [part.partition("=") for part in PART.findall(text)]
+    # A comma within a value, as in JSON or cron, has no name and no = behind it.
+    parts = re.split(r",(?=[\w.:/@+ -]+=)", text.strip(","))
+    found = [part.partition("=") for part in parts if part]
     for key, sign, _ in found:
         if not key or not sign:
             raise Fault(f"{name}: must be like A=1,B=2; found {text}")

@@ -181,7 +181,7 @@ def record(target: Target, facts: Facts, place: tuple[str, int] | None) -> dict[
     if facts.scatter is None or place is None or block is None:
         return None
     given, (key, number) = block.given, place
-    encoding = facts.scatter.encoding
+    encoding, bucket = facts.scatter.encoding, facts.scatter.bucket or facts.bucket
     asked = {"IfMatch": given.etag}
     if not given.packed:
         asked["Range"] = f"bytes={block.start}-{(block.end or given.size) - 1}"
@@ -196,7 +196,7 @@ def record(target: Target, facts: Facts, place: tuple[str, int] | None) -> dict[
     s3 = target.client("s3")
     return if_there(
         lambda: record_of(
-            read(s3.get_object(Bucket=facts.bucket, Key=key, **asked)["Body"]),
+            read(s3.get_object(Bucket=bucket, Key=key, **asked)["Body"]),
             number - block.first,
             given.header,
             encoding,
@@ -218,7 +218,7 @@ def line(target: Target, facts: Facts, place: tuple[str, int] | None) -> int | N
     if block.start > COUNTED_BYTES[target.emulated]:
         return None
     given, (key, number), before = block.given, place, 0
-    encoding = facts.scatter.encoding
+    encoding, bucket = facts.scatter.encoding, facts.scatter.bucket or facts.bucket
 
     def read(body: Any) -> bytes:
         nonlocal before
@@ -238,9 +238,7 @@ def line(target: Target, facts: Facts, place: tuple[str, int] | None) -> int | N
     asked = {"IfMatch": given.etag}
     if not given.packed:
         asked["Range"] = f"bytes=0-{(block.end or given.size) - 1}"
-    found = if_there(
-        lambda: parse(read(s3.get_object(Bucket=facts.bucket, Key=key, **asked)["Body"]))
-    )
+    found = if_there(lambda: parse(read(s3.get_object(Bucket=bucket, Key=key, **asked)["Body"])))
     return None if found == 1 and number else found
 
 

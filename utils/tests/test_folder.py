@@ -4,7 +4,7 @@ import gzip
 import itertools
 import json
 import uuid
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,39 @@ def test_a_list_names_its_workbook(pipeline: Pipeline) -> None:
     assert pipeline.rows(execution) == expected([EXAMPLE[2], *EXAMPLE[:2]])
 
 
+def put_days(pipeline: Pipeline) -> tuple[str, list[date]]:
+    """An object for today and one for tomorrow, which may come while a test runs; returns their folder."""
+    days = [datetime.now(UTC).date() + timedelta(days=n) for n in range(2)]
+    table = json.dumps(EXAMPLE).encode()
+    return put(pipeline, **{f"{day:%Y/%m/%d}.json": table for day in days}), days
+
+
+@pytest.mark.parametrize("definition", MACHINES)
+def test_a_date_in_a_key_is_that_of_the_executions_start(
+    pipeline: Pipeline, definition: str
+) -> None:
+    folder, _ = put_days(pipeline)
+    given = {"input_obj": folder + "{today:%Y/%m/%d}.json", "workbook": folder + "{yesterday}.xlsx"}
+    execution = pipeline.run(definition, **given)
+    day = execution["startDate"].astimezone(UTC).date() - timedelta(days=1)
+    assert json.loads(execution["output"]) == f"{folder}{day}.xlsx"
+    assert pipeline.rows(execution) == expected(EXAMPLE)
+
+
+def test_dates_are_filled_from_the_command_line_and_what_is_none_is_named(
+    pipeline: Pipeline, make: Make
+) -> None:
+    folder, days = put_days(pipeline)
+    given = json.dumps({"input_obj": folder + "{today:%Y/%m/%d}.json"})
+    said = checked(make("stepfunctions", f"INPUT={given}"))
+    assert any(f"{folder}{day:%Y/%m/%d}.xlsx" in said for day in days)
+    made = make("stepfunctions", f"INPUT={json.dumps({'input_obj': folder + '{tomorrow}/'})}")
+    refused(made)
+    assert "error    InvalidEvent" in made.stdout
+    assert "input_obj: a date in braces must be {today}" in made.stdout
+    assert 'found the text "{tomorrow}"' in made.stdout
+
+
 def daily(folder: Path, count: int) -> list[dict[str, Any]]:
     """Write a packed CSV file a day; returns all of their records."""
     folder.mkdir()
@@ -187,3 +220,30 @@ def test_days_of_a_workbook_stay_days(pipeline: Pipeline, tmp_path: Path) -> Non
     key = pipeline.put((tmp_path / "days.xlsx").read_bytes(), ".xlsx")
     execution = pipeline.run(input_obj=key, workbook=f"made-{key}")
     assert pipeline.rows(execution)[1][4] == datetime(2026, 11, 27, 6, 30)
+
+
+def test_a_folder_may_lie_in_another_bucket(pipeline: Pipeline, make: Make) -> None:
+    """The record that broke is found there, too."""
+    other, folder = f"other-{uuid.uuid4()}", f"{uuid.uuid4()}/"
+    pipeline.s3.create_bucket(Bucket=other)
+    pipeline.s3.put_object(Bucket=other, Key=f"{folder}1.jsonl", Body=LINES.encode())
+    execution = pipeline.run(input_obj=folder, input_bucket=other)
+    assert pipeline.rows(execution) == expected(EXAMPLE[1:])
+    faulty = LINES + json.dumps({**EXAMPLE[0], "会員ランク": 9}) + "\n"
+    pipeline.s3.put_object(Bucket=other, Key=f"{folder}2.jsonl", Body=faulty.encode())
+    given = {"input_obj": folder, "input_bucket": other}
+    said = make("stepfunctions", f"INPUT={json.dumps(given)}").stdout
+    assert f"{folder}2.jsonl record 2: 会員ランク must be 1 to 5" in said
+    assert "line     3, where that record begins" in said
+    [key] = [each["Key"] for each in pipeline.s3.list_objects_v2(Bucket=other)["Contents"]][:1]
+    single = pipeline.run(input_obj=key, input_bucket=other)
+    assert pipeline.rows(single) == expected(EXAMPLE[1:])
+
+
+def test_a_bucket_that_is_not_to_be_read_is_said_in_one_sentence(pipeline: Pipeline) -> None:
+    execution = pipeline.run(input_obj="a/", input_bucket="nobodys-bucket")
+    assert execution["error"] == "NoInputBucket"
+    assert json.loads(execution["cause"])["errorMessage"] == (
+        "input_bucket: nobodys-bucket must be a bucket that the stack's InputBucket names and its "
+        "InputBucketOwner owns; found nothing"
+    )

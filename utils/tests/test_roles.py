@@ -123,9 +123,12 @@ def outputs(account: Account, request: pytest.FixtureRequest) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def bucket(account: Account) -> str:
     """A stack's bucket, without the policy that refuses plain HTTP: the emulator speaks no other."""
-    bucket = account.deploy(STACK, "parallel", "Schedule=rate(1 day)")["BucketName"]
+    given = f"InputBucket={INPUT_BUCKET},Schedule=rate(1 day)"
+    bucket = account.deploy(STACK, "parallel", given)["BucketName"]
     account.s3.delete_bucket_policy(Bucket=bucket)
     account.s3.create_bucket(Bucket="another-bucket")
+    account.s3.create_bucket(Bucket=INPUT_BUCKET)
+    account.s3.put_object(Bucket=INPUT_BUCKET, Key="members.json")
     return bucket
 
 
@@ -165,6 +168,7 @@ def test_an_execution_needs_nothing_that_its_roles_lack_even_to_render_a_segment
     assert not before.items() & rendered().items()
 
 
+INPUT_BUCKET = "bucket-of-ones-own"
 ALLOWED = {
     "scatter": [
         "get members.json",
@@ -303,6 +307,23 @@ def test_a_schedule_may_start_its_own_state_machine_and_keep_what_failed_and_not
     for refused_call in refused_calls:
         with pytest.raises(ClientError, match="AccessDenied"):
             refused_call()
+
+
+@pytest.mark.parametrize("call", ["get members.json", "list "])
+def test_the_scatter_may_read_the_input_bucket(call: str, as_stage: dict[str, Any]) -> None:
+    ask(as_stage["scatter"], INPUT_BUCKET, call)
+
+
+READS = [(stage, call) for stage in ("segment", "gather") for call in ("get members.json", "list ")]
+WRITES = [(stage, f"{verb} members.json") for stage in STAGES for verb in ("put", "delete")]
+
+
+@pytest.mark.parametrize(("stage", "call"), READS + WRITES)
+def test_nothing_else_may_be_done_in_the_input_bucket(
+    stage: str, call: str, as_stage: dict[str, Any]
+) -> None:
+    with pytest.raises(ClientError, match="AccessDenied"):
+        ask(as_stage[stage], INPUT_BUCKET, call)
 
 
 def test_keys_of_no_user_are_refused_with_advice(account: Account, tmp_path: Path) -> None:

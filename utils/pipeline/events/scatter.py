@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -21,11 +22,13 @@ from pipeline.reading.cuts import SEGMENTS
 STATE_BYTES = 256 * 1024
 ITERATIONS = 1_500  # of an inline Map; with three retries each, 16 of the 25,000 events
 NAME_CHARACTERS = 80  # of an execution
+BUCKET_NAME = re.compile("[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 TOLD = ("etl", "rejects", "max_rejects", "sheets")  # what the segments are told with their rows
 READING = ("encoding", "delimiter", "sheet")  # how objects are read, for those of a format
 OVERRIDES = (
-    *("input_obj", "workbook", "source_column", "division_number", "scheduled_time", "zone"),
+    *("input_obj", "input_bucket", "workbook", "source_column", "division_number"),
+    *("scheduled_time", "zone"),
     *READING,
     *TOLD,
 )
@@ -76,6 +79,34 @@ def check_is_table(key: object) -> None:
         )
 
 
+def inbox_input(key: object) -> tuple[str, dict[str, Any]]:
+    """Of a table of the inbox its first folder there, and what InboxInput adds to its input.
+
+    Raises:
+        InvalidEvent: that is no input of an execution.
+    """
+    inbox = os.environ.get("INBOX")
+    if not inbox or not isinstance(key, str) or not key.startswith(inbox):
+        return "", {}
+    folder, sign, _ = key.removeprefix(inbox).partition("/")
+    text = os.environ.get("INBOX_INPUT") or "{}"
+    try:
+        given = json.loads(text)
+        asked = {name: value for name, value in given.items() if not isinstance(value, dict)}
+        asked |= given.get(folder, {}) if sign else {}
+    except (ValueError, AttributeError):
+        raise InvalidEvent(f"InboxInput: must be a JSON object; found {found(text)}") from None
+    check_known("InboxInput", asked)
+    return folder if sign else "", asked
+
+
+def check_known(name: str, fields: dict[str, Any]) -> None:
+    if unknown := fields.keys() - {*OVERRIDES, *IGNORED}:
+        raise InvalidEvent(
+            f"{name}: knows {', '.join(OVERRIDES)}; found {', '.join(sorted(unknown))}"
+        )
+
+
 def is_whole(number: object, least: int) -> bool:
     return type(number) is int and number >= least
 
@@ -92,6 +123,11 @@ RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
         "input_obj",
         f"must be short enough for its workbook, whose key has at most {endings.KEY_BYTES:,} bytes",
         lambda key: len(workbook_of(key).encode()) <= endings.KEY_BYTES,
+    ),
+    (
+        "input_bucket",
+        "must be a bucket's name",
+        lambda name: isinstance(name, str) and bool(BUCKET_NAME.fullmatch(name)),
     ),
     (
         "workbook",
@@ -128,10 +164,11 @@ class Job:
     Attributes:
         input_obj: the key of an object, a folder, a pattern or a list of keys.
         reading: READING, as the input has it.
-        told: the table's ETL, where faulty records go, and whether the workbook has summaries
+        told: the table's ETL, or the inbox's folder that may have its name, where faulty records go, and whether the workbook has summaries
             alone; {} where nobody asked.
         named: the workbook's key, where the input names it.
         source_column: of the objects' keys, where the input asks for it.
+        input_bucket: that of the input, where it is not the pipeline's own.
         written: input_obj is an object's key, whatever it holds; known once it is looked for.
         scheduled_time: for which one execution makes the workbook; "" of no schedule.
     """
@@ -144,24 +181,27 @@ class Job:
     told: dict[str, Any] = field(default_factory=dict)
     named: str = ""
     source_column: str = ""
+    input_bucket: str = ""
     written: bool = False
     scheduled_time: str = ""
 
     @classmethod
     def from_event(
-        cls, event: dict[str, Any], is_there: Callable[[str], bool] = lambda key: False
+        cls, event: dict[str, Any], is_there: Callable[[str, str], bool] = lambda key, bucket: False
     ) -> Self:
         """
         Args:
-            is_there: whether there is an object of that key.
+            is_there: whether there is an object of that key, in that bucket or, of "", the own one.
 
         Raises:
             InvalidEvent: names the field, its rule and what was found.
             NotATable: see `check_is_table`.
         """
-        fields: dict[str, Any] = {"input_obj": None, **event, **overrides_of(event)}
-        at = time_of(fields)
-        fields |= dates.filled(fields, at, lambda key: is_key(key) and is_there(key))
+        overrides = overrides_of(event)
+        folder, asked = inbox_input(overrides.get("input_obj"))
+        fields: dict[str, Any] = {"input_obj": None, **event, **asked, **overrides}
+        at, bucket = time_of(fields), fields.get("input_bucket", "")
+        fields |= dates.filled(fields, at, lambda key: is_key(key) and is_there(key, bucket))
         keys = fields["input_obj"]
         check_is_table(keys)
         if isinstance(keys, list):
@@ -174,11 +214,13 @@ class Job:
             raise InvalidEvent('rejects: must be "sheet"; found max_rejects alone')
         number, execution = fields.get("division_number"), fields.get("execution")
         told = {name: fields[name] for name in fields if name in TOLD}
+        if folder and "etl" not in fields:
+            told["folder"] = folder
         named, column = fields.get("workbook", ""), fields.get("source_column", "")
         manifest = bool(event.get("manifest"))
         reading = {name: fields[name] for name in READING if name in fields}
         scheduled = f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if "scheduled_time" in fields else ""
-        given = (keys, number, execution, manifest, reading, told, named, column)
+        given = (keys, number, execution, manifest, reading, told, named, column, bucket)
         return cls(*given, scheduled_time=scheduled)
 
     def of(self, keys: Iterable[str], written: bool) -> Self:
@@ -199,7 +241,7 @@ class Job:
             rule = f"must lie outside {SCATTER}, {GATHER}, {REFERENCE} and the inbox"
             raise InvalidEvent(f"workbook: {rule}; found {found(workbook)}")
         for key in keys:
-            if key == workbook:
+            if key == workbook and not self.input_bucket:
                 raise InvalidEvent(f"workbook: must be no object that is read; found {found(key)}")
             encoding = self.reading.get("encoding", "utf-8")
             if encoding != "utf-8" and not endings.is_csv(key):
@@ -298,9 +340,5 @@ def overrides_of(event: dict[str, Any]) -> dict[str, Any]:
     overrides = event.get("overrides") or {}
     if not isinstance(overrides, dict):
         raise InvalidEvent(f"overrides: must be an object; found {found(overrides)}")
-    unknown = overrides.keys() - {*OVERRIDES, *IGNORED}
-    if unknown:
-        raise InvalidEvent(
-            f"overrides: knows {', '.join(OVERRIDES)}; found {', '.join(sorted(unknown))}"
-        )
+    check_known("overrides", overrides)
     return overrides

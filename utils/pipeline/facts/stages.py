@@ -60,6 +60,7 @@ class ScatterFacts(Json):
         objects: in the order of the table.
         passed_over: how many objects of the folder are no tables.
         encoding: of CSV files.
+        bucket: of the objects; "" for the pipeline's own.
     """
 
     input_obj: str
@@ -68,6 +69,7 @@ class ScatterFacts(Json):
     objects: list[ObjectFacts]
     passed_over: int = 0
     encoding: str = "utf-8"
+    bucket: str = ""
 
     @property
     def size(self) -> int:

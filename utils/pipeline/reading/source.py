@@ -17,7 +17,7 @@ from pipeline.reading import formats
 from pipeline.reading.columns import Block, join
 from pipeline.reading.cuts import block_bytes
 from pipeline.reading.gunzip import unpack
-from pipeline.reading.objects import AT_ONCE, Listed
+from pipeline.reading.objects import AT_ONCE, At, Listed
 from pipeline.reading.reader import Reader
 from pipeline.s3.client import OTHERS, status
 from pipeline.s3.overlap import map_ahead
@@ -90,7 +90,7 @@ class Source:
 
 def open_table(
     s3: "S3Client",
-    bucket: str,
+    at: At,
     listed: Listed,
     reading: Mapping[str, str],
     texts: Iterable[str] = (),
@@ -106,7 +106,7 @@ def open_table(
         InputChanged: it is not the object that was listed any more.
     """
     key = listed.key
-    obj = get(s3, bucket, listed)
+    obj = get(s3, at, listed)
     size = obj["ContentLength"]
     if whole:
         chunks = iter(partial(io.BytesIO(obj["Body"].read()).read, block_bytes(size, key)), b"")
@@ -122,11 +122,11 @@ def open_table(
     return Source(key, obj["ETag"], size, form, reader)
 
 
-def get(s3: "S3Client", bucket: str, listed: Listed, **asked: Any) -> Any:
+def get(s3: "S3Client", at: At, listed: Listed, **asked: Any) -> Any:
     if listed.etag:
         asked["IfMatch"] = listed.etag
     try:
-        return s3.get_object(Bucket=bucket, Key=listed.key, **asked)
+        return s3.get_object(**at, Key=listed.key, **asked)
     except ClientError as error:
         if not listed.etag or status(error) not in OTHERS:
             raise
@@ -155,7 +155,7 @@ class Sources:
     def __init__(
         self,
         s3: "S3Client",
-        bucket: str,
+        at: At,
         objects: list[Listed],
         reading: Mapping[str, str],
         texts: Iterable[str] = (),
@@ -167,8 +167,8 @@ class Sources:
         self._begun: list[tuple[int, str]] = []
         self._numbers: set[str] = set()
         self._objects = objects
-        self._get = partial(get, s3, bucket)
-        self._open = partial(open_table, s3, bucket, reading=reading)
+        self._get = partial(get, s3, at)
+        self._open = partial(open_table, s3, at, reading=reading)
 
     @cached_property
     def json_bytes(self) -> int:

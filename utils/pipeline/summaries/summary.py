@@ -208,7 +208,7 @@ class Summary:
         sort: a column of the summary, "-…" for descending order; equal ones in the order of keys. A
             cross table goes by what it is over all values across.
         top: shows that many rows.
-        chart: column, bar, line or pie, of up to 200 rows.
+        chart: column, bar, line or pie, of the first rows.
         named: name of a column → (column of the table, one of AGGREGATIONS or p1 … p99), or a
             formula over other columns of the summary, `平均単価="金額 / 数量"`, which is computed
             exactly and rounded once; `total(金額)` is that of all records, `running(金額)` that of
