@@ -120,7 +120,9 @@ def outputs(account: Account, request: pytest.FixtureRequest) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def bucket(account: Account) -> str:
     """A stack's bucket, without the policy that refuses plain HTTP: the emulator speaks no other."""
-    bucket = account.deploy(STACK, "parallel", f"InputBucket={INPUT_BUCKET}")["BucketName"]
+    bucket = account.deploy(STACK, "parallel", f"Inbox=inbox/,InputBucket={INPUT_BUCKET}")[
+        "BucketName"
+    ]
     account.s3.delete_bucket_policy(Bucket=bucket)
     account.s3.create_bucket(Bucket="another-bucket")
     account.s3.create_bucket(Bucket=INPUT_BUCKET)
@@ -276,6 +278,14 @@ def test_in_another_bucket_a_stage_may_do_nothing(
 ) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         ask(as_stage[stage], "another-bucket", call)
+
+
+@pytest.mark.parametrize("call", ["get inbox/members.json", "get outbox/members.xlsx"])
+def test_the_gather_may_look_at_uploads_and_their_workbooks(
+    call: str, as_stage: dict[str, Any], bucket: str, account: Account
+) -> None:
+    account.s3.put_object(Bucket=bucket, Key=call.removeprefix("get "))
+    ask(as_stage["gather"], bucket, call)
 
 
 @pytest.mark.parametrize("call", ["get members.json", "list "])
