@@ -8,21 +8,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeIs
 
 import pandas as pd
-from botocore.exceptions import ClientError
 
 from pipeline import endings
 from pipeline.errors.places import objects_of, origins_of
 from pipeline.errors.wording import require
 from pipeline.events.scatter import Job, check_fits_execution
 from pipeline.facts.stages import ScatterFacts, SegmentCut
-from pipeline.keys import InvalidEvent, claim_key, facts_key, manifest_key
+from pipeline.keys import InvalidEvent, facts_key, manifest_key
 from pipeline.reading import references
 from pipeline.reading.columns import Block, Table
 from pipeline.reading.cuts import block_bytes, blocks_per_segment, is_cut_by_bytes, tables
 from pipeline.reading.objects import At, Inputs, find_objects, input_bucket
 from pipeline.reading.side_by_side import Made, make_side_by_side
 from pipeline.reading.source import Source, Sources, open_table
-from pipeline.s3.client import status
 from pipeline.s3.overlap import map_ahead
 from pipeline.s3.signed import Objects, signing_key
 from pipeline.segments import frames
@@ -44,10 +42,6 @@ class Segment:
     pickled: bytes
 
 
-class ScheduledTwice(ValueError):
-    """Another execution makes the workbook of that time; the state machine passes over this one."""
-
-
 class ScatterHandler:
     """Cut the table at `input_obj` into `scatter/[<execution>/]job_NNN.pkl`."""
 
@@ -60,8 +54,6 @@ class ScatterHandler:
 
     def main(self) -> dict[str, Any]:
         job = Job.from_event(self.event)
-        if job.scheduled:
-            self.claim(job)
         references.pin(self.objects, job.segment_key(0))
         at = input_bucket(self.s3, self.bucket, job.input_bucket)
         inputs = find_objects(self.s3, at, job.input_obj)
@@ -78,22 +70,6 @@ class ScatterHandler:
         if job.is_uploaded and job.execution:  # the gather asks whether it is still the latest
             result["upload"] = {"key": job.input_obj, "etag": source.read[0].etag}
         return result
-
-    def claim(self, job: Job) -> None:
-        """Take a scheduled time, for which Scheduler may start two executions.
-
-        Raises:
-            ScheduledTwice: another execution has it.
-        """
-        key, own = claim_key(job.scheduled), str(job.execution)
-        try:
-            self.objects.put(key, own.encode(), IfNoneMatch="*")
-        except ClientError as error:
-            if status(error) not in (409, 412):
-                raise
-            if (found := self.objects.get(key).decode()) != own:
-                rule = "one execution makes a scheduled time's workbook"
-                raise ScheduledTwice(f"{job.scheduled}: {rule}; found {found}") from None
 
     def result(self, job: Job, keys: list[str]) -> dict[str, Any]:
         """The state's output; with a manifest the keys stay in S3, however many they are."""

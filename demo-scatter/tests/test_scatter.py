@@ -1,6 +1,5 @@
 import itertools
 import json
-import re
 import tracemalloc
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from pipeline.reading.formats import Format
 from pipeline.reading.json_records import ArrayReader, InvalidJSON
 from pipeline.reading.source import InputChanged, Source, Sources
 from pipeline.segments import frames
-from scatter import ScatterHandler, ScheduledTwice, Segment
+from scatter import ScatterHandler, Segment
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -599,60 +598,3 @@ def test_an_inbox_input_that_is_none_is_named(
     monkeypatch.setenv("INBOX_INPUT", text)
     with pytest.raises(InvalidEvent, match=f"^{fault}"):
         Job.from_event({"overrides": {"input_obj": "inbox/orders/a.csv"}})
-
-
-DATES = {
-    "sales/{yesterday}/": "sales/2026-02-28/",
-    "sales/{yesterday:%Y%m%d}.csv": "sales/20260228.csv",
-    "{today:%y年%m月%d日%H時}/*.csv": "26年03月01日08時/*.csv",
-    "sales/{last_month}/": "sales/2026-02/",
-    "{last_month:%Y-%j}.csv": "2026-032.csv",
-    "a{B}{.csv": "a{B}{.csv",
-}
-
-
-@pytest.mark.parametrize(("given", "found"), DATES.items(), ids=str)
-def test_dates_in_braces_are_those_of_the_schedules_clocks(
-    given: str, found: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of the scheduled time, else of the execution's start: here it is the next day in Tokyo."""
-    monkeypatch.setenv("SCHEDULE_ZONE", "Asia/Tokyo")
-    asked = {"input_obj": given, "workbook": f"{given[:-1]}.xlsx"}
-    started = {"started": "2026-02-28T23:59:59.123Z", "overrides": asked}
-    scheduled = {
-        "started": "2020-01-01T00:00:00Z",
-        "overrides": {"scheduled": "2026-02-28T23:00:00Z", "input": asked},
-    }
-    for event in (started, scheduled):
-        job = Job.from_event({"input_obj": "test.json", **event})
-        assert (job.input_obj, job.named) == (found, found[:-1] + ".xlsx")
-
-
-@pytest.mark.parametrize(
-    ("given", "fault"),
-    [
-        ("a/{tomorrow}/", "knows the dates today, yesterday, last_month in braces; found "),
-        ("a/{today:%x}/", "a date in braces knows %Y, .*; found "),
-        ("a/{today:%}/", "a date in braces knows %Y, .*; found "),
-        ("a/{today:%-d}/", "a date in braces knows %Y, .*; found "),
-    ],
-)
-def test_what_is_no_date_in_braces_is_named(given: str, fault: str) -> None:
-    with pytest.raises(InvalidEvent, match=f'^input_obj: {fault}"{re.escape(given[2:-1])}"$'):
-        Job.from_event({"input_obj": given})
-
-
-def test_a_scheduled_time_that_is_none_is_named() -> None:
-    with pytest.raises(InvalidEvent, match='^scheduled: must be a time; found "6 am"$'):
-        Job.from_event({"overrides": {"scheduled": "6 am", "input": {"input_obj": KEY}}})
-
-
-def test_one_execution_makes_the_workbook_of_a_scheduled_time(s3: "S3Client", bucket: str) -> None:
-    """It may do so again, as after a crash."""
-    put(s3, bucket, [member(0)])
-    given = {"scheduled": "2026-11-27T06:00:00Z", "input": {"input_obj": KEY}}
-    for execution in ("one", "one"):
-        event = {"execution": execution, "overrides": given}
-        assert ScatterHandler(event, None, s3).main()["workbook"] == "members.xlsx"
-    with pytest.raises(ScheduledTwice, match="^2026-11-27T06:00:00Z: one execution .*; found one$"):
-        ScatterHandler({"execution": "two", "overrides": given}, None, s3).main()

@@ -19,10 +19,7 @@ NEW_ACCOUNT_AT_ONCE = 10
 NEW_ACCOUNT_MEMORY_MB = 3008
 # Parameters of the template that are not the user's to give.
 KEY, KEY_NUMBER = "SigningKey", "SigningKeyNumber"
-JSON_PARAMETERS = {"InboxInput", "ScheduleInput"}
-# Minutes, hours, days of the month, months, days of the week, years: one kind of days is a ?.
-CRON = re.compile(r"cron\(\S+ \S+ (\S+) \S+ (\S+) \S+\)")
-RATE = re.compile(r"rate\([1-9]\d* (minute|hour|day)s?\)|at\(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\)")
+JSON_PARAMETERS = {"InboxInput"}
 
 
 def deploy(
@@ -195,24 +192,12 @@ def given_parameters(text: str) -> dict[str, str]:
     for name in JSON_PARAMETERS & given.keys():
         if given[name] and not json_object(given[name]):
             raise Fault(f"PARAMETERS: {name} must be a JSON object; found {given[name]}")
-    check_schedule(given.get("Schedule", ""))
     for name in (KEY, KEY_NUMBER):
         if name in given:
             raise Fault(
                 f"PARAMETERS: must not hold the key; found {name}\nto do: ROTATE_KEY=1 makes a new one"
             )
     return given
-
-
-def check_schedule(text: str) -> None:
-    """
-    Raises:
-        Fault: Scheduler takes no such schedule.
-    """
-    cron = CRON.fullmatch(text)
-    if text and not (RATE.fullmatch(text) or (cron and [cron[1], cron[2]].count("?") == 1)):
-        rule = "must be like cron(0 6 * * ? *), with one ? for days, rate(1 day) or at(2026-11-27T06:00:00)"
-        raise Fault(f"PARAMETERS: Schedule {rule}; found {text}")
 
 
 def pairs(name: str, text: str) -> dict[str, str]:

@@ -258,7 +258,6 @@ class Execution:
         """As the first call was told it: in its overrides, else in its event."""
         event = json_object(self.attempts[0].input) if self.attempts else {}
         overrides = event.get("overrides") or json_object(self.input)
-        overrides = overrides["input"] if "scheduled" in overrides else overrides
         found = overrides.get("input_obj") or event.get("input_obj") or ""
         return found if isinstance(found, list) else str(found)
 
@@ -353,6 +352,4 @@ def may_hold(input_obj: str | list[str], key: str) -> bool:
     """Whether an input may have that object for one of its own."""
     if isinstance(input_obj, list):
         return key in input_obj
-    if "{" in input_obj or is_many(input_obj):  # a date in braces, or a star
-        return key.startswith(re.split("[*{]", input_obj)[0])
-    return key == input_obj
+    return key.startswith(input_obj.partition("*")[0]) if is_many(input_obj) else key == input_obj

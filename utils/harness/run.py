@@ -236,7 +236,7 @@ def check_object(target: Target, given: dict[str, Any]) -> None:
         raise Fault(f"INPUT: input_obj must be the key of an object; found {json.dumps(key)}")
     check_key(endings.workbook_key(key))
     bucket.check_bucket(target)
-    if isinstance(key, list) or endings.is_many(key) or "{" in key or "input_bucket" in given:
+    if isinstance(key, list) or endings.is_many(key) or "input_bucket" in given:
         return  # the scatter looks it up, once
     fix = "make json" if key == "test.json" else f"make upload FILE={key}"
     with bucket.there_or(f"s3://{target.bucket}/{key} does not exist: {fix}{target.flags}"):

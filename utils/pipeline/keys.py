@@ -4,7 +4,6 @@
                           manifest.json         the keys of all segment files, where a state may not hold them
                           references.json       the versions of the reference tables that all segments see, if there are any
                           facts.json            what the scatter tells
-    scatter/scheduled/…                         of each scheduled time, the execution that it is for
     gather/[<execution>/]job_000.pkl            a segment's result
                          job_000.xml.deflate    its rows, rendered
                          job_000.json           what the gather must know of those rows, and the segment's facts
@@ -48,11 +47,6 @@ def segment_number(key: str) -> int | None:
 
 def manifest_key(execution: str | None) -> str:
     return f"{segment_folder(execution)}manifest.json"
-
-
-def claim_key(scheduled: str) -> str:
-    """Where the execution that makes the workbook of a scheduled time says so."""
-    return f"{SCATTER}scheduled/{scheduled}"
 
 
 def facts_key(key: str) -> str:

@@ -163,7 +163,7 @@ def test_every_role_has_the_boundary_and_every_log_the_key(template: dict[str, A
     boundary = {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundary"}, nothing]}
     key = {"Fn::If": ["HasKmsKey", {"Ref": "KmsKey"}, nothing]}
     roles = of_type(template, "IAM::Role")
-    assert [role["PermissionsBoundary"] for role in roles] == [boundary] * 7
+    assert [role["PermissionsBoundary"] for role in roles] == [boundary] * 6
     assert [group["KmsKeyId"] for group in of_type(template, "Logs::LogGroup")] == [key] * 5
 
 

@@ -12,7 +12,6 @@ from typing import Any, Self
 
 from pipeline import endings
 from pipeline.errors.wording import found
-from pipeline.events.dates import filled, local_time
 from pipeline.keys import GATHER, REFERENCE, SCATTER, InvalidEvent, segment_key
 from pipeline.reading.csv_table import ENCODINGS
 from pipeline.reading.cuts import SEGMENTS
@@ -24,7 +23,6 @@ NAME_CHARACTERS = 80  # of an execution
 BUCKET_NAME = re.compile("[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 TOLD = ("etl", "rejects", "max_rejects", "sheets")  # what the segments are told with their rows
-DATED = ("input_obj", "workbook")  # fields that may hold dates in braces
 READING = ("encoding", "delimiter", "sheet")  # how objects are read, for those of a format
 OVERRIDES = (
     *("input_obj", "input_bucket", "workbook", "source_column", "division_number"),
@@ -168,7 +166,6 @@ class Job:
         named: the workbook's key, where the input names it.
         source_column: of the objects' keys, where the input asks for it.
         input_bucket: that of the input, where it is not the pipeline's own.
-        scheduled: the time for which Scheduler started the execution.
         written: input_obj is an object's key, whatever it holds; known once it is looked for.
     """
 
@@ -181,7 +178,6 @@ class Job:
     named: str = ""
     source_column: str = ""
     input_bucket: str = ""
-    scheduled: str = ""
     written: bool = False
 
     @classmethod
@@ -194,9 +190,6 @@ class Job:
         overrides = overrides_of(event)
         folder, asked = inbox_input(overrides.get("input_obj"))
         fields: dict[str, Any] = {"input_obj": None, **event, **asked, **overrides}
-        scheduled = scheduled_of(event)
-        at = local_time(scheduled or event.get("started"))
-        fields |= {name: filled(fields[name], at) for name in DATED if name in fields}
         keys = fields["input_obj"]
         check_is_table(keys)
         if isinstance(keys, list):
@@ -215,8 +208,7 @@ class Job:
         manifest = bool(event.get("manifest"))
         reading = {name: fields[name] for name in READING if name in fields}
         bucket = fields.get("input_bucket", "")
-        given = manifest, reading, told, named, column, bucket, scheduled
-        return cls(keys, number, execution, *given)
+        return cls(keys, number, execution, manifest, reading, told, named, column, bucket)
 
     def of(self, keys: Iterable[str], written: bool) -> Self:
         """The job of these objects.
@@ -322,17 +314,9 @@ def check_fits_execution(segments: int, key: str, job: Job) -> None:
         )
 
 
-def scheduled_of(event: dict[str, Any]) -> str:
-    """The time for which Scheduler started the execution; "" where somebody else did."""
-    overrides = event.get("overrides")
-    return str(overrides.get("scheduled", "")) if isinstance(overrides, dict) else ""
-
-
 def overrides_of(event: dict[str, Any]) -> dict[str, Any]:
-    """The fields that the execution's input overrides; of a scheduled one, ScheduleInput."""
+    """The fields that the execution's input overrides."""
     overrides = event.get("overrides") or {}
-    if scheduled_of(event):
-        overrides = overrides.get("input")
     if not isinstance(overrides, dict):
         raise InvalidEvent(f"overrides: must be an object; found {found(overrides)}")
     check_known("overrides", overrides)
