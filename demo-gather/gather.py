@@ -18,7 +18,8 @@ from pipeline.segments import figures, frames
 from pipeline.segments.rejects import Rejected
 from pipeline.segments.results import Results
 from pipeline.sheet.chunks import Chunks
-from pipeline.sheet.table import Table
+from pipeline.sheet.layout import Layout
+from pipeline.sheet.table import Table, next_style
 from pipeline.sheet.workbook import Workbook, check_size, sheet_names
 from pipeline.summaries.combine import Summaries
 
@@ -55,9 +56,12 @@ class GatherHandler:
         self.rejected.check()
         # Before summaries are merged.
         check_size(workbook, sum(part.deflated_bytes for part in results.parts))
-        summaries = list(self.summaries.tables(formats))
-        tables = [*results.tables(), *summaries, *self.rejected.tables(formats)]
-        size = self.send_excel(tables, formats, self.bucket, workbook, results.told.source)
+        tables = list(results.tables())
+        summaries = list(self.summaries.tables(formats, next_style(tables)))
+        tables += summaries
+        tables += self.rejected.tables(formats, next_style(tables))
+        source, layout = results.told.source, results.layout
+        size = self.send_excel(tables, formats, self.bucket, workbook, source, layout)
         self.send_facts(results, sheet_names(tables), summaries, workbook, size)
         return workbook
 
@@ -91,17 +95,19 @@ class GatherHandler:
         bucket: str,
         workbook: str,
         source: str,
+        layout: Layout,
     ) -> int:
         """Write the workbook, which appears in the bucket only when it is whole.
 
         Args:
             tables: the segments' rows, and those beside them.
             source: the input that they are made of.
+            layout: of their sheets.
 
         Returns:
             Its size in bytes; 0 where a later upload of the input has taken its place.
         """
-        made = Workbook(workbook, tables, formats)
+        made = Workbook(workbook, tables, formats, layout)
         described = {"ContentType": CONTENT_TYPE, "Metadata": workbook_metadata(source)}
         file = Chunks(made.chunks())
         if given := self.event.get("upload"):

@@ -1,6 +1,5 @@
 """scatter-lambda: split a table in S3 into segment files, in memory bounded by a segment."""
 
-import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -8,19 +7,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeIs
 
 import pandas as pd
+from botocore.exceptions import ClientError
 
 from pipeline import endings
 from pipeline.errors.places import objects_of, origins_of
 from pipeline.errors.wording import require
 from pipeline.events.scatter import Job, check_fits_execution
 from pipeline.facts.stages import ScatterFacts, SegmentCut
-from pipeline.keys import InvalidEvent, facts_key, manifest_key
+from pipeline.keys import InvalidEvent, claim_key, facts_key, manifest_key
 from pipeline.reading import references
 from pipeline.reading.columns import Block, Table
-from pipeline.reading.cuts import block_bytes, blocks_per_segment, is_cut_by_bytes, tables
-from pipeline.reading.objects import At, Inputs, find_objects, input_bucket
-from pipeline.reading.side_by_side import Made, make_side_by_side
+from pipeline.reading.cuts import block_bytes, blocks_per_segment, segment_bytes, tables
+from pipeline.reading.objects import At, Inputs, find_objects, head, input_bucket
+from pipeline.reading.side_by_side import ENDS, Made, make_side_by_side
 from pipeline.reading.source import Source, Sources, open_table
+from pipeline.s3.client import status
 from pipeline.s3.overlap import map_ahead
 from pipeline.s3.signed import Objects, signing_key
 from pipeline.segments import frames
@@ -42,6 +43,10 @@ class Segment:
     pickled: bytes
 
 
+class ScheduledTwice(ValueError):
+    """Another execution makes, or has made, the workbook of a scheduled time."""
+
+
 class ScatterHandler:
     """Cut the table at `input_obj` into `scatter/[<execution>/]job_NNN.pkl`."""
 
@@ -53,12 +58,14 @@ class ScatterHandler:
         self.objects = Objects(s3, self.bucket, signing_key())
 
     def main(self) -> dict[str, Any]:
-        job = Job.from_event(self.event)
+        job = Job.from_event(self.event, self.is_there)
         references.pin(self.objects, job.segment_key(0))
         at = input_bucket(self.s3, self.bucket, job.input_bucket)
         inputs = find_objects(self.s3, at, job.input_obj)
         job = job.of((each.key for each in inputs.objects), inputs.written)
         source = self.get_s3_data(at, job, inputs)
+        if job.scheduled_time:
+            self.claim(job)
         cuts = self.send_segments(self.make_segments(source, job), job)
         if source.mixed:
             # A column turned out to hold other texts than numbers: cut the table once more.
@@ -70,6 +77,21 @@ class ScatterHandler:
         if job.is_uploaded and job.execution:  # the gather asks whether it is still the latest
             result["upload"] = {"key": job.input_obj, "etag": source.read[0].etag}
         return result
+
+    def is_there(self, key: str, bucket: str) -> bool:
+        return head(self.s3, input_bucket(self.s3, self.bucket, bucket), key) is not None
+
+    def claim(self, job: Job) -> None:
+        """Take the workbook of a scheduled time for this execution, which may do so again."""
+        key, own = claim_key(job.scheduled_time, job.workbook), json.dumps(job.execution).encode()
+        try:
+            self.objects.put(key, own, IfNoneMatch="*")
+        except ClientError as error:
+            if status(error) != 412:  # 409: another is being written, and the state machine retries
+                raise
+            if (taken := self.objects.get(key)) != own:
+                told = f"one execution makes it for {job.scheduled_time}; found {taken.decode()}"
+                raise ScheduledTwice(f"{job.workbook}: {told}") from None
 
     def result(self, job: Job, keys: list[str]) -> dict[str, Any]:
         """The state's output; with a manifest the keys stay in S3, however many they are."""
@@ -98,9 +120,8 @@ class ScatterHandler:
     def make_segments(self, source: Source | Sources, job: Job) -> Iterator[Segment]:
         """The table's segments in row order; one without rows is one segment, with the columns that
         a header names."""
-        keys = map(job.segment_key, itertools.count())
-        for columns, rows, pickled in self.make_files(source, job):
-            yield Segment(next(keys), [*job.added, *columns], rows, pickled)
+        for number, (columns, rows, pickled) in enumerate(self.make_files(source, job)):
+            yield Segment(job.segment_key(number), [*job.added, *columns], rows, pickled)
 
     def make_files(self, source: Source | Sources, job: Job) -> Iterator[Made]:
         def pickle(table: Table, start: int, columns: list[str]) -> bytes:
@@ -112,7 +133,7 @@ class ScatterHandler:
             reader, at_a_time = source.reader, block_bytes(source.form.size, source.key)
             per_segment = blocks_per_segment(json_bytes, job.most_segments)
             for made in make_side_by_side(reader, at_a_time, per_segment, pickle, vcpus()):
-                columns |= dict.fromkeys(made.columns)
+                columns |= dict.fromkeys(made[0])
                 yield made
             start = reader.index
         for table in tables(source.blocks(), json_bytes, job.rows_per_segment, job.most_segments):
@@ -120,19 +141,21 @@ class ScatterHandler:
             names, rows = list(columns), table.rows
             pickled = pickle(table, start, names)
             del table  # before the next one is made
-            yield Made(names, rows, pickled)
+            yield names, rows, pickled
             start += rows
         if not start:
             names = [*source.columns]
             empty = Table([Block({name: [] for name in names}, 0)])
-            yield Made(names, 0, pickle(empty, 0, names))
+            yield names, 0, pickle(empty, 0, names)
 
     def is_for_workers(self, source: Source | Sources, job: Job) -> TypeIs[Source]:
+        size = source.json_bytes
         return (
             isinstance(source, Source)
-            and source.reader.END != b""
+            and type(source.reader) in ENDS
             and vcpus() > 1
-            and is_cut_by_bytes(source.json_bytes, job.rows_per_segment)
+            and size > segment_bytes(size)
+            and not job.rows_per_segment
         )
 
     def make_segment_df(

@@ -14,6 +14,7 @@ from pipeline.reading.plain_numbers import read_cells
 from pipeline.reading.references import References
 from pipeline.segments import result
 from pipeline.segments.refused import Fault, sift
+from pipeline.sheet.layout import layout_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -72,7 +73,8 @@ class SegmentHandler:
             faults: those of them that are not in it.
         """
         etl = etl_of(segment)
-        result.send(self.s3, bucket, key, df, segment, faults, etl.summaries, etl.formats)
+        declared = (etl.summaries, etl.formats, layout_of(etl.layout))
+        result.send(self.s3, bucket, key, df, segment, faults, *declared)
         return key
 
 

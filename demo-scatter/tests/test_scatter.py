@@ -363,8 +363,8 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "text": ({"division_number": "9"}, NUMBER + 'the text "9"'),
     "typo": (
         {"overrides": {"division": 9}},
-        "overrides: knows input_obj, input_bucket, workbook, source_column, division_number, encoding, "
-        "delimiter, sheet, etl, rejects, max_rejects, sheets; found division",
+        "overrides: knows input_obj, input_bucket, workbook, source_column, division_number, "
+        "scheduled_time, zone, encoding, delimiter, sheet, etl, rejects, max_rejects, sheets; found division",
     ),
     "list": ({"overrides": [1]}, "overrides: must be an object; found an array"),
     "an etl that is no name": ({"overrides": {"etl": 5}}, ETL + "the number 5"),

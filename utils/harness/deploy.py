@@ -6,7 +6,7 @@ import secrets
 import sys
 import time
 
-from harness import artifacts, machines
+from harness import artifacts, machines, schedule
 from harness.artifacts import Artifacts, owned
 from harness.fault import Fault
 from harness.functions import read_zip, sha256
@@ -50,6 +50,7 @@ def deploy(
     zips = Artifacts(target, definition or kept.get("Definition", "parallel"))
     wanted = kept | zips.parameters() | ({"Architecture": arch} if arch else {})
     wanted |= given_parameters(parameters)
+    schedule.check(wanted)
     wanted[KEY_NUMBER], key = signing_key(kept, rotate_key)
     limits = target.client("lambda").get_account_settings()["AccountLimit"]
     for warning in warnings(limits["ConcurrentExecutions"], wanted):
@@ -201,13 +202,13 @@ def given_parameters(text: str) -> dict[str, str]:
 
 
 def pairs(name: str, text: str) -> dict[str, str]:
-    """`A=1,B=2` as a dictionary.
+    """`A=1,B=2` as a dictionary; a value may be like `cron(0 6 ? * MON,FRI *)` or a JSON object.
 
     Raises:
         Fault: a part has no name.
     """
-    # A comma within a value, as in JSON, has no name and no = behind it.
-    parts = re.split(r",(?=[^,=]+=)", text.strip(","))
+    # A comma within a value, as in JSON or cron, has no name and no = behind it.
+    parts = re.split(r",(?=[\w.:/@+ -]+=)", text.strip(","))
     found = [part.partition("=") for part in parts if part]
     for key, sign, _ in found:
         if not key or not sign:

@@ -7,6 +7,7 @@ from typing import Any
 
 from harness import logs
 from harness.logs import Report, json_object, json_text
+from pipeline.dates import has
 from pipeline.endings import is_many, table_name
 from pipeline.errors.lines import gathered, record_of
 
@@ -352,4 +353,5 @@ def may_hold(input_obj: str | list[str], key: str) -> bool:
     """Whether an input may have that object for one of its own."""
     if isinstance(input_obj, list):
         return key in input_obj
-    return key.startswith(input_obj.partition("*")[0]) if is_many(input_obj) else key == input_obj
+    fixed = input_obj.partition("{")[0].partition("*")[0]
+    return key.startswith(fixed) if is_many(input_obj) or has(input_obj) else key == input_obj

@@ -16,7 +16,7 @@ from harness.execution import Execution, Failure, Task
 from harness.fault import Fault
 from harness.settings import etl_folder, local_copy
 from harness.target import STAGES, Target
-from pipeline import endings
+from pipeline import dates, endings
 from pipeline.etl_names import UnknownEtl, choose
 from pipeline.facts.stages import WorkbookFacts, made_from, workbook_metadata
 
@@ -236,8 +236,8 @@ def check_object(target: Target, given: dict[str, Any]) -> None:
         raise Fault(f"INPUT: input_obj must be the key of an object; found {json.dumps(key)}")
     check_key(endings.workbook_key(key))
     bucket.check_bucket(target)
-    if isinstance(key, list) or endings.is_many(key) or "input_bucket" in given:
-        return  # the scatter looks it up, once
+    if isinstance(key, list) or endings.is_many(key) or dates.has(key) or "input_bucket" in given:
+        return  # the scatter finds it
     fix = "make json" if key == "test.json" else f"make upload FILE={key}"
     with bucket.there_or(f"s3://{target.bucket}/{key} does not exist: {fix}{target.flags}"):
         target.client("s3").head_object(Bucket=target.bucket, Key=key)

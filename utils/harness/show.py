@@ -25,9 +25,9 @@ def show(workbook: str = "test.xlsx", rows: int = 5) -> None:
     if not path.exists():
         raise Fault(f"{os.path.relpath(path)} does not exist: make download WORKBOOK={workbook}")
     book = load_workbook(path, read_only=True)
-    own = [sheet for sheet in book.worksheets if OF_THE_TABLE.fullmatch(sheet.title)]
-    for first in own[:1]:
-        print_rows(first.iter_rows(max_row=rows + 1, values_only=True))
+    first, *others = book.worksheets
+    own = [first, *(sheet for sheet in others if OF_THE_TABLE.fullmatch(sheet.title))]
+    print_rows(first.iter_rows(max_row=rows + 1, values_only=True))
     for sheet in book.worksheets[len(own) :]:
         print(sheet.title)
         print_rows(shortened(sheet.iter_rows(values_only=True)))

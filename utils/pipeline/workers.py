@@ -1,19 +1,19 @@
 """Forked workers, as many as the function has vCPUs: items in, results out, in order.
 
-They are made of fork and pipes alone: Lambda has no /dev/shm, which multiprocessing's pools and
-queues need.
+Of fork and sockets alone: Lambda has no /dev/shm, which multiprocessing's pools and queues need.
 """
 
 import gc
 import multiprocessing
 import os
 import pickle
-import signal
+import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from io import BufferedRWPair
 from itertools import cycle
-from typing import Any, BinaryIO
+from typing import Any
 
 VCPU_MB = 1_769  # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 
@@ -35,9 +35,7 @@ def map_forked[Item, Result](
 
     Args:
         work: must not use a connection of this process.
-        items: taken one ahead of the workers.
-        workers: forked before the first item is taken. All are killed at the end, and where the
-            caller stops early.
+        items: taken one ahead of the workers, which are forked before.
 
     Yields:
         Results; None where the work failed in a worker: the caller can do it, and gets the error.
@@ -49,14 +47,14 @@ def map_forked[Item, Result](
         yield from map(work, items)
         return
     crew: list[_Worker] = []
+    busy = deque[_Worker]()
     try:
         for _ in range(workers):
             crew.append(_Worker(work, crew))
-        turns, busy = cycle(crew), deque[_Worker]()
-        for item in items:
+        for worker, item in zip(cycle(crew), items):
             done = [busy.popleft().receive()] if len(busy) == workers else []
-            busy.append(next(turns))
-            busy[-1].send(item)
+            worker.send(item)
+            busy.append(worker)
             yield from done
         for worker in busy:
             yield worker.receive()
@@ -66,62 +64,49 @@ def map_forked[Item, Result](
 
 
 class _Worker:
-    """
-    Args:
-        earlier: workers. A new one closes its copies of this process's ends of their pipes: a pipe
-            must end where this process does.
-    """
-
     def __init__(self, work: Callable[[Any], Any], earlier: list["_Worker"]) -> None:
-        items, self.items = _pipe()
-        self.results, results = _pipe()
-        fork = multiprocessing.get_context("fork")
-        inherited = [pipe for each in (*earlier, self) for pipe in (each.items, each.results)]
-        arguments = work, items, results, inherited
-        self.process = fork.Process(target=_serve, args=arguments, daemon=True)
-        self.process.start()
-        items.close()
-        results.close()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.pipe = ours.makefile("rwb")
+            ours.close()  # with the file
+            # It closes its copies of this process's ends, so that they end where this process does.
+            inherited = [each.pipe for each in (*earlier, self)]
+            fork = multiprocessing.get_context("fork")
+            self.process = fork.Process(target=_serve, args=(work, theirs, inherited), daemon=True)
+            self.process.start()
 
     def send(self, item: Any) -> None:
         with suppress(OSError):  # it has died, as its result will say
-            _send(item, self.items)
+            _send(item, self.pipe)
 
     def receive(self) -> Any:
-        with suppress(EOFError, pickle.UnpicklingError):
-            return pickle.load(self.results)
+        with suppress(EOFError, OSError, pickle.UnpicklingError):
+            return pickle.load(self.pipe)
         self.process.join()
-        code = self.process.exitcode or 0
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-        raise WorkerDied(f"worker {self.process.pid}: must return a result; found {how}")
+        found = f"exit code {self.process.exitcode}, below 0 of a signal"
+        raise WorkerDied(f"worker {self.process.pid}: must return a result; found {found}")
 
     def end(self) -> None:
         self.process.kill()
         self.process.join()
-        self.results.close()
-        with suppress(OSError):  # what could not be sent
-            self.items.close()
+        with suppress(OSError):  # of an item that was sent in part
+            self.pipe.close()
 
 
-def _pipe() -> tuple[BinaryIO, BinaryIO]:
-    read, write = os.pipe()
-    return open(read, "rb"), open(write, "wb")
-
-
-def _send(message: Any, pipe: BinaryIO) -> None:
+def _send(message: Any, pipe: BufferedRWPair) -> None:
     pickle.dump(message, pipe, protocol=5)
     pipe.flush()
 
 
 def _serve(
-    work: Callable[[Any], Any], items: BinaryIO, results: BinaryIO, inherited: list[BinaryIO]
+    work: Callable[[Any], Any], theirs: socket.socket, inherited: list[BufferedRWPair]
 ) -> None:
     for each in inherited:
         each.close()
     gc.freeze()  # what is shared with the parent stays so
-    with suppress(EOFError, OSError):  # the parent has ended
+    with theirs.makefile("rwb") as pipe, suppress(EOFError, OSError):  # the parent has ended
         while True:
-            item, result = pickle.load(items), None
+            item, result = pickle.load(pipe), None
             with suppress(Exception):
                 result = work(item)
-            _send(result, results)
+            _send(result, pipe)

@@ -19,7 +19,7 @@ from conftest import ROOT, Make, checked, follow, pack, refused
 from harness import artifacts, facts, history, machines
 from harness.deploy import warnings
 from harness.fault import Fault
-from harness.run import is_as_deployed
+from harness.run import is_as_deployed, start
 from harness.stack import Stack
 from harness.target import STAGES, connect, emulator, endpoint
 from test_pipeline import EXAMPLE, expected
@@ -130,6 +130,7 @@ LISTS = (
     ("stepfunctions", "list_state_machines", "stateMachines", "name"),
     ("logs", "describe_log_groups", "logGroups", "logGroupName"),
     ("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
+    ("scheduler", "list_schedules", "Schedules", "Name"),
 )
 
 
@@ -350,28 +351,44 @@ def test_a_deploy_leaves_an_execution_on_its_old_code(deploy: Deploy, repack: Re
     checked(deploy(*at(name), "destroy", "--empty", "--yes"))
 
 
-def test_an_execution_that_has_the_definition_of_before_the_deploy_is_told(deploy: Deploy) -> None:
+def test_an_execution_that_has_the_definition_of_before_the_deploy_is_started_anew(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As Step Functions may start it for a moment."""
     name, states = stack_name(), emulator().client("stepfunctions")
     target = replace(emulator(), name="stack", stack=name)
     started = []
-    for given in ("MaxConcurrency=3", "SegmentMemory=512", "MaxConcurrency=4"):
-        checked(deploy(*at(name), "deploy", "--parameters", given))
+    for given in ("parallel", "--parameters", "MaxConcurrency=3"), ("distributed",):
+        checked(deploy(*at(name), "deploy", "--definition", *given))
         arn = outputs(name)["StateMachineArn"]
         started.append(states.start_execution(stateMachineArn=arn)["executionArn"])
-        assert [is_as_deployed(target, each) for each in started] == [
-            *[False] * (len(started) - 1),
-            True,
-        ]
-    definition = json.loads(states.describe_state_machine(stateMachineArn=arn)["definition"])
-    assert definition["States"]["ProcessAllSegments"]["MaxConcurrency"] == 4
-    checked(deploy(*at(name), "deploy", "--definition", "distributed"))
-    assert not is_as_deployed(target, started[-1])
-    last = states.start_execution(stateMachineArn=arn)["executionArn"]
+        assert is_as_deployed(target, started[-1])
+    assert not is_as_deployed(target, started[0])
+    present = states.describe_state_machine(stateMachineArn=arn)["definition"]
+    assert json.loads(present)["States"]["ProcessAllSegments"]["MaxConcurrency"] == 3
+    # And one is started anew until it has the present one.
+    states.update_state_machine(stateMachineArn=arn, definition=definition_of_before(present))
+
+    def settle(**_: Any) -> None:
+        states.update_state_machine(stateMachineArn=arn, definition=present)
+
+    def client(service: str, **config: Any) -> Any:
+        made = emulator().client(service, **config)
+        made.meta.events.register("after-call.stepfunctions.StopExecution", settle)
+        return made
+
+    monkeypatch.setattr("harness.run.POLL_S", 0)
+    last = start(replace(target, client=client), arn, {})
     assert is_as_deployed(target, last)
+    listed = states.list_executions(stateMachineArn=arn)["executions"]
+    assert len(listed) == len(started) + 2
     for each in (*started, last):
         follow(emulator(), each)
     checked(deploy(*at(name), "destroy", "--empty", "--yes"))
+
+
+def definition_of_before(present: str) -> str:
+    return json.dumps({**json.loads(present), "Comment": "of before"})
 
 
 def test_a_stack_is_emptied_and_deleted_after_what_runs_in_it_is_stopped(
@@ -688,7 +705,7 @@ class Subscriber:
 
 
 def test_a_table_in_the_inbox_becomes_a_workbook_in_the_outbox(
-    deploy: Deploy, tmp_path: Path
+    deploy: Deploy, make: Make, tmp_path: Path
 ) -> None:
     name = stack_name()
     subscriber = Subscriber(name)
@@ -732,22 +749,117 @@ def test_a_table_in_the_inbox_becomes_a_workbook_in_the_outbox(
     started = emulator().client("stepfunctions").list_executions(stateMachineArn=machine)
     ends = sorted(each["status"] for each in started["executions"])
     assert ends == ["FAILED", *5 * ["SUCCEEDED"]]
+    asked = ("TARGET=stack", f"STACK={name}", 'INPUT={"input_obj": "inbox/notes.txt"}')
+    said = checked(make("stepfunctions", *asked))
+    assert re.search("SUCCEEDED in .* s: input_obj: a table of the inbox must end in", said)
     checked(deploy(*at(name), "destroy", "--empty", "--yes"))
     assert leftovers(name) == []
 
 
-def test_an_object_of_the_inbox_that_is_no_table_ends_an_execution_that_says_so(
-    stack: str, make: Make
+ORDERS = """
+def process(df):
+    return df.assign(金額=df["単価"] * df["数量"])
+"""
+
+
+def test_one_stack_serves_an_inbox_another_bucket_and_a_schedule_with_two_etls(
+    deploy: Deploy, checkout: Path, zips: dict[str, Path], tmp_path: Path
 ) -> None:
-    checked(make("deploy", f"STACK={stack}", "PARAMETERS=Inbox=inbox/"))
-    for definition in ("parallel", "distributed"):
-        checked(make("deploy", f"STACK={stack}", f"DEFINITION={definition}"))
-        s3, bucket = emulator().client("s3"), outputs(stack)["BucketName"]
-        s3.put_object(Bucket=bucket, Key="inbox/_SUCCESS", Body=b"")
-        given = 'INPUT={"input_obj": "inbox/_SUCCESS"}'
-        said = checked(make("stepfunctions", "TARGET=stack", f"STACK={stack}", given))
-        assert re.search("SUCCEEDED in .* s: input_obj: a table of the inbox must end in", said)
-    checked(make("deploy", f"STACK={stack}", "PARAMETERS=Inbox=", "DEFINITION=parallel"))
+    """LocalStack starts nothing on schedule: what Scheduler would start is started in its place."""
+    name, other = stack_name(), f"other-{uuid.uuid4()}"
+    subscriber, s3 = Subscriber(name), emulator().client("s3")
+    s3.create_bucket(Bucket=other)
+    s3.put_object(Bucket=other, Key="sales/2026-11-26/1.csv", Body="単価,数量\n2,3\n".encode())
+    scheduled = {"input_obj": "sales/{yesterday:%Y-%m-%d}/", "etl": "orders", "input_bucket": other}
+    given = {
+        "Inbox": "inbox/",
+        "InboxInput": json.dumps({"source_column": "ファイル", "orders": {"delimiter": ";"}}),
+        "InputBucket": other,
+        "NotifyTopic": subscriber.topic,
+        "Schedule": "cron(0 6 * * ? *)",
+        "ScheduleZone": "Asia/Tokyo",
+        "ScheduleInput": json.dumps(scheduled),
+    }
+    segment = checkout / zips["segment"].relative_to(ROOT)
+    pack("segment", segment, {"etl/orders.py": ORDERS})
+    try:
+        typed = ",".join(f"{key}={value}" for key, value in given.items())
+        checked(deploy(*at(name), "deploy", "--parameters", typed))
+    finally:
+        shutil.copy(zips["segment"], segment)
+    bucket = outputs(name)["BucketName"]
+
+    def rows(key: str) -> list[Any]:
+        s3.download_file(bucket, key, str(tmp_path / "x.xlsx"))
+        return list(load_workbook(tmp_path / "x.xlsx")["Sheet1"].values)
+
+    s3.put_object(Bucket=bucket, Key="inbox/orders/1.csv", Body="単価;数量\n1;2\n".encode())
+    s3.put_object(Bucket=bucket, Key="inbox/2.json", Body=json.dumps(EXAMPLE).encode())
+    workbooks = {f"s3://{bucket}/outbox/{key}.xlsx" for key in ("orders/1", "2")}
+    assert {each["workbook"] for each in subscriber.told(2)} == workbooks
+    made = [("ファイル", "単価", "数量", "金額"), ("inbox/orders/1.csv", 1, 2, 2)]
+    assert rows("outbox/orders/1.xlsx") == made
+    assert [row[1:] for row in rows("outbox/2.xlsx")] == expected(EXAMPLE)
+
+    schedule = emulator().client("scheduler").get_schedule(Name=f"{name}-schedule")
+    assert (schedule["ScheduleExpression"], schedule["ScheduleExpressionTimezone"]) == (
+        given["Schedule"],
+        given["ScheduleZone"],
+    )
+    text = schedule["Target"]["Input"].replace(
+        "<aws.scheduler.scheduled-time>", "2026-11-26T21:00:00Z"
+    )
+    states, ends = emulator().client("stepfunctions"), []
+    for _ in range(2):
+        arn = states.start_execution(stateMachineArn=schedule["Target"]["Arn"], input=text)
+        ends.append(follow(emulator(), arn["executionArn"]))
+    assert [each["status"] for each in ends] == ["SUCCEEDED", "FAILED"]
+    assert ends[0]["output"] == '"sales/2026-11-26.xlsx"'
+    assert ends[1]["error"] == "ScheduledTwice"
+    assert rows("sales/2026-11-26.xlsx") == [("単価", "数量", "金額"), (2, 3, 6)]
+    checked(deploy(*at(name), "destroy", "--empty", "--yes"))
+    assert leftovers(name) == []
+
+
+def test_a_schedule_starts_executions_for_its_times_and_each_workbook_is_made_once(
+    deploy: Deploy, tmp_path: Path
+) -> None:
+    """LocalStack keeps the schedule and never fires: the test starts what it would."""
+    name, states = stack_name(), emulator().client("stepfunctions")
+    own = '{"input_obj": "sales/{yesterday:%Y-%m-%d}/", "max_rejects": 0, "rejects": "sheet"}'
+    wanted = f"Schedule=cron(0 6 ? * MON-FRI,SUN *),ScheduleZone=Asia/Tokyo,ScheduleInput={own}"
+    checked(deploy(*at(name), "deploy", "--parameters", wanted))
+    made = outputs(name)
+    schedule = emulator().client("scheduler").get_schedule(Name=name)
+    assert schedule["ScheduleExpression"] == "cron(0 6 ? * MON-FRI,SUN *)"
+    assert schedule["ScheduleExpressionTimezone"] == "Asia/Tokyo"
+    assert schedule["Target"]["Arn"] == made["StateMachineArn"]
+    given = schedule["Target"]["Input"].replace(
+        "<aws.scheduler.scheduled-time>", "2026-11-26T21:00:00Z"
+    )
+    s3, bucket = emulator().client("s3"), made["BucketName"]
+    table = json.dumps(EXAMPLE).encode()
+    s3.put_object(Bucket=bucket, Key="sales/2026-11-26/till.json", Body=table)
+    for expected_end in ("SUCCEEDED", "FAILED"):
+        started = states.start_execution(stateMachineArn=made["StateMachineArn"], input=given)
+        ended = follow(emulator(), started["executionArn"])
+        assert ended["status"] == expected_end, ended
+    assert ended["error"] == "ScheduledTwice"
+    rule = "sales/2026-11-26.xlsx: one execution makes it for 2026-11-26T21:00:00Z; found "
+    assert json.loads(ended["cause"])["errorMessage"].startswith(rule)
+    s3.download_file(bucket, "sales/2026-11-26.xlsx", str(tmp_path / "x.xlsx"))
+    assert list(load_workbook(tmp_path / "x.xlsx")["Sheet1"].values) == expected(EXAMPLE)
+
+    kept = described(name)
+    said = refused(deploy(*at(name), "deploy", "--parameters", "Schedule=cron(0 6 * * * *)"))
+    assert "Schedule: must be rate(2 hours), or cron(" in said
+    assert "found cron(0 6 * * * *)" in said
+    assert described(name) == kept
+    checked(deploy(*at(name), "deploy", "--parameters", "Schedule="))
+    with pytest.raises(emulator().client("scheduler").exceptions.ResourceNotFoundException):
+        emulator().client("scheduler").get_schedule(Name=name)
+    checked(deploy(*at(name), "destroy", "--empty", "--yes"))
+    assert leftovers(name) == []
 
 
 def test_the_way_to_aws_is_the_same_with_the_users_own_credentials(

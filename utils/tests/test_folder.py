@@ -4,7 +4,7 @@ import gzip
 import itertools
 import json
 import uuid
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,39 @@ def test_a_list_names_its_workbook(pipeline: Pipeline) -> None:
     execution = pipeline.run(input_obj=keys, workbook=workbook)
     assert json.loads(execution["output"]) == workbook
     assert pipeline.rows(execution) == expected([EXAMPLE[2], *EXAMPLE[:2]])
+
+
+def put_days(pipeline: Pipeline) -> tuple[str, list[date]]:
+    """An object for today and one for tomorrow, which may come while a test runs; returns their folder."""
+    days = [datetime.now(UTC).date() + timedelta(days=n) for n in range(2)]
+    table = json.dumps(EXAMPLE).encode()
+    return put(pipeline, **{f"{day:%Y/%m/%d}.json": table for day in days}), days
+
+
+@pytest.mark.parametrize("definition", MACHINES)
+def test_a_date_in_a_key_is_that_of_the_executions_start(
+    pipeline: Pipeline, definition: str
+) -> None:
+    folder, _ = put_days(pipeline)
+    given = {"input_obj": folder + "{today:%Y/%m/%d}.json", "workbook": folder + "{yesterday}.xlsx"}
+    execution = pipeline.run(definition, **given)
+    day = execution["startDate"].astimezone(UTC).date() - timedelta(days=1)
+    assert json.loads(execution["output"]) == f"{folder}{day}.xlsx"
+    assert pipeline.rows(execution) == expected(EXAMPLE)
+
+
+def test_dates_are_filled_from_the_command_line_and_what_is_none_is_named(
+    pipeline: Pipeline, make: Make
+) -> None:
+    folder, days = put_days(pipeline)
+    given = json.dumps({"input_obj": folder + "{today:%Y/%m/%d}.json"})
+    said = checked(make("stepfunctions", f"INPUT={given}"))
+    assert any(f"{folder}{day:%Y/%m/%d}.xlsx" in said for day in days)
+    made = make("stepfunctions", f"INPUT={json.dumps({'input_obj': folder + '{tomorrow}/'})}")
+    refused(made)
+    assert "error    InvalidEvent" in made.stdout
+    assert "input_obj: a date in braces must be {today}" in made.stdout
+    assert 'found the text "{tomorrow}"' in made.stdout
 
 
 def daily(folder: Path, count: int) -> list[dict[str, Any]]:

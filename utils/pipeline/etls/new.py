@@ -29,7 +29,7 @@ GROUPS = 50  # of a first summary, at most
 SUMS = 3  # of it
 WIDTH = 100  # of a line
 # Arguments of Summary that no column of it can be named after.
-ARGUMENTS = {"by", "total", "sort", "top", "chart"}
+ARGUMENTS = {"by", "across", "total", "sort", "top", "chart"}
 
 MODULE = '''"""{name}: what its rule makes of each record, and what they sum to.{encoding}"""
 {typing}

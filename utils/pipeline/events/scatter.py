@@ -8,9 +8,11 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Self
+from zoneinfo import ZoneInfo
 
-from pipeline import endings
+from pipeline import dates, endings
 from pipeline.errors.wording import found
 from pipeline.keys import GATHER, REFERENCE, SCATTER, InvalidEvent, segment_key
 from pipeline.reading.csv_table import ENCODINGS
@@ -26,6 +28,7 @@ TOLD = ("etl", "rejects", "max_rejects", "sheets")  # what the segments are told
 READING = ("encoding", "delimiter", "sheet")  # how objects are read, for those of a format
 OVERRIDES = (
     *("input_obj", "input_bucket", "workbook", "source_column", "division_number"),
+    *("scheduled_time", "zone"),
     *READING,
     *TOLD,
 )
@@ -167,6 +170,7 @@ class Job:
         source_column: of the objects' keys, where the input asks for it.
         input_bucket: that of the input, where it is not the pipeline's own.
         written: input_obj is an object's key, whatever it holds; known once it is looked for.
+        scheduled_time: for which one execution makes the workbook; "" of no schedule.
     """
 
     input_obj: str | list[str]
@@ -179,10 +183,16 @@ class Job:
     source_column: str = ""
     input_bucket: str = ""
     written: bool = False
+    scheduled_time: str = ""
 
     @classmethod
-    def from_event(cls, event: dict[str, Any]) -> Self:
+    def from_event(
+        cls, event: dict[str, Any], is_there: Callable[[str, str], bool] = lambda key, bucket: False
+    ) -> Self:
         """
+        Args:
+            is_there: whether there is an object of that key, in that bucket or, of "", the own one.
+
         Raises:
             InvalidEvent: names the field, its rule and what was found.
             NotATable: see `check_is_table`.
@@ -190,6 +200,8 @@ class Job:
         overrides = overrides_of(event)
         folder, asked = inbox_input(overrides.get("input_obj"))
         fields: dict[str, Any] = {"input_obj": None, **event, **asked, **overrides}
+        at, bucket = time_of(fields), fields.get("input_bucket", "")
+        fields |= dates.filled(fields, at, lambda key: is_key(key) and is_there(key, bucket))
         keys = fields["input_obj"]
         check_is_table(keys)
         if isinstance(keys, list):
@@ -207,8 +219,9 @@ class Job:
         named, column = fields.get("workbook", ""), fields.get("source_column", "")
         manifest = bool(event.get("manifest"))
         reading = {name: fields[name] for name in READING if name in fields}
-        bucket = fields.get("input_bucket", "")
-        return cls(keys, number, execution, manifest, reading, told, named, column, bucket)
+        scheduled = f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if "scheduled_time" in fields else ""
+        given = (keys, number, execution, manifest, reading, told, named, column, bucket)
+        return cls(*given, scheduled_time=scheduled)
 
     def of(self, keys: Iterable[str], written: bool) -> Self:
         """The job of these objects.
@@ -274,6 +287,21 @@ class Job:
 
     def segment_key(self, number: int) -> str:
         return segment_key(self.execution, number)
+
+
+def time_of(fields: dict[str, Any]) -> datetime:
+    """That which the execution is for, by its zone's clocks: scheduled, else of its start.
+
+    Raises:
+        InvalidEvent: it is none, or there is no such zone.
+    """
+    time = fields.get("scheduled_time", fields.get("started") or str(datetime.now(UTC)))
+    zone = fields.get("zone", "UTC")
+    try:
+        return datetime.fromisoformat(time).astimezone(ZoneInfo(zone))
+    except (TypeError, ValueError, LookupError, OSError, OverflowError):
+        rule = "must be like 2026-11-27T21:00:00Z, and zone like Asia/Tokyo"
+        raise InvalidEvent(f"scheduled_time: {rule}; found {found(time)}, {found(zone)}") from None
 
 
 def listed(value: Any) -> list[Any]:
