@@ -17,7 +17,7 @@ from openpyxl import load_workbook
 
 from conftest import ROOT, Make, checked, follow, pack, refused
 from harness import artifacts, facts, history, machines
-from harness.deploy import warnings
+from harness.deploy import given_parameters, warnings
 from harness.fault import Fault
 from harness.run import is_as_deployed, start
 from harness.stack import Stack
@@ -801,24 +801,24 @@ def test_one_stack_serves_an_inbox_another_bucket_and_a_schedule_with_two_etls(
     assert rows("outbox/orders/1.xlsx") == made
     assert [row[1:] for row in rows("outbox/2.xlsx")] == expected(EXAMPLE)
 
-    schedule = emulator().client("scheduler").get_schedule(Name=f"{name}-schedule")
-    assert (schedule["ScheduleExpression"], schedule["ScheduleExpressionTimezone"]) == (
-        given["Schedule"],
-        given["ScheduleZone"],
+    target = emulator().client("scheduler").get_schedule(Name=name)["Target"]
+    text = target["Input"].replace("<aws.scheduler.scheduled-time>", "2026-11-26T21:00:00Z")
+    started = (
+        emulator()
+        .client("stepfunctions")
+        .start_execution(stateMachineArn=target["Arn"], input=text)
     )
-    text = schedule["Target"]["Input"].replace(
-        "<aws.scheduler.scheduled-time>", "2026-11-26T21:00:00Z"
-    )
-    states, ends = emulator().client("stepfunctions"), []
-    for _ in range(2):
-        arn = states.start_execution(stateMachineArn=schedule["Target"]["Arn"], input=text)
-        ends.append(follow(emulator(), arn["executionArn"]))
-    assert [each["status"] for each in ends] == ["SUCCEEDED", "FAILED"]
-    assert ends[0]["output"] == '"sales/2026-11-26.xlsx"'
-    assert ends[1]["error"] == "ScheduledTwice"
+    assert follow(emulator(), started["executionArn"])["status"] == "SUCCEEDED"
     assert rows("sales/2026-11-26.xlsx") == [("単価", "数量", "金額"), (2, 3, 6)]
     checked(deploy(*at(name), "destroy", "--empty", "--yes"))
     assert leftovers(name) == []
+
+
+@pytest.mark.parametrize("given", ["[1]", "inbox", '{"a": 1'])
+def test_an_inbox_input_that_is_no_object_is_refused_before_anything_changes(given: str) -> None:
+    fault = f"PARAMETERS: InboxInput must be a JSON object; found {given}"
+    with pytest.raises(Fault, match=f"^{re.escape(fault)}$"):
+        given_parameters(f"InboxInput={given}")
 
 
 def test_a_schedule_starts_executions_for_its_times_and_each_workbook_is_made_once(
