@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from harness import cost, deploy, facts, run
+from harness.execution import Execution
 from harness.fault import Fault
-from harness.history import Run
 from harness.target import Target, connect
 from utils import members
 
@@ -72,7 +72,7 @@ class Smoke:
             return sum(1 for _ in re.finditer(b"</row>", xml)) - 1
 
 
-def miscounted(run: Run, amounts: dict[str, float]) -> str:
+def miscounted(run: Execution, amounts: dict[str, float]) -> str:
     """What a bill says otherwise than the definitions have it: a call and a transition for each
     segment and retry, the scatter and the gather, and a transition for the Map.
     """

@@ -2,7 +2,7 @@
 
 import os
 
-from harness.history import STAGES, Failure
+from harness.execution import STAGES, Failure
 from harness.settings import FOLDERS
 
 # Raise a setting of a function: one of the emulator's own, or one of a stack.

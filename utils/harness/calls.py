@@ -7,7 +7,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from harness import logs
-from harness.history import Attempt, Run, Task, Visit, inner_functions, read_states
+from harness.definition import inner_functions, read_states
+from harness.execution import Attempt, Execution, Task, Visit
 from harness.logs import Report
 from harness.target import Target
 
@@ -22,7 +23,7 @@ POLL_S = 0.1
 UNREADABLE = ("ResourceNotFoundException", "AccessDeniedException", "AccessDenied")
 
 
-def add_logs(target: Target, run: Run) -> None:
+def add_logs(target: Target, run: Execution) -> None:
     """Add what the log tells: REPORT lines, and the calls of a DISTRIBUTED Map.
 
     The segments of a DISTRIBUTED Map run in executions of their own, which LocalStack does not
@@ -37,14 +38,14 @@ def add_logs(target: Target, run: Run) -> None:
                 add_segments(target, run, visit, inner, function)
 
 
-def add_reports(target: Target, run: Run, function: str) -> None:
+def add_reports(target: Target, run: Execution, function: str) -> None:
     own = [attempt for attempt in run.attempts if attempt.function == function]
     wanted = sum(attempt.is_reported for attempt in own)
     window = run.started_s, (run.stopped_s or time.time()) + LATE_S
     read_calls(target, run, function, window, lambda found: match_reports(own, found) >= wanted)
 
 
-def add_segments(target: Target, run: Run, visit: Visit, state: str, function: str) -> None:
+def add_segments(target: Target, run: Execution, visit: Visit, state: str, function: str) -> None:
     """Take the calls in the time of a DISTRIBUTED Map for its segments, in the order of their starts.
 
     Each is a state that was entered in an execution of its own, or a retry.
@@ -67,7 +68,7 @@ def add_segments(target: Target, run: Run, visit: Visit, state: str, function: s
 
 def read_calls(
     target: Target,
-    run: Run,
+    run: Execution,
     function: str,
     window: tuple[float, float],
     enough: Callable[[list[Report]], bool],
@@ -83,7 +84,7 @@ def read_calls(
         time.sleep(POLL_S)
 
 
-def configuration(target: Target, run: Run, function: str) -> dict[str, Any]:
+def configuration(target: Target, run: Execution, function: str) -> dict[str, Any]:
     """Of a function's version that an execution called, or of what has no versions, as it is now.
 
     Where that may not be read, only why, as Lambda itself says it of an environment.
@@ -131,7 +132,7 @@ def is_within(report: Report, attempt: Attempt) -> bool:
     return earliest <= report.ended_s <= (attempt.ended_s or 0) + CLOCK_SLACK_S
 
 
-def failure_lines(target: Target, run: Run) -> list[str]:
+def failure_lines(target: Target, run: Execution) -> list[str]:
     """What the call that failed an execution logged; [] where it logged nothing."""
     attempt = run.failure.attempt if run.failure else None
     if attempt is None or attempt.report is None:

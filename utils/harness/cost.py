@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from harness import calls, facts, history, machines
+from harness.execution import Execution
 from harness.fault import Fault
-from harness.history import Run
 from harness.logs import Report
 from harness.target import Target
 from harness.terminal import console
@@ -122,7 +122,7 @@ def partial_objects(found: facts.Facts) -> list[int]:
     return [each.partials for each in found.segments.values() if each.partials > INLINE_BYTES]
 
 
-def bill(run: Run, found: facts.Facts, region: str) -> list[Charge]:
+def bill(run: Execution, found: facts.Facts, region: str) -> list[Charge]:
     """The bill of an execution that succeeded and whose log was read, as a stack on AWS runs it.
 
     Raises:
@@ -155,7 +155,7 @@ def last(target: Target) -> None:
         print(doubt)
 
 
-def show(run: Run, charges: list[Charge]) -> None:
+def show(run: Execution, charges: list[Charge]) -> None:
     table = Table("", "amount", "price, USD", "USD", title=f"execution {run.name}")
     for charge in charges:
         table.add_row(

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from botocore.exceptions import ClientError
 
 from harness import calls
-from harness.history import Run
+from harness.execution import Execution
 from harness.logs import json_object
 from harness.target import Target
 from pipeline.facts.stages import ScatterFacts, SegmentFacts, WorkbookFacts
@@ -78,7 +78,7 @@ class Facts:
 class Reader:
     """Reads what the functions of an execution wrote, and nothing that somebody else did."""
 
-    def __init__(self, target: Target, run: Run) -> None:
+    def __init__(self, target: Target, run: Execution) -> None:
         secret, self.unchecked = secret_of(target, run)
         self.objects = Objects(target.client("s3"), target.bucket, secret)
         self.trust = Trust()
@@ -114,7 +114,7 @@ class Reader:
         return if_there(read)
 
 
-def secret_of(target: Target, run: Run) -> tuple[bytes | None, str]:
+def secret_of(target: Target, run: Execution) -> tuple[bytes | None, str]:
     """The key that the functions of an execution sign with; without, why it is not known."""
     function = next((call.function for call in run.attempts if call.function), None)
     if function is None:
@@ -128,7 +128,7 @@ def secret_of(target: Target, run: Run) -> tuple[bytes | None, str]:
     return secret, "" if secret else f"{function}: {why}"
 
 
-def read(target: Target, run: Run) -> Facts:
+def read(target: Target, run: Execution) -> Facts:
     """The facts of an execution: those of its scatter and of its gather, else of each segment."""
     reader = Reader(target, run)
     found = Facts(target.bucket, reader.scatter(), trust=reader.trust)
@@ -294,7 +294,7 @@ def if_there[Kind](read: Callable[[], Kind]) -> Kind | None:
         return None
 
 
-def scatter_key(run: Run) -> str | None:
+def scatter_key(run: Execution) -> str | None:
     """Where the scatter wrote its facts: beside the segment files, or their manifest."""
     done = next((task for task in run.tasks if task.stage == "scatter" and task.output), None)
     output = json_object(done.output) if done else {}

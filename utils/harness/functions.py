@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from botocore.exceptions import WaiterError
 
-from harness import history, logs
+from harness import definition, logs
 from harness.advice import advice
 from harness.fault import Fault
 from harness.machines import put
@@ -214,7 +214,7 @@ def invoke(target: Target, stages: list[str]) -> None:
 def log(target: Target, stages: list[str], lines: int = 50) -> None:
     """The last log lines of functions, the oldest first."""
     for stage in stages:
-        name = history.function_of(target.function(stage))
+        name = definition.function_of(target.function(stage))
         print(f"── {name}")
         last = logs.last_lines(target.client("logs"), name, lines)
         for line in last or ["nothing was logged in the last day"]:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import facts, history
-from harness.history import Run
+from harness.execution import Execution
 from harness.target import STAGES, Target
 from harness.terminal import console
 
@@ -28,7 +28,7 @@ class Snapshot:
     """How far an execution is. `rows` is 0 until they are known."""
 
     elapsed_s: float
-    run: Run
+    run: Execution
     rows: int = 0
 
     @property
@@ -60,7 +60,7 @@ class Snapshot:
 def snapshots(target: Target, arn: str) -> Iterator[Snapshot]:
     """One whenever there may be news, until the execution has ended."""
     states, started = target.client("stepfunctions"), time.monotonic()
-    run, rows, next_history = Run.of({"status": "RUNNING"}, []), 0, 0.0
+    run, rows, next_history = history.parse({"status": "RUNNING"}, []), 0, 0.0
     while True:
         ended = states.describe_execution(executionArn=arn)["status"] != "RUNNING"
         if ended or time.monotonic() >= next_history:
@@ -77,7 +77,7 @@ def snapshots(target: Target, arn: str) -> Iterator[Snapshot]:
         time.sleep(STATUS_S)
 
 
-def show(target: Target, arn: str) -> Run:
+def show(target: Target, arn: str) -> Execution:
     """Show an execution's progress until it ends; returns it without its log."""
     terminal = console()
     said: list[str] = []
@@ -134,12 +134,12 @@ def segment_text(snapshot: Snapshot) -> Text:
     return text
 
 
-def retries_text(run: Run, stage: str) -> Text:
+def retries_text(run: Execution, stage: str) -> Text:
     said = retries(run, stage)
     return Text(f"  {said}" if said else "", style="yellow")
 
 
-def retries(run: Run, stage: str) -> str:
+def retries(run: Execution, stage: str) -> str:
     """Such as `2 retried: Runtime.ExitError`; "" where no call was made again."""
     errors = [
         attempt.error
@@ -150,7 +150,7 @@ def retries(run: Run, stage: str) -> str:
     return counted(len(errors), "retried", errors) if errors else ""
 
 
-def failures(run: Run) -> str:
+def failures(run: Execution) -> str:
     """Such as `1 failed: InvalidMember`; the history of a DISTRIBUTED Map names no error."""
     return counted(run.failed, "failed", [t.attempts[-1].error for t in run.tasks if t.gave_up])
 

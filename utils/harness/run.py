@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 
 from harness import bucket, calls, facts, machines, progress
 from harness.advice import advice_on
+from harness.execution import Execution, Failure, Task
 from harness.fault import Fault
-from harness.history import Failure, Run, Task
 from harness.settings import etl_folder, local_copy
 from harness.target import STAGES, Target
 from pipeline import endings
@@ -56,7 +56,7 @@ def run(
         bucket.download(target, done.workbook)
 
 
-def execute(target: Target, machine: str, given: dict[str, Any], page: str = "") -> Run:
+def execute(target: Target, machine: str, given: dict[str, Any], page: str = "") -> Execution:
     """Run an execution to its end, say how it ended, and write its report."""
     states = target.client("stepfunctions")
     arn = states.start_execution(stateMachineArn=machine, input=json.dumps(given))["executionArn"]
@@ -204,7 +204,7 @@ def check_key(workbook: str) -> None:
         )
 
 
-def explain(target: Target, run: Run) -> None:
+def explain(target: Target, run: Execution) -> None:
     """Say on one screen what failed, where, why, and what to do."""
     if run.status == "ABORTED":
         print(f"STOPPED after {run.elapsed_s:.1f} s: execution {run.name}", flush=True)
@@ -230,14 +230,14 @@ def explain(target: Target, run: Run) -> None:
     print(f"to do    {advice_on(failure, flags=target.flags, logged=bool(log))}", flush=True)
 
 
-def print_line(target: Target, run: Run, failure: Failure) -> None:
+def print_line(target: Target, run: Execution, failure: Failure) -> None:
     """Where an editor finds the record."""
     scatter = facts.Reader(target, run).scatter() if failure.record else None
     if line := facts.line(target, facts.Facts(target.bucket, scatter), failure.record):
         print(f"line     {line:,}, where that record begins")
 
 
-def print_task(target: Target, run: Run, task: Task) -> None:
+def print_task(target: Target, run: Execution, task: Task) -> None:
     print(f"stage    {task.stage} ({task.attempts[-1].function or target.function(task.stage)})")
     if task.index is not None:
         # A log does not number the calls of a Map Run.

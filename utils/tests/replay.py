@@ -18,7 +18,8 @@ import boto3
 from botocore.response import StreamingBody
 
 from harness.calls import add_logs
-from harness.history import Event, Run, read
+from harness.execution import Execution
+from harness.history import Event, read
 from harness.report import write
 from harness.target import Target
 
@@ -44,7 +45,7 @@ class Replay:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.target = Target("localstack", "000000000000", "us-east-1", self.make_client)
 
-    def run(self) -> Run:
+    def run(self) -> Execution:
         """The execution with all that its log tells."""
         arn = self.recorded["described"]["executionArn"]
         run = read(self.target.client("stepfunctions"), arn)

@@ -8,7 +8,9 @@ import pytest
 
 from harness import calls
 from harness.calls import match_reports
-from harness.history import Attempt, Event, Run, followers, inner_functions
+from harness.definition import followers, inner_functions
+from harness.execution import Attempt, Execution
+from harness.history import Event, parse
 from harness.logs import Report
 from replay import EXPECTED, Replay
 
@@ -54,8 +56,8 @@ def test_the_states_of_a_failed_execution_tell_how_far_it_came() -> None:
     assert [run.state_outcome(state) for state in states] == ["succeeded", "failed", "not reached"]
 
 
-def of(status: str, events: list[Event]) -> Run:
-    return Run.of({"status": status}, events)
+def of(status: str, events: list[Event]) -> Execution:
+    return parse({"status": status}, events)
 
 
 def count(events: list[Event], kind: str) -> int:

@@ -119,8 +119,8 @@ def test_rooms_import_only_what_is_below_them() -> None:
 
 
 def test_arrows_are_seen_and_those_that_run_up_refused() -> None:
-    run, history = Path("utils/harness/run.py"), Path("utils/harness/history.py")
-    assert (run, history) in ARROWS and allowed(run, history)
+    run, execution = Path("utils/harness/run.py"), Path("utils/harness/execution.py")
+    assert (run, execution) in ARROWS and allowed(run, execution)
     assert (Path("demo-gather/gather.py"), Path("utils/pipeline/segments/frames.py")) in ARROWS
     assert not allowed(run, Path("utils/checks/soak.py"))
     assert not allowed(run, Path("utils/pipeline/segments/frames.py"))

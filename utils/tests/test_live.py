@@ -2,13 +2,14 @@
 
 from rich.console import Console
 
-from harness.history import Attempt, Run, Task, Visit
+from harness.execution import Attempt, Task, Visit
+from harness.history import parse
 from harness.progress import Snapshot, news, picture
 
 
 def snapshot(done: int, failed: int = 0, status: str = "RUNNING", rows: int = 0) -> Snapshot:
     """2.5 s after the start, 8 segments under way since 0.5 s."""
-    run = Run.of({"status": status}, [])
+    run = parse({"status": status}, [])
     run.visits = {
         "ScatterLambda": Visit(0.0, 0.5),
         "ProcessAllSegments": Visit(0.5),

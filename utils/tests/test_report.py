@@ -14,8 +14,8 @@ import pytest
 from conftest import Make, Pipeline, checked
 from harness import advice, facts
 from harness.advice import ADVICE, BY_MESSAGE
+from harness.execution import Failure
 from harness.facts import record_of
-from harness.history import Failure
 from harness.report import write
 from harness.report.write import KEPT
 from harness.settings import RESULT

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harness.advice import advice_on
+from harness.definition import State, followers, inner_functions
+from harness.execution import Attempt, Execution, Task
 from harness.facts import Facts
-from harness.history import Attempt, Run, State, Task, followers, inner_functions
 from harness.logs import Report
 from harness.report import formats
 from pipeline.facts.stages import Column, SummaryFacts
@@ -49,7 +50,7 @@ class View:
             `segment` the number of its segment.
     """
 
-    run: Run
+    run: Execution
     language: str
     facts: Facts
     states: dict[str, State]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from harness import calls, cost, facts, history, machines
+from harness import calls, cost, definition, facts, history, machines
+from harness.execution import Execution
 from harness.fault import Fault
-from harness.history import Run
 from harness.report import formats
 from harness.report.view import BAR, BAR_HEIGHT, MARKS, View, bars_of, cold_starts, numeric
 from harness.settings import RESULT
@@ -40,7 +40,7 @@ def report(target: Target, execution: str = "", language: str = "") -> None:
 
 
 def write(
-    target: Target, run: Run, language: str = "", page: str = "", folder: Path = RESULT
+    target: Target, run: Execution, language: str = "", page: str = "", folder: Path = RESULT
 ) -> Path:
     """Write the report of an execution whose log was read; returns where it is.
 
@@ -67,7 +67,7 @@ def write(
     return path
 
 
-def collect(target: Target, run: Run, language: str) -> View:
+def collect(target: Target, run: Execution, language: str) -> View:
     """Add to a run what its functions wrote, its definition, its log and its cost."""
     found = facts.read(target, run)
     broken = run.failure.record if run.failure else None
@@ -76,7 +76,7 @@ def collect(target: Target, run: Run, language: str) -> View:
         run=run,
         language=language,
         facts=found,
-        states=history.read_states(target.client("stepfunctions"), run.arn),
+        states=definition.read_states(target.client("stepfunctions"), run.arn),
         where=emulated if target.emulated else f"AWS {target.region} ({target.account})",
         flags=target.flags,
         cost_usd=cost_usd(target, run, found),
@@ -87,7 +87,7 @@ def collect(target: Target, run: Run, language: str) -> View:
     )
 
 
-def cost_usd(target: Target, run: Run, found: facts.Facts) -> float | None:
+def cost_usd(target: Target, run: Execution, found: facts.Facts) -> float | None:
     """None where it is not known, as the S3 calls of an execution that has not succeeded."""
     if run.status != "SUCCEEDED" or not run.attempts:
         return None
