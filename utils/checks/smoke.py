@@ -53,7 +53,7 @@ class Smoke:
 
     def run(self, what: str, key: str, wanted: str, **given: int) -> Outcome:
         """Execute on a table; what it found is the rows in the workbook, or the error's name."""
-        ran = run.execute(self.target, self.target.machine(), {"input_obj": key, **given})
+        ran = run.follow(self.target, run.start(self.target, {"input_obj": key, **given}))
         found = ran.ended[0] if ran.ended else ""
         if ran.workbook:
             bill = cost.bill(ran, facts.read(self.target, ran), self.target.region)

@@ -45,6 +45,17 @@ def check_bucket(target: Target) -> None:
         target.client("s3").head_bucket(Bucket=target.bucket)
 
 
+def head(target: Target, key: str) -> dict[str, Any] | None:
+    """What S3 says of an object; None where there is none, or it is not ours to read."""
+    try:
+        found = target.client("s3").head_object(Bucket=target.bucket, Key=key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in (*MISSING, "403", "AccessDenied"):
+            raise
+        return None
+    return dict(found)
+
+
 def upload(target: Target, file: str, key: str = "") -> None:
     """Copy a file into the bucket.
 

@@ -15,21 +15,21 @@ from harness import facts, history
 from harness.execution import Execution
 from harness.target import STAGES, Target
 from harness.terminal import console
+from pipeline.facts.stages import ScatterFacts
 
-# Polling competes with the run for the emulator's one busy core, the more the longer the history:
-# at most a tenth of the time may go into it.
+# Polling competes with the run for the emulator's one busy core: what takes longer is asked for less
+# often, so that at most a twentieth of the time may go into it.
 STATUS_S = 0.25
-HISTORY_S = 0.5
-SHARE = 0.1
+SHARE = 0.05
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Snapshot:
-    """How far an execution is. `rows` is 0 until they are known."""
+    """How far an execution is. `scatter` is None until the scatter has ended."""
 
     elapsed_s: float
     run: Execution
-    rows: int = 0
+    scatter: ScatterFacts | None = None
 
     @property
     def running(self) -> int:
@@ -44,7 +44,14 @@ class Snapshot:
 
     @property
     def rows_per_s(self) -> float:
-        return self.segments_per_s * self.rows / self.run.segments if self.run.segments else 0.0
+        return self.each_s(self.scatter.rows if self.scatter else 0)
+
+    @property
+    def bytes_per_s(self) -> float:
+        return self.each_s(self.scatter.size if self.scatter else 0)
+
+    def each_s(self, whole: int) -> float:
+        return self.segments_per_s * whole / self.run.segments if self.run.segments else 0.0
 
     @property
     def left_s(self) -> float | None:
@@ -60,19 +67,22 @@ class Snapshot:
 def snapshots(target: Target, arn: str) -> Iterator[Snapshot]:
     """One whenever there may be news, until the execution has ended."""
     states, started = target.client("stepfunctions"), time.monotonic()
-    run, rows, next_history = history.parse({"status": "RUNNING"}, []), 0, 0.0
+    events: list[history.Event] = []
+    scatter, next_history = None, 0.0
     while True:
-        ended = states.describe_execution(executionArn=arn)["status"] != "RUNNING"
-        if ended or time.monotonic() >= next_history:
-            asked = time.monotonic()
-            run = history.read(states, arn)
-            took = time.monotonic() - asked
-            next_history = time.monotonic() + max(HISTORY_S, took / SHARE)
-            if run.segments and not rows:
+        asked = time.monotonic()
+        if (
+            asked >= next_history
+            or states.describe_execution(executionArn=arn)["status"] != "RUNNING"
+        ):
+            run = history.read(states, arn, events)
+            if run.status != "RUNNING":
+                run = history.read(states, arn)  # AWS may tell of an event late
+            if run.segments and not scatter:
                 scatter = facts.Reader(target, run).scatter()
-                rows = scatter.rows if scatter else 0
-        yield Snapshot(time.monotonic() - started, run, rows)
-        if ended:
+            next_history = time.monotonic() + (time.monotonic() - asked) / SHARE
+        yield Snapshot(time.monotonic() - started, run, scatter)
+        if run.status != "RUNNING":
             return
         time.sleep(STATUS_S)
 

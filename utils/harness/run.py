@@ -7,8 +7,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from harness import bucket, calls, facts, machines, progress
 from harness.advice import advice_on
 from harness.execution import Execution, Failure, Task
@@ -39,27 +37,34 @@ def run(
         etl: the module of demo-segment/etl that the table is for.
     """
     given = check_input(given, file, etl)
-    machine = target.machine(definition)
+    target.machine(definition)
     check_functions(target)
     check_etl(target, given)
     if file:
         bucket.upload(target, file)
     key = given.get("input_obj", "test.json")
     check_object(target, key)
-    tell_replaced(target, key)
-    if not target.stack:
-        machines.put(target.client("stepfunctions"), definition or "parallel")
-    done = execute(target, machine, given, page)
+    if replaces := replaced(target, key):
+        print(f"replaces {replaces}", flush=True)
+    done = follow(target, start(target, given, definition), page)
     if done.status != "SUCCEEDED":
         sys.exit(1)
     if file and done.workbook:
         bucket.download(target, done.workbook)
 
 
-def execute(target: Target, machine: str, given: dict[str, Any], page: str = "") -> Execution:
-    """Run an execution to its end, say how it ended, and write its report."""
+def start(target: Target, given: dict[str, Any], definition: str = "") -> str:
+    """Start an execution on an input that was checked; returns its ARN."""
     states = target.client("stepfunctions")
-    arn = states.start_execution(stateMachineArn=machine, input=json.dumps(given))["executionArn"]
+    if not target.stack:
+        machines.put(states, definition or "parallel")
+    machine = target.machine(definition)
+    started = states.start_execution(stateMachineArn=machine, input=json.dumps(given))
+    return str(started["executionArn"])
+
+
+def follow(target: Target, arn: str, page: str = "") -> Execution:
+    """Show an execution to its end, say how it ended, and write its report."""
     with ThreadPoolExecutor(1) as thread:
         # What writes the report takes a moment to load: the execution's time is free.
         report = thread.submit(importlib.import_module, "harness.report.write")
@@ -123,16 +128,22 @@ def check_input(given: Any, file: str, etl: str = "") -> dict[str, Any]:
     return {"input_obj": os.path.basename(file), **fields}
 
 
+def variables(target: Target, stage: str) -> dict[str, str]:
+    """The environment of a function."""
+    functions = target.client("lambda")
+    found = functions.get_function_configuration(FunctionName=target.function(stage))
+    return dict(found.get("Environment", {}).get("Variables", {}))
+
+
 def check_functions(target: Target) -> None:
     """
     Raises:
         Fault: one of the emulator's own is not there, or has another bucket.
     """
-    functions = target.client("lambda")
-    for name in () if target.stack else map(target.function, STAGES):
+    for stage in () if target.stack else STAGES:
+        name = target.function(stage)
         with bucket.there_or(f"{name} does not exist: make create"):
-            found = functions.get_function_configuration(FunctionName=name)
-        own = found.get("Environment", {}).get("Variables", {}).get("BUCKET", "test-bucket")
+            own = variables(target, stage).get("BUCKET", "test-bucket")
         if own != target.bucket:
             raise Fault(
                 f"BUCKET: must be that of {name}, {own}; found {target.bucket}\n"
@@ -147,12 +158,8 @@ def check_etl(target: Target, given: dict[str, Any]) -> None:
     """
     if target.stack:
         return
-    found = target.client("lambda").get_function_configuration(
-        FunctionName=target.function("segment")
-    )
-    default = found.get("Environment", {}).get("Variables", {}).get("ETL")
     try:
-        choose(etl_folder(), given.get("etl"), default)
+        choose(etl_folder(), given.get("etl"), variables(target, "segment").get("ETL"))
     except UnknownEtl as error:
         raise Fault(str(error)) from None
 
@@ -171,21 +178,14 @@ def check_object(target: Target, key: object) -> None:
         target.client("s3").head_object(Bucket=target.bucket, Key=key)
 
 
-def tell_replaced(target: Target, key: str) -> None:
-    """Say that the input's workbook is there, made from another object, if it is."""
-    functions, s3 = target.client("lambda"), target.client("s3")
-    scatter = functions.get_function_configuration(FunctionName=target.function("scatter"))
-    inbox = scatter.get("Environment", {}).get("Variables", {}).get("INBOX", "")
-    workbook = endings.workbook_key(key, inbox)
-    try:
-        metadata = s3.head_object(Bucket=target.bucket, Key=workbook)["Metadata"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in facts.MISSING:
-            raise
-        return
-    if metadata.get("input") not in (None, *workbook_metadata(key).values()):
-        was = made_from(metadata)
-        print(f"replaces s3://{target.bucket}/{workbook}, which was made from {was}", flush=True)
+def replaced(target: Target, key: str) -> str:
+    """The input's workbook, in words, where it is there and was made from another object."""
+    workbook = endings.workbook_key(key, variables(target, "scatter").get("INBOX", ""))
+    found = bucket.head(target, workbook)
+    metadata = found["Metadata"] if found else {}
+    if metadata.get("input") in (None, *workbook_metadata(key).values()):
+        return ""
+    return f"s3://{target.bucket}/{workbook}, which was made from {made_from(metadata)}"
 
 
 def check_key(workbook: str) -> None:

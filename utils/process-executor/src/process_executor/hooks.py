@@ -56,6 +56,7 @@ def mend_localstack() -> None:
     reuse_what_is_parsed()
     tell_whose_calls_they_are()
     delete_what_never_started()
+    page_through_histories()
     setattr(ClientFactory, "with_assumed_role", with_assumed_role)
 
 
@@ -176,6 +177,42 @@ def reuse_what_is_parsed() -> None:
 
     setattr(AmazonStateLanguageParser, "parse", staticmethod(parse_once))
     setattr(StepFunctionsProvider, "_STATE_MACHINE_EXECUTION_ARN_REGEX", ANY_NAME)
+
+
+def page_through_histories() -> None:
+    """LocalStack copies and sends all of a history, whatever page is asked for: who follows an
+    execution would keep it busy.
+    """
+    from localstack.services.stepfunctions.asl.eval.event.event_manager import EventManager
+    from localstack.services.stepfunctions.provider import StepFunctionsProvider
+
+    whole = StepFunctionsProvider.get_execution_history
+
+    def get_event_history(manager: Any) -> list[Any]:
+        return list(manager._history_event_list)  # no event changes once it is in there
+
+    def get_execution_history(
+        provider: Any,
+        context: Any,
+        execution_arn: str,
+        max_results: int | None = None,
+        reverse_order: bool = False,
+        next_token: str | None = None,
+        **_: Any,
+    ) -> Any:
+        found = whole(provider, context, execution_arn, reverse_order=reverse_order)
+        number = int(next_token or 0)
+        left = [
+            event
+            for event in found["events"]
+            if not number or (event["id"] < number if reverse_order else event["id"] > number)
+        ]
+        page = left[: max_results or 100]
+        more = {"nextToken": str(page[-1]["id"])} if len(page) < len(left) else {}
+        return {"events": page, **more}
+
+    setattr(EventManager, "get_event_history", get_event_history)
+    setattr(StepFunctionsProvider, "get_execution_history", get_execution_history)
 
 
 def tell_whose_calls_they_are() -> None:

@@ -1,0 +1,219 @@
+"""What the page answers: executions, their pages and workbooks, and what is asked of them."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from functools import cache, lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+from urllib.parse import quote
+
+from botocore.exceptions import BotoCoreError, ClientError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
+from starlette.routing import Route
+
+from harness import calls, history, run
+from harness.bucket import there_or
+from harness.fault import Fault
+from harness.page import live
+from harness.page.listing import Listing
+from harness.progress import snapshots
+from harness.report import formats, write
+from harness.report.view import MARKS, WORDS, outcome_of
+from harness.settings import ROOT, etl_folder
+from harness.target import Target, remedy
+from pipeline import etl_names
+
+HERE = Path(__file__).resolve().parent
+ASSETS = {
+    path.name: path
+    for folder, names in (
+        (write.HERE, ("page.css", "page.js", "vendor/d3.min.js")),
+        (HERE, ("live.css", "live.js", "drop.js")),
+    )
+    for path in (folder / name for name in names)
+}
+WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+
+class App:
+    """Serves one target."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = replace(target, client=cache(target.client))
+        for service in ("lambda", "logs", "s3", "stepfunctions"):  # not to be made by two threads
+            self.target.client(service)
+        self.states = self.target.client("stepfunctions")
+        self.listing = Listing(self.target)
+        self.listing.read()  # the first page does not wait for it
+        self.feeds = live.Feeds()
+        self.turn = Lock()
+        self.ended = lru_cache(8)(self.ended_page)
+
+    def routes(self) -> Starlette:
+        one = "/executions/{machine}/{name}"
+        gets = {
+            "/": self.executions,
+            "/events": self.list_news,
+            "/language/{language}": self.speak,
+            "/assets/{name}": self.asset,
+            one: self.execution,
+            f"{one}/events": self.news,
+            f"{one}/workbook": self.workbook,
+        }
+        posts = {f"{one}/stop": self.stop, f"{one}/again": self.again}
+        return Starlette(
+            routes=[
+                *(Route(path, function) for path, function in gets.items()),
+                *(Route(path, function, methods=["POST"]) for path, function in posts.items()),
+            ],
+            exception_handlers={Fault: refused, BotoCoreError: failed, ClientError: failed},
+        )
+
+    def executions(self, request: Request) -> Response:
+        language = language_of(request)
+        return html("list.html.j2", executions=self.listing.read(), **self.names(language))
+
+    async def list_news(self, request: Request) -> Response:
+        language = language_of(request)
+
+        async def news() -> AsyncIterator[str]:
+            async for executions in self.feeds.follow("list", lambda: iter(self.listing)):
+                yield rendered("rows.html.j2", executions=executions, **self.names(language))
+
+        return events(news())
+
+    def execution(self, request: Request) -> Response:
+        arn, language = self.arn(request), language_of(request)
+        with there_or(f"{arn}: there is no such execution"):
+            described = self.states.describe_execution(executionArn=arn)
+        if described["status"] == "RUNNING":
+            view = live.view_of(self.target, next(snapshots(self.target, arn)), language)
+            return html("execution.html.j2", live=True, here=address(arn), **write.names(view))
+        with self.turn:  # all who wait for it get what the first one made
+            return self.ended(arn, language, described.get("stopDate"))
+
+    def ended_page(self, arn: str, language: str, _: Any) -> Response:
+        found = history.read(self.states, arn)
+        calls.add_logs(self.target, found)
+        view = write.collect(self.target, found, language)
+        return html("execution.html.j2", live=False, here=address(arn), **write.names(view))
+
+    async def news(self, request: Request) -> Response:
+        arn = self.arn(request)
+        followed = self.feeds.follow(arn, lambda: snapshots(self.target, arn))
+        return events(live.changes(self.target, followed, language_of(request)))
+
+    def workbook(self, request: Request) -> Response:
+        described = self.states.describe_execution(executionArn=self.arn(request))
+        key = history.parse(described, []).workbook or ""
+        with there_or(f"{described['name']}: there is no workbook of it in {self.target.bucket}"):
+            found = self.target.client("s3").get_object(Bucket=self.target.bucket, Key=key)
+        headers = {
+            "Content-Length": str(found["ContentLength"]),
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(key.split('/')[-1])}",
+        }
+        return StreamingResponse(found["Body"].iter_chunks(1 << 20), 200, headers, WORKBOOK)
+
+    def stop(self, request: Request) -> Response:
+        self.states.stop_execution(executionArn=self.arn(request))
+        return RedirectResponse(address(self.arn(request)), 303)
+
+    def again(self, request: Request) -> Response:
+        """Start another execution on the same input."""
+        described = self.states.describe_execution(executionArn=self.arn(request))
+        return RedirectResponse(self.start(json.loads(described["input"])), 303)
+
+    def start(self, given: dict[str, Any]) -> str:
+        """The address of the page of a new execution."""
+        run.check_functions(self.target)
+        run.check_etl(self.target, given)
+        run.check_object(self.target, given.get("input_obj", "test.json"))
+        return address(run.start(self.target, given))
+
+    def arn(self, request: Request) -> str:
+        """Of an execution of the target's own state machines."""
+        machine, name = request.path_params["machine"], request.path_params["name"]
+        for arn in self.target.machines:
+            if arn.rpartition(":")[2] == machine:
+                return f"{arn.replace(':stateMachine:', ':execution:')}:{name}"
+        raise HTTPException(404)
+
+    def speak(self, request: Request) -> Response:
+        answer = RedirectResponse("/", 303)
+        language = "ja" if request.path_params["language"] == "ja" else "en"
+        answer.set_cookie("language", language, samesite="strict")
+        return answer
+
+    def asset(self, request: Request) -> Response:
+        if path := ASSETS.get(request.path_params["name"]):
+            return FileResponse(path)
+        raise HTTPException(404)
+
+    def names(self, language: str) -> dict[str, Any]:
+        """What the templates of the list name."""
+        japanese = language == "ja"
+        return {
+            "etls": etl_names.names(etl_folder()),
+            "formats": formats,
+            "language": language,
+            "marks": MARKS,
+            "outcome_of": outcome_of,
+            "t": lambda *texts: texts[japanese],
+            "target": self.target,
+            "where": write.where(self.target),
+            "words": {name: texts[japanese] for name, texts in WORDS.items()},
+        }
+
+
+def address(arn: str) -> str:
+    """Of the page of an execution."""
+    machine, name = arn.split(":")[-2:]
+    return f"/executions/{machine}/{quote(name)}"
+
+
+def language_of(request: Request) -> str:
+    asked = request.cookies.get("language") or request.headers.get("accept-language", "")
+    return "ja" if asked.startswith("ja") else "en"
+
+
+def rendered(template: str, **names: Any) -> str:
+    """No folder of this machine is shown, as a traceback of the data's names them."""
+    return live.TEMPLATES.get_template(template).render(names).replace(f"{ROOT}/", "")
+
+
+def html(template: str, **names: Any) -> Response:
+    return HTMLResponse(rendered(template, **names).encode(errors="backslashreplace"))
+
+
+def events(news: AsyncIterator[Any]) -> Response:
+    """Server-sent events, each as JSON, without those that say nothing new."""
+
+    async def lines() -> AsyncIterator[str]:
+        before = ""
+        async for each in news:
+            if (line := f"data: {json.dumps(each)}\n\n") != before:
+                before = line
+                yield line
+
+    return StreamingResponse(lines(), media_type="text/event-stream")
+
+
+def refused(_: Request, fault: Exception) -> Response:
+    return PlainTextResponse(str(fault), 409)
+
+
+def failed(_: Request, error: Exception) -> Response:
+    assert isinstance(error, BotoCoreError | ClientError)
+    return PlainTextResponse(f"{error}\nto do: {remedy(error)}", 502)
