@@ -19,7 +19,8 @@ from pipeline.facts.stages import ScatterFacts
 
 # Polling competes with the run for the emulator's one busy core: what takes longer is asked for less
 # often, so that at most a twentieth of the time may go into it.
-STATUS_S = 0.25
+HISTORY_S = 0.25
+STATUS_S = 0.5
 SHARE = 0.05
 
 
@@ -80,11 +81,12 @@ def snapshots(target: Target, arn: str) -> Iterator[Snapshot]:
                 run = history.read(states, arn)  # AWS may tell of an event late
             if run.segments and not scatter:
                 scatter = facts.Reader(target, run).scatter()
-            next_history = time.monotonic() + (time.monotonic() - asked) / SHARE
+            now = time.monotonic()
+            next_history = now + max(HISTORY_S, (now - asked) / SHARE)
         yield Snapshot(time.monotonic() - started, run, scatter)
         if run.status != "RUNNING":
             return
-        time.sleep(STATUS_S)
+        time.sleep(min(STATUS_S, max(0.0, next_history - time.monotonic())))
 
 
 def show(target: Target, arn: str) -> Execution:
