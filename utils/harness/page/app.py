@@ -11,11 +11,13 @@ from urllib.parse import quote
 
 from botocore.exceptions import BotoCoreError, ClientError
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import (
     FileResponse,
     HTMLResponse,
+    JSONResponse,
     PlainTextResponse,
     RedirectResponse,
     Response,
@@ -26,7 +28,7 @@ from starlette.routing import Route
 from harness import calls, history, run
 from harness.bucket import there_or
 from harness.fault import Fault
-from harness.page import live
+from harness.page import live, upload
 from harness.page.listing import Listing
 from harness.progress import snapshots
 from harness.report import formats, write
@@ -72,13 +74,24 @@ class App:
             f"{one}/events": self.news,
             f"{one}/workbook": self.workbook,
         }
-        posts = {f"{one}/stop": self.stop, f"{one}/again": self.again}
+        posts = {
+            "/check": self.check,
+            "/objects": self.put,
+            "/executions": self.begin,
+            f"{one}/stop": self.stop,
+            f"{one}/again": self.again,
+        }
         return Starlette(
             routes=[
                 *(Route(path, function) for path, function in gets.items()),
                 *(Route(path, function, methods=["POST"]) for path, function in posts.items()),
             ],
-            exception_handlers={Fault: refused, BotoCoreError: failed, ClientError: failed},
+            exception_handlers={
+                Fault: refused,
+                BotoCoreError: failed,
+                ClientError: failed,
+                ClientDisconnect: refused,
+            },
         )
 
     def executions(self, request: Request) -> Response:
@@ -126,6 +139,28 @@ class App:
         }
         return StreamingResponse(found["Body"].iter_chunks(1 << 20), 200, headers, WORKBOOK)
 
+    async def check(self, request: Request) -> Response:
+        asked = request.query_params
+        head = (await request.body())[: upload.HEAD_BYTES]
+        given = asked["key"], int(asked["size"]), head, asked["encoding"]
+        return JSONResponse(await run_in_threadpool(upload.check, self.target, *given))
+
+    async def put(self, request: Request) -> Response:
+        key, size = request.query_params["key"], int(request.headers["content-length"])
+        await run_in_threadpool(upload.check_key, self.target, key)
+        upload.check_size(self.target, key, size)
+        replace = "replace" in request.query_params
+        await upload.put(self.target, key, request.stream(), replace)
+        return Response(status_code=201)
+
+    async def begin(self, request: Request) -> Response:
+        """Start an execution on an object; answers with the address of its page."""
+        asked = await request.json()
+        given = {name: value for name, value in asked.items() if value}
+        if upload.encoding_of(given["input_obj"], given.pop("encoding")) != upload.ENCODINGS[0]:
+            given["encoding"] = asked["encoding"]
+        return JSONResponse(await run_in_threadpool(self.start, given), 201)
+
     def stop(self, request: Request) -> Response:
         self.states.stop_execution(executionArn=self.arn(request))
         return RedirectResponse(address(self.arn(request)), 303)
@@ -165,6 +200,7 @@ class App:
         """What the templates of the list name."""
         japanese = language == "ja"
         return {
+            "encodings": upload.ENCODINGS,
             "etls": etl_names.names(etl_folder()),
             "formats": formats,
             "language": language,

@@ -2,14 +2,13 @@
 
 import json
 import os
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from pipeline import endings
 from pipeline.errors.wording import found
-from pipeline.keys import InvalidEvent, segment_key
+from pipeline.keys import InvalidEvent, is_key, segment_key
 from pipeline.reading.csv_table import ENCODINGS
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
@@ -28,14 +27,6 @@ IGNORED = {
 
 class TooManySegments(ValueError):
     """The segments would not fit into one execution."""
-
-
-def is_key(key: object) -> bool:
-    """Whether the key names an object of S3, without climbing and without control characters."""
-    if not isinstance(key, str) or any(unicodedata.category(each) in ("Cc", "Cs") for each in key):
-        return False  # Cs: a lone surrogate has no UTF-8
-    steps = key.split("/")
-    return len(key.encode()) <= endings.KEY_BYTES and not {"", ".", ".."}.intersection(steps)
 
 
 def workbook_of(input_obj: str) -> str:
