@@ -20,6 +20,7 @@ ARCH ?=
 REGION ?=
 PARAMETERS ?=
 TAGS ?=
+ROLE ?=
 PLAN ?=
 REPLACE_BUCKET ?=
 ROTATE_KEY ?=
@@ -31,7 +32,7 @@ PAGE ?= 8480
 DEFINITION_TYPED := $(if $(filter-out file,$(origin DEFINITION)),--definition="$$DEFINITION")
 # What is typed reaches the commands as it is, through their environment: neither make nor the
 # shell reads a $, a quote or a space in it.
-TYPED := ROWS INPUT DEFINITION WORKBOOK FILE ETL NAME KEY EXECUTION LANG_ TARGET STACK ARCH REGION PARAMETERS TAGS PAGE
+TYPED := ROWS INPUT DEFINITION WORKBOOK FILE ETL NAME KEY EXECUTION LANG_ TARGET STACK ARCH REGION PARAMETERS TAGS PAGE ROLE
 $(foreach name,$(TYPED),$(eval override $(name) := $$(value $(name))))
 export $(TYPED)
 # What else may be typed, for the targets of utils/checks and for the programs that recipes run.
@@ -57,7 +58,7 @@ SETTINGS = $(foreach function,$(FUNCTIONS),$$($(MAKE) --silent --no-print-direct
 .DEFAULT_GOAL := help
 # Targets run in the order in which they are named, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help demo etl up running down zip create update delete bucket json upload stepfunctions stop download invoke log \
+.PHONY: help demo etl up running down zip create update delete bucket json upload stepfunctions stop redrive download invoke log \
 	report page watch deploy destroy smoke cost test clean clean-segments
 
 help: ## list the targets
@@ -105,6 +106,9 @@ stepfunctions: $(TARGET_READY) ## run the state machine (DEFINITION) on INPUT, o
 stop: $(TARGET_READY) ## end the running EXECUTION, a name or ARN (default: the last one started)
 	@$(HARNESS) stop -- "$$EXECUTION"
 
+redrive: $(TOOLS_READY) ## on AWS, run again what failed of EXECUTION (default: the last that failed), keep the rest: TARGET=aws
+	@$(HARNESS) redrive -- "$$EXECUTION"
+
 download: $(TARGET_READY) ## copy WORKBOOK from the bucket to result/
 	@$(HARNESS) download -- "$$WORKBOOK"
 
@@ -125,7 +129,7 @@ watch: create bucket $(FUNCTIONS:%=watched-%) ## on each save of a function or a
 deploy: $(TARGET_READY) ## create or update the stack: TARGET=aws REGION=… ARCH=arm64 DEFINITION=distributed; PLAN=1: only say what changes
 	@$(if $(ON_AWS),platform=$$($(HARNESS) architecture --arch="$$ARCH") &&) \
 		$(SIDE_BY_SIDE) zip $(if $(ON_AWS),PLATFORM=$$platform)
-	@$(HARNESS) deploy --arch="$$ARCH" --parameters="$$PARAMETERS" --tags="$$TAGS" $(DEFINITION_TYPED) \
+	@$(HARNESS) deploy --arch="$$ARCH" --parameters="$$PARAMETERS" --tags="$$TAGS" --role="$$ROLE" $(DEFINITION_TYPED) \
 		$(if $(PLAN),--plan) $(if $(REPLACE_BUCKET),--replace-bucket) $(if $(ROTATE_KEY),--rotate-key)
 
 destroy: $(TARGET_READY) ## delete the stack, once you say yes; YES=1: unasked; EMPTY=1: also what is in its bucket

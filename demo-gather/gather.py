@@ -16,8 +16,9 @@ from pipeline.s3.upload import upload
 from pipeline.segments import figures, frames
 from pipeline.segments.rejects import Rejected
 from pipeline.segments.results import Results
+from pipeline.sheet.chunks import Chunks
 from pipeline.sheet.table import Table
-from pipeline.sheet.workbook import Chunks, sheet_names, workbook_chunks
+from pipeline.sheet.workbook import sheet_names, workbook_chunks
 from pipeline.summaries.combine import Summaries
 
 if TYPE_CHECKING:

@@ -1,5 +1,6 @@
 """scatter-lambda: split a table in S3 into segment files, in memory bounded by a segment."""
 
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -14,11 +15,13 @@ from pipeline.facts.stages import SegmentCut
 from pipeline.keys import facts_key, manifest_key
 from pipeline.reading import formats
 from pipeline.reading.columns import Block, Table
-from pipeline.reading.cuts import block_bytes, tables
+from pipeline.reading.cuts import block_bytes, blocks_per_segment, is_cut_by_bytes, tables
+from pipeline.reading.side_by_side import Made, make_side_by_side
 from pipeline.reading.source import Source, open_table
 from pipeline.s3.overlap import map_ahead
 from pipeline.s3.signed import Objects, signing_key
 from pipeline.segments import frames
+from pipeline.workers import vcpus
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -84,24 +87,33 @@ class ScatterHandler:
     def make_segments(self, source: Source, job: Job) -> Iterator[Segment]:
         """The table's segments in row order; one without rows is one segment, with the columns that
         a header names."""
-        size = source.form.size
-        blocks = source.reader.blocks(block_bytes(size, job.input_obj))
+        keys = map(job.segment_key, itertools.count())
+        for made in self.make_files(source, job):
+            yield Segment(next(keys), *made)
+
+    def make_files(self, source: Source, job: Job) -> Iterator[Made]:
+        def pickle(table: Table, start: int, columns: list[str]) -> bytes:
+            return frames.dump(self.make_segment_df(table, start, columns, job.input_obj))
+
+        reader, json_bytes = source.reader, source.form.size * formats.weight(job.input_obj)
+        at_a_time = block_bytes(source.form.size, job.input_obj)
         columns: dict[str, None] = {}
-        start = 0
-        json_bytes = size * formats.weight(job.input_obj)
-        for number, table in enumerate(tables(blocks, json_bytes, job.rows_per_segment)):
+        if reader.END and vcpus() > 1 and is_cut_by_bytes(json_bytes, job.rows_per_segment):
+            per_segment = blocks_per_segment(json_bytes)
+            for made in make_side_by_side(reader, at_a_time, per_segment, pickle, vcpus()):
+                columns = dict.fromkeys(made.columns)
+                yield made
+        start = reader.index
+        for table in tables(reader.blocks(at_a_time), json_bytes, job.rows_per_segment):
             columns |= dict.fromkeys(table.columns)
-            names = list(columns)
-            pickled = frames.dump(self.make_segment_df(table, start, names, job.input_obj))
-            taken = table.rows
+            names, rows = list(columns), table.rows
+            pickled = pickle(table, start, names)
             del table  # before the next one is made
-            yield Segment(job.segment_key(number), names, taken, pickled)
-            start += taken
+            yield Made(names, rows, pickled)
+            start += rows
         if not start:
-            header = source.reader.header
-            empty = Table([Block({name: [] for name in header}, 0)])
-            pickled = frames.dump(self.make_df(empty, 0, job.input_obj))
-            yield Segment(job.segment_key(0), header, 0, pickled)
+            empty = Table([Block({name: [] for name in reader.header}, 0)])
+            yield Made(reader.header, 0, pickle(empty, 0, reader.header))
 
     def make_segment_df(
         self, table: Table, start: int, columns: list[str], source: str

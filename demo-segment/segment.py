@@ -1,5 +1,6 @@
 """segment-lambda: runs the table's ETL, a module of etl/, on one segment."""
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,9 @@ class SegmentHandler:
 
     def main(self) -> str:
         key = result_key(self.event)
+        # By it the log of executions that run at once is told apart.
+        request_id = getattr(self.context, "aws_request_id", None)
+        print(f"SEGMENT RequestId: {request_id} Key: {json.dumps(self.event)}")
         df = self.get_s3_data(self.bucket, self.event)
         processed, faults = sift(self.process, df, etl_of(df).numbers)
         return self.send_segment_df(processed, self.bucket, key, df, faults)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.events import scatter as events
-from pipeline.events.scatter import Job, TooManySegments
-from pipeline.keys import InvalidEvent
+from pipeline.events.scatter import Job, NotATable, TooManySegments
+from pipeline.keys import InvalidEvent, gathered
 from pipeline.reading import cuts
 from pipeline.reading.columns import Block, Table
 from pipeline.reading.formats import Format
@@ -334,6 +334,81 @@ def test_a_wrong_event_is_named(event: dict[str, Any], fault: str) -> None:
     with pytest.raises(InvalidEvent) as raised:
         Job.from_event({"input_obj": KEY, **event})
     assert str(raised.value) == fault
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "inbox/notes.txt",
+        "inbox/a/_SUCCESS",
+        "inbox/x.gz",
+        "inbox/x.json.part",
+        "inbox/2026/",
+        "inbox/",
+    ],
+)
+def test_of_the_inbox_is_passed_over_what_does_not_end_as_a_table(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INBOX", "inbox/")
+    with pytest.raises(NotATable) as raised:
+        Job.from_event({"input_obj": "test.json", "overrides": {"input_obj": key}})
+    assert str(raised.value) == (
+        "input_obj: a table of the inbox must end in .json, .jsonl, .ndjson, .csv, or one of these "
+        f'with .gz; found the text "{key}", which is passed over'
+    )
+
+
+@pytest.mark.parametrize("inbox", ["", "inbox/"])
+@pytest.mark.parametrize("end", [".json", ".CSV", ".jsonl.gz", ".ndjson"])
+def test_a_table_of_the_inbox_is_a_job_and_so_is_one_beside_it_without_an_ending(
+    end: str, inbox: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INBOX", inbox)
+    assert Job.from_event({"input_obj": f"inbox/a/x{end}"}).input_obj == f"inbox/a/x{end}"
+    assert Job.from_event({"input_obj": "other/inbox/x"}).input_obj == "other/inbox/x"
+
+
+@pytest.mark.parametrize("key", [7, None, ["inbox/"]])
+def test_what_is_no_key_is_no_object_of_the_inbox(
+    key: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INBOX", "inbox/")
+    with pytest.raises(InvalidEvent):
+        Job.from_event({"input_obj": key})
+
+
+@pytest.mark.parametrize(
+    "execution", [None, "e", "e" * 73, "漢" * 80], ids=["none", "short", "long", "kanji"]
+)
+@pytest.mark.parametrize("key", ["members.json", "漢" * 330 + ".json"], ids=["short", "kanji"])
+def test_the_state_of_every_division_that_is_allowed_is_at_most_256_kib(
+    execution: str | None, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the Map leaves it, whichever way its texts are written."""
+    monkeypatch.setattr(events, "ITERATIONS", 10**6)
+    job = Job.from_event({"input_obj": key, "execution": execution})
+
+    def state(segments: int) -> int:
+        keys = [job.segment_key(number) for number in range(segments)]
+        whole = {
+            "segment_definitions": keys,
+            "workbook": job.workbook,
+            "segment_results": [gathered(each) for each in keys],
+        }
+        return max(len(json.dumps(whole)), len(json.dumps(whole, ensure_ascii=False).encode()))
+
+    refused = next(n for n in range(1, 10**6) if not fits(n, job))
+    # Keys of later segments are longer: not much is refused that would fit.
+    assert state(refused - 1) <= 256 * 1024 < state(refused + refused // 30)
+
+
+def fits(segments: int, job: Job) -> bool:
+    try:
+        events.check_fits_execution(segments, job.segment_key(segments - 1), job)
+    except TooManySegments:
+        return False
+    return True
 
 
 def test_segment_files_tell_the_etl_and_where_faulty_records_go(

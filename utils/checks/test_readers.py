@@ -170,7 +170,7 @@ KINDS: dict[str, tuple[pd.DataFrame, dict[str, int]]] = {
         {},
     ),
     "several sheets": (table([[n] for n in range(10)], ["n"]), SHEETS_OF_4),
-    "zip64": (MEMBERS, {"pipeline.sheet.workbook.ZIP32_LIMIT": 0}),
+    "zip64": (MEMBERS, {"pipeline.sheet.zip_file.ZIP32_LIMIT": 0}),
 }
 
 

@@ -93,7 +93,9 @@ def of_executions(verb: Verb) -> None:
     stop = verb("stop", "machines.stop", "end a running execution", PIPELINE)
     report = verb("report", "report.write.report", "write the report of an execution", PIPELINE)
     report.add_argument("--language", default="")
-    for each in (stop, report):
+    again = "run again what failed of an execution on AWS"
+    redrive = verb("redrive", "run.redrive", again, PIPELINE)
+    for each in (stop, report, redrive):
         each.add_argument("execution", nargs="?", default="")
     page = verb("page", "page.serve.page", "serve a page of executions that lives", PIPELINE)
     page.add_argument("port", nargs="?", default="8480")
@@ -102,7 +104,7 @@ def of_executions(verb: Verb) -> None:
 
 def of_stacks(verb: Verb) -> None:
     deploy = verb("deploy", "deploy.deploy", "create or update a stack", STACK)
-    for option in ("--definition", "--parameters", "--tags"):
+    for option in ("--definition", "--parameters", "--tags", "--role"):
         deploy.add_argument(option, default="")
     for flag in ("--plan", "--replace-bucket", "--rotate-key"):
         deploy.add_argument(flag, action="store_true")

@@ -16,6 +16,24 @@ RAISE = {
         "make deploy{flags} PARAMETERS={Stage}{Setting}=… を実行する",
     ),
 }
+# Redrive repeats what failed with the same code, settings and input: it is named where these are right.
+AGAIN = {
+    False: ("start again later", "後でもう一度実行してください"),
+    True: (
+        "make redrive{flags} EXECUTION={execution} runs again what failed, and keeps the rest",
+        "make redrive{flags} EXECUTION={execution} で失敗した分だけ再実行できます",
+    ),
+}
+FEWER = {
+    False: (
+        "lower MaxConcurrency in state-machine/",
+        "state-machine/ の MaxConcurrency を下げる",
+    ),
+    True: (
+        "make deploy{flags} PARAMETERS=MaxConcurrency=… for the next ones",
+        "次回からは make deploy{flags} PARAMETERS=MaxConcurrency=… で下げる",
+    ),
+}
 LOG = (
     "make log{flags} shows what the functions logged",
     "make log{flags} で関数のログを表示できます",
@@ -29,8 +47,40 @@ DISK_FULL = (
     "the disk is full that holds {folder}: free some space there, or make down and up, which empties it",
     "{folder} のあるディスクがいっぱいです。空きを作るか、make down と make up で空にしてください",
 )
+# What the definitions in state-machine/ retry, and some trouble outlasts.
+TROUBLE = (
+    "AWS or the network had trouble for longer than the retries: {again}",
+    "AWS かネットワークの障害が再試行より長く続きました。{again}",
+)
+TRANSIENT = (
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.CodeArtifactUserPendingException",
+    "ConnectTimeoutError",
+    "ConnectionClosedError",
+    "EndpointConnectionError",
+    "IncompleteReadError",
+    "ReadTimeoutError",
+    "ResponseStreamingError",
+    "SSLError",
+    "InternalError",
+    "ServiceUnavailable",
+)
+THROTTLED = (
+    "the function's concurrency is used up: {again}; raise it, or {fewer}",
+    "関数の同時実行数を使い切りました。{again}。同時実行数を増やすか、{fewer}こともできます",
+)
+SLOW_DOWN = (
+    "S3 asks for fewer requests: {again}; or {fewer}",
+    "S3 へのリクエストが多すぎます。{again}。{fewer}こともできます",
+)
 SMALLER = ("or choose a smaller division_number", "か、division_number を小さくしてください")
 ADVICE = {
+    **dict.fromkeys(TRANSIENT, TROUBLE),
+    "Lambda.TooManyRequestsException": THROTTLED,
+    "SlowDown": SLOW_DOWN,
     "InvalidMember": (
         "correct that record in the input object, and start again; or start with "
         '"rejects": "sheet" in the input, which lists such records on a sheet of their own',
@@ -160,8 +210,8 @@ ADVICE = {
         "セグメントが失敗しました。{log}。直してもう一度実行してください",
     ),
     "States.ItemReaderFailed": (
-        "the Map could not read the scatter's manifest: allow the state machine's role to read it, and start again",
-        "Map が scatter のマニフェストを読めません。ステートマシンのロールに読み取りを許可し、もう一度実行してください",
+        "the Map could not read the scatter's manifest: allow the state machine's role to read it; {again}",
+        "Map が scatter のマニフェストを読めません。ステートマシンのロールに読み取りを許可してください。{again}",
     ),
     "Lambda.Unknown": (
         "the function timed out, crashed or ran out of memory: {log}",
@@ -192,18 +242,14 @@ BY_MESSAGE = {
         "save the table as UTF-8 (in Excel: CSV UTF-8), and start again",
         "表を UTF-8（Excel では CSV UTF-8）で保存し、もう一度実行してください",
     ),
-    "Rate Exceeded.": (
-        "the function's concurrency is used up: raise it, or lower MaxConcurrency in state-machine/",
-        "関数の同時実行数を使い切りました。増やすか、state-machine/ の MaxConcurrency を下げてください",
+    "without providing a reason": (
+        "its worker was lost: {again}",
+        "ワーカーが失われました。{again}",
     ),
-    "(SlowDown)": (
-        "S3 asks for fewer requests: start again later, or lower MaxConcurrency in state-machine/",
-        "S3 へのリクエストが多すぎます。後で実行するか、state-machine/ の MaxConcurrency を下げてください",
-    ),
-    "(InternalError)": (
-        "S3 has trouble: start again later",
-        "S3 に障害があります。後でもう一度実行してください",
-    ),
+    "Rate Exceeded.": THROTTLED,
+    "(SlowDown)": SLOW_DOWN,
+    "(InternalError)": TROUBLE,
+    "(ServiceUnavailable)": TROUBLE,
     "(AccessDenied)": (
         "allow that to the function's role",
         "関数のロールにその操作を許可してください",
@@ -220,12 +266,14 @@ def advice(
     flags: str = "",
     logged: bool = True,
     language: str = "en",
+    execution: str = "",
 ) -> str:
     """
     Args:
         error: its name, or that which the call's REPORT line gives.
         flags: the target's.
         logged: whether the reader sees the log of the call above the advice.
+        execution: the name of the one that failed; "" for a call of its own.
     """
     if NO_SPACE in message and "TARGET=aws" not in flags:
         return DISK_FULL[language == "ja"].format(folder=os.path.relpath(FOLDERS))
@@ -242,13 +290,22 @@ def advice(
             flags=flags,
         )
 
-    log = ABOVE[which] if logged else LOG[which].format(flags=flags)
+    redriven = bool(execution) and "TARGET=aws" in flags
+    again = AGAIN[redriven][which].format(flags=flags, execution=execution)
     return found[which].format(
-        memory=raised("Memory"), timeout=raised("Timeout"), log=log, flags=flags, stage=stage
+        memory=raised("Memory"),
+        timeout=raised("Timeout"),
+        log=ABOVE[which] if logged else LOG[which].format(flags=flags),
+        again=again,
+        fewer=FEWER[bool(flags)][which].format(flags=flags),
+        flags=flags,
+        stage=stage,
     )
 
 
-def advice_on(failure: Failure, *, flags: str, logged: bool, language: str = "en") -> str:
+def advice_on(
+    failure: Failure, *, flags: str, logged: bool, execution: str, language: str = "en"
+) -> str:
     """What to do about the failure of an execution."""
     stage = failure.task.stage if failure.task else ""
     return advice(
@@ -258,4 +315,5 @@ def advice_on(failure: Failure, *, flags: str, logged: bool, language: str = "en
         flags=flags,
         logged=logged,
         language=language,
+        execution=execution,
     )

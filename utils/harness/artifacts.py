@@ -12,6 +12,7 @@ from harness.bucket import delete_keys, keys_of
 from harness.fault import Fault
 from harness.functions import read_zip, sha256
 from harness.machines import DEFINITIONS, read_definition
+from harness.stack import Found
 from harness.target import STAGES, Target
 
 TEMPLATE = DEFINITIONS / "template.yaml"
@@ -20,7 +21,7 @@ TEMPLATE = DEFINITIONS / "template.yaml"
 SUBSTITUTIONS = {
     f"arn:aws:lambda:us-east-1:000000000000:function:{stage}-lambda": f"${{{name}Function}}"
     for stage, name in zip(STAGES, ("Scatter", "Segment", "Gather"))
-}
+} | {'"MaxConcurrency": 200': "${MaxConcurrency}"}
 
 
 class Artifacts:
@@ -39,7 +40,7 @@ class Artifacts:
 
     def bodies(self) -> dict[str, bytes]:
         """What to upload, by the template's parameter for its key."""
-        states = substitutable(read_definition(self.definition)).encode()
+        states = substitutable(read_definition(self.definition)).strip().encode()
         zips = {f"{stage.title()}Zip": read_zip(stage) for stage in STAGES}
         return zips | {"DefinitionKey": states}
 
@@ -190,6 +191,18 @@ def substitutable(definition: str) -> str:
     for found, name in SUBSTITUTIONS.items():
         definition = definition.replace(found, name)
     return definition
+
+
+def is_deployed(definition: str, stack: Found) -> bool:
+    """Whether it is the definition that a stack was given, with what CloudFormation filled in."""
+    at_once = stack.parameters.get("MaxConcurrency")
+    filled = {"${MaxConcurrency}": f'"MaxConcurrency": {at_once}'}
+    for function in (f"{stage.title()}Function" for stage in STAGES):
+        filled[f"${{{function}}}"] = stack.outputs[function]
+    for name, value in filled.items():
+        definition = definition.replace(value, name)
+    given = key_of("DefinitionKey", definition.strip().encode())
+    return at_once is None or stack.parameters["DefinitionKey"] == given  # None: an older version's
 
 
 def is_empty(s3: Any, at: dict[str, str]) -> bool:

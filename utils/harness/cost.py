@@ -134,26 +134,23 @@ def partial_objects(found: facts.Facts) -> list[int]:
 def bill(run: Execution, found: facts.Facts, region: str) -> list[Charge]:
     """The bill of an execution that succeeded and whose log was read, as a stack on AWS runs it.
 
+    It lacks the calls whose REPORT lines are not there, see `Execution.unreported`.
+
     Raises:
-        Fault: a region without prices, or a call without a REPORT line.
+        Fault: a region without prices.
     """
-    wanted, reports = len(run.attempts), run.reports
-    if len(reports) < wanted:
-        raise Fault(
-            f"{run.name}: each call must have a REPORT line; found {len(reports)} of {wanted}"
-        )
     architectures = [each.get("Architectures") for each in run.functions.values()]
     [architecture] = next(filter(None, architectures), ["x86_64"])
     days = KEPT_DAYS * sum(leftovers(found))
     workbook_bytes = found.workbook.size if found.workbook else 0
     partials = len(partial_objects(found))
     calls_of_s3 = s3_calls(run.segments, workbook_bytes, partials)
-    return cost(reports, run.transitions, calls_of_s3, region, architecture, days / 1e9)
+    return cost(run.reports, run.transitions, calls_of_s3, region, architecture, days / 1e9)
 
 
 def last(target: Target) -> None:
     """Show what the last execution that succeeded costs."""
-    arn = machines.find(target, status="SUCCEEDED")
+    arn = machines.find(target, "", "SUCCEEDED")
     if arn is None:
         raise Fault(f"no execution has succeeded yet: make stepfunctions{target.flags}")
     run = history.read(target.client("stepfunctions"), arn)
@@ -175,6 +172,8 @@ def show(run: Execution, charges: list[Charge]) -> None:
         )
     table.add_row("together", "", "", f"{sum(charge.dollars for charge in charges):.6f}")
     console().print(table)
+    if run.unreported:
+        print(f"calls that are not in it, as their REPORT lines have not come: {run.unreported}")
     print(
         f"List prices of {PRICES_OF}, without free tiers; not counted: input, workbook, reference tables, logs, transfer."
     )

@@ -5,7 +5,7 @@ import secrets
 import sys
 import time
 
-from harness import artifacts
+from harness import artifacts, machines
 from harness.artifacts import Artifacts, owned
 from harness.fault import Fault
 from harness.functions import read_zip, sha256
@@ -28,6 +28,7 @@ def deploy(
     plan: bool = False,
     replace_bucket: bool = False,
     rotate_key: bool = False,
+    role: str = "",
 ) -> None:
     """Create the stack, or change what differs; what is not given stays as it is.
 
@@ -37,6 +38,7 @@ def deploy(
         plan: say what would change, and change nothing.
         replace_bucket: even if that takes the bucket with the tables and workbooks.
         rotate_key: let the functions sign with a new key; executions that run keep theirs.
+        role: the ARN of the one that CloudFormation acts with, now and later.
     """
     started = time.monotonic()
     pipeline = target.cloudformation()
@@ -59,7 +61,7 @@ def deploy(
 
     tagged = (had.tags if had else {}) | pairs("TAGS", tags)
     template = artifacts.rendered(wanted, target.emulated)
-    changes = pipeline.change(template, wanted | {KEY: key}, tagged, approved)
+    changes = pipeline.change(template, wanted | {KEY: key}, tagged, approved, role)
     done = "up to date"
     if changes:
         took = "none is made" if plan else f"in {time.monotonic() - started:.0f} s"
@@ -99,6 +101,8 @@ def destroy(target: Target, empty: bool = False, yes: bool = False) -> None:
             print(f"  {logical:<36} {physical}")
         if not yes:
             ask(target.flags)
+        if machine := resources.get("StateMachine"):
+            machines.stop_all(target, machine)
         if bucket := resources.get("Bucket"):
             artifacts.empty(target.client("s3"), owned(target, bucket))
         pipeline.delete()

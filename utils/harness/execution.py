@@ -1,13 +1,12 @@
 """What an execution is: its tasks, their attempts, and why it failed."""
 
-import json
 import re
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness import logs
-from harness.logs import Report, json_object
+from harness.logs import Report, json_object, json_text
 from pipeline.errors.lines import gathered, record_of
 
 # The stage that a state belongs to.
@@ -117,6 +116,19 @@ class Visit:
     exited_s: float | None = None
 
 
+@dataclass
+class Part:
+    """What ran from a start or a redrive to an end, by the clock; `ended_s` is None while it runs.
+
+    Attributes:
+        rest_s: how long the execution had rested before it, in all.
+    """
+
+    began_s: float
+    ended_s: float | None = None
+    rest_s: float = 0.0
+
+
 @dataclass(frozen=True)
 class Failure:
     """Why an execution failed.
@@ -167,10 +179,12 @@ class Failure:
 class Execution:
     """All that is known of an execution by its history, and by its log once that is read.
 
-    Times are in seconds since the epoch.
+    Times are in seconds since the epoch. Those of a redriven execution are as if its parts had
+    followed each other without a rest.
 
     Attributes:
-        status: as Step Functions names it.
+        status: as Step Functions names it; a redrive that waits is RUNNING.
+        parts: the first run, and each redrive.
         segments: the Map's length, 0 before it starts.
         done, failed: how many segments succeeded, and how many failed.
         entered: how many states were entered.
@@ -195,6 +209,7 @@ class Execution:
     failed: int = 0
     entered: int = 0
     ended: tuple[str, str] | None = None
+    parts: list[Part] = field(default_factory=lambda: [Part(0.0)])
     map_runs: list[str] = field(default_factory=list)
     functions: dict[str, dict[str, Any]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -220,12 +235,19 @@ class Execution:
 
     @property
     def transitions(self) -> int:
-        """As Step Functions bills them: each state entered, and each retry."""
-        return self.entered + self.retries
+        """As Step Functions bills them: each state entered, each retry, and each redrive."""
+        return self.entered + self.retries + len(self.parts[1:])
 
     @property
     def reports(self) -> list[Report]:
         return [report for task in self.tasks for report in task.reports]
+
+    @property
+    def unreported(self) -> int:
+        """How many calls surely have a REPORT line that is not there yet; of a Map Run, as counted."""
+        unlogged = self.done + self.failed - len(self.iterations) if self.map_runs else 0
+        missing = sum(call.is_reported and call.report is None for call in self.attempts)
+        return missing + max(0, unlogged)
 
     @property
     def input_obj(self) -> str:
@@ -240,11 +262,21 @@ class Execution:
         return json_text(self.output) or None if self.status == "SUCCEEDED" else None
 
     @property
+    def passed_over(self) -> str:
+        """Why a succeeded execution made no workbook: its input is no table."""
+        return error_message(str(json_object(self.output).get("Cause", "")))
+
+    @property
     def elapsed_s(self) -> float:
         """To the end; of a running one to its last event, or to when it was read, if that is known."""
         times = [t.ended_s or t.entered_s for t in self.tasks]
         seen_s = max(self.seen_s, *times, self.started_s)
         return (self.stopped_s or seen_s) - self.started_s
+
+    @property
+    def before_s(self) -> float:
+        """How long the parts before the last one took."""
+        return self.parts[-1].began_s - self.parts[-1].rest_s - self.started_s
 
     def outcome(self, task: Task) -> str:
         if task.exited_s is not None:
@@ -265,7 +297,7 @@ class Execution:
     def may_settle(self) -> bool:
         """Whether segments that outlive the failure of their execution may still fail, too."""
         open_calls = any(attempt.ended_s is None for attempt in self.attempts)
-        late_s = time.time() - (self.stopped_s or 0)
+        late_s = time.time() - (self.parts[-1].ended_s or 0)
         return self.failure is not None and open_calls and late_s < SETTLE_S
 
     def log_group(self, function: str) -> str:
@@ -301,12 +333,3 @@ class Execution:
 def error_message(cause: str) -> str:
     """The message of a function's error; a cause of another form as it is."""
     return str(json_object(cause).get("errorMessage", cause))
-
-
-def json_text(value: str | None) -> str:
-    """A state's input or output that is one JSON text, else ""."""
-    try:
-        parsed = json.loads(value or "")
-    except ValueError:
-        return ""
-    return parsed if isinstance(parsed, str) else ""

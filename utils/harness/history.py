@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from harness.definition import function_of
-from harness.execution import Attempt, Execution, Task, Visit
+from harness.execution import Attempt, Execution, Part, Task, Visit
 
 Event = dict[str, Any]
 
@@ -18,6 +18,8 @@ FAILURES = (
     "LambdaFunctionStartFailed",
 )
 ENDED = ("ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")
+# A redrive may wait for its turn.
+RUNNING = ("RUNNING", "PENDING_REDRIVE")
 # Of LocalStack: a call that waited for a worker when its execution ended or was stopped.
 DROPPED = "Sandbox.Dropped"
 NEWS = 100  # events, about, since an execution was read a moment ago
@@ -37,7 +39,7 @@ def read(states: Any, arn: str, seen: list[Event] | None = None) -> Execution:
         described = states.describe_execution(executionArn=arn)
         events += read_events(states, arn, events[-1]["id"] if events else 0)
         run = parse(described, events)
-        run.seen_s = time.time()
+        run.seen_s = time.time() - run.parts[-1].rest_s
         if not run.may_settle:
             break
         time.sleep(0.1)
@@ -77,7 +79,7 @@ def parse(described: dict[str, Any], events: Iterable[Event]) -> Execution:
     run = Execution(
         arn=described.get("executionArn", ""),
         name=described.get("name", ""),
-        status=described["status"],
+        status="RUNNING" if described["status"] in RUNNING else described["status"],
         input=described.get("input", "{}"),
         output=described.get("output"),
     )
@@ -94,6 +96,7 @@ class _Reader:
 
     def __init__(self, run: Execution) -> None:
         self.run = run
+        self.rest_s = 0.0  # between the parts so far
         self.aborted = False  # an iteration was
         self.task_of: dict[int, Task] = {}
         self.index_of: dict[int, int] = {}
@@ -106,6 +109,9 @@ class _Reader:
         match kind:
             case "ExecutionStarted":
                 run.started_s = seconds(event)
+                run.parts = [Part(run.started_s)]
+            case "ExecutionRedriven":
+                self.redrive(event)
             case "MapStateStarted":
                 run.segments += details["length"]
             case "MapRunStarted":
@@ -121,7 +127,7 @@ class _Reader:
             case "LambdaFunctionScheduled":
                 function, given = function_of(details["resource"]), details.get("input", "")
                 run.versions[function] = details["resource"]
-                self.task_of[number].attempts.append(Attempt(function, seconds(event), given))
+                self.task_of[number].attempts.append(Attempt(function, self.at(event), given))
         if kind.endswith("StateEntered"):
             self.enter(event, details)
         elif kind.endswith("StateExited"):
@@ -129,9 +135,22 @@ class _Reader:
         elif kind == "LambdaFunctionSucceeded" or kind in FAILURES:
             self.end(event, details)
         elif kind in ENDED and run.stopped_s is None:
-            run.stopped_s = seconds(event)
+            run.parts[-1].ended_s, run.stopped_s = seconds(event), self.at(event)
             if kind != "ExecutionSucceeded":
                 run.ended = details.get("error") or kind, details.get("cause") or ""
+
+    def at(self, event: Event) -> float:
+        """The time of an event, without the rest between parts."""
+        return seconds(event) - self.rest_s
+
+    def redrive(self, event: Event) -> None:
+        """What succeeded stays; what failed or was cut off is called again, in the states it had entered."""
+        run, began_s = self.run, seconds(event)
+        self.rest_s = began_s - (run.stopped_s or began_s)
+        run.parts.append(Part(began_s, rest_s=self.rest_s))
+        run.stopped_s, run.ended, run.failed, self.aborted = None, None, 0, False
+        for task in run.tasks:
+            task.gave_up = False
 
     def give_up(self, task: Task | None) -> None:
         """An iteration whose last call was dropped has not failed."""
@@ -151,27 +170,27 @@ class _Reader:
         self.run.entered += 1
         index = self.index_of.get(event["id"])
         if index is None:
-            self.run.visits[details["name"]] = Visit(seconds(event))
+            self.run.visits[details["name"]] = Visit(self.at(event))
         if event["type"] == "TaskStateEntered":
-            task = Task(details["name"], index, details.get("input", ""), seconds(event))
+            task = Task(details["name"], index, details.get("input", ""), self.at(event))
             self.run.tasks.append(task)
             self.task_of[event["id"]] = task
 
     def exit(self, event: Event, details: Event) -> None:
         if event["type"] == "TaskStateExited":
             task = self.task_of[event["id"]]
-            task.exited_s, task.output = seconds(event), details.get("output")
+            task.exited_s, task.output = self.at(event), details.get("output")
         if event["id"] not in self.index_of and details["name"] in self.run.visits:
-            self.run.visits[details["name"]].exited_s = seconds(event)
+            self.run.visits[details["name"]].exited_s = self.at(event)
 
     def end(self, event: Event, details: Event) -> None:
         if details.get("error") == DROPPED:
             return
         task = self.task_of[event["id"]]
         if not task.attempts:  # it could not be scheduled
-            task.attempts.append(Attempt("", seconds(event)))
+            task.attempts.append(Attempt("", self.at(event)))
         attempt = task.attempts[-1]
-        attempt.ended_s = seconds(event)
+        attempt.ended_s = self.at(event)
         if event["type"] in FAILURES:
             attempt.error = details.get("error") or event["type"]
             attempt.cause = details.get("cause") or ""

@@ -12,9 +12,12 @@ from pipeline.errors.lines import continues
 Event = dict[str, Any]
 
 DAY_S = 86_400
-# What is needed of every call: where it starts and ends, and its error. An emulator that cannot
-# read a pattern returns all lines.
-CALLS = '?"START RequestId" ?"REPORT RequestId" ?"[ERROR]" ?"platform." ?"errorType"'
+# What is needed of every call: where it starts and ends, the segment it was given, and its error. An
+# emulator that cannot read a pattern returns all lines.
+CALLS = (
+    '?"START RequestId" ?"REPORT RequestId" ?"platform.start" ?"platform.report" '
+    '?"SEGMENT RequestId" ?"[ERROR]" ?"errorType"'
+)
 
 
 @dataclass(frozen=True)
@@ -93,12 +96,27 @@ class Report:
 
 @dataclass
 class Call:
-    """One call of a function as its log tells it; `error` is a name and a message."""
+    """One call of a function as its log tells it.
+
+    Attributes:
+        key: of the segment file that it was given, which a segment logs first.
+        error: a name and a message.
+    """
 
     request_id: str
+    key: str = ""
     lines: list[str] = field(default_factory=list)
     error: tuple[str, str] | None = None
     report: Report | None = None
+
+    def read(self, line: str) -> None:
+        self.lines.append(line)
+        if not self.key and (key := segment(line)):
+            self.key = key
+        elif error := logged_error(line):
+            self.error = error
+        elif self.error and continues(line):
+            self.error = self.error[0], f"{self.error[1]}\n{line}"
 
 
 def events(
@@ -133,23 +151,12 @@ def calls(events: Iterable[Event]) -> list[Call]:
         call = open_calls.get(stream)
         if call is None:
             continue
-        call.lines += text(message)
-        if error := logged_error(message):
-            call.error = error
-        elif call.error and continues(line := text(message)[0]):
-            call.error = call.error[0], f"{call.error[1]}\n{line}"
+        for line in text(message):
+            call.read(line)
         if report:
             call.report = report
             del open_calls[stream]
     return list(found.values())
-
-
-def lines_of(logs: Any, group: str, report: Report) -> list[str]:
-    """All that a call logged, from START to REPORT."""
-    logged = events(
-        logs, group, report.started_s - 1, report.ended_s + 1, logStreamNames=[report.stream]
-    )
-    return next((c.lines for c in calls(logged) if c.request_id == report.request_id), [])
 
 
 def last_lines(logs: Any, function: str, count: int) -> list[str]:
@@ -164,8 +171,8 @@ def group(function: str) -> str:
 
 
 def text(message: str) -> list[str]:
-    """The lines of a message; the runtime client joins a traceback's with carriage returns."""
-    return message.rstrip("\r\n").replace("\xa0", " ").split("\r")
+    """The lines of a message; the runtime client joins a traceback's with carriage returns, on AWS not."""
+    return re.split(r"[\r\n]", message.rstrip("\r\n").replace("\xa0", " "))
 
 
 def started(message: str) -> str | None:
@@ -175,6 +182,12 @@ def started(message: str) -> str | None:
     return platform_record(message, "platform.start").get("requestId")
 
 
+def segment(line: str) -> str:
+    """The key that a segment's first line names; "" for any other line."""
+    found = re.match(r"SEGMENT RequestId: \S+ Key: (.+)", line)
+    return json_text(found[1]) if found else ""
+
+
 def platform_record(message: str, kind: str) -> dict[str, Any]:
     """The record of one of Lambda's own lines in the JSON log format; {} for any other line."""
     fields = json_object(message)
@@ -182,11 +195,11 @@ def platform_record(message: str, kind: str) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def logged_error(message: str) -> tuple[str, str] | None:
+def logged_error(line: str) -> tuple[str, str] | None:
     """The name and the message of an exception that a handler raised, in either log format."""
-    if found := re.match(r"\[ERROR\] (\S+): ([^\r]*)", message):
-        return found[1], found[2].rstrip("\n")
-    fields = json_object(message)
+    if found := re.match(r"\[ERROR\] (\S+): (.*)", line):
+        return found[1], found[2]
+    fields = json_object(line)
     if {"errorType", "errorMessage"} <= fields.keys():
         return str(fields["errorType"]), str(fields["errorMessage"])
     return None
@@ -199,3 +212,12 @@ def json_object(text: str | None) -> dict[str, Any]:
     except ValueError:
         return {}
     return parsed if isinstance(parsed, dict) else {}
+
+
+def json_text(value: str | None) -> str:
+    """A text that is one JSON text, else ""."""
+    try:
+        parsed = json.loads(value or "")
+    except ValueError:
+        return ""
+    return parsed if isinstance(parsed, str) else ""

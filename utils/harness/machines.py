@@ -1,14 +1,16 @@
 """The state machines: make the emulator's, find and stop executions."""
 
+import time
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import chain, islice
+from itertools import chain, islice, product
 from pathlib import Path
 from typing import Any
 
 from harness.fault import Fault
 from harness.target import MACHINES, Target, emulator
 
+POLL_S = 0.2
 DEFINITIONS = Path(__file__).resolve().parents[2] / "state-machine"
 
 
@@ -47,14 +49,14 @@ def executions(target: Target, machine: str, status: str = "") -> Iterator[dict[
             yield from page["executions"]
 
 
-def find(target: Target, execution: str = "", status: str = "") -> str | None:
+def find(target: Target, execution: str = "", *statuses: str) -> str | None:
     """The ARN of the target's execution of a name or an ARN; default: the last one started.
 
     Args:
-        status: the one that it must have; default: any.
+        statuses: one of which it must have; default: any.
     """
     found: list[dict[str, Any]] = []
-    for machine in target.machines:
+    for machine, status in product(target.machines, statuses or ("",)):
         named = (
             each
             for each in executions(target, machine, status)
@@ -70,6 +72,18 @@ def running(target: Target) -> set[str]:
     """The names of the target's executions that have not ended."""
     found = (executions(target, machine, "RUNNING") for machine in target.machines)
     return {each["name"] for each in chain.from_iterable(found)}
+
+
+def stop_all(target: Target, machine: str) -> None:
+    """End what runs of a state machine; returns when nothing does."""
+    states = target.client("stepfunctions")
+    stopped: set[str] = set()
+    while found := {each["executionArn"] for each in executions(target, machine, "RUNNING")}:
+        for arn in found - stopped:
+            states.stop_execution(executionArn=arn)
+            print(f"  stopped {arn}")
+        stopped |= found
+        time.sleep(POLL_S)
 
 
 def stop(target: Target, execution: str = "") -> None:

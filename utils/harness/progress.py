@@ -74,7 +74,7 @@ def snapshots(target: Target, arn: str) -> Iterator[Snapshot]:
         asked = time.monotonic()
         if (
             asked >= next_history
-            or states.describe_execution(executionArn=arn)["status"] != "RUNNING"
+            or states.describe_execution(executionArn=arn)["status"] not in history.RUNNING
         ):
             run = history.read(states, arn, events)
             if run.status != "RUNNING":
@@ -83,7 +83,7 @@ def snapshots(target: Target, arn: str) -> Iterator[Snapshot]:
                 scatter = facts.Reader(target, run).scatter()
             now = time.monotonic()
             next_history = now + max(HISTORY_S, (now - asked) / SHARE)
-        yield Snapshot(time.monotonic() - started, run, scatter)
+        yield Snapshot(run.before_s + time.monotonic() - started, run, scatter)
         if run.status != "RUNNING":
             return
         time.sleep(min(STATUS_S, max(0.0, next_history - time.monotonic())))

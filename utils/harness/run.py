@@ -4,10 +4,11 @@ import importlib
 import json
 import os
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from harness import bucket, calls, facts, machines, progress
+from harness import artifacts, bucket, calls, facts, machines, progress
 from harness.advice import advice_on
 from harness.execution import Execution, Failure, Task
 from harness.fault import Fault
@@ -18,6 +19,9 @@ from pipeline.etl_names import UnknownEtl, choose
 from pipeline.facts.stages import WorkbookFacts, made_from, workbook_metadata
 
 LOG_LINES = 20
+# What an execution ends as that a redrive may heal; one that was stopped is redriven by its name.
+REDRIVABLE = ("FAILED", "TIMED_OUT")
+SETTLES_S, POLL_S = 20, 2  # a state machine, after an update
 
 
 def run(
@@ -37,7 +41,7 @@ def run(
         etl: the module of demo-segment/etl that the table is for.
     """
     given = check_input(given, file, etl)
-    target.machine(definition)
+    machine = target.machine(definition)
     check_functions(target)
     check_etl(target, given)
     if file:
@@ -46,25 +50,47 @@ def run(
     check_object(target, key)
     if replaces := replaced(target, key):
         print(f"replaces {replaces}", flush=True)
-    done = follow(target, start(target, given, definition), page)
+    if not target.stack:
+        machines.put(target.client("stepfunctions"), definition or "parallel")
+    done = execute(target, machine, given, page)
     if done.status != "SUCCEEDED":
         sys.exit(1)
     if file and done.workbook:
         bucket.download(target, done.workbook)
 
 
-def start(target: Target, given: dict[str, Any], definition: str = "") -> str:
-    """Start an execution on an input that was checked; returns its ARN."""
+def redrive(target: Target, execution: str = "") -> None:
+    """Run again what failed of an execution, and keep the rest.
+
+    Args:
+        execution: a name or an ARN. Default: the last one that failed.
+    """
+    if target.emulated:
+        raise Fault(
+            "TARGET: LocalStack cannot redrive, AWS can: make redrive TARGET=aws; "
+            f"here start again: make stepfunctions{target.flags}"
+        )
+    arn = machines.find(target, execution, *(() if execution else REDRIVABLE))
+    if arn is None and execution:
+        raise Fault(f"EXECUTION: must be one that failed; found {execution!r}, which is not there")
+    if arn is None:
+        raise Fault("nothing failed yet")
     states = target.client("stepfunctions")
-    if not target.stack:
-        machines.put(states, definition or "parallel")
-    machine = target.machine(definition)
-    started = states.start_execution(stateMachineArn=machine, input=json.dumps(given))
-    return str(started["executionArn"])
+    try:
+        states.redrive_execution(executionArn=arn)
+    except states.exceptions.ExecutionNotRedrivable as error:
+        raise Fault(f"{arn}: must be redrivable; found: {error.response['message']}") from None
+    if follow(target, arn).status != "SUCCEEDED":
+        sys.exit(1)
+
+
+def execute(target: Target, machine: str, given: dict[str, Any], page: str = "") -> Execution:
+    """Run an execution to its end, say how it ended, and write its report."""
+    return follow(target, start(target, machine, given), page)
 
 
 def follow(target: Target, arn: str, page: str = "") -> Execution:
-    """Show an execution to its end, say how it ended, and write its report."""
+    """Show a running execution to its end, say how it ended, and write its report."""
     with ThreadPoolExecutor(1) as thread:
         # What writes the report takes a moment to load: the execution's time is free.
         report = thread.submit(importlib.import_module, "harness.report.write")
@@ -76,11 +102,12 @@ def follow(target: Target, arn: str, page: str = "") -> Execution:
             raise
     succeeded = done.status == "SUCCEEDED"
     if succeeded:
-        took = f"{done.elapsed_s:.1f} s"
-        print(f"SUCCEEDED in {took}: s3://{target.bucket}/{done.workbook}", flush=True)
+        took = f"{done.elapsed_s:.1f} s{redrives(done)}"
+        workbook = f"s3://{target.bucket}/{done.workbook}" if done.workbook else done.passed_over
+        print(f"SUCCEEDED in {took}: {workbook}", flush=True)
         read = facts.Reader(target, done)
-        if workbook := read.workbook():
-            print(contents(workbook), flush=True)
+        if made := read.workbook():
+            print(contents(made), flush=True)
         for doubt in read.trust.doubts:
             print(doubt, flush=True)
     calls.add_logs(target, done)
@@ -88,6 +115,35 @@ def follow(target: Target, arn: str, page: str = "") -> Execution:
         explain(target, done)
     print(os.path.relpath(report.result().write(target, done, page=page)))
     return done
+
+
+def start(target: Target, machine: str, given: dict[str, Any]) -> str:
+    """Start an execution of what was deployed last; returns its ARN.
+
+    For seconds after an update, Step Functions may start one of the definition before.
+    """
+    states, until_s = target.client("stepfunctions"), time.monotonic() + SETTLES_S
+    while True:
+        started = states.start_execution(stateMachineArn=machine, input=json.dumps(given))
+        arn: str = started["executionArn"]
+        if not target.stack or is_as_deployed(target, arn) or time.monotonic() > until_s:
+            return arn
+        states.stop_execution(executionArn=arn, cause="the definition is that of before the deploy")
+        time.sleep(POLL_S)
+
+
+def is_as_deployed(target: Target, execution: str) -> bool:
+    """Whether an execution has the definition that its stack was given last."""
+    stack = target.cloudformation().find()
+    states = target.client("stepfunctions")
+    found = states.describe_state_machine_for_execution(executionArn=execution)
+    return stack is not None and artifacts.is_deployed(found["definition"], stack)
+
+
+def redrives(run: Execution) -> str:
+    """Such as `, with 1 redrive`; "" for an execution that ran at once."""
+    count = len(run.parts) - 1
+    return f", with {count} redrive{'s' * (count > 1)}" if count else ""
 
 
 def contents(workbook: WorkbookFacts) -> str:
@@ -209,7 +265,7 @@ def explain(target: Target, run: Execution) -> None:
     if run.status == "ABORTED":
         print(f"STOPPED after {run.elapsed_s:.1f} s: execution {run.name}", flush=True)
         return
-    print(f"{run.status}: execution {run.name}")
+    print(f"{run.status}: execution {run.name}{redrives(run)}")
     failure = run.failure or Failure(run.status, "", None)
     if failure.task:
         print_task(target, run, failure.task)
@@ -227,7 +283,8 @@ def explain(target: Target, run: Execution) -> None:
     log = calls.failure_lines(target, run)[-LOG_LINES:]
     for line in log:
         print(f"log      {line}")
-    print(f"to do    {advice_on(failure, flags=target.flags, logged=bool(log))}", flush=True)
+    todo = advice_on(failure, flags=target.flags, logged=bool(log), execution=run.name)
+    print(f"to do    {todo}", flush=True)
 
 
 def print_line(target: Target, run: Execution, failure: Failure) -> None:
@@ -240,9 +297,9 @@ def print_line(target: Target, run: Execution, failure: Failure) -> None:
 def print_task(target: Target, run: Execution, task: Task) -> None:
     print(f"stage    {task.stage} ({task.attempts[-1].function or target.function(task.stage)})")
     if task.index is not None:
-        # A log does not number the calls of a Map Run.
+        # A log need not number the calls of a Map Run.
         index: int | None = task.index
-        if run.map_runs:
+        if run.map_runs and not task.key:
             index = facts.segment_of(facts.Reader(target, run).scatter(), task.record)
         number = f"number {index}, counted from 0; " if index is not None else ""
         print(f"segment  {number}{run.failed} of {run.segments} failed")

@@ -16,7 +16,6 @@ Change = dict[str, Any]
 MARK = "scatter-gather"
 
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
-STACK = "AWS::CloudFormation::Stack"
 SETTLED_S = 3.0
 
 # States in which CloudFormation takes no change, and what brings the stack out of each.
@@ -135,11 +134,13 @@ class Stack:
         parameters: Mapping[str, str | None],
         tags: dict[str, str],
         approved: Callable[[list[Change]], bool],
+        role: str = "",
     ) -> list[str]:
         """Create or update the stack, if what that will do is approved of.
 
         Args:
             parameters: None for one whose value the stack is to keep.
+            role: CloudFormation acts with, now and later. Default: the one before, else the caller.
 
         Returns:
             What changed or would, such as "Modify SegmentFunction"; [] where nothing had to.
@@ -157,6 +158,7 @@ class Stack:
             Parameters=[given(name, value) for name, value in parameters.items()],
             Tags=[{"Key": k, "Value": v} for k, v in tags.items()],
             Capabilities=["CAPABILITY_IAM"],
+            **({"RoleARN": role} if role else {}),
         )["Id"]
         since = self.last_event()
         with ExitStack() as unless_executed:
@@ -226,8 +228,10 @@ class Stack:
                     show(event)
                     seen.add(event["EventId"])
                     moved = time.monotonic()
-            # The state may still be that of the change before.
-            if status == wanted and any(event["ResourceType"] == STACK for event in events):
+            # The state may still be that of the change before; the stack's own event is not.
+            if status == wanted and any(
+                is_end(event, found["StackId"], wanted) for event in events
+            ):
                 return
             # LocalStack calls a stack failed at the first failure, and goes on.
             settled = time.monotonic() - moved > SETTLED_S
@@ -268,6 +272,11 @@ def given(parameter: str, value: str | None) -> dict[str, Any]:
 
 def is_there(status: str) -> bool:
     return status not in ("DELETE_COMPLETE", "CREATE_FAILED", "CREATE_IN_PROGRESS")
+
+
+def is_end(event: Event, stack_id: str, wanted: str) -> bool:
+    """Whether it tells that the stack itself, and no stack that it holds, came to a state."""
+    return (event.get("PhysicalResourceId"), event["ResourceStatus"]) == (stack_id, wanted)
 
 
 def described(change: Change) -> str:

@@ -25,6 +25,7 @@ from pipeline.errors.wording import found
 SCATTER, GATHER = "scatter/", "gather/"
 REFERENCE = "reference/"
 
+_SEGMENT = re.compile(r".*/job_([0-9]+)\.pkl")
 _REJECTS = re.compile(r"(.+)\.rejects-([0-9]+)\.pkl")
 
 
@@ -46,6 +47,12 @@ def segment_folder(execution: str | None) -> str:
 
 def segment_key(execution: str | None, number: int) -> str:
     return f"{segment_folder(execution)}job_{number:03d}.pkl"
+
+
+def segment_number(key: str) -> int | None:
+    """`scatter/x/job_007.pkl` → 7; None for the key of another object."""
+    match = _SEGMENT.fullmatch(key)
+    return int(match[1]) if match else None
 
 
 def manifest_key(execution: str | None) -> str:

@@ -3,6 +3,7 @@ import pytest
 from conftest import Make, Pipeline, checked
 from harness import cost
 from harness.cost import Charge
+from harness.execution import Attempt
 from harness.facts import Facts, read
 from harness.fault import Fault
 from harness.logs import Report
@@ -54,11 +55,25 @@ def test_an_execution_is_billed_by_its_reports_in_its_functions_architecture() -
     assert (calls.amount, transitions.amount) == (10, 3 + 6 + 2)
 
 
-def test_a_call_without_a_report_line_is_not_billed_as_nothing() -> None:
+def test_a_call_whose_report_line_is_late_is_said_to_be_missing_from_the_bill(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     run = Replay("succeeded").run()
     run.attempts[0].report = None
-    with pytest.raises(Fault, match="each call must have a REPORT line; found 4 of 5"):
-        cost.bill(run, Facts("bucket"), "us-east-1")
+    charges = cost.bill(run, Facts("bucket"), "us-east-1")
+    assert {charge.unit: charge.amount for charge in charges}["invocation"] == 4
+    cost.show(run, charges)
+    assert "REPORT lines have not come: 1" in capsys.readouterr().out
+
+
+def test_a_throttled_call_that_never_ran_is_not_missing_from_the_bill(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = Replay("succeeded").run()
+    throttled = Attempt("f", 0, ended_s=1, error="Lambda.TooManyRequestsException", cause="x")
+    run.tasks[0].attempts.insert(0, throttled)
+    cost.show(run, cost.bill(run, Facts("bucket"), "us-east-1"))
+    assert "REPORT lines have not come" not in capsys.readouterr().out
 
 
 def test_what_a_run_leaves_is_stored_for_fifteen_days() -> None:

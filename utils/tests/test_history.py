@@ -11,7 +11,7 @@ from harness.calls import match_reports
 from harness.definition import followers, inner_functions
 from harness.execution import Attempt, Execution
 from harness.history import Event, parse
-from harness.logs import Report
+from harness.logs import Call, Report
 from replay import EXPECTED, Replay
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:{}-lambda"
@@ -124,6 +124,10 @@ def report_at(ended_s: float, request: str = "r", status: str | None = None) -> 
     return Report(request, ended_s, 100, 100, 1769, 99, None, status)
 
 
+def told(reports: list[Report]) -> list[Call]:
+    return [Call(report.request_id, report=report) for report in reports]
+
+
 def call_at(ended_s: float, error: str | None = None, cause: str = "") -> Attempt:
     return Attempt("f", 0, ended_s=ended_s, error=error, cause=cause)
 
@@ -152,13 +156,13 @@ def call_at(ended_s: float, error: str | None = None, cause: str = "") -> Attemp
 )
 def test_each_call_finds_its_report(calls: list[Attempt], reports: list[Report]) -> None:
     for logged in (reports, reports[::-1]):
-        assert match_reports(calls, logged) == len(calls)
+        assert match_reports(calls, told(logged)) == len(calls)
         assert [call.report for call in calls] == reports
 
 
 def test_a_report_of_another_time_is_nobodys() -> None:
     call = Attempt("f", 10, ended_s=11)
-    assert match_reports([call], [report_at(5, "a"), report_at(20, "b")]) == 0
+    assert match_reports([call], told([report_at(5, "a"), report_at(20, "b")])) == 0
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ FUNCTIONS = {"demo-scatter", "demo-segment", "demo-gather"}
 FLOORS = [
     {
         *("pipeline", "pipeline.arrays", "pipeline.endings", "pipeline.errors"),
-        *("pipeline.etl_names", "pipeline.facts"),
+        *("pipeline.etl_names", "pipeline.facts", "pipeline.workers"),
     },
     {"pipeline.excel", "pipeline.keys", "pipeline.s3"},
     {"pipeline.reading", "pipeline.sheet"},

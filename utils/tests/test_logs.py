@@ -1,6 +1,7 @@
 """Each call is found in a log, whichever of Lambda's formats it has."""
 
 import json
+import re
 
 import pytest
 
@@ -88,3 +89,61 @@ def test_no_line_has_a_carriage_return() -> None:
 def test_a_function_without_a_log_has_no_events() -> None:
     client = Replay("stopped").target.client("logs")
     assert logs.events(client, "/aws/lambda/none", 0, 1) == []
+
+
+# As AWS's framed log holds it: one event, its lines apart by newlines.
+AWS_CALL = [
+    f"START RequestId: {REQUEST} Version: 1\n",
+    f'SEGMENT RequestId: {REQUEST} Key: "scatter/x/job_000.pkl"\n',
+    "[ERROR] InvalidMember: a.json record 7: x\na.json record 9: y\n"
+    "in this segment: 2 faulty records\nTraceback (most recent call last):\n\xa0 File f\n",
+    COLD,
+]
+
+
+def test_an_error_of_several_lines_ends_before_its_traceback() -> None:
+    [call] = logs.calls(event(line) for line in AWS_CALL)
+    lines = ["a.json record 7: x", "a.json record 9: y", "in this segment: 2 faulty records"]
+    assert call.error == ("InvalidMember", "\n".join(lines))
+    assert call.lines[-2:] == ["  File f", COLD.rstrip("\n")]
+
+
+def test_a_segments_call_has_the_key_that_it_logged_first() -> None:
+    later = f'SEGMENT RequestId: {REQUEST} Key: "scatter/y/job_001.pkl"\n'
+    [call] = logs.calls(event(line) for line in [*AWS_CALL[:2], later, *AWS_CALL[2:]])
+    assert call.key == "scatter/x/job_000.pkl"
+
+
+@pytest.mark.parametrize("line", ["Key: x", "SEGMENT RequestId: a Key: b", "SEGMENT a.pkl"])
+def test_other_lines_name_no_segment(line: str) -> None:
+    [call] = logs.calls(event(each) for each in [AWS_CALL[0], line])
+    assert call.key == ""
+
+
+def passes(pattern: str, message: str) -> bool:
+    """As CloudWatch documents its patterns: `?"a" ?"b"` passes what has one of these texts.
+
+    A term of other signs than letters, digits and _ stands in quotes; `?` goes with no other kind.
+    """
+    terms = re.findall(r'\?(?:"([^"]+)"|(\w+))', pattern)
+    assert " ".join(f'?"{quoted}"' if quoted else f"?{word}" for quoted, word in terms) == pattern
+    return any((quoted or word) in message for quoted, word in terms)
+
+
+@pytest.mark.parametrize("lines", [AWS_CALL, TEXT_CALL, JSON_CALL], ids=["aws", "text", "json"])
+def test_the_pattern_passes_all_that_tells_of_a_call_and_nothing_else(lines: list[str]) -> None:
+    noise = [
+        f"END RequestId: {REQUEST}\n",
+        platform("platform.initStart"),
+        platform("platform.runtimeDone", status="success"),
+        "what an ETL prints\n",
+    ]
+    assert [passes(logs.CALLS, line) for line in noise] == [False] * len(noise)
+    told = [*lines[:1], *noise, *lines[1:]]
+    [whole] = logs.calls(event(line) for line in told)
+    [passed] = logs.calls(event(line) for line in told if passes(logs.CALLS, line))
+    assert passed.report and (passed.key, passed.error, passed.report) == (
+        whole.key,
+        whole.error,
+        whole.report,
+    )

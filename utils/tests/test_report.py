@@ -20,16 +20,15 @@ from harness.report import write
 from harness.report.write import KEPT
 from harness.settings import RESULT
 from harness.target import emulator
+from pipeline.facts.column_profile import Column, Histogram
 from pipeline.facts.stages import (
-    Column,
-    Histogram,
     ScatterFacts,
     SegmentCut,
     SegmentFacts,
     SummaryFacts,
-    Told,
     WorkbookFacts,
 )
+from pipeline.facts.table import TableFacts
 from pipeline.keys import segment_facts_key
 from pipeline.s3.signed import signature
 from replay import Missing, Replay
@@ -235,7 +234,7 @@ def of_five_million_rows() -> Replay:
     told["scatter/wide/facts.json"] = ScatterFacts(
         "wide.json", 700_000_000, "e", 5_000_000, cuts, [(1, 0)]
     )
-    whole = Told()
+    whole = TableFacts()
     for _ in keys:
         whole.add(segment)
     groups = [["name " * 5, *range(n, n + 5)] for n in range(200)]
@@ -341,7 +340,7 @@ def test_advice_speaks_of_a_log_above_only_where_there_is_one(
     language: str, above: str, logged: bool
 ) -> None:
     failure = Failure("Runtime.ExitError", "exit status 1", None)
-    said = advice.advice_on(failure, flags="", logged=logged, language=language)
+    said = advice.advice_on(failure, flags="", logged=logged, execution="x", language=language)
     assert (above in said) == logged
 
 

@@ -1,12 +1,16 @@
 """What the emulator's Step Functions answers as AWS's does."""
 
 import ast
+import io
 import json
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.response import StreamingBody
+from urllib3 import HTTPResponse
 
 from conftest import ROOT, Pipeline
 from harness.machines import DEFINITIONS
@@ -69,3 +73,43 @@ def test_no_error_of_the_functions_own_is_retried_and_a_crash_is_once(path: Path
     assert not retried & {*own_errors(), "States.ALL", "States.TaskFailed", "Sandbox.Dropped"}
     crashes = [each["MaxAttempts"] for each in found if "Runtime.ExitError" in each["ErrorEquals"]]
     assert crashes == [1, 1, 1]
+
+
+class Torn(io.RawIOBase):
+    """A connection that breaks while an object's bytes come."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, _: Any) -> int:
+        if self.error:
+            raise self.error
+        return 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(ssl.SSLError(1, "DECRYPTION_FAILED_OR_BAD_RECORD_MAC"), id="TLS"),
+        pytest.param(ConnectionResetError(104, "reset"), id="reset"),
+        pytest.param(TimeoutError("timed out"), id="timeout"),
+        pytest.param(None, id="end"),
+    ],
+)
+@pytest.mark.parametrize("path", DEFINITIONS.glob("*.json"), ids=lambda path: path.stem)
+def test_whatever_breaks_within_an_object_each_task_retries(
+    path: Path, error: Exception | None
+) -> None:
+    answer = HTTPResponse(Torn(error), preload_content=False)
+    with pytest.raises(Exception) as broken:
+        StreamingBody(answer, 10).read()
+    # Lambda tells an error by the name of its class.
+    retried = [
+        each
+        for each in retriers(json.loads(path.read_text()))
+        if broken.typename in each["ErrorEquals"]
+    ]
+    assert len(retried) == len(STAGES)

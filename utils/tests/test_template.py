@@ -1,8 +1,8 @@
-import fnmatch
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ def substituted(name: str, template: dict[str, Any]) -> str:
     names = template["Resources"]["StateMachine"]["Properties"]["DefinitionSubstitutions"]
     for substitution in names:
         value = f"arn:aws:lambda:ap-northeast-1:123456789012:function:stack-{substitution.lower()}"
+        if substitution == "MaxConcurrency":
+            value = names[substitution]["Fn::Sub"].replace("${MaxConcurrency}", "40")
         definition = definition.replace(f"${{{substitution}}}", value)
     return definition
 
@@ -129,15 +131,17 @@ def setting(name: str, makefile: str) -> int:
     return int(found[1])
 
 
+NAMES = ("BucketName", "RoleName", "StateMachineName", "AlarmName", "LogGroupName", "QueueName")
+
+
 def test_what_has_a_name_is_named_after_the_stack(template: dict[str, Any]) -> None:
     names = {
         f"{logical}.{key}": value
         for logical, resource in template["Resources"].items()
         for key, value in resource["Properties"].items()
-        if key in ("BucketName", "RoleName", "StateMachineName", "AlarmName", "LogGroupName")
-        or (key == "FunctionName" and resource["Type"] == "AWS::Lambda::Function")
+        if key in NAMES or (key == "FunctionName" and resource["Type"] == "AWS::Lambda::Function")
     }
-    assert len(names) == 11
+    assert len(names) == 14
     assert all("AWS::StackName" in str(value) for value in names.values())
 
 
@@ -222,6 +226,30 @@ def test_what_an_execution_leaves_stays_for_as_long_as_it_can_be_redriven(
     assert len(rules) == len(days) + 1 and not any("TagFilters" in rule for rule in rules)
 
 
+def test_a_history_is_encrypted_with_the_key_that_the_state_machine_may_use(
+    template: dict[str, Any],
+) -> None:
+    [machine] = of_type(template, "StepFunctions::StateMachine")
+    own, nothing = {"Ref": "KmsKey"}, {"Ref": "AWS::NoValue"}
+    encrypted = {"Type": "CUSTOMER_MANAGED_KMS_KEY", "KmsKeyId": own}
+    assert machine["EncryptionConfiguration"] == {"Fn::If": ["HasKmsKey", encrypted, nothing]}
+    # In the role itself: a policy beside it would come after the state machine.
+    [policy] = template["Resources"]["StateMachineRole"]["Properties"]["Policies"]
+    conditional = policy["PolicyDocument"]["Statement"][-1]["Fn::If"]
+    assert conditional[0] == "HasKmsKey"
+    assert set(conditional[1]["Action"]) == {"kms:Decrypt", "kms:GenerateDataKey"}
+    assert conditional[1]["Resource"] == own
+
+
+@each_definition
+def test_an_execution_that_never_ends_is_told(name: str, template: dict[str, Any]) -> None:
+    assert json.loads(read_definition(name))["TimeoutSeconds"] == 24 * 3600
+    alarms = {each["MetricName"]: each for each in of_type(template, "CloudWatch::Alarm")}
+    assert alarms["ExecutionsTimedOut"]["Dimensions"] == alarms["ExecutionsFailed"]["Dimensions"]
+    topic = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopic"}], {"Ref": "AWS::NoValue"}]}
+    assert [each["AlarmActions"] for each in alarms.values()] == [topic] * 3
+
+
 def test_what_executions_read_is_logged_only_when_asked(template: dict[str, Any]) -> None:
     [machine] = of_type(template, "StepFunctions::StateMachine")
     logged = machine["LoggingConfiguration"]["IncludeExecutionData"]
@@ -244,22 +272,108 @@ def test_an_inbox_is_no_pattern_and_no_folder_that_functions_write(
     assert not re.fullmatch(template["Parameters"]["Inbox"]["AllowedPattern"], given)
 
 
+def complexity(patterns: list[Any]) -> int:
+    """The most wildcards, each counted at each place where it stands, that one value of a field can be in.
+
+    So EventBridge's own evaluator counts, which refuses rules above some number:
+    https://github.com/aws/event-ruler (MachineComplexityEvaluator).
+    """
+    wildcards = [
+        each["wildcard"] for each in patterns if isinstance(each, dict) and "wildcard" in each
+    ]
+    letters = {*"".join(wildcards), "another"} - {"*"}
+    start = frozenset((wildcard, 0) for wildcard in wildcards)
+    seen, left = {start}, [start]
+    while left:
+        places = left.pop()
+        for letter in letters:
+            after = frozenset(moved for each in places for moved in moves(*each, letter))
+            if after not in seen:
+                seen.add(after)
+                left.append(after)
+    return max(map(len, seen))
+
+
+def moves(wildcard: str, place: int, letter: str) -> Iterator[tuple[str, int]]:
+    """Where a wildcard may stand after one more letter."""
+    if wildcard[place : place + 1] == letter:
+        yield wildcard, place + 1
+    if wildcard[place : place + 1] == "*":
+        yield wildcard, place
+        yield from moves(wildcard, place + 1, letter)
+
+
+KINDS = [f"{end}{gz}" for end in (".json", ".jsonl", ".ndjson", ".csv") for gz in ("", ".gz")]
+
+
 @pytest.mark.parametrize(
-    ("key", "starts"),
+    ("wildcards", "score"),
     [
-        *((f"inbox/a/x{kind}", True) for kind in (".json", ".jsonl", ".ndjson", ".csv")),
-        *((f"inbox/x{kind}.gz", True) for kind in (".json", ".jsonl", ".ndjson", ".csv")),
-        *((f"inbox/x{kind}", False) for kind in ("", ".txt", ".xlsx", ".gz", ".json.part")),
-        *((f"{folder}/x.json", False) for folder in ("outbox", "scatter/a", "other/inbox")),
+        pytest.param([f"*.{end}" for end in "abcd"], 8, id="taken by AWS"),
+        pytest.param([f"*:stack/{name}/*" for name in "abc"], 9, id="the most taken"),
+        pytest.param([f"*:stack/{name}/*" for name in "abcd"], 12, id="refused by AWS"),
+        pytest.param([f"inbox/*{kind}" for kind in KINDS], 17, id="one for each kind of table"),
     ],
 )
-def test_only_a_table_in_the_inbox_starts_an_execution(
-    key: str, starts: bool, template: dict[str, Any]
+def test_wildcards_are_counted_as_eventbridge_counts(wildcards: list[str], score: int) -> None:
+    assert complexity([{"wildcard": each} for each in wildcards]) == score
+
+
+def test_no_rule_is_too_complex_for_eventbridge(template: dict[str, Any]) -> None:
+    rules = [each["EventPattern"] for each in of_type(template, "Events::Rule")]
+    key = rules[0]["detail"]["object"]["key"]
+    assert key == [{"prefix": {"Ref": "Inbox"}}]
+    assert max(complexity(values) for rule in rules for values in fields(rule)) == 0
+
+
+def fields(pattern: dict[str, Any]) -> Iterator[list[Any]]:
+    for value in pattern.values():
+        yield from fields(value) if isinstance(value, dict) else [value]
+
+
+def test_an_upload_that_starts_no_execution_is_kept_and_told(template: dict[str, Any]) -> None:
+    resources = template["Resources"]
+    [target] = resources["InboxRule"]["Properties"]["Targets"]
+    queue = {"Fn::GetAtt": ["InboxFailed", "Arn"]}
+    assert target["DeadLetterConfig"] == {"Arn": queue}
+    assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] < 24 * 3600
+    [statement] = resources["InboxFailedPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert (statement["Action"], statement["Resource"]) == ("sqs:SendMessage", queue)
+    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+    rule = {"Fn::GetAtt": ["InboxRule", "Arn"]}
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": rule}}
+    alarm = resources["UploadsFailed"]["Properties"]
+    [dimension] = alarm["Dimensions"]
+    assert dimension["Value"] == {"Fn::GetAtt": ["InboxFailed", "QueueName"]}
+    conditions = [resources[name]["Condition"] for name in INBOX]
+    assert conditions == ["HasInbox"] * len(INBOX)
+
+
+INBOX = ("InboxRule", "InboxRole", "InboxFailed", "InboxFailedPolicy", "UploadsFailed")
+
+
+@each_definition
+def test_as_many_segments_run_at_once_as_on_the_emulator(
+    name: str, template: dict[str, Any]
 ) -> None:
-    pattern = template["Resources"]["InboxRule"]["Properties"]["EventPattern"]
-    wildcards = [each["wildcard"] for each in pattern["detail"]["object"]["key"]]
-    keys = [each["Fn::Sub"].replace("${Inbox}", "inbox/") for each in wildcards]
-    assert any(fnmatch.fnmatchcase(key, each) for each in keys) == starts
+    [own] = [
+        state for _, state in states_of(json.loads(read_definition(name))) if state["Type"] == "Map"
+    ]
+    assert template["Parameters"]["MaxConcurrency"]["Default"] == own["MaxConcurrency"]
+    given = json.loads(substituted(name, template))
+    assert [s["MaxConcurrency"] for _, s in states_of(given) if s["Type"] == "Map"] == [40]
+
+
+def test_a_distributed_map_may_follow_and_redrive_its_iterations(template: dict[str, Any]) -> None:
+    """Their ARNs are execution:NAME/LABEL:ID; the actions are documented on either form."""
+    [policy] = of_type(template, "IAM::Policy")
+    [follow] = [
+        each
+        for each in policy["PolicyDocument"]["Statement"]
+        if "states:DescribeExecution" in each.get("Action", [])
+    ]
+    ends = {each["Fn::Sub"].split(":execution:")[1] for each in follow["Resource"]}
+    assert ends == {"${StateMachine.Name}:*", "${StateMachine.Name}/*"}
 
 
 def test_the_inbox_may_start_executions_of_this_state_machine_alone(

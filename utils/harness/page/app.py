@@ -25,7 +25,7 @@ from starlette.responses import (
 )
 from starlette.routing import Route
 
-from harness import calls, history, run
+from harness import calls, history, machines, run
 from harness.bucket import there_or
 from harness.fault import Fault
 from harness.page import live, upload
@@ -80,6 +80,7 @@ class App:
             "/executions": self.begin,
             f"{one}/stop": self.stop,
             f"{one}/again": self.again,
+            f"{one}/redrive": self.redrive,
         }
         return Starlette(
             routes=[
@@ -121,7 +122,8 @@ class App:
         found = history.read(self.states, arn)
         calls.add_logs(self.target, found)
         view = write.collect(self.target, found, language)
-        return html("execution.html.j2", live=False, here=address(arn), **write.names(view))
+        names = {"live": False, "here": address(arn), "heals": not self.target.emulated}
+        return html("execution.html.j2", **names, **write.names(view))
 
     async def news(self, request: Request) -> Response:
         arn = self.arn(request)
@@ -170,12 +172,18 @@ class App:
         described = self.states.describe_execution(executionArn=self.arn(request))
         return RedirectResponse(self.start(json.loads(described["input"])), 303)
 
+    def redrive(self, request: Request) -> Response:
+        self.states.redrive_execution(executionArn=self.arn(request))
+        return RedirectResponse(address(self.arn(request)), 303)
+
     def start(self, given: dict[str, Any]) -> str:
         """The address of the page of a new execution."""
         run.check_functions(self.target)
         run.check_etl(self.target, given)
         run.check_object(self.target, given.get("input_obj", "test.json"))
-        return address(run.start(self.target, given))
+        if not self.target.stack:
+            machines.put(self.states, "parallel")
+        return address(run.start(self.target, self.target.machine(), given))
 
     def arn(self, request: Request) -> str:
         """Of an execution of the target's own state machines."""

@@ -14,7 +14,8 @@ from harness.execution import Attempt, Execution, Task
 from harness.facts import Facts
 from harness.logs import Report
 from harness.report import formats
-from pipeline.facts.stages import Column, SummaryFacts
+from pipeline.facts.column_profile import Column
+from pipeline.facts.stages import SummaryFacts
 
 # Of segments, in the order in which they come about; the page's script goes by their numbers.
 OUTCOMES = ["waiting", "running", "retrying", "succeeded", "retried", "failed", "stopped"]
@@ -82,8 +83,9 @@ class View:
         return outcome_of(self.run.status)
 
     @property
-    def started(self) -> datetime:
-        return datetime.fromtimestamp(self.run.started_s, UTC)
+    def parts(self) -> list[datetime]:
+        """When the execution was started, and each time that it was redriven."""
+        return [datetime.fromtimestamp(part.began_s, UTC) for part in self.run.parts]
 
     @property
     def failure_sentence(self) -> str:
@@ -93,7 +95,7 @@ class View:
             return self.text(
                 "Record {1} of {0} broke the run.", "{0} の {1} 番のレコードで失敗しました。"
             ).format(*failure.record)
-        if task and task.index is not None and not self.run.map_runs:
+        if task and task.index is not None and (task.key or not self.run.map_runs):
             sentence = self.text("Segment {0} failed.", "セグメント {0} が失敗しました。")
             return sentence.format(task.index)
         states = [task.state] if task else list(self.run.visits)[-1:]
@@ -113,7 +115,11 @@ class View:
     def todo(self) -> str:
         assert self.run.failure
         return advice_on(
-            self.run.failure, flags=self.flags, logged=bool(self.log), language=self.language
+            self.run.failure,
+            flags=self.flags,
+            logged=bool(self.log),
+            language=self.language,
+            execution=self.run.name,
         )
 
     @property

@@ -16,7 +16,7 @@ from harness.report import formats
 from harness.report.view import BAR, BAR_HEIGHT, MARKS, View, bars_of, cold_starts, numeric
 from harness.settings import RESULT
 from harness.target import Target, endpoint
-from pipeline.facts.stages import BINS
+from pipeline.facts.column_profile import BINS
 
 HERE = Path(__file__).resolve().parent
 KEPT = 20
@@ -96,7 +96,7 @@ def where(target: Target) -> str:
 
 def cost_usd(target: Target, run: Execution, found: facts.Facts) -> float | None:
     """None where it is not known, as the S3 calls of an execution that has not succeeded."""
-    if run.status != "SUCCEEDED" or not run.attempts:
+    if run.status != "SUCCEEDED" or not run.attempts or run.unreported:
         return None
     try:
         charges = cost.bill(run, found, target.region)

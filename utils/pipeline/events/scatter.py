@@ -29,8 +29,27 @@ class TooManySegments(ValueError):
     """The segments would not fit into one execution."""
 
 
+class NotATable(ValueError):
+    """An object of the inbox has no ending of a table; the state machine passes over it."""
+
+
 def workbook_of(input_obj: str) -> str:
     return endings.workbook_key(input_obj, os.environ.get("INBOX", ""))
+
+
+def check_is_table(key: object) -> None:
+    """
+    Raises:
+        NotATable: the key is of the inbox, where everything that is put starts an execution: a
+            note, a folder's marker, a job's _SUCCESS.
+    """
+    inbox = os.environ.get("INBOX")
+    if inbox and isinstance(key, str) and key.startswith(inbox) and not endings.ends(key)[0]:
+        kinds = ", ".join(filter(None, endings.NAMES))
+        raise NotATable(
+            f"input_obj: a table of the inbox must end in {kinds}, or one of these with .gz; "
+            f"found {found(key)}, which is passed over"
+        )
 
 
 def is_whole(number: object, least: int) -> bool:
@@ -81,8 +100,10 @@ class Job:
         """
         Raises:
             InvalidEvent: names the field, its rule and what was found.
+            NotATable: see `check_is_table`.
         """
         fields: dict[str, Any] = {"input_obj": None, **event, **overrides_of(event)}
+        check_is_table(fields["input_obj"])
         for name, rule, holds in RULES:
             if name in fields and not holds(fields[name]):
                 raise InvalidEvent(f"{name}: {rule}; found {found(fields[name])}")
@@ -121,7 +142,8 @@ def check_fits_execution(segments: int, key: str, job: Job) -> None:
     Raises:
         TooManySegments: beyond ITERATIONS, or STATE_BYTES with a definition and a result each.
     """
-    state = 2 * segments * len(json.dumps(key) + ",")
+    around = {"segment_definitions": [], "workbook": job.workbook, "segment_results": []}
+    state = len(json.dumps(around)) + 2 * segments * len(json.dumps(key) + ", ")
     if segments > ITERATIONS or state > STATE_BYTES:
         raise TooManySegments(
             f"{job.input_obj}: an execution holds at most {ITERATIONS} segments and {STATE_BYTES} "

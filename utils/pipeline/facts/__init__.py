@@ -1,3 +1,3 @@
 """What each stage tells of an execution; functions write it, the harness reads it."""
 
-__all__ = ["stages"]
+__all__ = ["column_profile", "json_dataclass", "stages", "table"]

@@ -1,75 +1,22 @@
 """What the functions know of an execution, as small objects beside what they describe.
 
 `scatter/[<execution>/]facts.json` tells of the segment files, `gather/…/job_000.json` of one
-segment's result (with what the gather needs, see `rendered.py`), `gather/[<execution>/]facts.json`
+segment's result (with what the gather needs, see `segments/figures.py`), `gather/[<execution>/]facts.json`
 of the workbook. The functions write them, the harness reads them; nobody reads rows for a figure.
 """
 
 import json
-import math
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
-from functools import cache
-from types import UnionType
-from typing import Any, Self, get_args, get_origin, get_type_hints
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
 from urllib.parse import quote, unquote
 
+from pipeline.facts.column_profile import Column
+from pipeline.facts.json_dataclass import Json
+
 FIRST_ROWS = 10
-DISTINCT = 20  # values that a profile counts one by one; a column with more has `many`
-BINS = 40  # of a histogram, at most
 INLINE_BYTES = 8 * 1024  # of partial results among a segment's figures; more is an object
-SMALLEST = -1074  # exponent of the least float
 METADATA_CHARACTERS = 2_000  # ASCII, of the 2 KB that S3 keeps of an object's metadata
-
-
-class Json:
-    """A dataclass as JSON."""
-
-    def to_json(self) -> bytes:
-        return json.dumps(asdict(self)).encode()  # type: ignore[call-overload]  # a dataclass
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Self:
-        """
-        Raises:
-            ValueError: it is not what `to_json` writes.
-        """
-        return cls.of(json.loads(data))
-
-    @classmethod
-    def of(cls, fields: Any) -> Self:
-        """
-        Raises:
-            ValueError: they are not the fields of such a dataclass.
-        """
-        try:
-            made: Self = reader(cls)(fields)  # type: ignore[arg-type]  # a class has a hash
-        except (TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"must be {cls.__name__} as JSON; found {error}") from None
-        return made
-
-
-@cache
-def reader(kind: Any) -> Callable[[Any], Any]:
-    """What makes a value of this type of one of JSON, which has no other types within it."""
-    origin, inner = get_origin(kind), [reader(each) for each in get_args(kind)]
-    if is_dataclass(kind):
-        types = {name: reader(each) for name, each in get_type_hints(kind).items()}
-        make: Any = kind
-        return lambda fields: make(
-            **{name: types[name](fields[name]) for name in types.keys() & fields.keys()}
-        )
-    if origin is list:
-        return lambda value: [inner[0](each) for each in value]
-    if origin is dict:
-        of = get_args(kind)[0]  # in JSON a text
-        return lambda value: {of(key): inner[1](each) for key, each in value.items()}
-    if origin is tuple:
-        return lambda value: tuple(read(each) for read, each in zip(inner, value, strict=True))
-    if origin is UnionType:  # with None
-        return lambda value: None if value is None else inner[0](value)
-    return lambda value: value
 
 
 @dataclass(frozen=True)
@@ -102,76 +49,6 @@ class ScatterFacts(Json):
     packed: bool = False
     header: list[str] = field(default_factory=list)
     encoding: str = "utf-8"
-
-
-@dataclass(frozen=True)
-class Histogram:
-    """Counts of numbers in bins of 2**exponent, so that any two can be merged exactly.
-
-    Attributes:
-        counts: bin number → count; bin n holds n * 2**exponent up to (n + 1) * 2**exponent.
-    """
-
-    exponent: int
-    counts: dict[int, int]
-
-    def coarser(self, exponent: int) -> "Histogram":
-        counts: Counter[int] = Counter()
-        for number, count in self.counts.items():
-            counts[number >> (exponent - self.exponent)] += count
-        return Histogram(exponent, dict(counts))
-
-    def fitted(self) -> "Histogram":
-        """Of at most BINS bins."""
-        found = self
-        while found.counts and max(found.counts) - min(found.counts) >= BINS:
-            found = found.coarser(found.exponent + 1)
-        return found
-
-    def merged(self, other: "Histogram") -> "Histogram":
-        exponent = max(self.exponent, other.exponent)
-        counts = added(self.coarser(exponent).counts, other.coarser(exponent).counts)
-        return Histogram(exponent, dict(sorted(counts.items()))).fitted()
-
-
-@dataclass(frozen=True)
-class Column:
-    """The profile of one column of a result.
-
-    Attributes:
-        kinds: numbers, texts, dates, booleans → how many cells of that kind.
-        missing: empty cells.
-        low, high: of the numbers; None without any.
-        histogram: of the numbers; None without any.
-        values: the distinct values as the workbook shows them → how many cells have them;
-            empty where there are more than DISTINCT, and then `many` is True.
-    """
-
-    name: str
-    kinds: dict[str, int] = field(default_factory=dict)
-    missing: int = 0
-    low: float | None = None
-    high: float | None = None
-    histogram: Histogram | None = None
-    values: dict[str, int] = field(default_factory=dict)
-    many: bool = False
-
-    def merged(self, other: "Column") -> "Column":
-        one, two = self.histogram, other.histogram
-        lows = [each.low for each in (self, other) if each.low is not None]
-        highs = [each.high for each in (self, other) if each.high is not None]
-        values = added(self.values, other.values)
-        many = self.many or other.many or len(values) > DISTINCT
-        return Column(
-            name=self.name,
-            kinds=added(self.kinds, other.kinds),
-            missing=self.missing + other.missing,
-            low=min(lows, default=None),
-            high=max(highs, default=None),
-            histogram=one.merged(two) if one and two else one or two,
-            values={} if many else values,
-            many=many,
-        )
 
 
 @dataclass(frozen=True)
@@ -262,55 +139,3 @@ def workbook_metadata(input_obj: str) -> dict[str, str]:
 def made_from(metadata: Mapping[str, str]) -> str:
     """The input that a workbook's metadata tells of; "" without one."""
     return unquote(metadata.get("input", ""))
-
-
-class Told:
-    """What segments tell, in the order of the table, merged as it comes: a reader of the whole
-    needs none of their objects.
-
-    Attributes:
-        source: the input object; "" where no segment told it.
-        whole: whether every segment told something; without, there is no profile.
-    """
-
-    def __init__(self) -> None:
-        self.whole = True
-        self.source = ""
-        self.rows = 0
-        self.profile: dict[str, Column] = {}
-        self.first_rows: list[dict[str, str]] = []
-        self.segments: list[SegmentFacts] = []
-
-    def add(self, segment: SegmentFacts | None) -> None:
-        if segment is None:
-            self.whole = False
-            return
-        self.source = segment.source
-        by_name = {column.name: column for column in segment.columns}
-        for name in {**self.profile, **by_name}:
-            before = self.profile.get(name) or Column(name, missing=self.rows)
-            here = by_name.get(name) or Column(name, missing=segment.rows_out)
-            self.profile[name] = before.merged(here)
-        for row in segment.first_rows[: FIRST_ROWS - len(self.first_rows)]:
-            self.first_rows.append(dict(zip(by_name, row)))
-        self.rows += segment.rows_out
-        self.segments.append(replace(segment, columns=[], first_rows=[], source=""))
-
-    def facts(
-        self, workbook: str, size: int, rows: int, columns: list[str], sheets: list[str]
-    ) -> WorkbookFacts:
-        if not self.whole:
-            return WorkbookFacts(workbook, size, rows, columns, sheets)
-        first = [[row.get(name, "") for name in self.profile] for row in self.first_rows]
-        profile = list(self.profile.values())
-        return WorkbookFacts(workbook, size, rows, columns, sheets, profile, first, self.segments)
-
-
-def added[K](one: Mapping[K, int], two: Mapping[K, int]) -> dict[K, int]:
-    return dict(Counter(one) + Counter(two))
-
-
-def exponent_of(low: float, high: float) -> int:
-    """Of the bins of a histogram from low to high, so that BINS take them all."""
-    step = high / (BINS - 1) - low / (BINS - 1)
-    return math.frexp(step)[1] if step else SMALLEST if high > low else 0

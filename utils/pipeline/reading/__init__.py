@@ -8,5 +8,6 @@ __all__ = [
     "gunzip",
     "plain_numbers",
     "references",
+    "side_by_side",
     "source",
 ]

@@ -48,11 +48,20 @@ def tables(blocks: Iterator[Block], size: int, division_number: int | None) -> I
         division_number: rows of each; None to choose by size, 0 to do so for small tables, too.
     """
     cuts: Iterator[Iterable[Block]]
-    if division_number or (division_number is None and size <= SMALL_TABLE_BYTES):
+    if is_cut_by_rows(size, division_number):
         cuts = by_rows(blocks, division_number)
     else:
         cuts = (itertools.islice(blocks, blocks_per_segment(size)) for _ in itertools.count())
     return itertools.takewhile(lambda table: table.rows, map(Table, cuts))
+
+
+def is_cut_by_rows(size: int, division_number: int | None) -> bool:
+    return bool(division_number) or (division_number is None and size <= SMALL_TABLE_BYTES)
+
+
+def is_cut_by_bytes(size: int, division_number: int | None) -> bool:
+    """Whether a table is cut by bytes, into two segments at least."""
+    return not is_cut_by_rows(size, division_number) and size > segment_bytes(size)
 
 
 def by_rows(blocks: Iterable[Block], division_number: int | None) -> Iterator[Iterable[Block]]:

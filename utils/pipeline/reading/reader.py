@@ -24,15 +24,17 @@ class Reader:
         source: the object's name, for errors.
 
     Attributes:
+        END: what ends a record, where whole records can be cut off a text without parsing it.
         starts: the byte of the file where each block begins, and the number of its first record.
         header, texts, mixed: of CSV alone, see there.
     """
 
+    END = b""
     error: type[ValueError]
     encoding = "utf-8"
 
     def __init__(self, chunks: Iterable[bytes], source: str) -> None:
-        self.chunks = filter(None, chunks)
+        self.chunks: Iterator[bytes] = filter(None, chunks)
         self.source = source
         self.buffer = b""
         self.offset = 0  # of buffer[0] in the file
@@ -44,7 +46,7 @@ class Reader:
         self.mixed = False
 
     def blocks(self, block_bytes: int) -> Iterator[Block]:
-        """Parse the file as it arrives.
+        """Parse the file as it arrives; what was parsed already stays so.
 
         Args:
             block_bytes: how many new bytes each block takes at least, so that a file of n bytes
@@ -56,7 +58,7 @@ class Reader:
         Raises:
             ValueError: the format's error, at the first fault.
         """
-        self._open(block_bytes)
+        (self._read if self.index else self._open)(block_bytes)
         wanted = block_bytes
         while True:
             start = self.offset, self.index

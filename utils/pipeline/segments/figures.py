@@ -14,7 +14,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from pipeline.events.gather import MissingSegment
-from pipeline.facts.stages import INLINE_BYTES, Json, SegmentFacts
+from pipeline.facts.json_dataclass import Json
+from pipeline.facts.stages import INLINE_BYTES, SegmentFacts
 from pipeline.keys import partials_key, rejects_of, segment_facts_key, xml_key
 from pipeline.s3.client import OTHERS, status
 from pipeline.s3.signed import Objects

@@ -10,7 +10,8 @@ import pandas as pd
 
 from pipeline.arrays import only_texts
 from pipeline.excel import EXACT_INTEGER
-from pipeline.facts.stages import DISTINCT, FIRST_ROWS, Column, Histogram, SegmentFacts, exponent_of
+from pipeline.facts.column_profile import DISTINCT, Column, Histogram, exponent_of
+from pipeline.facts.stages import FIRST_ROWS, SegmentFacts
 
 COLUMNS = 100  # profiled; a wider table's others are not
 CHARACTERS = 60  # of a value that is counted; a column with longer ones has too many to show

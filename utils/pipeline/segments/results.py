@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.events.gather import MissingSegment
 from pipeline.excel import widest
-from pipeline.facts.stages import Told
+from pipeline.facts.table import TableFacts
 from pipeline.keys import segment_facts_key, xml_key
 from pipeline.s3.overlap import map_ahead
 from pipeline.s3.signed import Objects
@@ -46,7 +46,7 @@ class Results:
     ) -> None:
         self.figures: dict[str, Figures] = {}
         self.formats: dict[str, str] | None = None
-        self.told = Told()
+        self.told = TableFacts()
         self._objects = objects
         self._keys = keys
         self._load = load

@@ -1,3 +1,11 @@
 """Sheets and workbooks: rows rendered as XML, and deflated parts joined into one .xlsx file."""
 
-__all__ = ["duplicate_columns", "parts", "rendered_table", "sheet_xml", "table", "workbook"]
+__all__ = [
+    "chunks",
+    "duplicate_columns",
+    "parts",
+    "rendered_table",
+    "sheet_xml",
+    "table",
+    "workbook",
+]

@@ -6,11 +6,10 @@ with a full flush, so that together they are one deflate stream. XlsxWriter writ
 
 import datetime as dt
 import re
-import struct
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import chain, count, islice
@@ -34,8 +33,10 @@ from pipeline.excel import (
     wide_characters,
 )
 from pipeline.sheet.chart import insert_charts, with_own_labels
+from pipeline.sheet.chunks import Chunks
 from pipeline.sheet.parts import SheetPart
 from pipeline.sheet.table import Table
+from pipeline.sheet.zip_file import Entry, deflated, plain_entry, zip_chunks
 
 HEADER = {"bold": True, "bottom": 1}
 TOTAL = {"bold": True, "top": 1}
@@ -43,36 +44,6 @@ CREATED = dt.datetime(1980, 1, 1)  # the date of each zip entry, as XlsxWriter h
 DIGIT_PIXELS = 7
 WIDE_PIXELS = 7  # a kanji takes 15; XlsxWriter gives any character that it does not know 8
 FILTER_PIXELS = 16  # the button in a header
-
-# APPNOTE.TXT 4.4: a field with all bits set refers to a wider one in a zip64 record.
-_IN_ZIP64 = ZIP32_LIMIT = 0xFFFF_FFFF
-_VERSION, _VERSION_ZIP64 = 20, 45
-_UNIX, _READ_WRITE = 3 << 8, 0o600 << 16
-_DEFLATED_1980 = (zlib.DEFLATED, 0, 1 << 5 | 1)  # method, time, date
-
-
-class Chunks:
-    """Chunks of any size, read by sizes that need not match them.
-
-    Attributes:
-        size: bytes read so far.
-    """
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self.size = 0
-        self._chunks = filter(None, chunks)
-        self._rest = b""
-
-    def take(self, size: int) -> Iterator[bytes]:
-        """So many bytes, or as many as are left, in pieces."""
-        while size and (chunk := self._rest or next(self._chunks, b"")):
-            piece, self._rest = chunk[:size], chunk[size:]
-            self.size += len(piece)
-            size -= len(piece)
-            yield piece
-
-    def read(self, size: int = sys.maxsize) -> bytes:
-        return b"".join(self.take(size))
 
 
 @dataclass(frozen=True)
@@ -101,18 +72,6 @@ class _Sheet:
         return self.last_row - self.has_total
 
 
-class _Entry(zipfile.ZipInfo):
-    """What a zip says of a file, and the file, deflated."""
-
-    def __init__(
-        self, name: str, xml_bytes: int, deflated_bytes: int, crc32: int, body: Iterable[bytes]
-    ) -> None:
-        super().__init__(name)
-        self.compress_type = zipfile.ZIP_DEFLATED
-        self.file_size, self.compress_size, self.CRC = xml_bytes, deflated_bytes, crc32
-        self.body = body
-
-
 def workbook_chunks(
     name: str, tables: Sequence[Table], formats: Mapping[str, str]
 ) -> Iterator[bytes]:
@@ -134,7 +93,7 @@ def workbook_chunks(
     """
     check_sheet_names(table.name for table in tables[1:])
     sheets = _sheets(name, tables)
-    return _zip_chunks(_entries(sheets, formats), sheets)
+    return zip_chunks(_entries(sheets, formats))
 
 
 def sheet_names(tables: Sequence[Table]) -> list[str]:
@@ -181,16 +140,17 @@ def _parts_by_sheet(parts: Sequence[SheetPart]) -> list[list[SheetPart]]:
     return sheets
 
 
-def _entries(sheets: list[_Sheet], formats: Mapping[str, str]) -> list[_Entry]:
+def _entries(sheets: list[_Sheet], formats: Mapping[str, str]) -> Iterator[Entry]:
     with zipfile.ZipFile(_template(sheets, formats)) as template:
         files = {name: template.read(name) for name in template.namelist()}
     in_order = iter(sheets)
-    return [
-        _sheet_entry(name, xml, next(in_order))
-        if name.startswith("xl/worksheets/sheet")
-        else _plain_entry(name, with_own_labels(xml) if name.startswith("xl/charts/") else xml)
-        for name, xml in files.items()
-    ]
+    for name, xml in files.items():
+        if name.startswith("xl/worksheets/sheet"):
+            yield _sheet_entry(name, xml, next(in_order))
+        else:
+            yield plain_entry(name, with_own_labels(xml) if name.startswith("xl/charts/") else xml)
+    for sheet in sheets:
+        _check_length(sheet)
 
 
 def _template(sheets: list[_Sheet], formats: Mapping[str, str]) -> BytesIO:
@@ -231,17 +191,17 @@ def _pixels(text: str) -> int:
     return pixels + WIDE_PIXELS * wide_characters(text)
 
 
-def _sheet_entry(name: str, template: bytes, sheet: _Sheet) -> _Entry:
+def _sheet_entry(name: str, template: bytes, sheet: _Sheet) -> Entry:
     before, _, after = re.split("<sheetData>(.*)</sheetData>", template.decode())
     before = re.sub('(?<=<dimension ref=")[^"]*', _dimension(sheet), before)
     start_xml = f"{before}<sheetData>{sheet.header}".encode()
     end_xml = f"</sheetData>{after}".encode()
-    start, end = _deflated(start_xml, zlib.Z_FULL_FLUSH), _deflated(end_xml, zlib.Z_FINISH)
+    start, end = deflated(start_xml, zlib.Z_FULL_FLUSH), deflated(end_xml, zlib.Z_FINISH)
     crc32 = isal_zlib.crc32(start_xml)
     for part in sheet.parts:
         crc32 = isal_zlib.crc32_combine(crc32, part.crc32, part.xml_bytes)
     deflated_bytes = sum(part.deflated_bytes for part in sheet.parts)
-    return _Entry(
+    return Entry(
         name,
         xml_bytes=len(start_xml) + sum(part.xml_bytes for part in sheet.parts) + len(end_xml),
         deflated_bytes=len(start) + deflated_bytes + len(end),
@@ -265,32 +225,6 @@ def _header_cell(index: int, name: str) -> str:
     return f'<c r="{column_letters(index)}1" s="{HEADER_STYLE}" t="inlineStr"><is>{text}</is></c>'
 
 
-def _plain_entry(name: str, xml: bytes) -> _Entry:
-    body = _deflated(xml, zlib.Z_FINISH)
-    return _Entry(name, len(xml), len(body), isal_zlib.crc32(xml), [body])
-
-
-def _deflated(xml: bytes, end: int) -> bytes:
-    deflate = isal_zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    return deflate.compress(xml) + deflate.flush(end)
-
-
-def _zip_chunks(entries: list[_Entry], sheets: list[_Sheet]) -> Iterator[bytes]:
-    offset = 0
-    for entry in entries:
-        entry.header_offset = offset
-        # The zip64 field of a local header has both sizes or neither (4.5.3).
-        header = entry.FileHeader(max(entry.compress_size, entry.file_size) >= ZIP32_LIMIT)
-        yield header
-        yield from entry.body
-        offset += len(header) + entry.compress_size
-    for sheet in sheets:
-        _check_length(sheet)
-    directory = b"".join(map(_directory_record, entries))
-    yield directory
-    yield _end_records(len(entries), len(directory), offset)
-
-
 def _check_length(sheet: _Sheet) -> None:
     """Once all sheets are written: their table's bodies have no byte more or less."""
     more = sum(map(len, sheet.source.take(sys.maxsize)))
@@ -298,45 +232,3 @@ def _check_length(sheet: _Sheet) -> None:
     if more or less:
         what = f"{more} bytes more" if more else f"{less} bytes less"
         raise ValueError(f"bodies must be as long as parts say; found {what}")
-
-
-def _directory_record(entry: _Entry) -> bytes:
-    sizes = (entry.file_size, entry.compress_size, entry.header_offset)
-    wide = [size for size in sizes if size >= ZIP32_LIMIT]
-    zip64 = struct.pack(f"<2H{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
-    version = _VERSION_ZIP64 if wide else _VERSION
-    name = entry.filename.encode()
-    record = struct.pack(
-        "<4s6H3L5H2L",
-        b"PK\1\2",
-        _UNIX | version,  # made by
-        version,  # needed
-        0,  # flags
-        *_DEFLATED_1980,
-        entry.CRC,
-        _narrow(entry.compress_size),
-        _narrow(entry.file_size),
-        len(name),
-        len(zip64),
-        0,  # comment
-        0,  # disk
-        0,  # internal attributes
-        _READ_WRITE,
-        _narrow(entry.header_offset),
-    )
-    return record + name + zip64
-
-
-def _end_records(entries: int, size: int, offset: int) -> bytes:
-    counts = [entries, entries, _narrow(size), _narrow(offset)]
-    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *counts, 0)
-    if max(size, offset) < ZIP32_LIMIT:
-        return end
-    versions = (_UNIX | _VERSION_ZIP64, _VERSION_ZIP64)
-    counts = [entries, entries, size, offset]
-    zip64 = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, *versions, 0, 0, *counts)
-    return zip64 + struct.pack("<4sLQL", b"PK\6\7", 0, offset + size, 1) + end
-
-
-def _narrow(number: int) -> int:
-    return _IN_ZIP64 if number >= ZIP32_LIMIT else number

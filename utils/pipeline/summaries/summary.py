@@ -12,7 +12,7 @@ from pandas.api.extensions import ExtensionArray
 from pipeline.arrays import only_texts
 from pipeline.errors.wording import found, require
 from pipeline.excel import EXACT_INTEGER, check_sheet_name, check_sheet_names
-from pipeline.facts.stages import Json
+from pipeline.facts.json_dataclass import Json
 from pipeline.sheet.table import REJECTS
 from pipeline.summaries.cells import (
     BOOLEAN,

@@ -1,4 +1,5 @@
-from pipeline.facts.stages import Column, Histogram, SegmentFacts
+from pipeline.facts.column_profile import Column, Histogram
+from pipeline.facts.stages import SegmentFacts
 from pipeline.segments.figures import Contribution, Figures, Rejects
 from pipeline.sheet.parts import SheetPart
 

@@ -8,15 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.facts.stages import (
-    BINS,
-    DISTINCT,
-    FIRST_ROWS,
-    Column,
-    SegmentFacts,
-    Told,
-    WorkbookFacts,
-)
+from pipeline.facts.column_profile import BINS, DISTINCT, Column
+from pipeline.facts.stages import FIRST_ROWS, SegmentFacts, WorkbookFacts
+from pipeline.facts.table import TableFacts
 from pipeline.segments.profile import COLUMNS, segment_facts
 
 CELLS = st.one_of(
@@ -88,7 +82,7 @@ def test_any_cut_gives_the_profile_of_the_whole_table(cells: list[Any], cuts: li
     bounds = [0, *sorted(cuts), len(table)]
     parts = [table.iloc[start:stop] for start, stop in zip(bounds, bounds[1:])]
     [whole] = segment_facts(table, len(table)).columns
-    told = Told()
+    told = TableFacts()
     for part in parts:
         told.add(segment_facts(part, len(part)))
     facts = told.facts("x.xlsx", 0, len(table), ["x"], ["Sheet1"])
@@ -105,7 +99,7 @@ def test_any_cut_gives_the_profile_of_the_whole_table(cells: list[Any], cuts: li
 
 
 def test_a_column_that_a_segment_lacks_is_missing_there() -> None:
-    told = Told()
+    told = TableFacts()
     told.add(segment_facts(pd.DataFrame({"a": [1, 2]}), 2))
     told.add(segment_facts(pd.DataFrame({"b": ["x"], "a": [3]}), 1))
     a, b = told.facts("x.xlsx", 0, 3, ["a", "b"], []).profile
@@ -119,7 +113,7 @@ def test_other_json_is_no_facts(text: bytes) -> None:
 
 
 def test_a_segment_that_tells_nothing_leaves_the_whole_without_a_profile() -> None:
-    told = Told()
+    told = TableFacts()
     told.add(segment_facts(pd.DataFrame({"a": [1]}), 1))
     told.add(None)
     assert told.facts("x.xlsx", 7, 1, ["a"], ["Sheet1"]).profile == []

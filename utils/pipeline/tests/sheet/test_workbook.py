@@ -22,7 +22,7 @@ from python_calamine import CalamineWorkbook
 
 from pipeline import excel
 from pipeline.excel import SHEET_ROWS, STYLE_FORMATS, InvalidCell, TooManyColumns
-from pipeline.sheet import sheet_xml, workbook
+from pipeline.sheet import sheet_xml, workbook, zip_file
 from pipeline.sheet.parts import SheetPart
 from pipeline.sheet.sheet_xml import widest_texts
 from pipeline.sheet.table import Table
@@ -265,7 +265,7 @@ def test_what_passes_the_limit_of_a_zip_is_in_zip64(
     limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = spliced(MEMBERS)
-    monkeypatch.setattr(workbook, "ZIP32_LIMIT", limit)
+    monkeypatch.setattr(zip_file, "ZIP32_LIMIT", limit)
     file = spliced(MEMBERS)
     assert b"PK\6\6" in file and b"PK\6\7" in file
     assert zipfile.ZipFile(BytesIO(file)).testzip() is None
