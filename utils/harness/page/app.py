@@ -1,9 +1,9 @@
 """What the page answers: executions, their pages and workbooks, and what is asked of them."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -53,9 +53,7 @@ class App:
     """Serves one target."""
 
     def __init__(self, target: Target) -> None:
-        self.target = replace(target, client=cache(target.client))
-        for service in ("lambda", "logs", "s3", "stepfunctions"):  # not to be made by two threads
-            self.target.client(service)
+        self.target = replace(target, client=kept(target.client))
         self.states = self.target.client("stepfunctions")
         self.listing = Listing(self.target)
         self.listing.read()  # the first page does not wait for it
@@ -110,8 +108,7 @@ class App:
 
     def execution(self, request: Request) -> Response:
         arn, language = self.arn(request), language_of(request)
-        with there_or(f"{arn}: there is no such execution"):
-            described = self.states.describe_execution(executionArn=arn)
+        described = self.describe(arn)
         if described["status"] == "RUNNING":
             view = live.view_of(self.target, next(snapshots(self.target, arn)), language)
             return html("execution.html.j2", live=True, here=address(arn), **write.names(view))
@@ -131,7 +128,7 @@ class App:
         return events(live.changes(self.target, followed, language_of(request)))
 
     def workbook(self, request: Request) -> Response:
-        described = self.states.describe_execution(executionArn=self.arn(request))
+        described = self.describe(self.arn(request))
         key = history.parse(described, []).workbook or ""
         with there_or(f"{described['name']}: there is no workbook of it in {self.target.bucket}"):
             found = self.target.client("s3").get_object(Bucket=self.target.bucket, Key=key)
@@ -169,7 +166,7 @@ class App:
 
     def again(self, request: Request) -> Response:
         """Start another execution on the same input."""
-        described = self.states.describe_execution(executionArn=self.arn(request))
+        described = self.describe(self.arn(request))
         return RedirectResponse(self.start(json.loads(described["input"])), 303)
 
     def redrive(self, request: Request) -> Response:
@@ -192,6 +189,12 @@ class App:
             if arn.rpartition(":")[2] == machine:
                 return f"{arn.replace(':stateMachine:', ':execution:')}:{name}"
         raise HTTPException(404)
+
+    def describe(self, arn: str) -> dict[str, Any]:
+        try:
+            return dict(self.states.describe_execution(executionArn=arn))
+        except self.states.exceptions.ExecutionDoesNotExist as error:
+            raise HTTPException(404, str(error)) from None
 
     def speak(self, request: Request) -> Response:
         answer = RedirectResponse("/", 303)
@@ -219,6 +222,13 @@ class App:
             "where": write.where(self.target),
             "words": {name: texts[japanese] for name, texts in WORDS.items()},
         }
+
+
+def kept(client: Callable[..., Any]) -> Callable[..., Any]:
+    """Clients take a while to make, and no two threads may do so at once."""
+    services = ("lambda", "logs", "s3", "stepfunctions")
+    made = {service: client(service) for service in services}
+    return lambda service, **config: (not config and made.get(service)) or client(service, **config)
 
 
 def address(arn: str) -> str:
