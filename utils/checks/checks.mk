@@ -9,10 +9,10 @@ FUZZ_S ?= 60
 BENCH_READY := $(patsubst $(BENCH)/locks/%.txt,$(BENCH)/.venvs/%/.ready,$(wildcard $(BENCH)/locks/*.txt))
 LOCKS := $(patsubst $(ROOT)/%,%,$(wildcard $(TOOLS)/*.txt $(BENCH)/locks/*.txt))
 
-.PHONY: pictures bench bench-summaries faults soak soaked fuzz fuzz-summaries audit test-compat test-readers test-report-page
+.PHONY: pictures bench bench-summaries faults soak soaked fuzz fuzz-summaries audit test-compat test-readers test-report-page test-page
 
 # They are about the members' rule, whatever is in demo-segment/etl.
-bench bench-summaries soak soaked smoke pictures: export ETL_FOLDER := $(ROOT)/utils/tests/etl
+bench bench-summaries soak soaked smoke pictures test-page: export ETL_FOLDER := $(ROOT)/utils/tests/etl
 
 bench: zip $(BENCH_READY) demo-gather/.venv/.ready demo-scatter/.venv/.ready ## the pipeline beside other writers: SIZES rows, REPEAT runs; result/bench.json
 	@cd $(ROOT)/utils && $(PY) -m checks.bench --repeat $(REPEAT) $(SIZES)
@@ -43,7 +43,7 @@ audit: $(VENVS)/audit/.ready $(FUNCTIONS:%=demo-%/requirements.txt) ## look up k
 	@$(VENVS)/audit/bin/python $(CHECKS)/audit.py $(FUNCTIONS:%=demo-%/requirements.txt) $(LOCKS)
 
 test-compat: $(CHECKS)/node_modules/.package-lock.json demo-gather/.venv/.ready test-report-page ## other programs read the workbooks; needs Node, LibreOffice, Chromium
-	@$(HARNESS) with-emulator $(MAKE) --no-print-directory test-readers
+	@$(HARNESS) with-emulator $(MAKE) --no-print-directory test-readers test-page
 
 test-readers:
 	@AWS_ENDPOINT_URL=$(ENDPOINT) AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1 \
@@ -60,6 +60,10 @@ pictures: $(TOOLS_READY) ## draw the README's pictures of a summary and a report
 		--window-size=1100,1050 --screenshot=$(ROOT)/.github/pictures/report.png \
 		"file://$$(ls -t $(ROOT)/result/*.html | head -1)" 2>/dev/null
 	@ls -l $(ROOT)/.github/pictures/*.png
+
+# In an emulator of its own, or in one that is up.
+test-page: $(VENVS)/browser/.ready $(CHECKS)/node_modules/.package-lock.json zip create bucket
+	@$(VENVS)/browser/bin/python -m pytest -q -p no:cacheprovider -c /dev/null --rootdir $(CHECKS) $(CHECKS)/test_page.py
 
 test-report-page: $(VENVS)/browser/.ready
 	@$(VENVS)/browser/bin/python -m pytest -q -p no:cacheprovider -c /dev/null --rootdir $(CHECKS) $(CHECKS)/test_report_page.py

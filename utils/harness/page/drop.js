@@ -79,5 +79,6 @@ addEventListener("drop", async (event) => {
   event.preventDefault();
   form.classList.remove("over");
   const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
-  take_all((await Promise.all(entries.map(found_in))).flat());
+  const files = [...event.dataTransfer.files].map((file) => [file.name, file]);
+  take_all(entries.length ? (await Promise.all(entries.map(found_in))).flat() : files);
 });
