@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -157,6 +158,18 @@ def test_cells_of_csv_are_numbers_one_by_one_where_the_etl_says_so(
     assert made["倍"].tolist() == [116, 150, 114]
     assert made["番号"].tolist() == ["000", "001", "002"]
     assert [*rejects(s3, bucket, "gather/job_000.pkl")["found"]] == ['the text "5O"']
+
+
+@pytest.mark.usefixtures("points")
+def test_a_call_logs_first_which_request_works_on_which_segment(
+    s3: "S3Client", bucket: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line, whatever the key holds."""
+    key = "scatter/a\nb/job_000.pkl"
+    s3.put_object(Bucket=bucket, Key=key, Body=frames.dump(table()))
+    SegmentHandler(key, SimpleNamespace(aws_request_id="4a77"), s3).main()
+    first, _ = capsys.readouterr().out.split("\n", 1)
+    assert first == 'SEGMENT RequestId: 4a77 Key: "scatter/a\\nb/job_000.pkl"'
 
 
 def test_of_json_nothing_is_read_as_numbers() -> None:

@@ -2,7 +2,6 @@
 
 import os
 
-from harness.execution import STAGES, Failure
 from harness.settings import FOLDERS
 
 # Raise a setting of a function: one of the emulator's own, or one of a stack.
@@ -24,16 +23,6 @@ AGAIN = {
         "make redrive{flags} EXECUTION={execution} で失敗した分だけ再実行できます",
     ),
 }
-FEWER = {
-    False: (
-        "lower MaxConcurrency in state-machine/",
-        "state-machine/ の MaxConcurrency を下げる",
-    ),
-    True: (
-        "make deploy{flags} PARAMETERS=MaxConcurrency=… for the next ones",
-        "次回からは make deploy{flags} PARAMETERS=MaxConcurrency=… で下げる",
-    ),
-}
 LOG = (
     "make log{flags} shows what the functions logged",
     "make log{flags} で関数のログを表示できます",
@@ -49,8 +38,8 @@ DISK_FULL = (
 )
 # What the definitions in state-machine/ retry, and some trouble outlasts.
 TROUBLE = (
-    "AWS or the network had trouble for longer than the retries: {again}",
-    "AWS かネットワークの障害が再試行より長く続きました。{again}",
+    "S3, Lambda or the network had trouble for longer than the retries: {again}",
+    "S3、Lambda、ネットワークのいずれかの障害が再試行より長く続きました。{again}",
 )
 TRANSIENT = (
     "Lambda.ServiceException",
@@ -69,12 +58,12 @@ TRANSIENT = (
     "ServiceUnavailable",
 )
 THROTTLED = (
-    "the function's concurrency is used up: {again}; raise it, or {fewer}",
-    "関数の同時実行数を使い切りました。{again}。同時実行数を増やすか、{fewer}こともできます",
+    "the function's concurrency is used up: {again}; raise it, or lower MaxConcurrency",
+    "関数の同時実行数を使い切りました。{again}。同時実行数を増やすか、MaxConcurrency を下げてください",
 )
 SLOW_DOWN = (
-    "S3 asks for fewer requests: {again}; or {fewer}",
-    "S3 へのリクエストが多すぎます。{again}。{fewer}こともできます",
+    "S3 asks for fewer requests: {again}, or lower MaxConcurrency",
+    "S3 へのリクエストが多すぎます。{again}。または MaxConcurrency を下げてください",
 )
 SMALLER = ("or choose a smaller division_number", "か、division_number を小さくしてください")
 ADVICE = {
@@ -297,23 +286,6 @@ def advice(
         timeout=raised("Timeout"),
         log=ABOVE[which] if logged else LOG[which].format(flags=flags),
         again=again,
-        fewer=FEWER[bool(flags)][which].format(flags=flags),
         flags=flags,
         stage=stage,
-    )
-
-
-def advice_on(
-    failure: Failure, *, flags: str, logged: bool, execution: str, language: str = "en"
-) -> str:
-    """What to do about the failure of an execution."""
-    stage = failure.task.stage if failure.task else ""
-    return advice(
-        failure.kind,
-        failure.message,
-        stage=stage if stage in STAGES.values() else "segment",
-        flags=flags,
-        logged=logged,
-        language=language,
-        execution=execution,
     )

@@ -56,16 +56,18 @@ def add_segments(target: Target, run: Execution, state: str, function: str) -> N
 
     What died before it could name its key is a segment of its own, in the order of their starts.
     """
+
+    def key(call: Call) -> str:
+        return call.key or call.request_id
+
     wanted = run.done + run.failed
-    found = read_calls(target, run, function, lambda found: len(found) >= wanted)
-    attempts = sorted((attempt_of(function, call) for call in found), key=lambda a: a.scheduled_s)
+    found = read_calls(target, run, function, lambda found: len({*map(key, found)}) >= wanted)
     segments: dict[str, list[Attempt]] = {}
-    for number, attempt in enumerate(attempts):
-        segments.setdefault(attempt.input or str(number), []).append(attempt)
-    for position, each in enumerate(segments.values()):
-        first, last = each[0], each[-1]
-        named = segment_number(logs.json_text(first.input))
-        index = position if named is None else named
+    for call in sorted(found, key=lambda call: call.report.started_s if call.report else 0):
+        segments.setdefault(key(call), []).append(attempt_of(function, call))
+    for position, (name, each) in enumerate(segments.items()):
+        number, first, last = segment_number(name), each[0], each[-1]
+        index = position if number is None else number
         exited_s = None if last.error else last.ended_s
         task = Task(state, index, first.input, first.scheduled_s, exited_s, None, each)
         run.tasks.append(task)

@@ -152,6 +152,11 @@ class Failure:
         return error_message(self.cause)
 
     @property
+    def stage(self) -> str:
+        """That of the task; the segment's where no task of ours is to blame."""
+        return STAGES.get(self.task.state if self.task else "", "segment")
+
+    @property
     def stack(self) -> list[str]:
         lines = json_object(self.cause).get("stackTrace")
         return [str(line).rstrip("\n") for line in lines] if isinstance(lines, list) else []

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from harness import artifacts, bucket, calls, facts, machines, progress
-from harness.advice import advice_on
+from harness.advice import advice
 from harness.execution import Execution, Failure, Task
 from harness.fault import Fault
 from harness.settings import etl_folder, local_copy
@@ -71,10 +71,8 @@ def redrive(target: Target, execution: str = "") -> None:
             f"here start again: make stepfunctions{target.flags}"
         )
     arn = machines.find(target, execution, *(() if execution else REDRIVABLE))
-    if arn is None and execution:
-        raise Fault(f"EXECUTION: must be one that failed; found {execution!r}, which is not there")
     if arn is None:
-        raise Fault("nothing failed yet")
+        raise Fault(f"EXECUTION: must be one that failed; found {execution or 'none'}")
     states = target.client("stepfunctions")
     try:
         states.redrive_execution(executionArn=arn)
@@ -102,7 +100,7 @@ def follow(target: Target, arn: str, page: str = "") -> Execution:
             raise
     succeeded = done.status == "SUCCEEDED"
     if succeeded:
-        took = f"{done.elapsed_s:.1f} s{redrives(done)}"
+        took = f"{done.elapsed_s:.1f} s{', redriven' * (len(done.parts) > 1)}"
         workbook = f"s3://{target.bucket}/{done.workbook}" if done.workbook else done.passed_over
         print(f"SUCCEEDED in {took}: {workbook}", flush=True)
         read = facts.Reader(target, done)
@@ -138,12 +136,6 @@ def is_as_deployed(target: Target, execution: str) -> bool:
     states = target.client("stepfunctions")
     found = states.describe_state_machine_for_execution(executionArn=execution)
     return stack is not None and artifacts.is_deployed(found["definition"], stack)
-
-
-def redrives(run: Execution) -> str:
-    """Such as `, with 1 redrive`; "" for an execution that ran at once."""
-    count = len(run.parts) - 1
-    return f", with {count} redrive{'s' * (count > 1)}" if count else ""
 
 
 def contents(workbook: WorkbookFacts) -> str:
@@ -265,7 +257,7 @@ def explain(target: Target, run: Execution) -> None:
     if run.status == "ABORTED":
         print(f"STOPPED after {run.elapsed_s:.1f} s: execution {run.name}", flush=True)
         return
-    print(f"{run.status}: execution {run.name}{redrives(run)}")
+    print(f"{run.status}: execution {run.name}")
     failure = run.failure or Failure(run.status, "", None)
     if failure.task:
         print_task(target, run, failure.task)
@@ -283,7 +275,8 @@ def explain(target: Target, run: Execution) -> None:
     log = calls.failure_lines(target, run)[-LOG_LINES:]
     for line in log:
         print(f"log      {line}")
-    todo = advice_on(failure, flags=target.flags, logged=bool(log), execution=run.name)
+    given = {"stage": failure.stage, "flags": target.flags, "execution": run.name}
+    todo = advice(failure.kind, failure.message, logged=bool(log), **given)
     print(f"to do    {todo}", flush=True)
 
 

@@ -11,7 +11,7 @@ import pytest
 from openpyxl import load_workbook
 
 from conftest import ROOT, Make, Pipeline, checked, refused
-from harness import history, machines, run
+from harness import calls, history, machines, run
 from harness.target import MACHINES, emulator, endpoint
 from utils import members
 
@@ -50,6 +50,23 @@ def expected(table: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
             for member in table
         ),
     ]
+
+
+def test_distributed_executions_that_overlap_have_their_own_segments_and_bills(
+    pipeline: Pipeline,
+) -> None:
+    key = pipeline.put([*members(60, seed=1)])
+    started = [
+        pipeline.start("distributed", input_obj=key, division_number=rows) for rows in (10, 20)
+    ]
+    for arn, segments in zip(started, (6, 3), strict=True):
+        name = pipeline.wait(arn)["name"]
+        ran = history.read(pipeline.states, arn)
+        calls.add_logs(emulator(), ran)
+        assert [task.key for task in ran.iterations] == [
+            f"scatter/{name}/job_{number:03d}.pkl" for number in range(segments)
+        ]
+        assert (len(ran.reports), ran.transitions) == (segments + 2, segments + 3)
 
 
 @pytest.mark.parametrize("definition", MACHINES)

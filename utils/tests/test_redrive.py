@@ -32,6 +32,7 @@ FAULTY = "redriven.json record 7: 会員ランク must be 1 to 5; found 9"
 NAME = "redriven"
 REQUEST = "4a775206-2814-4c09-ad1d-e68775e3a7b7"
 ARN = f"arn:aws:states:us-east-1:123456789012:execution:Aggregate:{NAME}"
+MAP_RUN = "arn:aws:states:us-east-1:123456789012:mapRun:Aggregate/x:y"
 
 
 class History(list[dict[str, Any]]):
@@ -116,6 +117,29 @@ def redriven(error: dict[str, Any] | None = None) -> tuple[History, int]:
     return events, where
 
 
+def distributed() -> History:
+    """Of two segments in executions of their own one fails; its Map Run is redriven."""
+    events, failed = History(), {"error": "States.ExceedToleratedFailureThreshold", "cause": "x"}
+    events.add(0, "ExecutionStarted", 0, input="{}")
+    events.task(
+        0, "ScatterLambda", "{}", json.dumps({"manifest": "scatter/redriven/manifest.json"})
+    )
+    events.add(1, "MapStateEntered", name="ProcessAllSegments", input="{}")
+    events.add(1, "MapStateStarted", length=0)
+    events.add(1, "MapRunStarted", mapRunArn=MAP_RUN)
+    events.add(4, "MapRunFailed", None, **failed)
+    events.add(4, "MapStateFailed")
+    events.add(4, "ExecutionFailed", None, **failed)
+    events.add(4 + REST_S, "ExecutionRedriven", redriveCount=1)
+    events.add(4 + REST_S, "MapRunRedriven", mapRunArn=MAP_RUN, redriveCount=1)
+    events.add(6 + REST_S, "MapRunSucceeded")
+    events.add(6 + REST_S, "MapStateSucceeded")
+    events.add(6 + REST_S, "MapStateExited", name="ProcessAllSegments", output="{}")
+    events.task(6 + REST_S, "GatherLambda", "{}", '"redriven.xlsx"')
+    events.add(7 + REST_S, "ExecutionSucceeded", output='"redriven.xlsx"')
+    return events
+
+
 def logged(at_s: float, request: str, given: str = "", error: str = "") -> list[dict[str, Any]]:
     """What a call of one second logged, to its end."""
     report = f"REPORT RequestId: {request}\tDuration: 900 ms\tBilled Duration: 1000 ms\t"
@@ -161,7 +185,9 @@ def whole() -> Replay:
     return replay(redriven()[0], "SUCCEEDED")
 
 
-def test_the_history_has_the_shape_that_aws_documents(whole: Replay) -> None:
+@pytest.mark.parametrize("history", [redriven()[0], distributed()], ids=["inline", "distributed"])
+def test_the_history_has_the_shape_that_aws_documents(history: History) -> None:
+    whole = replay(history, "SUCCEEDED")
     service = Session().get_service_model("stepfunctions")
     shape = service.operation_model("GetExecutionHistory").output_shape
     assert shape
@@ -218,6 +244,26 @@ def test_a_redrive_that_waits_for_its_turn_runs() -> None:
     assert parse({"status": "PENDING_REDRIVE"}, replay(events[:where], "").events()).status == (
         "RUNNING"
     )
+
+
+def test_a_redriven_map_run_is_one_with_the_calls_of_both_parts() -> None:
+    whole = replay(distributed(), "SUCCEEDED")
+    whole.recorded["map_run"] = {"total": 2, "succeeded": 2, "failed": 0}
+    whole.recorded["logs"] = {
+        **LOGS,
+        "segment-lambda": [
+            *logged(2, "c0", key(0)),
+            *logged(3, "c1", key(1), "SlowDown: slow"),
+            *logged(5.5 + REST_S, "d0", key(1, "another")),
+            *logged(6 + REST_S, "c2", key(1)),
+        ],
+    }
+    ran = whole.run()
+    assert (ran.status, ran.segments, ran.done, ran.failed) == ("SUCCEEDED", 2, 2, 0)
+    found = [[report.request_id for report in task.reports] for task in ran.iterations]
+    assert found == [["c0"], ["c1", "c2"]]
+    assert [ran.outcome(task) for task in ran.iterations] == ["succeeded", "retried"]
+    assert (ran.elapsed_s, ran.transitions) == (7, 3 + 2 + 1 + 1)
 
 
 def test_a_second_failure_is_blamed_with_its_own_log() -> None:
@@ -355,7 +401,7 @@ def test_the_last_failed_execution_is_redriven_or_the_one_that_is_named(
     [asked] = [asked for operation, asked in server.asked if operation == "RedriveExecution"]
     assert asked["executionArn"] == ARN
     said = capsys.readouterr().out
-    assert "SUCCEEDED in 7.0 s, with 1 redrive: s3://bucket/redriven.xlsx" in said
+    assert "SUCCEEDED in 7.0 s, redriven: s3://bucket/redriven.xlsx" in said
     assert "segment done in 5.0 s: 3 of 3 segments" in said
     assert "Redriven" in (RESULT / f"{NAME}.html").read_text()
 
@@ -367,7 +413,7 @@ def test_an_execution_that_cannot_be_redriven_is_refused_in_awss_words() -> None
 
 
 def test_an_execution_that_is_not_there_is_not_redriven() -> None:
-    refused = "EXECUTION: must be one that failed; found 'gone'"
+    refused = "EXECUTION: must be one that failed; found gone"
     with StepFunctions() as server, pytest.raises(Fault, match=refused):
         run.redrive(stack_at(server), "gone")
     assert not server.is_redriven

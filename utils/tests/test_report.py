@@ -14,7 +14,6 @@ import pytest
 from conftest import Make, Pipeline, checked
 from harness import advice, facts
 from harness.advice import ADVICE, BY_MESSAGE
-from harness.execution import Failure
 from harness.facts import record_of
 from harness.report import write
 from harness.report.write import KEPT
@@ -339,8 +338,7 @@ def test_an_execution_whose_name_is_not_ascii_gets_its_report(
 def test_advice_speaks_of_a_log_above_only_where_there_is_one(
     language: str, above: str, logged: bool
 ) -> None:
-    failure = Failure("Runtime.ExitError", "exit status 1", None)
-    said = advice.advice_on(failure, flags="", logged=logged, execution="x", language=language)
+    said = advice.advice("Runtime.ExitError", "exit status 1", logged=logged, language=language)
     assert (above in said) == logged
 
 

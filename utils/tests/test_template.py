@@ -3,7 +3,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -203,6 +205,34 @@ def test_the_notifying_function_takes_what_the_functions_sign_and_nothing_else(
     assert taken == dict.fromkeys(SIGNATURES, False) | {"its own": True}
     assert not notify["is_signed"](key, content, {})
     assert not notify["is_signed"](key, content, {"signature": "é"})
+
+
+@pytest.mark.parametrize(
+    ("redriven", "said"),
+    [({}, "3603.0 s"), ({"redriveDate": datetime(2026, 11, 27, 1, tzinfo=UTC)}, "3.0 s")],
+    ids=["run at once", "redriven"],
+)
+def test_a_message_tells_the_time_since_the_last_redrive(
+    template: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    redriven: dict[str, Any],
+    said: str,
+) -> None:
+    began = datetime(2026, 11, 27, tzinfo=UTC)
+    ended = {"name": "x", "startDate": began, "stopDate": began + timedelta(seconds=3603)}
+    described = {**ended, **redriven, "status": "FAILED", "executionArn": "arn"}
+    published: list[str] = []
+    monkeypatch.setenv("SIGNING_KEY", "0f" * 32)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    notify: dict[str, Any] = {}
+    exec(template["Resources"]["NotifyFunction"]["Properties"]["Code"]["ZipFile"], notify)
+    notify["states"] = SimpleNamespace(
+        describe_execution=lambda executionArn: described,
+        get_execution_history=lambda **_: {"events": []},
+    )
+    notify["sns"] = SimpleNamespace(publish=lambda Message, **_: published.append(Message))
+    notify["handler"]({"detail": {"executionArn": "arn"}}, None)
+    assert f"time      {said}" in published[0].splitlines()
 
 
 def test_what_encrypts_a_functions_variables_is_the_key_that_its_role_may_use(

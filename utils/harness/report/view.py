@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from harness.advice import advice_on
+from harness.advice import advice
 from harness.definition import State, followers, inner_functions
 from harness.execution import Attempt, Execution, Task
 from harness.facts import Facts
@@ -113,9 +113,12 @@ class View:
 
     @property
     def todo(self) -> str:
-        assert self.run.failure
-        return advice_on(
-            self.run.failure,
+        failure = self.run.failure
+        assert failure
+        return advice(
+            failure.kind,
+            failure.message,
+            stage=failure.stage,
             flags=self.flags,
             logged=bool(self.log),
             language=self.language,
