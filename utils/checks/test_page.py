@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import signal
 import socket
@@ -27,6 +28,8 @@ AXE = CHECKS / "node_modules" / "axe-core" / "axe.min.js"
 HEADER = ["会員番号", "名前", "会員ランク", "ポイント", "タイムスタンプ"]
 CELL = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}c"
 ROW = CELL[:-1] + "row"
+PICTURE = os.environ.get("PICTURE", "")  # where to put one of an execution half-way
+BELOW_THE_LINKS = {"x": 64, "y": 56, "width": 1152, "height": 844}
 END_MS = 120_000  # of an execution, on a busy machine
 PAGES = "**/executions/**"
 
@@ -191,6 +194,8 @@ def looks(page: Page) -> list[dict[str, Any]]:
     found = []
     while not page.locator("#again").count():
         found.append(page.evaluate(LOOK))
+        if PICTURE and 60 < len(found[-1]["squares"].get("succeeded", [])) < 200:
+            page.screenshot(path=PICTURE, clip=BELOW_THE_LINKS)
         page.wait_for_function(
             "before => document.getElementById('again') || document.getElementById('counts').textContent != before",
             arg=page.locator("#counts").text_content(),

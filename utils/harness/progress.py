@@ -17,9 +17,9 @@ from harness.target import STAGES, Target
 from harness.terminal import console
 from pipeline.facts.stages import ScatterFacts
 
-# Polling competes with the run for the emulator's one busy core: what takes longer is asked for less
-# often, so that at most a twentieth of the time may go into it.
-HISTORY_S = 0.25
+# Polling competes with the run for the emulator's one busy core: at most a twentieth of that may go
+# into it. A long answer costs the emulator about as much as this thread, however long both wait.
+HISTORY_S = {True: 0.25, False: 1.0}  # of an emulator, and of AWS, which counts requests
 STATUS_S = 0.5
 SHARE = 0.05
 
@@ -69,24 +69,24 @@ def snapshots(target: Target, arn: str) -> Iterator[Snapshot]:
     """One whenever there may be news, until the execution has ended."""
     states, started = target.client("stepfunctions"), time.monotonic()
     events: list[history.Event] = []
-    scatter, next_history = None, 0.0
+    scatter, due = None, 0.0
     while True:
-        asked = time.monotonic()
         if (
-            asked >= next_history
+            time.monotonic() >= due
             or states.describe_execution(executionArn=arn)["status"] not in history.RUNNING
         ):
+            before_s = time.thread_time()
             run = history.read(states, arn, events)
             if run.status != "RUNNING":
                 run = history.read(states, arn)  # AWS may tell of an event late
             if run.segments and not scatter:
                 scatter = facts.Reader(target, run).scatter()
-            now = time.monotonic()
-            next_history = now + max(HISTORY_S, (now - asked) / SHARE)
+            cost_s = time.thread_time() - before_s
+            due = time.monotonic() + max(HISTORY_S[target.emulated], cost_s / SHARE)
         yield Snapshot(run.before_s + time.monotonic() - started, run, scatter)
         if run.status != "RUNNING":
             return
-        time.sleep(min(STATUS_S, max(0.0, next_history - time.monotonic())))
+        time.sleep(min(STATUS_S, max(0.0, due - time.monotonic())))
 
 
 def show(target: Target, arn: str) -> Execution:

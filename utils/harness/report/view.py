@@ -171,7 +171,7 @@ class View:
         return self.text("{0} retries", "再試行 {0}").format(formats.number(count))
 
     def pace(self, unit: str, each_s: float, shown: Callable[[int], str] = formats.number) -> str:
-        return f"{shown(round(each_s))} {unit}" if each_s else ""
+        return f"{shown(round(each_s))}{unit}" if each_s else ""
 
     @property
     def segments(self) -> list[str]:
