@@ -17,6 +17,9 @@ from harness.report.view import View
 from harness.target import Target
 
 TEMPLATES = write.environment(Path(__file__).resolve().parent, write.HERE)
+ROWS_PER_S = (
+    2000  # of a timeline, which a long one would take too much of a core to tell more often
+)
 PARTS = ("status", "cards", "counts", "states")  # of an execution's page, by their ids
 
 Source = Callable[[], Iterator[Any]]
@@ -120,3 +123,4 @@ async def changes(
         fresh = [(n, row) for n, row in enumerate(news["rows"]) if before[n : n + 1] != [row]]
         before = news["rows"]
         yield {**news, "rows": fresh, "count": len(before)}
+        await asyncio.sleep(len(before) / ROWS_PER_S)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from harness.advice import advice
@@ -170,6 +171,10 @@ class View:
             return ""
         return self.text("{0} retries", "再試行 {0}").format(formats.number(count))
 
+    @cached_property
+    def elapsed_s(self) -> float:
+        return self.run.elapsed_s
+
     def pace(self, unit: str, each_s: float, shown: Callable[[int], str] = formats.number) -> str:
         return f"{shown(round(each_s))}{unit}" if each_s else ""
 
@@ -208,7 +213,7 @@ class View:
 
     def row(self, task: Task) -> dict[str, Any]:
         begin = self.run.started_s
-        end = task.ended_s or self.run.stopped_s or begin + self.run.elapsed_s
+        end = task.ended_s or self.run.stopped_s or begin + self.elapsed_s
         outcome = self.run.outcome(task)
         label = name = task.state
         if task.index is not None:
