@@ -25,7 +25,7 @@ from starlette.responses import (
 )
 from starlette.routing import Route
 
-from harness import calls, history, machines, run
+from harness import calls, history, run
 from harness.bucket import there_or
 from harness.fault import Fault
 from harness.page import live, upload
@@ -76,21 +76,16 @@ class App:
             "/check": self.check,
             "/objects": self.put,
             "/executions": self.begin,
-            f"{one}/stop": self.stop,
-            f"{one}/again": self.again,
-            f"{one}/redrive": self.redrive,
+            f"{one}/{{act}}": self.act,
         }
         return Starlette(
             routes=[
                 *(Route(path, function) for path, function in gets.items()),
                 *(Route(path, function, methods=["POST"]) for path, function in posts.items()),
             ],
-            exception_handlers={
-                Fault: refused,
-                BotoCoreError: failed,
-                ClientError: failed,
-                ClientDisconnect: refused,
-            },
+            exception_handlers=dict.fromkeys(
+                (Fault, BotoCoreError, ClientError, ClientDisconnect), sentence
+            ),
         )
 
     def executions(self, request: Request) -> Response:
@@ -109,7 +104,7 @@ class App:
     def execution(self, request: Request) -> Response:
         arn, language = self.arn(request), language_of(request)
         described = self.describe(arn)
-        if described["status"] == "RUNNING":
+        if described["status"] in history.RUNNING:
             view = live.view_of(self.target, next(snapshots(self.target, arn)), language)
             return html("execution.html.j2", live=True, here=address(arn), **write.names(view))
         with self.turn:  # all who wait for it get what the first one made
@@ -158,29 +153,28 @@ class App:
         given = {name: value for name, value in asked.items() if value}
         if upload.encoding_of(given["input_obj"], given.pop("encoding")) != upload.ENCODINGS[0]:
             given["encoding"] = asked["encoding"]
-        return JSONResponse(await run_in_threadpool(self.start, given), 201)
+        return JSONResponse(address(await run_in_threadpool(self.start, given)), 201)
 
-    def stop(self, request: Request) -> Response:
-        self.states.stop_execution(executionArn=self.arn(request))
-        return RedirectResponse(address(self.arn(request)), 303)
+    def act(self, request: Request) -> Response:
+        arn = self.arn(request)
+        match request.path_params["act"]:
+            case "stop":
+                self.states.stop_execution(executionArn=arn)
+            case "redrive":
+                self.states.redrive_execution(executionArn=arn)
+            case "again":
+                described = self.describe(arn)
+                arn = self.start(json.loads(described["input"]), described["stateMachineArn"])
+            case _:
+                raise HTTPException(404)
+        return RedirectResponse(address(arn), 303)
 
-    def again(self, request: Request) -> Response:
-        """Start another execution on the same input."""
-        described = self.describe(self.arn(request))
-        return RedirectResponse(self.start(json.loads(described["input"])), 303)
-
-    def redrive(self, request: Request) -> Response:
-        self.states.redrive_execution(executionArn=self.arn(request))
-        return RedirectResponse(address(self.arn(request)), 303)
-
-    def start(self, given: dict[str, Any]) -> str:
-        """The address of the page of a new execution."""
+    def start(self, given: dict[str, Any], machine: str = "") -> str:
+        """Start an execution, once its input is checked; returns its ARN."""
         run.check_functions(self.target)
         run.check_etl(self.target, given)
         run.check_object(self.target, given.get("input_obj", "test.json"))
-        if not self.target.stack:
-            machines.put(self.states, "parallel")
-        return address(run.start(self.target, self.target.machine(), given))
+        return run.start(self.target, machine or self.target.machine(), given)
 
     def arn(self, request: Request) -> str:
         """Of an execution of the target's own state machines."""
@@ -264,10 +258,8 @@ def events(news: AsyncIterator[Any]) -> Response:
     return StreamingResponse(lines(), media_type="text/event-stream")
 
 
-def refused(_: Request, fault: Exception) -> Response:
-    return PlainTextResponse(str(fault), 409)
-
-
-def failed(_: Request, error: Exception) -> Response:
-    assert isinstance(error, BotoCoreError | ClientError)
-    return PlainTextResponse(f"{error}\nto do: {remedy(error)}", 502)
+def sentence(_: Request, error: Exception) -> Response:
+    """What went wrong, and what to do about it."""
+    if isinstance(error, BotoCoreError | ClientError):
+        return PlainTextResponse(f"{error}\nto do: {remedy(error)}", 502)
+    return PlainTextResponse(str(error), 409)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import chain, islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from harness import facts, machines, run
 from harness.logs import json_object
@@ -18,16 +18,7 @@ LAST = 50
 POLL_S = 1.0
 
 
-class Listed(NamedTuple):
-    """One execution; `rows` of its input are None until they are known."""
-
-    machine: str
-    name: str
-    status: str
-    started: datetime
-    took_s: float
-    input_obj: str
-    rows: int | None
+Listed = dict[str, Any]  # as ListExecutions names it, and what else a line says
 
 
 class Listing:
@@ -68,7 +59,8 @@ class Listing:
         return str(json_object(described.get("input")).get("input_obj", "test.json")), None
 
 
-def listed(one: dict[str, Any], input_obj: str, rows: int | None) -> Listed:
-    machine, started = one["stateMachineArn"].rpartition(":")[2], one["startDate"]
-    took_s = (one.get("stopDate", datetime.now(UTC)) - started).total_seconds()
-    return Listed(machine, one["name"], one["status"], started, took_s, input_obj, rows)
+def listed(one: Listed, input_obj: str, rows: int | None) -> Listed:
+    took = one.get("stopDate", datetime.now(UTC)) - one["startDate"]
+    machine = one["stateMachineArn"].rpartition(":")[2]
+    told = {"input_obj": input_obj, "rows": rows}  # None until they are known
+    return {**one, **told, "machine": machine, "took_s": took.total_seconds()}

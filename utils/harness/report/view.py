@@ -13,6 +13,7 @@ from harness.advice import advice
 from harness.definition import State, followers, inner_functions
 from harness.execution import Attempt, Execution, Task
 from harness.facts import Facts
+from harness.history import RUNNING
 from harness.logs import Report
 from harness.report import formats
 from pipeline.facts.column_profile import Column
@@ -311,8 +312,8 @@ class View:
 
 
 def outcome_of(status: str) -> str:
-    outcomes = {"SUCCEEDED": "succeeded", "RUNNING": "running", "ABORTED": "stopped"}
-    return outcomes.get(status, "failed")
+    outcomes = {"SUCCEEDED": "succeeded", "ABORTED": "stopped"}
+    return "running" if status in RUNNING else outcomes.get(status, "failed")
 
 
 def cold_starts(reports: list[Report]) -> int:

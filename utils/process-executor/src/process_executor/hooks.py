@@ -191,24 +191,14 @@ def page_through_histories() -> None:
     def get_event_history(manager: Any) -> list[Any]:
         return list(manager._history_event_list)  # no event changes once it is in there
 
-    def get_execution_history(
-        provider: Any,
-        context: Any,
-        execution_arn: str,
-        max_results: int | None = None,
-        reverse_order: bool = False,
-        next_token: str | None = None,
-        **_: Any,
-    ) -> Any:
-        found = whole(provider, context, execution_arn, reverse_order=reverse_order)
-        number = int(next_token or 0)
-        left = [
-            event
-            for event in found["events"]
-            if not number or (event["id"] < number if reverse_order else event["id"] > number)
-        ]
-        page = left[: max_results or 100]
-        more = {"nextToken": str(page[-1]["id"])} if len(page) < len(left) else {}
+    def get_execution_history(provider: Any, context: Any, **asked: Any) -> Any:
+        """The token is the number of the last event of the page before."""
+        events = whole(provider, context, **asked)["events"]
+        if before := int(asked.get("next_token") or 0):
+            [at] = [n for n, event in enumerate(events) if event["id"] == before]
+            events = events[at + 1 :]
+        page = events[: asked.get("max_results") or 100]
+        more = {"nextToken": str(page[-1]["id"])} if len(page) < len(events) else {}
         return {"events": page, **more}
 
     setattr(EventManager, "get_event_history", get_event_history)
