@@ -473,9 +473,9 @@ def test_the_emulator_pages_through_a_history_as_aws_does(
     while True:
         page = pipeline.states.get_execution_history(**asked, maxResults=7)
         numbers += [event["id"] for event in page["events"]]
+        assert len(page["events"]) <= 7
         if "nextToken" not in page:
             break
-        assert len(page["events"]) == 7
         asked["nextToken"] = page["nextToken"]
     every = pipeline.states.get_execution_history(executionArn=arn, maxResults=1000)["events"]
     expected = [event["id"] for event in every]
