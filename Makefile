@@ -120,7 +120,7 @@ report: $(TARGET_READY) ## write result/<execution>.html of EXECUTION, a name or
 
 # On the emulator what a dropped table needs is made, too.
 page: $(if $(filter localstack,$(TARGET)),zip create bucket,$(TARGET_READY)) ## serve a page where executions live: drop a table, watch it, take the workbook; PAGE=port, Ctrl-C ends
-	@$(HARNESS) page -- "$$PAGE"
+	@MALLOC_ARENA_MAX=1 $(HARNESS) page -- "$$PAGE"
 
 watch: create bucket $(FUNCTIONS:%=watched-%) ## on each save of a function or an ETL: its tests, then the pipeline on FILE, INPUT or a sample
 	@$(HARNESS) watch --file="$$FILE" --etl="$$ETL" -- "$$INPUT"

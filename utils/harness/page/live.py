@@ -99,7 +99,7 @@ def states_of(target: Target, arn: str) -> dict[str, State]:
     return read_states(target.client("stepfunctions"), arn)
 
 
-@lru_cache(8)
+@lru_cache(2)  # the last news, in each language
 def news_of(target: Target, snapshot: Snapshot, language: str) -> dict[str, Any]:
     """What changes on the page of an execution."""
     view = view_of(target, snapshot, language)
