@@ -7,6 +7,7 @@ DEFINITION ?= parallel
 WORKBOOK ?= test.xlsx
 FILE :=
 ETL ?=
+SHEETS ?=
 NAME ?=
 KEY :=
 FUNCTIONS := scatter segment gather
@@ -25,14 +26,17 @@ PLAN ?=
 REPLACE_BUCKET ?=
 ROTATE_KEY ?=
 EMPTY ?=
+OUT ?=
 YES ?=
 SMOKE_ROWS ?= 1000000
 PAGE ?= 8480
 # Only a DEFINITION that was typed: a stack keeps its own unless one was.
 DEFINITION_TYPED := $(if $(filter-out file,$(origin DEFINITION)),--definition="$$DEFINITION")
+# The same of ROWS: a scale has another default.
+ROWS_TYPED := $(filter-out file,$(origin ROWS))
 # What is typed reaches the commands as it is, through their environment: neither make nor the
 # shell reads a $, a quote or a space in it.
-TYPED := ROWS INPUT DEFINITION WORKBOOK FILE ETL NAME KEY EXECUTION LANG_ TARGET STACK ARCH REGION PARAMETERS TAGS PAGE ROLE
+TYPED := ROWS INPUT DEFINITION WORKBOOK FILE ETL SHEETS NAME KEY EXECUTION LANG_ TARGET STACK ARCH REGION PARAMETERS TAGS PAGE ROLE OUT
 $(foreach name,$(TYPED),$(eval override $(name) := $$(value $(name))))
 export $(TYPED)
 # What else may be typed, for the targets of utils/checks and for the programs that recipes run.
@@ -59,7 +63,7 @@ SETTINGS = $(foreach function,$(FUNCTIONS),$$($(MAKE) --silent --no-print-direct
 # Targets run in the order in which they are named, whatever -j says.
 .NOTPARALLEL:
 .PHONY: help demo etl up running down zip create update delete bucket json upload stepfunctions stop redrive download invoke log \
-	report page watch deploy destroy smoke cost test clean clean-segments
+	report page watch deploy package destroy smoke cost test clean clean-segments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,8 +104,8 @@ upload: $(TARGET_READY) ## copy FILE into the bucket, as KEY (default: the file'
 etl: demo-segment/.venv/.ready ## write demo-segment/etl/NAME.py and its tests from a table, FILE
 	@PYTHONPATH=utils demo-segment/.venv/bin/python -P -m pipeline.etls.new "$$NAME" "$$FILE"
 
-stepfunctions: $(TARGET_READY) ## run the state machine (DEFINITION) on INPUT, or on FILE, with ETL, and wait for its end
-	@$(HARNESS) stepfunctions $(DEFINITION_TYPED) --file="$$FILE" --etl="$$ETL" -- "$$INPUT"
+stepfunctions: $(TARGET_READY) ## run the state machine (DEFINITION) on INPUT, or on FILE, with ETL, and wait for its end; SHEETS=summaries: without the table
+	@$(HARNESS) stepfunctions $(DEFINITION_TYPED) --file="$$FILE" --etl="$$ETL" --sheets="$$SHEETS" -- "$$INPUT"
 
 stop: $(TARGET_READY) ## end the running EXECUTION, a name or ARN (default: the last one started)
 	@$(HARNESS) stop -- "$$EXECUTION"
@@ -131,6 +135,10 @@ deploy: $(TARGET_READY) ## create or update the stack: TARGET=aws REGION=… ARC
 		$(SIDE_BY_SIDE) zip $(if $(ON_AWS),PLATFORM=$$platform)
 	@$(HARNESS) deploy --arch="$$ARCH" --parameters="$$PARAMETERS" --tags="$$TAGS" --role="$$ROLE" $(DEFINITION_TYPED) \
 		$(if $(PLAN),--plan) $(if $(REPLACE_BUCKET),--replace-bucket) $(if $(ROTATE_KEY),--rotate-key)
+
+package: $(TOOLS_READY) ## write the stack into a new folder OUT, for CDK, Terraform or a console: TARGET=aws ARCH=arm64 PARAMETERS=…
+	@$(SIDE_BY_SIDE) zip PLATFORM=$(if $(filter arm64,$(ARCH)),aarch64,x86_64)
+	@$(HARNESS) package --arch="$$ARCH" --parameters="$$PARAMETERS" $(DEFINITION_TYPED) -- "$$OUT"
 
 destroy: $(TARGET_READY) ## delete the stack, once you say yes; YES=1: unasked; EMPTY=1: also what is in its bucket
 	@$(HARNESS) destroy $(if $(EMPTY),--empty) $(if $(YES),--yes)

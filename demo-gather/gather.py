@@ -18,7 +18,7 @@ from pipeline.segments.rejects import Rejected
 from pipeline.segments.results import Results
 from pipeline.sheet.chunks import Chunks
 from pipeline.sheet.table import Table
-from pipeline.sheet.workbook import sheet_names, workbook_chunks
+from pipeline.sheet.workbook import Workbook, check_size, sheet_names
 from pipeline.summaries.combine import Summaries
 
 if TYPE_CHECKING:
@@ -46,10 +46,12 @@ class GatherHandler:
         workbook: str = self.event.get("workbook", WORKBOOK)
         formats = next(iter(results.figures.values())).formats
         self.rejected.check()
+        # Before summaries are merged.
+        check_size(workbook, sum(part.deflated_bytes for part in results.parts))
         summaries = list(self.summaries.tables(formats))
-        tables = [results.table(), *summaries, *self.rejected.tables(formats)]
+        tables = [*results.tables(), *summaries, *self.rejected.tables(formats)]
         size = self.send_excel(tables, formats, self.bucket, workbook, results.told.source)
-        self.send_facts(results, tables, summaries, workbook, size)
+        self.send_facts(results, sheet_names(tables), summaries, workbook, size)
         return workbook
 
     def get_event(self) -> dict[str, Any]:
@@ -92,21 +94,20 @@ class GatherHandler:
         Returns:
             Its size in bytes.
         """
-        file = Chunks(workbook_chunks(workbook, tables, formats))
+        made = Workbook(workbook, tables, formats)
         described = {"ContentType": CONTENT_TYPE, "Metadata": workbook_metadata(source)}
-        upload(self.s3, bucket, workbook, file, described)
-        return file.size
+        upload(self.s3, bucket, workbook, Chunks(made.chunks()), made.size, described)
+        return made.size
 
     def send_facts(
         self,
         results: Results,
-        tables: Sequence[Table],
+        sheets: list[str],
         summaries: Sequence[Table],
         workbook: str,
         size: int,
     ) -> None:
-        rows, columns = tables[0].rows, list(tables[0].columns)
-        facts = results.told.facts(workbook, size, rows, columns, sheet_names(tables))
+        facts = results.told.facts(workbook, size, results.rows, results.columns, sheets)
         told = [each.facts() for each in summaries]
-        facts = replace(facts, summaries=told, rejects=self.rejected.told)
+        facts = replace(facts, summaries=told, rejects=self.rejected.told, table=not results.alone)
         self.objects.put(facts_key(next(iter(results.figures))), facts.to_json())

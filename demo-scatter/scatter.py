@@ -1,6 +1,5 @@
 """scatter-lambda: split a table in S3 into segment files, in memory bounded by a segment."""
 
-import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -13,10 +12,16 @@ from pipeline import endings
 from pipeline.events.scatter import Job, check_fits_execution
 from pipeline.facts.stages import SegmentCut
 from pipeline.keys import facts_key, manifest_key
-from pipeline.reading import formats
+from pipeline.reading import formats, references
 from pipeline.reading.columns import Block, Table
-from pipeline.reading.cuts import block_bytes, blocks_per_segment, is_cut_by_bytes, tables
-from pipeline.reading.side_by_side import Made, make_side_by_side
+from pipeline.reading.cuts import (
+    block_bytes,
+    blocks_per_segment,
+    is_cut_by_rows,
+    segment_bytes,
+    tables,
+)
+from pipeline.reading.side_by_side import ENDS, Made, make_side_by_side
 from pipeline.reading.source import Source, open_table
 from pipeline.s3.overlap import map_ahead
 from pipeline.s3.signed import Objects, signing_key
@@ -53,6 +58,7 @@ class ScatterHandler:
     def main(self) -> dict[str, Any]:
         job = Job.from_event(self.event)
         self.asked = job.told
+        references.pin(self.objects, job.segment_key(0))
         source = self.get_s3_data(self.bucket, job)
         cuts = self.send_segments(self.make_segments(source, job), job)
         if source.reader.mixed:
@@ -87,9 +93,8 @@ class ScatterHandler:
     def make_segments(self, source: Source, job: Job) -> Iterator[Segment]:
         """The table's segments in row order; one without rows is one segment, with the columns that
         a header names."""
-        keys = map(job.segment_key, itertools.count())
-        for made in self.make_files(source, job):
-            yield Segment(next(keys), *made)
+        for number, made in enumerate(self.make_files(source, job)):
+            yield Segment(job.segment_key(number), *made)
 
     def make_files(self, source: Source, job: Job) -> Iterator[Made]:
         def pickle(table: Table, start: int, columns: list[str]) -> bytes:
@@ -98,22 +103,25 @@ class ScatterHandler:
         reader, json_bytes = source.reader, source.form.size * formats.weight(job.input_obj)
         at_a_time = block_bytes(source.form.size, job.input_obj)
         columns: dict[str, None] = {}
-        if reader.END and vcpus() > 1 and is_cut_by_bytes(json_bytes, job.rows_per_segment):
-            per_segment = blocks_per_segment(json_bytes)
+        several = json_bytes > segment_bytes(json_bytes)
+        by_bytes = several and not is_cut_by_rows(json_bytes, job.rows_per_segment)
+        if by_bytes and type(reader) in ENDS and vcpus() > 1:
+            per_segment = blocks_per_segment(json_bytes, job.most_segments)
             for made in make_side_by_side(reader, at_a_time, per_segment, pickle, vcpus()):
-                columns = dict.fromkeys(made.columns)
+                columns = dict.fromkeys(made[0])
                 yield made
         start = reader.index
-        for table in tables(reader.blocks(at_a_time), json_bytes, job.rows_per_segment):
+        blocks = reader.blocks(at_a_time)
+        for table in tables(blocks, json_bytes, job.rows_per_segment, job.most_segments):
             columns |= dict.fromkeys(table.columns)
             names, rows = list(columns), table.rows
             pickled = pickle(table, start, names)
             del table  # before the next one is made
-            yield Made(names, rows, pickled)
+            yield names, rows, pickled
             start += rows
         if not start:
             empty = Table([Block({name: [] for name in reader.header}, 0)])
-            yield Made(reader.header, 0, pickle(empty, 0, reader.header))
+            yield reader.header, 0, pickle(empty, 0, reader.header)
 
     def make_segment_df(
         self, table: Table, start: int, columns: list[str], source: str
@@ -125,8 +133,8 @@ class ScatterHandler:
         """The table indexed by the row numbers of the whole one, from `start` on.
 
         `attrs["source"]` keeps the whole table's name for the errors of later stages, and
-        `attrs["etl"]` its ETL, `attrs["rejects"]` where faulty records go, see Job;
-        `attrs["format"]` says that it is CSV.
+        `attrs["etl"]` its ETL, `attrs["rejects"]` where faulty records go, `attrs["sheets"]` which
+        the workbook has, see Job; `attrs["format"]` says that it is CSV.
         """
         index = pd.RangeIndex(start, start + table.rows)
         df = pd.DataFrame(table.arrays(), index=index, copy=False)

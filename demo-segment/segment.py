@@ -42,7 +42,9 @@ class SegmentHandler:
 
     def get_s3_data(self, bucket: str, key: str) -> pd.DataFrame:
         df = result.read_segment(self.s3, bucket, key)
-        return read_cells(df, etl_of(df).numbers)
+        etl = etl_of(df)
+        etl.check_sheets(df.attrs.get("sheets"))
+        return read_cells(df, etl.numbers)
 
     def process(self, df: pd.DataFrame) -> pd.DataFrame:
         """Make of some rows of a table what its ETL makes of them: no I/O, new columns last.

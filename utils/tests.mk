@@ -5,7 +5,7 @@ OWN_EMULATOR := $(HARNESS) with-emulator
 PYTEST := env MAKEFLAGS= $(PY) -m pytest -q
 # They change this checkout, its packages, samples and results: one after another. The last adds a
 # source for a moment, when all that reads sources has long done so.
-TYPED := $(addprefix tests/test_,deploy.py commands.py pipeline.py report.py watch.py)
+TYPED := $(addprefix tests/test_,deploy.py package.py commands.py pipeline.py report.py watch.py)
 
 PARTS := lint typed functions rest executor types checkov
 .PHONY: check $(PARTS)

@@ -3,7 +3,7 @@ import json
 import random
 import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -21,6 +21,8 @@ from pipeline.segments.figures import Rejects
 from pipeline.segments.refused import COLUMNS, Fault, rejects
 from pipeline.segments.rejects import TooManyRejects
 from pipeline.sheet.sheet_xml import render_rows
+from pipeline.sheet.workbook import WorkbookTooLarge
+from pipeline.summaries.combine import Summaries
 from pipeline.summaries.summary import Summary, carried
 
 if TYPE_CHECKING:
@@ -213,6 +215,64 @@ def test_partial_results_that_somebody_replaced_leave_no_workbook(store: Store) 
     keys = [put_contributing(store, 0, TABLE)]
     store.put(partials_key(keys[0]), b"others")
     with pytest.raises(MissingSegment, match=r"^gather/job_000\.partials: .*; found another$"):
+        store.gather(keys)
+    store.assert_no_workbook()
+
+
+def put_alone(store: Store, number: int, df: pd.DataFrame, **attrs: Any) -> str:
+    """As a segment writes a result where the execution's input asks for summaries alone."""
+    segment = pd.DataFrame(index=df.index)
+    segment.attrs |= {"source": "members.json", "sheets": "summaries", **attrs}
+    key = f"gather/job_{number:03d}.pkl"
+    faults = {int(df.index[0]): Fault("ポイント", "must be odd", "it")} if attrs else {}
+    result.send(
+        store.s3, store.bucket, key, df.drop(index=[*faults]), segment, faults, [POINTS], {}
+    )
+    return key
+
+
+def test_summaries_alone_leave_the_table_out_and_render_no_row(store: Store) -> None:
+    """Also where columns differ, and a text is longer than a cell."""
+    late = TABLE[3:6].assign(備考="x" * 40_000)
+    keys = [put_alone(store, n, df) for n, df in enumerate([TABLE[:3], late, TABLE[6:]])]
+    store.gather(keys)
+    assert load_workbook(io.BytesIO(store.get())).sheetnames == ["all"]
+    assert store.read(sheet="all") == [("n", "points"), (9, 36)]
+    facts = json.loads(store.get("gather/facts.json"))
+    assert (facts["table"], facts["rows"], facts["sheets"]) == (False, 9, ["all"])
+    assert facts["columns"] == [*late.columns]
+    assert {store.get(f"gather/job_00{n}.xml.deflate") for n in range(3)} == {b""}
+
+
+def test_summaries_alone_keep_the_sheet_of_rejects_that_was_asked_for(store: Store) -> None:
+    keys = [put_alone(store, n, df, rejects="sheet") for n, df in enumerate(THIRDS)]
+    store.gather(keys)
+    assert load_workbook(io.BytesIO(store.get())).sheetnames == ["all", "Rejects"]
+    assert store.read(sheet="all") == [("n", "points"), (6, 36 - 0 - 3 - 6)]
+    assert json.loads(store.get("gather/facts.json"))["rows"] == 6
+
+
+@pytest.mark.fault(
+    tried=("a workbook of more than 4 GiB", "4 GiB を超えるワークブック"),
+    happened=(
+        "refused by its size before a byte of it is written",
+        "1 バイトも書かずに、大きさを示して拒否",
+    ),
+)
+def test_a_workbook_that_would_pass_4_gib_is_refused_before_it_is_begun(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows alone do: so no summary is merged."""
+    monkeypatch.setattr(Summaries, "tables", None)
+    keys = store.put_all(THIRDS)
+    for number, key in enumerate(keys):
+        rows = render_rows(THIRDS[number], number * 3, key)
+        [part] = rows.parts
+        large = replace(rows, parts=[replace(part, deflated_bytes=3 << 29)])
+        etag = store.s3.head_object(Bucket=store.bucket, Key=key)["ETag"]
+        rendered.send(store.objects, key, large, etag)
+    rule = "a workbook that Excel opens has at most 4,294,967,296 bytes; found 4,831,838,208"
+    with pytest.raises(WorkbookTooLarge, match=f"^test.xlsx: {rule}$"):
         store.gather(keys)
     store.assert_no_workbook()
 

@@ -46,11 +46,13 @@ def read(s3: "S3Client", bucket: str, key: str) -> pd.DataFrame:
     return frames.load(s3.get_object(Bucket=bucket, Key=key)["Body"].read(), key)
 
 
-def make_segments(data: bytes, division_number: int | None = None) -> list[pd.DataFrame]:
+def make_segments(
+    data: bytes, division_number: int | None = None, manifest: bool = False
+) -> list[pd.DataFrame]:
     size = cuts.block_bytes(len(data), KEY)
     chunks = [data[at : at + size] for at in range(0, len(data), size)]
     source = Source("", len(data), Format("json", False, len(data)), ArrayReader(chunks, KEY))
-    segments = HANDLER.make_segments(source, Job(KEY, division_number, None))
+    segments = HANDLER.make_segments(source, Job(KEY, division_number, None, manifest))
     return [frames.load(segment.pickled, KEY) for segment in segments]
 
 
@@ -118,6 +120,25 @@ def test_the_execution_keeps_its_segments_apart(s3: "S3Client", bucket: str) -> 
     }
 
 
+def test_an_execution_pins_the_versions_of_all_reference_tables(
+    s3: "S3Client", bucket: str
+) -> None:
+    put(s3, bucket, [member(0)])
+    pin = "scatter/run-1/references.json"
+    scatter_table(s3, execution="run-1")
+    assert pin not in keys_of(s3, bucket)
+    tables = ["reference/2026/origins.csv", "reference/rates.csv"]
+    etags = {key: s3.put_object(Bucket=bucket, Key=key, Body=b"a\n1\n")["ETag"] for key in tables}
+    scatter_table(s3)
+    assert not any(key.endswith("references.json") for key in keys_of(s3, bucket))
+    scatter_table(s3, execution="run-1")
+    assert json.loads(s3.get_object(Bucket=bucket, Key=pin)["Body"].read()) == etags
+
+
+def keys_of(s3: "S3Client", bucket: str) -> list[str]:
+    return [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+
+
 @pytest.mark.parametrize(
     ("inbox", "key", "workbook"),
     [
@@ -167,6 +188,19 @@ def test_no_table_makes_more_than_200_segments(size: int, small_scale: None) -> 
     segments = list(map(len, make_segments(data)))
     assert sum(segments) == records
     assert len(segments) <= cuts.SEGMENTS
+
+
+@pytest.mark.parametrize("size", [4_700_000, 700_000_000, 4_000_000_000])
+def test_segments_of_a_manifest_keep_their_size_however_long_the_table(
+    size: int, small_scale: None
+) -> None:
+    """Sizes as above. A record may be cut off at the end of each block."""
+    data = json.dumps([{"a": 1}] * (size // 1000 // 10)).encode()
+    segments = list(map(len, make_segments(data, manifest=True)))
+    assert sum(segments) == size // 1000 // 10
+    most = (cuts.SEGMENT_BYTES + cuts.BLOCK_BYTES) / len('{"a": 1}, ')
+    assert max(segments) <= most
+    assert len(segments) <= -(-len(data) // cuts.SEGMENT_BYTES) + 2
 
 
 @pytest.mark.parametrize(
@@ -272,6 +306,7 @@ NUMBER = "division_number: must be a whole number from 1; found "
 ENCODING = "encoding: "
 ETL = "etl: must be the name of an ETL; found "
 REJECTS = 'rejects: must be "sheet"; found '
+SHEETS = 'sheets: must be "summaries"; found '
 LIMIT = "max_rejects: must be a whole number from 0; found "
 EXECUTION = "execution: must be an execution's name; found "
 ENDING = (
@@ -311,7 +346,7 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "text": ({"division_number": "9"}, NUMBER + 'the text "9"'),
     "typo": (
         {"overrides": {"division": 9}},
-        "overrides: knows input_obj, division_number, encoding, etl, rejects, max_rejects; found division",
+        "overrides: knows input_obj, division_number, encoding, etl, rejects, max_rejects, sheets; found division",
     ),
     "list": ({"overrides": [1]}, "overrides: must be an object; found an array"),
     "an etl that is no name": ({"overrides": {"etl": 5}}, ETL + "the number 5"),
@@ -321,6 +356,8 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "a limit of rejects alone": ({"max_rejects": 3}, REJECTS + "max_rejects alone"),
     "rejects below 0": ({"rejects": "sheet", "max_rejects": -1}, LIMIT + "the number -1"),
     "true rejects": ({"rejects": "sheet", "max_rejects": True}, LIMIT + "true"),
+    "other sheets": ({"sheets": "table"}, SHEETS + 'the text "table"'),
+    "no sheets": ({"overrides": {"sheets": None}}, SHEETS + "null"),
     "climbing execution": ({"execution": "../x"}, EXECUTION + 'the text "../x"'),
     "two steps": ({"execution": "a/b"}, EXECUTION + 'the text "a/b"'),
     "numbered execution": ({"execution": 5}, EXECUTION + "the number 5"),
@@ -415,7 +452,7 @@ def test_segment_files_tell_the_etl_and_where_faulty_records_go(
     s3: "S3Client", bucket: str
 ) -> None:
     put(s3, bucket, [member(0), {**member(1), "late": 1}], KEY)
-    asked = {"etl": "orders", "rejects": "sheet", "max_rejects": 0}
+    asked = {"etl": "orders", "rejects": "sheet", "max_rejects": 0, "sheets": "summaries"}
     event = {"input_obj": KEY, "division_number": 1, "overrides": asked}
     keys = ScatterHandler(event, None, s3).main()["segment_definitions"]
     assert [read(s3, bucket, key).attrs for key in keys] == [{"source": KEY, **asked}] * 2

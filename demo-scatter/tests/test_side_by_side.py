@@ -7,6 +7,7 @@ import random
 import re
 import signal
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -216,8 +217,13 @@ def test_more_names_than_a_pipe_takes_go_through_one_process(
     assert 0 < made < len(scattered(data, key, 1)[0])
 
 
-@pytest.mark.parametrize("step", ["parsed", "Made"])
+@pytest.mark.parametrize("step", ["parsed", "json"])
 def test_a_killed_worker_is_named(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    monkeypatch.setattr(side_by_side, step, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-    with pytest.raises(WorkerDied, match="found signal SIGKILL"):
+    """As it parses, or between the message before it and its own."""
+
+    def die(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(side_by_side, step, die if step == "parsed" else SimpleNamespace(loads=die))
+    with pytest.raises(WorkerDied, match="found exit code -9"):
         scattered(array(PLAIN), "table.json", 2)

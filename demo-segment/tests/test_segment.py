@@ -176,6 +176,15 @@ def test_of_json_nothing_is_read_as_numbers() -> None:
     pd.testing.assert_frame_equal(read_cells(table().astype(str), NUMBERS), table().astype(str))
 
 
+@pytest.mark.usefixtures("points")
+def test_summaries_alone_are_refused_where_there_are_none(s3: "S3Client", bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key=KEY, Body=frames.dump(table(sheets="summaries")))
+    rule = "must not be given where the ETL, points, has no SUMMARIES"
+    with pytest.raises(InvalidEvent, match=f'^sheets: {rule}; found the text "summaries"$'):
+        SegmentHandler(KEY, None, s3).main()
+    assert s3.list_objects_v2(Bucket=bucket, Prefix="gather/")["KeyCount"] == 0
+
+
 UNFIT = {
     "a column that does not exist": (
         "Summary('x', by='店', 人数=('番号', 'count'))",

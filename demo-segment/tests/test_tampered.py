@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from pipeline.reading.references import References
+from pipeline.reading.references import References, pin
 from pipeline.s3.signed import InvalidSigningKey, Objects
 from pipeline.segments import frames
 from pipeline.segments.result import read_segment
@@ -15,7 +15,7 @@ from pipeline.tests.tampering import SECRET, TAMPERED, assert_refused
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-SEGMENT, PIN, RATES = "scatter/x/job_001.pkl", "gather/x/references.json", "reference/rates.csv"
+SEGMENT, PIN, RATES = "scatter/x/job_001.pkl", "scatter/x/references.json", "reference/rates.csv"
 KINDS = {"segment file": SEGMENT, "pin of references": PIN}
 
 
@@ -36,7 +36,9 @@ def test_what_the_deployment_did_not_write_there_is_refused_by_its_key(
 ) -> None:
     monkeypatch.setenv("SIGNING_KEY", SECRET.hex())
     s3.put_object(Bucket=bucket, Key=RATES, Body=b"rank,rate\n1,10\n")
-    Objects(s3, bucket, SECRET).put(SEGMENT, frames.dump(pd.DataFrame({"ポイント": [1, 2]})))
+    objects = Objects(s3, bucket, SECRET)
+    objects.put(SEGMENT, frames.dump(pd.DataFrame({"ポイント": [1, 2]})))
+    pin(objects, SEGMENT)
 
     def read() -> list[int]:
         rates = References({"料率": RATES}, s3, bucket, SEGMENT)["料率"]

@@ -10,7 +10,7 @@ BENCH_READY := $(patsubst $(BENCH)/locks/%.txt,$(BENCH)/.venvs/%/.ready,$(wildca
 IN_BROWSER = $(VENVS)/browser/bin/python -m pytest -q -p no:cacheprovider -c /dev/null --rootdir $(CHECKS)
 LOCKS := $(patsubst $(ROOT)/%,%,$(wildcard $(TOOLS)/*.txt $(BENCH)/locks/*.txt))
 
-.PHONY: pictures bench bench-summaries faults soak soaked fuzz fuzz-summaries audit test-compat test-readers test-report-page test-page picture-of-page
+.PHONY: pictures bench bench-summaries bench-scale faults soak soaked fuzz fuzz-summaries audit test-compat test-readers test-report-page test-page picture-of-page
 
 # They are about the members' rule, whatever is in demo-segment/etl.
 bench bench-summaries soak soaked smoke pictures test-page: export ETL_FOLDER := $(ROOT)/utils/tests/etl
@@ -21,6 +21,9 @@ bench: zip $(BENCH_READY) demo-gather/.venv/.ready demo-scatter/.venv/.ready ## 
 
 bench-summaries: zip $(BENCH_READY) demo-gather/.venv/.ready ## its last part: MEMBERS and ORDERS without a summary and with one
 	@cd $(ROOT)/utils && $(HARNESS) with-emulator $(PY) -m checks.bench.summaries --repeat $(REPEAT) $(MEMBERS) $(ORDERS)
+
+bench-scale: $(FUNCTIONS:%=demo-%/.venv/.ready) ## a long table with files for S3: ROWS (default here: 50000000), time and memory of each stage, and what breaks next
+	@cd $(ROOT)/utils && $(PY) -P -m checks.bench.scale $(if $(ROWS_TYPED),"$$ROWS",50000000)
 
 faults: zip demo-gather/.venv/.ready demo-scatter/.venv/.ready ## cause every fault, and print the table of what happens
 	@$(HARNESS) with-emulator $(PY) $(CHECKS)/faults.py

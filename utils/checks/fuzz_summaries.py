@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.sheet.rendered_table import render_table
-from pipeline.sheet.workbook import workbook_chunks
+from pipeline.sheet.workbook import Workbook
 from pipeline.summaries import combine as summaries
 from pipeline.summaries import merge as merged
 from pipeline.summaries import partials
@@ -277,7 +277,7 @@ def gathered(df: pd.DataFrame, summary: Summary, cuts: list[int]) -> bytes:
     (table,) = made.tables({"x sum": "#,##0.0"})
     json.dumps([vars(table.facts())])
     first = render_table("Sheet1", [pd.DataFrame({"n": [1]})], {})
-    file = b"".join(workbook_chunks("x.xlsx", [first, table], {"x sum": "#,##0.0"}))
+    file = b"".join(Workbook("x.xlsx", [first, table], {"x sum": "#,##0.0"}).chunks())
     return zipfile.ZipFile(BytesIO(file)).read("xl/worksheets/sheet2.xml")
 
 

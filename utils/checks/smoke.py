@@ -64,7 +64,7 @@ class Smoke:
         return Outcome(what, wanted, found, ran.elapsed_s)
 
     def billed(self, ran: Execution) -> str:
-        """Show the bill; returns what is wrong with it. Logs that come late leave only a word of it."""
+        """Show the bill, where there are prices; returns what is wrong with it."""
         try:
             bill = cost.bill(ran, facts.read(self.target, ran), self.target.region)
         except Fault as fault:

@@ -17,6 +17,7 @@ from harness.terminal import print_anything
 
 # Verbs of the emulator itself, of its own functions, of any pipeline, and of stacks alone.
 EMULATOR, OWN, PIPELINE, STACK = "emulator", "own", "pipeline", "stack"
+NOWHERE = "nowhere"  # of no target
 
 
 # Declares a verb: its name, `module.function` of this package, what it says, and what it is of. The
@@ -90,6 +91,7 @@ def of_executions(verb: Verb) -> None:
         each.add_argument("given", metavar="input", nargs="?", type=json_value, default=None)
         each.add_argument("--file", default="")
         each.add_argument("--etl", default="")
+    states.add_argument("--sheets", default="")
     stop = verb("stop", "machines.stop", "end a running execution", PIPELINE)
     report = verb("report", "report.write.report", "write the report of an execution", PIPELINE)
     report.add_argument("--language", default="")
@@ -110,7 +112,11 @@ def of_stacks(verb: Verb) -> None:
         deploy.add_argument(flag, action="store_true")
     platform = "the platform of the zips that a stack needs"
     arch = verb("architecture", "deploy.architecture", platform, STACK)
-    for each in (deploy, arch):
+    files = verb("package", "package.package", "write a stack as files", NOWHERE)
+    files.add_argument("out", nargs="?", default="")
+    for option in ("--definition", "--parameters"):
+        files.add_argument(option, default="")
+    for each in (deploy, arch, files):
         each.add_argument("--arch", default="")
     destroy = verb("destroy", "deploy.destroy", "delete a stack", STACK)
     for flag in ("--empty", "--yes"):
@@ -171,6 +177,8 @@ def targets(of: str, name: str, stack: str, region: str) -> list[Any]:
 
         deployed = of == STACK and name == "localstack"
         return [connect("stack" if deployed else name, stack, region)]
+    if of == NOWHERE:
+        return []
     if name != "localstack" and (of, name) != (EMULATOR, "stack"):
         raise Fault(
             "TARGET: demo, up, down, zip, create, delete, bucket and watch are for localstack, "

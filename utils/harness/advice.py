@@ -93,6 +93,10 @@ ADVICE = {
         "choose one of them with ETL=…, or write it: make etl NAME=… FILE=…; make zip create",
         "ETL=… でそのいずれかを選ぶか、make etl NAME=… FILE=… で作り、make zip create してください",
     ),
+    "WorkbookTooLarge": (
+        'start with "sheets": "summaries" in the input, which leaves the table out, or divide the input',
+        '入力に "sheets": "summaries" を加えて表を除くか、入力を分けて、もう一度実行してください',
+    ),
     "TooManyRejects": (
         "correct the input object, or raise max_rejects, and start again",
         "入力オブジェクトを直すか max_rejects を増やし、もう一度実行してください",
@@ -185,6 +189,10 @@ ADVICE = {
     KILLED: (
         "Lambda kills what outgrows its memory: {memory}, " + SMALLER[0],
         "メモリを使い切ると強制終了されます。{memory}" + SMALLER[1],
+    ),
+    "WorkerDied": (
+        "something killed a process that the function forked, most often its memory: {memory}",
+        "関数がフォークしたプロセスが強制終了されました。多くはメモリ不足です。{memory}",
     ),
     "Sandbox.Timedout": (
         "it ran out of time (900 s at most): {timeout}, " + SMALLER[0],

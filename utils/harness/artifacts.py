@@ -38,20 +38,14 @@ class Artifacts:
         self.at = owned(place, self.bucket)
         self.definition = definition
 
-    def bodies(self) -> dict[str, bytes]:
-        """What to upload, by the template's parameter for its key."""
-        states = substitutable(read_definition(self.definition)).strip().encode()
-        zips = {f"{stage.title()}Zip": read_zip(stage) for stage in STAGES}
-        return zips | {"DefinitionKey": states}
-
     def parameters(self) -> dict[str, str]:
-        keys = {name: key_of(name, body) for name, body in self.bodies().items()}
+        keys = {name: key_of(name, body) for name, body in bodies(self.definition).items()}
         return {"ArtifactBucket": self.bucket, "Definition": self.definition, **keys}
 
     def upload(self) -> None:
         self.make_bucket()
         there = keys_of(self.s3, **self.at)
-        for name, body in self.bodies().items():
+        for name, body in bodies(self.definition).items():
             if (key := key_of(name, body)) not in there:
                 self.s3.put_object(**self.at, Key=key, Body=body)
 
@@ -97,6 +91,13 @@ class Artifacts:
             self.s3.delete_bucket(**self.at)
 
 
+def bodies(definition: str) -> dict[str, bytes]:
+    """What a stack is made from, by the template's parameter for its key."""
+    states = substitutable(read_definition(definition)).strip().encode()
+    zips = {f"{stage.title()}Zip": read_zip(stage) for stage in STAGES}
+    return zips | {"DefinitionKey": states}
+
+
 def owned(place: Target, bucket: str) -> dict[str, str]:
     """A call's arguments for a bucket, which S3 refuses unless the account owns it."""
     return {"Bucket": bucket, "ExpectedBucketOwner": place.account}
@@ -122,9 +123,13 @@ def tls_only(s3: Any, bucket: str) -> dict[str, Any]:
 
 def declared(parameters: dict[str, str]) -> dict[str, str]:
     """Those that the template still has, and whose values a stack's description shows."""
+    return {name: value for name, value in parameters.items() if name in declarations()}
+
+
+def declarations() -> dict[str, dict[str, Any]]:
+    """The template's parameters, but for those whose values nobody is shown."""
     known = yamlhelper.yaml_parse(TEMPLATE.read_text())["Parameters"]
-    shown = {name for name, declaration in known.items() if not declaration.get("NoEcho")}
-    return {name: value for name, value in parameters.items() if name in shown}
+    return {name: each for name, each in known.items() if not each.get("NoEcho")}
 
 
 def rendered(parameters: dict[str, str], emulated: bool = False) -> str:

@@ -104,8 +104,8 @@ def s3_calls(segments: int, workbook_bytes: int, partials: int = 0) -> dict[str,
         "GET": 1 + segments + 2 * segments + partials,
         # Scatter and gather write their facts, too.
         "PUT": segments + 1 + 3 * segments + partials + upload + 1,
-        # The gather lists the results.
-        "LIST": math.ceil(3 * segments / LIST_PAGE),
+        # The scatter lists the reference tables, the gather the results.
+        "LIST": 1 + math.ceil(3 * segments / LIST_PAGE),
     }
 
 
@@ -117,7 +117,7 @@ def leftovers(found: facts.Facts) -> list[int]:
     cuts = found.scatter.segments if found.scatter else []
     results = list(found.segments.values())
     workbook = found.workbook
-    each_row = workbook.size / max(1, workbook.rows) if workbook else 0
+    each_row = workbook.size / max(1, workbook.rows) if workbook and workbook.table else 0
     return [
         *(cut.size for cut in cuts),
         *(result.size for result in results),

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import secrets
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import batched
 from pathlib import Path
@@ -69,10 +68,13 @@ def create(settings: list[str], machines: bool = False) -> None:
     """
     parsed = Settings.parsed(settings)
     functions = emulator().client("lambda")
-    key = kept_key(functions) or secrets.token_hex(32)  # before they are made side by side
-    with ThreadPoolExecutor() as threads:
-        for done in threads.map(lambda each: create_function(functions, each, key), parsed):
-            print(done)
+    key = kept_key(functions) or secrets.token_hex(32)
+    # One after another: LocalStack holds several copies of a zip that it is sent. It unpacks one
+    # while the next is sent.
+    sent = [(function_name(each.stage), send(functions, each, key)) for each in parsed]
+    for name, done in sent:
+        wait_until_active(functions, name)
+        print(f"{name}: {done}")
     if machines:
         states = emulator().client("stepfunctions")
         for definition, machine in MACHINES.items():
@@ -105,8 +107,8 @@ def kept_key(functions: Any) -> str | None:
     return next(iter(found), None)
 
 
-def create_function(functions: Any, given: Settings, key: str) -> str:
-    """Returns what was done."""
+def send(functions: Any, given: Settings, key: str) -> str:
+    """Create a function or bring it up to date; returns what was done."""
     name = function_name(given.stage)
     archive = read_zip(given.stage)
     settings = {
@@ -128,8 +130,7 @@ def create_function(functions: Any, given: Settings, key: str) -> str:
         done = update(functions, name, found, archive, settings)
     else:
         functions.create_function(FunctionName=name, Code={"ZipFile": archive}, **settings)
-    wait_until_active(functions, name)
-    return f"{name}: {done}"
+    return done
 
 
 def wait_until_active(functions: Any, name: str) -> None:

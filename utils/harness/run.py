@@ -31,6 +31,7 @@ def run(
     definition: str = "",
     page: str = "",
     etl: str = "",
+    sheets: str = "",
 ) -> None:
     """Run a state machine on an execution input such as {"input_obj": "members.json"}.
 
@@ -39,8 +40,9 @@ def run(
         definition: of the emulator's: parallel, the default, or distributed.
         page: the name of its report in result/; default: the execution's.
         etl: the module of demo-segment/etl that the table is for.
+        sheets: summaries leaves the table out of the workbook.
     """
-    given = check_input(given, file, etl)
+    given = check_input(given, file, etl=etl, sheets=sheets)
     machine = target.machine(definition)
     check_functions(target)
     check_etl(target, given)
@@ -146,11 +148,15 @@ def contents(workbook: WorkbookFacts) -> str:
         counted += f" with {summaries} summar{'ies' if summaries > 1 else 'y'}"
     rejects = workbook.rejects
     left_out = "" if rejects is None else f", {rejects:,} faulty records left out"
-    return f"{workbook.rows:,} rows{left_out}; {counted}: {', '.join(workbook.sheets)}"
+    table = "" if workbook.table else ", not in the workbook"
+    return f"{workbook.rows:,} rows{table}{left_out}; {counted}: {', '.join(workbook.sheets)}"
 
 
-def check_input(given: Any, file: str, etl: str = "") -> dict[str, Any]:
-    """The execution's input: what is given, with the file in place of an object, and the ETL.
+def check_input(given: Any, file: str, **typed: str) -> dict[str, Any]:
+    """The execution's input: what is given, with the file in place of an object, and other fields.
+
+    Args:
+        typed: fields that make variables of their names give; "" gives none.
 
     Raises:
         Fault: it cannot be meant, or its workbook would have no place.
@@ -162,10 +168,11 @@ def check_input(given: Any, file: str, etl: str = "") -> dict[str, Any]:
     except ValueError:  # 1e400 for one, which no JSON holds once it is read
         raise Fault(f"INPUT: must hold finite numbers; found {given!r}") from None
     fields: dict[str, Any] = given or {}
-    if etl and "etl" in fields:
-        raise Fault(f"INPUT: must name no etl beside ETL; found {fields['etl']!r}")
-    if etl:
-        fields = {**fields, "etl": etl}
+    for name in filter(typed.get, typed):
+        if name in fields:
+            found = fields[name]
+            raise Fault(f"INPUT: must name no {name} beside {name.upper()}; found {found!r}")
+        fields = {**fields, name: typed[name]}
     if not file:
         return fields
     if "input_obj" in fields:

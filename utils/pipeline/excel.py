@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from string import digits
 from typing import Any
 from unicodedata import east_asian_width
 
@@ -155,7 +156,9 @@ def check_sheet_name(name: str) -> None:
 
 
 def numbered_sheet(name: str, number: int) -> str:
-    """`name (2)`, the name cut so that it is one for a sheet."""
+    """`name (2)`, the name cut so that it is one for a sheet; of the table's own, Sheet2."""
+    if _NAME_OF_THE_TABLE.fullmatch(name):
+        return f"{name.rstrip(digits)}{number}"
     end = f" ({number})"
     while utf16_units(name + end) > SHEET_NAME_CHARACTERS:
         name = name[:-1]

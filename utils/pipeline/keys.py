@@ -2,13 +2,13 @@
 
     scatter/[<execution>/]job_000.pkl           a segment file
                           manifest.json         the keys of all segment files, where a state may not hold them
+                          references.json       the versions of the reference tables that all segments see, if there are any
                           facts.json            what the scatter tells
     gather/[<execution>/]job_000.pkl            a segment's result
                          job_000.xml.deflate    its rows, rendered
                          job_000.json           what the gather must know of those rows, and the segment's facts
                          job_000.partials       what it contributes to summaries, if that is much
                          job_000.rejects-7.pkl  the 7 records that it leaves out
-                         references.json        the versions of the reference tables that all segments see
                          facts.json             what the gather tells
     reference/                                  tables that an ETL looks something up in
     outbox/                                     workbooks of tables from the inbox
@@ -108,6 +108,6 @@ def rejects_of(key: str) -> tuple[str, int] | None:
 
 
 def references_key(segment_key: str) -> str | None:
-    """`scatter/x/job_000.pkl` → `gather/x/references.json`; None without an execution in the key."""
-    folder, _, _ = gathered(segment_key).rpartition("/")
+    """`scatter/x/job_000.pkl` → `scatter/x/references.json`; None without an execution in the key."""
+    folder, _, _ = segment_key.rpartition("/")
     return f"{folder}/references.json" if "/" in folder else None

@@ -1,14 +1,12 @@
 """Forked workers, as many as the function has vCPUs: items in, results out, in order.
 
-They are made of fork and pipes alone: Lambda has no /dev/shm, which multiprocessing's pools and
-queues need.
+Of fork and pipes alone: Lambda has no /dev/shm, which multiprocessing's pools and queues need.
 """
 
 import gc
 import multiprocessing
 import os
 import pickle
-import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -31,29 +29,30 @@ def vcpus() -> int:
 def map_forked[Item, Result](
     work: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Iterator[Result | None]:
-    """Do the work of each item in one of so many workers, whose turns go round.
+    """Do the work of each item in one of so many workers, whose turns go round; one is this process.
 
     Args:
         work: must not use a connection of this process.
-        items: taken one ahead of the workers.
-        workers: forked before the first item is taken. All are killed at the end, and where the
-            caller stops early.
+        items: taken one ahead of the workers, which are forked before.
 
     Yields:
-        Results; None where the work failed: its caller can do it here, and gets the same error.
+        Results; None where the work failed in a worker: the caller can do it, and gets the error.
 
     Raises:
         WorkerDied: a worker was killed.
     """
+    if workers < 2:
+        yield from map(work, items)
+        return
     crew: list[_Worker] = []
+    busy = deque[_Worker]()
     try:
         for _ in range(workers):
             crew.append(_Worker(work, crew))
-        turns, busy = cycle(crew), deque[_Worker]()
-        for item in items:
+        for worker, item in zip(cycle(crew), items):
             done = [busy.popleft().receive()] if len(busy) == workers else []
-            busy.append(next(turns))
-            busy[-1].send(item)
+            worker.send(item)
+            busy.append(worker)
             yield from done
         for worker in busy:
             yield worker.receive()
@@ -63,19 +62,13 @@ def map_forked[Item, Result](
 
 
 class _Worker:
-    """
-    Args:
-        earlier: workers. A new one closes its copies of this process's ends of their pipes: a pipe
-            must end where this process does.
-    """
-
     def __init__(self, work: Callable[[Any], Any], earlier: list["_Worker"]) -> None:
         items, self.items = _pipe()
         self.results, results = _pipe()
+        # It closes its copies of all ends of this process: a pipe must end where this process does.
+        ends = [pipe for each in (*earlier, self) for pipe in (each.items, each.results)]
         fork = multiprocessing.get_context("fork")
-        inherited = [pipe for each in (*earlier, self) for pipe in (each.items, each.results)]
-        arguments = work, items, results, inherited
-        self.process = fork.Process(target=_serve, args=arguments, daemon=True)
+        self.process = fork.Process(target=_serve, args=(work, items, results, ends), daemon=True)
         self.process.start()
         items.close()
         results.close()
@@ -88,16 +81,15 @@ class _Worker:
         with suppress(EOFError, pickle.UnpicklingError):
             return pickle.load(self.results)
         self.process.join()
-        code = self.process.exitcode or 0
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-        raise WorkerDied(f"worker {self.process.pid}: must return a result; found {how}")
+        found = f"exit code {self.process.exitcode}, below 0 of a signal"
+        raise WorkerDied(f"worker {self.process.pid}: must return a result; found {found}")
 
     def end(self) -> None:
         self.process.kill()
         self.process.join()
-        self.results.close()
-        with suppress(OSError):  # what could not be sent
+        with suppress(OSError):  # of an item that was sent in part
             self.items.close()
+        self.results.close()
 
 
 def _pipe() -> tuple[BinaryIO, BinaryIO]:
@@ -111,9 +103,9 @@ def _send(message: Any, pipe: BinaryIO) -> None:
 
 
 def _serve(
-    work: Callable[[Any], Any], items: BinaryIO, results: BinaryIO, inherited: list[BinaryIO]
+    work: Callable[[Any], Any], items: BinaryIO, results: BinaryIO, ends: list[BinaryIO]
 ) -> None:
-    for each in inherited:
+    for each in ends:
         each.close()
     gc.freeze()  # what is shared with the parent stays so
     with suppress(EOFError, OSError):  # the parent has ended

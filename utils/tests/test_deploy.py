@@ -19,6 +19,7 @@ from conftest import ROOT, Make, checked, follow, pack, refused
 from harness import artifacts, facts, history, machines
 from harness.deploy import warnings
 from harness.fault import Fault
+from harness.run import is_as_deployed, start
 from harness.stack import Stack
 from harness.target import STAGES, connect, emulator, endpoint
 from test_pipeline import EXAMPLE, expected
@@ -62,17 +63,17 @@ def deploy(checkout: Path) -> Deploy:
     """Run the command line as make does, with the user's AWS settings given or none."""
 
     def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        clean |= {"HOME": str(checkout), "AWS_EC2_METADATA_DISABLED": "true"}
-        return subprocess.run(
-            [sys.executable, "-m", "harness", *arguments],
-            cwd=checkout / "utils",
-            env=clean | settings,
-            capture_output=True,
-            text=True,
-        )
+        return subprocess.run(**commanded(checkout, *arguments, **settings), capture_output=True)
 
     return run
+
+
+def commanded(checkout: Path, *arguments: str, **settings: str) -> dict[str, Any]:
+    """What starts the command line."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    clean |= {"HOME": str(checkout), "AWS_EC2_METADATA_DISABLED": "true"}
+    command = [sys.executable, "-m", "harness", *arguments]
+    return {"args": command, "cwd": checkout / "utils", "env": clean | settings, "text": True}
 
 
 @pytest.fixture(scope="module")
@@ -349,6 +350,147 @@ def test_a_deploy_leaves_an_execution_on_its_old_code(deploy: Deploy, repack: Re
     checked(deploy(*at(name), "destroy", "--empty", "--yes"))
 
 
+def test_an_execution_that_has_the_definition_of_before_the_deploy_is_started_anew(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Step Functions may start it for a moment."""
+    name, states = stack_name(), emulator().client("stepfunctions")
+    target = replace(emulator(), name="stack", stack=name)
+    started = []
+    for given in ("parallel", "--parameters", "MaxConcurrency=3"), ("distributed",):
+        checked(deploy(*at(name), "deploy", "--definition", *given))
+        arn = outputs(name)["StateMachineArn"]
+        started.append(states.start_execution(stateMachineArn=arn)["executionArn"])
+        assert is_as_deployed(target, started[-1])
+    assert not is_as_deployed(target, started[0])
+    present = states.describe_state_machine(stateMachineArn=arn)["definition"]
+    assert json.loads(present)["States"]["ProcessAllSegments"]["MaxConcurrency"] == 3
+    # And one is started anew until it has the present one.
+    states.update_state_machine(stateMachineArn=arn, definition=definition_of_before(present))
+
+    def settle(**_: Any) -> None:
+        states.update_state_machine(stateMachineArn=arn, definition=present)
+
+    def client(service: str, **config: Any) -> Any:
+        made = emulator().client(service, **config)
+        made.meta.events.register("after-call.stepfunctions.StopExecution", settle)
+        return made
+
+    monkeypatch.setattr("harness.run.POLL_S", 0)
+    last = start(replace(target, client=client), arn, {})
+    assert is_as_deployed(target, last)
+    listed = states.list_executions(stateMachineArn=arn)["executions"]
+    assert len(listed) == len(started) + 2
+    for each in (*started, last):
+        follow(emulator(), each)
+    checked(deploy(*at(name), "destroy", "--empty", "--yes"))
+
+
+def definition_of_before(present: str) -> str:
+    return json.dumps({**json.loads(present), "Comment": "of before"})
+
+
+def test_a_stack_is_emptied_and_deleted_after_what_runs_in_it_is_stopped(
+    deploy: Deploy, checkout: Path, repack: Repack
+) -> None:
+    name, s3, states = stack_name(), emulator().client("s3"), emulator().client("stepfunctions")
+    repack("segment", "lambda.py", HELD)
+    checked(deploy(*at(name), "deploy"))
+    bucket, arn = (outputs(name)[each] for each in ("BucketName", "StateMachineArn"))
+    s3.put_object(Bucket=bucket, Key="test.json", Body=json.dumps(EXAMPLE).encode())
+    started = states.start_execution(stateMachineArn=arn)["executionArn"]
+    patient = {"Delay": 1, "MaxAttempts": 300}
+    s3.get_waiter("object_exists").wait(Bucket=bucket, Key="gather/held", WaiterConfig=patient)
+    command = commanded(checkout, *at(name), "destroy", "--empty", "--yes")
+    with subprocess.Popen(**command, stdout=subprocess.PIPE) as destroying:
+        assert destroying.stdout
+        for line in destroying.stdout:
+            if line == f"  stopped {started}\n":
+                # LocalStack ends an execution when its call returns, which still writes.
+                s3.put_object(Bucket=bucket, Key="scatter/go", Body=b"")
+    assert destroying.returncode == 0
+    assert history.read(states, started).status == "ABORTED"
+    assert leftovers(name) == []
+
+
+LOGS = json.dumps({"Resources": {"Logs": {"Type": "AWS::Logs::LogGroup"}}})
+ROLE = "arn:aws:iam::000000000000:role/deployer"
+
+
+def test_cloudformation_acts_with_the_role_that_is_given_and_else_with_the_one_before(
+    deploy: Deploy,
+) -> None:
+    cfn, name = emulator().client("cloudformation"), stack_name()
+    sent: list[Any] = []
+
+    def keep(params: dict[str, Any], **_: Any) -> None:
+        sent.append(params.get("RoleARN"))
+
+    cfn.meta.events.register("provide-client-params.cloudformation.CreateChangeSet", keep)
+    made = Stack(cfn, name, "")
+    made.change(LOGS, {}, {}, lambda _: True, ROLE)
+    made.change(LOGS.replace("Logs", "Others", 1), {}, {}, lambda _: True)
+    assert sent == [ROLE, None]
+    made.delete()
+    # What is typed reaches CloudFormation, which says that it is no role's name.
+    assert "RoleARN, value: 8" in refused(deploy(*at(name), "deploy", "--role", "deployer"))
+
+
+class Stale:
+    """CloudFormation as it answers when a description is older than the events beside it."""
+
+    def __init__(self, answers: list[tuple[str, list[tuple[str, str]]]]) -> None:
+        """
+        Args:
+            answers: the stack's state, and the events since: physical name and status.
+        """
+        self.answers = iter(answers)
+        self.exceptions = emulator().client("cloudformation").exceptions
+
+    def describe_stacks(self, StackName: str) -> dict[str, Any]:
+        status, self.events = next(self.answers)
+        return {"Stacks": [{"StackId": "arn:own", "StackStatus": status}]}
+
+    def get_paginator(self, _: str) -> "Stale":
+        return self
+
+    def paginate(self, StackName: str) -> list[dict[str, Any]]:
+        found = [
+            {
+                "EventId": str(number),
+                "ResourceType": "AWS::CloudFormation::Stack",
+                "LogicalResourceId": name,
+                "PhysicalResourceId": name,
+                "ResourceStatus": status,
+            }
+            for number, (name, status) in enumerate(self.events)
+        ]
+        return [{"StackEvents": found[::-1]}]
+
+
+BEGUN, INNER, DONE = (
+    ("arn:own", "UPDATE_IN_PROGRESS"),
+    ("arn:inner", "UPDATE_COMPLETE"),
+    ("arn:own", "UPDATE_COMPLETE"),
+)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        pytest.param([("UPDATE_COMPLETE", [BEGUN])], id="the state of the update before"),
+        pytest.param([("UPDATE_COMPLETE", [BEGUN, INNER])], id="a stack within"),
+    ],
+)
+def test_an_update_is_done_when_the_stacks_own_event_says_so(
+    answers: list[tuple[str, list[tuple[str, str]]]],
+) -> None:
+    last = [("UPDATE_IN_PROGRESS", [BEGUN]), ("UPDATE_COMPLETE", [BEGUN, INNER, DONE])]
+    cfn = Stale([*answers, *last])
+    Stack(cfn, "own", "").follow("UPDATE_COMPLETE", "")
+    assert cfn.events[-1] == DONE
+
+
 def keys_of(made: dict[str, str]) -> set[str]:
     """What the functions of a stack's outputs sign with."""
     functions = emulator().client("lambda")
@@ -562,7 +704,7 @@ class Subscriber:
 
 
 def test_a_table_in_the_inbox_becomes_a_workbook_in_the_outbox(
-    deploy: Deploy, tmp_path: Path
+    deploy: Deploy, make: Make, tmp_path: Path
 ) -> None:
     name = stack_name()
     subscriber = Subscriber(name)
@@ -579,10 +721,14 @@ def test_a_table_in_the_inbox_becomes_a_workbook_in_the_outbox(
     s3.put_object(Bucket=bucket, Key="inbox/notes.txt", Body=b"[]")
     with ThreadPoolExecutor(3) as threads:
         list(threads.map(put, tables.items()))
-    told = subscriber.told(3)
+    *told, passed_over = sorted(subscriber.told(4), key=lambda each: "no table" in each)
     workbooks = {f"s3://{bucket}/outbox/{key}.xlsx" for key in tables}
     assert {each["workbook"] for each in told} == workbooks
     assert {each["rows"] for each in told} == {"20"}
+    assert passed_over.keys() == {"execution", "time", "no table"}
+    assert passed_over["no table"].endswith(
+        'found the text "inbox/notes.txt", which is passed over'
+    )
     for key, table in tables.items():
         s3.download_file(bucket, f"outbox/{key}.xlsx", str(tmp_path / "x.xlsx"))
         assert list(load_workbook(tmp_path / "x.xlsx")["Sheet1"].values) == expected(table)
@@ -600,7 +746,11 @@ def test_a_table_in_the_inbox_becomes_a_workbook_in_the_outbox(
     assert {f"s3://{bucket}/{each['Key']}" for each in listed} == workbooks
     machine = outputs(name)["StateMachineArn"]
     started = emulator().client("stepfunctions").list_executions(stateMachineArn=machine)
-    assert len(started["executions"]) == 5
+    ends = sorted(each["status"] for each in started["executions"])
+    assert ends == ["FAILED", *5 * ["SUCCEEDED"]]
+    asked = ("TARGET=stack", f"STACK={name}", 'INPUT={"input_obj": "inbox/notes.txt"}')
+    said = checked(make("stepfunctions", *asked))
+    assert re.search("SUCCEEDED in .* s: input_obj: a table of the inbox must end in", said)
     checked(deploy(*at(name), "destroy", "--empty", "--yes"))
     assert leftovers(name) == []
 

@@ -83,7 +83,11 @@ PARALLEL = read_definition("parallel")
         ("Aggregate", PARALLEL + " " * DEFINITION_BYTES, "at most 1048576 bytes"),
         ("集" * 81, PARALLEL, "at most 80 letters"),
         ("Aggregate", PARALLEL.replace("SegmentLambda", "S" * 81), "at most 80 characters"),
-        ("Aggregate", PARALLEL.replace("40", "many"), "an inline Map runs 40 at once; found 200"),
+        (
+            "Aggregate",
+            PARALLEL.replace("40 at once", "many at once"),
+            "an inline Map runs 40 at once; found 200",
+        ),
         ("Aggregate", PARALLEL.replace('"TimeoutSeconds": 3600,', ""), "without TimeoutSeconds"),
     ],
     ids=["size", "name", "name of a state", "40 wide", "timeout"],

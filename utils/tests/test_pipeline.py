@@ -147,6 +147,25 @@ def test_faulty_records_are_left_out_where_the_input_asks_for_it(
     assert (refused["status"], refused["error"]) == ("FAILED", "TooManyRejects")
 
 
+def test_summaries_alone_are_asked_for_by_make_and_told_everywhere(
+    pipeline: Pipeline, make: Make
+) -> None:
+    table = list(members(40, seed=40))
+    given = f'INPUT={{"input_obj": "{pipeline.put(table)}"}}'
+    said = checked(make("stepfunctions", given, "SHEETS=summaries"))
+    assert "\n40 rows, not in the workbook; 1 sheet with 1 summary: 会員ランク別\n" in said
+    arn = machines.find(emulator())
+    assert arn
+    execution = pipeline.wait(arn)
+    rows = pipeline.rows(execution, "会員ランク別")
+    assert sum(row[1] for row in rows[1:-1]) == rows[-1][1] == 40
+    assert load_workbook(pipeline.folder / json.loads(execution["output"])).sheetnames == [
+        "会員ランク別"
+    ]
+    page = ROOT / "result" / f"{execution['name']}.html"
+    assert 'id="no-table"' in page.read_text()
+
+
 def aws(*arguments: str) -> dict[str, Any]:
     """The AWS command line of the tools, with the credentials file the README names."""
     credentials = dict(

@@ -1,6 +1,7 @@
 """What `make stepfunctions` says of an execution that did not succeed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,19 @@ def test_a_file_takes_the_place_of_the_inputs_object() -> None:
     given = {"division_number": 7}
     assert run.check_input(given, "a/b.csv.gz") == {"input_obj": "b.csv.gz", "division_number": 7}
     assert given == {"division_number": 7}
+
+
+def test_what_is_typed_is_a_field_of_the_input_unless_it_has_one() -> None:
+    typed = {"etl": "orders", "sheets": "summaries"}
+    assert run.check_input(None, "", **typed) == typed
+    assert run.check_input({"sheets": "summaries"}, "", etl="", sheets="") == {
+        "sheets": "summaries"
+    }
+    for name, variable in (("etl", "ETL"), ("sheets", "SHEETS")):
+        with pytest.raises(
+            Fault, match=f"^INPUT: must name no {name} beside {variable}; found 'x'"
+        ):
+            run.check_input({name: "x"}, "", **typed)
 
 
 @pytest.mark.parametrize(
@@ -153,3 +167,6 @@ def test_a_workbooks_sheets_and_summaries_are_said() -> None:
         "succeeded": "30 rows; 2 sheets with 1 summary: Sheet1, 会員ランク別",
         "retried": "60 rows; 4 sheets with 3 summaries: Sheet1, 日別, 割合, 会員別",
     }
+    assert workbook
+    alone = replace(workbook, sheets=["日別"], summaries=workbook.summaries[:1], table=False)
+    assert run.contents(alone) == "60 rows, not in the workbook; 1 sheet with 1 summary: 日別"

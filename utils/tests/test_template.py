@@ -361,6 +361,14 @@ def fields(pattern: dict[str, Any]) -> Iterator[list[Any]]:
         yield from fields(value) if isinstance(value, dict) else [value]
 
 
+@each_definition
+def test_what_is_no_table_ends_an_execution_as_a_success(name: str) -> None:
+    states = json.loads(read_definition(name))["States"]
+    [caught] = states["ScatterLambda"]["Catch"]
+    assert caught["ErrorEquals"] == ["NotATable"]
+    assert states[caught["Next"]]["Type"] == "Succeed"
+
+
 def test_an_upload_that_starts_no_execution_is_kept_and_told(template: dict[str, Any]) -> None:
     resources = template["Resources"]
     [target] = resources["InboxRule"]["Properties"]["Targets"]

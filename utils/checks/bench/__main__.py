@@ -18,7 +18,17 @@ import psutil
 from checks.bench import tables
 from checks.bench.claims import MILLION, claims
 from checks.bench.compare import check, read_members
-from checks.bench.figures import DATA, HERE, ROOT, UTILS, WRITERS, Run, Table, python, run_measured
+from checks.bench.figures import (
+    DATA,
+    HERE,
+    UTILS,
+    WRITERS,
+    Run,
+    Table,
+    python,
+    run_measured,
+    run_stage,
+)
 from checks.bench.show import console, progress, show, show_claims, show_noise
 from harness.fault import Fault
 from harness.settings import RESULT
@@ -104,14 +114,12 @@ def measure_pipeline(table: Table, source: Path, repeat: int) -> None:
 
 def measure_scatters(table: Table, source: Path, repeat: int) -> None:
     """Scatter the table in each format, in turn, so that other work slows them alike."""
-    function = ROOT / "demo-scatter"
-    interpreter, path = str(function / ".venv/bin/python"), f"{function}:{UTILS}"
     with tempfile.TemporaryDirectory(dir=DATA) as folder:
         files = {end: Path(folder, f"members{end or '-none.json'}") for end in ("", *ENDS)}
         write_formats(source, files)
         for _ in range(repeat):
             for end, file in files.items():
-                run = run_measured(interpreter, HERE / "scatter_alone.py", file, path=path)
+                run = run_stage("scatter", file, Path(folder))
                 table.scatters.setdefault(end, []).append(run)
     for end, runs in table.scatters.items():
         progress(f"scatter alone, {end or 'empty'}", runs)

@@ -74,7 +74,15 @@ class Table:
     others_cpus: float = 0
 
 
-def run_measured(interpreter: str, script: Path, *arguments: Path, path: str = "") -> Run:
+def run_stage(stage: str, file: Path, folder: Path, times: int = 1) -> Run:
+    """Run a function in a process of its own, see stage_alone.py."""
+    function, script = ROOT / f"demo-{stage}", HERE / "stage_alone.py"
+    given = (stage, file, folder, str(times))
+    interpreter, path = str(function / ".venv/bin/python"), f"{function}:{UTILS}"
+    return run_measured(interpreter, script, *given, path=path)
+
+
+def run_measured(interpreter: str, script: Path, *arguments: str | Path, path: str = "") -> Run:
     """Run a script in a process of its own.
 
     Args:

@@ -13,9 +13,10 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.errors.wording import require
+from pipeline.errors.wording import found, require
 from pipeline.etl_names import names
 from pipeline.excel import check_formats
+from pipeline.keys import InvalidEvent
 from pipeline.reading.references import References, check_references
 from pipeline.segments.refused import check_columns
 from pipeline.summaries.summary import Summary, check_summaries
@@ -51,6 +52,12 @@ class Etl:
         table = df if len(df.columns) else df.reindex(columns=self.columns)
         check_columns(table, self.columns)
         return self.process(*[table, references][: arguments(self.process)])
+
+    def check_sheets(self, sheets: str | None) -> None:
+        """Raise InvalidEvent if the execution's input asks for summaries alone, and there are none."""
+        if sheets and not self.summaries:
+            rule = f"must not be given where the ETL, {self.name}, has no SUMMARIES"
+            raise InvalidEvent(f"sheets: {rule}; found {found(sheets)}")
 
     def check(self) -> None:
         """

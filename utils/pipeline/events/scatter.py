@@ -1,6 +1,7 @@
 """The scatter's event: one table, and how it is to be cut."""
 
 import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,13 +11,14 @@ from pipeline import endings
 from pipeline.errors.wording import found
 from pipeline.keys import InvalidEvent, is_key, segment_key
 from pipeline.reading.csv_table import ENCODINGS
+from pipeline.reading.cuts import SEGMENTS
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 STATE_BYTES = 256 * 1024
 ITERATIONS = 1_500  # of an inline Map; with three retries each, 16 of the 25,000 events
 NAME_CHARACTERS = 80  # of an execution
 
-TOLD = ("etl", "rejects", "max_rejects")  # what the segments are told with their rows
+TOLD = ("etl", "rejects", "max_rejects", "sheets")  # what the segments are told with their rows
 OVERRIDES = ("input_obj", "division_number", "encoding", *TOLD)
 # Of an input that others write: the consoles', Step Functions' own and those of an EventBridge event.
 IGNORED = {
@@ -77,6 +79,7 @@ RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
     ("etl", "must be the name of an ETL", lambda name: isinstance(name, str) and name != ""),
     ("rejects", 'must be "sheet"', lambda place: place == "sheet"),
     ("max_rejects", "must be a whole number from 0", lambda n: is_whole(n, 0)),
+    ("sheets", 'must be "summaries"', lambda which: which == "summaries"),
 ]
 
 
@@ -85,7 +88,8 @@ class Job:
     """One table to scatter, as its event describes it.
 
     Attributes:
-        told: the table's ETL, and where faulty records go; {} where nobody asked.
+        told: the table's ETL, where faulty records go, and whether the workbook has summaries
+            alone; {} where nobody asked.
     """
 
     input_obj: str
@@ -127,6 +131,11 @@ class Job:
         if self.division_number is None and text is not None:
             return int(text)
         return self.division_number
+
+    @property
+    def most_segments(self) -> float:
+        """That the table's size may choose."""
+        return math.inf if self.manifest else SEGMENTS
 
     def segment_key(self, number: int) -> str:
         return segment_key(self.execution, number)

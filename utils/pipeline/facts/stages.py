@@ -117,6 +117,7 @@ class WorkbookFacts(Json):
         segments: in the order of the table, without columns and first rows of their own.
         summaries: in the order of their sheets.
         rejects: how many faulty records a sheet lists; None where nobody asked for it.
+        table: whether the workbook has the table, or summaries alone.
     """
 
     workbook: str
@@ -129,6 +130,7 @@ class WorkbookFacts(Json):
     segments: list[SegmentFacts] = field(default_factory=list)
     summaries: list[SummaryFacts] = field(default_factory=list)
     rejects: int | None = None
+    table: bool = True
 
 
 def workbook_metadata(input_obj: str) -> dict[str, str]:

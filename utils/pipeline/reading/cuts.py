@@ -11,8 +11,9 @@ from pipeline.reading.exact_parser import Record
 # Rows per segment, unless the event says otherwise, of tables of up to SMALL_TABLE_BYTES (1,000
 # members). A variable of this name sets it for every table, and 0 has small ones cut as longer
 # ones are: a deployed stack's default, as ten rows cost as much as 70,000.
-# Longer tables run faster in fewer segments of about SEGMENT_BYTES (70,000 members), at most
-# SEGMENTS of them; from half of SEGMENT_BYTES on in an even number, for two workers.
+# Longer tables run faster in fewer segments of about SEGMENT_BYTES (70,000 members); from half of
+# that on in an even number, for two workers. Where an inline Map runs them, they grow beyond that
+# once there are SEGMENTS of them; a distributed Map takes as many as there are.
 DIVISION_NUMBER = 10
 SMALL_TABLE_BYTES = 200_000
 SEGMENT_BYTES = 9_800_000
@@ -26,11 +27,13 @@ def segment_bytes(size: int) -> int:
     if size <= SEGMENT_BYTES / 2:
         return max(1, size)
     pairs = math.ceil(size / (2 * SEGMENT_BYTES))
-    return math.ceil(size / min(SEGMENTS, 2 * pairs))
+    return math.ceil(size / (2 * pairs))
 
 
-def blocks_per_segment(size: int) -> int:
-    return math.ceil(segment_bytes(size) / BLOCK_BYTES)
+def blocks_per_segment(size: int, most: float = math.inf) -> int:
+    """More where there would be more than so many segments."""
+    segments = math.ceil(size / segment_bytes(size))
+    return math.ceil(math.ceil(segment_bytes(size) / BLOCK_BYTES) * max(1, segments / most))
 
 
 def block_bytes(size: int, key: str) -> int:
@@ -40,28 +43,27 @@ def block_bytes(size: int, key: str) -> int:
     return math.ceil(json_bytes / weight)
 
 
-def tables(blocks: Iterator[Block], size: int, division_number: int | None) -> Iterator[Table]:
+def tables(
+    blocks: Iterator[Block], size: int, division_number: int | None, most: float = SEGMENTS
+) -> Iterator[Table]:
     """Divide the records into one table for each segment.
 
     Args:
         size: bytes of the whole JSON text.
         division_number: rows of each; None to choose by size, 0 to do so for small tables, too.
+        most: segments that there may be, where the size chooses.
     """
     cuts: Iterator[Iterable[Block]]
     if is_cut_by_rows(size, division_number):
         cuts = by_rows(blocks, division_number)
     else:
-        cuts = (itertools.islice(blocks, blocks_per_segment(size)) for _ in itertools.count())
+        taken = blocks_per_segment(size, most)
+        cuts = (itertools.islice(blocks, taken) for _ in itertools.count())
     return itertools.takewhile(lambda table: table.rows, map(Table, cuts))
 
 
 def is_cut_by_rows(size: int, division_number: int | None) -> bool:
     return bool(division_number) or (division_number is None and size <= SMALL_TABLE_BYTES)
-
-
-def is_cut_by_bytes(size: int, division_number: int | None) -> bool:
-    """Whether a table is cut by bytes, into two segments at least."""
-    return not is_cut_by_rows(size, division_number) and size > segment_bytes(size)
 
 
 def by_rows(blocks: Iterable[Block], division_number: int | None) -> Iterator[Iterable[Block]]:

@@ -44,8 +44,6 @@ class JSONReader(Reader):
 class ArrayReader(JSONReader):
     """An array of objects."""
 
-    END = b"}"
-
     def _open(self, wanted: int) -> None:
         """Read up to the array's bracket, behind a byte order mark and any space, and on."""
         super()._open(wanted)
@@ -78,8 +76,6 @@ class ArrayReader(JSONReader):
 
 class LinesReader(JSONReader):
     """An object a line; blank lines are passed over."""
-
-    END = b"\n"
 
     def _parse(self) -> Block | None:
         lines = self.buffer if self.ended else self.buffer[: self.buffer.rfind(b"\n") + 1]

@@ -24,12 +24,10 @@ class Reader:
         source: the object's name, for errors.
 
     Attributes:
-        END: what ends a record, where whole records can be cut off a text without parsing it.
         starts: the byte of the file where each block begins, and the number of its first record.
         header, texts, mixed: of CSV alone, see there.
     """
 
-    END = b""
     error: type[ValueError]
     encoding = "utf-8"
 

@@ -1,7 +1,7 @@
 """Tables that an ETL looks something up in: the objects that REFERENCES names.
 
-All segments of an execution see one version of each: the first that looks something up writes
-their ETags to `gather/<execution>/references.json`, unless that is there, and all go by it.
+All segments of an execution see one version of each: the scatter, which knows no ETL, writes the
+ETags of all of `reference/` to `scatter/<execution>/references.json`, and all segments go by it.
 """
 
 import io
@@ -77,7 +77,9 @@ class References:
         key = self.keys[name]
         if not self.s3:
             return read(self._file(name, key), key)
-        etag, place = self.etags.get(key, "none"), (self.bucket, key)
+        etag, place = self.etags.get(key), (self.bucket, key)
+        if etag is None:
+            raise missing(name, key, "nothing when the execution began")
         if place not in _last or _last[place][0] != etag:
             _last.pop(place, None)  # before the next one takes memory
             _last[place] = etag, read(self._object(key, etag), key)
@@ -89,20 +91,7 @@ class References:
         key = references_key(self.segment)
         if key is None:
             return self._present()
-        objects = Objects(self.s3, self.bucket, signing_key())
-        try:
-            return pinned(objects, key)
-        except ClientError as error:
-            if status(error) not in ABSENT:
-                raise
-        etags = self._present()
-        try:
-            objects.put(key, json.dumps(etags).encode(), IfNoneMatch="*")
-        except ClientError as error:
-            if status(error) not in (409, 412):  # another segment writes it, or has
-                raise
-            return pinned(objects, key)
-        return etags
+        return pinned(Objects(self.s3, self.bucket, signing_key()), key)
 
     def _present(self) -> dict[str, str]:
         etags = {}
@@ -133,8 +122,31 @@ class References:
             raise missing(name, key, f"nothing in {self.on_disk}") from None
 
 
-def pinned(objects: Objects, pin: str) -> dict[str, str]:
-    etags: dict[str, str] = json.loads(objects.get(pin))
+def pin(objects: Objects, segment: str) -> None:
+    """Write the version of each table that all segments of an execution see, if there is a table.
+
+    Args:
+        segment: key of a segment file. Without an execution in it, nothing is pinned.
+    """
+    key = references_key(segment)
+    if key is None:
+        return
+    pages = objects.s3.get_paginator("list_objects_v2").paginate(
+        Bucket=objects.bucket, Prefix=REFERENCE
+    )
+    etags = {each["Key"]: each["ETag"] for page in pages for each in page.get("Contents", [])}
+    if etags:
+        objects.put(key, json.dumps(etags).encode())
+
+
+def pinned(objects: Objects, key: str) -> dict[str, str]:
+    """What `pin` wrote at a key; {} where there was no table."""
+    try:
+        etags: dict[str, str] = json.loads(objects.get(key))
+    except ClientError as error:
+        if status(error) not in ABSENT:
+            raise
+        return {}
     return etags
 
 

@@ -11,15 +11,16 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
-from typing import NamedTuple
 
 from pipeline.reading.columns import Table
+from pipeline.reading.json_records import ArrayReader, LinesReader
 from pipeline.reading.reader import Reader
 from pipeline.workers import map_forked
 
+ENDS: dict[type[Reader], bytes] = {ArrayReader: b"}", LinesReader: b"\n"}  # of records
 TURN_BYTES = 60_000  # which a pipe takes though nobody reads them
 
-Pickle = Callable[[Table, int, list[str]], bytes]
+Made = tuple[list[str], int, bytes]  # the columns of the table so far, rows, a segment file
 
 
 @dataclass
@@ -27,9 +28,7 @@ class Text:
     """What a reader reads for one segment.
 
     Attributes:
-        offset: of its first byte in the file.
-        buffer: what was read with the segment before it.
-        chunks: that are read for it.
+        buffer: what was read with the segment before it, from `offset` on.
         blocks: how often chunks are read for it.
     """
 
@@ -39,24 +38,19 @@ class Text:
     chunks: list[bytes] = field(default_factory=list)
     blocks: int = 0
 
-    def next(self, ends: bytes) -> "Text":
+    def next(self, end: bytes) -> "Text":
         """The text that follows: it begins behind the last end of a record."""
-        last = self.chunks[-1]
-        rest = last[last.rfind(ends) + 1 :]
+        rest = self.chunks[-1][self.chunks[-1].rfind(end) + 1 :]
         size = len(self.buffer) + sum(map(len, self.chunks)) - len(rest)
         return Text(self.number + 1, self.offset + size, rest)
 
 
-class Made(NamedTuple):
-    """A segment file, with the columns of the table so far."""
-
-    columns: list[str]
-    rows: int
-    pickled: bytes
-
-
 def make_side_by_side(
-    reader: Reader, block_bytes: int, blocks: int, pickle: Pickle, workers: int
+    reader: Reader,
+    block_bytes: int,
+    blocks: int,
+    pickle: Callable[[Table, int, list[str]], bytes],
+    workers: int,
 ) -> Iterator[Made]:
     """
     Args:
@@ -69,24 +63,23 @@ def make_side_by_side(
     turns[0][1].send_bytes(b"[0, []]")
 
     def make(text: Text) -> tuple[Made, list[tuple[int, int]]]:
-        starts, table = parsed(type(reader), reader.source, text, block_bytes)
+        table, starts = parsed(text, type(reader), reader.source, block_bytes)
         start, names = json.loads(turns[text.number % workers][0].recv_bytes())
         columns = [*dict.fromkeys([*names, *table.columns])]
         turn = json.dumps([start + table.rows, columns]).encode()
         if len(turn) > TURN_BYTES:
             raise ValueError(f"names of columns have at most {TURN_BYTES} bytes; found more")
         turns[(text.number + 1) % workers][1].send_bytes(turn)
-        made = Made(columns, table.rows, pickle(table, start, columns))
-        return made, [(byte, start + record) for byte, record in starts]
+        pickled = pickle(table, start, columns)
+        return (columns, table.rows, pickled), [(byte, start + row) for byte, row in starts]
 
-    texts = read_texts(reader, block_bytes, blocks, unmade)
-    for result in map_forked(make, texts, workers):
+    for result in map_forked(make, read_texts(reader, block_bytes, blocks, unmade), workers):
         if not result:
             break
         made, starts = result
         unmade.popleft()
         reader.starts += starts
-        reader.index += made.rows
+        reader.index += made[1]
         yield made
     reader.buffer, reader.offset = unmade[0].buffer, unmade[0].offset
     reader.chunks = itertools.chain(*(text.chunks for text in unmade), reader.chunks)
@@ -103,24 +96,20 @@ def read_texts(
     text = Text(0, 0, b"")
     while True:
         unmade.append(text)
-        try:
-            all(take(reader.chunks, block_bytes, text) for _ in range(blocks))
-        except Exception as error:
-            reader.chunks = raised(error)
-            return
+        missing = 0
+        while text.blocks < blocks and missing <= 0:
+            text.blocks, missing = text.blocks + 1, block_bytes
+            try:
+                while missing > 0 and (chunk := next(reader.chunks, b"")):
+                    text.chunks.append(chunk)
+                    missing -= len(chunk)
+            except Exception as error:
+                reader.chunks = raised(error)
+                return
         if not text.chunks:
             return
         yield text
-        text = text.next(reader.END)
-
-
-def take(chunks: Iterator[bytes], wanted: int, text: Text) -> bool:
-    """Add whole chunks of so many bytes at least; whether the file has them."""
-    text.blocks += 1
-    while wanted > 0 and (chunk := next(chunks, b"")):
-        text.chunks.append(chunk)
-        wanted -= len(chunk)
-    return wanted <= 0
+        text = text.next(ENDS[type(reader)])
 
 
 def raised(error: Exception) -> Iterator[bytes]:
@@ -129,17 +118,13 @@ def raised(error: Exception) -> Iterator[bytes]:
 
 
 def parsed(
-    kind: type[Reader], source: str, text: Text, block_bytes: int
-) -> tuple[list[tuple[int, int]], Table]:
-    """Where blocks begin in a text, and its records from 0 on.
-
-    Raises:
-        ValueError: such a reader does not end its segment there.
-    """
+    text: Text, kind: type[Reader], source: str, block_bytes: int
+) -> tuple[Table, list[tuple[int, int]]]:
+    """The table of a text, and where its blocks begin; its rows count from 0."""
     reader = kind(text.chunks, source)
     reader.buffer, reader.offset = text.buffer, text.offset
     reader.index = first = int(text.offset > 0)
     table = Table(itertools.islice(reader.blocks(block_bytes), text.blocks))
-    if (reader.offset, len(reader.starts)) != (text.next(reader.END).offset, text.blocks):
+    if (reader.offset, len(reader.starts)) != (text.next(ENDS[kind]).offset, text.blocks):
         raise ValueError("the fast parser must take each block; found one that it declined")
-    return [(byte, record - first) for byte, record in reader.starts], table
+    return table, [(byte, row - first) for byte, row in reader.starts]

@@ -48,11 +48,13 @@ class Contribution:
         summaries: what it means, as `summary.carried` gives it.
         data: its blocks, in base64; much of it is an object of its own.
         etag: of that object; "" without one.
+        alone: whether the workbook has summaries alone, and no rows were rendered.
     """
 
     summaries: list[Any]
     data: str = ""
     etag: str = ""
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,18 +146,19 @@ def send(
 
 
 def contribution(
-    objects: Objects, key: str, summaries: list[Any], data: bytes
+    objects: Objects, key: str, summaries: list[Any], data: bytes, alone: bool = False
 ) -> Contribution | None:
     """What a segment contributes to summaries, for its figures; much of it goes to an object.
 
     Args:
         summaries, data: as `summary.carried` gives them.
+        alone: see Contribution.
     """
     if not summaries:
         return None
     if len(data) <= INLINE_BYTES:
-        return Contribution(summaries, base64.b64encode(data).decode())
-    return Contribution(summaries, etag=objects.put(partials_key(key), data))
+        return Contribution(summaries, base64.b64encode(data).decode(), alone=alone)
+    return Contribution(summaries, etag=objects.put(partials_key(key), data), alone=alone)
 
 
 def contributed(objects: Objects, key: str, figures: Figures | None) -> tuple[list[Any], bytes]:

@@ -57,8 +57,10 @@ def send(
         if left_out:
             pickled.result()  # meanwhile, others tell what they left out
             position = max(0, position - rejected_before(objects, key))
-        rows = render_rows(df, position, key, formats, made_of_first_rows(df, segment))
-        contribution = figures.contribution(objects, key, fields, blocks)
+        alone = "sheets" in segment.attrs
+        shown = df.head(0) if alone else df
+        rows = render_rows(shown, position, key, formats, made_of_first_rows(shown, segment))
+        contribution = figures.contribution(objects, key, fields, blocks, alone)
         etag, size = pickled.result()
     source = str(segment.attrs.get("source", ""))
     told = replace(facts, size=size, partials=len(blocks), rejects=len(faults), source=source)

@@ -16,8 +16,9 @@ from pipeline.s3.signed import Objects
 from pipeline.segments import figures
 from pipeline.segments.figures import Figures, Rejects
 from pipeline.sheet.duplicate_columns import arranged, header, with_columns
+from pipeline.sheet.parts import SheetPart
 from pipeline.sheet.sheet_xml import render_rows
-from pipeline.sheet.table import Table
+from pipeline.sheet.table import SHEET, Table
 
 TRANSFERS = 4
 
@@ -36,6 +37,7 @@ class Results:
         figures: of the rendered rows, by the key of the result, once they are read.
         formats: the workbook's number formats, those of the first segment that tells any.
         told: what the segments tell the report.
+        alone: whether the execution's input asks for summaries alone.
 
     Raises:
         MissingSegment: a result is not there.
@@ -47,6 +49,7 @@ class Results:
         self.figures: dict[str, Figures] = {}
         self.formats: dict[str, str] | None = None
         self.told = TableFacts()
+        self.alone = False
         self._objects = objects
         self._keys = keys
         self._load = load
@@ -67,23 +70,35 @@ class Results:
             self.told.add(before.facts if before else None)
             if before and self.formats is None:
                 self.formats = before.formats
+                self.alone = bool(before.summaries and before.summaries.alone)
             rendered = before or self._render(key, position, None)
             yield key, before.rejects if before else None, contributed
             # Of 100,000 segments, too much to hold.
             self.figures[key] = replace(rendered, facts=None, summaries=None, rejects=None)
             position += rendered.rows
-        self._align(header(each.columns for each in self.figures.values()))
+        if not self.alone:
+            self._align(self.columns)
 
-    def table(self) -> Table:
-        """The segments' rows, which are read when the workbook takes them."""
-        told = list(self.figures.values())
-        return Table(
-            "Sheet1",
-            header(each.columns for each in told),
-            widest(each.widest for each in told),
-            [part for each in told for part in each.parts],
-            map_ahead(lambda each: self._xml(*each), self.figures.items(), TRANSFERS, TRANSFERS),
-        )
+    @property
+    def columns(self) -> list[str]:
+        return header(each.columns for each in self.figures.values())
+
+    @property
+    def rows(self) -> int:
+        """Of the table, whether the workbook has it or not."""
+        return self.told.rows if self.alone else sum(each.rows for each in self.figures.values())
+
+    @property
+    def parts(self) -> list[SheetPart]:
+        return [part for each in self.figures.values() for part in each.parts]
+
+    def tables(self) -> Iterator[Table]:
+        """The segments' rows, which are read when the workbook takes them; nothing without the table."""
+        if not self.alone:
+            told = self.figures
+            bodies = map_ahead(lambda each: self._xml(*each), told.items(), TRANSFERS, TRANSFERS)
+            width = widest(each.widest for each in told.values())
+            yield Table(SHEET, self.columns, width, self.parts, bodies)
 
     def _align(self, columns: list[str]) -> None:
         """Render again what does not stand at its place, with these columns, in the formats of all."""

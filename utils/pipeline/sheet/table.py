@@ -8,6 +8,7 @@ from pipeline.excel import EXACT_INTEGER, integer_text
 from pipeline.facts.stages import SummaryFacts
 from pipeline.sheet.parts import SheetPart
 
+SHEET = "Sheet1"  # the first sheet of the segments' own rows; no other table has such a name
 REJECTS = "Rejects"  # the sheet of the records that are left out
 CHART_ROWS = 200  # a chart of more cannot be read
 
@@ -17,7 +18,7 @@ class Table:
     """Rows under a header, on as many sheets as they take.
 
     Attributes:
-        name: of its first sheet; the next ones are `name (2)`, `name (3)`, …
+        name: of its first sheet; the next ones are `name (2)`, `name (3)`, …, or Sheet2, Sheet3, …
         columns: the header.
         widest: for each column its widest text; the column is as wide as that or its header.
         parts: all rows, in order; none for an empty table.

@@ -35,8 +35,8 @@ from pipeline.excel import (
 from pipeline.sheet.chart import insert_charts, with_own_labels
 from pipeline.sheet.chunks import Chunks
 from pipeline.sheet.parts import SheetPart
-from pipeline.sheet.table import Table
-from pipeline.sheet.zip_file import Entry, deflated, plain_entry, zip_chunks
+from pipeline.sheet.table import SHEET, Table
+from pipeline.sheet.zip_file import MOST_BYTES, Entry, Zip, deflated, plain_entry
 
 HEADER = {"bold": True, "bottom": 1}
 TOTAL = {"bold": True, "top": 1}
@@ -44,6 +44,10 @@ CREATED = dt.datetime(1980, 1, 1)  # the date of each zip entry, as XlsxWriter h
 DIGIT_PIXELS = 7
 WIDE_PIXELS = 7  # a kanji takes 15; XlsxWriter gives any character that it does not know 8
 FILTER_PIXELS = 16  # the button in a header
+
+
+class WorkbookTooLarge(ValueError):
+    """The workbook would have more than MOST_BYTES."""
 
 
 @dataclass(frozen=True)
@@ -72,36 +76,55 @@ class _Sheet:
         return self.last_row - self.has_total
 
 
-def workbook_chunks(
-    name: str, tables: Sequence[Table], formats: Mapping[str, str]
-) -> Iterator[bytes]:
-    """Stream a workbook of tables, one after another; the first one's sheets are Sheet1, Sheet2, …
+class Workbook:
+    """A workbook of tables, one after another, whose size is known before their bodies are taken.
 
     Args:
         name: of the workbook, for error messages.
         formats: Excel's number formats by the names of columns, as the rows were rendered with.
 
-    Returns:
-        The file in chunks; the same input gives the same bytes.
+    Attributes:
+        size: in bytes.
 
     Raises:
-        ValueError: parts that do not follow one another from row 0, at once; bodies longer or
-            shorter than the parts say, while streaming.
+        ValueError: parts that do not follow one another from row 0.
         InvalidCell: a header that a cell cannot hold.
         InvalidSheetName: the name of a further table that Excel does not take.
         TooManyColumns: more columns than a sheet has.
+        WorkbookTooLarge: see there.
     """
-    check_sheet_names(table.name for table in tables[1:])
-    sheets = _sheets(name, tables)
-    return zip_chunks(_entries(sheets, formats))
+
+    def __init__(self, name: str, tables: Sequence[Table], formats: Mapping[str, str]) -> None:
+        check_sheet_names(table.name for table in tables[tables[0].name == SHEET :])
+        self._sheets = _sheets(name, tables)
+        self._zip = Zip([*_entries(self._sheets, formats)])
+        self.size = self._zip.size
+        check_size(name, self.size)
+
+    def chunks(self) -> Iterator[bytes]:
+        """The file; the same input gives the same bytes.
+
+        Raises:
+            ValueError: bodies longer or shorter than the parts say.
+        """
+        yield from self._zip.chunks()
+        for sheet in self._sheets:
+            _check_length(sheet)
+
+
+def check_size(workbook: str, size: int) -> None:
+    """Raise WorkbookTooLarge, which names the workbook, if so many bytes are too many."""
+    if size > MOST_BYTES:
+        rule = f"a workbook that Excel opens has at most {MOST_BYTES:,} bytes"
+        raise WorkbookTooLarge(f"{workbook}: {rule}; found {size:,}")
 
 
 def sheet_names(tables: Sequence[Table]) -> list[str]:
     """Of all sheets, in order; a name that is taken gets the next free number."""
-    counts = [len(_parts_by_sheet(table.parts)) for table in tables]
-    names = [f"Sheet{number}" for number in range(1, counts[0] + 1)]
-    taken = {table.name.lower() for table in tables[1:]}
-    for table, sheets in zip(tables[1:], counts[1:]):
+    names: list[str] = []
+    taken = {table.name.lower() for table in tables}
+    for table in tables:
+        sheets = len(_parts_by_sheet(table.parts))
         numbered = (numbered_sheet(table.name, number) for number in count(2))
         more = list(islice((name for name in numbered if name.lower() not in taken), sheets - 1))
         taken.update(map(str.lower, more))
@@ -113,7 +136,7 @@ def _sheets(workbook: str, tables: Sequence[Table]) -> list[_Sheet]:
     names = iter(sheet_names(tables))
     sheets = []
     for table in tables:
-        where = workbook if table is tables[0] else f"{workbook} {table.name}"
+        where = workbook if table.name == SHEET else f"{workbook} {table.name}"
         check_columns(len(table.columns), where)
         check_header(table.columns, where)
         header = _header_row(table.columns)
@@ -149,8 +172,6 @@ def _entries(sheets: list[_Sheet], formats: Mapping[str, str]) -> Iterator[Entry
             yield _sheet_entry(name, xml, next(in_order))
         else:
             yield plain_entry(name, with_own_labels(xml) if name.startswith("xl/charts/") else xml)
-    for sheet in sheets:
-        _check_length(sheet)
 
 
 def _template(sheets: list[_Sheet], formats: Mapping[str, str]) -> BytesIO:

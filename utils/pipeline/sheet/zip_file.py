@@ -1,13 +1,16 @@
-"""A zip file of entries that are deflated already, streamed; beyond 4 GiB in the form of zip64."""
+"""A zip file of entries that are deflated already, streamed."""
 
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from isal import isal_zlib
 
-# APPNOTE.TXT 4.4: a field with all bits set refers to a wider one in a zip64 record.
+# Past it a zip needs a zip64 directory, with which Excel has been seen to refuse workbooks.
+MOST_BYTES = 1 << 32
+# APPNOTE.TXT 4.4: a field with all bits set refers to a wider one in a zip64 record. In a file that
+# is no longer than that, only what an entry unpacks to can be.
 _IN_ZIP64 = ZIP32_LIMIT = 0xFFFF_FFFF
 _VERSION, _VERSION_ZIP64 = 20, 45
 _UNIX, _READ_WRITE = 3 << 8, 0o600 << 16
@@ -36,27 +39,43 @@ def deflated(xml: bytes, end: int) -> bytes:
     return deflate.compress(xml) + deflate.flush(end)
 
 
-def zip_chunks(entries: Iterable[Entry]) -> Iterator[bytes]:
-    """The file; an entry is taken when those before it have been written."""
-    written: list[Entry] = []
-    offset = 0
-    for entry in entries:
-        entry.header_offset = offset
-        # The zip64 field of a local header has both sizes or neither (4.5.3).
-        header = entry.FileHeader(max(entry.compress_size, entry.file_size) >= ZIP32_LIMIT)
-        yield header
-        yield from entry.body
-        offset += len(header) + entry.compress_size
-        written.append(entry)
-    directory = b"".join(map(_directory_record, written))
-    yield directory
-    yield _end_records(len(written), len(directory), offset)
+class Zip:
+    """
+    Attributes:
+        size: of the file in bytes; one of more than MOST_BYTES is faulty.
+    """
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._entries = entries
+        offset = 0
+        for entry in entries:
+            entry.header_offset = offset
+            offset += len(_header(entry)) + entry.compress_size
+        self._end = _directory(entries, offset)
+        self.size = offset + len(self._end)
+
+    def chunks(self) -> Iterator[bytes]:
+        """The file; the body of an entry is taken when those before it have been written."""
+        for entry in self._entries:
+            yield _header(entry)
+            yield from entry.body
+        yield self._end
+
+
+def _header(entry: Entry) -> bytes:
+    # The zip64 field of a local header has both sizes or neither (4.5.3).
+    return entry.FileHeader(max(entry.compress_size, entry.file_size) >= ZIP32_LIMIT)
+
+
+def _directory(entries: Sequence[Entry], offset: int) -> bytes:
+    records = b"".join(map(_directory_record, entries))
+    counts = (len(entries), len(entries), len(records), _narrow(offset))
+    return records + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *counts, 0)
 
 
 def _directory_record(entry: Entry) -> bytes:
-    sizes = (entry.file_size, entry.compress_size, entry.header_offset)
-    wide = [size for size in sizes if size >= ZIP32_LIMIT]
-    zip64 = struct.pack(f"<2H{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
+    wide = entry.file_size >= ZIP32_LIMIT
+    zip64 = struct.pack("<2HQ", 1, 8, entry.file_size) if wide else b""
     version = _VERSION_ZIP64 if wide else _VERSION
     name = entry.filename.encode()
     record = struct.pack(
@@ -68,7 +87,7 @@ def _directory_record(entry: Entry) -> bytes:
         *_DEFLATED_1980,
         entry.CRC,
         _narrow(entry.compress_size),
-        _narrow(entry.file_size),
+        _IN_ZIP64 if wide else entry.file_size,
         len(name),
         len(zip64),
         0,  # comment
@@ -80,16 +99,6 @@ def _directory_record(entry: Entry) -> bytes:
     return record + name + zip64
 
 
-def _end_records(entries: int, size: int, offset: int) -> bytes:
-    counts = [entries, entries, _narrow(size), _narrow(offset)]
-    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *counts, 0)
-    if max(size, offset) < ZIP32_LIMIT:
-        return end
-    versions = (_UNIX | _VERSION_ZIP64, _VERSION_ZIP64)
-    counts = [entries, entries, size, offset]
-    zip64 = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, *versions, 0, 0, *counts)
-    return zip64 + struct.pack("<4sLQL", b"PK\6\7", 0, offset + size, 1) + end
-
-
 def _narrow(number: int) -> int:
-    return _IN_ZIP64 if number >= ZIP32_LIMIT else number
+    """What 32 bits hold of it."""
+    return min(number, _IN_ZIP64)

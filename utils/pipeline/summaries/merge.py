@@ -2,12 +2,14 @@
 
 import math
 import operator
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
-from itertools import chain, islice
+from functools import partial
+from itertools import batched, chain, islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -36,24 +38,25 @@ from pipeline.summaries.partials import (
     written,
 )
 from pipeline.summaries.summary import PICKED, SORTED, Column, Columns, Declared, Summary
+from pipeline.workers import map_forked, vcpus
 
 RANGE_BYTES = 1 << 20  # of blocks merged at a time: some 100,000 groups
-SPOOLED_BYTES = 8 << 20  # in memory; more goes to a file
+RANGES = 8  # that a worker merges in one go: each begins with blocks that the last one ends with
 INFINITE = (math.inf, -math.inf)
 NONE = np.zeros(0, np.int64)
 
 
 class Spool:
-    """Partial results put aside, in memory or in a file without a name."""
+    """Partial results put aside, in a file without a name."""
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(SPOOLED_BYTES)  # noqa: SIM115  # closed with it
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed with it
         self._size = 0
 
     def add(self, data: bytes) -> int:
         """Where the bytes start."""
-        self._file.seek(self._size)
         self._file.write(data)
+        self._file.flush()
         self._size += len(data)
         return self._size - len(data)
 
@@ -62,8 +65,7 @@ class Spool:
         return opened(fields, self.add(data), len(parts.groups.keys), parts.values, self.read)
 
     def read(self, start: int, size: int) -> bytes:
-        self._file.seek(start)
-        return self._file.read(size)
+        return os.pread(self._file.fileno(), size, start)  # workers share the file, and its place
 
 
 def group_frames(declared: Declared, sources: Sequence[Runs]) -> Iterator[pd.DataFrame]:
@@ -101,22 +103,47 @@ def summarize(df: pd.DataFrame, summary: Summary) -> pd.DataFrame:
 
 
 def _frames(declared: Declared, by: list[str], sources: Sequence[Runs]) -> Iterator[pd.DataFrame]:
-    for end in _ends([each.groups for each in sources]):
-        starts = [each.groups.taken for each in sources]
-        pieces = [[*each.groups.before(end)] for each in sources]
-        tables = [*chain.from_iterable(pieces)]
-        if tables or end is None:
-            tables = tables or [no_groups(len(by))]
-            index = Index(tables)
-            groups = grouped(tables, index)
-            found = iter(index.numbers)
-            numbers = [np.concatenate([NONE, *islice(found, len(piece))]) for piece in pieces]
-            distinct = {}
-            for column in declared.used(*SORTED):
-                runs = [each.values[column] for each in sources]
-                median = column in declared.used("median")
-                distinct[column] = _merged(runs, starts, numbers, _given(column, groups), median)
-            yield _finished(declared, by, groups, distinct)
+    ends = [*_ends([each.groups for each in sources])]
+    workers, at_once = (vcpus(), RANGES) if len(ends) > RANGES else (1, 1)
+    batches = [*batched(pairwise([(), *ends]), at_once if workers > 1 else 1)]
+    merge = partial(_merged_ranges, declared, by, sources)
+    for ranges, frames in zip(batches, map_forked(merge, batches, workers), strict=True):
+        yield from merge(ranges) if frames is None else frames
+
+
+def _merged_ranges(
+    declared: Declared,
+    by: list[str],
+    sources: Sequence[Runs],
+    ranges: Sequence[tuple[Key | None, Key | None]],
+) -> list[pd.DataFrame]:
+    """The groups of consecutive ranges, each with its first key and the one behind its last."""
+    for each in sources:
+        each.skip(ranges[0][0] or ())
+    frames = [_merged_range(declared, by, sources, end) for _, end in ranges]
+    return [df for df in frames if df is not None]
+
+
+def _merged_range(
+    declared: Declared, by: list[str], sources: Sequence[Runs], end: Key | None
+) -> pd.DataFrame | None:
+    """The groups that follow and sort before the end, if there are any; all, without one."""
+    starts = [each.groups.taken for each in sources]
+    pieces = [[*each.groups.before(end)] for each in sources]
+    tables = [*chain.from_iterable(pieces)]
+    if not tables and end is not None:
+        return None
+    tables = tables or [no_groups(len(by))]
+    index = Index(tables)
+    groups = grouped(tables, index)
+    found = iter(index.numbers)
+    numbers = [np.concatenate([NONE, *islice(found, len(piece))]) for piece in pieces]
+    distinct = {}
+    for column in declared.used(*SORTED):
+        runs = [each.values[column] for each in sources]
+        median = column in declared.used("median")
+        distinct[column] = _merged(runs, starts, numbers, _given(column, groups), median)
+    return _finished(declared, by, groups, distinct)
 
 
 def _ends(runs: Iterable[Run]) -> Iterator[Key | None]:
@@ -160,7 +187,7 @@ def _merged(
 
 def _blocks(run: Run, start: int, numbers: Codes) -> Iterator[tuple[Key, int]]:
     """The first key, by the group's number in the range, and the size of each block of the range."""
-    for _, size, (_, number, *value) in run.blocks:
+    for _, size, _, (_, number, *value) in run.blocks:
         if number >= start + len(numbers):
             return
         if number >= start:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.summaries.cells import Cells, Codes, Distinct, missing, split
+from pipeline.summaries.cells import NUMBER, Cells, Codes, Distinct, missing, split
 
 BLOCK_BYTES = 64 * 1024
 INTEGERS = ("|i1", "<i2", "<i4", "<i8")
@@ -183,14 +183,14 @@ def _picked(how: str, columns: list[Cells], index: Index) -> Cells:
 
 
 def written(parts: Partials) -> tuple[list[Any], bytes]:
-    """As it travels: of the groups, then of each column's values, the size and the first key of
-    each block; and all blocks.
+    """As it travels: of the groups, then of each column's values, the size, the rows and the first
+    key of each block; and all blocks.
     """
     fields, bodies = [], []
     for table in (parts.groups, *parts.values.values()):
-        blocks = [(packed(block), block.key(0)) for block in _blocks(table)]
-        fields.append([[len(body), first] for body, first in blocks])
-        bodies += [body for body, _ in blocks]
+        blocks = [(packed(block), block.rows, block.key(0)) for block in _blocks(table)]
+        fields.append([[len(body), rows, first] for body, rows, first in blocks])
+        bodies += [body for body, _, _ in blocks]
     return fields, b"".join(bodies)
 
 
@@ -263,10 +263,11 @@ def unpacked(data: bytes) -> Groups:
 
 
 class Block(NamedTuple):
-    """Some groups of a table as bytes: where they are, and the key of the first."""
+    """Some groups of a table as bytes: where they are, how many, and the key of the first."""
 
     start: int
     size: int
+    rows: int
     first: Key
 
 
@@ -280,14 +281,14 @@ class Run:
         read: the bytes from a start on, of a length.
 
     Attributes:
-        taken: groups that were given out.
+        taken: groups that were given out or skipped.
     """
 
     def __init__(self, fields: Any, start: int, keys: int, read: Read) -> None:
         self.blocks: deque[Block] = deque()
         self.end = start
-        for size, first in fields:
-            self.blocks.append(Block(self.end, size, tuple(first)))
+        for size, rows, first in fields:
+            self.blocks.append(Block(self.end, size, rows, tuple(first)))
             self.end += size
         self.taken = 0
         self._keys = keys
@@ -308,6 +309,17 @@ class Run:
             if self._rest:
                 return
 
+    def skip(self, end: Key) -> None:
+        """Pass over the groups that sort before the end, and read no block without need."""
+        if self._rest and self.blocks and self.blocks[0].first <= end:
+            self.taken += self._rest.rows
+            self._rest = None
+        while len(self.blocks) > 1 and self.blocks[1].first <= end:
+            self.taken += self.blocks.popleft().rows
+        if not self._rest or self._rest.key(0) < end:
+            for _ in self.before(end):
+                pass
+
     def whole(self) -> Groups:
         tables = [*self.before(None)] or [no_groups(self._keys)]
         return tables[0] if len(tables) == 1 else grouped(tables)
@@ -322,6 +334,12 @@ class Runs(NamedTuple):
 
     groups: Run
     values: dict[str, Run]
+
+    def skip(self, end: Key) -> None:
+        """Pass over the groups that sort before the end, and their values."""
+        self.groups.skip(end)
+        for run in self.values.values():
+            run.skip((NUMBER, self.groups.taken))
 
     @property
     def end(self) -> int:

@@ -1,7 +1,11 @@
 """What is mended and sped up in LocalStack, in this process and in one of its own."""
 
+import gc
 import io
+import json
 import os
+import urllib.request
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from importlib.metadata import distribution
@@ -17,7 +21,11 @@ from localstack.services.lambda_.invocation.assignment import AssignmentService
 from localstack.services.lambda_.invocation.execution_environment import InvalidStatusException
 from localstack.services.lambda_.invocation.lambda_models import InitializationType
 from plux import PluginDisabled, PluginManager
+from rolo.gateway import Gateway
+from rolo.gateway.wsgi import WsgiGateway
+from werkzeug.test import EnvironBuilder
 
+from conftest import wait_until
 from emulator import Emulator
 from process_executor.hooks import IDLE_S, IN_MEMORY_BYTES, SENT_BYTES
 
@@ -130,6 +138,24 @@ def test_s3_and_the_gateway_take_their_limits_from_the_hook() -> None:
         assert isinstance(request.content, io.BytesIO) == in_memory
 
 
+def test_a_request_goes_with_its_answer_whatever_the_collector_does() -> None:
+    asked: list[Any] = []
+
+    def answer(chain: Any, context: Any, response: Any) -> None:
+        response.set_response(context.request.get_data())
+        asked.append(weakref.ref(context.request))
+
+    call = WsgiGateway(Gateway(request_handlers=[answer]))
+    environ = EnvironBuilder(method="POST", data=b"a zip").get_environ()
+    gc.disable()
+    try:
+        assert b"".join(call(environ, lambda *_: lambda _: None)) == b"a zip"
+        del environ
+        assert [request() for request in asked] == [None]
+    finally:
+        gc.enable()
+
+
 def test_paths_and_definitions_are_parsed_once() -> None:
     from localstack.services.stepfunctions.asl.component.common.path import result_path
     from localstack.services.stepfunctions.asl.parse.asl_parser import (
@@ -199,6 +225,16 @@ def test_an_object_comes_back_as_it_was_sent_and_lies_in_the_emulators_own_folde
     assert s3.get_object(Bucket=name, Key="object")["Body"].read() == body
     assert list(emulator.tmp.glob(f"lambda-process-*/s3-*/{name}"))
     assert not Path("/tmp/localstack-s3-storage", name).exists()
+
+
+def test_services_that_every_invocation_calls_run_before_the_first_one(tmp_path: Path) -> None:
+    def states() -> set[str]:
+        with urllib.request.urlopen(f"http://localhost:{fresh.port}/_localstack/health") as told:
+            services = json.load(told)["services"]
+        return {services["sts"], services["logs"]}
+
+    with Emulator(tmp_path) as fresh:
+        wait_until(lambda: states() == {"running"})
 
 
 def test_localstack_and_its_workers_listen_on_loopback_only(emulator: Emulator) -> None:

@@ -1,10 +1,10 @@
 import gzip
 import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pandas as pd
 import pytest
 
@@ -15,8 +15,10 @@ from pipeline.reading.references import (
     ReferenceChanged,
     References,
     check_references,
+    pin,
     read,
 )
+from pipeline.s3.signed import Objects
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -99,6 +101,7 @@ def test_tests_find_their_tables_on_disk(tmp_path: Path) -> None:
 
 
 type Rates = Callable[[str], References]
+type Begin = Callable[[str], None]
 
 
 @pytest.fixture
@@ -119,13 +122,23 @@ def rate(seen: References) -> int:
     return int(found)
 
 
-def test_an_execution_never_sees_two_versions(rates: Rates, s3: "S3Client", bucket: str) -> None:
+@pytest.fixture
+def begin(s3: "S3Client", bucket: str, rates: Rates) -> Begin:
+    """Begin an execution, as the scatter does, once the table is there."""
+    return lambda execution: pin(Objects(s3, bucket, None), f"scatter/{execution}/job_000.pkl")
+
+
+def test_an_execution_never_sees_two_versions(
+    rates: Rates, begin: Begin, s3: "S3Client", bucket: str
+) -> None:
+    begin("run")
     assert rate(rates("run/job_000")) == 10
     s3.put_object(Bucket=bucket, Key=KEY, Body=NEW)
     assert rate(rates("run/job_001")) == 10
     references._last.clear()  # as another worker begins
     with pytest.raises(ReferenceChanged, match=f'^{KEY}: .* one version, ".*"; found another$'):
         rates("run/job_002")["料率"]
+    begin("next")
     assert rate(rates("next/job_000")) == 25
     s3.delete_object(Bucket=bucket, Key=KEY)
     assert rate(rates("next/job_001")) == 25
@@ -134,15 +147,38 @@ def test_an_execution_never_sees_two_versions(rates: Rates, s3: "S3Client", buck
         rates("next/job_002")["料率"]
 
 
-def test_segments_that_look_at_once_see_what_the_first_of_them_pinned(
-    rates: Rates, s3: "S3Client", bucket: str
+def test_segments_write_nothing_to_agree_on_a_version(
+    rates: Rates, begin: Begin, calls: list[str]
 ) -> None:
-    def look(number: int) -> str:
-        s3.put_object(Bucket=bucket, Key=KEY, Body=b"rate\n%d\n" % number)
-        return rates(f"run/job_{number}").etags[KEY]
+    begin("run")
+    calls.clear()
+    for number in range(3):
+        rates(f"run/job_{number}")["料率"]
+    assert set(calls) == {"GetObject"}
 
-    with ThreadPoolExecutor(8) as threads:
-        assert len(set(threads.map(look, range(40)))) == 1
+
+def test_a_table_that_comes_after_the_execution_began_is_not_there(
+    rates: Rates, begin: Begin, s3: "S3Client", bucket: str
+) -> None:
+    rule = "must be there, as 料率 of REFERENCES; found nothing when the execution began$"
+    for before in ([], ["reference/other.csv"]):
+        s3.delete_object(Bucket=bucket, Key=KEY)
+        for key in before:
+            s3.put_object(Bucket=bucket, Key=key, Body=OLD)
+        begin(f"run-{len(before)}")
+        s3.put_object(Bucket=bucket, Key=KEY, Body=OLD)
+        with pytest.raises(MissingReference, match=f"^{KEY}: {rule}"):
+            rates(f"run-{len(before)}/job_000")["料率"]
+
+
+def test_versions_of_more_tables_than_a_page_lists_are_pinned(rates: Rates, bucket: str) -> None:
+    s3 = boto3.client("s3")
+    s3.put_object(Bucket=bucket, Key="reference/a.csv", Body=NEW)
+    s3.meta.events.register(
+        "before-parameter-build.s3.ListObjectsV2", lambda params, **_: params.update(MaxKeys=1)
+    )
+    pin(Objects(s3, bucket, None), "scatter/run/job_000.pkl")
+    assert rate(rates("run/job_000")) == 10
 
 
 def test_a_segment_called_by_hand_sees_the_present_version(
@@ -151,22 +187,25 @@ def test_a_segment_called_by_hand_sees_the_present_version(
     assert rate(rates("job_000")) == 10
     s3.put_object(Bucket=bucket, Key=KEY, Body=NEW)
     assert rate(rates("job_000")) == 25
-    assert s3.list_objects_v2(Bucket=bucket, Prefix="gather/")["KeyCount"] == 0
+    assert s3.list_objects_v2(Bucket=bucket, Prefix="scatter/")["KeyCount"] == 0
 
 
 def test_a_worker_reads_a_version_once_and_only_if_an_etl_looks(
-    rates: Rates, calls: list[str]
+    rates: Rates, begin: Begin, calls: list[str]
 ) -> None:
+    begin("run")
+    calls.clear()
     first = rates("run/job_000")
     assert calls == []
     assert [rate(first), rate(first)] == [10, 10]
-    assert calls == ["GetObject", "HeadObject", "PutObject", "GetObject"]
+    assert calls == ["GetObject", "GetObject"]
     calls.clear()
     assert rate(rates("run/job_001")) == 10
     assert calls == ["GetObject"]  # what was pinned
 
 
-def test_what_an_etl_does_to_a_table_stays_in_its_segment(rates: Rates) -> None:
+def test_what_an_etl_does_to_a_table_stays_in_its_segment(rates: Rates, begin: Begin) -> None:
+    begin("run")
     table = rates("run/job_000")["料率"]
     table["rate"] *= 2
     table.loc[0, "rank"] = 9
@@ -176,4 +215,4 @@ def test_what_an_etl_does_to_a_table_stays_in_its_segment(rates: Rates) -> None:
 def test_a_table_that_is_not_there_is_named(rates: Rates, s3: "S3Client", bucket: str) -> None:
     s3.delete_object(Bucket=bucket, Key=KEY)
     with pytest.raises(MissingReference, match=f"^{KEY}: .* 料率 of REFERENCES; found nothing$"):
-        rates("run/job_000")["料率"]
+        rates("job_000")["料率"]

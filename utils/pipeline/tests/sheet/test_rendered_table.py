@@ -18,8 +18,8 @@ import pytest
 from pipeline.excel import InvalidSheetName
 from pipeline.sheet.rendered_table import render_table
 from pipeline.sheet.sheet_xml import render_rows
-from pipeline.sheet.table import CHART_ROWS, Table
-from pipeline.sheet.workbook import sheet_names, workbook_chunks
+from pipeline.sheet.table import CHART_ROWS, SHEET, Table
+from pipeline.sheet.workbook import Workbook, sheet_names
 from pipeline.tests.sheet.test_workbook import (
     NAME,
     read_by_calamine,
@@ -46,7 +46,7 @@ RANKS = pd.DataFrame(
 TOTAL = pd.DataFrame([["合計", 33, 21_300, 645.5, None]], columns=RANKS.columns)
 
 
-def whole(df: pd.DataFrame, name: str = "") -> Table:
+def whole(df: pd.DataFrame, name: str = SHEET) -> Table:
     rows = render_rows(df, 0, NAME, FORMATS)
     return Table(name, rows.columns, rows.widest, rows.parts, [rows.xml])
 
@@ -54,7 +54,7 @@ def whole(df: pd.DataFrame, name: str = "") -> Table:
 def beside(*tables: Table, formats: Mapping[str, str] = FORMATS) -> bytes:
     """A workbook in which they stand beside a table of one cell."""
     first = whole(pd.DataFrame({"n": [1]}))
-    return b"".join(workbook_chunks(NAME, [first, *tables], formats))
+    return b"".join(Workbook(NAME, [first, *tables], formats).chunks())
 
 
 def numbers(rows: int) -> pd.DataFrame:

@@ -25,8 +25,8 @@ from pipeline.excel import SHEET_ROWS, STYLE_FORMATS, InvalidCell, TooManyColumn
 from pipeline.sheet import sheet_xml, workbook, zip_file
 from pipeline.sheet.parts import SheetPart
 from pipeline.sheet.sheet_xml import widest_texts
-from pipeline.sheet.table import Table
-from pipeline.sheet.workbook import workbook_chunks
+from pipeline.sheet.table import SHEET, Table
+from pipeline.sheet.workbook import Workbook, WorkbookTooLarge
 from pipeline.tests.sheet.test_sheet_xml import FIRST, LEAP, render_parts, write_cell
 
 settings.register_profile("workbook", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -85,13 +85,20 @@ def spliced(df: pd.DataFrame, cuts: tuple[int, ...] = (), chunk: int = 1_000_000
     body = b"".join(body for _, body in pieces)
     bodies = (body[at : at + chunk] for at in range(0, len(body), chunk))
     parts = [part for parts, _ in pieces for part in parts]
-    table = Table(NAME, [*df.columns], widest_texts(df), parts, bodies)
-    return b"".join(workbook_chunks(NAME, [table], {}))
+    table = Table(SHEET, [*df.columns], widest_texts(df), parts, bodies)
+    book = Workbook(NAME, [table], {})
+    file = b"".join(book.chunks())
+    assert len(file) == book.size
+    return file
+
+
+def of_one(columns: list[str], parts: list[SheetPart], bodies: Iterable[bytes]) -> Workbook:
+    """A workbook of one table."""
+    return Workbook(NAME, [Table(SHEET, columns, [""] * len(columns), parts, bodies)], {})
 
 
 def only(columns: list[str], parts: list[SheetPart], bodies: Iterable[bytes]) -> Iterator[bytes]:
-    """The chunks of a workbook of one table."""
-    return workbook_chunks(NAME, [Table("", columns, [""] * len(columns), parts, bodies)], {})
+    return of_one(columns, parts, bodies).chunks()
 
 
 def written_by_xlsxwriter(df: pd.DataFrame, **beside: pd.DataFrame) -> bytes:
@@ -261,32 +268,55 @@ def facts(entry: zipfile.ZipInfo) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("limit", [0, 500, 2_000, 4_000])
-def test_what_passes_the_limit_of_a_zip_is_in_zip64(
+def test_xml_that_passes_the_limit_of_a_zip_is_in_zip64(
     limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = spliced(MEMBERS)
     monkeypatch.setattr(zip_file, "ZIP32_LIMIT", limit)
     file = spliced(MEMBERS)
-    assert b"PK\6\6" in file and b"PK\6\7" in file
     assert zipfile.ZipFile(BytesIO(file)).testzip() is None
     for entry in entries(file):
-        sizes = (entry.file_size, entry.compress_size)
-        assert bool(entry.extra) == (max(*sizes, entry.header_offset) >= limit)
+        assert bool(entry.extra) == (entry.file_size >= limit)
     assert_same_content(file, plain)
 
 
-def test_a_sheet_may_pass_4_gib(tmp_path: Path) -> None:
-    hole = bytes(1 << 20)
-    count = (1 << 12) + 1
-    part = SheetPart(0, 1, 1 << 34, count << 20, 0)
+PIECE = 1 << 20
+
+
+def of_size(size: int, xml_bytes: int = 1 << 34) -> Workbook:
+    """A workbook of so many bytes, most of them zeros in one sheet."""
+    without = of_one(["n"], [SheetPart(0, 1, xml_bytes, 0, 0)], []).size
+    pieces, rest = divmod(size - without, PIECE)
+    bodies = itertools.chain(itertools.repeat(bytes(PIECE), pieces), [bytes(rest)])
+    return of_one(["n"], [SheetPart(0, 1, xml_bytes, size - without, 0)], bodies)
+
+
+def test_a_workbook_may_have_4_gib_and_its_sheets_more_xml(tmp_path: Path) -> None:
+    book = of_size(1 << 32)
     with (tmp_path / "sparse.xlsx").open("wb") as file:
-        for chunk in only(["n"], [part], itertools.repeat(hole, count)):
-            file.seek(len(chunk), os.SEEK_CUR) if chunk is hole else file.write(chunk)
+        for chunk in book.chunks():
+            file.seek(len(chunk), os.SEEK_CUR) if len(chunk) == PIECE else file.write(chunk)
+    assert (tmp_path / "sparse.xlsx").stat().st_size == book.size == 1 << 32
     with zipfile.ZipFile(tmp_path / "sparse.xlsx") as archive:
         entry = archive.getinfo("xl/worksheets/sheet1.xml")
-        assert entry.file_size > 1 << 34 and entry.compress_size > count << 20
-        assert archive.getinfo("xl/workbook.xml").header_offset > 1 << 32
+        assert entry.file_size > 1 << 34 and entry.compress_size > (1 << 32) - 20_000
+        assert archive.getinfo("xl/workbook.xml").header_offset > (1 << 32) - 20_000
         assert b'<sheet name="Sheet1"' in archive.read("xl/workbook.xml")
+
+
+@pytest.mark.parametrize("more", [1, 1 << 32, 1 << 40])
+def test_a_workbook_of_more_than_4_gib_is_refused_before_a_body_is_taken(more: int) -> None:
+    with pytest.raises(
+        WorkbookTooLarge, match=f"^{NAME}: .* 4,294,967,296 bytes; found {(1 << 32) + more:,}$"
+    ):
+        of_size((1 << 32) + more)
+
+
+def test_a_workbook_without_the_table_has_the_names_of_the_others() -> None:
+    parts, body = render_parts(MEMBERS, 0)
+    table = Table("会員", [*MEMBERS.columns], widest_texts(MEMBERS), parts, [body])
+    file = b"".join(Workbook(NAME, [table], {}).chunks())
+    assert read_by_calamine(file) == {"会員": read_by_calamine(spliced(MEMBERS))["Sheet1"]}
 
 
 def test_bodies_are_taken_one_at_a_time() -> None:

@@ -1,4 +1,5 @@
 import math
+import multiprocessing
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal, localcontext
@@ -107,6 +108,9 @@ def test_a_summary_does_not_depend_on_the_cut(
         patch.setattr(partials, "BLOCK_BYTES", 1)
         patch.setattr(merged_module, "RANGE_BYTES", 2_000)
         assert repr(merged(summary, as_segments(df, cuts))) == repr(whole)
+        patch.setattr(merged_module, "RANGES", 2)
+        patch.setattr(merged_module, "vcpus", lambda: 2)
+        assert repr(merged(summary, as_segments(df, cuts))) == repr(whole)
 
 
 SORTABLE = st.lists(
@@ -122,9 +126,9 @@ SORTABLE = st.lists(
 
 
 @settings(deadline=None)
-@given(SORTABLE, st.lists(st.integers(0, 30), max_size=4))
+@given(SORTABLE, st.lists(st.integers(0, 30), max_size=4), st.sampled_from([1, 3]))
 def test_a_summary_is_what_pandas_answers_over_the_whole_table(
-    rows: list[Any], cuts: list[int]
+    rows: list[Any], cuts: list[int], vcpus: int
 ) -> None:
     df = frame(rows).astype({"x": float})
     named: Any = {**EVERY_NUMBER, **EVERY_TEXT}
@@ -134,6 +138,8 @@ def test_a_summary_is_what_pandas_answers_over_the_whole_table(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(partials, "BLOCK_BYTES", 1)
         patch.setattr(merged_module, "RANGE_BYTES", 2_000)
+        patch.setattr(merged_module, "RANGES", 1)
+        patch.setattr(merged_module, "vcpus", lambda: vcpus)
         found = merged(summary, as_segments(df, cuts))
     assert len(found) == len(answer)
     for mine, theirs in zip(found, answer):
@@ -436,3 +442,20 @@ def test_the_longest_text_of_a_cell_is_a_key() -> None:
     long = ["あ" * 32_767, "あ" * 32_766 + "い"]
     df = pd.DataFrame({"k": long * 2})
     assert cells(summarize(df, Summary("x", by="k", n=("k", "size")))) == [[k, 2] for k in long]
+
+
+@pytest.mark.parametrize("vcpus", [1, 2])
+def test_an_error_of_a_merge_is_the_same_in_workers(
+    monkeypatch: pytest.MonkeyPatch, vcpus: int
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise InvalidSummary("x: must merge")
+
+    monkeypatch.setattr(partials, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(merged_module, "RANGE_BYTES", 1)
+    monkeypatch.setattr(merged_module, "vcpus", lambda: vcpus)
+    monkeypatch.setattr(merged_module, "_finished", refuse)
+    df = pd.DataFrame({"k": range(50)})
+    with pytest.raises(InvalidSummary, match="^x: must merge$"):
+        merged(Summary("x", by="k", n=("k", "count")), [df])
+    assert multiprocessing.active_children() == []

@@ -3,6 +3,7 @@
 import io
 import re
 import tempfile
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -14,13 +15,15 @@ from typing import Any
 import jsonpath_ng
 import jsonpath_ng.ext
 from localstack import config
-from localstack.aws.connect import ClientFactory
+from localstack.aws.connect import ClientFactory, connect_to
 from localstack.runtime import hooks
 from localstack.runtime.server.twisted import TwistedRuntimeServer
 from localstack.services.s3 import constants
+from rolo.gateway import wsgi
 from twisted.internet import endpoints
 from twisted.internet.abstract import FileDescriptor
 from twisted.web.http import HTTPFactory, Request
+from werkzeug.wrappers import Request as Asked
 
 from process_executor.callers import awaiting
 from process_executor.workspace import scratch_folder
@@ -29,6 +32,12 @@ FIRST = 1  # of the hooks, whose priority is 0
 SENT_BYTES = 1 << 20
 RECEIVED_BYTES = 1 << 18
 IN_MEMORY_BYTES = 16 << 20  # of a request; twisted takes 100 KB, and writes longer ones to disk
+CALLED = {
+    "sts": "get_caller_identity",
+    "logs": "describe_log_groups",
+    "cloudwatch": "list_metrics",
+    "events": "list_rules",
+}
 IDLE_S = 24 * 3600
 ROLE_S = 900  # assumed credentials last an hour
 # LocalStack starts an execution whose name is not ASCII, as AWS does, but does not find it again.
@@ -50,6 +59,7 @@ def mend_localstack() -> None:
     setattr(TwistedRuntimeServer, "register", listen_where_told)
     setattr(HTTPFactory, "buildProtocol", let_connections_idle)
     move_large_pieces()
+    forget_what_was_answered()
     keep_what_s3_stores()
     choose_environments_safely()
     store_the_whole_log()
@@ -58,6 +68,20 @@ def mend_localstack() -> None:
     delete_what_never_started()
     page_through_histories()
     setattr(ClientFactory, "with_assumed_role", with_assumed_role)
+
+
+@hooks.on_infra_ready(  # type: ignore[untyped-decorator]
+    should_load=lambda: config.LAMBDA_RUNTIME_EXECUTOR == "process"
+)
+def load_ahead() -> None:
+    """Load services that LocalStack calls for each invocation; the first one would wait for them."""
+    threading.Thread(target=call_services, daemon=True).start()
+
+
+def call_services() -> None:
+    for service, call in CALLED.items():
+        with suppress(Exception):  # of a service that LocalStack was told to do without
+            getattr(getattr(connect_to(), service), call)()
 
 
 def listen_where_told(
@@ -89,6 +113,11 @@ def move_large_pieces() -> None:
 def got_length(request: Any, length: int | None) -> None:
     in_memory = length is not None and length <= IN_MEMORY_BYTES
     request.content = io.BytesIO() if in_memory else tempfile.TemporaryFile()  # noqa: SIM115  # twisted closes it
+
+
+def forget_what_was_answered() -> None:
+    """A request that its environment knows stays, with its body, until the collector's next full round."""
+    setattr(wsgi, "Request", partial(Asked, populate_request=False))
 
 
 def keep_what_s3_stores() -> None:
