@@ -28,6 +28,7 @@ from harness.fault import Fault
 from harness.history import read_events
 from harness.page import serve, upload
 from harness.page.live import Feeds
+from harness.run import variables
 from harness.target import emulator
 from replay import Replay
 from utils import members
@@ -270,7 +271,9 @@ def test_an_execution_is_told_to_its_end_and_then_is_its_report(
     html = page.text(address)
     for place in ("card-rows", "first-rows", "summary-1", "profile", "segments", "again", "take"):
         assert f'id="{place}"' in html
-    assert str(ROOT) not in html
+    secret = variables(emulator(), "scatter")["SIGNING_KEY"]
+    for text in (html, json.dumps(news), page.text("/")):
+        assert str(ROOT) not in text and secret not in text and page.token not in text
     status, headers, workbook = page.ask(f"{address}/workbook")
     assert status == 200 and headers["Content-Disposition"].startswith("attachment; ")
     key = re.findall(r">s3://[^/<]*/([^<]*)</a>", html)[0]
