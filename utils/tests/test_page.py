@@ -87,7 +87,7 @@ class Served:
 
 def started(port: int) -> Served:
     command = [sys.executable, "-P", "-m", "harness", "page", "--", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout
     address = process.stdout.readline().strip()
     found = re.fullmatch(rf"http://localhost:{port}/\?token=([\w-]{{43}})", address)
@@ -419,6 +419,16 @@ def test_a_server_that_was_killed_goes_on_for_the_same_browser(pipeline: Pipelin
     assert second.ask("/", Cookie=first.cookie)[0] == 200
     second.process.send_signal(signal.SIGTERM)
     assert second.process.wait(10) == 128 + signal.SIGTERM
+
+
+def test_ctrl_c_ends_it_without_a_word_whoever_listens(pipeline: Pipeline) -> None:
+    served = started(free_port())
+    listening = served.news("/events")
+    assert next(listening)
+    served.process.send_signal(signal.SIGINT)
+    assert served.process.wait(10) == 130
+    assert served.process.stderr and served.process.stderr.read() == ""
+    assert list(listening) == []
 
 
 def test_a_source_is_asked_once_however_many_follow_and_not_when_nobody_does() -> None:

@@ -43,8 +43,11 @@ class Feed:
         except (BotoCoreError, ClientError):
             pass  # the browsers ask again, until the emulator or AWS answers
         finally:
-            self.ended = True
-            self.wake()
+            self.end()
+
+    def end(self) -> None:
+        self.ended = True
+        self.wake()
 
     def wake(self) -> None:
         changed, self.changed = self.changed, asyncio.Event()
@@ -78,6 +81,10 @@ class Feeds(dict[str, Feed]):
                 del self[each]
             feed = self[name] = Feed(source)
         return feed.follow()
+
+    def end(self) -> None:
+        for feed in self.values():
+            feed.end()
 
 
 def view_of(target: Target, snapshot: Snapshot, language: str) -> View:

@@ -14,6 +14,7 @@ from harness import emulator
 from harness.fault import Fault
 from harness.page.app import App
 from harness.page.guard import Guard
+from harness.page.live import Feeds
 from harness.settings import FOLDERS
 from harness.target import Target
 
@@ -28,17 +29,30 @@ def page(target: Target, port: str = "8480") -> None:
     sockets = list(listeners(int(port)))
     token = kept_token(FOLDERS / "page-token")
     hosts = [f"{name}:{port}" for name in NAMES]
-    app = Guard(App(target).routes(), hosts, f"page-{port}", token)
+    app = App(target)
     config = uvicorn.Config(
-        app,
+        Guard(app.routes(), hosts, f"page-{port}", token),
         ws="none",
         lifespan="off",
         log_config=None,
         server_header=False,
-        timeout_graceful_shutdown=1,  # an open page listens for ever
+        proxy_headers=False,
+        timeout_graceful_shutdown=1,
     )
     print(f"http://{hosts[0]}/?token={token}\nfor your browser alone; Ctrl-C ends it", flush=True)
-    uvicorn.Server(config).run(sockets)
+    Server(config, app.feeds).run(sockets)
+
+
+class Server(uvicorn.Server):
+    """One that does not wait for open pages, which listen for ever."""
+
+    def __init__(self, config: uvicorn.Config, feeds: Feeds) -> None:
+        super().__init__(config)
+        self.feeds = feeds
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.feeds.end()
+        await super().shutdown(sockets)
 
 
 def listeners(port: int) -> Iterator[socket.socket]:
