@@ -13,7 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -352,6 +352,15 @@ def test_a_disk_without_room_and_a_table_too_large_are_sentences() -> None:
     for size in (10**18, upload.MOST_BYTES):
         with pytest.raises(Fault, match=r"a.csv: must (have 1 to|fit on the emulator's disk)"):
             upload.check_size(emulator(), "a.csv", size)
+
+
+@pytest.mark.parametrize(("key", "size"), [("new.json", 137_000_000), ("new.csv", 34_250_000)])
+def test_on_aws_a_table_says_what_it_costs_first(pipeline: Pipeline, key: str, size: int) -> None:
+    """A million members cost $0.0030; a byte of CSV holds what four of JSON do."""
+    on_aws = replace(emulator(), name="aws")
+    assert upload.check(on_aws, key, size, b"[a", "utf-8") == [
+        "It costs about $0.0033 on AWS, at list price."
+    ]
 
 
 def test_an_object_is_replaced_only_by_who_was_asked(page: Served, pipeline: Pipeline) -> None:
