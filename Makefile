@@ -98,13 +98,13 @@ bucket: running ## create the bucket
 json: $(TARGET_READY) ## write test.json with ROWS members to the bucket
 	@$(PY) utils/utils.py "$$ROWS" $(AT)
 
-upload: $(TARGET_READY) ## copy FILE into the bucket, as KEY (default: the file's name)
+upload: $(TARGET_READY) ## copy FILE, a folder or several files into the bucket, as KEY (default: its name)
 	@$(HARNESS) upload -- "$$FILE" "$$KEY"
 
 etl: demo-segment/.venv/.ready ## write demo-segment/etl/NAME.py and its tests from a table, FILE
 	@PYTHONPATH=utils demo-segment/.venv/bin/python -P -m pipeline.etls.new "$$NAME" "$$FILE"
 
-stepfunctions: $(TARGET_READY) ## run the state machine (DEFINITION) on INPUT, or on FILE, with ETL, and wait for its end; SHEETS=summaries: without the table
+stepfunctions: $(TARGET_READY) ## run the state machine (DEFINITION) on INPUT, or on FILE (files, a folder), with ETL, and wait for its end; SHEETS=summaries: without the table
 	@$(HARNESS) stepfunctions $(DEFINITION_TYPED) --file="$$FILE" --etl="$$ETL" --sheets="$$SHEETS" -- "$$INPUT"
 
 stop: $(TARGET_READY) ## end the running EXECUTION, a name or ARN (default: the last one started)

@@ -17,7 +17,8 @@ from pipeline.segments import figures, frames
 from pipeline.segments.rejects import Rejected
 from pipeline.segments.results import Results
 from pipeline.sheet.chunks import Chunks
-from pipeline.sheet.table import Table
+from pipeline.sheet.layout import Layout
+from pipeline.sheet.table import Table, next_style
 from pipeline.sheet.workbook import Workbook, check_size, sheet_names
 from pipeline.summaries.combine import Summaries
 
@@ -48,9 +49,12 @@ class GatherHandler:
         self.rejected.check()
         # Before summaries are merged.
         check_size(workbook, sum(part.deflated_bytes for part in results.parts))
-        summaries = list(self.summaries.tables(formats))
-        tables = [*results.tables(), *summaries, *self.rejected.tables(formats)]
-        size = self.send_excel(tables, formats, self.bucket, workbook, results.told.source)
+        tables = list(results.tables())
+        summaries = list(self.summaries.tables(formats, next_style(tables)))
+        tables += summaries
+        tables += self.rejected.tables(formats, next_style(tables))
+        source, layout = results.told.source, results.layout
+        size = self.send_excel(tables, formats, self.bucket, workbook, source, layout)
         self.send_facts(results, sheet_names(tables), summaries, workbook, size)
         return workbook
 
@@ -84,17 +88,19 @@ class GatherHandler:
         bucket: str,
         workbook: str,
         source: str,
+        layout: Layout,
     ) -> int:
         """Write the workbook, which appears in the bucket only when it is whole.
 
         Args:
             tables: the segments' rows, and those beside them.
             source: the input that they are made of.
+            layout: of their sheets.
 
         Returns:
             Its size in bytes.
         """
-        made = Workbook(workbook, tables, formats)
+        made = Workbook(workbook, tables, formats, layout)
         described = {"ContentType": CONTENT_TYPE, "Metadata": workbook_metadata(source)}
         upload(self.s3, bucket, workbook, Chunks(made.chunks()), made.size, described)
         return made.size

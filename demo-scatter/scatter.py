@@ -4,25 +4,24 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeIs
 
 import pandas as pd
+from botocore.exceptions import ClientError
 
 from pipeline import endings
+from pipeline.errors.places import objects_of, origins_of
+from pipeline.errors.wording import require
 from pipeline.events.scatter import Job, check_fits_execution
-from pipeline.facts.stages import SegmentCut
-from pipeline.keys import facts_key, manifest_key
-from pipeline.reading import formats, references
+from pipeline.facts.stages import ScatterFacts, SegmentCut
+from pipeline.keys import InvalidEvent, claim_key, facts_key, manifest_key
+from pipeline.reading import references
 from pipeline.reading.columns import Block, Table
-from pipeline.reading.cuts import (
-    block_bytes,
-    blocks_per_segment,
-    is_cut_by_rows,
-    segment_bytes,
-    tables,
-)
+from pipeline.reading.cuts import block_bytes, blocks_per_segment, segment_bytes, tables
+from pipeline.reading.objects import At, Inputs, find_objects, head, input_bucket
 from pipeline.reading.side_by_side import ENDS, Made, make_side_by_side
-from pipeline.reading.source import Source, open_table
+from pipeline.reading.source import Source, Sources, open_table
+from pipeline.s3.client import status
 from pipeline.s3.overlap import map_ahead
 from pipeline.s3.signed import Objects, signing_key
 from pipeline.segments import frames
@@ -44,6 +43,10 @@ class Segment:
     pickled: bytes
 
 
+class ScheduledTwice(ValueError):
+    """Another execution makes, or has made, the workbook of a scheduled time."""
+
+
 class ScatterHandler:
     """Cut the table at `input_obj` into `scatter/[<execution>/]job_NNN.pkl`."""
 
@@ -53,20 +56,39 @@ class ScatterHandler:
         self.s3 = s3
         self.bucket = os.environ.get("BUCKET", "test-bucket")
         self.objects = Objects(s3, self.bucket, signing_key())
-        self.asked: dict[str, Any] = {}
 
     def main(self) -> dict[str, Any]:
-        job = Job.from_event(self.event)
-        self.asked = job.told
+        job = Job.from_event(self.event, self.is_there)
         references.pin(self.objects, job.segment_key(0))
-        source = self.get_s3_data(self.bucket, job)
+        at = input_bucket(self.s3, self.bucket, job.input_bucket)
+        inputs = find_objects(self.s3, at, job.input_obj)
+        job = job.of((each.key for each in inputs.objects), inputs.written)
+        source = self.get_s3_data(at, job, inputs)
+        if job.scheduled_time:
+            self.claim(job)
         cuts = self.send_segments(self.make_segments(source, job), job)
-        if source.reader.mixed:
+        if source.mixed:
             # A column turned out to hold other texts than numbers: cut the table once more.
-            source = self.get_s3_data(self.bucket, job, source.reader.texts, IfMatch=source.etag)
+            inputs = inputs.pinned(source.read[0].etag)
+            source = self.get_s3_data(at, job, inputs, source.texts)
             cuts = self.send_segments(self.make_segments(source, job), job)
-        self.send_facts(source, cuts, job)
+        self.send_facts(source, cuts, job, inputs.passed_over)
         return self.result(job, [cut.key for cut in cuts])
+
+    def is_there(self, key: str, bucket: str) -> bool:
+        return head(self.s3, input_bucket(self.s3, self.bucket, bucket), key) is not None
+
+    def claim(self, job: Job) -> None:
+        """Take the workbook of a scheduled time for this execution, which may do so again."""
+        key, own = claim_key(job.scheduled_time, job.workbook), json.dumps(job.execution).encode()
+        try:
+            self.objects.put(key, own, IfNoneMatch="*")
+        except ClientError as error:
+            if status(error) != 412:  # 409: another is being written, and the state machine retries
+                raise
+            if (taken := self.objects.get(key)) != own:
+                told = f"one execution makes it for {job.scheduled_time}; found {taken.decode()}"
+                raise ScheduledTwice(f"{job.workbook}: {told}") from None
 
     def result(self, job: Job, keys: list[str]) -> dict[str, Any]:
         """The state's output; with a manifest the keys stay in S3, however many they are."""
@@ -77,70 +99,97 @@ class ScatterHandler:
         self.objects.put(manifest, json.dumps(keys).encode())
         return {"bucket": self.bucket, "manifest": manifest, **workbook}
 
-    def get_s3_data(self, bucket: str, job: Job, texts: Iterable[str] = (), **match: Any) -> Source:
+    def get_s3_data(
+        self, at: At, job: Job, inputs: Inputs, texts: Iterable[str] = ()
+    ) -> Source | Sources:
         """Open the input, and read it ahead.
 
         Args:
-            texts: the columns of a CSV file that are known to hold other texts than numbers.
-            match: conditions of S3's.
+            texts: the columns of CSV that are known to hold other texts than numbers.
 
         Raises:
-            InputChanged: it does not match any more.
+            InputChanged: an object is not that which was listed, or read before, any more.
         """
-        key, encoding = job.input_obj, job.encoding
-        return open_table(self.s3, bucket, key, encoding, texts, **match)
+        if inputs.written:
+            return open_table(self.s3, at, inputs.objects[0], job.reading, texts)
+        return Sources(self.s3, at, inputs.objects, job.reading, texts)
 
-    def make_segments(self, source: Source, job: Job) -> Iterator[Segment]:
+    def make_segments(self, source: Source | Sources, job: Job) -> Iterator[Segment]:
         """The table's segments in row order; one without rows is one segment, with the columns that
         a header names."""
-        for number, made in enumerate(self.make_files(source, job)):
-            yield Segment(job.segment_key(number), *made)
+        for number, (columns, rows, pickled) in enumerate(self.make_files(source, job)):
+            yield Segment(job.segment_key(number), [*job.added, *columns], rows, pickled)
 
-    def make_files(self, source: Source, job: Job) -> Iterator[Made]:
+    def make_files(self, source: Source | Sources, job: Job) -> Iterator[Made]:
         def pickle(table: Table, start: int, columns: list[str]) -> bytes:
-            return frames.dump(self.make_segment_df(table, start, columns, job.input_obj))
+            return frames.dump(self.make_segment_df(table, start, columns, job, source))
 
-        reader, json_bytes = source.reader, source.form.size * formats.weight(job.input_obj)
-        at_a_time = block_bytes(source.form.size, job.input_obj)
+        json_bytes, start = source.json_bytes, 0
         columns: dict[str, None] = {}
-        several = json_bytes > segment_bytes(json_bytes)
-        by_bytes = several and not is_cut_by_rows(json_bytes, job.rows_per_segment)
-        if by_bytes and type(reader) in ENDS and vcpus() > 1:
+        if self.is_for_workers(source, job):
+            reader, at_a_time = source.reader, block_bytes(source.form.size, source.key)
             per_segment = blocks_per_segment(json_bytes, job.most_segments)
             for made in make_side_by_side(reader, at_a_time, per_segment, pickle, vcpus()):
-                columns = dict.fromkeys(made[0])
+                columns |= dict.fromkeys(made[0])
                 yield made
-        start = reader.index
-        blocks = reader.blocks(at_a_time)
-        for table in tables(blocks, json_bytes, job.rows_per_segment, job.most_segments):
-            columns |= dict.fromkeys(table.columns)
+            start = reader.index
+        for table in tables(source.blocks(), json_bytes, job.rows_per_segment, job.most_segments):
+            columns |= dict.fromkeys([*table.columns, *source.columns])
             names, rows = list(columns), table.rows
             pickled = pickle(table, start, names)
             del table  # before the next one is made
             yield names, rows, pickled
             start += rows
         if not start:
-            empty = Table([Block({name: [] for name in reader.header}, 0)])
-            yield reader.header, 0, pickle(empty, 0, reader.header)
+            names = [*source.columns]
+            empty = Table([Block({name: [] for name in names}, 0)])
+            yield names, 0, pickle(empty, 0, names)
+
+    def is_for_workers(self, source: Source | Sources, job: Job) -> TypeIs[Source]:
+        size = source.json_bytes
+        return (
+            isinstance(source, Source)
+            and type(source.reader) in ENDS
+            and vcpus() > 1
+            and size > segment_bytes(size)
+            and not job.rows_per_segment
+        )
 
     def make_segment_df(
-        self, table: Table, start: int, columns: list[str], source: str
+        self,
+        table: Table,
+        start: int,
+        columns: list[str],
+        job: Job,
+        source: Source | Sources,
     ) -> pd.DataFrame:
-        """The frame of one segment, with the columns of the whole table so far."""
-        return with_columns(self.make_df(table, start, source), columns)
+        """The frame of one segment, with the columns of the whole table so far.
+
+        Raises:
+            InvalidEvent: the table has a column of the name that the objects' keys would have.
+        """
+        df = self.make_df(table, start, job.table)
+        stop = start + table.rows
+        df.attrs |= {**source.origins(start, stop), **job.told}
+        formats = {endings.is_csv(key) for _, key in origins_of(df.attrs)}
+        if True in formats:
+            df.attrs["format"] = "csv" if len(formats) == 1 else "mixed"
+        for name in job.added:
+            rule = "must be a column that the table has not"
+            require(name not in df.columns, f"source_column: {rule}", name, InvalidEvent)
+            df[name] = pd.array(list(objects_of(df.attrs, start, stop)), dtype="str")
+        return with_columns(df, [*job.added, *columns])
 
     def make_df(self, table: Table, start: int, source: str) -> pd.DataFrame:
         """The table indexed by the row numbers of the whole one, from `start` on.
 
-        `attrs["source"]` keeps the whole table's name for the errors of later stages, and
-        `attrs["etl"]` its ETL, `attrs["rejects"]` where faulty records go, `attrs["sheets"]` which
-        the workbook has, see Job; `attrs["format"]` says that it is CSV.
+        Its attributes are for later stages: `source`, the whole table's name, and `origins`, see
+        `places`, for errors; what the input asks for, see Job; and in `format`, whether cells
+        are texts of CSV.
         """
         index = pd.RangeIndex(start, start + table.rows)
         df = pd.DataFrame(table.arrays(), index=index, copy=False)
-        df.attrs |= {"source": source, **self.asked}
-        if endings.ends(source)[0] == ".csv":
-            df.attrs["format"] = "csv"
+        df.attrs["source"] = source
         return df
 
     def send_segments(self, segments: Iterable[Segment], job: Job) -> list[SegmentCut]:
@@ -165,8 +214,12 @@ class ScatterHandler:
         self.objects.put(cut.key, pickled)
         return replace(cut, size=len(pickled))
 
-    def send_facts(self, source: Source, cuts: list[SegmentCut], job: Job) -> None:
-        facts = source.facts(job.input_obj, job.encoding, cuts)
+    def send_facts(
+        self, source: Source | Sources, cuts: list[SegmentCut], job: Job, passed_over: int
+    ) -> None:
+        rows = sum(cut.rows for cut in cuts)
+        encoding, bucket = job.reading.get("encoding", "utf-8"), job.input_bucket
+        facts = ScatterFacts(job.table, rows, cuts, source.read, passed_over, encoding, bucket)
         self.objects.put(facts_key(job.segment_key(0)), facts.to_json())
 
 

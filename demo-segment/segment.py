@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pipeline.etl_names import choose
+from pipeline.etl_names import choose, known
 from pipeline.etls.module import Etl, load
 from pipeline.keys import result_key
 from pipeline.reading.plain_numbers import read_cells
 from pipeline.reading.references import References
 from pipeline.segments import result
 from pipeline.segments.refused import Fault, sift
+from pipeline.sheet.layout import layout_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -72,10 +73,13 @@ class SegmentHandler:
             faults: those of them that are not in it.
         """
         etl = etl_of(segment)
-        result.send(self.s3, bucket, key, df, segment, faults, etl.summaries, etl.formats)
+        declared = (etl.summaries, etl.formats, layout_of(etl.layout))
+        result.send(self.s3, bucket, key, df, segment, faults, *declared)
         return key
 
 
 def etl_of(df: pd.DataFrame) -> Etl:
-    """The ETL of a table: what its execution's input chose, else the function's environment."""
-    return load(ETLS, choose(ETLS, df.attrs.get("etl"), os.environ.get("ETL")))
+    """The ETL of a table: what its execution's input chose, else that of the inbox's folder, else the
+    function's environment."""
+    folder = known(ETLS, df.attrs.get("folder"))
+    return load(ETLS, choose(ETLS, df.attrs.get("etl"), folder, os.environ.get("ETL")))

@@ -20,6 +20,7 @@ from pipeline.segments import frames, result
 from pipeline.segments.figures import Rejects
 from pipeline.segments.refused import COLUMNS, Fault, rejects
 from pipeline.segments.rejects import TooManyRejects
+from pipeline.sheet.layout import Layout
 from pipeline.sheet.sheet_xml import render_rows
 from pipeline.sheet.workbook import WorkbookTooLarge
 from pipeline.summaries.combine import Summaries
@@ -160,14 +161,35 @@ def test_number_formats_are_the_first_ones(
     ] * 9
 
 
+POINTS = Summary("all", n=("会員番号", "count"), points=("ポイント", "sum"))
+LAYOUT = Layout(title="題", freeze="会員番号", hidden=["日"], widths={"ポイント": 30})
+
+
+@pytest.mark.parametrize("moved", [0, 1], ids=["spliced", "rendered again"])
+def test_the_layout_of_the_etl_is_that_of_the_workbook(store: Store, moved: int) -> None:
+    segments = {
+        f"gather/job_{number:03d}.pkl": df.assign(日=df["日"].mask(df.index > 0))
+        for number, df in enumerate(THIRDS)
+    }
+    for key, df in segments.items():
+        segment = df.set_axis(df.index + moved)  # as if a record before them were missing
+        result.send(store.s3, store.bucket, key, df, segment, {}, [POINTS], {}, LAYOUT)
+    store.gather(list(segments))
+    book: Any = load_workbook(io.BytesIO(store.get()))
+    for sheet in book:
+        assert (sheet.oddHeader.center.text, sheet.oddFooter.left.text) == ("題", "&A")
+    sheet = book["Sheet1"]
+    assert (sheet.freeze_panes, sheet.column_dimensions["C"].hidden) == ("B2", True)
+    assert 30 <= sheet.column_dimensions["B"].width < 31
+    assert [cell.number_format for cell in sheet["C"][1:3]] == ["yyyy-mm-dd", "General"]
+    assert book["all"]["A2"].number_format == "#,##0"
+
+
 def test_stale_rows_beside_a_newer_pickle_are_not_used(store: Store) -> None:
     key = store.put_result(0, TABLE[0:3], 0)
     store.put_result(0, TABLE[3:6], None)
     store.gather([key])
     assert store.read() == values(TABLE[3:6])
-
-
-POINTS = Summary("all", n=("会員番号", "count"), points=("ポイント", "sum"))
 
 
 def put_contributing(store: Store, number: int, df: pd.DataFrame, summary: Summary = POINTS) -> str:

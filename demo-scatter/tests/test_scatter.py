@@ -16,7 +16,7 @@ from pipeline.reading import cuts
 from pipeline.reading.columns import Block, Table
 from pipeline.reading.formats import Format
 from pipeline.reading.json_records import ArrayReader, InvalidJSON
-from pipeline.reading.source import InputChanged, Source
+from pipeline.reading.source import InputChanged, Source, Sources
 from pipeline.segments import frames
 from scatter import ScatterHandler, Segment
 
@@ -51,7 +51,7 @@ def make_segments(
 ) -> list[pd.DataFrame]:
     size = cuts.block_bytes(len(data), KEY)
     chunks = [data[at : at + size] for at in range(0, len(data), size)]
-    source = Source("", len(data), Format("json", False, len(data)), ArrayReader(chunks, KEY))
+    source = Source(KEY, "", len(data), Format("json", False, len(data)), ArrayReader(chunks, KEY))
     segments = HANDLER.make_segments(source, Job(KEY, division_number, None, manifest))
     return [frames.load(segment.pickled, KEY) for segment in segments]
 
@@ -301,7 +301,7 @@ def test_a_faulty_record_is_named_with_the_object(s3: "S3Client", bucket: str) -
         scatter_table(s3)
 
 
-INPUT = "input_obj: must be the key of an object; found "
+INPUT = "input_obj: must be the key of an object, a folder/, a pattern or a list of keys; found "
 NUMBER = "division_number: must be a whole number from 1; found "
 ENCODING = "encoding: "
 ETL = "etl: must be the name of an ETL; found "
@@ -310,7 +310,7 @@ SHEETS = 'sheets: must be "summaries"; found '
 LIMIT = "max_rejects: must be a whole number from 0; found "
 EXECUTION = "execution: must be an execution's name; found "
 ENDING = (
-    "input_obj: must end in .json, .jsonl, .ndjson, .csv or one of these with .gz, or have no ending; "
+    "input_obj: must end in .json, .jsonl, .ndjson, .csv, .tsv, .xlsx or one of these with .gz, or have no ending; "
     "found the text "
 )
 EVENTS: dict[str, tuple[dict[str, Any], str]] = {
@@ -332,12 +332,29 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
         "input_obj: must be short enough for its workbook, whose key has at most 1,024 bytes; "
         f'found the text "{"a" * 60}…"',
     ),
-    "workbook": ({"input_obj": "a.xlsx"}, ENDING + '"a.xlsx"'),
-    "tab-separated": ({"overrides": {"input_obj": "b/a.tsv.gz"}}, ENDING + '"b/a.tsv.gz"'),
+    "workbook of before": ({"input_obj": "a.xls"}, ENDING + '"a.xls"'),
+    "packed otherwise": ({"overrides": {"input_obj": "b/a.csv.zip"}}, ENDING + '"b/a.csv.zip"'),
+    "a workbook of its own name": (
+        {"input_obj": "members.xlsx"},
+        'workbook: must be no object that is read; found the text "members.xlsx"',
+    ),
+    "delimiter": (
+        {"delimiter": ";;"},
+        'delimiter: must be one character, no quote and no line\'s end; found the text ";;"',
+    ),
+    "quote": (
+        {"delimiter": '"'},
+        'delimiter: must be one character, no quote and no line\'s end; found the text "\\""',
+    ),
+    "bucket": (
+        {"input_bucket": "A_b"},
+        'input_bucket: must be a bucket\'s name; found the text "A_b"',
+    ),
+    "sheet": ({"sheet": ""}, 'sheet: must be a sheet\'s name; found the text ""'),
     "encoding": ({"encoding": "sjis"}, ENCODING + 'must be utf-8 or cp932; found the text "sjis"'),
     "encoding of JSON": (
         {"encoding": "cp932"},
-        ENCODING + 'JSON is UTF-8; found the text "cp932" of members.json',
+        ENCODING + 'only CSV has another than UTF-8; found the text "cp932" of members.json',
     ),
     "zero": ({"division_number": 0}, NUMBER + "the number 0"),
     "1e400": (json.loads('{"division_number": 1e400}'), NUMBER + "the number inf"),
@@ -346,7 +363,8 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "text": ({"division_number": "9"}, NUMBER + 'the text "9"'),
     "typo": (
         {"overrides": {"division": 9}},
-        "overrides: knows input_obj, division_number, encoding, etl, rejects, max_rejects, sheets; found division",
+        "overrides: knows input_obj, input_bucket, workbook, source_column, division_number, "
+        "scheduled_time, zone, encoding, delimiter, sheet, etl, rejects, max_rejects, sheets; found division",
     ),
     "list": ({"overrides": [1]}, "overrides: must be an object; found an array"),
     "an etl that is no name": ({"overrides": {"etl": 5}}, ETL + "the number 5"),
@@ -369,7 +387,9 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize(("event", "fault"), EVENTS.values(), ids=EVENTS)
 def test_a_wrong_event_is_named(event: dict[str, Any], fault: str) -> None:
     with pytest.raises(InvalidEvent) as raised:
-        Job.from_event({"input_obj": KEY, **event})
+        Job.from_event({"input_obj": KEY, **event}).of(
+            [event.get("input_obj") or KEY], written=True
+        )
     assert str(raised.value) == fault
 
 
@@ -391,8 +411,8 @@ def test_of_the_inbox_is_passed_over_what_does_not_end_as_a_table(
     with pytest.raises(NotATable) as raised:
         Job.from_event({"input_obj": "test.json", "overrides": {"input_obj": key}})
     assert str(raised.value) == (
-        "input_obj: a table of the inbox must end in .json, .jsonl, .ndjson, .csv, or one of these "
-        f'with .gz; found the text "{key}", which is passed over'
+        "input_obj: a table of the inbox must end in .json, .jsonl, .ndjson, .csv, .tsv, .xlsx, or one "
+        f'of these with .gz; found the text "{key}", which is passed over'
     )
 
 
@@ -514,7 +534,7 @@ def test_an_input_that_is_replaced_between_its_two_readings_is_named(
     s3: "S3Client", bucket: str
 ) -> None:
     class Replacing(ScatterHandler):
-        def make_segments(self, source: Source, job: Job) -> Iterator[Segment]:
+        def make_segments(self, source: Source | Sources, job: Job) -> Iterator[Segment]:
             yield from super().make_segments(source, job)
             self.s3.put_object(Bucket=bucket, Key="orders.csv", Body=b"a\n1\n")
 
@@ -527,3 +547,54 @@ def test_an_input_that_is_replaced_between_its_two_readings_is_named(
 def test_a_missing_object_is_s3s_own_error(s3: "S3Client", bucket: str) -> None:
     with pytest.raises(s3.exceptions.NoSuchKey):
         scatter_table(s3)
+
+
+INBOX_INPUT = {"encoding": "cp932", "orders": {"rejects": "sheet", "encoding": "utf-8"}}
+FOLDERS: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, str]]] = {
+    "a folder's": (
+        "inbox/orders/2026/a.csv",
+        {},
+        {"folder": "orders", "rejects": "sheet"},
+        {"encoding": "utf-8"},
+    ),
+    "another folder's": ("inbox/x/a.csv", {}, {"folder": "x"}, {"encoding": "cp932"}),
+    "the inbox's own": ("inbox/orders.csv", {}, {}, {"encoding": "cp932"}),
+    "one that names its ETL": (
+        "inbox/orders/a.csv",
+        {"etl": "sales", "encoding": "cp932"},
+        {"etl": "sales", "rejects": "sheet"},
+        {"encoding": "cp932"},
+    ),
+    "one beside the inbox": ("orders/a.csv", {}, {}, {}),
+}
+
+
+@pytest.mark.parametrize(("key", "given", "told", "reading"), FOLDERS.values(), ids=FOLDERS)
+def test_a_table_of_the_inbox_has_the_etl_and_the_input_of_its_folder(
+    key: str,
+    given: dict[str, Any],
+    told: dict[str, Any],
+    reading: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("INBOX", "inbox/")
+    monkeypatch.setenv("INBOX_INPUT", json.dumps(INBOX_INPUT))
+    job = Job.from_event({"input_obj": "test.json", "overrides": {"input_obj": key, **given}})
+    assert (job.told, job.reading) == (told, reading)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[1]", "InboxInput: must be a JSON object; found the text "),
+        ('{"orders": {"etls": 1}}', "InboxInput: knows input_obj, .*; found etls"),
+        ('{"encoding": 1}', "encoding: must be utf-8 or cp932; found the number 1"),
+    ],
+)
+def test_an_inbox_input_that_is_none_is_named(
+    text: str, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INBOX", "inbox/")
+    monkeypatch.setenv("INBOX_INPUT", text)
+    with pytest.raises(InvalidEvent, match=f"^{fault}"):
+        Job.from_event({"overrides": {"input_obj": "inbox/orders/a.csv"}})

@@ -59,7 +59,7 @@ def scattered(
             yield data[at : at + size]
 
     reader = KINDS[key](chunks(), key)
-    source = Source("", len(data), Format("json", False, len(data)), reader)
+    source = Source(key, "", len(data), Format("json", False, len(data)), reader)
     made: list[Segment] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scatter, "vcpus", lambda: workers)
@@ -217,13 +217,13 @@ def test_more_names_than_a_pipe_takes_go_through_one_process(
     assert 0 < made < len(scattered(data, key, 1)[0])
 
 
-@pytest.mark.parametrize("step", ["parsed", "json"])
+@pytest.mark.parametrize("step", ["Table", "json"])
 def test_a_killed_worker_is_named(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     """As it parses, or between the message before it and its own."""
 
     def die(*_: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(side_by_side, step, die if step == "parsed" else SimpleNamespace(loads=die))
+    monkeypatch.setattr(side_by_side, step, die if step == "Table" else SimpleNamespace(loads=die))
     with pytest.raises(WorkerDied, match="found exit code -9"):
         scattered(array(PLAIN), "table.json", 2)

@@ -16,6 +16,13 @@ SUMMARIES = [
         金額=("金額", "sum"),
         平均単価="金額 / 数量",
     ),
+    Summary(
+        "商品×数量",
+        by="商品",
+        across={"数量": lambda df: df["数量"].lt(10).map({True: "10個未満", False: "10個以上"})},
+        total="合計",
+        金額=("金額", "sum"),
+    ),
 ]
 FORMATS = {"金額": "#,##0"}
 

@@ -117,6 +117,8 @@ def test_the_input_chooses_then_the_environment_then_members(
     assert (chosen(), chosen(etl="sales")) == ("members", "sales")
     monkeypatch.setenv("ETL", "orders")
     assert (chosen(), chosen(etl="sales")) == ("orders", "sales")
+    assert (chosen(folder="sales"), chosen(folder="2026")) == ("sales", "orders")
+    assert chosen(etl="members", folder="sales") == "members"
     monkeypatch.setenv("ETL", "")  # as a stack's parameter without a value
     assert chosen() == "members"
 

@@ -46,13 +46,13 @@ fuzz-summaries: demo-gather/.venv/.ready
 audit: $(VENVS)/audit/.ready $(FUNCTIONS:%=demo-%/requirements.txt) ## look up known vulnerabilities of everything locked, with pip-audit
 	@$(VENVS)/audit/bin/python $(CHECKS)/audit.py $(FUNCTIONS:%=demo-%/requirements.txt) $(LOCKS)
 
-test-compat: $(CHECKS)/node_modules/.package-lock.json demo-gather/.venv/.ready test-report-page ## other programs read the workbooks; needs Node, LibreOffice, Chromium
+test-compat: $(CHECKS)/node_modules/.package-lock.json demo-gather/.venv/.ready test-report-page ## other programs read the workbooks; needs Node, LibreOffice, poppler-utils, Chromium
 	@$(HARNESS) with-emulator $(MAKE) --no-print-directory test-readers test-page
 
 test-readers:
 	@AWS_ENDPOINT_URL=$(ENDPOINT) AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1 \
 		demo-gather/.venv/bin/pytest -q -c demo-gather/setup.cfg --rootdir $(CHECKS) -p no:cacheprovider \
-		-o "pythonpath=$(ROOT)/demo-gather $(ROOT)/demo-segment $(ROOT)/utils" $(CHECKS)/test_readers.py
+		-o "pythonpath=$(ROOT)/demo-gather $(ROOT)/demo-segment $(ROOT)/utils" $(CHECKS)/test_readers.py $(CHECKS)/test_print.py
 
 pictures: $(TOOLS_READY) ## draw the README's pictures of a summary and the page; needs LibreOffice, poppler-utils, Chromium
 	@$(HARNESS) with-emulator $(MAKE) --no-print-directory zip create bucket json stepfunctions download picture-of-page
@@ -74,8 +74,8 @@ test-report-page: $(VENVS)/browser/.ready
 	@$(IN_BROWSER) $(CHECKS)/test_report_page.py
 
 $(CHECKS)/node_modules/.package-lock.json: $(CHECKS)/package-lock.json
-	@for program in node npm soffice; do command -v $$program >/dev/null || { \
-		echo "error: $$program is missing: apt install nodejs npm libreoffice-calc-nogui" >&2; exit 1; }; done
+	@for program in node npm soffice pdftotext; do command -v $$program >/dev/null || { \
+		echo "error: $$program is missing: apt install nodejs npm libreoffice-calc-nogui poppler-utils" >&2; exit 1; }; done
 	@cd $(CHECKS) && npm ci --silent --no-audit --no-fund
 
 $(BENCH)/.venvs/%/.ready: $(BENCH)/locks/%.txt | $(TOOLS_READY)

@@ -23,6 +23,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
+from xlsxwriter.utility import xl_col_to_name
 
 from pipeline.sheet.rendered_table import render_table
 from pipeline.sheet.workbook import Workbook
@@ -62,7 +63,8 @@ ANY: list[Any] = [*NUMBERS["all"], *TIMES, *TEXTS]
 MISSING: list[Any] = [None, math.nan, pd.NaT, pd.NA]
 KEYS: dict[str, list[Any]] = {"few": [1, 2.0, "a"], "any": ANY, **NUMBERS}
 COMPUTED = ("count", "size", "sum", "mean")  # with formulas, here
-OF_NUMBERS = ("sum", "mean", "var", "std", "median")
+PERCENTILES = {"median": 50, "p1": 1, "p25": 25, "p33": 33, "p90": 90, "p99": 99}
+OF_NUMBERS = ("sum", "mean", "var", "std", *PERCENTILES)
 
 Row = dict[Any, Any]
 
@@ -161,7 +163,7 @@ def aggregate(how: str, column: list[Any]) -> list[Any]:
     if how in ("min", "max"):
         best = (min if how == "min" else max)(map(place, given))
         return [value for value in given if place(value) == best]
-    return median(given) if how == "median" else [moment(how, given)]
+    return percentile(given, PERCENTILES[how]) if how in PERCENTILES else [moment(how, given)]
 
 
 def total(given: list[Any]) -> Any:
@@ -188,17 +190,18 @@ def moment(how: str, given: list[Any]) -> Any:
         return float((Decimal(variance.numerator) / Decimal(variance.denominator)).sqrt())
 
 
-def median(given: list[Any]) -> list[Any]:
+def percentile(given: list[Any], percent: int) -> list[Any]:
     ordered = sorted(given, key=place)
-    low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+    at = Fraction((len(ordered) - 1) * percent, 100)
+    low, high = ordered[math.floor(at)], ordered[math.ceil(at)]
     if place(low) == place(high):
         return [value for value in given if place(value) == place(low)]
     if any(isinstance(value, float) and math.isinf(value) for value in (low, high)):
         return [None if math.isfinite(low) == math.isfinite(high) else float(low) + float(high)]
-    half = (exactly(low) + exactly(high)) / 2
+    between = exactly(low) + (exactly(high) - exactly(low)) * (at % 1)
     inexact = {place(value) for value in given if not is_exact(value)}
     is_rounded = {place(low), place(high)} & inexact or (is_short(low) and is_short(high))
-    return [rounded(half) if is_rounded else whole_or_not(half)]
+    return [rounded(between) if is_rounded else whole_or_not(between)]
 
 
 def is_short(value: Any) -> bool:
@@ -209,39 +212,79 @@ def is_short(value: Any) -> bool:
 def model(rows: list[Row], summary: Summary) -> list[list[list[Any]]]:
     """The sheet: of each cell the values of which it may show one."""
     declared = summary.declared
-    groups: dict[Any, list[Row]] = {}
-    for row in rows:
-        key = tuple(None if is_missing(row[by]) else place(row[by]) for by in declared.by)
-        groups.setdefault(key, []).append(row)
-    if not declared.by:
-        groups = {(): rows}
-    last = (9,)
-    ordered = [groups[key] for key in sorted(groups, key=lambda key: [k or last for k in key])]
-    sheet = [line(group, summary, declared.by) for group in ordered]
+    ordered = by_key(rows, declared.by) if declared.by else [rows]
     if declared.sort:
         at = names_of(summary).index(declared.sort.removeprefix("-"))
-        given = [row for row in sheet if not is_missing(row[at][0])]
-        given.sort(key=lambda row: place(row[at][0]), reverse=declared.sort.startswith("-"))
-        sheet = given + [row for row in sheet if is_missing(row[at][0])]
-    sheet = sheet[: declared.top]
+        total = exact_values(rows, summary)
+        sorting = [
+            (line(group, summary, declared.by, total, {})[at][0], group) for group in ordered
+        ]
+        given = [pair for pair in sorting if not is_missing(pair[0])]
+        given.sort(key=lambda pair: place(pair[0]), reverse=declared.sort.startswith("-"))
+        ordered = [group for _, group in (*given, *(p for p in sorting if is_missing(p[0])))]
+    ordered = ordered[: declared.top]
+    sheet = [[[row[name] for row in group] for name in declared.by] for group in ordered]
     if declared.total is not None:
-        first: list[list[Any]] = [[declared.total], *[[None]] * (len(declared.by) - 1)]
-        sheet.append(first + line(rows, summary, []))
+        sheet.append([[declared.total], *[[None]] * (len(declared.by) - 1)])
+    values = [] if declared.across is None else by_key(rows, [declared.across])
+    if declared.across is None or declared.total is not None:
+        values.append(rows)
+    for column in values:
+        total, running, within = exact_values(column, summary), {}, {*map(id, column)}
+        for shown, group in zip(sheet, ordered):
+            cell = [row for row in group if id(row) in within]
+            empty = [[None]] * len(declared.columns)
+            shown += line(cell, summary, [], total, running) if cell or not values[1:] else empty
+        if declared.total is not None:
+            sheet[-1] += line(column, summary, [], total, None)
     return sheet
+
+
+def by_key(rows: list[Row], by: list[str]) -> list[list[Row]]:
+    groups: dict[Any, list[Row]] = {}
+    for row in rows:
+        key = tuple((9,) if is_missing(row[name]) else place(row[name]) for name in by)
+        groups.setdefault(key, []).append(row)
+    return [groups[key] for key in sorted(groups)]
 
 
 def names_of(summary: Summary) -> list[str]:
     return [*summary.declared.by, *(column.name for column in summary.declared.columns)]
 
 
-def line(group: list[Row], summary: Summary, by: list[str]) -> list[list[Any]]:
+Exact = dict[str, Fraction | None]
+
+
+def exact_values(rows: list[Row], summary: Summary) -> Exact:
+    return {
+        column.name: before_rounding(column.how, [row[column.of] for row in rows])
+        for column in summary.declared.columns
+        if column.how in COMPUTED
+    }
+
+
+def line(
+    group: list[Row],
+    summary: Summary,
+    by: list[str],
+    total: Exact,
+    running: dict[str, Fraction] | None,
+) -> list[list[Any]]:
+    """
+    Args:
+        running: sums of the rows before; None in the total.
+    """
     cells = [[row[name] for row in group] for name in by]
-    exact: dict[str, Fraction | None] = {}
+    exact = exact_values(group, summary)
+    down = exact
+    if running is not None:
+        for name, value in exact.items():
+            running[name] = running.get(name, Fraction()) + (value or 0)
+        down = {name: None if exact[name] is None else running[name] for name in exact}
+    known = {"exact": exact, "total": total, "running": down}
     for column in summary.declared.columns:
         values = [row[column.of] for row in group] if column.how else []
-        if column.how in COMPUTED:
-            exact[column.name] = before_rounding(column.how, values)
-        cells.append(aggregate(column.how, values) if column.how else answers(column.of, exact))
+        cells.append(aggregate(column.how, values) if column.how else answers(column.of, known))
     return cells
 
 
@@ -256,11 +299,12 @@ def before_rounding(how: str, column: list[Any]) -> Fraction | None:
     return sum(map(exactly, given), Fraction()) / len(given) if given else None
 
 
-def answers(formula: str, exact: dict[str, Fraction | None]) -> list[Any]:
+def answers(formula: str, known: dict[str, Exact]) -> list[Any]:
     """By Python, whose signs and precedence are those of formulas."""
-    numbers = re.sub("`([^`]*)`", lambda match: f"exact[{match[1]!r}]", formula)
+    called = re.sub(r"(total|running)\(`([^`]*)`\)", r"\1['\2']", formula)
+    numbers = re.sub("`([^`]*)`", r"exact['\1']", called)
     try:
-        value = Fraction(eval(numbers.translate(str.maketrans("−×÷", "-*/")), {"exact": exact}))
+        value = Fraction(eval(numbers.translate(str.maketrans("−×÷", "-*/")), known))
     except (TypeError, ZeroDivisionError):  # of None
         return [None]
     return [rounded(value), whole_or_not(value)]
@@ -291,18 +335,18 @@ def as_segment(piece: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(made, index=piece.index)
 
 
-def read(xml: bytes) -> Iterator[list[tuple[str, Any] | None]]:
-    """The rows under the header."""
+def read(xml: bytes, width: int) -> Iterator[list[tuple[str, Any] | None]]:
+    """The rows, with so many columns."""
     space = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
     root = ElementTree.fromstring(xml)
-    for row in [*root.iter(f"{space}row")][1:]:
+    for row in root.iter(f"{space}row"):
         cells = {}
         for cell in row:
             letters = (cell.get("r") or "").rstrip("0123456789")
             kind, text = cell.get("t", "number"), "".join(cell.itertext())
             value: Any = text == "1" if kind == "b" else text
             cells[letters] = "text" if kind == "inlineStr" else kind, value
-        yield [cells.get(chr(ord("A") + at)) for at in range(26)]
+        yield [cells.get(xl_col_to_name(at)) for at in range(width)]
 
 
 def matches(found: tuple[str, Any] | None, values: list[Any]) -> bool:
@@ -339,11 +383,11 @@ def random_summary(random: Random, df: pd.DataFrame) -> Summary:
     by: Any = random.choice([None, "k", ["k"], ["k", "j"], ["j", "k", "s"], functions(random)])
     named: dict[str, Any] = {}
     for _ in range(random.randint(1, 6)):
-        how = random.choice(AGGREGATIONS)
+        how = random.choice([*AGGREGATIONS, *PERCENTILES])
         column = random.choice([*df.columns])
         given = [value for value in df[column] if not is_missing(value)]
         fits = all(isinstance(value, int | float | Decimal) for value in given)
-        if how == "median":
+        if how in PERCENTILES:
             fits = fits and not any(isinstance(value, bool) for value in given)
         if fits or how not in OF_NUMBERS:
             named[f"{column} {how}"] = (column, how)
@@ -352,20 +396,28 @@ def random_summary(random: Random, df: pd.DataFrame) -> Summary:
     operands = [name for name, (_, how) in named.items() if how in COMPUTED]
     if operands and random.random() < 0.5:
         named["formula"] = random_formula(random, operands)
+        if "running" in named["formula"]:
+            shown = [name for name in shown if name != "formula"]
+        else:
+            shown.append("formula")
+    keys = [by] if isinstance(by, str) else [*(by or [])]
+    across = random.choice([None, None, *sorted({"s", "j", "x"} - {*keys})]) if by else None
     return Summary(
         "fuzz",
         by=by,
+        across=across,
         total=random.choice([None, "all"]) if by else None,
         sort=random.choice([None, random.choice(["", "-"]) + random.choice(shown)]),
         top=random.choice([None, None, 3]),
-        chart=random.choice([None, "column", "pie"]),
+        chart=random.choice([None, "column", "line" if across else "pie"]),
         **named,
     )
 
 
 def random_formula(random: Random, operands: list[str], depth: int = 3) -> str:
     if not depth or random.random() < 0.3:
-        return f"`{random.choice(operands)}`"
+        of = random.choice(["{}", "{}", "total({})", "running({})"])
+        return of.format(f"`{random.choice(operands)}`")
     left, right = (random_formula(random, operands, depth - 1) for _ in range(2))
     return random.choice(["({} − {})", "{} + {}", "{}×{}", "({}) / ({})", "-{} * {}"]).format(
         left, right
@@ -395,13 +447,14 @@ def check(seed: int) -> None:
     summaries.SMALL_GROUPS = random.choice([0, 20_000])
     xml = gathered(df, summary, cuts)
     assert xml == gathered(df, summary, [len(df) // 2]), "two cuts, two sheets"
-    found = [*read(xml)]
     wanted = model(df.to_dict("records"), summary)
+    headers = 2 if summary.declared.across is not None and len(summary.declared.columns) > 1 else 1
+    found = [*read(xml, len(wanted[0]) if wanted else 0)][headers:]
     assert len(found) == len(wanted), f"{len(wanted)} rows; found {len(found)}"
-    names = names_of(summary)
     for number, (mine, theirs) in enumerate(zip(found, wanted, strict=True)):
-        for name, cell, values in zip(names, mine, theirs):
-            assert matches(cell, values), f"row {number}, {name}: {values[:3]}; found {cell}"
+        for at, (cell, values) in enumerate(zip(mine, theirs, strict=True)):
+            where = f"row {number}, column {xl_col_to_name(at)}"
+            assert matches(cell, values), f"{where}: {values[:3]}; found {cell}"
 
 
 def main(seconds: float = 60, seed: int = 1) -> int:

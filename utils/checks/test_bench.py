@@ -17,7 +17,7 @@ from checks.bench.compare import (
     fault,
     read_members,
 )
-from checks.bench.figures import COLD, WARM, WITH, WITHOUT, WRITERS, Run, Table
+from checks.bench.figures import ACROSS, COLD, WARM, WITH, WITHOUT, WRITERS, Run, Table
 from checks.bench.scale import SCALES, grown
 from checks.bench.show import show, show_claims
 from utils import members, write
@@ -143,6 +143,12 @@ def test_the_least_times_decide_what_a_summary_costs(
     members = Table("members", 1_000_000, 1, of_members)
     orders = Table("orders", 5_000_000, 1, of_orders)
     assert [claim.met for claim in summary_claims(members, orders)] == expected
+
+
+def test_a_worker_of_a_cross_table_counts_as_the_others() -> None:
+    runs = {WITHOUT: executions(4), ACROSS: executions(4, 257), WITH: executions(4)}
+    *_, workers = summary_claims(Table("members", 1, 1), Table("orders", 1, 1, runs))
+    assert workers.figures == {"orders": 257}
 
 
 def test_a_bench_is_shown_whole(capsys: pytest.CaptureFixture[str]) -> None:

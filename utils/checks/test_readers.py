@@ -116,6 +116,24 @@ SUMMARIES = [
     Summary("鍵別", by="鍵", total="計", chart="bar", 中央=("数", "median"), 初日=("日", "first")),
     Summary("二つ", by=["日", "鍵"], sort="-計", top=5, chart="column", 計=("数", "sum")),
     Summary("全体", chart="pie", 平均=("数", "mean"), 種類=("鍵", "nunique")),
+    Summary(
+        "鍵×日",
+        by="鍵",
+        across={"日": lambda df: df["日"].map(str)},
+        total="計",
+        chart="line",
+        九割=("数", "p90"),
+    ),
+    Summary(
+        "日×月",
+        by="日",
+        across={"月": lambda df: pd.to_datetime(df["日"]).dt.strftime("%m")},
+        total="計",
+        chart="column",
+        件数=("数", "count"),
+        構成比="件数 / total(件数)",
+        累計="running(構成比)",
+    ),
 ]
 
 
@@ -217,7 +235,7 @@ def test_microsofts_validator_finds_no_fault_in_summaries(summarized: Path) -> N
 def test_microsofts_validator_finds_a_column_too_wide(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.sheet.workbook.COLUMN_WIDTH", 256)
+    monkeypatch.setattr("pipeline.sheet.page.COLUMN_WIDTH", 256)
     path = tmp_path / "table.xlsx"
     path.write_bytes(spliced(KINDS["long texts"][0]))
     assert any("width" in fault for fault in faults(path))

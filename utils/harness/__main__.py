@@ -57,7 +57,7 @@ def of_emulator(verb: Verb) -> None:
 
 def of_bucket(verb: Verb) -> None:
     verb("bucket", "bucket.bucket", "create the bucket", OWN)
-    upload = verb("upload", "bucket.upload", "copy a file into the bucket", PIPELINE)
+    upload = verb("upload", "uploads.upload", "copy files into the bucket", PIPELINE)
     upload.add_argument("file")
     upload.add_argument("key", nargs="?", default="")
     for function, says, of in (

@@ -54,6 +54,7 @@ TRANSIENT = (
     "ReadTimeoutError",
     "ResponseStreamingError",
     "SSLError",
+    "ConditionalRequestConflict",
     "InternalError",
     "ServiceUnavailable",
 )
@@ -153,6 +154,10 @@ ADVICE = {
         "correct FORMATS in the ETL, in demo-segment/etl/",
         "demo-segment/etl/ にある ETL の FORMATS を直してください",
     ),
+    "InvalidLayout": (
+        "correct LAYOUT in the ETL, in demo-segment/etl/",
+        "demo-segment/etl/ にある ETL の LAYOUT を直してください",
+    ),
     "InvalidSignature": (
         "something else wrote that object, or copied it without its metadata: start again",
         "そのオブジェクトは別のものが書いたか、メタデータなしでコピーされています。もう一度実行してください",
@@ -168,6 +173,12 @@ ADVICE = {
     "InvalidEvent": (
         'start the execution with an input such as {{"input_obj": "members.json"}}',
         '{{"input_obj": "members.json"}} のような入力で実行してください',
+    ),
+    "ScheduledTwice": (
+        "the execution that it names makes that workbook, and make redrive{flags} EXECUTION=… goes on "
+        "with one that failed; or start with the date in place of the braces, without scheduled_time",
+        "名前のある実行がそのワークブックを作ります。失敗していれば make redrive{flags} EXECUTION=… で続けるか、"
+        "scheduled_time を省き、波括弧の代わりに日付を書いて実行してください",
     ),
     "InvalidSegment": (
         "something else wrote that key: delete it, and start again",

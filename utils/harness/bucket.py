@@ -4,7 +4,6 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -54,20 +53,6 @@ def head(target: Target, key: str) -> dict[str, Any] | None:
             raise
         return None
     return dict(found)
-
-
-def upload(target: Target, file: str, key: str = "") -> None:
-    """Copy a file into the bucket.
-
-    Args:
-        key: its name there; default: the file's own.
-    """
-    path = Path(file).expanduser()
-    if not path.is_file():
-        raise Fault(f"FILE: must be a file to upload; found {file!r}")
-    check_bucket(target)
-    target.client("s3").upload_file(str(path), target.bucket, key or path.name)
-    print(f"s3://{target.bucket}/{key or path.name}", flush=True)
 
 
 def download(target: Target, workbook: str = "test.xlsx") -> None:

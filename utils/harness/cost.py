@@ -90,22 +90,26 @@ def estimate(size: int) -> float:
     return 0.0003 + size * (0.0030 / 137e6)
 
 
-def s3_calls(segments: int, workbook_bytes: int, partials: int = 0) -> dict[str, int]:
+def s3_calls(
+    segments: int, workbook_bytes: int, partials: int = 0, objects: int = 1, listed: int = 0
+) -> dict[str, int]:
     """The S3 calls of a clean run: no retries, no rejects, no rows rendered again, no late columns,
     no manifest.
 
     Args:
         partials: objects of partial results.
+        objects: of the input; a HEAD of one that a list names costs as a GET.
+        listed: how many objects its folder holds.
     """
     parts = math.ceil(workbook_bytes / UPLOAD_PART_BYTES)
     # An upload in parts is begun and completed, too.
     upload = parts + 2 if workbook_bytes >= UPLOAD_PART_BYTES else 1
     return {
-        "GET": 1 + segments + 2 * segments + partials,
+        "GET": objects + segments + 2 * segments + partials,
         # Scatter and gather write their facts, too.
         "PUT": segments + 1 + 3 * segments + partials + upload + 1,
-        # The scatter lists the reference tables, the gather the results.
-        "LIST": 1 + math.ceil(3 * segments / LIST_PAGE),
+        # The scatter lists a folder and the reference tables, the gather the results.
+        "LIST": math.ceil(listed / LIST_PAGE) + 1 + math.ceil(3 * segments / LIST_PAGE),
     }
 
 
@@ -131,6 +135,17 @@ def partial_objects(found: facts.Facts) -> list[int]:
     return [each.partials for each in found.segments.values() if each.partials > INLINE_BYTES]
 
 
+def objects_of(run: Execution, found: facts.Facts) -> tuple[int, int]:
+    """How many GETs of objects the input takes, and how many objects are listed for it."""
+    scatter = found.scatter
+    if scatter is None or not scatter.of_many:
+        return 1, 0
+    objects = len(scatter.objects)
+    if isinstance(run.input_obj, list):
+        return 2 * objects, 0
+    return objects, objects + scatter.passed_over
+
+
 def bill(run: Execution, found: facts.Facts, region: str) -> list[Charge]:
     """The bill of an execution that succeeded and whose log was read, as a stack on AWS runs it.
 
@@ -144,7 +159,7 @@ def bill(run: Execution, found: facts.Facts, region: str) -> list[Charge]:
     days = KEPT_DAYS * sum(leftovers(found))
     workbook_bytes = found.workbook.size if found.workbook else 0
     partials = len(partial_objects(found))
-    calls_of_s3 = s3_calls(run.segments, workbook_bytes, partials)
+    calls_of_s3 = s3_calls(run.segments, workbook_bytes, partials, *objects_of(run, found))
     return cost(run.reports, run.transitions, calls_of_s3, region, architecture, days / 1e9)
 
 

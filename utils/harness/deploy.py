@@ -1,14 +1,16 @@
 """Deploy the pipeline as a CloudFormation stack, and take it down again."""
 
 import base64
+import re
 import secrets
 import sys
 import time
 
-from harness import artifacts, machines
+from harness import artifacts, machines, schedule
 from harness.artifacts import Artifacts, owned
 from harness.fault import Fault
 from harness.functions import read_zip, sha256
+from harness.logs import json_object
 from harness.stack import Change, described
 from harness.target import STAGES, Target
 
@@ -17,6 +19,7 @@ NEW_ACCOUNT_AT_ONCE = 10
 NEW_ACCOUNT_MEMORY_MB = 3008
 # Parameters of the template that are not the user's to give.
 KEY, KEY_NUMBER = "SigningKey", "SigningKeyNumber"
+JSON_PARAMETERS = {"InboxInput"}
 
 
 def deploy(
@@ -47,6 +50,7 @@ def deploy(
     zips = Artifacts(target, definition or kept.get("Definition", "parallel"))
     wanted = kept | zips.parameters() | ({"Architecture": arch} if arch else {})
     wanted |= given_parameters(parameters)
+    schedule.check(wanted)
     wanted[KEY_NUMBER], key = signing_key(kept, rotate_key)
     limits = target.client("lambda").get_account_settings()["AccountLimit"]
     for warning in warnings(limits["ConcurrentExecutions"], wanted):
@@ -186,6 +190,9 @@ def given_parameters(text: str) -> dict[str, str]:
         Fault: the key is among them.
     """
     given = pairs("PARAMETERS", text)
+    for name in JSON_PARAMETERS & given.keys():
+        if given[name] and not json_object(given[name]):
+            raise Fault(f"PARAMETERS: {name} must be a JSON object; found {given[name]}")
     for name in (KEY, KEY_NUMBER):
         if name in given:
             raise Fault(
@@ -195,12 +202,14 @@ def given_parameters(text: str) -> dict[str, str]:
 
 
 def pairs(name: str, text: str) -> dict[str, str]:
-    """`A=1,B=2` as a dictionary.
+    """`A=1,B=2` as a dictionary; a value may be like `cron(0 6 ? * MON,FRI *)` or a JSON object.
 
     Raises:
         Fault: a part has no name.
     """
-    found = [part.partition("=") for part in text.split(",") if part]
+    # A comma within a value, as in JSON or cron, has no name and no = behind it.
+    parts = re.split(r",(?=[\w.:/@+ -]+=)", text.strip(","))
+    found = [part.partition("=") for part in parts if part]
     for key, sign, _ in found:
         if not key or not sign:
             raise Fault(f"{name}: must be like A=1,B=2; found {text}")

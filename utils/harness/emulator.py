@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 TOOLS = HERE.parent / "tools"
 RUNTIMES = TOOLS / "runtimes"
 CATALOG = TOOLS / ".venv" / "usr" / "lib" / "localstack"
-SERVICES = "lambda,s3,stepfunctions,sts,iam,logs,sqs,cloudwatch,cloudformation,events,sns"
+SERVICES = "lambda,s3,stepfunctions,sts,iam,logs,sqs,cloudwatch,cloudformation,events,scheduler,sns"
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 8
 # A setting of make's command line, as MAKEFLAGS hands it on; it would win over the environment.

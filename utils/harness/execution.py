@@ -7,6 +7,8 @@ from typing import Any
 
 from harness import logs
 from harness.logs import Report, json_object, json_text
+from pipeline.dates import has
+from pipeline.endings import is_many, table_name
 from pipeline.errors.lines import gathered, record_of
 
 # The stage that a state belongs to.
@@ -255,11 +257,17 @@ class Execution:
         return missing + max(0, unlogged)
 
     @property
-    def input_obj(self) -> str:
+    def input_obj(self) -> str | list[str]:
         """As the first call was told it: in its overrides, else in its event."""
         event = json_object(self.attempts[0].input) if self.attempts else {}
         overrides = event.get("overrides") or json_object(self.input)
-        return str(overrides.get("input_obj") or event.get("input_obj") or "")
+        found = overrides.get("input_obj") or event.get("input_obj") or ""
+        return found if isinstance(found, list) else str(found)
+
+    @property
+    def table(self) -> str:
+        """What the scatter calls the table of the input."""
+        return table_name(self.input_obj)
 
     @property
     def workbook(self) -> str | None:
@@ -329,12 +337,24 @@ class Execution:
         faulty = gathered(map(error_message, same if task in segments else []))
         return Failure(last.error or error, last.cause or cause, task, end, faulty)
 
-    def lowest(self, task: Task) -> tuple[bool, int, int]:
+    def lowest(self, task: Task) -> tuple[bool, int, str, int, int]:
         """Sorts the segment of the lowest record of this run's input first."""
-        record = task.record if task.record and task.record[0] == self.input_obj else None
-        return (record is None, record[1] if record else 0, task.index or 0)
+        given = self.input_obj
+        if task.record is None or not may_hold(given, task.record[0]):
+            return True, 0, "", 0, task.index or 0
+        key, number = task.record
+        place = given.index(key) if isinstance(given, list) else 0
+        return False, place, key, number, task.index or 0
 
 
 def error_message(cause: str) -> str:
     """The message of a function's error; a cause of another form as it is."""
     return str(json_object(cause).get("errorMessage", cause))
+
+
+def may_hold(input_obj: str | list[str], key: str) -> bool:
+    """Whether an input may have that object for one of its own."""
+    if isinstance(input_obj, list):
+        return key in input_obj
+    fixed = input_obj.partition("{")[0].partition("*")[0]
+    return key.startswith(fixed) if is_many(input_obj) or has(input_obj) else key == input_obj

@@ -19,7 +19,7 @@ from harness import calls
 from harness.execution import Execution
 from harness.logs import json_object
 from harness.target import Target
-from pipeline.facts.stages import ScatterFacts, SegmentFacts, WorkbookFacts
+from pipeline.facts.stages import ObjectFacts, ScatterFacts, SegmentFacts, WorkbookFacts
 from pipeline.keys import facts_key, gathered, segment_facts_key
 from pipeline.s3.signed import VARIABLE, InvalidSignature, InvalidSigningKey, Objects, signing_key
 
@@ -151,10 +151,24 @@ def segment_of(scatter: ScatterFacts | None, record: tuple[str, int] | None) -> 
     Args:
         record: its object and its number there, as an error names it.
     """
-    if scatter is None or record is None or record[0] != scatter.input_obj:
+    found = object_of(scatter, record)
+    if scatter is None or record is None or found is None:
         return None
+    row = found[1] + record[1]
     ends = itertools.accumulate(cut.rows for cut in scatter.segments)
-    return next((index for index, end in enumerate(ends) if record[1] < end), None)
+    return next((index for index, end in enumerate(ends) if row < end), None)
+
+
+def object_of(
+    scatter: ScatterFacts | None, record: tuple[str, int] | None
+) -> tuple[ObjectFacts, int] | None:
+    """The object that holds a record, and the number of its first one in the whole table."""
+    start = 0
+    for each in scatter.objects if scatter and record else ():
+        if record and each.key == record[0]:
+            return (each, start) if record[1] < each.rows else None
+        start += each.rows
+    return None
 
 
 def record(target: Target, facts: Facts, place: tuple[str, int] | None) -> dict[str, Any] | None:
@@ -166,13 +180,14 @@ def record(target: Target, facts: Facts, place: tuple[str, int] | None) -> dict[
     block = block_of(facts.scatter, place)
     if facts.scatter is None or place is None or block is None:
         return None
-    scatter, (key, number) = facts.scatter, place
-    asked = {"IfMatch": scatter.etag}
-    if not scatter.packed:
-        asked["Range"] = f"bytes={block.start}-{(block.end or scatter.size) - 1}"
+    given, (key, number) = block.given, place
+    encoding, bucket = facts.scatter.encoding, facts.scatter.bucket or facts.bucket
+    asked = {"IfMatch": given.etag}
+    if not given.packed:
+        asked["Range"] = f"bytes={block.start}-{(block.end or given.size) - 1}"
 
     def read(body: Any) -> bytes:
-        if not scatter.packed:
+        if not given.packed:
             return bytes(body.read())
         with gzip.open(body) as text:
             text.seek(block.start)
@@ -181,10 +196,11 @@ def record(target: Target, facts: Facts, place: tuple[str, int] | None) -> dict[
     s3 = target.client("s3")
     return if_there(
         lambda: record_of(
-            read(s3.get_object(Bucket=facts.bucket, Key=key, **asked)["Body"]),
+            read(s3.get_object(Bucket=bucket, Key=key, **asked)["Body"]),
             number - block.first,
-            scatter.header,
-            scatter.encoding,
+            given.header,
+            encoding,
+            given.delimiter,
         )
     )
 
@@ -201,26 +217,28 @@ def line(target: Target, facts: Facts, place: tuple[str, int] | None) -> int | N
         return None
     if block.start > COUNTED_BYTES[target.emulated]:
         return None
-    scatter, (key, number), before = facts.scatter, place, 0
+    given, (key, number), before = block.given, place, 0
+    encoding, bucket = facts.scatter.encoding, facts.scatter.bucket or facts.bucket
 
     def read(body: Any) -> bytes:
         nonlocal before
-        with gzip.open(body) if scatter.packed else closing(body) as text:
+        with gzip.open(body) if given.packed else closing(body) as text:
             for count in pieces(block.start):
                 before += text.read(count).count(b"\n")
             return bytes(text.read(block.end - block.start if block.end else None))
 
     def parse(data: bytes) -> int:
-        given = number - block.first, scatter.header, scatter.encoding
-        return 1 + before + located(data, *given)[1]
+        return (
+            1
+            + before
+            + located(data, number - block.first, given.header, encoding, given.delimiter)[1]
+        )
 
     s3 = target.client("s3")
-    asked = {"IfMatch": scatter.etag}
-    if not scatter.packed:
-        asked["Range"] = f"bytes=0-{(block.end or scatter.size) - 1}"
-    found = if_there(
-        lambda: parse(read(s3.get_object(Bucket=facts.bucket, Key=key, **asked)["Body"]))
-    )
+    asked = {"IfMatch": given.etag}
+    if not given.packed:
+        asked["Range"] = f"bytes=0-{(block.end or given.size) - 1}"
+    found = if_there(lambda: parse(read(s3.get_object(Bucket=bucket, Key=key, **asked)["Body"])))
     return None if found == 1 and number else found
 
 
@@ -230,8 +248,9 @@ def pieces(size: int) -> Iterator[int]:
 
 
 class Block(NamedTuple):
-    """Bytes of the input's text, and the number of the record that begins there; no end: to the end."""
+    """Bytes of an object's text, and the number of the record that begins there; no end: to the end."""
 
+    given: ObjectFacts
     start: int
     end: int | None
     first: int
@@ -239,36 +258,46 @@ class Block(NamedTuple):
 
 def block_of(scatter: ScatterFacts | None, place: tuple[str, int] | None) -> Block | None:
     """The block that holds a record; None where none does."""
-    if scatter is None or place is None or segment_of(scatter, place) is None:
+    found = object_of(scatter, place)
+    if place is None or found is None:
         return None
-    number = bisect.bisect_right(scatter.index, place[1], key=lambda entry: entry[1]) - 1
+    index = found[0].index
+    number = bisect.bisect_right(index, place[1], key=lambda entry: entry[1]) - 1
     if number < 0:
         return None
-    (start, first), *later = scatter.index[number:]
-    return Block(start, later[0][0] if later else None, first)
+    (start, first), *later = index[number:]
+    return Block(found[0], start, later[0][0] if later else None, first)
 
 
 def record_of(
-    data: bytes, number: int, header: Sequence[str] = (), encoding: str = "utf-8"
+    data: bytes,
+    number: int,
+    header: Sequence[str] = (),
+    encoding: str = "utf-8",
+    delimiter: str = ",",
 ) -> dict[str, Any] | None:
     """A record of a slice of the input's text, which begins before a record.
 
     Args:
-        header: of CSV; without, it is JSON, an array's or a record a line.
+        header, delimiter: of CSV; without a header it is JSON, an array's or a record a line.
 
     Raises:
         ValueError: it is no such slice, or ends before that record does.
     """
-    return located(data, number, header, encoding)[0]
+    return located(data, number, header, encoding, delimiter)[0]
 
 
 def located(
-    data: bytes, number: int, header: Sequence[str] = (), encoding: str = "utf-8"
+    data: bytes,
+    number: int,
+    header: Sequence[str] = (),
+    encoding: str = "utf-8",
+    delimiter: str = ",",
 ) -> tuple[dict[str, Any] | None, int]:
     """A record, and how many lines of the slice end before it begins; see `record_of`."""
     text, start, end, decoder = data.decode(encoding), 0, 0, json.JSONDecoder()
     if header:
-        rows, lines = csv.reader(io.StringIO(text, newline="")), 0
+        rows, lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), 0
         for row in rows:
             if row and not number:
                 return dict(zip(header, row, strict=True)), lines

@@ -23,6 +23,8 @@ RUNTIME = "python3.13"
 WAIT = {"Delay": 0.05, "MaxAttempts": 600}
 # One heap for all threads: with one for each, glibc lets a worker grow with its table.
 VARIABLES = {"MALLOC_ARENA_MAX": "1"}
+# What LocalStack calls for each invocation, and loads when the first execution would wait for it.
+CALLED = {"logs": "describe_log_groups", "cloudwatch": "list_metrics", "events": "list_rules"}
 # The workbook has a name of its own, so that test.xlsx stays what an execution made.
 EVENTS: dict[str, Any] = {
     "scatter": {"input_obj": "test.json"},
@@ -72,6 +74,8 @@ def create(settings: list[str], machines: bool = False) -> None:
     # One after another: LocalStack holds several copies of a zip that it is sent. It unpacks one
     # while the next is sent.
     sent = [(function_name(each.stage), send(functions, each, key)) for each in parsed]
+    for service, call in CALLED.items():
+        getattr(emulator().client(service), call)()
     for name, done in sent:
         wait_until_active(functions, name)
         print(f"{name}: {done}")

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from harness import artifacts
+from harness import artifacts, schedule
 from harness.deploy import pairs
 from harness.fault import Fault
 from harness.machines import DEFINITIONS
@@ -55,6 +55,7 @@ def checked(given: dict[str, str], fixed: set[str]) -> dict[str, str]:
         allowed = [str(each) for each in known[name].get("AllowedValues", [value])]
         if value not in allowed:
             raise Fault(f"{name}: must be {' or '.join(allowed)}; found {value}")
+    schedule.check(given)
     return given
 
 

@@ -8,13 +8,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from harness import artifacts, bucket, calls, facts, machines, progress
+from harness import artifacts, bucket, calls, facts, machines, progress, uploads
 from harness.advice import advice
 from harness.execution import Execution, Failure, Task
 from harness.fault import Fault
 from harness.settings import etl_folder, local_copy
 from harness.target import STAGES, Target
-from pipeline import endings
+from pipeline import dates, endings
 from pipeline.etl_names import UnknownEtl, choose
 from pipeline.facts.stages import WorkbookFacts, made_from, workbook_metadata
 
@@ -36,21 +36,22 @@ def run(
     """Run a state machine on an execution input such as {"input_obj": "members.json"}.
 
     Args:
-        file: a table to upload and to run it on; its workbook comes to result/.
+        file: what to upload, see `uploads.find`, and to run it on; its workbook comes to result/.
         definition: of the emulator's: parallel, the default, or distributed.
         page: the name of its report in result/; default: the execution's.
         etl: the module of demo-segment/etl that the table is for.
         sheets: summaries leaves the table out of the workbook.
     """
-    given = check_input(given, file, etl=etl, sheets=sheets)
+    sent = uploads.find(file) if file else None
+    given = check_input(given, sent, etl=etl, sheets=sheets)
     machine = target.machine(definition)
     check_functions(target)
     check_etl(target, given)
-    if file:
-        bucket.upload(target, file)
-    key = given.get("input_obj", "test.json")
-    check_object(target, key)
-    if replaces := replaced(target, key):
+    if sent:
+        sent.check_alone(target)
+        sent.send(target)
+    check_object(target, given)
+    if replaces := replaced(target, given):
         print(f"replaces {replaces}", flush=True)
     if not target.stack:
         machines.put(target.client("stepfunctions"), definition or "parallel")
@@ -106,6 +107,8 @@ def follow(target: Target, arn: str, page: str = "") -> Execution:
         workbook = f"s3://{target.bucket}/{done.workbook}" if done.workbook else done.passed_over
         print(f"SUCCEEDED in {took}: {workbook}", flush=True)
         read = facts.Reader(target, done)
+        if (scatter := read.scatter()) and scatter.of_many:
+            print(f"{len(scatter.objects):,} objects, {scatter.passed_over:,} passed over")
         if made := read.workbook():
             print(contents(made), flush=True)
         for doubt in read.trust.doubts:
@@ -152,8 +155,9 @@ def contents(workbook: WorkbookFacts) -> str:
     return f"{workbook.rows:,} rows{table}{left_out}; {counted}: {', '.join(workbook.sheets)}"
 
 
-def check_input(given: Any, file: str, **typed: str) -> dict[str, Any]:
-    """The execution's input: what is given, with the file in place of an object, and other fields.
+def check_input(given: Any, sent: uploads.Upload | None, **typed: str) -> dict[str, Any]:
+    """The execution's input: what is given, with what is uploaded in place of an object, and other
+    fields.
 
     Args:
         typed: fields that make variables of their names give; "" gives none.
@@ -173,14 +177,16 @@ def check_input(given: Any, file: str, **typed: str) -> dict[str, Any]:
             found = fields[name]
             raise Fault(f"INPUT: must name no {name} beside {name.upper()}; found {found!r}")
         fields = {**fields, name: typed[name]}
-    if not file:
+    if not sent:
         return fields
     if "input_obj" in fields:
         raise Fault(f"INPUT: must name no input_obj beside FILE; found {fields['input_obj']!r}")
-    if not endings.is_read(file):
-        raise Fault(f"FILE: {endings.RULE}; found {file!r}")
-    local_copy(endings.workbook_key(file))
-    return {"input_obj": os.path.basename(file), **fields}
+    for path in sent.files.values():
+        if not endings.is_read(path.name):
+            raise Fault(f"FILE: {endings.RULE}; found {str(path)!r}")
+    fields = {**sent.given, **fields}
+    local_copy(fields.get("workbook") or endings.workbook_key(fields["input_obj"]))
+    return fields
 
 
 def variables(target: Target, stage: str) -> dict[str, str]:
@@ -219,26 +225,30 @@ def check_etl(target: Target, given: dict[str, Any]) -> None:
         raise Fault(str(error)) from None
 
 
-def check_object(target: Target, key: object) -> None:
+def check_object(target: Target, given: dict[str, Any]) -> None:
     """
     Raises:
         Fault: the bucket or the input is not there, or is nothing that can be.
     """
-    if not isinstance(key, str) or not key:
+    key = given.get("input_obj", "test.json")
+    if not key or not isinstance(key, str | list):
         raise Fault(f"INPUT: input_obj must be the key of an object; found {json.dumps(key)}")
     check_key(endings.workbook_key(key))
-    fix = "make json" if key == "test.json" else f"make upload FILE={key}"
     bucket.check_bucket(target)
+    if isinstance(key, list) or endings.is_many(key) or dates.has(key) or "input_bucket" in given:
+        return  # the scatter finds it
+    fix = "make json" if key == "test.json" else f"make upload FILE={key}"
     with bucket.there_or(f"s3://{target.bucket}/{key} does not exist: {fix}{target.flags}"):
         target.client("s3").head_object(Bucket=target.bucket, Key=key)
 
 
-def replaced(target: Target, key: str) -> str:
+def replaced(target: Target, given: dict[str, Any]) -> str:
     """The input's workbook, in words, where it is there and was made from another object."""
-    workbook = endings.workbook_key(key, variables(target, "scatter").get("INBOX", ""))
-    found = bucket.head(target, workbook)
+    key, inbox = given.get("input_obj", "test.json"), variables(target, "scatter").get("INBOX", "")
+    workbook = given.get("workbook") or endings.workbook_key(key, inbox)
+    found = bucket.head(target, workbook) if workbook else None  # without one, the scatter says so
     metadata = found["Metadata"] if found else {}
-    if metadata.get("input") in (None, *workbook_metadata(key).values()):
+    if metadata.get("input") in (None, workbook_metadata(endings.table_name(key))["input"]):
         return ""
     return f"s3://{target.bucket}/{workbook}, which was made from {made_from(metadata)}"
 

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import run
+from harness import run, uploads
 from harness.bucket import there_or
 from harness.fault import Fault
 from harness.functions import read_zip
@@ -50,7 +50,7 @@ def watch(given: Any = None, file: str = "", etl: str = "") -> None:
         file: a table of this machine to run on, which is copied into the bucket each time.
         etl: the module of demo-segment/etl that the table is for.
     """
-    run.check_input(given, file)
+    run.check_input(given, uploads.find(file) if file else None)
     if not given and not file:
         put_sample(SAMPLE_ROWS)
         given = {"input_obj": SAMPLE}

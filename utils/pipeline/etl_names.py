@@ -15,6 +15,11 @@ def names(folder: Path) -> list[str]:
     return sorted(stem for stem in stems if stem.isidentifier() and not stem.startswith("_"))
 
 
+def known(folder: Path, name: str | None) -> str | None:
+    """A name, if there is an ETL that has it."""
+    return name if name in names(folder) else None
+
+
 def choose(folder: Path, *asked: str | None) -> str:
     """
     Args:

@@ -1,11 +1,10 @@
 """Excel's limits, and how a workbook writes the names of columns and texts."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from string import digits
 from typing import Any
-from unicodedata import east_asian_width
 
 from pipeline.errors.wording import found
 
@@ -25,9 +24,14 @@ FORMATS = 200  # number formats in a workbook; some languages' Excel takes 50 mo
 
 DATA_ROWS = SHEET_ROWS - 1  # each sheet repeats the header
 
-HEADER_STYLE, DATE_STYLE, DATETIME_STYLE, DURATION_STYLE = 1, 2, 3, 4
-# Of the styles from 0 on; those of FORMATS follow.
-STYLE_FORMATS = ["General", "General", "yyyy-mm-dd", "yyyy-mm-dd hh:mm:ss", "[h]:mm:ss"]
+HEADER_STYLE, DATE_STYLE, DATETIME_STYLE, DURATION_STYLE, RIGHT_HEADER_STYLE = range(1, 6)
+CENTER_HEADER_STYLE = 6
+COUNT_FORMAT = "#,##0"
+# Of the styles from 0 on; those of FORMATS follow, then those of columns that hold datetimes.
+STYLE_FORMATS = [
+    *("General", "General", "yyyy-mm-dd", "yyyy-mm-dd hh:mm:ss", "[h]:mm:ss"),
+    *("General", "General", COUNT_FORMAT),
+]
 
 _ESCAPE_LITERALS = re.compile("(_x[0-9a-fA-F]{4}_)")
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
@@ -91,9 +95,9 @@ def check_header(names: Iterable[str], source: str) -> None:
             raise InvalidCell(f"{where}: {error}") from None
 
 
-def excel_row(position: int) -> int:
-    """One-based Excel row of a data row on its sheet; row 1 is the header."""
-    return position % DATA_ROWS + 2
+def excel_row(position: int, headers: int = 1) -> int:
+    """One-based Excel row of a data row on its sheet, which begins with so many rows of headers."""
+    return position % (DATA_ROWS + 1 - headers) + 1 + headers
 
 
 def column_letters(index: int) -> str:
@@ -145,7 +149,7 @@ def check_sheet_name(name: str) -> None:
         f"has at most {SHEET_NAME_CHARACTERS} characters": utf16_units(name)
         <= SHEET_NAME_CHARACTERS,
         "has none of []:*?/\\": not _NOT_IN_A_SHEET_NAME.search(name),
-        "has no characters that XML cannot hold": not _NOT_IN_AN_ATTRIBUTE.search(name),
+        "has no characters that XML cannot hold": is_printable(name),
         "neither begins nor ends with an apostrophe": "'" not in (name[:1], name[-1:]),
         "is not History, which Excel keeps for itself": name.lower() != "history",
         "is not one of the table's own sheets": not _NAME_OF_THE_TABLE.fullmatch(name),
@@ -176,6 +180,11 @@ def shortened(text: str, units: int) -> str:
     return text.encode("utf-16-le")[: 2 * units - 2].decode("utf-16-le", "ignore") + "…"
 
 
+def is_printable(text: str) -> bool:
+    """Whether XML can hold it in one line."""
+    return not _NOT_IN_AN_ATTRIBUTE.search(text)
+
+
 def check_formats(formats: Mapping[str, str]) -> None:
     """Check number formats by the names of columns.
 
@@ -186,7 +195,7 @@ def check_formats(formats: Mapping[str, str]) -> None:
         if not (
             isinstance(number_format, str)
             and 1 <= len(number_format) <= FORMAT_CHARACTERS
-            and not _NOT_IN_AN_ATTRIBUTE.search(number_format)
+            and is_printable(number_format)
         ):
             raise InvalidFormat(
                 f"FORMATS: {name} must have a text of 1 to {FORMAT_CHARACTERS} printable characters; "
@@ -215,21 +224,6 @@ def check_format(name: str, number_format: str) -> None:
 def style_formats(formats: Mapping[str, str]) -> list[str]:
     """The number formats of all styles, from 0 on: the same list for the same formats."""
     return [*STYLE_FORMATS, *sorted(set(formats.values()).difference(STYLE_FORMATS))]
-
-
-def widest(texts: Iterable[Sequence[str]]) -> list[str]:
-    """For each column the widest of the widest texts of blocks of rows."""
-    return [max(column, key=display_width) for column in zip(*texts, strict=True)]
-
-
-def display_width(text: str) -> int:
-    """The width of a line in digits; a kanji is as wide as two."""
-    return len(text) + wide_characters(text)
-
-
-def wide_characters(text: str) -> int:
-    """How many characters take the width of two, as kanji do."""
-    return sum(east_asian_width(character) in "WF" for character in text)
 
 
 def text_element(text: str) -> str:

@@ -4,6 +4,7 @@
                           manifest.json         the keys of all segment files, where a state may not hold them
                           references.json       the versions of the reference tables that all segments see, if there are any
                           facts.json            what the scatter tells
+    scatter/<time>/<digest>.json                which execution makes a workbook for a scheduled time
     gather/[<execution>/]job_000.pkl            a segment's result
                          job_000.xml.deflate    its rows, rendered
                          job_000.json           what the gather must know of those rows, and the segment's facts
@@ -16,6 +17,7 @@
 A workbook stands beside its table.
 """
 
+import hashlib
 import re
 import unicodedata
 
@@ -63,6 +65,11 @@ def facts_key(key: str) -> str:
     """`scatter/x/job_000.pkl` → `scatter/x/facts.json`; the same of a gather's, or of a manifest."""
     folder, _, _ = key.rpartition("/")
     return f"{folder}/facts.json"
+
+
+def claim_key(time: str, workbook: str) -> str:
+    """Of the execution that makes a workbook for a scheduled time; on AWS no other's name holds a colon."""
+    return f"{SCATTER}{time}/{hashlib.sha256(workbook.encode()).hexdigest()[:32]}.json"
 
 
 def result_key(segment_key: str) -> str:

@@ -1,17 +1,19 @@
 """Forked workers, as many as the function has vCPUs: items in, results out, in order.
 
-Of fork and pipes alone: Lambda has no /dev/shm, which multiprocessing's pools and queues need.
+Of fork and sockets alone: Lambda has no /dev/shm, which multiprocessing's pools and queues need.
 """
 
 import gc
 import multiprocessing
 import os
 import pickle
+import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from io import BufferedRWPair
 from itertools import cycle
-from typing import Any, BinaryIO
+from typing import Any
 
 VCPU_MB = 1_769  # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 
@@ -63,23 +65,23 @@ def map_forked[Item, Result](
 
 class _Worker:
     def __init__(self, work: Callable[[Any], Any], earlier: list["_Worker"]) -> None:
-        items, self.items = _pipe()
-        self.results, results = _pipe()
-        # It closes its copies of all ends of this process: a pipe must end where this process does.
-        ends = [pipe for each in (*earlier, self) for pipe in (each.items, each.results)]
-        fork = multiprocessing.get_context("fork")
-        self.process = fork.Process(target=_serve, args=(work, items, results, ends), daemon=True)
-        self.process.start()
-        items.close()
-        results.close()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.pipe = ours.makefile("rwb")
+            ours.close()  # with the file
+            # It closes its copies of this process's ends, so that they end where this process does.
+            inherited = [each.pipe for each in (*earlier, self)]
+            fork = multiprocessing.get_context("fork")
+            self.process = fork.Process(target=_serve, args=(work, theirs, inherited), daemon=True)
+            self.process.start()
 
     def send(self, item: Any) -> None:
         with suppress(OSError):  # it has died, as its result will say
-            _send(item, self.items)
+            _send(item, self.pipe)
 
     def receive(self) -> Any:
-        with suppress(EOFError, pickle.UnpicklingError):
-            return pickle.load(self.results)
+        with suppress(EOFError, OSError, pickle.UnpicklingError):
+            return pickle.load(self.pipe)
         self.process.join()
         found = f"exit code {self.process.exitcode}, below 0 of a signal"
         raise WorkerDied(f"worker {self.process.pid}: must return a result; found {found}")
@@ -88,29 +90,23 @@ class _Worker:
         self.process.kill()
         self.process.join()
         with suppress(OSError):  # of an item that was sent in part
-            self.items.close()
-        self.results.close()
+            self.pipe.close()
 
 
-def _pipe() -> tuple[BinaryIO, BinaryIO]:
-    read, write = os.pipe()
-    return open(read, "rb"), open(write, "wb")
-
-
-def _send(message: Any, pipe: BinaryIO) -> None:
+def _send(message: Any, pipe: BufferedRWPair) -> None:
     pickle.dump(message, pipe, protocol=5)
     pipe.flush()
 
 
 def _serve(
-    work: Callable[[Any], Any], items: BinaryIO, results: BinaryIO, ends: list[BinaryIO]
+    work: Callable[[Any], Any], theirs: socket.socket, inherited: list[BufferedRWPair]
 ) -> None:
-    for each in ends:
+    for each in inherited:
         each.close()
     gc.freeze()  # what is shared with the parent stays so
-    with suppress(EOFError, OSError):  # the parent has ended
+    with theirs.makefile("rwb") as pipe, suppress(EOFError, OSError):  # the parent has ended
         while True:
-            item, result = pickle.load(items), None
+            item, result = pickle.load(pipe), None
             with suppress(Exception):
                 result = work(item)
-            _send(result, results)
+            _send(result, pipe)

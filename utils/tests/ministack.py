@@ -23,7 +23,7 @@ class MiniStack(Emulator):
             "AUTH": "true",
             "BIND_HOST": "127.0.0.1",  # its default is every interface
             "GATEWAY_PORT": str(self.port),
-            "SERVICES": "lambda,s3,stepfunctions,sts,iam,logs,cloudwatch,cloudformation",
+            "SERVICES": "lambda,s3,stepfunctions,sts,iam,logs,sqs,scheduler,cloudwatch,cloudformation",
             "LOG_LEVEL": "WARNING",
             "STATE_DIR": str(temporary / "state"),
             "S3_DATA_DIR": str(temporary / "s3"),

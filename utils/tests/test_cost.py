@@ -86,7 +86,7 @@ def test_what_a_run_leaves_is_stored_for_fifteen_days() -> None:
     }
     found = Facts(
         "bucket",
-        ScatterFacts("x.json", 80_000_000, "e", 202_000, cuts, []),
+        ScatterFacts("x.json", 202_000, cuts, []),
         segments,
         WorkbookFacts("x.xlsx", 20_200_000, 202_000, [], ["Sheet1"]),
     )

@@ -130,6 +130,7 @@ LISTS = (
     ("stepfunctions", "list_state_machines", "stateMachines", "name"),
     ("logs", "describe_log_groups", "logGroups", "logGroupName"),
     ("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
+    ("scheduler", "list_schedules", "Schedules", "Name"),
 )
 
 
@@ -751,6 +752,47 @@ def test_a_table_in_the_inbox_becomes_a_workbook_in_the_outbox(
     asked = ("TARGET=stack", f"STACK={name}", 'INPUT={"input_obj": "inbox/notes.txt"}')
     said = checked(make("stepfunctions", *asked))
     assert re.search("SUCCEEDED in .* s: input_obj: a table of the inbox must end in", said)
+    checked(deploy(*at(name), "destroy", "--empty", "--yes"))
+    assert leftovers(name) == []
+
+
+def test_a_schedule_starts_executions_for_its_times_and_each_workbook_is_made_once(
+    deploy: Deploy, tmp_path: Path
+) -> None:
+    """LocalStack keeps the schedule and never fires: the test starts what it would."""
+    name, states = stack_name(), emulator().client("stepfunctions")
+    own = '{"input_obj": "sales/{yesterday:%Y-%m-%d}/", "max_rejects": 0, "rejects": "sheet"}'
+    wanted = f"Schedule=cron(0 6 ? * MON-FRI,SUN *),ScheduleZone=Asia/Tokyo,ScheduleInput={own}"
+    checked(deploy(*at(name), "deploy", "--parameters", wanted))
+    made = outputs(name)
+    schedule = emulator().client("scheduler").get_schedule(Name=name)
+    assert schedule["ScheduleExpression"] == "cron(0 6 ? * MON-FRI,SUN *)"
+    assert schedule["ScheduleExpressionTimezone"] == "Asia/Tokyo"
+    assert schedule["Target"]["Arn"] == made["StateMachineArn"]
+    given = schedule["Target"]["Input"].replace(
+        "<aws.scheduler.scheduled-time>", "2026-11-26T21:00:00Z"
+    )
+    s3, bucket = emulator().client("s3"), made["BucketName"]
+    table = json.dumps(EXAMPLE).encode()
+    s3.put_object(Bucket=bucket, Key="sales/2026-11-26/till.json", Body=table)
+    for expected_end in ("SUCCEEDED", "FAILED"):
+        started = states.start_execution(stateMachineArn=made["StateMachineArn"], input=given)
+        ended = follow(emulator(), started["executionArn"])
+        assert ended["status"] == expected_end, ended
+    assert ended["error"] == "ScheduledTwice"
+    rule = "sales/2026-11-26.xlsx: one execution makes it for 2026-11-26T21:00:00Z; found "
+    assert json.loads(ended["cause"])["errorMessage"].startswith(rule)
+    s3.download_file(bucket, "sales/2026-11-26.xlsx", str(tmp_path / "x.xlsx"))
+    assert list(load_workbook(tmp_path / "x.xlsx")["Sheet1"].values) == expected(EXAMPLE)
+
+    kept = described(name)
+    said = refused(deploy(*at(name), "deploy", "--parameters", "Schedule=cron(0 6 * * * *)"))
+    assert "Schedule: must be rate(2 hours), or cron(" in said
+    assert "found cron(0 6 * * * *)" in said
+    assert described(name) == kept
+    checked(deploy(*at(name), "deploy", "--parameters", "Schedule="))
+    with pytest.raises(emulator().client("scheduler").exceptions.ResourceNotFoundException):
+        emulator().client("scheduler").get_schedule(Name=name)
     checked(deploy(*at(name), "destroy", "--empty", "--yes"))
     assert leftovers(name) == []
 

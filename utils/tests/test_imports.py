@@ -19,7 +19,7 @@ FLOORS = [
         *("pipeline.etl_names", "pipeline.facts", "pipeline.workers"),
     },
     {"pipeline.excel", "pipeline.keys", "pipeline.s3"},
-    {"pipeline.reading", "pipeline.sheet"},
+    {"pipeline.dates", "pipeline.reading", "pipeline.sheet"},
     {"pipeline.events", "pipeline.summaries"},
     {"pipeline.segments"},
     {"pipeline.etl", "pipeline.etls"},
@@ -27,7 +27,10 @@ FLOORS = [
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 LIBRARY = set(FLOOR_OF)
 # What stages tell, where, and how their errors name records; it needs no package.
-TOLD = {f"pipeline.{room}" for room in ("endings", "errors", "etl_names", "facts", "keys", "s3")}
+TOLD = {
+    f"pipeline.{room}"
+    for room in ("dates", "endings", "errors", "etl_names", "facts", "keys", "s3")
+}
 # What a room may import besides itself.
 BELOW: dict[str, set[str]] = {
     **{room: set().union(*FLOORS[:floor]) for floor, rooms in enumerate(FLOORS) for room in rooms},

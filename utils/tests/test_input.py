@@ -97,10 +97,15 @@ def test_faulty_input_fails_the_execution_by_name_and_place(
         (
             "../test.json",
             "InvalidEvent",
-            'must be the key of an object; found the text "../test.json"',
+            'a pattern or a list of keys; found the text "../test.json"',
         ),
         (None, "InvalidEvent", "found null"),
-        ("test.xlsx", "InvalidEvent", "must end in .json, .jsonl, .ndjson, .csv or one of these"),
+        (
+            "test.xls",
+            "InvalidEvent",
+            "must end in .json, .jsonl, .ndjson, .csv, .tsv, .xlsx or one of",
+        ),
+        ("test.xlsx", "InvalidEvent", "workbook: must be no object that is read"),
     ],
     ids=str,
 )

@@ -5,7 +5,7 @@ from rich.console import Console
 from harness.execution import Attempt, Task, Visit
 from harness.history import parse
 from harness.progress import Snapshot, news, picture
-from pipeline.facts.stages import ScatterFacts
+from pipeline.facts.stages import ObjectFacts, ScatterFacts
 
 
 def snapshot(done: int, failed: int = 0, status: str = "RUNNING", rows: int = 0) -> Snapshot:
@@ -16,7 +16,13 @@ def snapshot(done: int, failed: int = 0, status: str = "RUNNING", rows: int = 0)
         "ProcessAllSegments": Visit(0.5),
     }
     run.segments, run.done, run.failed = 8, done, failed
-    return Snapshot(2.5, run, ScatterFacts("members.json", 10 * rows, "", rows, [], []))
+    return Snapshot(
+        2.5,
+        run,
+        ScatterFacts(
+            "members.json", rows, [], [ObjectFacts("members.json", 10 * rows, "", rows, [])]
+        ),
+    )
 
 
 def shown(state: Snapshot) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import http.client
+import io
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from urllib.parse import quote, urlencode
 
 import psutil
 import pytest
+from openpyxl import Workbook
 
 from conftest import ROOT, Pipeline
 from harness.emulator import free_port
@@ -68,8 +70,10 @@ class Served:
 
     def begin(self, table: list[dict[str, Any]], key: str = "") -> str:
         """The page of an execution on a table that is sent."""
-        key = key or f"{uuid.uuid4()}.json"
         body = json.dumps(table, ensure_ascii=False).encode()
+        return self.send(key or f"{uuid.uuid4()}.json", body)
+
+    def send(self, key: str, body: bytes) -> str:
         status, _, said = self.ask(f"/objects?{urlencode({'key': key})}", body)
         assert status == 201, said
         asked = {"input_obj": key, "etl": "", "rejects": "", "encoding": "utf-8"}
@@ -281,6 +285,21 @@ def test_an_execution_is_told_to_its_end_and_then_is_its_report(
     assert workbook == stored and workbook.startswith(b"PK")
 
 
+def test_a_workbook_that_is_dropped_is_not_replaced_by_its_own(page: Served) -> None:
+    given, made = Workbook(), io.BytesIO()
+    assert given.active
+    for row in [[*TABLE[0]], *(list(member.values()) for member in TABLE)]:
+        given.active.append(row)
+    given.save(made)
+    key = f"{uuid.uuid4()}.xlsx"
+    asked = urlencode({"key": key, "size": len(made.getvalue()), "encoding": "utf-8"})
+    assert json.loads(page.text(f"/check?{asked}", made.getvalue()[: upload.HEAD_BYTES])) == []
+    address = page.send(key, made.getvalue())
+    [*_, last] = page.news(f"{address}/events")
+    assert last["outcome"] == "succeeded"
+    assert f"{key.removesuffix('.xlsx')}-result.xlsx" in page.text(address)
+
+
 def test_a_faulty_record_is_named_with_what_to_do_in_two_languages(page: Served) -> None:
     address = page.begin([*TABLE[:7], {**TABLE[7], "会員ランク": 9}], f"{uuid.uuid4()}.json")
     assert [*page.news(f"{address}/events")][-1]["outcome"] == "failed"
@@ -317,7 +336,11 @@ REFUSED = [
     pytest.param("scatter/a.json", b"[]", "must be in no folder of the pipeline's own", id="own"),
     pytest.param("outbox/a.json", b"[]", "must be in no folder of the pipeline's own", id="outbox"),
     pytest.param("a/../b.json", b"[]", "no step that is empty or climbs", id="climbs"),
-    pytest.param("a.xlsx", b"PK\3\4", "must end in .json, .jsonl", id="workbook"),
+    pytest.param("a.txt", b"a", "must end in .json, .jsonl", id="text"),
+    pytest.param(
+        "a.xlsx", b"\xd0\xcf\x11\xe0", "must be a workbook as Excel saves", id="old workbook"
+    ),
+    pytest.param("a.xlsx", b"a,b\n", "must be a workbook as Excel saves", id="no workbook"),
     pytest.param("a.csv", "a,b".encode("utf-16"), "found UTF-16, or no text", id="UTF-16"),
     pytest.param(
         "a.csv", "a,b".encode("utf-16-le"), "found UTF-16, or no text", id="UTF-16 unmarked"

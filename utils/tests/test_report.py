@@ -21,6 +21,7 @@ from harness.settings import RESULT
 from harness.target import emulator
 from pipeline.facts.column_profile import Column, Histogram
 from pipeline.facts.stages import (
+    ObjectFacts,
     ScatterFacts,
     SegmentCut,
     SegmentFacts,
@@ -49,10 +50,11 @@ def test_the_record_that_broke_costs_the_bytes_of_its_block() -> None:
     replay = Replay("failed")
     view = write.collect(replay.target, replay.run(), "en")
     assert view.record and view.record["会員番号"] == "037"
-    scatter = view.facts.scatter
+    assert view.facts.scatter
+    [read] = view.facts.scatter.objects
     [asked, counted] = [asked for _, asked in replay.asked if asked.get("Key") == "failed.json"]
-    assert scatter and asked["Range"] == f"bytes={scatter.index[3][0]}-{scatter.size - 1}"
-    assert counted["Range"] == f"bytes=0-{scatter.size - 1}"  # its line is counted from the first
+    assert asked["Range"] == f"bytes={read.index[3][0]}-{read.size - 1}"
+    assert counted["Range"] == f"bytes=0-{read.size - 1}"  # its line is counted from the first
 
 
 def test_a_record_of_an_input_that_was_replaced_is_not_shown() -> None:
@@ -231,7 +233,10 @@ def of_five_million_rows() -> Replay:
         segment_facts_key(key.replace("scatter", "gather")): segment for key in keys
     }
     told["scatter/wide/facts.json"] = ScatterFacts(
-        "wide.json", 700_000_000, "e", 5_000_000, cuts, [(1, 0)]
+        "wide.json",
+        5_000_000,
+        cuts,
+        [ObjectFacts("wide.json", 700_000_000, "e", 5_000_000, [(1, 0)])],
     )
     whole = TableFacts()
     for _ in keys:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,18 +61,19 @@ class Account:
             config=Config(proxies={}, s3={"addressing_style": "path"}),
         )
 
-    def deploy(self, stack: str, definition: str) -> dict[str, str]:
+    def deploy(self, stack: str, definition: str, parameters: str = "") -> dict[str, str]:
         """Deploy the pipeline; returns the stack's outputs."""
         to = ["--target", "stack", "--stack", stack]
-        command = [sys.executable, "-m", "harness", *to, "deploy", "--definition", definition]
+        given = ["--definition", definition, "--parameters", parameters]
+        command = [sys.executable, "-m", "harness", *to, "deploy", *given]
         env = {**os.environ, "ENDPOINT": self.endpoint}
         checked(subprocess.run(command, env=env, capture_output=True, text=True))
         [found] = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
         return {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
 
-    def as_role(self, role: str) -> Any:
-        """An S3 client with a role's policies, as its function would have them."""
-        twin = f"twin-of-{role}"
+    def as_role(self, role: str, service: str = "s3") -> Any:
+        """A client with a role's policies, as what has the role would have them."""
+        twin = f"{service}-twin-of-{role}"
         trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
         arn = self.iam.create_role(
             RoleName=twin, AssumeRolePolicyDocument=json.dumps({"Statement": [trust]})
@@ -83,21 +85,23 @@ class Account:
             )
         session = self.client("sts").assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
         return self.client(
-            "s3", session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"]
+            service, session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"]
         )
 
-    def roles(self, stack: str) -> dict[str, str]:
+    def resources(self, stack: str) -> dict[str, str]:
+        """The physical names of a stack's resources."""
         found = self.client("cloudformation").describe_stack_resources(StackName=stack)
-        names = {
+        return {
             each["LogicalResourceId"]: each["PhysicalResourceId"]
             for each in found["StackResources"]
         }
-        return {stage: names[f"{stage.title()}Role"] for stage in STAGES}
 
     def run(self, arn: str) -> dict[str, Any]:
+        """Run an execution as a schedule starts it."""
         states = self.client("stepfunctions")
-        given = json.dumps({"input_obj": "members.json", "division_number": 2})
-        started = states.start_execution(stateMachineArn=arn, input=given)
+        given: dict[str, Any] = {"scheduled_time": "2026-11-27T21:00:00Z", "zone": "Asia/Tokyo"}
+        given |= {"input_obj": "members.json", "division_number": 2}
+        started = states.start_execution(stateMachineArn=arn, input=json.dumps(given))
         asked = {"executionArn": started["executionArn"]}
         create_waiter_with_client("Ended", ENDED, states).wait(**asked)
         return dict(states.describe_execution(**asked))
@@ -119,15 +123,19 @@ def outputs(account: Account, request: pytest.FixtureRequest) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def bucket(account: Account) -> str:
     """A stack's bucket, without the policy that refuses plain HTTP: the emulator speaks no other."""
-    bucket = account.deploy(STACK, "parallel")["BucketName"]
+    given = f"InputBucket={INPUT_BUCKET},Schedule=rate(1 day)"
+    bucket = account.deploy(STACK, "parallel", given)["BucketName"]
     account.s3.delete_bucket_policy(Bucket=bucket)
     account.s3.create_bucket(Bucket="another-bucket")
+    account.s3.create_bucket(Bucket=INPUT_BUCKET)
+    account.s3.put_object(Bucket=INPUT_BUCKET, Key="members.json")
     return bucket
 
 
 @pytest.fixture(scope="module")
 def as_stage(account: Account, bucket: str) -> dict[str, Any]:
-    return {stage: account.as_role(role) for stage, role in account.roles(STACK).items()}
+    names = account.resources(STACK)
+    return {stage: account.as_role(names[f"{stage.title()}Role"]) for stage in STAGES}
 
 
 def test_the_bucket_refuses_plain_http(account: Account, outputs: dict[str, str]) -> None:
@@ -160,6 +168,7 @@ def test_an_execution_needs_nothing_that_its_roles_lack_even_to_render_a_segment
     assert not before.items() & rendered().items()
 
 
+INPUT_BUCKET = "bucket-of-ones-own"
 ALLOWED = {
     "scatter": [
         "get members.json",
@@ -167,6 +176,8 @@ ALLOWED = {
         "get scatter/run/job_000.pkl",
         "put scatter/run/job_000.pkl",
         "put scatter/run/manifest.json",
+        "put scatter/2026-11-27T21:00:00Z/0f.json",
+        "get scatter/2026-11-27T21:00:00Z/0f.json",
         "put scatter/run/references.json",
         "list reference/",
         "list ",
@@ -207,6 +218,7 @@ DENIED = {
         "get gather/run/job_000.pkl",
         "get gather/run/references.json",
         "put scatter/run/job_000.pkl",
+        "put scatter/2026-11-27T21:00:00Z/0f.json",
         "put scatter/run/references.json",
         "put members.json",
         "put members.xlsx",
@@ -221,6 +233,7 @@ DENIED = {
         "get members.xlsx",
         "get scatter/run/job_000.pkl",
         "put scatter/run/job_000.pkl",
+        "put scatter/2026-11-27T21:00:00Z/0f.json",
         "put members.json",
         "put reference/rates.csv",
         "delete gather/run/job_000.pkl",
@@ -272,6 +285,45 @@ def test_in_another_bucket_a_stage_may_do_nothing(
 ) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         ask(as_stage[stage], "another-bucket", call)
+
+
+def test_a_schedule_may_start_its_own_state_machine_and_keep_what_failed_and_nothing_else(
+    account: Account, bucket: str
+) -> None:
+    names = account.resources(STACK)
+    role, queue = names["ScheduleRole"], names["ScheduleFailed"]
+    states, sqs = account.as_role(role, "stepfunctions"), account.as_role(role, "sqs")
+    own = names["StateMachine"]
+    started = states.start_execution(stateMachineArn=own, input='{"input_obj": "none/"}')
+    sqs.send_message(QueueUrl=queue, MessageBody="{}")
+    other = {"QueueUrl": account.client("sqs").create_queue(QueueName="another")["QueueUrl"]}
+    refused_calls: list[Callable[[], Any]] = [
+        lambda: states.start_execution(stateMachineArn=f"{own}-of-another"),
+        lambda: states.stop_execution(executionArn=started["executionArn"]),
+        lambda: sqs.receive_message(QueueUrl=queue),
+        lambda: sqs.send_message(**other, MessageBody="{}"),
+        lambda: account.as_role(role).get_object(Bucket=bucket, Key="members.json"),
+    ]
+    for refused_call in refused_calls:
+        with pytest.raises(ClientError, match="AccessDenied"):
+            refused_call()
+
+
+@pytest.mark.parametrize("call", ["get members.json", "list "])
+def test_the_scatter_may_read_the_input_bucket(call: str, as_stage: dict[str, Any]) -> None:
+    ask(as_stage["scatter"], INPUT_BUCKET, call)
+
+
+READS = [(stage, call) for stage in ("segment", "gather") for call in ("get members.json", "list ")]
+WRITES = [(stage, f"{verb} members.json") for stage in STAGES for verb in ("put", "delete")]
+
+
+@pytest.mark.parametrize(("stage", "call"), READS + WRITES)
+def test_nothing_else_may_be_done_in_the_input_bucket(
+    stage: str, call: str, as_stage: dict[str, Any]
+) -> None:
+    with pytest.raises(ClientError, match="AccessDenied"):
+        ask(as_stage[stage], INPUT_BUCKET, call)
 
 
 def test_keys_of_no_user_are_refused_with_advice(account: Account, tmp_path: Path) -> None:

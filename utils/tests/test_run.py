@@ -3,10 +3,11 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness import bucket, facts, run
+from harness import facts, run, uploads
 from harness.advice import advice
 from harness.fault import Fault
 from harness.target import Target, emulator
@@ -71,21 +72,24 @@ def test_an_execution_stopped_by_hand_is_said_to_be_stopped(
 
 def test_a_file_takes_the_place_of_the_inputs_object() -> None:
     given = {"division_number": 7}
-    assert run.check_input(given, "a/b.csv.gz") == {"input_obj": "b.csv.gz", "division_number": 7}
+    assert run.check_input(given, uploads.find("a/b.csv.gz")) == {
+        "input_obj": "b.csv.gz",
+        "division_number": 7,
+    }
     assert given == {"division_number": 7}
 
 
 def test_what_is_typed_is_a_field_of_the_input_unless_it_has_one() -> None:
     typed = {"etl": "orders", "sheets": "summaries"}
-    assert run.check_input(None, "", **typed) == typed
-    assert run.check_input({"sheets": "summaries"}, "", etl="", sheets="") == {
+    assert run.check_input(None, None, **typed) == typed
+    assert run.check_input({"sheets": "summaries"}, None, etl="", sheets="") == {
         "sheets": "summaries"
     }
     for name, variable in (("etl", "ETL"), ("sheets", "SHEETS")):
         with pytest.raises(
             Fault, match=f"^INPUT: must name no {name} beside {variable}; found 'x'"
         ):
-            run.check_input({name: "x"}, "", **typed)
+            run.check_input({name: "x"}, None, **typed)
 
 
 @pytest.mark.parametrize(
@@ -102,9 +106,9 @@ def test_what_is_typed_is_a_field_of_the_input_unless_it_has_one() -> None:
             id="1e400",
         ),
         pytest.param(
-            {}, "a.xlsx", r"FILE: must end in \.json, .*; found 'a.xlsx'", id="a workbook"
+            {}, "a.xls", r"FILE: must end in \.json, .*; found 'a.xls'", id="a workbook of before"
         ),
-        pytest.param({}, "b/a.tsv", r"FILE: must end in \.json, .*; found 'b/a.tsv'", id="a .tsv"),
+        pytest.param({}, "b/a.txt", r"FILE: must end in \.json, .*; found 'b/a.txt'", id="a .txt"),
         pytest.param(
             {}, "a" * 251 + ".csv", "its name must have at most 255 bytes.*; found 256", id="long"
         ),
@@ -112,7 +116,7 @@ def test_what_is_typed_is_a_field_of_the_input_unless_it_has_one() -> None:
 )
 def test_an_input_that_cannot_be_meant_is_refused(given: object, file: str, said: str) -> None:
     with pytest.raises(Fault, match=said):
-        run.check_input(given, file)
+        run.check_input(given, uploads.find(file) if file else None)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +136,7 @@ def test_an_object_that_cannot_have_a_workbook_is_refused_before_anything_is_cal
 ) -> None:
     target = Target("localstack", "000000000000", "us-east-1", nothing)
     with pytest.raises(Fault, match=f"INPUT: input_obj .*{said}"):
-        run.check_object(target, key)
+        run.check_object(target, {"input_obj": key})
 
 
 def nothing(service: str) -> None:
@@ -150,10 +154,77 @@ def test_utf_16_is_not_advised_to_be_cp932(language: str) -> None:
     assert "cp932" in other
 
 
-@pytest.mark.parametrize("name", ["gone.json", "."])
-def test_what_is_no_file_is_refused_before_anything_is_called(name: str, tmp_path: Path) -> None:
-    with pytest.raises(Fault, match="FILE: must be a file to upload; found"):
-        bucket.upload(emulator(), str(tmp_path / name))
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        pytest.param("gone.json", "be a file to upload; found '.*/gone.json'", id="none"),
+        pytest.param("", "hold a table; found nothing in", id="an empty folder"),
+        pytest.param(
+            "*.csv", "hold a table; found nothing in '.*/[*].csv'", id="a pattern of none"
+        ),
+    ],
+)
+def test_what_is_no_file_is_refused_before_anything_is_called(
+    name: str, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(Fault, match=f"^FILE: must {said}"):
+        uploads.upload(emulator(), str(tmp_path / name))
+
+
+@pytest.fixture
+def sales(tmp_path: Path) -> Path:
+    """A folder of tables and of other things."""
+    for name in ("1.csv", "2.json.gz", "a b/3.csv", "_SUCCESS", "x.txt", "b/_c/4.csv"):
+        path = tmp_path / "sales" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("a\n1\n")
+    return tmp_path / "sales"
+
+
+FILES: dict[str, tuple[str, str, list[str], dict[str, Any], int]] = {
+    "a folder": (
+        "{}",
+        "",
+        ["sales/1.csv", "sales/2.json.gz", "sales/a b/3.csv"],
+        {"input_obj": "sales/"},
+        3,
+    ),
+    "a folder's key": ("{}/a b/", "in/11", ["in/11/3.csv"], {"input_obj": "in/11/"}, 0),
+    "a pattern": ("{}/*.csv", "", ["sales/1.csv"], {"input_obj": "sales/*.csv"}, 0),
+    "any steps": (
+        "{}/**/*.csv",
+        "",
+        ["sales/1.csv", "sales/a b/3.csv"],
+        {"input_obj": "sales/**/*.csv"},
+        1,
+    ),
+    "several files": (
+        "{}/2.json.gz '{}/a b/3.csv'",
+        "",
+        ["2/2.json.gz", "2/3.csv"],
+        {"input_obj": ["2/2.json.gz", "2/3.csv"], "workbook": "2.xlsx"},
+        0,
+    ),
+    "a name with a space": ("{}/a b/3.csv", "", ["3.csv"], {"input_obj": "3.csv"}, 0),
+}
+
+
+@pytest.mark.parametrize(("file", "key", "keys", "given", "others"), FILES.values(), ids=FILES)
+def test_files_of_the_disk_are_uploaded_and_run_on_by_one_rule(
+    sales: Path, file: str, key: str, keys: list[str], given: dict[str, Any], others: int
+) -> None:
+    found = uploads.find(file.format(sales, sales), key)
+    assert (list(found.files), found.given, found.passed_over) == (keys, given, others)
+    assert [path.name for path in found.files.values()] == [Path(each).name for each in keys]
+    assert run.check_input({"division_number": 7}, found) == {**given, "division_number": 7}
+
+
+def test_two_files_of_one_name_are_refused(sales: Path) -> None:
+    (sales / "b" / "1.csv").write_text("a\n")
+    with pytest.raises(
+        Fault, match="^FILE: each file must have another name; found '1.csv' again$"
+    ):
+        uploads.find(f"{sales}/1.csv {sales}/b/1.csv")
 
 
 def test_a_workbooks_sheets_and_summaries_are_said() -> None:

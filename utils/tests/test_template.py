@@ -117,13 +117,15 @@ def test_a_deployed_definition_names_no_account_or_region_of_an_emulator(
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_function_has_the_memory_and_timeout_it_has_on_the_emulator(
+def test_a_function_has_the_emulators_timeout_and_at_most_its_memory(
     stage: str, template: dict[str, Any]
 ) -> None:
+    """One vCPU each: a second for the scatter and the gather costs more than it saves, see Cost."""
     makefile = (ROOT / f"demo-{stage}" / "Makefile").read_text()
     shared = (ROOT / "utils" / "lambda.mk").read_text()
     parameters = template["Parameters"]
-    assert parameters[f"{stage.title()}Memory"]["Default"] == setting("MEMORY", makefile)
+    memory_mb = parameters[f"{stage.title()}Memory"]["Default"]
+    assert memory_mb == 1769 <= setting("MEMORY", makefile)
     assert parameters[f"{stage.title()}Timeout"]["Default"] == setting("TIMEOUT", makefile + shared)
 
 
@@ -143,7 +145,7 @@ def test_what_has_a_name_is_named_after_the_stack(template: dict[str, Any]) -> N
         for key, value in resource["Properties"].items()
         if key in NAMES or (key == "FunctionName" and resource["Type"] == "AWS::Lambda::Function")
     }
-    assert len(names) == 14
+    assert len(names) == 16
     assert all("AWS::StackName" in str(value) for value in names.values())
 
 
@@ -163,7 +165,7 @@ def test_every_role_has_the_boundary_and_every_log_the_key(template: dict[str, A
     boundary = {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundary"}, nothing]}
     key = {"Fn::If": ["HasKmsKey", {"Ref": "KmsKey"}, nothing]}
     roles = of_type(template, "IAM::Role")
-    assert [role["PermissionsBoundary"] for role in roles] == [boundary] * 6
+    assert [role["PermissionsBoundary"] for role in roles] == [boundary] * 7
     assert [group["KmsKeyId"] for group in of_type(template, "Logs::LogGroup")] == [key] * 5
 
 
@@ -274,10 +276,11 @@ def test_a_history_is_encrypted_with_the_key_that_the_state_machine_may_use(
 @each_definition
 def test_an_execution_that_never_ends_is_told(name: str, template: dict[str, Any]) -> None:
     assert json.loads(read_definition(name))["TimeoutSeconds"] == 24 * 3600
-    alarms = {each["MetricName"]: each for each in of_type(template, "CloudWatch::Alarm")}
+    found = of_type(template, "CloudWatch::Alarm")
+    alarms = {each["MetricName"]: each for each in found}
     assert alarms["ExecutionsTimedOut"]["Dimensions"] == alarms["ExecutionsFailed"]["Dimensions"]
     topic = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopic"}], {"Ref": "AWS::NoValue"}]}
-    assert [each["AlarmActions"] for each in alarms.values()] == [topic] * 3
+    assert [each["AlarmActions"] for each in found] == [topic] * 4
 
 
 def test_what_executions_read_is_logged_only_when_asked(template: dict[str, Any]) -> None:
@@ -388,6 +391,80 @@ def test_an_upload_that_starts_no_execution_is_kept_and_told(template: dict[str,
 
 
 INBOX = ("InboxRule", "InboxRole", "InboxFailed", "InboxFailedPolicy", "UploadsFailed")
+
+
+def input_of_schedule(template: dict[str, Any], zone: str, given: str) -> str:
+    """What Scheduler is given, as CloudFormation's own functions make it of the parameters."""
+    target = template["Resources"]["ScheduledExecutions"]["Properties"]["Target"]
+    text, names = target["Input"]["Fn::Sub"]
+    place, split = names["Fields"]["Fn::Select"]
+    at, parameter = split["Fn::Split"]
+    assert parameter == {"Ref": "ScheduleInput"}
+    fields = given.split(at)[int(place)]
+    return str(text).replace("${ScheduleZone}", zone).replace("${Fields}", fields)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        '{"input_obj": "sales/{yesterday:%Y-%m-%d}/", "etl": "sales"}',
+        '{"input_obj": ["a.csv", "{today}.csv"], "workbook": "x/{last_month}.xlsx", "max_rejects": 3}',
+    ],
+)
+def test_a_schedule_gives_executions_its_input_with_time_and_zone(
+    given: str, template: dict[str, Any]
+) -> None:
+    assert re.fullmatch(template["Parameters"]["ScheduleInput"]["AllowedPattern"], given)
+    assert json.loads(input_of_schedule(template, "Asia/Tokyo", given)) == {
+        "scheduled_time": "<aws.scheduler.scheduled-time>",
+        "zone": "Asia/Tokyo",
+        **json.loads(given),
+    }
+
+
+@pytest.mark.parametrize("given", ["", "{}", "[]", '{"a": {"b": 1}}', '{"a": "{"}', "x", '{"a"'])
+def test_an_input_into_which_no_field_could_be_put_is_refused(
+    given: str, template: dict[str, Any]
+) -> None:
+    assert not re.fullmatch(template["Parameters"]["ScheduleInput"]["AllowedPattern"], given)
+
+
+SCHEDULE = ("ScheduledExecutions", "ScheduleRole", "ScheduleFailed", "SchedulesFailed")
+
+
+def test_a_scheduled_time_that_starts_no_execution_is_kept_and_told(
+    template: dict[str, Any],
+) -> None:
+    schedule, role, queue, alarm = (template["Resources"][name] for name in SCHEDULE)
+    target = schedule["Properties"]["Target"]
+    arn = {"Fn::GetAtt": ["ScheduleFailed", "Arn"]}
+    assert target["DeadLetterConfig"] == {"Arn": arn}
+    assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] < 24 * 3600
+    [dimension] = alarm["Properties"]["Dimensions"]
+    assert dimension["Value"] == {"Fn::GetAtt": ["ScheduleFailed", "QueueName"]}
+    conditions = [each["Condition"] for each in (schedule, role, queue, alarm)]
+    assert conditions == ["HasSchedule"] * len(SCHEDULE)
+
+
+def test_a_schedule_may_start_executions_of_this_state_machine_alone(
+    template: dict[str, Any],
+) -> None:
+    role = template["Resources"]["ScheduleRole"]["Properties"]
+    [policy] = role["Policies"]
+    allowed = [(each["Action"], each["Resource"]) for each in policy["PolicyDocument"]["Statement"]]
+    queue = {"Fn::GetAtt": ["ScheduleFailed", "Arn"]}
+    machine = {"Ref": "StateMachine"}
+    assert allowed == [("states:StartExecution", machine), ("sqs:SendMessage", queue)]
+    [trust] = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+@each_definition
+def test_the_scatter_is_told_when_the_execution_started(name: str) -> None:
+    scatter = json.loads(read_definition(name))["States"]["ScatterLambda"]
+    assert scatter["Parameters"]["started.$"] == "$$.Execution.StartTime"
+    assert any("ConditionalRequestConflict" in each["ErrorEquals"] for each in scatter["Retry"])
 
 
 @each_definition

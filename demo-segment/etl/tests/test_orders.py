@@ -31,3 +31,13 @@ def test_products_are_added_up() -> None:
         ["りんご", 3, 360, 120],
         ["合計", 15, 1224, 81.6],
     ]
+
+
+def test_small_orders_stand_beside_large_ones() -> None:
+    found = summarize(process(ORDERS), SUMMARIES[1])
+    assert found.columns.tolist() == ["商品", "10個以上", "10個未満", "合計"]
+    assert found.fillna(0).values.tolist() == [
+        ["みかん", 864, 0, 864],
+        ["りんご", 0, 360, 360],
+        ["合計", 864, 360, 1224],
+    ]

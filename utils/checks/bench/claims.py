@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median
 
-from checks.bench.figures import COLD, WARM, WITH, WITHOUT, WRITERS, Run, Table
+from checks.bench.figures import ACROSS, COLD, WARM, WITH, WITHOUT, WRITERS, Run, Table
 
 MILLION = 1_000_000
 RUST = ("rustypyxl", "jetxl")
@@ -63,7 +63,9 @@ def summary_claims(members: Table, orders: Table) -> Iterator[Claim]:
         cost(orders, 5 * MILLION),
     )
     workers = {
-        each.name: peak_mb([*each.runs[WITHOUT], *each.runs[WITH]])
+        each.name: peak_mb(
+            [run for who in (WITHOUT, ACROSS, WITH) for run in each.runs.get(who, [])]
+        )
         for each in (members, orders)
         if WITH in each.runs
     }

@@ -22,6 +22,7 @@ WRITERS = {
 }
 COLD, WARM = "pipeline, cold", "pipeline, warm"
 WITHOUT, WITH = "pipeline, without a summary", "pipeline, with it"
+ACROSS = "pipeline, with a cross table"
 
 
 def python(environment: str) -> str:

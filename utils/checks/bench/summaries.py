@@ -1,4 +1,4 @@
-"""What summaries cost: executions without and with one in turn, and pandas' own way.
+"""What summaries cost: executions without and with one in turn, a cross table, and pandas' own way.
 
 `python -m checks.bench.summaries MEMBERS ORDERS`, on a fresh emulator at ENDPOINT.
 """
@@ -15,7 +15,7 @@ from checks.bench import tables
 from checks.bench.claims import summary_claims
 from checks.bench.compare import SUMMARY
 from checks.bench.executions import check_workbook, create, execute
-from checks.bench.figures import DATA, HERE, WITH, WITHOUT, Table, python, run_measured
+from checks.bench.figures import ACROSS, DATA, HERE, WITH, WITHOUT, Table, python, run_measured
 from checks.bench.show import console, progress, show, show_claims, show_noise
 from harness.fault import Fault
 from harness.functions import RUNTIME, WAIT, read_zip
@@ -33,6 +33,16 @@ BY_CUSTOMER = """summaries=[
         金額=("金額", "sum"),
         商品数=("商品", "nunique"),
         中央=("金額", "median"),
+    )
+]"""
+BY_MONTH = """summaries=[
+    Summary(
+        "顧客×月",
+        by="顧客",
+        across={"月": lambda df: df["金額"] % 12 + 1},
+        total="合計",
+        件数=("注文番号", "count"),
+        金額=("金額", "sum"),
     )
 ]"""
 VARIANT = """import importlib
@@ -55,10 +65,11 @@ def main(members: int, orders: int, repeat: int) -> int:
     create()
     try:
         expected = [tables.source("members", members), members, SUMMARY]
-        measure(measured[0], [NO_SUMMARY, ""], expected, repeat)
+        measure(measured[0], {WITHOUT: NO_SUMMARY, WITH: ""}, expected, repeat)
         with tempfile.TemporaryDirectory(dir=DATA) as folder:
             workbook = write_orders(measured[1], Path(folder))
-            changes = [f"{NO_ETL}, {NO_SUMMARY}", f"{NO_ETL}, {BY_CUSTOMER}"]
+            summaries = {WITHOUT: NO_SUMMARY, ACROSS: BY_MONTH, WITH: BY_CUSTOMER}
+            changes = {who: f"{NO_ETL}, {each}" for who, each in summaries.items()}
             measure(measured[1], changes, [workbook], repeat)
     except Fault as fault:
         console.print(f"[red]wrong[/] {fault}")
@@ -70,19 +81,19 @@ def main(members: int, orders: int, repeat: int) -> int:
     return 0
 
 
-def measure(table: Table, changes: list[str], expected: list[object], repeat: int) -> None:
+def measure(table: Table, changes: dict[str, str], expected: list[object], repeat: int) -> None:
     """
     Args:
-        changes: of the segment function, without a summary and with one.
-        expected: what `check` takes, of the workbook with one.
+        changes: of the segment function, by what its executions are called.
+        expected: what `check` takes, of the last one's workbook.
 
     Raises:
         Fault: an execution failed, or a workbook with a summary is wrong.
     """
     s3, key = emulator().client("s3"), f"{table.name}.json"
     machines = {
-        who: create_variant(f"{table.name}-{name}", change)
-        for who, name, change in zip((WITHOUT, WITH), ("without", "with"), changes, strict=True)
+        who: create_variant(f"{table.name}-{number}", change)
+        for number, (who, change) in enumerate(changes.items())
     }
     for rows, times in ((table.rows // WARM_UP, 1), (table.rows, repeat)):
         s3.upload_file(str(tables.source(table.name, rows)), emulator().bucket, key)

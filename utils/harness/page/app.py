@@ -150,9 +150,8 @@ class App:
     async def begin(self, request: Request) -> Response:
         """Start an execution on an object; answers with the address of its page."""
         asked = await request.json()
-        given = {name: value for name, value in asked.items() if value}
-        if upload.encoding_of(given["input_obj"], given.pop("encoding")) != upload.ENCODINGS[0]:
-            given["encoding"] = asked["encoding"]
+        own = upload.input_of(asked["input_obj"], asked.pop("encoding"))
+        given = {name: value for name, value in asked.items() if value} | own
         return JSONResponse(address(await run_in_threadpool(self.start, given)), 201)
 
     def act(self, request: Request) -> Response:
@@ -173,7 +172,7 @@ class App:
         """Start an execution, once its input is checked; returns its ARN."""
         run.check_functions(self.target)
         run.check_etl(self.target, given)
-        run.check_object(self.target, given.get("input_obj", "test.json"))
+        run.check_object(self.target, given)
         return run.start(self.target, machine or self.target.machine(), given)
 
     def arn(self, request: Request) -> str:

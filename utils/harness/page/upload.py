@@ -21,6 +21,7 @@ PART_BYTES = 8 << 20
 MOST_BYTES = 10_000 * PART_BYTES  # S3 takes so many parts
 BEGINNINGS = {".json": "[", ".jsonl": "{", ".ndjson": "{", "": "[{"}
 ENCODINGS = ("utf-8", "cp932")
+DENSE = ("csv", "xlsx")  # a byte of it holds what four of JSON do, which names each key
 
 
 def check(target: Target, key: str, size: int, head: bytes, encoding: str) -> list[str]:
@@ -34,14 +35,15 @@ def check(target: Target, key: str, size: int, head: bytes, encoding: str) -> li
     """
     check_key(target, key)
     check_size(target, key, size)
-    check_head(key, head, encoding_of(key, encoding))
+    given = input_of(key, encoding)
+    check_head(key, head, given.get("encoding", ENCODINGS[0]))
     asks = []
     if bucket.head(target, key):
         asks.append(f"s3://{target.bucket}/{key} is there, and is replaced.")
-    if replaced := run.replaced(target, key):
+    if replaced := run.replaced(target, given):
         asks.append(f"It replaces {replaced}.")
     if target.name == "aws":
-        dollars = cost.estimate(size * (4 if endings.ends(key)[0] == ".csv" else 1))
+        dollars = cost.estimate(size * (4 if endings.NAMES[endings.ends(key)[0]] in DENSE else 1))
         asks.append(f"It costs about ${dollars:.2g} on AWS, at list price.")
     return asks
 
@@ -64,9 +66,14 @@ def check_size(target: Target, key: str, size: int) -> None:
         raise Fault(f"{key}: must fit on the emulator's disk, {free:,} bytes; found {size:,}")
 
 
-def encoding_of(key: str, asked: str) -> str:
-    """JSON is UTF-8, whatever was chosen."""
-    return asked if asked in ENCODINGS and endings.ends(key)[0] == ".csv" else ENCODINGS[0]
+def input_of(key: str, encoding: str) -> dict[str, Any]:
+    """What of an execution's input a table asks for: JSON is UTF-8, and no workbook replaces its input."""
+    given = {"input_obj": key}
+    if encoding in ENCODINGS[1:] and endings.is_csv(key):
+        given["encoding"] = encoding
+    if endings.workbook_key(key) == key:
+        given["workbook"] = f"{endings.stem(key)}-result.xlsx"
+    return given
 
 
 def check_head(key: str, head: bytes, encoding: str) -> None:
@@ -78,6 +85,10 @@ def check_head(key: str, head: bytes, encoding: str) -> None:
             raise Fault(
                 f"{key}: must be packed by gzip, as its name says; found other bytes"
             ) from None
+    if endings.is_workbook(key):
+        if not head.startswith(b"PK"):
+            raise Fault(f"{key}: must be a workbook as Excel saves it today; found other bytes")
+        return
     if b"\0" in head:
         raise Fault(f"{key}: must be {encoding.upper()} text; found UTF-16, or no text")
     try:
@@ -85,7 +96,7 @@ def check_head(key: str, head: bytes, encoding: str) -> None:
     except UnicodeDecodeError as error:
         found = f"byte 0x{head[error.start]:02x} at {error.start}"
         raise Fault(f"{key}: must be {encoding.upper()}; found {found}") from None
-    if end != ".csv" and text[:1] not in [*BEGINNINGS[end]]:
+    if not endings.is_csv(key) and text[:1] not in [*BEGINNINGS[end]]:
         raise Fault(f"{key}: must begin with {' or '.join(BEGINNINGS[end])}; found {text[:1]!r}")
 
 

@@ -85,6 +85,15 @@ class View:
         return outcome_of(self.run.status)
 
     @property
+    def objects(self) -> str:
+        """How many objects the input is made of, where it names no single one."""
+        scatter = self.facts.scatter
+        if scatter is None or not scatter.of_many:
+            return ""
+        said = self.text(" ({0} objects; {1} passed over)", "（{0} オブジェクト、対象外 {1}）")
+        return said.format(*map(formats.number, (len(scatter.objects), scatter.passed_over)))
+
+    @property
     def parts(self) -> list[datetime]:
         """When the execution was started, and each time that it was redriven."""
         return [datetime.fromtimestamp(part.began_s, UTC) for part in self.run.parts]

@@ -4,6 +4,9 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pipeline.errors.places import named
 
 LINES = 20
 LINE_BYTES = 12 * 1024  # as JSON; AWS keeps 32 KiB of an error, with its stack
@@ -12,13 +15,14 @@ _LINE = re.compile(r"(.+?) record (\d+)\b.*")
 _COUNT = re.compile(r"in this segment: (\d+) faulty records")
 
 
-def message(source: str, faults: Mapping[int, str]) -> str:
+def message(attrs: Mapping[Any, Any], faults: Mapping[int, str]) -> str:
     """A line for each of the lowest records, and how many there are if that is more than one.
 
     Args:
-        faults: what is wrong, by record numbers; at least one.
+        attrs: of the frame, which tell the objects of its rows.
+        faults: what is wrong, by row numbers; at least one.
     """
-    lines = [f"{source} record {number}: {faults[number]}" for number in sorted(faults)[:LINES]]
+    lines = [f"{named(attrs, number)}: {faults[number]}" for number in sorted(faults)[:LINES]]
     sizes = itertools.accumulate(len(json.dumps(line)) for line in lines[1:])
     kept = lines[:1] + [line for line, size in zip(lines[1:], sizes) if size <= LINE_BYTES]
     count = [f"in this segment: {len(faults)} faulty records"] if len(faults) > 1 else []

@@ -19,6 +19,7 @@ from pipeline.excel import check_formats
 from pipeline.keys import InvalidEvent
 from pipeline.reading.references import References, check_references
 from pipeline.segments.refused import check_columns
+from pipeline.sheet.layout import layout_of
 from pipeline.summaries.summary import Summary, check_summaries
 
 
@@ -33,7 +34,8 @@ class Etl:
         process: of a table and, if it takes two, its references.
         columns: that a table must have, and an empty one gets.
         numbers: whose plain numbers in CSV are numbers.
-        summaries, formats, references: see SUMMARIES, FORMATS and REFERENCES in the README.
+        summaries, formats, layout, references: see SUMMARIES, FORMATS, LAYOUT and REFERENCES in the
+            README.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Etl:
     numbers: list[str] = field(default_factory=list)
     summaries: list[Summary] = field(default_factory=list)
     formats: dict[str, str] = field(default_factory=dict)
+    layout: dict[str, Any] = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)
 
     def apply(self, df: pd.DataFrame, references: References) -> pd.DataFrame:
@@ -62,14 +65,15 @@ class Etl:
     def check(self) -> None:
         """
         Raises:
-            InvalidEtl, InvalidSummary, InvalidSheetName, InvalidFormat, InvalidReference: names
-                what is declared, the rule and what was found.
+            InvalidEtl, InvalidSummary, InvalidSheetName, InvalidFormat, InvalidLayout,
+            InvalidReference: names what is declared, the rule and what was found.
         """
         for name, kind, of in (
             ("COLUMNS", list | tuple, str),
             ("NUMBERS", list | tuple, str),
             ("SUMMARIES", list | tuple, Summary),
             ("FORMATS", dict, str),
+            ("LAYOUT", dict, str),
             ("REFERENCES", dict, str),
         ):
             value = getattr(self, name.lower())
@@ -78,6 +82,7 @@ class Etl:
             for each in value:
                 _require(isinstance(each, of), f"{name}: must hold {WORDS[of]}", each)
         check_formats(self.formats)
+        layout_of(self.layout)
         check_summaries(self.summaries)
         check_references(self.references)
 
@@ -111,7 +116,7 @@ def load(folder: Path, name: str) -> Etl:
     _require(arguments(process) in (1, 2), rule, str(inspect.signature(process)))
     declared = {
         each: getattr(module, each.upper())
-        for each in ("columns", "numbers", "summaries", "formats", "references")
+        for each in ("columns", "numbers", "summaries", "formats", "layout", "references")
         if hasattr(module, each.upper())
     }
     etl = Etl(name, process, **declared)

@@ -29,7 +29,7 @@ GROUPS = 50  # of a first summary, at most
 SUMS = 3  # of it
 WIDTH = 100  # of a line
 # Arguments of Summary that no column of it can be named after.
-ARGUMENTS = {"by", "total", "sort", "top", "chart"}
+ARGUMENTS = {"by", "across", "total", "sort", "top", "chart"}
 
 MODULE = '''"""{name}: what its rule makes of each record, and what they sum to.{encoding}"""
 {typing}
@@ -117,7 +117,7 @@ def read(path: Path) -> tuple[pd.DataFrame, str]:
         OSError: the file cannot be read.
         ValueError: it is no table; names the record and the line or byte.
     """
-    encodings = ENCODINGS if endings.ends(path.name)[0] == ".csv" else ENCODINGS[:1]
+    encodings = ENCODINGS if endings.is_csv(path.name) else ENCODINGS[:1]
     faults = []
     for encoding in encodings:
         try:

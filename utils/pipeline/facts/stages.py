@@ -16,7 +16,8 @@ from pipeline.facts.json_dataclass import Json
 
 FIRST_ROWS = 10
 INLINE_BYTES = 8 * 1024  # of partial results among a segment's figures; more is an object
-METADATA_CHARACTERS = 2_000  # ASCII, of the 2 KB that S3 keeps of an object's metadata
+METADATA_CHARACTERS = 1_900  # ASCII, of the 2 KB that S3 keeps of an object's metadata
+MADE_BY = "made-by"  # the mark of a workbook of ours, which no folder's table holds
 
 
 @dataclass(frozen=True)
@@ -29,26 +30,56 @@ class SegmentCut:
 
 
 @dataclass(frozen=True)
+class ObjectFacts:
+    """An object that a scatter read.
+
+    Attributes:
+        size: in bytes.
+        index: (byte, record) pairs in order: record number `record` of the object, counted from 0,
+            begins at `byte` of its text or after it, behind nothing but white space and commas.
+        packed: whether the object is that text packed by gzip.
+        header, delimiter: of a CSV file; other texts have no header.
+    """
+
+    key: str
+    size: int
+    etag: str
+    rows: int
+    index: list[tuple[int, int]]
+    packed: bool = False
+    header: list[str] = field(default_factory=list)
+    delimiter: str = ","
+
+
+@dataclass(frozen=True)
 class ScatterFacts(Json):
     """What a scatter read and wrote.
 
     Attributes:
-        size, etag: of the input object; bytes.
-        index: (byte, record) pairs in order: record number `record` of the input, counted from 0,
-            begins at `byte` of its text or after it, behind nothing but white space and commas.
-        packed: whether the object is that text packed by gzip.
-        header, encoding: of a CSV file; other texts have no header.
+        input_obj: what the table is called.
+        objects: in the order of the table.
+        passed_over: how many objects of the folder are no tables.
+        encoding: of CSV files.
+        bucket: of the objects; "" for the pipeline's own.
     """
 
     input_obj: str
-    size: int
-    etag: str
     rows: int
     segments: list[SegmentCut]
-    index: list[tuple[int, int]]
-    packed: bool = False
-    header: list[str] = field(default_factory=list)
+    objects: list[ObjectFacts]
+    passed_over: int = 0
     encoding: str = "utf-8"
+    bucket: str = ""
+
+    @property
+    def size(self) -> int:
+        """Of the input, in bytes."""
+        return sum(each.size for each in self.objects)
+
+    @property
+    def of_many(self) -> bool:
+        """Whether the input may name more objects than one."""
+        return [each.key for each in self.objects] != [self.input_obj]
 
 
 @dataclass(frozen=True)
@@ -134,8 +165,10 @@ class WorkbookFacts(Json):
 
 
 def workbook_metadata(input_obj: str) -> dict[str, str]:
-    """What the object of a workbook says of its input, as S3 keeps it: of a long name the beginning."""
-    return {"input": quote(input_obj)[:METADATA_CHARACTERS]} if input_obj else {}
+    """What the object of a workbook says of itself and of its input, as S3 keeps it: of a long name
+    the beginning."""
+    told = {"input": quote(input_obj)[:METADATA_CHARACTERS]} if input_obj else {}
+    return {MADE_BY: "scatter-gather", **told}
 
 
 def made_from(metadata: Mapping[str, str]) -> str:

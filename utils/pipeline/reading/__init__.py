@@ -6,6 +6,7 @@ __all__ = [
     "cuts",
     "formats",
     "gunzip",
+    "objects",
     "plain_numbers",
     "references",
     "side_by_side",

@@ -1,5 +1,6 @@
 """Records as columns, and columns as the arrays that a DataFrame keeps exactly."""
 
+import datetime as dt
 import itertools
 from collections.abc import Iterable, Sequence
 from types import NoneType
@@ -93,7 +94,7 @@ class Column:
 
         Texts are pandas' str, with or without gaps; truth values without gaps bool; integers of 64
         bits int64; numbers with gaps or fractions float64, unless one is an integer beyond 15
-        digits: no float may hold that. All others are kept as the objects that they are.
+        digits: no float may hold that. Moments, with or without gaps, are datetime64. All others are kept as the objects that they are.
         """
         if self.kinds == {int} and all(isinstance(block, np.ndarray) for block in self.blocks):
             return np.concatenate(self.blocks)
@@ -102,6 +103,8 @@ class Column:
             return pd.array(values, dtype="str", copy=False)
         if self.kinds == {bool}:
             return values.astype(bool)
+        if self.kinds == {dt.datetime} or self.kinds == {dt.datetime, NoneType}:
+            return values.astype("datetime64[us]")
         if self.kinds & {int, float} and self.kinds <= {int, float, NoneType}:
             return values if int in self.kinds and has_long(values) else values.astype(float)
         return values
@@ -110,6 +113,22 @@ class Column:
         blocks = (block if isinstance(block, list) else block.tolist() for block in self.blocks)
         rows = sum(map(len, self.blocks))
         return np.fromiter(itertools.chain.from_iterable(blocks), dtype=object, count=rows)
+
+
+def join(blocks: Sequence[Block]) -> Block:
+    """One block of several; a record of one that has not a column of another has None there."""
+    if len(blocks) == 1:
+        return blocks[0]
+    names = dict.fromkeys(name for block in blocks for name in block.columns)
+    columns = {
+        name: [*itertools.chain.from_iterable(values_of(block, name) for block in blocks)]
+        for name in names
+    }
+    return Block(columns, sum(block.rows for block in blocks))
+
+
+def values_of(block: Block, name: str) -> list[Any]:
+    return block.columns[name] if name in block.columns else [None] * block.rows
 
 
 def columns_of(records: Sequence[Record]) -> dict[str, list[Any]]:

@@ -18,7 +18,6 @@ csv.field_size_limit(CELL_CHARACTERS)
 OPEN = "unexpected end of data"
 FAULTS = {  # in csv's words, and in ours
     OPEN: "a quoted cell must end; found the end of the file",
-    "',' expected after '\"'": "a quote must end its cell; found more of it behind",
     f"field larger than field limit ({CELL_CHARACTERS})": f"a cell holds at most {CELL_CHARACTERS} "
     "characters; found more",
 }
@@ -48,7 +47,7 @@ class Rows(NamedTuple):
 
 class CSVReader(Reader):
     """
-    A column's cells are numbers only if all of the whole file are plain ones. Until the first other
+    A column's cells are numbers only if all of the whole table are plain ones. Until the first other
     text they are taken for numbers. If that comes after the first block, then `mixed` is set, no
     more blocks are made, and the rest of the file is only searched for more such columns: read it
     again with `texts`.
@@ -56,28 +55,39 @@ class CSVReader(Reader):
     Attributes:
         header: the names of the columns.
         texts: those known to hold other texts than plain numbers.
+        numbers: those of which a block was made with numbers.
         line: of buffer[0].
     """
 
     error = InvalidCSV
 
     def __init__(
-        self, chunks: Iterable[bytes], source: str, encoding: str, texts: Iterable[str] = ()
+        self,
+        chunks: Iterable[bytes],
+        source: str,
+        encoding: str,
+        texts: Iterable[str] = (),
+        delimiter: str = ",",
     ) -> None:
         super().__init__(chunks, source)
+        self.delimiter = delimiter
+        self.faults = {
+            **FAULTS,
+            f"'{delimiter}' expected after '\"'": "a quote must end its cell; found more of it behind",
+        }
         self.encoding = encoding
         self.texts.update(texts)
         self.line = 1
 
     def _parse(self) -> Block | None:
         text, size, invalid = self._text()
-        found = read_rows(text) if self.header else read_rows(text, 1)
+        found = self._rows(text, None if self.header else 1)
         widths, width = set(map(len, found.rows)), len(self.header)
         if self.header and not widths <= {width, 0}:
             ragged = next(at for at, row in enumerate(found.rows) if len(row) not in (width, 0))
             cells = len(found.rows[ragged])
             fault = f"a row has as many cells as the header, {width}; found {cells}"
-            found = read_rows(text, ragged)._replace(fault=fault)
+            found = self._rows(text, ragged)._replace(fault=fault)
         if not found.rows:
             self._refuse(found.fault, invalid)
             return None
@@ -92,6 +102,9 @@ class CSVReader(Reader):
         self._consume(size)
         self.line += found.lines
         return block
+
+    def _rows(self, text: str, most: int | None) -> Rows:
+        return read_rows(text, most, self.delimiter)
 
     def _text(self) -> tuple[str, int, int | None]:
         """The whole lines before any byte that is no text, their bytes, and where that one is."""
@@ -109,7 +122,7 @@ class CSVReader(Reader):
         """Raise the fault of the next record, unless that is complete when more is read."""
         cut_off = fault == OPEN and (invalid is not None or not self.ended)
         if fault and not cut_off:
-            self._fail(0, FAULTS.get(fault, fault))
+            self._fail(0, self.faults.get(fault, fault))
         if invalid is not None:
             # The byte may stand on a later line of a record.
             self.line += len((self.buffer[:invalid] + b"x").splitlines()) - 1
@@ -135,9 +148,10 @@ class CSVReader(Reader):
             numbers = numbers_of(columns[name])
             if numbers is None:
                 self.texts.add(name)
-                self.mixed |= self.index > 0
+                self.mixed |= name in self.numbers
             else:
                 columns[name] = numbers
+                self.numbers.add(name)
         self.index += len(rows)
         return None if self.mixed else Block(columns, len(rows))
 
@@ -145,19 +159,19 @@ class CSVReader(Reader):
         return f"record {self.index}, line {self.line}" if self.header else f"line {self.line}"
 
 
-def read_rows(text: str, most: int | None = None) -> Rows:
+def read_rows(text: str, most: int | None = None, delimiter: str = ",") -> Rows:
     """The complete rows of a text that begins with a row.
 
     Args:
         most: so many rows; all of them, unless told.
     """
     file = io.StringIO(text, newline="")  # ends lines where csv does, and nowhere else
-    reader = csv.reader(file, strict=True)
+    reader = csv.reader(file, strict=True, delimiter=delimiter)
     rows: list[list[str]] = []
     try:
         rows.extend(itertools.islice(reader, most))
     except csv.Error as error:
-        return read_rows(text, len(rows))._replace(fault=str(error))
+        return read_rows(text, len(rows), delimiter)._replace(fault=str(error))
     return Rows(rows, file.tell(), reader.line_num)
 
 

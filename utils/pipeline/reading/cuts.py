@@ -54,16 +54,12 @@ def tables(
         most: segments that there may be, where the size chooses.
     """
     cuts: Iterator[Iterable[Block]]
-    if is_cut_by_rows(size, division_number):
+    if division_number or (division_number is None and size <= SMALL_TABLE_BYTES):
         cuts = by_rows(blocks, division_number)
     else:
         taken = blocks_per_segment(size, most)
         cuts = (itertools.islice(blocks, taken) for _ in itertools.count())
     return itertools.takewhile(lambda table: table.rows, map(Table, cuts))
-
-
-def is_cut_by_rows(size: int, division_number: int | None) -> bool:
-    return bool(division_number) or (division_number is None and size <= SMALL_TABLE_BYTES)
 
 
 def by_rows(blocks: Iterable[Block], division_number: int | None) -> Iterator[Iterable[Block]]:

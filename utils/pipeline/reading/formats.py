@@ -9,8 +9,10 @@ from pipeline.reading.fast_parser import SPACE
 from pipeline.reading.gunzip import MAGIC, beginning
 from pipeline.reading.json_records import ArrayReader, LinesReader
 from pipeline.reading.reader import MARK, Reader
+from pipeline.reading.xlsx import XlsxReader
 
-CSV_WEIGHT = 4  # bytes of JSON, which names each key, that hold what a byte of CSV does
+# Bytes of JSON, which names each key, that hold what a byte of CSV or of a workbook, packed, does.
+WEIGHTS = {"csv": 4, "xlsx": 4}
 HEAD_BYTES = 240_000  # of what is packed: a table that the scatter calls small is unpacked whole
 
 
@@ -28,15 +30,25 @@ class Format:
     size: int
 
     def reader(
-        self, chunks: Iterable[bytes], source: str, encoding: str, texts: Iterable[str]
+        self,
+        chunks: Iterable[bytes],
+        source: str,
+        encoding: str = "utf-8",
+        texts: Iterable[str] = (),
+        delimiter: str = "",
+        sheet: str = "",
     ) -> Reader:
         """
         Args:
             chunks: of the text.
-            encoding, texts: of CSV.
+            encoding, texts, delimiter: of CSV; "" for that of the key's ending.
+            sheet: of a workbook; "" for the first one.
         """
+        if self.name == "xlsx":
+            return XlsxReader(chunks, source, sheet)
         if self.name == "csv":
-            return CSVReader(chunks, source, encoding, texts)
+            delimiter = delimiter or ("\t" if ends(source)[0] == ".tsv" else ",")
+            return CSVReader(chunks, source, encoding, texts, delimiter)
         return (LinesReader if self.name == "jsonl" else ArrayReader)(chunks, source)
 
 
@@ -56,4 +68,4 @@ def tell(key: str, head: bytes, size: int) -> Format:
 
 def weight(key: str) -> int:
     """How many bytes of a JSON array hold, about, what one byte of the text does."""
-    return CSV_WEIGHT if ends(key)[0] == ".csv" else 1
+    return WEIGHTS.get(NAMES[ends(key)[0]], 1)

@@ -1,9 +1,15 @@
 """Plain numbers, the only texts of a CSV file that are read as numbers: -3, 0.5, no 007, 1e5 or +1."""
 
+import itertools
 import re
+from collections.abc import Iterable
 from types import NoneType
 
 import pandas as pd
+
+from pipeline.endings import is_csv
+from pipeline.errors.places import objects_of, origins_of
+from pipeline.excel import has_long
 
 type Number = int | float | None  # None: an empty cell
 
@@ -25,28 +31,41 @@ def numbers_of(texts: list[str]) -> list[Number] | None:
 
 
 def read_cells(df: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """A segment of a CSV file, with the plain numbers of these columns as numbers, cell by cell.
+    """A segment of CSV files, with the plain numbers of these columns as numbers, cell by cell.
 
     Other texts stay, so that one is one record's fault. Of JSON nothing changes: it says itself
     what is a number.
     """
-    if df.attrs.get("format") != "csv":
+    if "format" not in df.attrs:
         return df
     read = df.copy(deep=False)
     for name in names:
         if name in df.columns:
-            read[name] = _read_column(df[name])
+            read[name] = _read_column(df[name], _texts_of_csv(df))
     return read
 
 
-def _read_column(cells: pd.Series) -> pd.Series:
+def _texts_of_csv(df: pd.DataFrame) -> Iterable[bool]:
+    """Of each row, whether its cells are texts of CSV."""
+    if df.attrs["format"] == "csv":
+        return itertools.repeat(True)
+    start, stop = int(df.index[0]), int(df.index[-1]) + 1
+    csv = {key: is_csv(key) for _, key in origins_of(df.attrs)}
+    return map(csv.__getitem__, objects_of(df.attrs, start, stop))
+
+
+def _read_column(cells: pd.Series, texts: Iterable[bool]) -> pd.Series:
     if pd.api.types.is_numeric_dtype(cells):
         return cells
-    # A column of numbers without one in this segment holds None.
-    values = [_number(text) if _CELL.fullmatch(text or "") else text for text in cells]
+    # A column of numbers without one in this segment holds None, as does one of other objects.
+    values = [
+        _number(cell) if text and type(cell) is str and _CELL.fullmatch(cell) else cell
+        for cell, text in zip(cells.astype(object).where(cells.notna(), None), texts)
+    ]
     kinds = set(map(type, values))
-    kind = object if str in kinds else float if kinds & {float, NoneType} else int
-    return pd.Series(values, cells.index, kind)
+    if not kinds <= {int, float, NoneType} or has_long(values):
+        return pd.Series(values, cells.index, object)
+    return pd.Series(values, cells.index, float if kinds & {float, NoneType} else int)
 
 
 def _number(text: str) -> Number:

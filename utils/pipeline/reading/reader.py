@@ -25,9 +25,10 @@ class Reader:
 
     Attributes:
         starts: the byte of the file where each block begins, and the number of its first record.
-        header, texts, mixed: of CSV alone, see there.
+        delimiter, header, texts, numbers, mixed: of CSV alone, see there.
     """
 
+    delimiter = ","
     error: type[ValueError]
     encoding = "utf-8"
 
@@ -41,6 +42,7 @@ class Reader:
         self.starts: list[tuple[int, int]] = []
         self.header: list[str] = []
         self.texts: set[str] = set()
+        self.numbers: set[str] = set()
         self.mixed = False
 
     def blocks(self, block_bytes: int) -> Iterator[Block]:

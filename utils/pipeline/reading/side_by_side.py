@@ -58,20 +58,25 @@ def make_side_by_side(
         blocks: of each segment.
         pickle: makes the segment file of a table, given the number of its first row and the columns so far.
     """
-    unmade = deque[Text]()
+    unmade, end = deque[Text](), ENDS[type(reader)]
     turns = [Pipe(duplex=False) for _ in range(workers)]
     turns[0][1].send_bytes(b"[0, []]")
 
     def make(text: Text) -> tuple[Made, list[tuple[int, int]]]:
-        table, starts = parsed(text, type(reader), reader.source, block_bytes)
+        part = type(reader)(text.chunks, reader.source)
+        part.buffer, part.offset = text.buffer, text.offset
+        part.index = first = int(text.offset > 0)
+        table = Table(itertools.islice(part.blocks(block_bytes), text.blocks))
+        if (part.offset, len(part.starts)) != (text.next(end).offset, text.blocks):
+            raise ValueError("the fast parser must take each block; found one that it declined")
         start, names = json.loads(turns[text.number % workers][0].recv_bytes())
         columns = [*dict.fromkeys([*names, *table.columns])]
         turn = json.dumps([start + table.rows, columns]).encode()
         if len(turn) > TURN_BYTES:
             raise ValueError(f"names of columns have at most {TURN_BYTES} bytes; found more")
         turns[(text.number + 1) % workers][1].send_bytes(turn)
-        pickled = pickle(table, start, columns)
-        return (columns, table.rows, pickled), [(byte, start + row) for byte, row in starts]
+        starts = [(byte, start + row - first) for byte, row in part.starts]
+        return (columns, table.rows, pickle(table, start, columns)), starts
 
     for result in map_forked(make, read_texts(reader, block_bytes, blocks, unmade), workers):
         if not result:
@@ -115,16 +120,3 @@ def read_texts(
 def raised(error: Exception) -> Iterator[bytes]:
     raise error
     yield
-
-
-def parsed(
-    text: Text, kind: type[Reader], source: str, block_bytes: int
-) -> tuple[Table, list[tuple[int, int]]]:
-    """The table of a text, and where its blocks begin; its rows count from 0."""
-    reader = kind(text.chunks, source)
-    reader.buffer, reader.offset = text.buffer, text.offset
-    reader.index = first = int(text.offset > 0)
-    table = Table(itertools.islice(reader.blocks(block_bytes), text.blocks))
-    if (reader.offset, len(reader.starts)) != (text.next(ENDS[kind]).offset, text.blocks):
-        raise ValueError("the fast parser must take each block; found one that it declined")
-    return table, [(byte, row - first) for byte, row in reader.starts]

@@ -19,6 +19,7 @@ from pipeline.facts.stages import INLINE_BYTES, SegmentFacts
 from pipeline.keys import partials_key, rejects_of, segment_facts_key, xml_key
 from pipeline.s3.client import OTHERS, status
 from pipeline.s3.signed import Objects
+from pipeline.sheet.layout import Layout
 from pipeline.sheet.parts import RenderedRows, SheetPart
 
 
@@ -64,10 +65,11 @@ class Figures(Json):
     Attributes:
         pickle_etag: of the pickle that was rendered; rows of another one are stale.
         xml_etag: of the rows that these figures describe.
-        columns, widest, parts, formats: see RenderedRows.
+        columns, widest, parts, formats, holds: see RenderedRows.
         facts: what the segment tells the report.
         summaries: None for nothing.
         rejects: None where nobody asked for them.
+        layout: None for that of every table.
     """
 
     pickle_etag: str
@@ -75,10 +77,12 @@ class Figures(Json):
     columns: list[str]
     widest: list[str]
     parts: list[SheetPart]
+    holds: list[int]
     facts: SegmentFacts | None = None
     formats: dict[str, str] = field(default_factory=dict)
     summaries: Contribution | None = None
     rejects: Rejects | None = None
+    layout: Layout | None = None
 
     @property
     def rows(self) -> int:
@@ -128,6 +132,7 @@ def send(
     facts: SegmentFacts | None = None,
     summaries: Contribution | None = None,
     rejects: Rejects | None = None,
+    layout: Layout | None = None,
 ) -> Figures:
     """Write the rows, and the figures of them and of the pickle at `key`."""
     figures = Figures(
@@ -136,10 +141,12 @@ def send(
         rows.columns,
         rows.widest,
         rows.parts,
+        rows.holds,
         facts,
         rows.formats,
         summaries,
         rejects,
+        layout,
     )
     objects.put(segment_facts_key(key), figures.to_json())
     return figures

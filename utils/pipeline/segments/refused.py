@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors.lines import LINES, message
+from pipeline.errors.places import record_of
 from pipeline.errors.wording import found, printable
 from pipeline.excel import EXACT_INTEGER, has_long
 
+OBJECT = "object"
 COLUMNS = ["record", "column", "rule", "found"]  # of rejects, before the record's own
 NUMBERS = (int, float, np.integer, np.floating)  # bool is an int, too
 LOOK_UPS = (
@@ -68,7 +70,7 @@ def refuse(df: pd.DataFrame, name: str, faulty: pd.Series, rule: str) -> None:
     """
     check_columns(df, [name])
     faulty = pd.Series(faulty, df.index)
-    if unsure := [*map(str, df.index[faulty.isna()])]:
+    if unsure := [labelled(df, row) for row in df.index[faulty.isna()]]:
         some = ", ".join(unsure[:LINES]) + ", …" * (len(unsure) > LINES)
         told = (
             f"what refuse is told of {name} must be true or false; found neither of record {some}"
@@ -106,7 +108,7 @@ def check_columns(df: pd.DataFrame, names: Iterable[str]) -> None:
 
 def refused(df: pd.DataFrame, faults: Mapping[int, Fault]) -> InvalidMember:
     texts = {number: printable(str(fault)) for number, fault in faults.items()}
-    return InvalidMember(message(source_of(df), texts), faults)
+    return InvalidMember(message(df.attrs, texts), faults)
 
 
 def listed(names: Iterable[Any]) -> str:
@@ -114,6 +116,11 @@ def listed(names: Iterable[Any]) -> str:
     texts = list(map(str, names))
     more = [f"… ({len(texts)})"] if len(texts) > LISTED else []
     return ", ".join(texts[:LISTED] + more)
+
+
+def labelled(df: pd.DataFrame, row: Any) -> str:
+    key, record = record_of(df.attrs, row)
+    return f"{record} of {key}" if "origins" in df.attrs else str(record)
 
 
 def source_of(df: pd.DataFrame) -> str:
@@ -197,9 +204,12 @@ def is_whole(column: pd.Series) -> Any:
 
 
 def rejects(df: pd.DataFrame, faults: Mapping[int, Fault]) -> pd.DataFrame:
-    """The faulty rows with what is wrong with them in their first columns, COLUMNS."""
+    """The faulty rows with what is wrong with them in their first columns: COLUMNS and, where the
+    table is made of several objects, OBJECT before them."""
     rows = df[df.index.isin(list(faults))]
-    told = [(number, *faults[number]) for number in rows.index.tolist()]
-    for place, name in enumerate(COLUMNS):
+    numbers = rows.index.tolist()
+    columns = [OBJECT, *COLUMNS] if "origins" in df.attrs else COLUMNS
+    told = [(*record_of(df.attrs, each), *faults[each])[-len(columns) :] for each in numbers]
+    for place, name in enumerate(columns):
         rows.insert(place, name, [each[place] for each in told], allow_duplicates=True)
     return rows

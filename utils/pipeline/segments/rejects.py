@@ -68,13 +68,17 @@ class Rejected:
                 f"{self._first}: the first of {self._count} faulty records; max_rejects is {most}"
             )
 
-    def tables(self, formats: dict[str, str]) -> Iterator[Table]:
-        """The sheet, also without a record; none where nobody asked for it."""
+    def tables(self, formats: dict[str, str], own_styles: int | None = None) -> Iterator[Table]:
+        """The sheet, also without a record; none where nobody asked for it.
+
+        Args:
+            own_styles: see Table.
+        """
         if self._asked:
             loaded = map_ahead(lambda held: self._load(*held), self._held, TRANSFERS, TRANSFERS)
             none = pd.DataFrame(columns=self._columns)
             blocks = (on_a_sheet(with_columns(df, self._columns)) for df in chain([none], loaded))
-            yield render_table(REJECTS, blocks, formats)
+            yield render_table(REJECTS, blocks, formats, own_styles=own_styles)
 
 
 def on_a_sheet(df: pd.DataFrame) -> pd.DataFrame:

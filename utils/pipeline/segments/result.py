@@ -13,7 +13,9 @@ from pipeline.segments import figures, frames
 from pipeline.segments.figures import Rejects, rejected_before
 from pipeline.segments.profile import segment_facts
 from pipeline.segments.refused import Fault, refused, rejects
-from pipeline.sheet.sheet_xml import WIDTH_ROWS, first_rows, render_rows
+from pipeline.sheet.layout import Layout
+from pipeline.sheet.sheet_xml import render_rows
+from pipeline.sheet.widths import WIDTH_ROWS, first_rows
 from pipeline.summaries.summary import Summary, carried
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ def send(
     faults: Mapping[int, Fault],
     summaries: Sequence[Summary],
     formats: dict[str, str],
+    layout: Layout | None = None,
 ) -> None:
     """Write a result and, beside it, its rows rendered for the workbook, the records that it leaves
     out, what it contributes to summaries, and its facts.
@@ -64,7 +67,7 @@ def send(
         etag, size = pickled.result()
     source = str(segment.attrs.get("source", ""))
     told = replace(facts, size=size, partials=len(blocks), rejects=len(faults), source=source)
-    figures.send(objects, key, rows, etag, told, contribution, left_out)
+    figures.send(objects, key, rows, etag, told, contribution, left_out, layout)
 
 
 def made_of_first_rows(df: pd.DataFrame, segment: pd.DataFrame) -> pd.DataFrame:

@@ -3,12 +3,13 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import pandas as pd
 
 from pipeline.events.gather import MissingSegment
-from pipeline.excel import widest
+from pipeline.excel import style_formats
 from pipeline.facts.table import TableFacts
 from pipeline.keys import segment_facts_key, xml_key
 from pipeline.s3.overlap import map_ahead
@@ -16,9 +17,11 @@ from pipeline.s3.signed import Objects
 from pipeline.segments import figures
 from pipeline.segments.figures import Figures, Rejects
 from pipeline.sheet.duplicate_columns import arranged, header, with_columns
-from pipeline.sheet.parts import SheetPart
+from pipeline.sheet.layout import Layout
+from pipeline.sheet.parts import SheetPart, merged
 from pipeline.sheet.sheet_xml import render_rows
 from pipeline.sheet.table import SHEET, Table
+from pipeline.sheet.widths import widest
 
 TRANSFERS = 4
 
@@ -35,7 +38,7 @@ class Results:
 
     Attributes:
         figures: of the rendered rows, by the key of the result, once they are read.
-        formats: the workbook's number formats, those of the first segment that tells any.
+        formats, layout: the workbook's, those of the first segment that tells any.
         told: what the segments tell the report.
         alone: whether the execution's input asks for summaries alone.
 
@@ -48,6 +51,7 @@ class Results:
     ) -> None:
         self.figures: dict[str, Figures] = {}
         self.formats: dict[str, str] | None = None
+        self.layout = Layout()
         self.told = TableFacts()
         self.alone = False
         self._objects = objects
@@ -70,6 +74,7 @@ class Results:
             self.told.add(before.facts if before else None)
             if before and self.formats is None:
                 self.formats = before.formats
+                self.layout = before.layout or self.layout
                 self.alone = bool(before.summaries and before.summaries.alone)
             rendered = before or self._render(key, position, None)
             yield key, before.rejects if before else None, contributed
@@ -95,10 +100,18 @@ class Results:
     def tables(self) -> Iterator[Table]:
         """The segments' rows, which are read when the workbook takes them; nothing without the table."""
         if not self.alone:
-            told = self.figures
+            told, formats = self.figures, self.formats or {}
             bodies = map_ahead(lambda each: self._xml(*each), told.items(), TRANSFERS, TRANSFERS)
-            width = widest(each.widest for each in told.values())
-            yield Table(SHEET, self.columns, width, self.parts, bodies)
+            yield Table(
+                SHEET,
+                self.columns,
+                widest(each.widest for each in told.values()),
+                self.parts,
+                bodies,
+                holds=reduce(merged, (each.holds for each in told.values())),
+                formats=formats,
+                own_styles=len(style_formats(formats)),
+            )
 
     def _align(self, columns: list[str]) -> None:
         """Render again what does not stand at its place, with these columns, in the formats of all."""
@@ -140,7 +153,7 @@ class Results:
         rows = render_rows(df, position, key, self.formats or {})
         if before:  # its segment knew which rows are the input's first
             rows = replace(rows, widest=arranged(before.widest, before.columns, rows.columns))
-        told = (before.facts, before.summaries, before.rejects) if before else ()
+        told = (before.facts, before.summaries, before.rejects, before.layout) if before else ()
         return figures.send(self._objects, key, rows, etag, *told)
 
     def _xml(self, key: str, told: Figures) -> bytes:

@@ -3,9 +3,11 @@
 __all__ = [
     "chunks",
     "duplicate_columns",
+    "layout",
     "parts",
     "rendered_table",
     "sheet_xml",
     "table",
+    "widths",
     "workbook",
 ]

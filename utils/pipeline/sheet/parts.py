@@ -1,6 +1,18 @@
 """Rendered rows, in deflated parts that a workbook takes as they are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import or_
+
+# What the cells of a column hold, as bits: numbers and durations; dates, and datetimes at midnight;
+# other datetimes; what does not stand at the right of its cell. A cell adds to it by its value
+# alone, so that all cuts of a table tell the same.
+NUMBER, DATE, TIME, OTHER = 1, 2, 4, 8
+
+
+def merged(one: Sequence[int], two: Sequence[int]) -> list[int]:
+    """What columns hold of which two blocks hold this."""
+    return list(map(or_, one, two))
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,7 @@ class RenderedRows:
         parts: the rows in order, split where a sheet ends.
         xml: the parts' bytes, one after another.
         formats: the number formats that they were rendered with, by the names of columns.
+        holds: for each column what its cells hold, NUMBER and others.
     """
 
     columns: list[str]
@@ -39,3 +52,4 @@ class RenderedRows:
     parts: list[SheetPart]
     xml: bytes
     formats: dict[str, str]
+    holds: list[int]

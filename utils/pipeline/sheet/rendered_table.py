@@ -9,10 +9,11 @@ from typing import IO, Any
 
 import pandas as pd
 
-from pipeline.excel import is_number, widest
-from pipeline.sheet.parts import SheetPart
+from pipeline.excel import is_number, style_formats
+from pipeline.sheet.parts import OTHER, SheetPart, merged
 from pipeline.sheet.sheet_xml import render_rows
-from pipeline.sheet.table import CHART_ROWS, Table
+from pipeline.sheet.table import CHART_ROWS, FIRST_CELLS, Across, Table
+from pipeline.sheet.widths import widest
 
 PIECE_BYTES = 1 << 20  # read at a time
 
@@ -25,6 +26,8 @@ def render_table(
     total: pd.DataFrame | None = None,
     chart: str | None = None,
     keys: int = 1,
+    own_styles: int | None = None,
+    across: Across | None = None,
 ) -> Table:
     """Render a table of which one block is in memory at a time.
 
@@ -33,7 +36,8 @@ def render_table(
             the header, even without rows.
         formats: all of the workbook, as render_rows takes them.
         total: its last row, of the same columns.
-        name, chart, keys: see Table.
+        name, chart, keys, across: see Table.
+        own_styles: see Table; by default that behind the formats.
 
     Raises:
         InvalidCell, TooManyColumns: as render_rows does; it names the table.
@@ -43,16 +47,23 @@ def render_table(
     widths: list[str] = []
     parts: list[SheetPart] = []
     first_rows: list[list[Any]] = []
+    holds: list[int] = []
+    own_styles = len(style_formats(formats)) if own_styles is None else own_styles
+    headers = across.headers if across else 1
     rows = 0
     for df in chain(blocks, [] if total is None else [total]):
-        rendered = render_rows(df, rows, name, formats, total if df is total else None)
+        first = total if df is total else None
+        rendered = render_rows(df, rows, name, formats, first, own_styles, headers)
         file.write(rendered.xml)
         columns = columns or rendered.columns
         widths = widest([widths or rendered.widest, rendered.widest])
+        held = [each & ~OTHER for each in rendered.holds] if df is total else rendered.holds
+        holds = merged(holds or held, held)
         parts += rendered.parts
         rows += len(df)
         if df is not total:
-            first_rows += plain_rows(df.head(CHART_ROWS - len(first_rows)))
+            most = min(CHART_ROWS, FIRST_CELLS // max(1, len(columns)))
+            first_rows += plain_rows(df.head(most - len(first_rows)))
     return Table(
         name,
         columns,
@@ -63,6 +74,10 @@ def render_table(
         chart,
         keys,
         first_rows,
+        holds,
+        formats,
+        own_styles,
+        across=across,
     )
 
 

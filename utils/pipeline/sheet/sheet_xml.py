@@ -12,9 +12,8 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from functools import partial
-from numbers import Real
-from types import MappingProxyType, NoneType
+from functools import cache, partial
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -23,12 +22,11 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from pipeline.arrays import plain_array
+from pipeline.errors.places import named
 from pipeline.excel import (
     CELL_CHARACTERS,
-    COLUMN_WIDTH,
     DATA_ROWS,
     DATE_STYLE,
-    DATETIME_STYLE,
     DURATION_STYLE,
     EXACT_INTEGER,
     FIRST_DAY,
@@ -38,24 +36,21 @@ from pipeline.excel import (
     check_columns,
     check_header,
     column_letters,
-    display_width,
     excel_row,
     integer_text,
-    is_long,
     is_number,
     style_formats,
     text_element,
 )
-from pipeline.sheet.parts import RenderedRows, SheetPart
+from pipeline.sheet.parts import DATE, NUMBER, OTHER, TIME, RenderedRows, SheetPart
+from pipeline.sheet.widths import NO_FORMATS, first_rows, formatted, widest, widest_of, widest_texts
 
 LEVEL = 1  # as fast as 0 here, and a fifth smaller; 3 takes three times as long
 CACHED_CELLS = 20_000  # of each column: some 2 MB
 SLICE_CELLS = 6_000  # rendered at a time: about 300 KB of XML, which stays in the CPU's cache
-WIDTH_ROWS = 200
 
 _Cells = list[bytes]
 _Renderer = Callable[[list[Any]], _Cells]
-_NO_FORMATS: Mapping[str, str] = MappingProxyType({})
 _NUMBER_OPENING = re.compile(rb'"(?: s="[0-9]+")?><v>')
 _TEXT = b'" t="inlineStr"><is><t>', b"</t></is></c>"
 _BELOW_THOUSAND = [b"%d" % n for n in range(1000)]
@@ -67,8 +62,10 @@ def render_rows(
     df: pd.DataFrame,
     position: int,
     source: str,
-    formats: Mapping[str, str] = _NO_FORMATS,
+    formats: Mapping[str, str] = NO_FORMATS,
     first: pd.DataFrame | None = None,
+    own_styles: int | None = None,
+    headers: int = 1,
 ) -> RenderedRows:
     """Render all rows of a frame for their place in the whole table.
 
@@ -81,6 +78,9 @@ def render_rows(
             of the workbook, because they number its styles.
         first: the rows that tell how wide columns are; by default those of the whole table's first
             WIDTH_ROWS.
+        own_styles: number of the style of the first column's datetimes; the next column has the next
+            one. The workbook chooses their formats. By default they follow those of the formats.
+        headers: rows of them on each sheet.
 
     Raises:
         InvalidCell: names the source, the record, the column and the rule; of a header, its letters.
@@ -92,73 +92,54 @@ def render_rows(
     check_header(names, source)
     styles = style_formats(formats)
     numbers = [styles.index(formats[name]) if name in formats else None for name in names]
-    columns = [_Column(df, index, source, style) for index, style in enumerate(numbers)]
+    own = len(styles) if own_styles is None else own_styles
+    columns = [_Column(df, index, source, style, own) for index, style in enumerate(numbers)]
     rendered = [
-        _render_part(columns, start, stop, position + start)
-        for start, stop in _sheet_ranges(len(df), position)
+        _render_part(columns, start, stop, position + start, headers)
+        for start, stop in _sheet_ranges(len(df), position, headers)
     ]
     return RenderedRows(
         columns=names,
-        widest=widest_texts(first_rows(df, position) if first is None else first, formats),
+        widest=widest(
+            [
+                widest_texts(first_rows(df, position) if first is None else first, formats),
+                [column.widest_number(formats.get(column.name, "")) for column in columns],
+            ]
+        ),
         parts=[part for part, _ in rendered],
         xml=b"".join(body for _, body in rendered),
         formats=dict(formats),
+        holds=[column.holds for column in columns],
     )
 
 
-def first_rows(df: pd.DataFrame, position: int) -> pd.DataFrame:
-    """Those of the first WIDTH_ROWS of a whole table, in which the frame begins at a position."""
-    return df.head(max(0, WIDTH_ROWS - position))
-
-
-def widest_texts(df: pd.DataFrame, formats: Mapping[str, str] = _NO_FORMATS) -> list[str]:
-    """The widest line of each column."""
-    return [
-        _widest(df.iloc[:, index].dropna().tolist(), formats.get(str(name), ""))
-        for index, name in enumerate(df.columns)
-    ]
-
-
-def _widest(values: list[Any], number_format: str) -> str:
-    lines = [line for value in values for line in _shown(value, number_format).splitlines()]
-    return max(lines, key=display_width, default="")[:COLUMN_WIDTH]
-
-
-def _shown(value: Any, number_format: str) -> str:
-    if (
-        number_format
-        and isinstance(value, Real)
-        and not (isinstance(value, bool) or is_long(value))
-    ):
-        return _formatted(value, number_format)
-    if type(value) is int:
-        return integer_text(value)
-    return f"{value:.16G}" if isinstance(value, float) else str(value)
-
-
-def _formatted(number: Real, number_format: str) -> str:
-    """About as wide as Excel shows the number: its separators, decimals and the texts around it."""
-    positive = number_format.partition(";")[0]
-    decimals = len(re.split("[^0#?]", positive.partition(".")[2])[0])
-    around = re.sub(r'\[[^]]*\]|[0#?,."\\_*]', "", positive)
-    return f"{float(number):{',' if ',' in positive else ''}.{decimals}f}{around}"
-
-
 class _Column:
-    """One column of a frame, with the cells of values that repeat."""
+    """One column of a frame, with the cells of values that repeat.
 
-    def __init__(self, df: pd.DataFrame, index: int, source: str, style: int | None) -> None:
+    Attributes:
+        holds: what the cells that are rendered so far hold.
+    """
+
+    def __init__(
+        self, df: pd.DataFrame, index: int, source: str, style: int | None, own_styles: int
+    ) -> None:
         """style: of numbers, dates and durations; None for that of their kind."""
-        self._source = source
+        self.name = str(df.columns[index])
+        self.holds = 0
+        self._named = partial(named, df.attrs, source=source)
         self._style = style
-        self._name = df.columns[index]
+        self._datetime_style = own_styles + index
         self._labels = df.index
         self._values = plain_array(df.iloc[:, index])
         self._opening = f'<c r="{column_letters(index)}'.encode()
+        self._ends = (math.inf, -math.inf)  # of its numbers of up to 15 digits
         self._cache: dict[type, dict[Any, bytes]] = {}
         self._uncached_kinds: set[type] = set()
         if self._values.dtype.kind == "f" and _has_negative_zero(self._values):
             self._uncached_kinds.add(float)
+        if self._values.dtype.kind in "iuf" and len(self._values):
+            ends = np.fmin.reduce(self._values), np.fmax.reduce(self._values)
+            self._note_numbers(self._values, *ends)
 
     def pieces(self, start: int, stop: int, numbers: list[bytes]) -> list[bytes | list[bytes]]:
         """The cells of some rows as _interleave takes them; a missing cell leaves no trace."""
@@ -166,6 +147,13 @@ class _Column:
         if all(cells):
             return [opening, numbers, cells]
         return [[opening + n + cell if cell else b"" for n, cell in zip(numbers, cells)]]
+
+    def widest_number(self, number_format: str) -> str:
+        """Of the cells that are rendered, of up to 15 digits, and without what stands behind the point
+        and no format asks for: one that is too wide for its column is shown as ####.
+        """
+        low, high = self._ends
+        return widest_of(formatted(end, number_format or "0") for end in (low, high) if low <= high)
 
     def _cells(self, start: int, stop: int) -> _Cells:
         """What follows the row number in each cell; b"" for a missing one."""
@@ -180,7 +168,7 @@ class _Column:
         try:
             self._array_cells(self._values[row : row + 1])
         except InvalidCell as error:
-            where = f"{self._source} record {self._labels[row]}, column {self._name}"
+            where = f"{self._named(self._labels[row])}, column {self.name}"
             raise InvalidCell(f"{where}: {error}") from None
 
     def _array_cells(self, values: NDArray[Any]) -> _Cells:
@@ -189,11 +177,20 @@ class _Column:
         return self._mixed_cells(values.tolist())
 
     def _present_cells(self, values: NDArray[Any]) -> _Cells:
-        if values.dtype.kind not in _TIMES:
+        if values.dtype.kind == "f":
             return self._mixed_cells(values.tolist())
-        kind, serials, style = _TIMES[values.dtype.kind]
-        render = self._styled(partial(_number_cells, style=style))
-        return self._cached(kind, serials(values).tolist(), render)
+        if values.dtype.kind == "m":
+            self.holds |= NUMBER
+            return self._serials(np.timedelta64, _duration_serials(values), DURATION_STYLE)
+        serials = _date_serials(values)
+        if not self.holds & TIME and len(serials):
+            self.holds |= TIME if (serials != np.floor(serials)).any() else DATE
+        return self._serials(np.datetime64, serials, self._datetime_style)
+
+    def _serials(self, kind: type, serials: NDArray[Any], style: int) -> _Cells:
+        return self._cached(
+            kind, serials.tolist(), self._styled(partial(_number_cells, style=style))
+        )
 
     def _mixed_cells(self, values: list[Any]) -> _Cells:
         """Render the values of each type together."""
@@ -207,10 +204,41 @@ class _Column:
         return [next(cells[type(value)]) for value in values]
 
     def _cells_of(self, kind: type, values: list[Any]) -> _Cells:
-        render = self._styled(_renderer(kind))
+        base = _base(kind)
+        if base in _ARRAYS:
+            return _skip_missing(_ARRAYS[base](values), self._present_cells)
+        if self._values.dtype == object:
+            self._note(base, values)
+        short = base in _INTEGERS and not self.holds & OTHER
+        render = self._styled(_short_integers if short else _RENDERERS[base])
         if kind is float and self._values.dtype == object and _has_negative_zero(np.array(values)):
             return render(values)
         return self._cached(kind, values, render) if kind in _REPEATING else render(values)
+
+    def _note(self, base: type, values: list[Any]) -> None:
+        """What the cells of values of one type hold."""
+        if base in _INTEGERS:
+            self._note_numbers(values, min(values), max(values))
+        elif base in _FLOATS:
+            distinct = np.array(list(set(values)), float)  # of NaN alone, one
+            self._note_numbers(distinct, np.fmin.reduce(distinct), np.fmax.reduce(distinct))
+        else:
+            self.holds |= _HELD.get(base, OTHER)
+
+    def _note_numbers(self, values: Any, low: Any, high: Any) -> None:
+        """What the cells of numbers from low to high hold; NaN has no cell."""
+        if low != low:
+            return
+        self.holds |= NUMBER
+        if not -EXACT_INTEGER <= low <= high <= EXACT_INTEGER:
+            if isinstance(values, list):
+                values = np.array(values, object)
+            self.holds |= 0 if values.dtype.kind == "f" else OTHER
+            numbers = values[(values >= -EXACT_INTEGER) & (values <= EXACT_INTEGER)]
+            if not len(numbers):
+                return
+            low, high = numbers.min(), numbers.max()
+        self._ends = min(self._ends[0], low), max(self._ends[1], high)
 
     def _styled(self, render: _Renderer) -> _Renderer:
         if self._style is None:
@@ -242,20 +270,20 @@ def _has_negative_zero(numbers: NDArray[Any]) -> bool:
     return bool((np.signbit(numbers) & (numbers == 0)).any())
 
 
-def _sheet_ranges(rows: int, position: int) -> Iterator[tuple[int, int]]:
-    start = 0
+def _sheet_ranges(rows: int, position: int, headers: int) -> Iterator[tuple[int, int]]:
+    start, most = 0, DATA_ROWS + 1 - headers
     while start < rows:
-        stop = min(rows, start + DATA_ROWS - (position + start) % DATA_ROWS)
+        stop = min(rows, start + most - (position + start) % most)
         yield start, stop
         start = stop
 
 
 def _render_part(
-    columns: list[_Column], start: int, stop: int, position: int
+    columns: list[_Column], start: int, stop: int, position: int, headers: int
 ) -> tuple[SheetPart, bytes]:
     deflate = isal_zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     chunks, xml_bytes, crc32 = [], 0, 0
-    for xml in _row_slices(columns, start, stop, excel_row(position)):
+    for xml in _row_slices(columns, start, stop, excel_row(position, headers)):
         chunks.append(deflate.compress(xml))
         xml_bytes += len(xml)
         crc32 = isal_zlib.crc32(xml, crc32)
@@ -303,10 +331,12 @@ def _skip_missing(values: NDArray[Any], render: Callable[[NDArray[Any]], _Cells]
     return [b"" if is_missing else next(cells) for is_missing in missing.tolist()]
 
 
-def _renderer(kind: type) -> _Renderer:
+@cache
+def _base(kind: type) -> type:
+    """The type, of those that a cell can hold, that a kind is of."""
     for base in kind.__mro__:
-        if base in _RENDERERS:
-            return _RENDERERS[base]
+        if base in _RENDERERS or base in _ARRAYS:
+            return base
     found = kind.__qualname__
     raise InvalidCell(f"a cell holds text, a number, a bool, a date or JSON; found {found}")
 
@@ -346,9 +376,13 @@ def _text(value: str) -> bytes:
     return f'" t="inlineStr"><is>{text_element(value)}</is></c>'.encode()
 
 
+def _short_integers(values: list[int]) -> _Cells:
+    return [b'"><v>%d</v></c>' % value for value in values]
+
+
 def _integers(values: list[int]) -> _Cells:
     if min(values) >= -EXACT_INTEGER and max(values) <= EXACT_INTEGER:
-        return [b'"><v>%d</v></c>' % value for value in values]
+        return _short_integers(values)
     cells = iter(_texts([integer_text(value) for value in values if abs(value) > EXACT_INTEGER]))
     return [
         next(cells) if abs(value) > EXACT_INTEGER else b'"><v>%d</v></c>' % value
@@ -380,24 +414,15 @@ def _json(value: Any) -> bytes:
     return _text(text)
 
 
-def _datetimes(values: list[dt.datetime]) -> _Cells:
+def _datetimes(values: list[dt.datetime]) -> NDArray[Any]:
     zoned = next((value for value in values if value.tzinfo), None)
     if zoned is not None:
         raise InvalidCell(f"Excel has no time zones; found {zoned}")
-    return _times("M", values)
+    return np.array(values, "M8[us]")
 
 
 def _dates(values: list[dt.date]) -> _Cells:
     return _number_cells(_date_serials(np.array(values, "M8[D]")).tolist(), DATE_STYLE)
-
-
-def _times(code: str, values: list[Any]) -> _Cells:
-    """Datetimes (M) or durations (m), Python's or NumPy's."""
-    _, serials, style = _TIMES[code]
-    return _skip_missing(
-        np.array(values, f"{code}8[us]"),
-        lambda present: _number_cells(serials(present).tolist(), style),
-    )
 
 
 def _date_serials(values: NDArray[Any]) -> NDArray[Any]:
@@ -427,20 +452,21 @@ def _number_cells(numbers: list[float], style: int = 0) -> _Cells:
     return [pattern % number for number in numbers]
 
 
-# Of NumPy's code of a kind: its type, serial numbers and style.
-_TIMES: dict[str, tuple[type, Callable[[NDArray[Any]], NDArray[Any]], int]] = {
-    "M": (np.datetime64, _date_serials, DATETIME_STYLE),
-    "m": (np.timedelta64, _duration_serials, DURATION_STYLE),
+# What makes an array of objects that a column renders as one.
+_ARRAYS: dict[type, Callable[[list[Any]], NDArray[Any]]] = {
+    dt.datetime: _datetimes,
+    np.datetime64: partial(np.array, dtype="M8[us]"),
+    **dict.fromkeys((dt.timedelta, np.timedelta64), partial(np.array, dtype="m8[us]")),
 }
+_MISSING = (NoneType, type(pd.NA), type(pd.NaT))
 _REPEATING = {str, int, float, bool}
 
 _RENDERERS: dict[type, _Renderer] = {
-    **dict.fromkeys((NoneType, type(pd.NA), type(pd.NaT)), lambda values: [b""] * len(values)),
+    **dict.fromkeys(_MISSING, lambda values: [b""] * len(values)),
     **dict.fromkeys(
         (bool, np.bool), lambda values: [b'" t="b"><v>%d</v></c>' % bool(value) for value in values]
     ),
     **dict.fromkeys((dict, list), lambda values: list(map(_json, values))),
-    **dict.fromkeys((dt.timedelta, np.timedelta64), partial(_times, "m")),
     str: _texts,
     int: _integers,
     np.integer: lambda values: _integers(list(map(int, values))),
@@ -448,6 +474,6 @@ _RENDERERS: dict[type, _Renderer] = {
     np.floating: lambda values: _floats(list(map(float, values))),
     Decimal: lambda values: list(map(_decimal, values)),
     dt.date: _dates,
-    dt.datetime: _datetimes,
-    np.datetime64: partial(_times, "M"),
 }
+_INTEGERS, _FLOATS = (int, np.integer), (float, np.floating)
+_HELD: dict[type, int] = {**dict.fromkeys(_MISSING, 0), Decimal: NUMBER, dt.date: DATE}

@@ -10,18 +10,19 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import chain, count, islice
 from typing import Any
 
-import xlsxwriter.utility
+import xlsxwriter
 from isal import isal_zlib
 
 from pipeline.excel import (
-    COLUMN_WIDTH,
+    CENTER_HEADER_STYLE,
     DATA_ROWS,
     HEADER_STYLE,
+    RIGHT_HEADER_STYLE,
     check_columns,
     check_header,
     check_sheet_names,
@@ -30,20 +31,31 @@ from pipeline.excel import (
     numbered_sheet,
     style_formats,
     text_element,
-    wide_characters,
 )
 from pipeline.sheet.chart import insert_charts, with_own_labels
 from pipeline.sheet.chunks import Chunks
+from pipeline.sheet.layout import Layout
+from pipeline.sheet.page import (
+    TOTAL,
+    datetime_style,
+    filter_and_total,
+    is_right,
+    set_columns,
+    set_up_page,
+)
 from pipeline.sheet.parts import SheetPart
-from pipeline.sheet.table import SHEET, Table
+from pipeline.sheet.table import REJECTS, SHEET, Table
 from pipeline.sheet.zip_file import MOST_BYTES, Entry, Zip, deflated, plain_entry
 
-HEADER = {"bold": True, "bottom": 1}
-TOTAL = {"bold": True, "top": 1}
+HEADER: dict[str, Any] = {"bold": True, "bottom": 1}
+RIGHT = {"align": "right", "indent": 2}  # beside the button of the filter
+LOOKS = {
+    HEADER_STYLE: HEADER,
+    RIGHT_HEADER_STYLE: HEADER | RIGHT,
+    CENTER_HEADER_STYLE: HEADER | {"align": "center"},
+}
+STYLES = "xl/styles.xml"
 CREATED = dt.datetime(1980, 1, 1)  # the date of each zip entry, as XlsxWriter has it
-DIGIT_PIXELS = 7
-WIDE_PIXELS = 7  # a kanji takes 15; XlsxWriter gives any character that it does not know 8
-FILTER_PIXELS = 16  # the button in a header
 
 
 class WorkbookTooLarge(ValueError):
@@ -55,6 +67,7 @@ class _Sheet:
     """
     Attributes:
         header: its XML.
+        is_first: whether the table begins here.
         has_total: whether its last row is the table's total.
         source: the table's bodies.
     """
@@ -63,13 +76,17 @@ class _Sheet:
     table: Table
     header: str
     parts: list[SheetPart]
+    is_first: bool
     has_total: bool
     source: Chunks
 
     @property
     def last_row(self) -> int:
         """One-based."""
-        return excel_row(self.parts[-1].position) + self.parts[-1].rows - 1 if self.parts else 1
+        headers = len(self.table.header)
+        if not self.parts:
+            return headers
+        return excel_row(self.parts[-1].position, headers) + self.parts[-1].rows - 1
 
     @property
     def last_data_row(self) -> int:
@@ -82,6 +99,7 @@ class Workbook:
     Args:
         name: of the workbook, for error messages.
         formats: Excel's number formats by the names of columns, as the rows were rendered with.
+        layout: of all sheets.
 
     Attributes:
         size: in bytes.
@@ -94,10 +112,16 @@ class Workbook:
         WorkbookTooLarge: see there.
     """
 
-    def __init__(self, name: str, tables: Sequence[Table], formats: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        tables: Sequence[Table],
+        formats: Mapping[str, str],
+        layout: Layout | None = None,
+    ) -> None:
         check_sheet_names(table.name for table in tables[tables[0].name == SHEET :])
         self._sheets = _sheets(name, tables)
-        self._zip = Zip([*_entries(self._sheets, formats)])
+        self._zip = Zip([*_entries(self._sheets, formats, layout or Layout())])
         self.size = self._zip.size
         check_size(name, self.size)
 
@@ -124,7 +148,7 @@ def sheet_names(tables: Sequence[Table]) -> list[str]:
     names: list[str] = []
     taken = {table.name.lower() for table in tables}
     for table in tables:
-        sheets = len(_parts_by_sheet(table.parts))
+        sheets = len(_parts_by_sheet(table))
         numbered = (numbered_sheet(table.name, number) for number in count(2))
         more = list(islice((name for name in numbered if name.lower() not in taken), sheets - 1))
         taken.update(map(str.lower, more))
@@ -138,34 +162,37 @@ def _sheets(workbook: str, tables: Sequence[Table]) -> list[_Sheet]:
     for table in tables:
         where = workbook if table.name == SHEET else f"{workbook} {table.name}"
         check_columns(len(table.columns), where)
-        check_header(table.columns, where)
-        header = _header_row(table.columns)
-        by_sheet = _parts_by_sheet(table.parts)
+        for texts in table.header:
+            check_header(texts, where)
+        header = _header_rows(table)
+        by_sheet = _parts_by_sheet(table)
         source = Chunks(table.bodies)
         for parts in by_sheet:
-            has_total = bool(table.total) and parts is by_sheet[-1]
-            sheets.append(_Sheet(next(names), table, header, parts, has_total, source))
+            is_first, is_last = parts is by_sheet[0], parts is by_sheet[-1]
+            has_total = bool(table.total) and is_last
+            sheets.append(_Sheet(next(names), table, header, parts, is_first, has_total, source))
     return sheets
 
 
-def _parts_by_sheet(parts: Sequence[SheetPart]) -> list[list[SheetPart]]:
+def _parts_by_sheet(table: Table) -> list[list[SheetPart]]:
     sheets: list[list[SheetPart]] = [[]]
-    position = 0
-    for part in parts:
+    position, rows = 0, DATA_ROWS + 1 - len(table.header)
+    for part in table.parts:
         if part.position != position:
             raise ValueError(f"parts must join: row {position} follows; found {part.position}")
-        if not 1 <= part.rows <= DATA_ROWS - position % DATA_ROWS:
+        if not 1 <= part.rows <= rows - position % rows:
             raise ValueError(f"a part lies on one sheet; found {part.rows} rows from {position} on")
-        if position == DATA_ROWS * len(sheets):
+        if position == rows * len(sheets):
             sheets.append([])
         sheets[-1].append(part)
         position += part.rows
     return sheets
 
 
-def _entries(sheets: list[_Sheet], formats: Mapping[str, str]) -> Iterator[Entry]:
-    with zipfile.ZipFile(_template(sheets, formats)) as template:
+def _entries(sheets: list[_Sheet], formats: Mapping[str, str], layout: Layout) -> Iterator[Entry]:
+    with zipfile.ZipFile(_template(sheets, formats, layout)) as template:
         files = {name: template.read(name) for name in template.namelist()}
+    files[STYLES] = _with_own_styles(files[STYLES], [sheet.table for sheet in sheets])
     in_order = iter(sheets)
     for name, xml in files.items():
         if name.startswith("xl/worksheets/sheet"):
@@ -174,42 +201,46 @@ def _entries(sheets: list[_Sheet], formats: Mapping[str, str]) -> Iterator[Entry
             yield plain_entry(name, with_own_labels(xml) if name.startswith("xl/charts/") else xml)
 
 
-def _template(sheets: list[_Sheet], formats: Mapping[str, str]) -> BytesIO:
+def _template(sheets: list[_Sheet], formats: Mapping[str, str], layout: Layout) -> BytesIO:
     """Everything but the rows, from XlsxWriter. Blank cells register the styles in order."""
     file = BytesIO()
     with xlsxwriter.Workbook(file, {"in_memory": True}) as workbook:
         workbook.set_properties({"created": CREATED})
-        header, *others = style_formats(formats)[HEADER_STYLE:]
-        styles = [workbook.add_format({"num_format": header, **HEADER})]
-        styles += [workbook.add_format({"num_format": style}) for style in others]
+        styles = [
+            workbook.add_format({"num_format": number_format, **LOOKS.get(style, {})})
+            for style, number_format in enumerate(style_formats(formats))
+        ][HEADER_STYLE:]
         total = workbook.add_format(TOTAL)
         for sheet in sheets:
             worksheet = workbook.add_worksheet(sheet.name)
             for row, style in enumerate(styles):
                 worksheet.write_blank(row, 0, None, style)
-            _lay_out(worksheet, sheet, total)
-            if sheet.table.chart and sheet.last_data_row - 1 == len(sheet.table.first_rows) > 0:
-                insert_charts(workbook, worksheet, sheet.table, formats)
+            table, rows = sheet.table, sheet.last_data_row
+            shown = replace(layout, hidden=[]) if table.name == REJECTS else layout
+            set_up_page(worksheet, table, shown)
+            set_columns(worksheet, table, shown)
+            filter_and_total(worksheet, table, rows, total if sheet.has_total else None)
+            for _, over in table.over:
+                if len(over) > 1:
+                    worksheet.merge_range(0, over[0], 0, over[-1], "")  # which writes no cell
+            if sheet.is_first:
+                rows -= len(table.header)
+                insert_charts(workbook, worksheet, table, rows, shown.hidden)
     return file
 
 
-def _lay_out(worksheet: Any, sheet: _Sheet, total: Any) -> None:
-    columns = sheet.table.columns
-    worksheet.freeze_panes(1, 0)
-    for index, (name, widest) in enumerate(zip(columns, sheet.table.widest, strict=True)):
-        pixels = max(_pixels(name) + FILTER_PIXELS, _pixels(widest))
-        worksheet.set_column_pixels(index, index, min(pixels, COLUMN_WIDTH * DIGIT_PIXELS))
-    if columns:
-        worksheet.autofilter(0, 0, sheet.last_data_row - 1, len(columns) - 1)
-    if sheet.has_total:
-        row = sheet.last_row - 1
-        always = {"type": "formula", "criteria": "=TRUE", "format": total}
-        worksheet.conditional_format(row, 0, row, len(columns) - 1, always)
-
-
-def _pixels(text: str) -> int:
-    pixels: int = xlsxwriter.utility.cell_autofit_width(text)
-    return pixels + WIDE_PIXELS * wide_characters(text)
+def _with_own_styles(xml: bytes, tables: Sequence[Table]) -> bytes:
+    """The styles, and behind them one for each column that may hold datetimes."""
+    before, styles, after = re.split(b"(<cellXfs .*?</cellXfs>)", xml)
+    known = re.findall(rb"<xf [^>]*/>|<xf .*?</xf>", styles)
+    own = {
+        table.own_styles + index: datetime_style(table, index)
+        for table in tables
+        for index in range(table.next_style - table.own_styles)
+    }
+    known += [known[own[number]] for number in range(len(known), max(own, default=0) + 1)]
+    all_styles = b'<cellXfs count="%d">%b</cellXfs>' % (len(known), b"".join(known))
+    return before + all_styles + after
 
 
 def _sheet_entry(name: str, template: bytes, sheet: _Sheet) -> Entry:
@@ -236,14 +267,32 @@ def _dimension(sheet: _Sheet) -> str:
     return "A1" if last == "A1" else f"A1:{last}"
 
 
-def _header_row(columns: Sequence[str]) -> str:
-    cells = (_header_cell(index, name) for index, name in enumerate(columns))
-    return f'<row r="1">{"".join(cells)}</row>'
+def _header_rows(table: Table) -> str:
+    """The headers, each aligned as its column; what stands over several of them, in the middle."""
+    rows = [
+        [
+            _header_cell(name, RIGHT_HEADER_STYLE if is_right(table, index) else HEADER_STYLE)
+            for index, name in enumerate(table.header[-1])
+        ]
+    ]
+    if table.over:
+        over = dict.fromkeys(range(len(table.columns)), f' s="{CENTER_HEADER_STYLE}"/>')
+        over |= {at[0]: _header_cell(text, CENTER_HEADER_STYLE) for text, at in table.over if text}
+        rows.insert(0, [*over.values()])
+    return "".join(map(_header_row, count(1), rows))
 
 
-def _header_cell(index: int, name: str) -> str:
-    text = text_element(name)
-    return f'<c r="{column_letters(index)}1" s="{HEADER_STYLE}" t="inlineStr"><is>{text}</is></c>'
+def _header_row(number: int, cells: list[str]) -> str:
+    """
+    Args:
+        cells: of each what follows its place.
+    """
+    places = (f'<c r="{column_letters(index)}{number}"' for index in range(len(cells)))
+    return f'<row r="{number}">{"".join(map(str.__add__, places, cells))}</row>'
+
+
+def _header_cell(text: str, style: int) -> str:
+    return f' s="{style}" t="inlineStr"><is>{text_element(text)}</is></c>'
 
 
 def _check_length(sheet: _Sheet) -> None:

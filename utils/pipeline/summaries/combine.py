@@ -5,16 +5,18 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.excel import COUNT_FORMAT
 from pipeline.facts.stages import INLINE_BYTES
 from pipeline.sheet.rendered_table import render_table
 from pipeline.sheet.table import Table
-from pipeline.summaries.merge import Spool, group_frames, total_frame
+from pipeline.summaries.merge import Spool, sheet
 from pipeline.summaries.partials import Partials, Runs, combined, opened
+from pipeline.summaries.rows import in_blocks
 from pipeline.summaries.summary import SORTED, Columns, Declared
 
+COUNTS = ("count", "size", "nunique")
 AT_ONCE = 64  # small contributions, combined into one
 SMALL_GROUPS = 20_000  # that a combined one may have and stay in memory
-BLOCK_ROWS = 1 << 14  # rendered at a time, however the groups came: the same bytes for every cut
 
 
 class MissingPartials(ValueError):
@@ -59,26 +61,32 @@ class Summaries:
         elif not known:
             self._waiting.append(key)
 
-    def tables(self, formats: dict[str, str]) -> Iterator[Table]:
-        """Each summary as sheets beside the table's."""
+    def tables(self, formats: dict[str, str], own_styles: int | None = None) -> Iterator[Table]:
+        """Each summary as sheets beside the table's.
+
+        Args:
+            own_styles: of the first one, see Table.
+        """
         for declared, scopes in zip(self._declared, self._scopes):
-            name = declared.name
-            groups, *total = [scope.sources() for scope in scopes]
-            blocks = in_blocks(group_frames(declared, groups))
-            yield render_table(
-                name,
-                blocks,
-                formats,
-                total=total_frame(declared, total[0]) if total else None,
+            counts = [each.name for each in declared.columns if each.how in COUNTS]
+            made = sheet(declared, [scope.sources() for scope in scopes])
+            table = render_table(
+                declared.name,
+                in_blocks(made.frames),
+                dict.fromkeys(counts, COUNT_FORMAT) | formats,
+                total=made.total,
                 chart=declared.chart,
                 keys=len(declared.by),
+                own_styles=own_styles,
+                across=made.across,
             )
+            own_styles = table.next_style
+            yield table
 
     def _begin(self, declared: list[Declared]) -> None:
         self._declared = declared
         for each in declared:
-            keys = [len(each.by)] if each.total is None else [len(each.by), 0]
-            self._scopes.append([_Scope(self._spool, count) for count in keys])
+            self._scopes.append([_Scope(self._spool, len(keys)) for keys in each.scopes])
         for key in self._waiting:
             self._count(key)
 
@@ -103,7 +111,7 @@ class Summaries:
                     f"{key}: its segment must contribute to summary {declared.name}, whose "
                     f"{declared.computed[0]} a function makes; found no contribution"
                 )
-            keys = dict(zip(declared.by, declared.by))
+            keys = {name: name for names in declared.scopes for name in names}
             for scope, parts in zip(scopes, columns.partials(declared, keys)):
                 scope.add(parts)
 
@@ -136,14 +144,3 @@ class _Scope:
         if self._small:
             self._sources.append(self._spool.put(combined(self._small)))
             self._small = []
-
-
-def in_blocks(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """The same rows in frames of BLOCK_ROWS; one at least."""
-    held = pd.DataFrame()
-    for df in frames:
-        held = pd.concat([held, df], ignore_index=True) if len(held) else df
-        starts = range(0, len(held) or 1, BLOCK_ROWS)
-        *full, held = [held.iloc[start : start + BLOCK_ROWS] for start in starts]
-        yield from full
-    yield held

@@ -8,7 +8,7 @@ accumulator: U. Kulisch, "Computer Arithmetic and Validity", 2013, chapter 8.
 import math
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import MAX_EMAX, MIN_EMIN, Decimal, localcontext
 from fractions import Fraction
 from typing import Any, Self
@@ -21,6 +21,7 @@ from pipeline.excel import EXACT_INTEGER, is_number
 BITS = 32
 _MASK = (1 << BITS) - 1
 MANTISSA = 53  # bits of a float
+MOST_BITS = 1 << 15  # of a running total's divisor
 
 Integers = NDArray[np.int64]
 Objects = NDArray[Any]
@@ -213,10 +214,55 @@ class Fractions:
     def __neg__(self) -> "Fractions":
         return Fractions(-self.over, self.under, self.rounded)
 
+    @property
+    def parts(self) -> tuple[Objects, Objects, NDArray[np.bool_]]:
+        return self.over, self.under, self.rounded
+
+    def take(self, rows: Any) -> "Fractions":
+        return Fractions(*(part[rows] for part in self.parts))
+
+    def followed_by(self, other: "Fractions") -> "Fractions":
+        return Fractions(*map(np.concatenate, zip(self.parts, other.parts)))
+
+    def reduced(self) -> "Fractions":
+        common: Any = np.maximum(np.gcd(self.over, self.under), 1)
+        return replace(self, over=self.over // common, under=self.under // common)
+
     def numbers(self) -> Objects:
         """Whole ones exactly, all others rounded once; NaN for none."""
         found: Any = _numbers(self.over, self.under, self.rounded)
         return np.asarray(found)
+
+
+class TooLong(ValueError):
+    """A running total that has no divisor to compute with: says the rule."""
+
+
+class RunningSums:
+    """The exact sums of some columns, row by row."""
+
+    def __init__(self, columns: int) -> None:
+        self._sums = [(Fraction(), False)] * columns
+
+    def add(self, addends: Fractions, columns: Integers) -> Fractions:
+        """The sum of a column after each addend; what is no number has none, and adds nothing.
+
+        Args:
+            columns: of each addend.
+
+        Raises:
+            TooLong: the divisors of thousands of addends have next to nothing in common.
+        """
+        over, under, rounded = addends.over.copy(), addends.under.copy(), addends.rounded.copy()
+        for row in np.flatnonzero(under != 0).tolist():
+            total, was_rounded = self._sums[columns[row]]
+            total += Fraction(over[row], under[row])
+            if total.denominator.bit_length() > MOST_BITS:
+                raise TooLong(f"must have a divisor of at most {MOST_BITS} bits")
+            rounded[row] |= was_rounded
+            over[row], under[row] = total.as_integer_ratio()
+            self._sums[columns[row]] = total, bool(rounded[row])
+        return Fractions(over, under, rounded)
 
 
 def _ratio(value: Any) -> tuple[int, int]:

@@ -10,7 +10,15 @@ from typing import NamedTuple
 from pipeline.errors.wording import quoted
 from pipeline.summaries.exact import Fractions
 
-_TOKEN = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)|(?P<name>[^\W\d]\w*)|`(?P<quoted>[^`]*)`|\S")
+_TOKEN = re.compile(
+    r"""
+    (?P<number> [0-9]+(?:\.[0-9]+)? )
+    | (?P<over> total | running ) \s*\(
+      (?: \s* (?: (?P<word> [^\W\d]\w* ) | `(?P<ticked>[^`]*)` ) \s*\) )?
+    | (?P<name> [^\W\d]\w* ) | `(?P<quoted>[^`]*)` | \S
+    """,
+    re.VERBOSE,
+)
 _ASCII = str.maketrans("−×÷", "-*/")
 _BINDS = {"+": 1, "-": 1, "*": 2, "/": 2, "negative": 3}
 END = "the end"
@@ -30,9 +38,14 @@ class InvalidFormula(ValueError):
 
 
 class Name(NamedTuple):
-    """A column that a formula computes with."""
+    """A column that a formula computes with.
+
+    Attributes:
+        over: total, of all records; running, of the rows down to this one; "" of the row itself.
+    """
 
     column: str
+    over: str = ""
 
 
 class Sign(NamedTuple):
@@ -62,17 +75,21 @@ class Formula:
         return cls([*_in_order(_tokens(text))])
 
     @property
-    def columns(self) -> list[str]:
-        return [step.column for step in self.steps if isinstance(step, Name)]
+    def names(self) -> list[Name]:
+        return [step for step in self.steps if isinstance(step, Name)]
 
-    def value(self, columns: Mapping[str, Fractions], rows: int) -> Fractions:
+    @property
+    def columns(self) -> list[str]:
+        return [name.column for name in self.names]
+
+    def value(self, operand: Callable[[Name], Fractions], rows: int) -> Fractions:
         """Of each of the rows."""
         stack: list[Fractions] = []
         for step in self.steps:
             if isinstance(step, Fraction):
                 stack.append(Fractions.constant(step, rows))
             elif isinstance(step, Name):
-                stack.append(columns[step.column])
+                stack.append(operand(step))
             else:
                 operands = [stack.pop() for _ in range(1 if step.sign == "negative" else 2)]
                 stack.append(_OPERATORS[step.sign](*reversed(operands)))
@@ -109,6 +126,11 @@ def _tokens(text: str) -> Iterator[Step]:
         sign = match[0].translate(_ASCII)
         if match["number"]:
             yield Fraction(match["number"])
+        elif over := match["over"]:
+            column = match["word"] or match["ticked"]
+            if column is None:
+                raise InvalidFormula(f"{over}(…) is of one column; found {quoted(match[0])}")
+            yield Name(column, over)
         elif name is not None:
             yield Name(name)
         elif sign in _BINDS or sign in ("(", ")"):

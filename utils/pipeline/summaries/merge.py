@@ -1,24 +1,20 @@
 """Summaries of the whole table, merged from all segments' partial results a range of keys at a time."""
 
-import math
-import operator
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from decimal import Decimal
-from fractions import Fraction
-from functools import partial
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import batched, chain, islice, pairwise
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from pipeline.excel import EXACT_INTEGER, is_long
-from pipeline.summaries.cells import NUMBER, Cells, Codes, whole
-from pipeline.summaries.exact import Fractions, exact_number, quotient, root, small_totals, totals
+from pipeline.sheet.table import Across, header_rows
+from pipeline.summaries.cells import NUMBER, Cells, Codes, Distinct, missing
+from pipeline.summaries.exact import Fractions, RunningSums, TooLong
+from pipeline.summaries.finish import DistinctValues, Range, compute, finished, given
 from pipeline.summaries.partials import (
     EXACT_VALUE,
     SIZE,
@@ -29,7 +25,6 @@ from pipeline.summaries.partials import (
     Pick,
     Run,
     Runs,
-    Sum,
     ends,
     grouped,
     no_groups,
@@ -37,13 +32,21 @@ from pipeline.summaries.partials import (
     renumbered,
     written,
 )
-from pipeline.summaries.summary import PICKED, SORTED, Column, Columns, Declared, Summary
+from pipeline.summaries.rows import Rows, header_texts, runs_of, side_by_side, top
+from pipeline.summaries.summary import (
+    SORTED,
+    Columns,
+    Declared,
+    InvalidSummary,
+    Summary,
+    check_across,
+)
 from pipeline.workers import map_forked, vcpus
 
 RANGE_BYTES = 1 << 20  # of blocks merged at a time: some 100,000 groups
 RANGES = 8  # that a worker merges in one go: each begins with blocks that the last one ends with
-INFINITE = (math.inf, -math.inf)
 NONE = np.zeros(0, np.int64)
+PARTS = ("over", "under", "rounded")  # of a fraction
 
 
 class Spool:
@@ -68,72 +71,130 @@ class Spool:
         return os.pread(self._file.fileno(), size, start)  # workers share the file, and its place
 
 
-def group_frames(declared: Declared, sources: Sequence[Runs]) -> Iterator[pd.DataFrame]:
-    """The groups of all sources in the order that is declared, in frames of some of them.
+class Sheet(NamedTuple):
+    """A summary as its sheet shows it.
 
-    Args:
-        sources: in the order of their rows.
+    Attributes:
+        frames: its rows in order, some at a time.
+        total: its last row, with the same columns; None for none.
+        across: of a cross table, what stands above its columns.
     """
-    frames = _frames(declared, declared.by, sources)
+
+    frames: Iterator[pd.DataFrame]
+    total: pd.DataFrame | None
+    across: Across | None
+
+
+def sheet(declared: Declared, scopes: Sequence[Sequence[Runs]]) -> Sheet:
+    """
+    Args:
+        scopes: what all sources contribute to each of the declared ones, in the order of their rows.
+
+    Raises:
+        InvalidSummary: a cross table has too many columns; or, while the frames are read, a running
+            total cannot be computed.
+    """
+    values, across, foot = _foot(declared, scopes[1::2])
+    rows = iter(_Rows(declared, scopes[::2], values, foot.exact))
     if declared.sort is not None:
-        frames = _sorted(declared.sort, frames)
-    left = declared.top or math.inf
-    for df in frames:
-        if left > 0:
-            yield df if len(df) <= left else df.head(int(left))
-        left -= len(df)
-
-
-def total_frame(declared: Declared, sources: Sequence[Runs]) -> pd.DataFrame:
-    """The one row over everything, with the same columns."""
-    (df,) = _frames(declared, [], sources)
-    for place, name in enumerate(declared.by):
-        df.insert(place, name, pd.Series([None if place else declared.total], dtype=object))
-    return df
+        rows = _sorted(declared, rows, len(values))
+    rows = _with_running(declared, top(rows, declared.top), foot.exact, len(values) + 1)
+    shown = None if across is None else len(across.values)
+    frames = (df for each in rows for df in side_by_side(each, declared.by, shown))
+    total = None if declared.total is None else next(side_by_side(foot, declared.by, shown))
+    return Sheet(frames, total, across)
 
 
 def summarize(df: pd.DataFrame, summary: Summary) -> pd.DataFrame:
-    """The summary of one frame, its total row last: for an ETL's own tests."""
-    spool = Spool()
-    partials = Columns(df, "table").partials(summary.declared, summary.keys)
-    groups, *total = map(spool.put, partials)
-    frames = [*group_frames(summary.declared, [groups])]
-    frames += [total_frame(summary.declared, [each]) for each in total]
-    return pd.concat(frames, ignore_index=True)
+    """The summary of one frame, its total row last: for an ETL's own tests. The columns of a cross
+    table are values across; where several stand under each, pairs of a value and a name.
+    """
+    spool, declared = Spool(), summary.declared
+    partials = Columns(df, "table").partials(declared, summary.keys)
+    made = sheet(declared, [[spool.put(each)] for each in partials])
+    frames = [*made.frames, *([] if made.total is None else [made.total])]
+    table = pd.concat(frames, ignore_index=True)
+    header = header_rows(list(table.columns), len(declared.by), made.across)
+    pairs = pd.MultiIndex.from_arrays(header, names=[declared.across, None][: len(header)])
+    return table.set_axis(pairs if len(header) > 1 else header[0], axis=1)
 
 
-def _frames(declared: Declared, by: list[str], sources: Sequence[Runs]) -> Iterator[pd.DataFrame]:
-    ends = [*_ends([each.groups for each in sources])]
-    workers, at_once = (vcpus(), RANGES) if len(ends) > RANGES else (1, 1)
-    batches = [*batched(pairwise([(), *ends]), at_once if workers > 1 else 1)]
-    merge = partial(_merged_ranges, declared, by, sources)
-    for ranges, frames in zip(batches, map_forked(merge, batches, workers), strict=True):
-        yield from merge(ranges) if frames is None else frames
+def _foot(
+    declared: Declared, scopes: Sequence[Sequence[Runs]]
+) -> tuple[Cells, Across | None, Rows]:
+    """The values across, what stands above columns, and the row over everything, with the exact
+    values of all columns.
+    """
+    values, across, foot = missing(0), None, Rows(pd.DataFrame(), {}, NONE, NONE)
+    if scopes:
+        foot = finished(declared, [], _merge(declared, scopes[0], None), np.zeros(1, np.int64))
+    if declared.across is not None:
+        found = _merge(declared, scopes[1], None)
+        (values,), count = found.groups.keys, found.groups.rows
+        check_across(declared, count, "all segments")
+        cells = finished(declared, [declared.across], found, np.arange(count))
+        texts = header_texts(cells.df.pop(declared.across).tolist())
+        texts += [declared.total] if declared.total is not None else []
+        across = Across(declared.across, texts, len(declared.columns))
+        foot = replace(cells, at=0 * cells.at).beside(replace(foot, column=np.array([count])))
+    for place, name in enumerate(declared.by):
+        foot.df.insert(place, name, [None if place else declared.total] * len(foot.df))
+    return values, across, foot
 
 
-def _merged_ranges(
-    declared: Declared,
-    by: list[str],
-    sources: Sequence[Runs],
-    ranges: Sequence[tuple[Key | None, Key | None]],
-) -> list[pd.DataFrame]:
-    """The groups of consecutive ranges, each with its first key and the one behind its last."""
-    for each in sources:
-        each.skip(ranges[0][0] or ())
-    frames = [_merged_range(declared, by, sources, end) for _, end in ranges]
-    return [df for df in frames if df is not None]
+@dataclass(frozen=True)
+class _Rows:
+    """How the rows of the sheet are merged.
+
+    Attributes:
+        scopes: of rows, and of the cells of a cross table, whose keys begin with those of rows.
+        values: across.
+        totals: the exact values over everything of each column.
+    """
+
+    declared: Declared
+    scopes: Sequence[Sequence[Runs]]
+    values: Cells
+    totals: Mapping[str, Fractions]
+
+    def __iter__(self) -> Iterator[Rows]:
+        """In the order of keys; in a cross table each row after its cells."""
+        runs = [each.groups for sources in self.scopes for each in sources]
+        ends = [*_ends(runs, len(self.declared.by))]
+        workers, at_once = (vcpus(), RANGES) if len(ends) > RANGES else (1, 1)
+        batches = [*batched(pairwise([(), *ends]), at_once if workers > 1 else 1)]
+        for ranges, rows in zip(batches, map_forked(self._merged, batches, workers), strict=True):
+            yield from self._merged(ranges) if rows is None else rows
+
+    def _merged(self, ranges: Sequence[tuple[Key | None, Key | None]]) -> list[Rows]:
+        """Of consecutive ranges, each with its first key and the one behind its last."""
+        for each in chain(*self.scopes):
+            each.skip(ranges[0][0] or ())
+        merged = ([_merge(self.declared, each, end) for each in self.scopes] for _, end in ranges)
+        return [
+            self._joined(*found)
+            for found, (_, end) in zip(merged, ranges)
+            if found[0].groups.rows or end is None
+        ]
+
+    def _joined(self, margin: Range, *parts: Range) -> Rows:
+        """The rows of a range, and the cells."""
+        column = np.full(margin.groups.rows, len(self.values))
+        rows = finished(self.declared, self.declared.by, margin, column, self.totals)
+        for groups, distinct in parts:
+            *keys, across = groups.keys
+            column = Distinct([self.values, across]).places[1]
+            part = Range(replace(groups, keys=keys), distinct)
+            cells = finished(self.declared, self.declared.by, part, column, self.totals)
+            rows = replace(cells, at=runs_of(keys)).beside(rows)
+        return rows
 
 
-def _merged_range(
-    declared: Declared, by: list[str], sources: Sequence[Runs], end: Key | None
-) -> pd.DataFrame | None:
-    """The groups that follow and sort before the end, if there are any; all, without one."""
+def _merge(declared: Declared, sources: Sequence[Runs], end: Key | None) -> Range:
+    """The groups that follow in all sources and sort before the end; all, without one."""
     starts = [each.groups.taken for each in sources]
     pieces = [[*each.groups.before(end)] for each in sources]
-    tables = [*chain.from_iterable(pieces)]
-    if not tables and end is not None:
-        return None
-    tables = tables or [no_groups(len(by))]
+    tables = [*chain.from_iterable(pieces)] or [no_groups(sources[0].groups.keys)]
     index = Index(tables)
     groups = grouped(tables, index)
     found = iter(index.numbers)
@@ -141,19 +202,23 @@ def _merged_range(
     distinct = {}
     for column in declared.used(*SORTED):
         runs = [each.values[column] for each in sources]
-        median = column in declared.used("median")
-        distinct[column] = _merged(runs, starts, numbers, _given(column, groups), median)
-    return _finished(declared, by, groups, distinct)
+        distinct[column] = DistinctValues(given(column, groups), declared.percents(column))
+        _merged(runs, starts, numbers, distinct[column])
+    return Range(groups, distinct)
 
 
-def _ends(runs: Iterable[Run]) -> Iterator[Key | None]:
-    blocks = ((block.first, block.size) for run in runs for block in run.blocks)
+def _ends(runs: Iterable[Run], keys: int) -> Iterator[Key | None]:
+    """
+    Args:
+        keys: how many columns of keys ranges are cut by.
+    """
+    blocks = ((block.first[: 3 * keys], block.size) for run in runs for block in run.blocks)
     return ends(blocks, RANGE_BYTES)
 
 
 def _merged(
-    runs: list[Run], starts: list[int], numbers: list[Codes], given: Codes, median: bool
-) -> "_Distinct":
+    runs: list[Run], starts: list[int], numbers: list[Codes], found: DistinctValues
+) -> None:
     """The distinct values of a range of groups, merged a range of values at a time.
 
     A source's values name its own groups, counted from its first one; merged ones name those of
@@ -169,8 +234,8 @@ def _merged(
     Args:
         starts: of each run, how many groups its source has before the range.
         numbers: of each run, the number in the range of each of its source's groups there.
+        found: of the range; takes the values.
     """
-    found = _Distinct(given, median)
     of_runs = [*zip(runs, starts, numbers, strict=True)]
     blocks = [block for each in of_runs for block in _blocks(*each)]
     for end in ends(blocks, RANGE_BYTES):
@@ -182,7 +247,6 @@ def _merged(
             values = grouped(tables)
             groups, cells = values.keys
             found.add(groups.values, cells, values.sum(SIZE), values.sum(EXACT_VALUE))
-    return found
 
 
 def _blocks(run: Run, start: int, numbers: Codes) -> Iterator[tuple[Key, int]]:
@@ -204,224 +268,57 @@ def _own_end(end: Key | None, start: int, numbers: Codes) -> Key:
     return NUMBER, start + place, *(value if has_group else ())
 
 
-class _Distinct:
-    """How many distinct values groups have, and their medians.
+def _with_running(
+    declared: Declared, rows: Iterator[Rows], totals: Mapping[str, Fractions], columns: int
+) -> Iterator[Rows]:
+    """The rows with the formulas that their order decides."""
+    after = declared.after
+    sums: defaultdict[str, RunningSums] = defaultdict(lambda: RunningSums(columns))
+    for each in rows:
+        try:
+            compute(after, each, totals, sums)
+        except TooLong as error:
+            rule = f"summary {declared.name}: a running total {error}"
+            raise InvalidSummary(rule) from None
+        yield each
+
+
+def _sorted(declared: Declared, rows: Iterator[Rows], margin: int) -> Iterator[Rows]:
+    """In the order of a column; equal ones in the order that they have.
 
     Args:
-        given: how many values each group has.
-        median: whether it is sought.
+        margin: the number of the column by whose rows it goes.
     """
-
-    def __init__(self, given: Codes, median: bool) -> None:
-        self.unique = np.zeros_like(given)
-        self._seen = np.zeros_like(given)
-        # In a sorted group, the middle value, or the two around the middle.
-        self._places = [(given - 1) // 2, given // 2] if median else []
-        self._middles: list[Any] = [np.full(len(given), math.nan) for _ in self._places]
-
-    def add(self, groups: Codes, cells: Cells, counts: Codes, exact: Codes) -> None:
-        """Values that follow those before: groups ascend, and in each of them its values.
-
-        Args:
-            counts: how often each value is there.
-            exact: how often it is exact.
-        """
-        np.add.at(self.unique, groups, 1)
-        through = np.cumsum(counts)
-        starts = np.flatnonzero(np.diff(groups, prepend=-1))
-        earlier = (through - counts)[starts].repeat(np.diff(starts, append=len(groups)))
-        through += self._seen[groups] - earlier
-        for which, places in enumerate(self._places):
-            place = places[groups]
-            rows = np.flatnonzero((through - counts <= place) & (place < through))
-            values = cells.take(rows).to_series((exact == counts)[rows])
-            if values.dtype == object:  # with an exact number
-                self._middles[which] = self._middles[which].astype(object)
-            self._middles[which][groups[rows]] = values
-        np.add.at(self._seen, groups, counts)
-
-    def medians(self) -> NDArray[Any]:
-        low, high = self._middles
-        halves: NDArray[Any]
-        with np.errstate(invalid="ignore", over="ignore"):
-            if object in (low.dtype, high.dtype):
-                halves = _halves(low, high)
-            else:
-                halves = (low + high) / 2
-                halves = np.where(np.isinf(halves), low / 2 + high / 2, halves) + 0.0  # no -0.0
-        return halves
-
-    def exact_medians(self) -> Fractions:
-        low, high = (Fractions.of(values.tolist()) for values in self._middles)
-        both = low + high
-        return replace(both, under=both.under * 2)
-
-
-def _half(low: Any, high: Any) -> Any:
-    """Half the sum: exact where a number is longer than a float, and neither is a fraction of one."""
-    if low == high or low != low:
-        return low
-    if infinite := [number for number in (low, high) if number in INFINITE]:
-        return sum(infinite)
-    half = (Fraction(low) + Fraction(high)) / 2
-    long = [is_long(number) or isinstance(number, Decimal) for number in (low, high)]
-    whole = [number == int(number) and abs(number) <= EXACT_INTEGER for number in (low, high)]
-    exact = any(long) and all(map(operator.or_, long, whole))
-    return exact_number(half) if exact else quotient(*half.as_integer_ratio())
-
-
-_halves = np.frompyfunc(_half, 2, 1)
-
-
-def _finished(
-    declared: Declared, by: list[str], groups: Groups, distinct: dict[str, _Distinct]
-) -> pd.DataFrame:
-    """The rows of a summary: its keys and its columns."""
-    size = groups.sum(SIZE)
-    shown: dict[str, Any] = {
-        name: cells.to_series(groups.sum(Sum("exact", name)) == size)
-        for name, cells in zip(by, groups.keys, strict=True)
-    }
-    for column in declared.columns:
-        shown[column.name] = _shown(column, groups, distinct.get(column.of))
-    formulas = declared.formulas()
-    exact = {}
-    for name in declared.operands() - formulas.keys():
-        exact[name] = _exact(name, declared, shown, groups, distinct)
-    for name, formula in formulas.items():
-        exact[name] = formula.value(exact, groups.rows)
-        shown[name] = _column(exact[name].numbers())
-    return pd.DataFrame(shown)
-
-
-def _shown(column: Column, groups: Groups, distinct: _Distinct | None) -> Any:
-    """What its cells hold; of a formula, which is computed last, nothing yet."""
-    match column.how:
-        case None:
-            return None
-        case "size":
-            return groups.sum(SIZE)
-        case "count":
-            return _given(column.of, groups)
-        case "nunique" if distinct:
-            return distinct.unique
-        case "median" if distinct:
-            return _column(distinct.medians())
-        case how if how in PICKED:
-            picked = groups.picks.get(Pick(how, column.of))
-            return pd.Series([None] * groups.rows) if picked is None else picked.to_series()
-    return _computed(str(column.how), column.of, groups)
-
-
-def _exact(
-    name: str,
-    declared: Declared,
-    shown: dict[str, Any],
-    groups: Groups,
-    distinct: dict[str, _Distinct],
-) -> Fractions:
-    """The values of a column before they are rounded; a `std` is a root and has none.
-
-    A key is no number in the total.
-    """
-    column = next((each for each in declared.columns if each.name == name), None)
-    if column and column.how in ("sum", "mean", "var"):
-        return _moment(column.how, column.of, groups)
-    if column and column.how == "median":
-        return distinct[column.of].exact_medians()
-    return Fractions.of(shown[name].tolist() if name in shown else [None] * groups.rows)
-
-
-def _given(column: str, groups: Groups) -> Codes:
-    return groups.sum(SIZE) - groups.sum(Sum("gaps", column))
-
-
-def _computed(how: str, column: str, groups: Groups) -> Any:
-    """A sum, mean, var or std."""
-    given, digits = _given(column, groups), _digits("sum", column, groups)
-    above = groups.sum(Sum("above", column))
-    infinite = above + groups.sum(Sum("below", column))
-    small = small_totals(digits, groups.rows)
-    if small is not None and not infinite.any() and how in ("sum", "mean"):
-        with np.errstate(invalid="ignore"):
-            return whole(small) if how == "sum" else small / given
-    exact = _moment(how, column, groups)
-    found: Any
-    if how == "sum":
-        found = _sums(exact.over, exact.under, exact.rounded)
-    else:
-        found = (_roots if how == "std" else _quotients)(exact.over, exact.under)
-    for row in np.flatnonzero(infinite).tolist():
-        one_sign = above[row] in (0, infinite[row]) and how in ("sum", "mean")
-        found[row] = (math.inf if above[row] else -math.inf) if one_sign else math.nan
-    return _column(found) if how == "sum" else whole(found.astype(np.float64))
-
-
-def _moment(how: str, column: str, groups: Groups) -> Fractions:
-    """A sum, mean or var, or that of a std; of infinite numbers none."""
-    sums, scale = totals(_digits("sum", column, groups), groups.rows)
-    count = _given(column, groups).astype(object)
-    over, under = sums, np.full(groups.rows, scale, dtype=object)
-    if how == "mean":
-        under = count * scale
-    elif how != "sum":
-        squares, squares_scale = totals(_digits("square", column, groups), groups.rows)
-        common = math.lcm(scale * scale, squares_scale)
-        over = count * squares * (common // squares_scale)
-        over -= sums * sums * (common // (scale * scale))
-        under = count * (count - 1) * common
-    under[groups.sum(Sum("above", column)) + groups.sum(Sum("below", column)) > 0] = 0
-    return Fractions(over, under, groups.sum(Sum("fractions", column)) > 0)
-
-
-def _sum(total: int, scale: int, rounded: bool) -> Any:
-    if rounded or not scale:
-        return quotient(total, scale)
-    return exact_number(Fraction(total, scale))
-
-
-_sums = np.frompyfunc(_sum, 3, 1)
-_quotients = np.frompyfunc(quotient, 2, 1)
-_roots = np.frompyfunc(root, 2, 1)
-
-
-def _digits(what: str, column: str, groups: Groups) -> dict[tuple[int, int], Codes]:
-    return {
-        (of.place, of.tens): sums
-        for of, sums in groups.sums.items()
-        if (of.what, of.column) == (what, column)
-    }
-
-
-def _column(values: NDArray[Any]) -> NDArray[Any]:
-    """As numbers, unless one is kept exactly."""
-    objects = values.tolist() if values.dtype == object else []
-    if any(isinstance(value, Decimal) or is_long(value) for value in objects):
-        return values
-    return whole(values.astype(np.float64))
-
-
-def _sorted(sort: str, frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """In the order of a column; equal ones in the order that they have."""
-    spool, rows = Spool(), 0
-    runs = []
-    for df in frames:
-        cells = Cells.of(df[sort.removeprefix("-")]).by_value()
+    spool, count, runs = Spool(), 0, []
+    sort = str(declared.sort)
+    for each in rows:
+        cells = Cells.of(each.df[sort.removeprefix("-")][each.column == margin]).by_value()
         keys = [
-            cells.descending() if sort.startswith("-") else cells,
-            Cells.numbered(np.arange(rows, rows + len(df))),
+            (cells.descending() if sort.startswith("-") else cells).take(each.at),
+            Cells.numbered(each.at + count),
         ]
-        picks = {Pick("first", name): Cells.of(df[name]) for name in df.columns}
-        groups = grouped([Groups(len(df), keys, {}, picks)])
+        if declared.across is not None:
+            keys.append(Cells.numbered(each.column))
+        picks = {Pick("shown", name): Cells.of(each.df[name]) for name in each.df.columns}
+        for name, exact in each.exact.items():
+            parts = zip(PARTS, exact.reduced().parts)
+            picks |= {Pick(part, name): Cells.of(pd.Series(of, dtype=object)) for part, of in parts}
+        groups = grouped([Groups(len(each.df), keys, {}, picks)])
         runs.append(spool.put(Partials(groups, {})).groups)
-        rows += len(df)
-        empty = df.head(0)
-    if not rows:
+        count += each.count
+        empty = each.take(slice(0))
+    if not count:
         yield empty
-    for end in _ends(runs):
-        tables = [table for run in runs for table in run.before(end)]
-        if tables:
-            picks = grouped(tables).picks
-            yield pd.DataFrame(
-                {name: picks[Pick("first", name)].to_series() for name in empty.columns}
-            )
+    for end in _ends(runs, 2):
+        if tables := [table for run in runs for table in run.before(end)]:
+            groups = grouped(tables)
+            found = {pick: cells.to_series() for pick, cells in groups.picks.items()}
+            df = pd.DataFrame({name: found[Pick("shown", name)] for name in empty.df.columns})
+            exacts = {}
+            for name in empty.exact:
+                exacts[name] = Fractions(
+                    *(found[Pick(part, name)].to_numpy(object) for part in PARTS)
+                )
+            at = runs_of(groups.keys[1:2])
+            column = at * 0 if declared.across is None else groups.keys[2].values
+            yield Rows(df, exacts, at, column)

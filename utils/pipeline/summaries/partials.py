@@ -281,6 +281,7 @@ class Run:
         read: the bytes from a start on, of a length.
 
     Attributes:
+        keys: how many columns its keys have.
         taken: groups that were given out or skipped.
     """
 
@@ -291,7 +292,7 @@ class Run:
             self.blocks.append(Block(self.end, size, rows, tuple(first)))
             self.end += size
         self.taken = 0
-        self._keys = keys
+        self.keys = keys
         self._read = read
         self._rest: Groups | None = None
 
@@ -321,7 +322,7 @@ class Run:
                 pass
 
     def whole(self) -> Groups:
-        tables = [*self.before(None)] or [no_groups(self._keys)]
+        tables = [*self.before(None)] or [no_groups(self.keys)]
         return tables[0] if len(tables) == 1 else grouped(tables)
 
     def _next(self) -> Groups:

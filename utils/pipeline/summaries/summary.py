@@ -10,8 +10,9 @@ import pandas as pd
 from pandas.api.extensions import ExtensionArray
 
 from pipeline.arrays import only_texts
+from pipeline.errors.places import named
 from pipeline.errors.wording import found, require
-from pipeline.excel import EXACT_INTEGER, check_sheet_name, check_sheet_names
+from pipeline.excel import EXACT_INTEGER, SHEET_COLUMNS, check_sheet_name, check_sheet_names
 from pipeline.facts.json_dataclass import Json
 from pipeline.sheet.table import REJECTS
 from pipeline.summaries.cells import (
@@ -25,7 +26,7 @@ from pipeline.summaries.cells import (
     in_order,
 )
 from pipeline.summaries.exact import decimal_digits, digits, square_digits
-from pipeline.summaries.formula import Formula, InvalidFormula, read_formulas
+from pipeline.summaries.formula import Formula, InvalidFormula, Name, read_formulas
 from pipeline.summaries.partials import (
     EXACT_VALUE,
     SIZE,
@@ -41,11 +42,13 @@ AGGREGATIONS = (
     *("count", "size", "sum", "mean", "median", "min", "max"),
     *("var", "std", "first", "last", "nunique"),
 )
+PERCENTILES = {"median": 50} | {f"p{percent}": percent for percent in range(1, 100)}
 MOST_DIGITS = 5_000  # before the point and after it, of a number that is computed with
-OF_NUMBERS = ("sum", "mean", "var", "std", "median")
-SORTED = ("nunique", "median")  # from the distinct values and their counts
+OF_NUMBERS = ("sum", "mean", "var", "std", *PERCENTILES)
+SORTED = ("nunique", *PERCENTILES)  # from the distinct values and their counts
 PICKED = ("min", "max", "first", "last")  # one of the cells
 CHARTS = ("column", "bar", "line", "pie")
+MOST_ACROSS = 500  # values side by side
 
 Key = str | Callable[[pd.DataFrame], Any]
 
@@ -61,7 +64,7 @@ class Column:
     Attributes:
         name: its header.
         of: the table's column; or the formula, over other columns of the summary.
-        how: one of AGGREGATIONS; None for a formula.
+        how: one of AGGREGATIONS or PERCENTILES; None for a formula.
     """
 
     name: str
@@ -78,6 +81,7 @@ class Declared(Json):
         computed: those of them that a function makes.
         columns: those after them.
         total, sort, top, chart: see Summary.
+        across: the name of the key whose values stand side by side in a cross table.
     """
 
     name: str
@@ -88,6 +92,29 @@ class Declared(Json):
     sort: str | None = None
     top: int | None = None
     chart: str | None = None
+    across: str | None = None
+
+    @cached_property
+    def scopes(self) -> list[list[str]]:
+        """The keys of each grouping that is counted: of rows; of the total; in a cross table of its
+        cells, and of the total of each value across.
+        """
+        if self.across is not None:
+            return [self.by, [], [*self.by, self.across], [self.across]]
+        uses_total = any(name.over == "total" for name in self._names())
+        return [self.by, []] if uses_total or self.total is not None else [self.by]
+
+    @cached_property
+    def after(self) -> dict[str, Formula]:
+        """The formulas that the order of the rows decides: those with running totals."""
+        found: dict[str, Formula] = {}
+        for name, formula in self.formulas.items():
+            if any(
+                each.over == "running" or (not each.over and each.column in found)
+                for each in formula.names
+            ):
+                found[name] = formula
+        return found
 
     def check(self) -> None:
         """
@@ -104,28 +131,37 @@ class Declared(Json):
     def _rules(self) -> Iterator[tuple[bool, str, Any]]:
         """Each rule, whether it holds, and what was found; the next is asked only if it does."""
         yield bool(self.columns), 'must name a column, as in 人数=("会員番号", "count")', None
+        keys = self.by if self.across is None else [*self.by, self.across]
         for column in self.columns:
-            known = column.how is None or column.how in AGGREGATIONS
-            yield known, f"{column.name} must be one of {', '.join(AGGREGATIONS)}", column.how
-            yield column.name not in self.by, "a column has one name", column.name
-        shown = [*self.by, *(column.name for column in self.columns)]
-        for name, formula in self.formulas().items():
-            for used in formula.columns:
-                yield used in shown, f"{name} must compute with columns of the summary", used
-        for key in self.by:
+            known = column.how in (None, *AGGREGATIONS, *PERCENTILES)
+            hows = f"{', '.join(AGGREGATIONS)}, p1 … p99"
+            yield known, f"{column.name} must be one of {hows}", column.how
+            yield column.name not in keys, "a column has one name", column.name
+        columns = [column.name for column in self.columns]
+        shown = [*self.by, *columns]
+        for formula, read in self.formulas.items():
+            for name in read.names:
+                known = name.column in (columns if name.over else shown)
+                yield known, f"{formula} must compute with columns of the summary", name.column
+        for key in keys:
             yield type(key) is str, "by must name columns", key
-        yield len({*self.by}) == len(self.by), "by must name each column once", self.by
-        if self.total is not None:
-            yield bool(self.by), "total needs groups (by)", self.total
-            yield type(self.total) is str, "total must be a text", self.total
+        yield len({*keys}) == len(keys), "by must name each column once", keys
+        for argument, value in (("across", self.across), ("total", self.total)):
+            yield value is None or bool(self.by), f"{argument} needs groups (by)", value
+        yield type(self.total) in (str, type(None)), "total must be a text", self.total
         if self.sort is not None:
             known = type(self.sort) is str and self.sort.removeprefix("-") in shown
             yield known, f"sort must be one of {', '.join(shown)}", self.sort
+            running = self.sort.removeprefix("-") in self.after
+            yield not running, "sort must not go by a running total", self.sort
         top = self.top
         yield top is None or (type(top) is int and top > 0), "top must be a number above 0", top
         charts = ", ".join(CHARTS)
         yield self.chart in (None, *CHARTS), f"chart must be one of {charts}", self.chart
+        is_pie = self.across is not None and self.chart == "pie"
+        yield not is_pie, "chart of a cross table must not be a pie", self.across
 
+    @cached_property
     def formulas(self) -> dict[str, Formula]:
         """Of each column that has one, each after those that it computes with.
 
@@ -136,11 +172,19 @@ class Declared(Json):
 
     def operands(self) -> set[str]:
         """The columns that formulas compute with."""
-        return {name for formula in self.formulas().values() for name in formula.columns}
+        return {name.column for name in self._names()}
+
+    def _names(self) -> list[Name]:
+        return [name for formula in self.formulas.values() for name in formula.names]
 
     def used(self, *aggregations: str) -> list[str]:
         """The table's columns to which these are applied."""
         return list(dict.fromkeys(each.of for each in self.columns if each.how in aggregations))
+
+    def percents(self, column: str) -> set[int]:
+        """Of the percentiles of one of the table's columns; the median is the 50th."""
+        hows = (str(each.how) for each in self.columns if each.of == column)
+        return {PERCENTILES[how] for how in hows if how in PERCENTILES}
 
 
 class Summary:
@@ -158,12 +202,17 @@ class Summary:
         name: of its sheet.
         by: the columns of a group, of what `process` returns, or name → function of that frame,
             whose Series goes by its index, its array or list by position.
+        across: makes a cross table, with the columns side by side for each value of a column of the
+            table, or of name → function, in the order of keys. `total` is its last column, too.
         total: makes a last row over all records, and stands in its first cell.
-        sort: a column of the summary, "-…" for descending order; equal ones in the order of keys.
+        sort: a column of the summary, "-…" for descending order; equal ones in the order of keys. A
+            cross table goes by what it is over all values across.
         top: shows that many rows.
-        chart: column, bar, line or pie, of up to 200 rows.
-        named: name of a column → (column of the table, one of AGGREGATIONS), or a formula over other
-            columns of the summary, `平均単価="金額 / 数量"`, which is computed exactly and rounded once.
+        chart: column, bar, line or pie, of the first rows.
+        named: name of a column → (column of the table, one of AGGREGATIONS or p1 … p99), or a
+            formula over other columns of the summary, `平均単価="金額 / 数量"`, which is computed
+            exactly and rounded once; `total(金額)` is that of all records, `running(金額)` that of
+            the rows down to this one.
 
     What is given is stored, and checked when it is first used: an error of a module that is being
     loaded reaches nobody, as Lambda's runtime client sends it in Latin-1.
@@ -175,19 +224,20 @@ class Summary:
         /,
         by: str | Sequence[str] | Mapping[str, Key] | None = None,
         *,
+        across: str | Mapping[str, Key] | None = None,
         total: str | None = None,
         sort: str | None = None,
         top: int | None = None,
         chart: str | None = None,
         **named: tuple[str, str] | str,
     ) -> None:
-        self.name, self.by, self.named = name, by, named
+        self.name, self.by, self.across, self.named = name, by, across, named
         self.total, self.sort, self.top, self.chart = total, sort, top, chart
 
     @cached_property
     def keys(self) -> dict[str, Key]:
         """What makes each key column: a column of the table, or a function."""
-        return dict(self._keys())
+        return dict([*self._keys("by"), *self._keys("across")])
 
     @cached_property
     def declared(self) -> Declared:
@@ -196,11 +246,14 @@ class Summary:
             InvalidSheetName, InvalidSummary: names the summary, the rule and what was found.
         """
         require(type(self.name) is str, "a summary must have a name", self.name, InvalidSummary)
-        names = [name for name, _ in self._keys()]
+        names = [name for name, _ in self._keys("by")]
+        across = [name for name, _ in self._keys("across")]
+        rule = f"summary {self.name}: across must be one column"
+        require(len(across) < 2, rule, self.across, InvalidSummary)
         computed = [key for key, made in self.keys.items() if callable(made)]
         shown = (self.total, self.sort, self.top, self.chart)
         columns = [self._column(name, made) for name, made in self.named.items()]
-        declared = Declared(self.name, names, computed, columns, *shown)
+        declared = Declared(self.name, names, computed, columns, *shown, *across)
         declared.check()
         return declared
 
@@ -211,10 +264,13 @@ class Summary:
         require(pair and type(given[1]) in (str, type(None)), rule, made, InvalidSummary)
         return Column(name, *given)
 
-    def _keys(self) -> list[tuple[str, Key]]:
-        names = [self.by] if isinstance(self.by, str) else self.by or []
-        rule = f"summary {self.name}: by must be a column, a list of them, or name → column or function"
-        require(isinstance(names, Mapping | list | tuple), rule, self.by, InvalidSummary)
+    def _keys(self, argument: str) -> list[tuple[str, Key]]:
+        """Of by or across."""
+        given: Any = getattr(self, argument)
+        names = [given] if isinstance(given, str) else given or []
+        what = "a column, a list of them, or name → column or function"
+        rule = f"summary {self.name}: {argument} must be {what}"
+        require(isinstance(names, Mapping | list | tuple), rule, given, InvalidSummary)
         pairs: Any = [*names.items()] if isinstance(names, Mapping) else [*zip(names, names)]
         for _, made in pairs:
             require(type(made) is str or callable(made), rule, made, InvalidSummary)
@@ -246,28 +302,35 @@ class Columns:
             InvalidSummary: names the record, the rule and what was found.
         """
         self._summary = declared.name
-        by = [self._of_key(name, made) for name, made in keys.items()]
+        of_keys = {name: self._of_key(name, made) for name, made in keys.items()}
         operands = declared.operands()
         for column in declared.columns:
             if column.how in OF_NUMBERS or (column.how in PICKED and column.name in operands):
                 self._check_numbers(self._of(column.of), column.of, str(column.how))
-        for name, cells in zip(declared.by, by, strict=True):
+        for name, cells in of_keys.items():
             if name in operands:
                 self._check_numbers(cells, name, "formula")
         rows = self._rows(declared)
-        exact = zip(declared.by, (cells.exact for cells in by), strict=True)
-        of_keys = {
-            Sum("exact", name): flags.astype(np.int64) for name, flags in exact if flags.any()
+        exact = {
+            Sum("exact", name): cells.exact.astype(np.int64)
+            for name, cells in of_keys.items()
+            if cells.exact.any()
         }
-        groups = replace(rows, keys=[cells.by_value() for cells in by], sums=rows.sums | of_keys)
+        by_value = {name: cells.by_value() for name, cells in of_keys.items()}
         values = {column: self._values(column) for column in declared.used(*SORTED)}
-        scopes = [groups, rows] if declared.total is not None else [groups]
-        return [combined([Partials(scope, values)]) for scope in scopes]
+        found = []
+        for names in declared.scopes:
+            sums = rows.sums | {of: flags for of, flags in exact.items() if of.column in names}
+            groups = replace(rows, keys=[by_value[name] for name in names], sums=sums)
+            found.append(combined([Partials(groups, values)]))
+            if names == [declared.across]:
+                check_across(declared, found[-1].groups.rows, self._source)
+        return found
 
     def _rows(self, declared: Declared) -> Groups:
         """Each row as a group of its own, without a key."""
         sums: dict[Sum, Any] = {SIZE: np.ones(len(self._df), np.int64)}
-        for column in declared.used(*set(AGGREGATIONS) - {"size", *PICKED}):
+        for column in declared.used(*{*AGGREGATIONS, *PERCENTILES} - {"size", *PICKED}):
             series = self._series(column)
             if not only_texts(series) and (gaps := series.isna().to_numpy(dtype=bool)).any():
                 sums[Sum("gaps", column)] = gaps.astype(np.int64)
@@ -346,7 +409,7 @@ class Columns:
             self._refuse(error.row, name, rule, str(error))
 
     def _check_numbers(self, cells: Cells, name: str, how: str) -> None:
-        kinds = [MISSING, NUMBER] if how == "median" else [MISSING, NUMBER, BOOLEAN]
+        kinds = [MISSING, NUMBER] if how in PERCENTILES else [MISSING, NUMBER, BOOLEAN]
         strange = ~np.isin(cells.kinds, kinds)
         if strange.any():
             row = int(strange.argmax())
@@ -361,8 +424,17 @@ class Columns:
             )
 
     def _refuse(self, row: int, column: str, rule: str, what: str) -> NoReturn:
-        record = f"{self._source} record {self._df.index[row]}"
+        record = named(self._df.attrs, self._df.index[row], self._source)
         raise InvalidSummary(f"{record}: {column} {rule} in summary {self._summary}; found {what}")
+
+
+def check_across(declared: Declared, values: int, source: str) -> None:
+    """Raise InvalidSummary unless so many values of a cross table can stand side by side."""
+    rule = f"{source}: {declared.across} of summary {declared.name} must have"
+    require(values <= MOST_ACROSS, f"{rule} at most {MOST_ACROSS} values", values, InvalidSummary)
+    columns = len(declared.by) + len(declared.columns) * (values + (declared.total is not None))
+    rule = f"{source}: summary {declared.name} must have at most {SHEET_COLUMNS} columns"
+    require(columns <= SHEET_COLUMNS, rule, columns, InvalidSummary)
 
 
 def carried(summaries: Sequence[Summary], df: pd.DataFrame, source: str) -> tuple[list[Any], bytes]:

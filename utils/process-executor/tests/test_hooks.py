@@ -2,9 +2,7 @@
 
 import gc
 import io
-import json
 import os
-import urllib.request
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -25,7 +23,6 @@ from rolo.gateway import Gateway
 from rolo.gateway.wsgi import WsgiGateway
 from werkzeug.test import EnvironBuilder
 
-from conftest import wait_until
 from emulator import Emulator
 from process_executor.hooks import IDLE_S, IN_MEMORY_BYTES, SENT_BYTES
 
@@ -225,16 +222,6 @@ def test_an_object_comes_back_as_it_was_sent_and_lies_in_the_emulators_own_folde
     assert s3.get_object(Bucket=name, Key="object")["Body"].read() == body
     assert list(emulator.tmp.glob(f"lambda-process-*/s3-*/{name}"))
     assert not Path("/tmp/localstack-s3-storage", name).exists()
-
-
-def test_services_that_every_invocation_calls_run_before_the_first_one(tmp_path: Path) -> None:
-    def states() -> set[str]:
-        with urllib.request.urlopen(f"http://localhost:{fresh.port}/_localstack/health") as told:
-            services = json.load(told)["services"]
-        return {services["sts"], services["logs"]}
-
-    with Emulator(tmp_path) as fresh:
-        wait_until(lambda: states() == {"running"})
 
 
 def test_localstack_and_its_workers_listen_on_loopback_only(emulator: Emulator) -> None:

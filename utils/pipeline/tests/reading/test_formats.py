@@ -106,13 +106,12 @@ def test_a_key_with_a_known_ending_or_none_is_read(key: str) -> None:
 @pytest.mark.parametrize(
     "key",
     [
-        "t.tsv",
         "t.txt",
         "a/t.PARQUET",
-        "t.xlsx",
-        "t.XLSX",
+        "t.xls",
+        "t.XLSB",
         "t.csv.zip",
-        "t.tsv.gz",
+        "t.xlsm.gz",
         "t.7z",
         "t.csv.bak",
     ],

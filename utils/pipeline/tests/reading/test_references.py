@@ -82,11 +82,9 @@ def test_a_key_that_the_role_may_not_read_is_refused_when_the_module_is_loaded(k
 
 
 def test_a_key_with_an_ending_that_is_no_format_is_refused_with_the_list() -> None:
-    rule = (
-        r"^REFERENCES: 料率 must end in \.json, \.jsonl, \.ndjson, \.csv or .*; found .*x\.tsv\"$"
-    )
+    rule = r"^REFERENCES: 料率 must end in \.json, \.jsonl, \.ndjson, \.csv, .*; found .*x\.txt\"$"
     with pytest.raises(InvalidReference, match=rule):
-        check_references({"料率": "reference/x.tsv"})
+        check_references({"料率": "reference/x.txt"})
 
 
 def test_tests_find_their_tables_on_disk(tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def test_what_blames_no_record_of_the_segment_rises_as_it_is(wrong: Any) -> None
 
 def test_errors_of_several_segments_are_one_story() -> None:
     errors = [
-        message("m.json", {number: f"{RANK}9" for number in numbers})
+        message({"source": "m.json"}, {number: f"{RANK}9" for number in numbers})
         for numbers in (range(100, 170), [7], range(30, 40))
     ]
     lines, count = gathered(errors)
@@ -198,7 +198,9 @@ def test_errors_of_several_segments_are_one_story() -> None:
 
 
 def test_an_error_fits_into_what_an_execution_keeps_of_it() -> None:
-    text = message("漢" * 341 + ".json", {number: RANK + "漢" * 200 for number in range(1000)})
+    text = message(
+        {"source": "漢" * 341 + ".json"}, {number: RANK + "漢" * 200 for number in range(1000)}
+    )
     assert len(json.dumps(text)) < 20_000
     assert gathered([text])[1] == 1000
 

@@ -19,7 +19,6 @@ from pipeline.excel import (
     check_sheet_name,
     check_sheet_names,
     style_formats,
-    widest,
 )
 
 NAMES = {
@@ -158,9 +157,3 @@ def test_a_format_has_one_style_whatever_the_columns_order(formats: dict[str, st
     assert styles == style_formats(dict(reversed(formats.items())))
     assert styles[: len(STYLE_FORMATS)] == STYLE_FORMATS
     assert sorted(set(styles)) == sorted({*STYLE_FORMATS, *formats.values()})
-
-
-def test_a_column_is_as_wide_as_its_widest_text_of_any_block() -> None:
-    """Kanji take the width of two digits: 8 are wider than 12 letters."""
-    names = ["Bob Smithson", "長野原 ひろしろう", ""]
-    assert widest([name] for name in names) == ["長野原 ひろしろう"]

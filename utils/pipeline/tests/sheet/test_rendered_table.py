@@ -15,10 +15,10 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from pipeline.excel import InvalidSheetName
+from pipeline.excel import InvalidSheetName, style_formats
 from pipeline.sheet.rendered_table import render_table
 from pipeline.sheet.sheet_xml import render_rows
-from pipeline.sheet.table import CHART_ROWS, SHEET, Table
+from pipeline.sheet.table import SHEET, Table
 from pipeline.sheet.workbook import Workbook, sheet_names
 from pipeline.tests.sheet.test_workbook import (
     NAME,
@@ -48,7 +48,17 @@ TOTAL = pd.DataFrame([["合計", 33, 21_300, 645.5, None]], columns=RANKS.column
 
 def whole(df: pd.DataFrame, name: str = SHEET) -> Table:
     rows = render_rows(df, 0, NAME, FORMATS)
-    return Table(name, rows.columns, rows.widest, rows.parts, [rows.xml])
+    parts, own_styles = rows.parts, len(style_formats(FORMATS))
+    return Table(
+        name,
+        rows.columns,
+        rows.widest,
+        parts,
+        [rows.xml],
+        holds=rows.holds,
+        formats=FORMATS,
+        own_styles=own_styles,
+    )
 
 
 def beside(*tables: Table, formats: Mapping[str, str] = FORMATS) -> bytes:
@@ -159,7 +169,8 @@ def test_a_chart_shows_the_numbers_of_the_rows(kind: str, drawn: str) -> None:
     assert {type(chart).__name__ for chart in charts} == {drawn}
     bars = {"column": "col", "bar": "bar"}.get(kind)
     assert {getattr(chart, "barDir", None) for chart in charts} == {bars}
-    starts = {(chart.anchor._from.col, chart.anchor._from.colOff) for chart in charts}
+    corners = [chart.anchor._from for chart in charts]
+    starts = {(at.col, at.colOff, at.row) for at in corners}
     assert len(starts) == len(charts)
     shown = []
     for chart in charts:
@@ -216,10 +227,10 @@ MOMENTS: dict[str, list[Any]] = {
 def test_a_chart_knows_dates_as_the_cells_hold_them(keys: list[Any]) -> None:
     """Excel's serial numbers, in the format of the cells."""
     df = pd.DataFrame({"鍵": pd.Series(keys, dtype=object), "n": 1})
-    file = beside(render_table("日別", [df], {}, chart="column"))
+    file = beside(render_table("日別", [df], FORMATS, chart="column"))
     sheet = opened(file)["日別"]
     xml = zipfile.ZipFile(BytesIO(file)).read("xl/worksheets/sheet2.xml").decode()
-    cells = [float(number) for number in re.findall(r'<c r="A\d+" s="\d"><v>(.*?)</v>', xml)]
+    cells = [float(number) for number in re.findall(r'<c r="A\d+" s="\d+"><v>(.*?)</v>', xml)]
     [chart] = sheet._charts
     assert points(chart.series[0].cat.numRef.numCache) == cells and len(cells) == len(keys)
     assert chart.x_axis.number_format.formatCode == sheet["A2"].number_format
@@ -298,24 +309,37 @@ def test_two_keys_are_two_levels() -> None:
     assert series.val.numRef.f == "x!$C$2:$C$3"
 
 
-@pytest.mark.parametrize("rows", [0, 1, CHART_ROWS, CHART_ROWS + 1])
-@pytest.mark.parametrize("total", [None, TOTAL])
-def test_a_chart_is_drawn_of_few_rows(rows: int, total: pd.DataFrame | None) -> None:
-    df = pd.concat([RANKS[:1]] * rows) if rows else RANKS[:0]
-    sheet = opened(beside(render_table("x", [df], {}, total=total, chart="line")))["x"]
-    assert len(sheet._charts) == 3 * (0 < rows <= CHART_ROWS)
+READABLE = {"column": 60, "bar": 30, "line": 200, "pie": 30}
 
 
-def test_no_chart_is_drawn_of_two_sheets_or_without_numbers(sheets_of_4: None) -> None:
+@pytest.mark.parametrize(("kind", "readable"), READABLE.items(), ids=READABLE)
+@pytest.mark.parametrize("more", [0, 1, 2_000])
+@pytest.mark.parametrize("total", [None, TOTAL], ids=["", "total"])
+def test_a_chart_shows_the_first_rows_that_can_be_told_apart_and_says_so(
+    kind: str, readable: int, more: int, total: pd.DataFrame | None
+) -> None:
+    df = pd.concat([RANKS[:1]] * (readable + more))
+    chart, *_ = opened(beside(render_table("x", [df], {}, total=total, chart=kind)))["x"]._charts
+    assert chart.series[0].val.numRef.f == f"x!$B$2:$B${readable + 1}"
+    assert len(chart.series[0].val.numRef.numCache.pt) == readable
+    title = chart.title.tx
+    if more:
+        [text] = [run.t for paragraph in title.rich.p for run in paragraph.r]
+        assert text == f"人数 (the first {readable} of {readable + more:,})"
+    else:
+        assert title.strRef.f == "x!$B$1"
+
+
+def test_a_chart_of_a_long_table_is_beside_its_first_sheet(sheets_of_4: None) -> None:
     two = render_table("two", [numbers(5)], {}, chart="line", keys=0)
     texts = render_table("texts", [RANKS[["会員ランク", "最初"]]], {}, chart="line")
     one = render_table("one", [numbers(4)], {}, total=numbers(1), chart="line", keys=0)
     charts = {sheet.title: len(sheet._charts) for sheet in opened(beside(two, texts, one))}
-    assert charts == {"Sheet1": 0, "two": 0, "two (2)": 0, "texts": 0, "one": 1, "one (2)": 0}
+    assert charts == {"Sheet1": 0, "two": 1, "two (2)": 0, "texts": 0, "one": 1, "one (2)": 0}
 
 
 def test_numbers_and_dates_have_the_format_of_their_column() -> None:
-    day = dt.datetime(2021, 5, 16)
+    day = dt.datetime(2021, 5, 16, 12)
     mixed = pd.Series([1, "x", True, None, 0.5, day, 10**15], dtype=object)
     df = pd.DataFrame({"素": mixed, "日": mixed, "平均": mixed, "無": mixed, "既定": mixed})
     book = opened(beside(render_table("mixed", [df[["日", "既定"]]], FORMATS), whole(df, "df")))

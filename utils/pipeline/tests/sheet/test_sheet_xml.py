@@ -18,10 +18,17 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline import excel
-from pipeline.excel import SHEET_COLUMNS, SHEET_ROWS, InvalidCell, TooManyColumns
+from pipeline.excel import (
+    SHEET_COLUMNS,
+    SHEET_ROWS,
+    STYLE_FORMATS,
+    InvalidCell,
+    TooManyColumns,
+)
 from pipeline.sheet import sheet_xml
 from pipeline.sheet.parts import SheetPart
-from pipeline.sheet.sheet_xml import render_rows, widest_texts
+from pipeline.sheet.sheet_xml import render_rows
+from pipeline.sheet.widths import widest_texts
 
 # The first text that hypothesis makes on a machine takes it a second, for its table of Unicode.
 settings.register_profile("sheet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -135,18 +142,22 @@ def cells_of(values: list[Any], dtype: str = "object") -> list[str]:
 def xlsxwriter_rows(columns: list[tuple[str, list[Any]]]) -> str:
     file = BytesIO()
     with xlsxwriter.Workbook(file, {"constant_memory": True}) as workbook:
-        formats = [workbook.add_format({"italic": True, "indent": n}) for n in range(1, 5)]
+        own = range(len(STYLE_FORMATS), len(STYLE_FORMATS) + len(columns))
+        numbers = range(1, own.stop)
+        formats = [workbook.add_format({"italic": True, "indent": n}) for n in numbers]
         worksheet = workbook.add_worksheet()
         for column, cell_format in enumerate(formats):
             worksheet.write_blank(0, column, None, cell_format)
         for row, values in enumerate(zip(*(values for _, values in columns)), 1):
             for column, value in enumerate(values):
-                write_cell(worksheet, row, column, value, formats)
+                write_cell(worksheet, row, column, value, formats, formats[own[column] - 1])
     xml = zipfile.ZipFile(file).read("xl/worksheets/sheet1.xml").decode()
     return xml.partition("</row>")[2].partition("</sheetData>")[0]
 
 
-def write_cell(worksheet: Any, row: int, column: int, value: Any, formats: list[Any]) -> None:
+def write_cell(
+    worksheet: Any, row: int, column: int, value: Any, formats: list[Any], of_datetimes: Any
+) -> None:
     if value is None or value == "" or value != value:
         return
     if isinstance(value, (dict, list)):
@@ -165,9 +176,9 @@ def write_cell(worksheet: Any, row: int, column: int, value: Any, formats: list[
         # XlsxWriter takes the first day for a time without a date, and moves the last by a day.
         time = value - dt.datetime.combine(value, dt.time())
         day = worksheet._convert_date_time(value.date())
-        worksheet.write_number(row, column, day + time.total_seconds() / 86_400, formats[2])
+        worksheet.write_number(row, column, day + time.total_seconds() / 86_400, of_datetimes)
     elif isinstance(value, dt.datetime):
-        worksheet.write_datetime(row, column, value, formats[2])
+        worksheet.write_datetime(row, column, value, of_datetimes)
     elif isinstance(value, dt.date):
         worksheet.write_datetime(row, column, value, formats[1])
     else:
@@ -287,9 +298,10 @@ def test_a_scalar_in_an_object_column_is_its_plain_value(scalar: Any, plain: Any
 
 
 def test_dates_are_excels_serial_numbers() -> None:
+    """Datetimes have the style of their column, behind those that all columns share."""
     assert cells_of([dt.date(2021, 5, 16), dt.datetime(2021, 5, 16, 18), dt.timedelta(1.5)]) == [
         '<c r="A2" s="2"><v>44332</v></c>',
-        '<c r="A3" s="3"><v>44332.75</v></c>',
+        f'<c r="A3" s="{len(STYLE_FORMATS)}"><v>44332.75</v></c>',
         '<c r="A4" s="4"><v>1.5</v></c>',
     ]
 

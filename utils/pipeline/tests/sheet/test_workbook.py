@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator
+from functools import reduce
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,10 @@ from python_calamine import CalamineWorkbook
 from pipeline import excel
 from pipeline.excel import SHEET_ROWS, STYLE_FORMATS, InvalidCell, TooManyColumns
 from pipeline.sheet import sheet_xml, workbook, zip_file
-from pipeline.sheet.parts import SheetPart
-from pipeline.sheet.sheet_xml import widest_texts
+from pipeline.sheet.parts import SheetPart, merged
+from pipeline.sheet.sheet_xml import render_rows
 from pipeline.sheet.table import SHEET, Table
+from pipeline.sheet.widths import widest_texts
 from pipeline.sheet.workbook import Workbook, WorkbookTooLarge
 from pipeline.tests.sheet.test_sheet_xml import FIRST, LEAP, render_parts, write_cell
 
@@ -81,11 +83,12 @@ def table(rows: list[Any], names: list[str]) -> pd.DataFrame:
 def spliced(df: pd.DataFrame, cuts: tuple[int, ...] = (), chunk: int = 1_000_000) -> bytes:
     """The workbook of a table whose rows are rendered in pieces and arrive in chunks."""
     edges = [0, *cuts, len(df)]
-    pieces = [render_parts(df[start:stop], start) for start, stop in zip(edges, edges[1:])]
-    body = b"".join(body for _, body in pieces)
+    pieces = [render_rows(df[start:stop], start, NAME) for start, stop in zip(edges, edges[1:])]
+    body = b"".join(piece.xml for piece in pieces)
     bodies = (body[at : at + chunk] for at in range(0, len(body), chunk))
-    parts = [part for parts, _ in pieces for part in parts]
-    table = Table(SHEET, [*df.columns], widest_texts(df), parts, bodies)
+    parts = [part for piece in pieces for part in piece.parts]
+    holds = reduce(merged, (piece.holds for piece in pieces))
+    table = Table(SHEET, [*df.columns], widest_texts(df), parts, bodies, holds=holds)
     book = Workbook(NAME, [table], {})
     file = b"".join(book.chunks())
     assert len(file) == book.size
@@ -94,7 +97,9 @@ def spliced(df: pd.DataFrame, cuts: tuple[int, ...] = (), chunk: int = 1_000_000
 
 def of_one(columns: list[str], parts: list[SheetPart], bodies: Iterable[bytes]) -> Workbook:
     """A workbook of one table."""
-    return Workbook(NAME, [Table(SHEET, columns, [""] * len(columns), parts, bodies)], {})
+    holds = [0] * len(columns)
+    table = Table(SHEET, columns, [""] * len(columns), parts, bodies, holds=holds)
+    return Workbook(NAME, [table], {})
 
 
 def only(columns: list[str], parts: list[SheetPart], bodies: Iterable[bytes]) -> Iterator[bytes]:
@@ -107,11 +112,35 @@ def written_by_xlsxwriter(df: pd.DataFrame, **beside: pd.DataFrame) -> bytes:
         formats = [book.add_format({"num_format": number}) for number in STYLE_FORMATS[1:]]
         for name, each in {"Sheet1": df, **beside}.items():
             worksheet = book.add_worksheet(name)
-            rows: list[Iterable[Any]] = [each.columns, *each.itertuples(index=False, name=None)]
-            for row, values in enumerate(rows):
+            headers: list[Iterable[Any]] = [each.columns]
+            if each.columns.nlevels > 1:
+                headers = [
+                    merged_headers(worksheet, each.columns),
+                    each.columns.get_level_values(1),
+                ]
+            rows = [*each.itertuples(index=False, name=None)]
+            of_datetimes = [formats[1 if no_times(column) else 2] for column in zip(*rows)]
+            for row, values in enumerate([*headers, *rows]):
                 for column, value in enumerate(values):
-                    write_cell(worksheet, row, column, value, formats)
+                    own = of_datetimes[column] if row >= len(headers) else None
+                    write_cell(worksheet, row, column, value, formats, own)
     return file.getvalue()
+
+
+def merged_headers(worksheet: Any, columns: pd.Index) -> list[Any]:
+    """The texts above the columns of a cross table, whose cells are merged over equal ones."""
+    texts: list[Any] = [columns.names[0]]
+    for text, pairs in itertools.groupby(columns[1:], key=lambda pair: pair[0]):
+        first, count = len(texts), len([*pairs])
+        worksheet.merge_range(0, first, 0, first + count - 1, "")
+        texts += [text or None, *[None] * (count - 1)]
+    return texts
+
+
+def no_times(values: Iterable[Any]) -> bool:
+    """Whether all datetimes are midnight, to the microsecond."""
+    moments = [pd.Timestamp(value) for value in values if isinstance(value, dt.datetime)]
+    return all(moment.floor("us") == moment.normalize() for moment in moments if moment == moment)
 
 
 def read_by_openpyxl(file: bytes) -> dict[str, Any]:
@@ -221,12 +250,12 @@ def test_the_dimension_is_that_of_the_table(rows: int, columns: int) -> None:
 def test_a_column_is_as_wide_as_its_texts() -> None:
     book = openpyxl.load_workbook(BytesIO(spliced(MEMBERS)))
     widths = {name: column.width for name, column in book["Sheet1"].column_dimensions.items()}
-    assert widths["B"] > widths["C"] > 2 * len("会員ランク")
+    assert widths["B"] > widths["A"] > 2 * len("会員番号")
 
 
 def test_no_column_is_wider_than_excel_allows() -> None:
     """The Open XML SDK takes a width of 0 to 255."""
-    archive = zipfile.ZipFile(BytesIO(spliced(table([["x" * 300, "漢" * 300]], ["a", "b"]))))
+    archive = zipfile.ZipFile(BytesIO(spliced(table([["W" * 300, "漢" * 300]], ["a", "b"]))))
     xml = archive.read("xl/worksheets/sheet1.xml")
     assert set(re.findall(b' width="([^"]*)"', xml)) == {b"255"}
 
@@ -314,7 +343,8 @@ def test_a_workbook_of_more_than_4_gib_is_refused_before_a_body_is_taken(more: i
 
 def test_a_workbook_without_the_table_has_the_names_of_the_others() -> None:
     parts, body = render_parts(MEMBERS, 0)
-    table = Table("会員", [*MEMBERS.columns], widest_texts(MEMBERS), parts, [body])
+    holds = [0] * len(MEMBERS.columns)
+    table = Table("会員", [*MEMBERS.columns], widest_texts(MEMBERS), parts, [body], holds=holds)
     file = b"".join(Workbook(NAME, [table], {}).chunks())
     assert read_by_calamine(file) == {"会員": read_by_calamine(spliced(MEMBERS))["Sheet1"]}
 

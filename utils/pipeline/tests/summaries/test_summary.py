@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.summaries import merge as merged_module
 from pipeline.summaries import partials
-from pipeline.summaries.merge import Spool, group_frames, summarize, total_frame
+from pipeline.summaries.merge import Spool, sheet, summarize
 from pipeline.summaries.summary import AGGREGATIONS, Columns, InvalidSummary, Summary
 
 EVERY_NUMBER = {f"{how} of x": ("x", how) for how in AGGREGATIONS}
@@ -73,9 +73,8 @@ def merged(summary: Summary, pieces: list[pd.DataFrame]) -> list[list[Any]]:
         ]
         for piece in pieces
     ]
-    groups, *total = zip(*sources)
-    frames = [*group_frames(summary.declared, groups)]
-    frames += [total_frame(summary.declared, each) for each in total]
+    made = sheet(summary.declared, [*zip(*sources)])
+    frames = [*made.frames, *([] if made.total is None else [made.total])]
     return [row for each in frames for row in cells(each)]
 
 
@@ -454,7 +453,7 @@ def test_an_error_of_a_merge_is_the_same_in_workers(
     monkeypatch.setattr(partials, "BLOCK_BYTES", 1)
     monkeypatch.setattr(merged_module, "RANGE_BYTES", 1)
     monkeypatch.setattr(merged_module, "vcpus", lambda: vcpus)
-    monkeypatch.setattr(merged_module, "_finished", refuse)
+    monkeypatch.setattr(merged_module, "finished", refuse)
     df = pd.DataFrame({"k": range(50)})
     with pytest.raises(InvalidSummary, match="^x: must merge$"):
         merged(Summary("x", by="k", n=("k", "count")), [df])

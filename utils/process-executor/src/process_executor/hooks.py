@@ -3,7 +3,6 @@
 import io
 import re
 import tempfile
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from typing import Any
 import jsonpath_ng
 import jsonpath_ng.ext
 from localstack import config
-from localstack.aws.connect import ClientFactory, connect_to
+from localstack.aws.connect import ClientFactory
 from localstack.runtime import hooks
 from localstack.runtime.server.twisted import TwistedRuntimeServer
 from localstack.services.s3 import constants
@@ -32,12 +31,6 @@ FIRST = 1  # of the hooks, whose priority is 0
 SENT_BYTES = 1 << 20
 RECEIVED_BYTES = 1 << 18
 IN_MEMORY_BYTES = 16 << 20  # of a request; twisted takes 100 KB, and writes longer ones to disk
-CALLED = {
-    "sts": "get_caller_identity",
-    "logs": "describe_log_groups",
-    "cloudwatch": "list_metrics",
-    "events": "list_rules",
-}
 IDLE_S = 24 * 3600
 ROLE_S = 900  # assumed credentials last an hour
 # LocalStack starts an execution whose name is not ASCII, as AWS does, but does not find it again.
@@ -68,20 +61,6 @@ def mend_localstack() -> None:
     delete_what_never_started()
     page_through_histories()
     setattr(ClientFactory, "with_assumed_role", with_assumed_role)
-
-
-@hooks.on_infra_ready(  # type: ignore[untyped-decorator]
-    should_load=lambda: config.LAMBDA_RUNTIME_EXECUTOR == "process"
-)
-def load_ahead() -> None:
-    """Load services that LocalStack calls for each invocation; the first one would wait for them."""
-    threading.Thread(target=call_services, daemon=True).start()
-
-
-def call_services() -> None:
-    for service, call in CALLED.items():
-        with suppress(Exception):  # of a service that LocalStack was told to do without
-            getattr(getattr(connect_to(), service), call)()
 
 
 def listen_where_told(

@@ -1,0 +1,281 @@
+"""Cross tables, and formulas over their columns: beside pandas, and beside sums of fractions."""
+
+import datetime as dt
+import math
+from fractions import Fraction
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.summaries import merge as merged_module
+from pipeline.summaries import partials
+from pipeline.summaries import rows as rows_module
+from pipeline.summaries.merge import summarize
+from pipeline.summaries.summary import InvalidSummary, Summary
+from pipeline.tests.summaries.test_summary import cells, merged, plain
+
+ORDERS = pd.DataFrame(
+    {
+        "商品": ["りんご", "みかん", "りんご", "ぶどう", "りんご"],
+        "月": ["2024-02", "2024-01", "2024-01", "2024-02", "2024-02"],
+        "数量": [3, 12, 10, 1, 2],
+        "金額": [360, 864, 4050, 7, 240],
+    }
+)
+ROWS = st.lists(
+    st.tuples(
+        st.integers(0, 4) | st.none(),
+        st.sampled_from(["a", "b", "c", None]),
+        st.integers(-9, 9) | st.floats(-1e3, 1e3),
+    ),
+    min_size=1,
+    max_size=40,
+)
+CUTS = st.lists(st.integers(0, 40), max_size=4)
+
+
+def frame(rows: list[Any]) -> pd.DataFrame:
+    columns = zip(*rows)
+    return pd.DataFrame({name: pd.Series(c, dtype=object) for name, c in zip("kax", columns)})
+
+
+def pieces(df: pd.DataFrame, cuts: list[int]) -> list[pd.DataFrame]:
+    ends = [0, *sorted(min(cut, len(df)) for cut in cuts), len(df)]
+    return [df.iloc[start:stop] for start, stop in zip(ends, ends[1:])]
+
+
+def tiny(patch: pytest.MonkeyPatch) -> None:
+    """Blocks of a row, ranges of a few groups, and slices of a few cells."""
+    patch.setattr(partials, "BLOCK_BYTES", 1)
+    patch.setattr(merged_module, "RANGE_BYTES", 2_000)
+    patch.setattr(rows_module, "BLOCK_CELLS", 20)
+
+
+def test_groups_stand_in_rows_and_values_across_in_columns() -> None:
+    summary = Summary("x", by="商品", across="月", total="合計", 金額=("金額", "sum"))
+    found = summarize(ORDERS, summary)
+    assert [*found.columns] == ["商品", "2024-01", "2024-02", "合計"]
+    assert cells(found) == [
+        ["ぶどう", None, 7, 7],
+        ["みかん", 864, None, 864],
+        ["りんご", 4050, 600, 4650],
+        ["合計", 4914, 607, 5521],
+    ]
+
+
+def test_several_columns_stand_under_each_value() -> None:
+    summary = Summary("x", by="商品", across="月", 数量=("数量", "sum"), 件数=("数量", "count"))
+    found = summarize(ORDERS, summary)
+    under = ["数量", "件数"]
+    months = [(month, name) for month in ("2024-01", "2024-02") for name in under]
+    assert [*found.columns] == [("", "商品"), *months]
+    assert cells(found) == [
+        ["ぶどう", None, None, 1, 1],
+        ["みかん", 12, 1, None, None],
+        ["りんご", 10, 1, 5, 2],
+    ]
+
+
+@pytest.mark.parametrize("how", ["sum", "mean", "count", "min", "max", "median", "nunique"])
+@settings(deadline=None, max_examples=30)
+@given(ROWS, CUTS)
+def test_a_cross_table_with_margins_is_pandas_pivot_table(
+    how: str, rows: list[Any], cuts: list[int]
+) -> None:
+    df = frame([row for row in rows if None not in row] or [(1, "a", 2)])
+    table: Any = df.astype({"x": float})
+    wanted = table.pivot_table(
+        values="x", index="k", columns="a", aggfunc=how, margins=True, margins_name="all"
+    )
+    named: Any = {"x": ("x", how)}
+    summary = Summary("x", by="k", across="a", total="all", **named)
+    with pytest.MonkeyPatch.context() as patch:
+        tiny(patch)
+        found = merged(summary, pieces(df, cuts))
+    answer = cells(wanted.reset_index())
+    assert len(found) == len(answer)
+    for mine, theirs in zip(found, answer):
+        for one, other in zip(mine, theirs, strict=True):
+            # Pandas rounds at each step.
+            assert one == other or math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-6)
+
+
+def exact_sum(rows: list[Any]) -> Fraction:
+    return sum((Fraction(x) for _, _, x in rows), Fraction())
+
+
+def shown(value: Fraction | None) -> Any:
+    return None if value is None else plain(float(value))
+
+
+def in_order(keys: set[Any]) -> list[Any]:
+    return sorted(keys - {None}) + [None] * (None in keys)
+
+
+@settings(deadline=None)
+@given(ROWS, CUTS, st.sampled_from([None, "sum", "-sum", "-k"]), st.sampled_from([None, 1, 3]))
+def test_shares_and_running_totals_are_exact_down_each_column(
+    rows: list[Any], cuts: list[int], sort: str | None, top: int | None
+) -> None:
+    named: Any = {
+        "sum": ("x", "sum"),
+        "share": "sum / total(sum)",
+        "down": "running(sum) × 3",
+        "pareto": "running(share)",
+    }
+    summary = Summary("x", by="k", across="a", total="all", sort=sort, top=top, **named)
+    with pytest.MonkeyPatch.context() as patch:
+        tiny(patch)
+        found = merged(summary, pieces(frame(rows), cuts))
+    across = [*in_order({a for _, a, _ in rows}), "all"]
+    groups = in_order({k for k, _, _ in rows})
+    if sort in ("sum", "-sum"):
+        sums = {key: float(exact_sum([row for row in rows if row[0] == key])) for key in groups}
+        groups.sort(key=sums.__getitem__, reverse=sort == "-sum")
+    elif sort:
+        groups = sorted({*groups} - {None}, reverse=True) + [None] * (None in groups)
+    wanted: list[list[Any]] = [[key] for key in [*groups[:top], "all"]]
+    for value in across:
+        column = [row for row in rows if value in ("all", row[1])]
+        total, down = exact_sum(column), Fraction()
+        for line, key in zip(wanted, groups[:top]):
+            cell = [row for row in column if row[0] == key]
+            down += exact_sum(cell)
+            share = exact_sum(cell) / total if total else None
+            below = down / total if total else None
+            line += map(shown, [exact_sum(cell), share, down * 3, below]) if cell else [None] * 4
+        of_total = Fraction(1) if total else None
+        wanted[-1] += map(shown, [total, of_total, total * 3, of_total])
+    assert found == wanted
+
+
+@settings(deadline=None, max_examples=30)
+@given(ROWS, CUTS, st.sampled_from([None, "-n"]))
+def test_a_cross_table_does_not_depend_on_the_cut(
+    rows: list[Any], cuts: list[int], sort: str | None
+) -> None:
+    hows = ("first", "last", "min", "max", "nunique", "p90", "var", "size")
+    named: Any = {"n": ("x", "count"), **{how: ("x", how) for how in hows}, "each": "size / n"}
+    summary = Summary("x", by={"k": "k"}, across={"b": lambda df: df["a"]}, sort=sort, **named)
+    df = frame(rows)
+    whole = merged(summary, [df])
+    with pytest.MonkeyPatch.context() as patch:
+        tiny(patch)
+        assert repr(merged(summary, pieces(df, cuts))) == repr(whole)
+
+
+def test_a_first_value_of_all_is_the_first_record_of_all() -> None:
+    df = pd.DataFrame({"k": [1, 1, 1], "a": ["z", "b", "c"], "x": [5, 6, 7]})
+    summary = Summary("x", by="k", across="a", total="all", f=("x", "first"), n=("x", "last"))
+    row = [1, 6, 6, 7, 7, 5, 5, 5, 7]
+    assert cells(summarize(df, summary)) == [row, ["all", *row[1:]]]
+
+
+def test_values_across_are_headers_in_the_order_of_keys() -> None:
+    days = [dt.datetime(2024, 3, 1), dt.datetime(2024, 2, 1)]
+    values = ["b", True, None, 1.5, 10**20, *days, dt.date(2024, 1, 9), "", 2.0]
+    df = pd.DataFrame({"k": 1, "a": pd.Series(values, dtype=object)})
+    found = summarize(df, Summary("x", by="k", across="a", n=("k", "size")))
+    assert [*found.columns] == [
+        *("k", "1.5", "2", "100000000000000000000", "2024-01-09", "2024-02-01", "2024-03-01"),
+        *("", "b", "TRUE", ""),
+    ]
+    assert cells(found) == [[1, *[1] * 10]]
+
+
+def test_a_table_without_rows_has_its_total() -> None:
+    summary = Summary(
+        "x", by="商品", across="月", total="合計", n=("数量", "sum"), m=("数量", "max")
+    )
+    assert cells(summarize(ORDERS[:0], summary)) == [["合計", 0, None]]
+    without = Summary("x", by="商品", across="月", n=("数量", "sum"))
+    assert summarize(ORDERS[:0], without).shape == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "columns", "words"),
+    [
+        (501, 1, "table: a of summary x must have at most 500 values; found the number 501"),
+        (500, 33, "table: summary x must have at most 16384 columns; found the number 16534"),
+    ],
+    ids=["values", "columns"],
+)
+def test_more_columns_than_can_stand_side_by_side_are_counted(
+    values: int, columns: int, words: str
+) -> None:
+    df = pd.DataFrame({"k": 1, "a": range(values)})
+    named: Any = {f"n{number}": ("k", "size") for number in range(columns)}
+    with pytest.raises(InvalidSummary, match=words):
+        summarize(df, Summary("x", by="k", across="a", total="all", **named))
+    several = [df[:300], df[300:]]
+    with pytest.raises(InvalidSummary, match=words.replace("table", "all segments")):
+        merged(Summary("x", by="k", across="a", total="all", **named), several)
+
+
+def test_500_values_and_as_many_groups_make_a_table(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rows_module, "BLOCK_CELLS", 100_000)  # in slices of 199 rows
+    df = pd.DataFrame({"k": range(500), "a": range(499, -1, -1)})
+    found = merged(Summary("x", by="k", across="a", total="all", n=("k", "size")), [df])
+    diagonal = [[1 if a + k == 499 else None for a in range(500)] for k in range(500)]
+    assert found == [*([k, *row, 1] for k, row in enumerate(diagonal)), ["all", *[1] * 500, 500]]
+
+
+FAULTY: dict[str, tuple[dict[str, Any], str]] = {
+    "no groups": ({"across": "月"}, 'across needs groups (by); found the text "月"'),
+    "two": ({"by": "商品", "across": ["月", "年"]}, "across must be one column; found an array"),
+    "number": ({"by": "商品", "across": 5}, "across must be a column, "),
+    "the same": ({"by": "月", "across": "月"}, "by must name each column once; found an array"),
+    "a column's name": ({"by": "商品", "across": "n"}, "a column has one name"),
+    "a pie": ({"by": "商品", "across": "月", "chart": "pie"}, "must not be a pie"),
+    "computed with": ({"by": "商品", "across": "月", "f": "月 + 1"}, "columns of the summary"),
+    "sorted by": ({"by": "商品", "across": "月", "sort": "月"}, "sort must be one of 商品, n"),
+    "running": (
+        {"by": "商品", "sort": "-g", "f": "running(n)", "g": "f / 2"},
+        'sort must not go by a running total; found the text "-g"',
+    ),
+    "a key's total": ({"by": "商品", "f": "total(商品)"}, "columns of the summary"),
+    "a sum's total": ({"by": "商品", "f": "total(n + n)"}, "total(…) is of one column"),
+    "itself": ({"by": "商品", "f": "running(f)"}, "must not compute with itself; found f"),
+}
+
+
+@pytest.mark.parametrize(("given", "words"), FAULTY.values(), ids=FAULTY)
+def test_a_faulty_cross_table_is_refused_by_name(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidSummary, match="^summary 月別: ") as caught:
+        _ = Summary("月別", n=("数量", "sum"), **given).declared
+    assert words in str(caught.value)
+
+
+def test_a_total_in_a_formula_needs_no_total_row_and_knows_no_top() -> None:
+    summary = Summary(
+        "x", by="商品", sort="-金額", top=2, 金額=("金額", "sum"), 構成比="金額 / total(金額)"
+    )
+    assert cells(summarize(ORDERS, summary)) == [
+        ["りんご", 4650, 4650 / 5521],
+        ["みかん", 864, 864 / 5521],
+    ]
+
+
+def test_a_running_total_passes_over_what_is_no_number() -> None:
+    df = pd.DataFrame({"k": [1, 2, 3], "x": [4.0, None, 5.5]})
+    summary = Summary("x", by="k", total="all", x=("x", "max"), down="running(x)")
+    assert [row[2] for row in cells(summarize(df, summary))] == [4, None, 9.5, 5.5]
+
+
+def test_a_column_may_be_called_running() -> None:
+    summary = Summary(
+        "x", running=("数量", "sum"), f="running / 2", g="total(running) + running (`running`)"
+    )
+    assert cells(summarize(ORDERS, summary)) == [[28, 14, 56]]
+
+
+def test_a_running_total_of_unlike_divisors_is_refused_before_it_takes_forever() -> None:
+    df = pd.DataFrame({"k": range(6000), "x": [2**61 + 2 * n + 1 for n in range(6000)]})
+    summary = Summary("x", by="k", x=("x", "sum"), part="1 / x", down="running(part)")
+    with pytest.raises(InvalidSummary, match="^summary x: a running total must have a divisor"):
+        summarize(df, summary)

@@ -1,0 +1,109 @@
+import math
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.summaries import merge as merged_module
+from pipeline.summaries import partials
+from pipeline.summaries.merge import summarize
+from pipeline.summaries.summary import InvalidSummary, Summary
+from pipeline.tests.summaries.test_summary import cells, merged, plain
+
+PERCENTS = st.sampled_from([1, 5, 25, 33, 50, 75, 90, 99])
+NUMBERS = st.one_of(
+    st.integers(-50, 50),
+    st.integers(-(10**15) + 1, 10**15 - 1),
+    st.floats(-1e6, 1e6),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+ROWS = st.lists(st.tuples(st.integers(0, 2), NUMBERS | st.none()), min_size=1, max_size=40)
+
+
+def frame(rows: list[Any]) -> pd.DataFrame:
+    groups, numbers = zip(*rows)
+    return pd.DataFrame({"k": groups, "x": pd.Series(numbers, dtype=object)})
+
+
+def interpolated(numbers: list[Any], percent: int) -> Fraction:
+    """By the definition: at (n - 1) × percent / 100 of the ordered numbers, linear between two."""
+    ordered = sorted(map(Fraction, numbers))
+    place = Fraction((len(ordered) - 1) * percent, 100)
+    below = ordered[math.floor(place)]
+    return below + (ordered[math.ceil(place)] - below) * (place - math.floor(place))
+
+
+@settings(deadline=None)
+@given(ROWS, PERCENTS, st.lists(st.integers(0, 40), max_size=4))
+def test_a_percentile_is_exact_and_rounded_once_for_any_cut(
+    rows: list[Any], percent: int, cuts: list[int]
+) -> None:
+    df = frame(rows)
+    named: Any = {"p": ("x", f"p{percent}"), "beside": ("x", "p7"), "twice": "p × 2"}
+    ends = [0, *sorted(min(cut, len(df)) for cut in cuts), len(df)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(partials, "BLOCK_BYTES", 1)
+        patch.setattr(merged_module, "RANGE_BYTES", 2_000)
+        pieces = [df.iloc[start:stop] for start, stop in zip(ends, ends[1:])]
+        found = merged(Summary("x", by="k", **named), pieces)
+    for key, shown, _, twice in found:
+        numbers = [number for group, number in rows if group == key and number is not None]
+        exact = interpolated(numbers, percent) if numbers else None
+        assert shown == (None if exact is None else plain(float(exact)))
+        assert twice == (None if exact is None else plain(rounded(exact * 2)))
+
+
+def rounded(exact: Fraction) -> float:
+    try:
+        return float(exact)
+    except OverflowError:
+        return math.inf if exact > 0 else -math.inf
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30), PERCENTS)
+def test_a_percentile_is_pandas_quantile(numbers: list[float], percent: int) -> None:
+    df = pd.DataFrame({"x": numbers})
+    ((found,),) = cells(summarize(df, Summary("x", p=("x", f"p{percent}"))))
+    # Pandas rounds at each step.
+    assert math.isclose(found, df["x"].quantile(percent / 100), rel_tol=1e-9, abs_tol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "how", "percentile"),
+    [
+        ([10**17, 10**17 + 1], "p25", Decimal("100000000000000000.25")),
+        ([10**17, 10**17 + 100], "p1", 10**17 + 1),
+        ([Decimal("0.1"), Decimal("0.10000000000000000000004")], "p25", None),
+        ([1e308, -1e308], "p75", 5e307),
+        ([1.0, math.inf], "p1", math.inf),
+        ([-math.inf, 1.0], "p99", -math.inf),
+        ([-math.inf, math.inf], "p99", None),
+        ([5.5, math.inf, math.inf], "p99", math.inf),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_percentile_neither_overflows_nor_loses_digits(
+    numbers: list[Any], how: str, percentile: Any
+) -> None:
+    if isinstance(numbers[0], Decimal):
+        percentile = numbers[0] + (numbers[1] - numbers[0]) / 4
+    df = pd.DataFrame({"x": pd.Series(numbers, dtype=object)})
+    assert cells(summarize(df, Summary("x", p=("x", how)))) == [[percentile]]
+
+
+@pytest.mark.parametrize("how", ["p0", "p100", "p05", "P50", "p"])
+def test_what_is_no_percentile_is_refused(how: str) -> None:
+    with pytest.raises(InvalidSummary, match=f'nunique, p1 … p99; found the text "{how}"'):
+        _ = Summary("x", p=("x", how)).declared
+
+
+def test_a_percentile_of_texts_or_booleans_is_refused() -> None:
+    for value in ("a", True):
+        df = pd.DataFrame({"x": [value]})
+        with pytest.raises(InvalidSummary, match="record 0: x must be a number for its p90"):
+            summarize(df, Summary("x", p=("x", "p90")))
