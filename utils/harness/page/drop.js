@@ -30,7 +30,7 @@ async function begin(file, key, line) {
   const query = new URLSearchParams({ key, size: file.size, encoding });
   const asks = await ask(`/check?${query}`, file.slice(0, HEAD_BYTES));
   if (asks.length && !confirm(`${key}\n${asks.join("\n")}`)) return line.remove();
-  const replace = asks.length ? { replace: "1" } : {};
+  const replace = asks[0]?.startsWith("s3://") ? { replace: "1" } : {}; // what is asked first names the object
   await send(`/objects?${new URLSearchParams({ key, ...replace })}`, file, progress);
   return ask("/executions", JSON.stringify({ input_obj: key, etl, rejects, encoding }));
 }

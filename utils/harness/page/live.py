@@ -17,9 +17,8 @@ from harness.report.view import View
 from harness.target import Target
 
 TEMPLATES = write.environment(Path(__file__).resolve().parent, write.HERE)
-ROWS_PER_S = (
-    2000  # of a timeline, which a long one would take too much of a core to tell more often
-)
+# Of a timeline: to tell a long one more often would take too much of a core.
+ROWS_PER_S = 6000
 PARTS = ("status", "cards", "counts", "states")  # of an execution's page, by their ids
 
 Source = Callable[[], Iterator[Any]]
