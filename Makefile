@@ -29,13 +29,14 @@ EMPTY ?=
 OUT ?=
 YES ?=
 SMOKE_ROWS ?= 1000000
+PAGE ?= 8480
 # Only a DEFINITION that was typed: a stack keeps its own unless one was.
 DEFINITION_TYPED := $(if $(filter-out file,$(origin DEFINITION)),--definition="$$DEFINITION")
 # The same of ROWS: a scale has another default.
 ROWS_TYPED := $(filter-out file,$(origin ROWS))
 # What is typed reaches the commands as it is, through their environment: neither make nor the
 # shell reads a $, a quote or a space in it.
-TYPED := ROWS INPUT DEFINITION WORKBOOK FILE ETL SHEETS NAME KEY EXECUTION LANG_ TARGET STACK ARCH REGION PARAMETERS TAGS ROLE OUT
+TYPED := ROWS INPUT DEFINITION WORKBOOK FILE ETL SHEETS NAME KEY EXECUTION LANG_ TARGET STACK ARCH REGION PARAMETERS TAGS PAGE ROLE OUT
 $(foreach name,$(TYPED),$(eval override $(name) := $$(value $(name))))
 export $(TYPED)
 # What else may be typed, for the targets of utils/checks and for the programs that recipes run.
@@ -62,7 +63,7 @@ SETTINGS = $(foreach function,$(FUNCTIONS),$$($(MAKE) --silent --no-print-direct
 # Targets run in the order in which they are named, whatever -j says.
 .NOTPARALLEL:
 .PHONY: help demo etl up running down zip create update delete bucket json upload stepfunctions stop redrive download invoke log \
-	report watch deploy package destroy smoke cost test clean clean-segments
+	report page watch deploy package destroy smoke cost test clean clean-segments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -120,6 +121,10 @@ clean-segments: $(TARGET_READY) ## remove the segment files of past executions f
 
 report: $(TARGET_READY) ## write result/<execution>.html of EXECUTION, a name or ARN (default: the last), in LANG_=en or ja
 	@$(HARNESS) report --language="$$LANG_" -- "$$EXECUTION"
+
+# On the emulator what a dropped table needs is made, too.
+page: $(if $(filter localstack,$(TARGET)),zip create bucket,$(TARGET_READY)) ## serve a page where executions live: drop a table, watch it, take the workbook; PAGE=port, Ctrl-C ends
+	@MALLOC_ARENA_MAX=1 $(HARNESS) page -- "$$PAGE"
 
 watch: create bucket $(FUNCTIONS:%=watched-%) ## on each save of a function or an ETL: its tests, then the pipeline on FILE, INPUT or a sample
 	@$(HARNESS) watch --file="$$FILE" --etl="$$ETL" -- "$$INPUT"

@@ -7,12 +7,13 @@ MEMBERS ?= 1000000
 ORDERS ?= 5000000
 FUZZ_S ?= 60
 BENCH_READY := $(patsubst $(BENCH)/locks/%.txt,$(BENCH)/.venvs/%/.ready,$(wildcard $(BENCH)/locks/*.txt))
+IN_BROWSER = $(VENVS)/browser/bin/python -m pytest -q -p no:cacheprovider -c /dev/null --rootdir $(CHECKS)
 LOCKS := $(patsubst $(ROOT)/%,%,$(wildcard $(TOOLS)/*.txt $(BENCH)/locks/*.txt))
 
-.PHONY: pictures bench bench-summaries bench-scale faults soak soaked fuzz fuzz-summaries audit test-compat test-readers test-report-page
+.PHONY: pictures bench bench-summaries bench-scale faults soak soaked fuzz fuzz-summaries audit test-compat test-readers test-report-page test-page picture-of-page
 
 # They are about the members' rule, whatever is in demo-segment/etl.
-bench bench-summaries soak soaked smoke pictures: export ETL_FOLDER := $(ROOT)/utils/tests/etl
+bench bench-summaries soak soaked smoke pictures test-page: export ETL_FOLDER := $(ROOT)/utils/tests/etl
 
 bench: zip $(BENCH_READY) demo-gather/.venv/.ready demo-scatter/.venv/.ready ## the pipeline beside other writers: SIZES rows, REPEAT runs; result/bench.json
 	@cd $(ROOT)/utils && $(PY) -m checks.bench --repeat $(REPEAT) $(SIZES)
@@ -46,26 +47,31 @@ audit: $(VENVS)/audit/.ready $(FUNCTIONS:%=demo-%/requirements.txt) ## look up k
 	@$(VENVS)/audit/bin/python $(CHECKS)/audit.py $(FUNCTIONS:%=demo-%/requirements.txt) $(LOCKS)
 
 test-compat: $(CHECKS)/node_modules/.package-lock.json demo-gather/.venv/.ready test-report-page ## other programs read the workbooks; needs Node, LibreOffice, poppler-utils, Chromium
-	@$(HARNESS) with-emulator $(MAKE) --no-print-directory test-readers
+	@$(HARNESS) with-emulator $(MAKE) --no-print-directory test-readers test-page
 
 test-readers:
 	@AWS_ENDPOINT_URL=$(ENDPOINT) AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1 \
 		demo-gather/.venv/bin/pytest -q -c demo-gather/setup.cfg --rootdir $(CHECKS) -p no:cacheprovider \
 		-o "pythonpath=$(ROOT)/demo-gather $(ROOT)/demo-segment $(ROOT)/utils" $(CHECKS)/test_readers.py $(CHECKS)/test_print.py
 
-pictures: $(TOOLS_READY) ## draw the README's pictures of a summary and a report; needs LibreOffice, poppler-utils, Chromium
-	@$(HARNESS) with-emulator $(MAKE) --no-print-directory create bucket json stepfunctions download
+pictures: $(TOOLS_READY) ## draw the README's pictures of a summary and the page; needs LibreOffice, poppler-utils, Chromium
+	@$(HARNESS) with-emulator $(MAKE) --no-print-directory zip create bucket json stepfunctions download picture-of-page
 	@folder=$$(mktemp -d) && soffice -env:UserInstallation=file://$$folder/profile --headless \
 		--convert-to 'pdf:calc_pdf_Export:{"SinglePageSheets":{"type":"boolean","value":"true"}}' --outdir $$folder \
 		$(ROOT)/result/test.xlsx >/dev/null 2>&1 && \
 		pdftoppm -png -r 96 -f 2 -singlefile $$folder/test.pdf $(ROOT)/.github/pictures/summary && rm -r $$folder
-	@$${CHROMIUM:-chromium} --headless --no-sandbox --disable-gpu --hide-scrollbars --disable-background-networking \
-		--window-size=1100,1050 --screenshot=$(ROOT)/.github/pictures/report.png \
-		"file://$$(ls -t $(ROOT)/result/*.html | head -1)" 2>/dev/null
 	@ls -l $(ROOT)/.github/pictures/*.png
 
+# In an emulator of its own, or in one that is up.
+test-page: $(VENVS)/browser/.ready $(CHECKS)/node_modules/.package-lock.json zip create bucket
+	@$(IN_BROWSER) $(CHECKS)/test_page.py
+
+# As the test sees an execution half-way.
+picture-of-page: $(VENVS)/browser/.ready
+	@PICTURE=$(ROOT)/.github/pictures/page.png $(IN_BROWSER) $(CHECKS)/test_page.py -k "eyes and 1280"
+
 test-report-page: $(VENVS)/browser/.ready
-	@$(VENVS)/browser/bin/python -m pytest -q -p no:cacheprovider -c /dev/null --rootdir $(CHECKS) $(CHECKS)/test_report_page.py
+	@$(IN_BROWSER) $(CHECKS)/test_report_page.py
 
 $(CHECKS)/node_modules/.package-lock.json: $(CHECKS)/package-lock.json
 	@for program in node npm soffice pdftotext; do command -v $$program >/dev/null || { \

@@ -99,6 +99,8 @@ def of_executions(verb: Verb) -> None:
     redrive = verb("redrive", "run.redrive", again, PIPELINE)
     for each in (stop, report, redrive):
         each.add_argument("execution", nargs="?", default="")
+    page = verb("page", "page.serve.page", "serve a page of executions that lives", PIPELINE)
+    page.add_argument("port", nargs="?", default="8480")
     verb("cost", "cost.last", "what the last execution costs on AWS", PIPELINE)
 
 

@@ -44,6 +44,17 @@ def check_bucket(target: Target) -> None:
         target.client("s3").head_bucket(Bucket=target.bucket)
 
 
+def head(target: Target, key: str) -> dict[str, Any] | None:
+    """What S3 says of an object; None where there is none, or it is not ours to read."""
+    try:
+        found = target.client("s3").head_object(Bucket=target.bucket, Key=key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in (*MISSING, "403", "AccessDenied"):
+            raise
+        return None
+    return dict(found)
+
+
 def download(target: Target, workbook: str = "test.xlsx") -> None:
     """Copy a workbook from the bucket into result/, whole or not at all."""
     path = local_copy(workbook)

@@ -81,6 +81,15 @@ def cost(
     return [Charge(unit, amount, PRICES[unit][column]) for unit, amount in amounts.items()]
 
 
+def estimate(size: int) -> float:
+    """What a table costs, about, in US dollars, by what was measured; see state-machine/README.md.
+
+    Args:
+        size: in bytes of JSON.
+    """
+    return 0.0003 + size * (0.0030 / 137e6)
+
+
 def s3_calls(
     segments: int, workbook_bytes: int, partials: int = 0, objects: int = 1, listed: int = 0
 ) -> dict[str, int]:

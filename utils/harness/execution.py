@@ -199,6 +199,7 @@ class Execution:
         map_runs: ARNs of what a DISTRIBUTED Map runs its segments in, apart from this history.
         functions: configurations by name, see `calls.configuration`.
         versions: the ARNs of functions as they were called, by name; of a stack, of a version.
+        seen_s: when its history was read.
     """
 
     arn: str
@@ -219,6 +220,7 @@ class Execution:
     map_runs: list[str] = field(default_factory=list)
     functions: dict[str, dict[str, Any]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    seen_s: float = 0.0
 
     @property
     def stages(self) -> dict[str, Visit]:
@@ -279,9 +281,10 @@ class Execution:
 
     @property
     def elapsed_s(self) -> float:
-        """To the end, or to the last event of a running one."""
+        """To the end; of a running one to its last event, or to when it was read, if that is known."""
         times = [t.ended_s or t.entered_s for t in self.tasks]
-        return (self.stopped_s or max(times, default=self.started_s)) - self.started_s
+        seen_s = max(self.seen_s, *times, self.started_s)
+        return (self.stopped_s or seen_s) - self.started_s
 
     @property
     def before_s(self) -> float:

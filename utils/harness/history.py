@@ -22,16 +22,24 @@ ENDED = ("ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "Executio
 RUNNING = ("RUNNING", "PENDING_REDRIVE")
 # Of LocalStack: a call that waited for a worker when its execution ended or was stopped.
 DROPPED = "Sandbox.Dropped"
+NEWS = 100  # events, about, since an execution was read a moment ago
 
 
-def read(states: Any, arn: str) -> Execution:
+def read(states: Any, arn: str, seen: list[Event] | None = None) -> Execution:
     """An execution by its description, its history and its Map Runs.
+
+    Args:
+        seen: the events that an earlier reading found, which takes those that are new.
 
     Raises:
         ClientError: there is no such execution.
     """
+    events: list[Event] = [] if seen is None else seen
     while True:
-        run = parse(states.describe_execution(executionArn=arn), read_events(states, arn))
+        described = states.describe_execution(executionArn=arn)
+        events += read_events(states, arn, events[-1]["id"] if events else 0)
+        run = parse(described, events)
+        run.seen_s = time.time() - run.parts[-1].rest_s
         if not run.may_settle:
             break
         time.sleep(0.1)
@@ -43,12 +51,23 @@ def read(states: Any, arn: str) -> Execution:
     return run
 
 
-def read_events(states: Any, arn: str) -> list[Event]:
-    """All events of an execution; AWS gives up to 1,000 a page."""
+def read_events(states: Any, arn: str, after: int = 0) -> list[Event]:
+    """The events of an execution, read from the last one back.
+
+    Args:
+        after: the number of the last one that is known.
+    """
     pages = states.get_paginator("get_execution_history").paginate(
-        executionArn=arn, PaginationConfig={"PageSize": 1000}
+        executionArn=arn,
+        reverseOrder=True,
+        PaginationConfig={"PageSize": NEWS if after else 1000},  # the most that AWS gives
     )
-    return [event for page in pages for event in page["events"]]
+    found: list[Event] = []
+    for page in pages:
+        found += (event for event in page["events"] if event["id"] > after)
+        if any(event["id"] <= after + 1 for event in page["events"]):
+            break
+    return found[::-1]
 
 
 def parse(described: dict[str, Any], events: Iterable[Event]) -> Execution:

@@ -15,21 +15,22 @@ from harness import facts, history
 from harness.execution import Execution
 from harness.target import STAGES, Target
 from harness.terminal import console
+from pipeline.facts.stages import ScatterFacts
 
-# Polling competes with the run for the emulator's one busy core, the more the longer the history:
-# at most a tenth of the time may go into it.
-STATUS_S = 0.25
-HISTORY_S = 0.5
-SHARE = 0.1
+# Polling competes with the run for the emulator's one busy core: at most a twentieth of that may go
+# into it. A long answer costs the emulator about as much as this thread, however long both wait.
+HISTORY_S = {True: 0.25, False: 1.0}  # of an emulator, and of AWS, which counts requests
+STATUS_S = 0.5
+SHARE = 0.05
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Snapshot:
-    """How far an execution is. `rows` is 0 until they are known."""
+    """How far an execution is. `scatter` is None until the scatter has ended."""
 
     elapsed_s: float
     run: Execution
-    rows: int = 0
+    scatter: ScatterFacts | None = None
 
     @property
     def running(self) -> int:
@@ -44,7 +45,14 @@ class Snapshot:
 
     @property
     def rows_per_s(self) -> float:
-        return self.segments_per_s * self.rows / self.run.segments if self.run.segments else 0.0
+        return self.each_s(self.scatter.rows if self.scatter else 0)
+
+    @property
+    def bytes_per_s(self) -> float:
+        return self.each_s(self.scatter.size if self.scatter else 0)
+
+    def each_s(self, whole: int) -> float:
+        return self.segments_per_s * whole / self.run.segments if self.run.segments else 0.0
 
     @property
     def left_s(self) -> float | None:
@@ -60,21 +68,25 @@ class Snapshot:
 def snapshots(target: Target, arn: str) -> Iterator[Snapshot]:
     """One whenever there may be news, until the execution has ended."""
     states, started = target.client("stepfunctions"), time.monotonic()
-    run, rows, next_history = history.parse({"status": "RUNNING"}, []), 0, 0.0
+    events: list[history.Event] = []
+    scatter, due = None, 0.0
     while True:
-        ended = states.describe_execution(executionArn=arn)["status"] not in history.RUNNING
-        if ended or time.monotonic() >= next_history:
-            asked = time.monotonic()
-            run = history.read(states, arn)
-            took = time.monotonic() - asked
-            next_history = time.monotonic() + max(HISTORY_S, took / SHARE)
-            if run.segments and not rows:
+        if (
+            time.monotonic() >= due
+            or states.describe_execution(executionArn=arn)["status"] not in history.RUNNING
+        ):
+            before_s = time.thread_time()
+            run = history.read(states, arn, events)
+            if run.status != "RUNNING":
+                run = history.read(states, arn)  # AWS may tell of an event late
+            if run.segments and not scatter:
                 scatter = facts.Reader(target, run).scatter()
-                rows = scatter.rows if scatter else 0
-        yield Snapshot(run.before_s + time.monotonic() - started, run, rows)
-        if ended:
+            cost_s = time.thread_time() - before_s
+            due = time.monotonic() + max(HISTORY_S[target.emulated], cost_s / SHARE)
+        yield Snapshot(run.before_s + time.monotonic() - started, run, scatter)
+        if run.status != "RUNNING":
             return
-        time.sleep(STATUS_S)
+        time.sleep(min(STATUS_S, max(0.0, due - time.monotonic())))
 
 
 def show(target: Target, arn: str) -> Execution:

@@ -8,8 +8,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from harness import artifacts, bucket, calls, facts, machines, progress, uploads
 from harness.advice import advice
 from harness.execution import Execution, Failure, Task
@@ -53,7 +51,8 @@ def run(
         sent.check_alone(target)
         sent.send(target)
     check_object(target, given)
-    tell_replaced(target, given)
+    if replaces := replaced(target, given):
+        print(f"replaces {replaces}", flush=True)
     if not target.stack:
         machines.put(target.client("stepfunctions"), definition or "parallel")
     done = execute(target, machine, given, page)
@@ -192,16 +191,22 @@ def check_input(given: Any, sent: uploads.Upload | None, **typed: str) -> dict[s
     return fields
 
 
+def variables(target: Target, stage: str) -> dict[str, str]:
+    """The environment of a function."""
+    functions = target.client("lambda")
+    found = functions.get_function_configuration(FunctionName=target.function(stage))
+    return dict(found.get("Environment", {}).get("Variables", {}))
+
+
 def check_functions(target: Target) -> None:
     """
     Raises:
         Fault: one of the emulator's own is not there, or has another bucket.
     """
-    functions = target.client("lambda")
-    for name in () if target.stack else map(target.function, STAGES):
+    for stage in () if target.stack else STAGES:
+        name = target.function(stage)
         with bucket.there_or(f"{name} does not exist: make create"):
-            found = functions.get_function_configuration(FunctionName=name)
-        own = found.get("Environment", {}).get("Variables", {}).get("BUCKET", "test-bucket")
+            own = variables(target, stage).get("BUCKET", "test-bucket")
         if own != target.bucket:
             raise Fault(
                 f"BUCKET: must be that of {name}, {own}; found {target.bucket}\n"
@@ -216,12 +221,8 @@ def check_etl(target: Target, given: dict[str, Any]) -> None:
     """
     if target.stack:
         return
-    found = target.client("lambda").get_function_configuration(
-        FunctionName=target.function("segment")
-    )
-    default = found.get("Environment", {}).get("Variables", {}).get("ETL")
     try:
-        choose(etl_folder(), given.get("etl"), default)
+        choose(etl_folder(), given.get("etl"), variables(target, "segment").get("ETL"))
     except UnknownEtl as error:
         raise Fault(str(error)) from None
 
@@ -243,24 +244,15 @@ def check_object(target: Target, given: dict[str, Any]) -> None:
         target.client("s3").head_object(Bucket=target.bucket, Key=key)
 
 
-def tell_replaced(target: Target, given: dict[str, Any]) -> None:
-    """Say that the input's workbook is there, made from another object, if it is."""
-    key = given.get("input_obj", "test.json")
-    functions, s3 = target.client("lambda"), target.client("s3")
-    scatter = functions.get_function_configuration(FunctionName=target.function("scatter"))
-    inbox = scatter.get("Environment", {}).get("Variables", {}).get("INBOX", "")
+def replaced(target: Target, given: dict[str, Any]) -> str:
+    """The input's workbook, in words, where it is there and was made from another object."""
+    key, inbox = given.get("input_obj", "test.json"), variables(target, "scatter").get("INBOX", "")
     workbook = given.get("workbook") or endings.workbook_key(key, inbox)
-    if not workbook:
-        return  # the scatter says so
-    try:
-        metadata = s3.head_object(Bucket=target.bucket, Key=workbook)["Metadata"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in facts.MISSING:
-            raise
-        return
-    if metadata.get("input") not in (None, workbook_metadata(endings.table_name(key))["input"]):
-        was = made_from(metadata)
-        print(f"replaces s3://{target.bucket}/{workbook}, which was made from {was}", flush=True)
+    found = bucket.head(target, workbook) if workbook else None  # without one, the scatter says so
+    metadata = found["Metadata"] if found else {}
+    if metadata.get("input") in (None, workbook_metadata(endings.table_name(key))["input"]):
+        return ""
+    return f"s3://{target.bucket}/{workbook}, which was made from {made_from(metadata)}"
 
 
 def check_key(workbook: str) -> None:

@@ -19,7 +19,9 @@ A workbook stands beside its table.
 
 import hashlib
 import re
+import unicodedata
 
+from pipeline.endings import KEY_BYTES
 from pipeline.errors.wording import found
 
 SCATTER, GATHER = "scatter/", "gather/"
@@ -31,6 +33,14 @@ _REJECTS = re.compile(r"(.+)\.rejects-([0-9]+)\.pkl")
 
 class InvalidEvent(ValueError):
     """The event does not say what to work on."""
+
+
+def is_key(key: object) -> bool:
+    """Whether the key names an object of S3, without climbing and without control characters."""
+    if not isinstance(key, str) or any(unicodedata.category(each) in ("Cc", "Cs") for each in key):
+        return False  # Cs: a lone surrogate has no UTF-8
+    steps = key.split("/")
+    return len(key.encode()) <= KEY_BYTES and not {"", ".", ".."}.intersection(steps)
 
 
 def segment_folder(execution: str | None) -> str:

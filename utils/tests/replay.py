@@ -84,7 +84,7 @@ class Replay:
         return {"itemCounts": self.recorded["map_run"]}
 
     def GetExecutionHistory(self, asked: dict[str, Any]) -> dict[str, Any]:
-        return paged(self.events(), asked)
+        return paged(self.events()[:: -1 if asked.get("reverseOrder") else 1], asked)
 
     def GetFunctionConfiguration(self, asked: dict[str, Any]) -> dict[str, Any]:
         name = asked["FunctionName"].removeprefix(FUNCTIONS)

@@ -5,6 +5,7 @@ from rich.console import Console
 from harness.execution import Attempt, Task, Visit
 from harness.history import parse
 from harness.progress import Snapshot, news, picture
+from pipeline.facts.stages import ObjectFacts, ScatterFacts
 
 
 def snapshot(done: int, failed: int = 0, status: str = "RUNNING", rows: int = 0) -> Snapshot:
@@ -15,7 +16,13 @@ def snapshot(done: int, failed: int = 0, status: str = "RUNNING", rows: int = 0)
         "ProcessAllSegments": Visit(0.5),
     }
     run.segments, run.done, run.failed = 8, done, failed
-    return Snapshot(2.5, run, rows)
+    return Snapshot(
+        2.5,
+        run,
+        ScatterFacts(
+            "members.json", rows, [], [ObjectFacts("members.json", 10 * rows, "", rows, [])]
+        ),
+    )
 
 
 def shown(state: Snapshot) -> str:
@@ -41,6 +48,7 @@ def test_each_line_is_said_once() -> None:
 def test_pace_and_time_left_are_those_of_the_segments_done() -> None:
     state = snapshot(2, rows=80)
     assert (state.segments_per_s, state.rows_per_s, state.left_s) == (1.0, 10.0, 6.0)
+    assert state.bytes_per_s == 100.0
     assert "2/8  6 running  10 rows/s  6 s left" in shown(state)
 
 

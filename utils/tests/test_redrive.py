@@ -337,7 +337,8 @@ class StepFunctions(ThreadingHTTPServer):
         return {"definition": machines.read_definition("parallel")}
 
     def GetExecutionHistory(self, asked: dict[str, Any]) -> dict[str, Any]:
-        return {"events": self.events if self.is_redriven else self.events[: self.where - 1]}
+        events = self.events if self.is_redriven else self.events[: self.where - 1]
+        return {"events": events[:: -1 if asked.get("reverseOrder") else 1]}
 
 
 class Answer(BaseHTTPRequestHandler):

@@ -1,6 +1,6 @@
 "use strict";
 
-const data = JSON.parse(document.getElementById("data").textContent);
+let data = JSON.parse(document.getElementById("data").textContent);
 const narrow = () => document.body.clientWidth < 600;
 
 // The state machine, left to right, or top to bottom on a narrow screen.
@@ -81,6 +81,19 @@ function drawCounts(node, stage, width) {
   }
 }
 
+// A square for each segment, as large as all of them fit into their box.
+
+function drawSquares() {
+  const box = document.getElementById("squares");
+  const fits = (side) => Math.floor(box.clientWidth / side) * Math.floor(box.clientHeight / side) >= data.segments.length;
+  const side = d3.range(18, 1, -1).find(fits) ?? 1;
+  const columns = Math.floor(box.clientWidth / side);
+  const svg = d3.select(box).selectAll("svg").data([0]).join("svg").attr("width", "100%").attr("height", "100%");
+  svg.selectAll("rect").data(data.segments).join("rect").attr("class", (each) => `square ${data.outcomes[each]}`)
+    .attr("x", (_, n) => (n % columns) * side).attr("y", (_, n) => Math.floor(n / columns) * side)
+    .attr("width", side > 3 ? side - 2 : side).attr("height", side > 3 ? side - 2 : side);
+}
+
 // The timeline: one row a stage or segment, one time axis for all.
 
 const untouched = document.getElementById("detail").textContent;
@@ -92,6 +105,14 @@ const ORDERS = {
   duration: () => d3.sort(data.rows, (row) => row.start - row.end),
   trouble: () => d3.sort(data.rows, (row) => ({ failed: 0, stopped: 1, running: 1, retried: 2 })[row.outcome] ?? 3),
 };
+
+const isSame = (row, other) => row.index === other?.index && row.label === other?.label;
+
+function arrange() {
+  const picked = timeline.rows[timeline.picked];
+  timeline.rows = ORDERS[document.getElementById("order").value]();
+  timeline.picked = timeline.rows.findIndex((row) => isSame(row, picked));
+}
 
 function drawTimeline() {
   const box = document.getElementById("timeline");
@@ -299,10 +320,8 @@ function listen() {
   document.getElementById("zoom-out").onclick = ACTIONS["-"];
   document.getElementById("zoom-reset").onclick = ACTIONS["0"];
   document.getElementById("compact").onchange = drawTimeline;
-  document.getElementById("order").onchange = (event) => {
-    const picked = timeline.rows[timeline.picked];
-    timeline.rows = ORDERS[event.target.value]();
-    timeline.picked = timeline.rows.indexOf(picked);
+  document.getElementById("order").onchange = () => {
+    arrange();
     drawTimeline();
   };
   document.getElementById("timeline").addEventListener("keydown", (event) => {
@@ -315,8 +334,19 @@ function listen() {
 
 function draw() {
   drawGraph();
+  drawSquares();
   drawTimeline();
   document.querySelectorAll(".charts").forEach(drawCharts);
+}
+
+// Other data of the same execution, as it goes on; whoever drags the timeline is not disturbed.
+function show(next) {
+  data = next;
+  if (document.querySelector("#timeline:active")) return;
+  const { scrollTop } = document.getElementById("timeline");
+  arrange();
+  draw();
+  document.getElementById("timeline").scrollTop = scrollTop;
 }
 
 listen();

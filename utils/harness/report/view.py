@@ -2,19 +2,25 @@
 
 import json
 import math
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from harness.advice import advice
 from harness.definition import State, followers, inner_functions
 from harness.execution import Attempt, Execution, Task
 from harness.facts import Facts
+from harness.history import RUNNING
 from harness.logs import Report
 from harness.report import formats
 from pipeline.facts.column_profile import Column
 from pipeline.facts.stages import SummaryFacts
 
+# Of segments, in the order in which they come about; the page's script goes by their numbers.
+OUTCOMES = ["waiting", "running", "retrying", "succeeded", "retried", "failed", "stopped"]
 MARKS = {
     "succeeded": "✓",
     "retried": "↻",
@@ -24,6 +30,8 @@ MARKS = {
     "not reached": "○",
 }
 WORDS = {
+    "waiting": ("waiting", "待ち"),
+    "retrying": ("retrying", "再試行中"),
     "succeeded": ("succeeded", "成功"),
     "retried": ("succeeded after retry", "再試行後に成功"),
     "failed": ("failed", "失敗"),
@@ -49,6 +57,7 @@ class View:
         log: of the call that failed.
         record: the record of the input that broke the run, `line` where it begins in the input, and
             `segment` the number of its segment.
+        rows_per_s, bytes_per_s: of segments while they run; 0 where not known.
     """
 
     run: Execution
@@ -57,11 +66,13 @@ class View:
     states: dict[str, State]
     where: str
     flags: str
-    cost_usd: float | None
-    log: list[str]
-    record: dict[str, Any] | None
-    line: int | None
-    segment: int | None
+    cost_usd: float | None = None
+    log: list[str] = field(default_factory=list)
+    record: dict[str, Any] | None = None
+    line: int | None = None
+    segment: int | None = None
+    rows_per_s: float = 0.0
+    bytes_per_s: float = 0.0
 
     def text(self, english: str, japanese: str) -> str:
         return japanese if self.language == "ja" else english
@@ -71,8 +82,7 @@ class View:
 
     @property
     def outcome(self) -> str:
-        outcomes = {"SUCCEEDED": "succeeded", "RUNNING": "running", "ABORTED": "stopped"}
-        return outcomes.get(self.run.status, "failed")
+        return outcome_of(self.run.status)
 
     @property
     def objects(self) -> str:
@@ -171,6 +181,34 @@ class View:
             return ""
         return self.text("{0} retries", "再試行 {0}").format(formats.number(count))
 
+    @cached_property
+    def elapsed_s(self) -> float:
+        return self.run.elapsed_s
+
+    def pace(self, unit: str, each_s: float, shown: Callable[[int], str] = formats.number) -> str:
+        return f"{shown(round(each_s))}{unit}" if each_s else ""
+
+    @property
+    def segments(self) -> list[str]:
+        """The outcome of each, in the order of the table; a distributed Map only counts them."""
+        run = self.run
+        waiting = "waiting" if run.status == "RUNNING" else "stopped"
+        if run.map_runs:
+            left = run.segments - run.done - run.failed
+            return ["succeeded"] * run.done + ["failed"] * run.failed + [waiting] * left
+        begun = {task.index: self.segment_outcome(task) for task in run.iterations}
+        return [begun.get(index, waiting) for index in range(run.segments)]
+
+    def segment_outcome(self, task: Task) -> str:
+        outcome = self.run.outcome(task)
+        again = outcome == "running" and (task.retries or task.failed)
+        return "retrying" if again else outcome
+
+    @property
+    def counts(self) -> dict[str, int]:
+        found = Counter(self.segments)
+        return {outcome: found[outcome] for outcome in OUTCOMES}
+
     @property
     def rows(self) -> list[dict[str, Any]]:
         """The timeline: a row a task, stages and segments in the order of the definition."""
@@ -185,7 +223,7 @@ class View:
 
     def row(self, task: Task) -> dict[str, Any]:
         begin = self.run.started_s
-        end = task.ended_s or self.run.stopped_s or begin + self.run.elapsed_s
+        end = task.ended_s or self.run.stopped_s or begin + self.elapsed_s
         outcome = self.run.outcome(task)
         label = name = task.state
         if task.index is not None:
@@ -273,7 +311,18 @@ class View:
         for stage in stages:
             took_s = stage["took"]
             stage["took"] = "" if took_s is None else formats.duration(took_s)
-        return {"stages": stages, "rows": self.rows, "elapsed": round(self.run.elapsed_s, 6)}
+        return {
+            "stages": stages,
+            "rows": self.rows,
+            "segments": "".join(str(OUTCOMES.index(each)) for each in self.segments),
+            "outcomes": OUTCOMES,
+            "elapsed": round(self.run.elapsed_s, 6),
+        }
+
+
+def outcome_of(status: str) -> str:
+    outcomes = {"SUCCEEDED": "succeeded", "ABORTED": "stopped"}
+    return "running" if status in RUNNING else outcomes.get(status, "failed")
 
 
 def cold_starts(reports: list[Report]) -> int:

@@ -3,7 +3,9 @@
 import base64
 import hashlib
 import os
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -71,13 +73,12 @@ def collect(target: Target, run: Execution, language: str) -> View:
     """Add to a run what its functions wrote, its definition, its log and its cost."""
     found = facts.read(target, run)
     broken = run.failure.record if run.failure else None
-    emulated = f"LocalStack ({endpoint()})"
     return View(
         run=run,
         language=language,
         facts=found,
         states=definition.read_states(target.client("stepfunctions"), run.arn),
-        where=emulated if target.emulated else f"AWS {target.region} ({target.account})",
+        where=where(target),
         flags=target.flags,
         cost_usd=cost_usd(target, run, found),
         log=calls.failure_lines(target, run),
@@ -85,6 +86,12 @@ def collect(target: Target, run: Execution, language: str) -> View:
         line=facts.line(target, found, broken),
         segment=facts.segment_of(found.scatter, broken),
     )
+
+
+def where(target: Target) -> str:
+    if target.emulated:
+        return f"LocalStack ({endpoint()})"
+    return f"AWS {target.region} ({target.account})"
 
 
 def cost_usd(target: Target, run: Execution, found: facts.Facts) -> float | None:
@@ -101,35 +108,52 @@ def cost_usd(target: Target, run: Execution, found: facts.Facts) -> float | None
 def html(view: View) -> str:
     style, script = (HERE / "page.css").read_text(), (HERE / "page.js").read_text()
     library = (HERE / "vendor" / "d3.min.js").read_text()
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
+    return (
+        environment(HERE)
+        .get_template("page.html.j2")
+        .render(
+            names(view),
+            style=style,
+            library=library,
+            script=script,
+            policy=(
+                f"default-src 'none'; style-src {digest(style)}; "
+                f"script-src {digest(library)} {digest(script)}; base-uri 'none'; form-action 'none'"
+            ),
+        )
+    )
+
+
+@cache
+def environment(*folders: Path) -> Environment:
+    """Of the templates in some folders."""
+    made = Environment(
+        loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
-    return environment.get_template("page.html.j2").render(
-        view=view,
-        run=view.run,
-        facts=view.facts,
-        failure=view.run.failure,
-        t=view.text,
-        formats=formats,
-        marks=MARKS,
-        cold_starts=cold_starts,
-        bars_of=bars_of,
-        bars_width=BAR * BINS,
-        bars_height=BAR_HEIGHT,
-        numeric=numeric,
-        style=style,
-        library=library,
-        script=script,
-        policy=(
-            f"default-src 'none'; style-src {digest(style)}; "
-            f"script-src {digest(library)} {digest(script)}; base-uri 'none'; form-action 'none'"
-        ),
-    )
+    made.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
+    return made
+
+
+def names(view: View) -> dict[str, Any]:
+    """What the templates name."""
+    return {
+        "view": view,
+        "run": view.run,
+        "facts": view.facts,
+        "failure": view.run.failure,
+        "t": view.text,
+        "formats": formats,
+        "marks": MARKS,
+        "cold_starts": cold_starts,
+        "bars_of": bars_of,
+        "bars_width": BAR * BINS,
+        "bars_height": BAR_HEIGHT,
+        "numeric": numeric,
+    }
 
 
 def digest(inlined: str) -> str:

@@ -4,7 +4,6 @@ import json
 import math
 import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from pipeline import dates, endings
 from pipeline.errors.wording import found
-from pipeline.keys import GATHER, REFERENCE, SCATTER, InvalidEvent, segment_key
+from pipeline.keys import GATHER, REFERENCE, SCATTER, InvalidEvent, is_key, segment_key
 from pipeline.reading.csv_table import ENCODINGS
 from pipeline.reading.cuts import SEGMENTS
 
@@ -45,14 +44,6 @@ class TooManySegments(ValueError):
 
 class NotATable(ValueError):
     """An object of the inbox has no ending of a table; the state machine passes over it."""
-
-
-def is_key(key: object) -> bool:
-    """Whether the key names an object of S3, without climbing and without control characters."""
-    if not isinstance(key, str) or any(unicodedata.category(each) in ("Cc", "Cs") for each in key):
-        return False  # Cs: a lone surrogate has no UTF-8
-    steps = key.split("/")
-    return len(key.encode()) <= endings.KEY_BYTES and not {"", ".", ".."}.intersection(steps)
 
 
 def is_input(key: object) -> bool:

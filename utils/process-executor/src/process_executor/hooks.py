@@ -59,6 +59,7 @@ def mend_localstack() -> None:
     reuse_what_is_parsed()
     tell_whose_calls_they_are()
     delete_what_never_started()
+    page_through_histories()
     setattr(ClientFactory, "with_assumed_role", with_assumed_role)
 
 
@@ -184,6 +185,32 @@ def reuse_what_is_parsed() -> None:
 
     setattr(AmazonStateLanguageParser, "parse", staticmethod(parse_once))
     setattr(StepFunctionsProvider, "_STATE_MACHINE_EXECUTION_ARN_REGEX", ANY_NAME)
+
+
+def page_through_histories() -> None:
+    """LocalStack copies and sends all of a history, whatever page is asked for: who follows an
+    execution would keep it busy.
+    """
+    from localstack.services.stepfunctions.asl.eval.event.event_manager import EventManager
+    from localstack.services.stepfunctions.provider import StepFunctionsProvider
+
+    whole = StepFunctionsProvider.get_execution_history
+
+    def get_event_history(manager: Any) -> list[Any]:
+        return list(manager._history_event_list)  # no event changes once it is in there
+
+    def get_execution_history(provider: Any, context: Any, **asked: Any) -> Any:
+        """The token is the number of the last event of the page before."""
+        events = whole(provider, context, **asked)["events"]
+        if before := int(asked.get("next_token") or 0):
+            [at] = [n for n, event in enumerate(events) if event["id"] == before]
+            events = events[at + 1 :]
+        page = events[: asked.get("max_results") or 100]
+        more = {"nextToken": str(page[-1]["id"])} if len(page) < len(events) else {}
+        return {"events": page, **more}
+
+    setattr(EventManager, "get_event_history", get_event_history)
+    setattr(StepFunctionsProvider, "get_execution_history", get_execution_history)
 
 
 def tell_whose_calls_they_are() -> None:
