@@ -4,10 +4,9 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeIs
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from botocore.exceptions import ClientError
 
 from pipeline import endings
 from pipeline.errors.places import objects_of, origins_of
@@ -16,16 +15,13 @@ from pipeline.events.scatter import Job, check_fits_execution
 from pipeline.facts.stages import ScatterFacts, SegmentCut
 from pipeline.keys import InvalidEvent, claim_key, facts_key, manifest_key
 from pipeline.reading import references
-from pipeline.reading.columns import Block, Table
-from pipeline.reading.cuts import block_bytes, blocks_per_segment, segment_bytes, tables
+from pipeline.reading.columns import Table
 from pipeline.reading.objects import At, Inputs, find_objects, head, input_bucket
-from pipeline.reading.side_by_side import ENDS, Made, make_side_by_side
+from pipeline.reading.segment_files import make_files
 from pipeline.reading.source import Source, Sources, open_table
-from pipeline.s3.client import status
 from pipeline.s3.overlap import map_ahead
 from pipeline.s3.signed import Objects, signing_key
 from pipeline.segments import frames
-from pipeline.workers import vcpus
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -83,15 +79,11 @@ class ScatterHandler:
 
     def claim(self, job: Job) -> None:
         """Take the workbook of a scheduled time for this execution, which may do so again."""
-        key, own = claim_key(job.scheduled_time, job.workbook), json.dumps(job.execution).encode()
-        try:
-            self.objects.put(key, own, IfNoneMatch="*")
-        except ClientError as error:
-            if status(error) != 412:  # 409: another is being written, and the state machine retries
-                raise
-            if (taken := self.objects.get(key)) != own:
-                told = f"one execution makes it for {job.scheduled_time}; found {taken.decode()}"
-                raise ScheduledTwice(f"{job.workbook}: {told}") from None
+        own = json.dumps(job.execution).encode()
+        taken = self.objects.put_once(claim_key(job.scheduled_time, job.workbook), own)
+        if taken != own:
+            told = f"one execution makes it for {job.scheduled_time}; found {taken.decode()}"
+            raise ScheduledTwice(f"{job.workbook}: {told}")
 
     def result(self, job: Job, keys: list[str]) -> dict[str, Any]:
         """The state's output; with a manifest the keys stay in S3, however many they are."""
@@ -118,45 +110,14 @@ class ScatterHandler:
         return Sources(self.s3, at, inputs.objects, job.reading, texts)
 
     def make_segments(self, source: Source | Sources, job: Job) -> Iterator[Segment]:
-        """The table's segments in row order; one without rows is one segment, with the columns that
-        a header names."""
-        for number, (columns, rows, pickled) in enumerate(self.make_files(source, job)):
-            yield Segment(job.segment_key(number), [*job.added, *columns], rows, pickled)
+        """The table's segments in row order."""
 
-    def make_files(self, source: Source | Sources, job: Job) -> Iterator[Made]:
         def pickle(table: Table, start: int, columns: list[str]) -> bytes:
             return frames.dump(self.make_segment_df(table, start, columns, job, source))
 
-        json_bytes, start = source.json_bytes, 0
-        columns: dict[str, None] = {}
-        if self.is_for_workers(source, job):
-            reader, at_a_time = source.reader, block_bytes(source.form.size, source.key)
-            per_segment = blocks_per_segment(json_bytes, job.most_segments)
-            for made in make_side_by_side(reader, at_a_time, per_segment, pickle, vcpus()):
-                columns |= dict.fromkeys(made[0])
-                yield made
-            start = reader.index
-        for table in tables(source.blocks(), json_bytes, job.rows_per_segment, job.most_segments):
-            columns |= dict.fromkeys([*table.columns, *source.columns])
-            names, rows = list(columns), table.rows
-            pickled = pickle(table, start, names)
-            del table  # before the next one is made
-            yield names, rows, pickled
-            start += rows
-        if not start:
-            names = [*source.columns]
-            empty = Table([Block({name: [] for name in names}, 0)])
-            yield names, 0, pickle(empty, 0, names)
-
-    def is_for_workers(self, source: Source | Sources, job: Job) -> TypeIs[Source]:
-        size = source.json_bytes
-        return (
-            isinstance(source, Source)
-            and type(source.reader) in ENDS
-            and vcpus() > 1
-            and size > segment_bytes(size)
-            and not job.rows_per_segment
-        )
+        files = make_files(source, job.rows_per_segment, job.most_segments, pickle)
+        for number, (columns, rows, pickled) in enumerate(files):
+            yield Segment(job.segment_key(number), [*job.added, *columns], rows, pickled)
 
     def make_segment_df(
         self,

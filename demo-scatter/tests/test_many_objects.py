@@ -14,11 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openpyxl import Workbook
 
-import scatter
 from pipeline.errors.places import record_of
 from pipeline.facts.stages import ScatterFacts, workbook_metadata
 from pipeline.keys import InvalidEvent
-from pipeline.reading import cuts, objects, plain_numbers, source
+from pipeline.reading import cuts, objects, plain_numbers, segment_files, source
 from pipeline.reading.csv_table import InvalidCSV
 from pipeline.reading.json_records import InvalidJSON
 from pipeline.reading.objects import NoObjects, TooManyObjects
@@ -498,7 +497,7 @@ def test_workers_and_one_process_make_the_same_of_one_object_with_its_key(
     put(s3, bucket, **{"a.json": as_json(table)})
     made = {}
     for workers in (1, 2):
-        monkeypatch.setattr(scatter, "vcpus", lambda workers=workers: workers)
+        monkeypatch.setattr(segment_files, "vcpus", lambda workers=workers: workers)
         made[workers] = pd.concat(scattered(s3, input_obj="a.json", source_column="k"))
     pd.testing.assert_frame_equal(made[1], made[2])
     assert made[1]["k"].tolist() == ["a.json"] * 1_400

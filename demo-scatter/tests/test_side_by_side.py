@@ -14,9 +14,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-import scatter
 from pipeline.events.scatter import Job
-from pipeline.reading import cuts, side_by_side
+from pipeline.reading import cuts, segment_files, side_by_side
 from pipeline.reading.formats import Format
 from pipeline.reading.json_records import ArrayReader, LinesReader
 from pipeline.reading.reader import Reader
@@ -62,7 +61,7 @@ def scattered(
     source = Source(key, "", len(data), Format("json", False, len(data)), reader)
     made: list[Segment] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scatter, "vcpus", lambda: workers)
+        patch.setattr(segment_files, "vcpus", lambda: workers)
         try:
             made.extend(HANDLER.make_segments(source, Job(key, None, None)))
         except ValueError as error:
@@ -86,7 +85,7 @@ def by_workers(monkeypatch: pytest.MonkeyPatch, data: bytes, key: str) -> int:
             made.append(each)
             yield each
 
-    monkeypatch.setattr(scatter, "make_side_by_side", counting)
+    monkeypatch.setattr(segment_files, "make_side_by_side", counting)
     same(data, key)
     return len(made)
 

@@ -9,6 +9,6 @@ __all__ = [
     "objects",
     "plain_numbers",
     "references",
-    "side_by_side",
+    "segment_files",
     "source",
 ]

@@ -11,6 +11,10 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
+from pipeline.s3.client import status
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
@@ -91,6 +95,16 @@ class Objects:
         if self.secret:
             conditions["Metadata"] = {METADATA: signature(self.secret, key, body)}
         return self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, **conditions)["ETag"]
+
+    def put_once(self, key: str, body: bytes) -> bytes:
+        """Write an object unless one is there; returns the content of that which is there then."""
+        try:
+            self.put(key, body, IfNoneMatch="*")
+        except ClientError as error:
+            if status(error) != 412:  # 409: another is being written, and the state machine retries
+                raise
+            return self.get(key)
+        return body
 
     def get(self, key: str, **conditions: Any) -> bytes:
         """The content of an object, once its signature is compared.
