@@ -11,6 +11,7 @@ import pandas as pd
 from pipeline.events.gather import result_keys
 from pipeline.facts.stages import workbook_metadata
 from pipeline.keys import facts_key, gathered
+from pipeline.s3.latest import WrittenMeanwhile, upload_latest
 from pipeline.s3.signed import Objects, signing_key
 from pipeline.s3.upload import upload
 from pipeline.segments import figures, frames
@@ -42,6 +43,12 @@ class GatherHandler:
         self.rejected = Rejected(lambda key, etag: self.get_s3_df(self.bucket, key, etag))
 
     def main(self) -> str:
+        try:
+            return self.make_workbook()
+        except WrittenMeanwhile:  # look again which upload is the latest
+            return GatherHandler(self.event, self.context, self.s3).main()
+
+    def make_workbook(self) -> str:
         keys = result_keys(self.get_event())
         results = self.get_results(keys)
         workbook: str = self.event.get("workbook", WORKBOOK)
@@ -98,11 +105,16 @@ class GatherHandler:
             layout: of their sheets.
 
         Returns:
-            Its size in bytes.
+            Its size in bytes; 0 where a later upload of the input has taken its place.
         """
         made = Workbook(workbook, tables, formats, layout)
         described = {"ContentType": CONTENT_TYPE, "Metadata": workbook_metadata(source)}
-        upload(self.s3, bucket, workbook, Chunks(made.chunks()), made.size, described)
+        file = Chunks(made.chunks())
+        if given := self.event.get("upload"):
+            made_from = given["key"], given["etag"]
+            latest = upload_latest(self.s3, bucket, workbook, file, made.size, described, made_from)
+            return made.size if latest else 0
+        upload(self.s3, bucket, workbook, file, made.size, described)
         return made.size
 
     def send_facts(
@@ -115,5 +127,11 @@ class GatherHandler:
     ) -> None:
         facts = results.told.facts(workbook, size, results.rows, results.columns, sheets)
         told = [each.facts() for each in summaries]
-        facts = replace(facts, summaries=told, rejects=self.rejected.told, table=not results.alone)
+        facts = replace(
+            facts,
+            later=not size,
+            summaries=told,
+            rejects=self.rejected.told,
+            table=not results.alone,
+        )
         self.objects.put(facts_key(next(iter(results.figures))), facts.to_json())

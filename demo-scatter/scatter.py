@@ -73,7 +73,10 @@ class ScatterHandler:
             source = self.get_s3_data(at, job, inputs, source.texts)
             cuts = self.send_segments(self.make_segments(source, job), job)
         self.send_facts(source, cuts, job, inputs.passed_over)
-        return self.result(job, [cut.key for cut in cuts])
+        result = self.result(job, [cut.key for cut in cuts])
+        if job.is_uploaded and job.execution:  # the gather asks whether it is still the latest
+            result["upload"] = {"key": job.input_obj, "etag": source.read[0].etag}
+        return result
 
     def is_there(self, key: str, bucket: str) -> bool:
         return head(self.s3, input_bucket(self.s3, self.bucket, bucket), key) is not None

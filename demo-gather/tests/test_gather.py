@@ -12,14 +12,16 @@ from openpyxl import load_workbook
 
 from gather import GatherHandler
 from pipeline.events.gather import MissingSegment, result_keys
-from pipeline.facts.stages import SegmentFacts, made_from, workbook_metadata
+from pipeline.facts.stages import SegmentFacts, WorkbookFacts, made_from, workbook_metadata
 from pipeline.keys import InvalidEvent, partials_key, rejects_key
+from pipeline.s3 import latest
 from pipeline.s3.signed import Objects, signing_key
 from pipeline.segments import figures as rendered
 from pipeline.segments import frames, result
 from pipeline.segments.figures import Rejects
 from pipeline.segments.refused import COLUMNS, Fault, rejects
 from pipeline.segments.rejects import TooManyRejects
+from pipeline.sheet.chunks import Chunks
 from pipeline.sheet.layout import Layout
 from pipeline.sheet.sheet_xml import render_rows
 from pipeline.sheet.workbook import WorkbookTooLarge
@@ -334,7 +336,8 @@ def test_a_workbook_names_the_object_that_it_was_made_from(store: Store, source:
 
 def test_a_workbook_whose_input_nobody_told_names_none(store: Store) -> None:
     store.gather([store.put_result(0, TABLE, None)])
-    assert store.s3.head_object(Bucket=store.bucket, Key="test.xlsx")["Metadata"] == {}
+    metadata = store.s3.head_object(Bucket=store.bucket, Key="test.xlsx")["Metadata"]
+    assert metadata == {"made-by": "scatter-gather"}
 
 
 def test_large_workbooks_go_up_in_parts(store: Store) -> None:
@@ -591,3 +594,84 @@ def test_a_wrong_event_is_named(event: dict[str, Any], fault: str) -> None:
     with pytest.raises((InvalidEvent, MissingSegment)) as raised:
         result_keys(event)
     assert f"{raised.typename}: {raised.value}" == fault
+
+
+# Of two uploads of one key the later one has the workbook, whichever execution ends last.
+INBOX = "inbox/x.json"
+
+
+def upload(store: Store, body: bytes) -> dict[str, str]:
+    """What the scatter tells of an object that is put into the inbox."""
+    etag = store.s3.put_object(Bucket=store.bucket, Key=INBOX, Body=body)["ETag"]
+    return {"key": INBOX, "etag": etag}
+
+
+def workbook_facts(store: Store) -> WorkbookFacts:
+    return WorkbookFacts.from_json(store.get("gather/facts.json"))
+
+
+def test_the_workbook_of_the_latest_upload_is_written(store: Store) -> None:
+    keys = store.put_all([TABLE[0:3]])
+    first = upload(store, b"1")
+    assert store.gather(keys, upload=first) == "test.xlsx"
+    assert (store.read(), workbook_facts(store).later) == (values(TABLE[0:3]), False)
+    store.put_all([TABLE[3:6]])
+    assert store.gather(keys, upload=upload(store, b"2")) == "test.xlsx"
+    assert store.read() == values(TABLE[3:6])
+
+
+def test_an_earlier_upload_that_ends_last_leaves_the_workbook_and_says_so(store: Store) -> None:
+    first, second = upload(store, b"1"), upload(store, b"2")
+    keys = store.put_all([TABLE[3:6]])
+    store.gather(keys, upload=second)
+    store.put_all([TABLE[0:3]])
+    assert store.gather(keys, upload=first) == "test.xlsx"
+    assert (store.read(), workbook_facts(store).later) == (values(TABLE[3:6]), True)
+
+
+def test_an_upload_that_was_removed_is_still_the_latest(store: Store) -> None:
+    given = upload(store, b"1")
+    store.s3.delete_object(Bucket=store.bucket, Key=INBOX)
+    store.gather(store.put_all([TABLE[0:3]]), upload=given)
+    assert store.read() == values(TABLE[0:3])
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["its upload is later", "ours is the latest"])
+def test_a_workbook_that_is_written_meanwhile_is_looked_at_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    """Between our look at the input and our writing, another execution writes."""
+    given, real = upload(store, b"1"), latest.upload_if
+    raced: list[Any] = []
+
+    def racing(*args: Any) -> None:
+        if not raced:
+            raced.append(store.s3.put_object(Bucket=store.bucket, Key="test.xlsx", Body=b"other"))
+            if not again:
+                upload(store, b"2")
+        real(*args)
+
+    monkeypatch.setattr(latest, "upload_if", racing)
+    store.gather(store.put_all([TABLE[0:3]]), upload=given)
+    assert workbook_facts(store).later is not again
+    if again:
+        assert store.read() == values(TABLE[0:3])
+    else:
+        assert store.get() == b"other"
+
+
+def test_a_conditional_upload_in_parts_is_whole_or_nothing(s3: "S3Client", bucket: str) -> None:
+    body, part = bytes(range(256)) * 50_000, 5 * 1024 * 1024
+
+    def send(**condition: str) -> None:
+        latest.upload_if(s3, bucket, "x", Chunks([body]), part, {"Metadata": {"a": "b"}}, condition)
+
+    send(IfNoneMatch="*")
+    found = s3.get_object(Bucket=bucket, Key="x")
+    assert (found["Body"].read(), found["Metadata"]) == (body, {"a": "b"})
+    with pytest.raises(s3.exceptions.ClientError, match="PreconditionFailed"):
+        send(IfNoneMatch="*")
+    with pytest.raises(s3.exceptions.ClientError, match="PreconditionFailed"):
+        send(IfMatch='"0"')
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+    send(IfMatch=found["ETag"])

@@ -502,3 +502,17 @@ def test_workers_and_one_process_make_the_same_of_one_object_with_its_key(
         made[workers] = pd.concat(scattered(s3, input_obj="a.json", source_column="k"))
     pd.testing.assert_frame_equal(made[1], made[2])
     assert made[1]["k"].tolist() == ["a.json"] * 1_400
+
+
+def test_the_gather_is_told_which_upload_the_table_is(
+    s3: "S3Client", bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INBOX", "inbox/")
+    put(s3, bucket, **{"inbox/a.csv": b"a\n1\n", "b.csv": b"a\n1\n"})
+    told = {
+        key: ScatterHandler({"input_obj": key, "execution": "e"}, None, s3).main()
+        for key in ("inbox/a.csv", "b.csv")
+    }
+    etag = s3.head_object(Bucket=bucket, Key="inbox/a.csv")["ETag"]
+    assert told["inbox/a.csv"]["upload"] == {"key": "inbox/a.csv", "etag": etag}
+    assert "upload" not in told["b.csv"]

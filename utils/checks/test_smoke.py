@@ -41,8 +41,8 @@ def test_a_run_without_a_whole_bill_is_no_fault(
 def test_a_smoke_test_that_fails_half_way_still_destroys_its_stack_and_shows_what_ran(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(smoke, "TOO_LITTLE_MEMORY", "SegmentMemory=1")  # of which Lambda makes none
-    with pytest.raises(Fault, match="the stack smoke-"):
+    monkeypatch.setattr(smoke, "TOO_LITTLE_MEMORY", "SigningKey=7")
+    with pytest.raises(Fault, match="must not hold the key"):
         smoke.smoke(rows=10)
     told = capsys.readouterr().out
     [(stack, destroyed)] = re.findall(r"^stack (smoke-\w+) in .*: (\w+)$", told, re.MULTILINE)
@@ -51,5 +51,8 @@ def test_a_smoke_test_that_fails_half_way_still_destroys_its_stack_and_shows_wha
     table = told[told.index(destroyed, told.index(f"stack {stack} in")) :]
     ran = re.findall(r"│ (.*rows, \w+|a faulty record) +│ .*│ yes +│", table)
     assert len(ran) == 4
-    listed = emulator().client("s3").list_buckets()["Buckets"]
-    assert not [each for each in listed if each["Name"].startswith(stack)]
+    listed = [
+        *(each["Name"] for each in emulator().client("s3").list_buckets()["Buckets"]),
+        *(each["RoleName"] for each in emulator().client("iam").list_roles()["Roles"]),
+    ]
+    assert not [name for name in listed if name.startswith(stack)]

@@ -111,6 +111,8 @@ def follow(target: Target, arn: str, page: str = "") -> Execution:
             print(f"{len(scatter.objects):,} objects, {scatter.passed_over:,} passed over")
         if made := read.workbook():
             print(contents(made), flush=True)
+        if made and made.later:
+            print("not written: a later upload's workbook stands there, or will", flush=True)
         for doubt in read.trust.doubts:
             print(doubt, flush=True)
     calls.add_logs(target, done)

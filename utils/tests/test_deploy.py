@@ -17,7 +17,7 @@ from openpyxl import load_workbook
 
 from conftest import ROOT, Make, checked, follow, pack, refused
 from harness import artifacts, facts, history, machines
-from harness.deploy import warnings
+from harness.deploy import given_parameters, warnings
 from harness.fault import Fault
 from harness.run import is_as_deployed, start
 from harness.stack import Stack
@@ -754,6 +754,71 @@ def test_a_table_in_the_inbox_becomes_a_workbook_in_the_outbox(
     assert re.search("SUCCEEDED in .* s: input_obj: a table of the inbox must end in", said)
     checked(deploy(*at(name), "destroy", "--empty", "--yes"))
     assert leftovers(name) == []
+
+
+ORDERS = """
+def process(df):
+    return df.assign(金額=df["単価"] * df["数量"])
+"""
+
+
+def test_one_stack_serves_an_inbox_another_bucket_and_a_schedule_with_two_etls(
+    deploy: Deploy, checkout: Path, zips: dict[str, Path], tmp_path: Path
+) -> None:
+    """LocalStack starts nothing on schedule: what Scheduler would start is started in its place."""
+    name, other = stack_name(), f"other-{uuid.uuid4()}"
+    subscriber, s3 = Subscriber(name), emulator().client("s3")
+    s3.create_bucket(Bucket=other)
+    s3.put_object(Bucket=other, Key="sales/2026-11-26/1.csv", Body="単価,数量\n2,3\n".encode())
+    scheduled = {"input_obj": "sales/{yesterday:%Y-%m-%d}/", "etl": "orders", "input_bucket": other}
+    given = {
+        "Inbox": "inbox/",
+        "InboxInput": json.dumps({"source_column": "ファイル", "orders": {"delimiter": ";"}}),
+        "InputBucket": other,
+        "NotifyTopic": subscriber.topic,
+        "Schedule": "cron(0 6 * * ? *)",
+        "ScheduleZone": "Asia/Tokyo",
+        "ScheduleInput": json.dumps(scheduled),
+    }
+    segment = checkout / zips["segment"].relative_to(ROOT)
+    pack("segment", segment, {"etl/orders.py": ORDERS})
+    try:
+        typed = ",".join(f"{key}={value}" for key, value in given.items())
+        checked(deploy(*at(name), "deploy", "--parameters", typed))
+    finally:
+        shutil.copy(zips["segment"], segment)
+    bucket = outputs(name)["BucketName"]
+
+    def rows(key: str) -> list[Any]:
+        s3.download_file(bucket, key, str(tmp_path / "x.xlsx"))
+        return list(load_workbook(tmp_path / "x.xlsx")["Sheet1"].values)
+
+    s3.put_object(Bucket=bucket, Key="inbox/orders/1.csv", Body="単価;数量\n1;2\n".encode())
+    s3.put_object(Bucket=bucket, Key="inbox/2.json", Body=json.dumps(EXAMPLE).encode())
+    workbooks = {f"s3://{bucket}/outbox/{key}.xlsx" for key in ("orders/1", "2")}
+    assert {each["workbook"] for each in subscriber.told(2)} == workbooks
+    made = [("ファイル", "単価", "数量", "金額"), ("inbox/orders/1.csv", 1, 2, 2)]
+    assert rows("outbox/orders/1.xlsx") == made
+    assert [row[1:] for row in rows("outbox/2.xlsx")] == expected(EXAMPLE)
+
+    target = emulator().client("scheduler").get_schedule(Name=name)["Target"]
+    text = target["Input"].replace("<aws.scheduler.scheduled-time>", "2026-11-26T21:00:00Z")
+    started = (
+        emulator()
+        .client("stepfunctions")
+        .start_execution(stateMachineArn=target["Arn"], input=text)
+    )
+    assert follow(emulator(), started["executionArn"])["status"] == "SUCCEEDED"
+    assert rows("sales/2026-11-26.xlsx") == [("単価", "数量", "金額"), (2, 3, 6)]
+    checked(deploy(*at(name), "destroy", "--empty", "--yes"))
+    assert leftovers(name) == []
+
+
+@pytest.mark.parametrize("given", ["[1]", "inbox", '{"a": 1'])
+def test_an_inbox_input_that_is_no_object_is_refused_before_anything_changes(given: str) -> None:
+    fault = f"PARAMETERS: InboxInput must be a JSON object; found {given}"
+    with pytest.raises(Fault, match=f"^{re.escape(fault)}$"):
+        given_parameters(f"InboxInput={given}")
 
 
 def test_a_schedule_starts_executions_for_its_times_and_each_workbook_is_made_once(

@@ -123,7 +123,7 @@ def outputs(account: Account, request: pytest.FixtureRequest) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def bucket(account: Account) -> str:
     """A stack's bucket, without the policy that refuses plain HTTP: the emulator speaks no other."""
-    given = f"InputBucket={INPUT_BUCKET},Schedule=rate(1 day)"
+    given = f"Inbox=inbox/,InputBucket={INPUT_BUCKET},Schedule=rate(1 day)"
     bucket = account.deploy(STACK, "parallel", given)["BucketName"]
     account.s3.delete_bucket_policy(Bucket=bucket)
     account.s3.create_bucket(Bucket="another-bucket")
@@ -285,6 +285,14 @@ def test_in_another_bucket_a_stage_may_do_nothing(
 ) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         ask(as_stage[stage], "another-bucket", call)
+
+
+@pytest.mark.parametrize("call", ["get inbox/members.json", "get outbox/members.xlsx"])
+def test_the_gather_may_look_at_uploads_and_their_workbooks(
+    call: str, as_stage: dict[str, Any], bucket: str, account: Account
+) -> None:
+    account.s3.put_object(Bucket=bucket, Key=call.removeprefix("get "))
+    ask(as_stage["gather"], bucket, call)
 
 
 def test_a_schedule_may_start_its_own_state_machine_and_keep_what_failed_and_nothing_else(

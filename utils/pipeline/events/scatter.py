@@ -248,6 +248,13 @@ class Job:
         return endings.table_name(self.input_obj)
 
     @property
+    def is_uploaded(self) -> bool:
+        """Whether the input is an object of the inbox."""
+        inbox = os.environ.get("INBOX")
+        key = self.input_obj
+        return bool(inbox) and self.written and isinstance(key, str) and key.startswith(inbox or "")
+
+    @property
     def added(self) -> list[str]:
         """The columns that the scatter adds, the first ones."""
         return [self.source_column] if self.source_column else []

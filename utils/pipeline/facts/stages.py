@@ -148,6 +148,7 @@ class WorkbookFacts(Json):
         segments: in the order of the table, without columns and first rows of their own.
         summaries: in the order of their sheets.
         rejects: how many faulty records a sheet lists; None where nobody asked for it.
+        later: a later upload of the input has the key: this workbook was not written.
         table: whether the workbook has the table, or summaries alone.
     """
 
@@ -161,6 +162,7 @@ class WorkbookFacts(Json):
     segments: list[SegmentFacts] = field(default_factory=list)
     summaries: list[SummaryFacts] = field(default_factory=list)
     rejects: int | None = None
+    later: bool = False
     table: bool = True
 
 

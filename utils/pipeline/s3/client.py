@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 # With backoff and jitter: at most 15 s, and half of that on average. The state machine retries, too.
 ATTEMPTS = 5
+CONNECTIONS = 32  # kept, for all that read and write at once: urllib3 warns of each one beyond
 # What is found in place of an object, by the status of S3's answer. A role that may not list all of
 # the bucket is told only that it may not read what is not there.
 ABSENT = {403: "nothing that the function may read", 404: "nothing"}
@@ -22,7 +23,9 @@ def client() -> "S3Client":
     retries: Any = {"mode": "standard", "total_max_attempts": ATTEMPTS}
     # As boto3 does by itself over HTTPS: a body has a CRC-32 and needs no SHA-256 besides.
     unsigned: Any = {"payload_signing_enabled": False}
-    s3 = boto3.client("s3", config=Config(retries=retries, s3=unsigned))
+    s3 = boto3.client(
+        "s3", config=Config(retries=retries, s3=unsigned, max_pool_connections=CONNECTIONS)
+    )
 
     def raise_by_name(parsed: Any, model: Any, **_: Any) -> None:
         """Raise S3's errors under their own code (SlowDown, …), which a state machine can retry."""
