@@ -375,6 +375,7 @@ def test_the_language_is_chosen_on_the_page_and_kept(open_list: Open) -> None:
     page = open_list()
     page.get_by_role("link", name="日本語").click()
     expect(page.locator("html")).to_have_attribute("lang", "ja")
+    page.wait_for_load_state()
     take(page, file(table(20)))
     assert ended(page) == "成功"
     page.get_by_role("link", name="English").click()
