@@ -175,9 +175,9 @@ ADVICE = {
         '{{"input_obj": "members.json"}} のような入力で実行してください',
     ),
     "ScheduledTwice": (
-        "the execution that it names makes that workbook, and make redrive{flags} EXECUTION=… goes on "
-        "with one that failed; or start with the date in place of the braces, without scheduled_time",
-        "名前のある実行がそのワークブックを作ります。失敗していれば make redrive{flags} EXECUTION=… で続けるか、"
+        "the execution that it names makes that workbook; where that one failed, redrive it; or start "
+        "with the date in place of the braces, without scheduled_time",
+        "名前のある実行がそのワークブックを作ります。失敗していればその実行を redrive するか、"
         "scheduled_time を省き、波括弧の代わりに日付を書いて実行してください",
     ),
     "InvalidSegment": (

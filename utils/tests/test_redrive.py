@@ -433,7 +433,7 @@ def test_localstack_is_said_to_have_no_redrive_before_anything_is_called(stack: 
 FLAGS = " TARGET=aws STACK=nightly REGION=us-east-1"
 REDRIVE = f"make redrive{FLAGS} EXECUTION=x"
 # These names leave open whether the code, its memory or a worker is to blame.
-AMBIGUOUS = {"Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout"}
+AMBIGUOUS = {"Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout", "WorkerDied"}
 
 
 def retried() -> set[str]:
