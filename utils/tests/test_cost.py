@@ -7,7 +7,7 @@ from harness.execution import Attempt
 from harness.facts import Facts, read
 from harness.fault import Fault
 from harness.logs import Report
-from pipeline.facts.stages import ScatterFacts, SegmentCut, SegmentFacts, WorkbookFacts
+from pipeline.facts.stages import ObjectFacts, ScatterFacts, SegmentCut, SegmentFacts, WorkbookFacts
 from replay import Replay
 from test_pipeline import EXAMPLE
 
@@ -124,3 +124,15 @@ def test_make_cost_bills_the_last_execution(pipeline: Pipeline, make: Make) -> N
     assert amounts["state transition"] == "6"
     assert amounts["S3 GET"] == "10"
     assert amounts["S3 PUT, LIST"] == "17"
+
+
+def test_a_folder_costs_a_get_for_each_object_and_a_list_for_a_thousand() -> None:
+    """By hand: of 1,500 tables and 600 other objects; a list of keys costs a HEAD each instead."""
+    run = Replay("succeeded").run()
+    objects = [ObjectFacts(f"sales/{n}.csv", 1, "e", 1, []) for n in range(1_500)]
+    bills = []
+    for told in (None, ScatterFacts("sales/", 1_500, [], objects, 600)):
+        found = Facts("bucket", told)
+        bills.append({each.unit: each.amount for each in cost.bill(run, found, "us-east-1")})
+    assert bills[1]["S3 GET"] - bills[0]["S3 GET"] == 1_499
+    assert bills[1]["S3 PUT, LIST"] - bills[0]["S3 PUT, LIST"] == 3

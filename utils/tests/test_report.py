@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 import tracemalloc
 import uuid
@@ -387,3 +388,24 @@ def test_an_out_of_memory_is_told_by_its_message_too(
     error: str, message: str, flags: str, fix: str
 ) -> None:
     assert fix in advice.advice(error, message, stage="gather", flags=flags)
+
+
+def test_a_workbook_that_a_later_upload_took_the_place_of_is_said(tmp_path: Path) -> None:
+    replay = Replay("succeeded")
+    [key] = [
+        each for each in replay.recorded["objects"] if re.search("^gather/.*/facts.json$", each)
+    ]
+    said = "not written: a later upload&#39;s stands there, or will"
+    assert said not in write.write(replay.target, replay.run(), "en", "", tmp_path).read_text()
+    replay.recorded["objects"][key]["later"] = True
+    assert said in write.write(replay.target, replay.run(), "en", "", tmp_path).read_text()
+
+
+def test_a_table_of_many_objects_is_counted(tmp_path: Path) -> None:
+    replay = Replay("succeeded")
+    [key] = [
+        each for each in replay.recorded["objects"] if re.search("^scatter/.*/facts.json$", each)
+    ]
+    replay.recorded["objects"][key] |= {"input_obj": "sales/", "passed_over": 2}
+    text = write.write(replay.target, replay.run(), "ja", "", tmp_path).read_text()
+    assert "（1 オブジェクト、対象外 2）" in text
