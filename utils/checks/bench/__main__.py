@@ -16,11 +16,12 @@ from pathlib import Path
 import psutil
 
 from checks.bench import tables
-from checks.bench.claims import MILLION, claims
+from checks.bench.claims import claims
 from checks.bench.compare import check, read_members
 from checks.bench.figures import (
     DATA,
     HERE,
+    MILLION,
     UTILS,
     WRITERS,
     Run,

@@ -4,9 +4,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median
 
-from checks.bench.figures import ACROSS, COLD, WARM, WITH, WITHOUT, WRITERS, Run, Table
+from checks.bench.figures import (
+    ACROSS,
+    COLD,
+    FOLDERS,
+    MILLION,
+    WARM,
+    WITH,
+    WITHOUT,
+    WRITERS,
+    Run,
+    Table,
+)
 
-MILLION = 1_000_000
 RUST = ("rustypyxl", "jetxl")
 
 
@@ -47,6 +57,12 @@ def claims(tables: Iterable[Table]) -> Iterator[Claim]:
         if rows >= MILLION
     }
     yield Claim("gather: at most 0.35 s per million rows, S3 included", 0.35, gather)
+    folders = {name: more_of_allowed(million, name, FOLDERS[name]) for name in FOLDERS}
+    yield Claim(
+        "1,000,000 rows in a folder: 4 ms an object more at most, or 0.15 of the time of one",
+        1,
+        {of: share for of, share in folders.items() if share is not None},
+    )
     workers = {
         f"at {rows:,}": peak_mb([*each.runs[COLD], *each.runs[WARM]])
         for rows, each in measured.items()
@@ -88,6 +104,14 @@ def shares(table: Table | None, *names: str) -> dict[str, float]:
         for name in names
         if WRITERS[name] in table.runs
     }
+
+
+def more_of_allowed(table: Table | None, name: str, objects: int) -> float | None:
+    """How much longer a folder takes than one object, as a share of what may be."""
+    if table is None or name not in table.runs:
+        return None
+    one_s = least_s(table.runs[WARM])
+    return (least_s(table.runs[name]) - one_s) / max(0.004 * objects, 0.15 * one_s)
 
 
 def typical_s(runs: list[Run]) -> float:

@@ -3,25 +3,29 @@
 The emulator must be a fresh one: the first execution is the cold one. Prints JSON.
 """
 
+import itertools
 import json
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from checks.bench.compare import SUMMARY, check
-from checks.bench.figures import COLD, DATA, ROOT, WARM, Run
+from checks.bench.compare import SUMMARY, check, read_members
+from checks.bench.figures import COLD, DATA, FOLDERS, MILLION, ROOT, WARM, Run
 from harness import calls, history, machines
 from harness.emulator import Emulator
 from harness.fault import Fault
 from harness.target import emulator, endpoint
 
 KEY = "members.json"
+UPLOADS = 8  # at once
 POLL_S = 0.2  # each poll is work for the LocalStack that is timed
 
 
@@ -38,7 +42,28 @@ def measure(source: Path, rows: int, repeat: int) -> dict[str, Any]:
     for _ in range(1 + repeat):
         runs.append(asdict(execute(emulator().machine(), KEY)))
         check_workbook(KEY, source, rows, SUMMARY)
-    return {COLD: runs[:1], WARM: runs[1:]}
+    found = {COLD: runs[:1], WARM: runs[1:]}
+    for name, objects in FOLDERS.items() if rows == MILLION else ():
+        found[name] = [*folder_runs(source, rows, objects, repeat)]
+    return found
+
+
+def folder_runs(source: Path, rows: int, objects: int, repeat: int) -> Iterator[dict[str, Any]]:
+    """Executions on the same table, cut into so many objects of a folder."""
+    s3, folder = emulator().client("s3"), f"of-{objects}"
+
+    def put(number: int, members: tuple[Any, ...]) -> None:
+        text = json.dumps(members, ensure_ascii=False)
+        key = f"{folder}/{number:05}.json"
+        s3.put_object(Bucket=emulator().bucket, Key=key, Body=text.encode())
+
+    with ThreadPoolExecutor(UPLOADS) as threads:
+        parts = itertools.batched(read_members(source), rows // objects)
+        for _ in threads.map(put, *zip(*enumerate(parts))):
+            pass
+    for _ in range(repeat):
+        yield asdict(execute(emulator().machine(), f"{folder}/"))
+        check_workbook(f"{folder}.json", source, rows, SUMMARY)
 
 
 def create() -> None:

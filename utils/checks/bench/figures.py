@@ -21,6 +21,8 @@ WRITERS = {
     "jetxl": "Rust: jetxl",
 }
 COLD, WARM = "pipeline, cold", "pipeline, warm"
+MILLION = 1_000_000
+FOLDERS = {f"pipeline, {objects:,} objects": objects for objects in (100, 10_000)}
 WITHOUT, WITH = "pipeline, without a summary", "pipeline, with it"
 ACROSS = "pipeline, with a cross table"
 
