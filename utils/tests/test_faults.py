@@ -299,7 +299,7 @@ def test_out_of_memory_fails_the_execution(
     set_up(stage, MemorySize=128)
     big = run(LONG_TABLE)
     # A gather takes little memory unless it must render the rows of a segment itself.
-    moved = Rule("GET", "list-type=2", FORWARD, before=lambda: move_rows(pipeline))
+    moved = Rule("GET", "prefix=gather", FORWARD, before=lambda: move_rows(pipeline))
     done = big(moved, division_number=len(LONG_TABLE))
     # Retried once: AWS gives it the name of any other end of the process.
     assert done.errors == ["Runtime.ExitError"] * 2
@@ -582,8 +582,8 @@ def change(pipeline: Pipeline, name: str) -> None:
     ("stage", "read", "name"),
     [
         ("segment", "/job_000.pkl", "job_000.pkl"),
-        ("gather", "list-type=2", "job_000.json"),
-        ("gather", "list-type=2", "job_000.xml.deflate"),
+        ("gather", "prefix=gather", "job_000.json"),
+        ("gather", "prefix=gather", "job_000.xml.deflate"),
     ],
     ids=["segment file", "figures", "rows"],
 )
@@ -616,7 +616,7 @@ def test_figures_that_somebody_deleted_fail_the_execution(
         delete_keys(pipeline.s3, written(pipeline, "job_001.json"), Bucket=emulator().bucket)
 
     explained(
-        run()(Rule("GET", "list-type=2", FORWARD, before=delete)),
+        run()(Rule("GET", "prefix=gather", FORWARD, before=delete)),
         "MissingSegment",
         "stage    gather (gather-lambda)",
         "job_001.json: must be the figures of the result",

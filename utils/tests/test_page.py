@@ -432,7 +432,7 @@ def test_an_upload_that_is_cut_off_leaves_nothing(page: Served, pipeline: Pipeli
 
 
 def uploads(pipeline: Pipeline) -> int:
-    found = pipeline.s3.list_multipart_uploads(Bucket=emulator().bucket)
+    found = pipeline.s3.list_multipart_uploads(Bucket=emulator().bucket, Prefix="cut.csv")
     return len(found.get("Uploads", []))
 
 
