@@ -3,11 +3,11 @@ include utils/tools/tools.mk
 OWN_EMULATOR := $(HARNESS) with-emulator
 # A make that a test starts is none of these: it gets neither their flags nor their job server.
 PYTEST := env MAKEFLAGS= $(PY) -m pytest -q
-# They change this checkout, its packages, samples and results: one after another. The last adds a
-# source for a moment, when all that reads sources has long done so.
-TYPED := $(addprefix tests/test_,deploy.py package.py commands.py pipeline.py report.py watch.py)
+# They change this checkout, its packages, samples and results: one after another.
+TYPED := $(addprefix tests/test_,deploy.py package.py commands.py pipeline.py report.py)
+WATCHED := tests/test_watch.py
 
-PARTS := lint typed functions rest executor types checkov
+PARTS := lint typed functions rest executor types checkov watched
 .PHONY: check $(PARTS)
 check: $(PARTS)
 
@@ -15,7 +15,11 @@ typed:
 	@cd utils && $(OWN_EMULATOR) $(PYTEST) $(TYPED)
 
 rest: $(VENVS)/ministack/.ready
-	@cd utils && $(OWN_EMULATOR) $(PYTEST) $(TYPED:%=--ignore=%)
+	@cd utils && $(OWN_EMULATOR) $(PYTEST) $(patsubst %,--ignore=%,$(TYPED) $(WATCHED))
+
+# It adds a source for a moment, when all that reads sources has done so.
+watched: lint typed functions rest types
+	@cd utils && $(OWN_EMULATOR) $(PYTEST) $(WATCHED)
 
 functions:
 	@$(OWN_EMULATOR) $(MAKE) --no-print-directory -f utils/functions.mk test ALREADY_UP=1
