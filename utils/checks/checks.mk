@@ -54,12 +54,17 @@ test-readers:
 		demo-gather/.venv/bin/pytest -q -c demo-gather/setup.cfg --rootdir $(CHECKS) -p no:cacheprovider \
 		-o "pythonpath=$(ROOT)/demo-gather $(ROOT)/demo-segment $(ROOT)/utils" $(CHECKS)/test_readers.py $(CHECKS)/test_print.py
 
-pictures: $(TOOLS_READY) ## draw the README's pictures of a summary and the page; needs LibreOffice, poppler-utils, Chromium
+# The second sheet of the workbook, as LibreOffice shows it.
+picture_of_sheet = folder=$$(mktemp -d) && soffice -env:UserInstallation=file://$$folder/profile --headless \
+	--convert-to 'pdf:calc_pdf_Export:{"SinglePageSheets":{"type":"boolean","value":"true"}}' --outdir $$folder \
+	$(ROOT)/result/test.xlsx >/dev/null 2>&1 && \
+	pdftoppm -png -r 96 -f 2 -singlefile $$folder/test.pdf $(ROOT)/.github/pictures/$1 && rm -r $$folder
+
+pictures: $(TOOLS_READY) ## draw the READMEs' pictures of summaries and the page; needs LibreOffice, poppler-utils, Chromium
 	@$(HARNESS) with-emulator $(MAKE) --no-print-directory zip create bucket json stepfunctions download picture-of-page
-	@folder=$$(mktemp -d) && soffice -env:UserInstallation=file://$$folder/profile --headless \
-		--convert-to 'pdf:calc_pdf_Export:{"SinglePageSheets":{"type":"boolean","value":"true"}}' --outdir $$folder \
-		$(ROOT)/result/test.xlsx >/dev/null 2>&1 && \
-		pdftoppm -png -r 96 -f 2 -singlefile $$folder/test.pdf $(ROOT)/.github/pictures/summary && rm -r $$folder
+	@$(call picture_of_sheet,summary)
+	@$(HARNESS) with-emulator $(MAKE) --no-print-directory ETL_FOLDER=$(CHECKS)/pictures/etl zip create bucket json stepfunctions download
+	@$(call picture_of_sheet,cross-table)
 	@ls -l $(ROOT)/.github/pictures/*.png
 
 # In an emulator of its own, or in one that is up.
