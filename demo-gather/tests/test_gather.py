@@ -16,6 +16,7 @@ from pipeline.facts.stages import SegmentFacts, WorkbookFacts, made_from, workbo
 from pipeline.keys import InvalidEvent, partials_key, rejects_key
 from pipeline.s3 import latest
 from pipeline.s3.signed import Objects, signing_key
+from pipeline.s3.upload import upload as upload_whole
 from pipeline.segments import figures as rendered
 from pipeline.segments import frames, result
 from pipeline.segments.figures import Rejects
@@ -641,7 +642,7 @@ def test_a_workbook_that_is_written_meanwhile_is_looked_at_again(
     store: Store, monkeypatch: pytest.MonkeyPatch, again: bool
 ) -> None:
     """Between our look at the input and our writing, another execution writes."""
-    given, real = upload(store, b"1"), latest.upload_if
+    given, real = upload(store, b"1"), upload_whole
     raced: list[Any] = []
 
     def racing(*args: Any) -> None:
@@ -651,7 +652,7 @@ def test_a_workbook_that_is_written_meanwhile_is_looked_at_again(
                 upload(store, b"2")
         real(*args)
 
-    monkeypatch.setattr(latest, "upload_if", racing)
+    monkeypatch.setattr(latest, "upload", racing)
     store.gather(store.put_all([TABLE[0:3]]), upload=given)
     assert workbook_facts(store).later is not again
     if again:
@@ -661,10 +662,11 @@ def test_a_workbook_that_is_written_meanwhile_is_looked_at_again(
 
 
 def test_a_conditional_upload_in_parts_is_whole_or_nothing(s3: "S3Client", bucket: str) -> None:
-    body, part = bytes(range(256)) * 50_000, 5 * 1024 * 1024
+    body = bytes(range(256)) * 50_000
 
     def send(**condition: str) -> None:
-        latest.upload_if(s3, bucket, "x", Chunks([body]), part, {"Metadata": {"a": "b"}}, condition)
+        described = {"Metadata": {"a": "b"}}
+        upload_whole(s3, bucket, "x", Chunks([body]), len(body), described, condition)
 
     send(IfNoneMatch="*")
     found = s3.get_object(Bucket=bucket, Key="x")

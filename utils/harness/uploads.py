@@ -36,7 +36,9 @@ class Upload:
     def send(self, target: Target) -> None:
         for path in self.files.values():
             if not path.is_file():
-                raise Fault(f"FILE: must be a file to upload; found {str(path)!r}")
+                raise Fault(
+                    f"FILE: must be a file, a folder or a pattern of files; found {str(path)!r}"
+                )
         check_bucket(target)
         put(target, self.files)
         key, *more = self.files

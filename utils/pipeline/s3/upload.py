@@ -1,6 +1,9 @@
 """Large objects, uploaded part by part as they are made."""
 
 import math
+from collections.abc import Mapping
+from contextlib import ExitStack
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from boto3.s3.transfer import TransferConfig
@@ -33,12 +36,23 @@ def upload(
     file: SupportsRead,
     size: int,
     described: dict[str, Any],
+    condition: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write an object that appears in the bucket only when it is whole.
 
     Args:
         size: of the file, in bytes.
         described: its ContentType, Metadata and the like.
+        condition: S3's, IfMatch or IfNoneMatch. The client writes nothing else meanwhile.
     """
+
+    def add(params: dict[str, Any], **_: Any) -> None:
+        params.update(condition)
+
     body: Any = file
-    s3.upload_fileobj(body, bucket, key, ExtraArgs=described, Config=upload_config(size))
+    with ExitStack() as hooks:
+        for call in ("PutObject", "CompleteMultipartUpload"):  # for which boto3 takes no condition
+            hook = f"before-parameter-build.s3.{call}", add
+            s3.meta.events.register(*hook)
+            hooks.callback(s3.meta.events.unregister, *hook)
+        s3.upload_fileobj(body, bucket, key, ExtraArgs=described, Config=upload_config(size))
