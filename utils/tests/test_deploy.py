@@ -330,8 +330,8 @@ def lambda_handler(event: Any, context: Any) -> str:
 """
 
 
-def test_a_deploy_leaves_an_execution_on_its_old_code(deploy: Deploy, repack: Repack) -> None:
-    """Its gather starts after the deploy that breaks the gather."""
+def start_held(deploy: Deploy, repack: Repack) -> tuple[str, str, str]:
+    """A stack, its bucket, and an execution whose segment waits for the key scatter/go."""
     name, s3, states = stack_name(), emulator().client("s3"), emulator().client("stepfunctions")
     repack("segment", "lambda.py", HELD)
     checked(deploy(*at(name), "deploy"))
@@ -340,12 +340,22 @@ def test_a_deploy_leaves_an_execution_on_its_old_code(deploy: Deploy, repack: Re
     started = states.start_execution(stateMachineArn=arn)["executionArn"]
     patient = {"Delay": 1, "MaxAttempts": 300}
     s3.get_waiter("object_exists").wait(Bucket=bucket, Key="gather/held", WaiterConfig=patient)
+    return name, bucket, started
+
+
+def test_a_deploy_leaves_an_execution_on_its_old_code(deploy: Deploy, repack: Repack) -> None:
+    """Its gather starts after the deploy that breaks the gather."""
+    name, bucket, started = start_held(deploy, repack)
+    s3, states = emulator().client("s3"), emulator().client("stepfunctions")
     repack("gather", "lambda.py", BROKEN)
     checked(deploy(*at(name), "deploy"))
     s3.put_object(Bucket=bucket, Key="scatter/go", Body=b"")
     execution = follow(emulator(), started)
     assert execution["status"] == "SUCCEEDED", execution["cause"]
-    after = follow(emulator(), states.start_execution(stateMachineArn=arn)["executionArn"])
+    after = follow(
+        emulator(),
+        states.start_execution(stateMachineArn=outputs(name)["StateMachineArn"])["executionArn"],
+    )
     assert after["status"] == "FAILED"
     assert "the new code" in after["cause"]
     checked(deploy(*at(name), "destroy", "--empty", "--yes"))
@@ -394,14 +404,8 @@ def definition_of_before(present: str) -> str:
 def test_a_stack_is_emptied_and_deleted_after_what_runs_in_it_is_stopped(
     deploy: Deploy, checkout: Path, repack: Repack
 ) -> None:
-    name, s3, states = stack_name(), emulator().client("s3"), emulator().client("stepfunctions")
-    repack("segment", "lambda.py", HELD)
-    checked(deploy(*at(name), "deploy"))
-    bucket, arn = (outputs(name)[each] for each in ("BucketName", "StateMachineArn"))
-    s3.put_object(Bucket=bucket, Key="test.json", Body=json.dumps(EXAMPLE).encode())
-    started = states.start_execution(stateMachineArn=arn)["executionArn"]
-    patient = {"Delay": 1, "MaxAttempts": 300}
-    s3.get_waiter("object_exists").wait(Bucket=bucket, Key="gather/held", WaiterConfig=patient)
+    name, bucket, started = start_held(deploy, repack)
+    s3, states = emulator().client("s3"), emulator().client("stepfunctions")
     command = commanded(checkout, *at(name), "destroy", "--empty", "--yes")
     with subprocess.Popen(**command, stdout=subprocess.PIPE) as destroying:
         assert destroying.stdout

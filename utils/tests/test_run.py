@@ -157,7 +157,11 @@ def test_utf_16_is_not_advised_to_be_cp932(language: str) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        pytest.param("gone.json", "be a file to upload; found '.*/gone.json'", id="none"),
+        pytest.param(
+            "gone.json",
+            "be a file, a folder or a pattern of files; found '.*/gone.json'",
+            id="none",
+        ),
         pytest.param("", "hold a table; found nothing in", id="an empty folder"),
         pytest.param(
             "*.csv", "hold a table; found nothing in '.*/[*].csv'", id="a pattern of none"
