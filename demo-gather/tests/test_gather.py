@@ -108,7 +108,7 @@ def test_rendered_segments_are_joined_in_order_without_reading_their_pickles(
 ) -> None:
     starts = range(0, 9, rows)
     keys = [store.put_result(n, TABLE[at : at + rows], at) for n, at in enumerate(starts)]
-    monkeypatch.setattr(GatherHandler, "get_s3_df", None)
+    monkeypatch.setattr(frames, "load", None)
     assert store.gather(keys) == "test.xlsx"
     assert store.read() == values(TABLE)
 

@@ -68,7 +68,7 @@ class Rejected:
                 f"{self._first}: the first of {self._count} faulty records; max_rejects is {most}"
             )
 
-    def tables(self, formats: dict[str, str], own_styles: int | None = None) -> Iterator[Table]:
+    def tables(self, formats: dict[str, str], own_styles: int = 0) -> Iterator[Table]:
         """The sheet, also without a record; none where nobody asked for it.
 
         Args:

@@ -109,17 +109,19 @@ def _widest(values: list[Any], number_format: str) -> str:
 
 
 def _shown(value: Any, number_format: str) -> str:
-    if (
-        number_format
-        and isinstance(value, Real)
-        and not (isinstance(value, bool) or is_long(value))
-    ):
+    if number_format and _is_number(value):
         return formatted(value, number_format)
     if type(value) is int:
         return integer_text(value)
     if isinstance(value, dt.datetime):
         return str(value).removesuffix(" 00:00:00")
     return f"{value:.16G}" if isinstance(value, float) else str(value)
+
+
+def _is_number(value: Any) -> bool:
+    """As a cell holds it; NumPy counts its durations among the numbers, too."""
+    no_number = isinstance(value, bool) or type(value).__name__ == "timedelta64" or is_long(value)
+    return isinstance(value, Real) and not no_number
 
 
 def formatted(number: Any, number_format: str) -> str:

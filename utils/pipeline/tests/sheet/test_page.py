@@ -6,6 +6,7 @@ import zipfile
 from io import BytesIO
 from typing import Any
 
+import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
@@ -67,6 +68,7 @@ COLUMNS: dict[str, tuple[list[Any], bool]] = {
     "booleans": ([True, False], False),
     "a number of more than 15 digits": ([1, 10**15], False),
     "nothing": ([None, float("nan")], False),
+    "no duration": ([np.timedelta64("NaT", "s"), np.timedelta64("NaT", "s")], False),
 }
 
 

@@ -15,11 +15,11 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from pipeline.excel import InvalidSheetName, style_formats
+from pipeline.excel import InvalidSheetName
 from pipeline.sheet.rendered_table import render_table
 from pipeline.sheet.sheet_xml import render_rows
 from pipeline.sheet.table import SHEET, Table
-from pipeline.sheet.workbook import Workbook, sheet_names
+from pipeline.sheet.workbook import Workbook
 from pipeline.tests.sheet.test_workbook import (
     NAME,
     read_by_calamine,
@@ -48,16 +48,14 @@ TOTAL = pd.DataFrame([["合計", 33, 21_300, 645.5, None]], columns=RANKS.column
 
 def whole(df: pd.DataFrame, name: str = SHEET) -> Table:
     rows = render_rows(df, 0, NAME, FORMATS)
-    parts, own_styles = rows.parts, len(style_formats(FORMATS))
     return Table(
         name,
         rows.columns,
         rows.widest,
-        parts,
+        rows.parts,
         [rows.xml],
         holds=rows.holds,
         formats=FORMATS,
-        own_styles=own_styles,
     )
 
 
@@ -106,7 +104,7 @@ def test_a_name_that_is_taken_gets_the_next_free_number(sheets_of_4: None) -> No
     long = ["x" * 30 + "a", "x" * 30 + "b"]
     counts = {"A": 9, "a (3)": 1, **dict.fromkeys(long, 5), "😀" * 15: 5}
     tables = [render_table(name, [numbers(rows)], {}) for name, rows in counts.items()]
-    names = sheet_names([whole(numbers(8)), *tables])
+    names = Workbook(NAME, [whole(numbers(8)), *tables], {}).sheet_names
     assert names == [
         *("Sheet1", "Sheet2"),
         *("A", "A (2)", "A (4)", "a (3)"),

@@ -133,9 +133,11 @@ def rows_of(df: pd.DataFrame) -> str:
     return re.sub('<row r="[0-9]+"></row>', "", inflated(*render_parts(df, 0)))
 
 
-def cells_of(values: list[Any], dtype: str = "object") -> list[str]:
+def cells_of(values: list[Any], dtype: str = "object", **formats: str) -> list[str]:
     """What stands in the rows of a table of one column."""
-    xml = inflated(*render_parts(pd.DataFrame({"名前": pd.Series(values, dtype=dtype)}), 0))
+    df = pd.DataFrame({"名前": pd.Series(values, dtype=dtype)})
+    rows = render_rows(df, 0, SOURCE, formats)
+    xml = inflated(rows.parts, rows.xml)
     return re.findall('<row r="[0-9]+">(.*?)</row>', xml, re.DOTALL)
 
 
@@ -294,7 +296,8 @@ def test_a_scalar_in_an_object_column_is_its_plain_value(scalar: Any, plain: Any
     column = pd.Series([None], dtype=object)
     column[0] = scalar
     assert type(column[0]) is type(scalar)
-    assert cells_of(column.tolist()) == cells_of([plain])
+    for formats in ({}, {"名前": "0.0"}):
+        assert cells_of(column.tolist(), **formats) == cells_of([plain], **formats)
 
 
 def test_dates_are_excels_serial_numbers() -> None:

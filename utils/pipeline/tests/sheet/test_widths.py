@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from xlsxwriter.utility import CHAR_WIDTHS
 
-from pipeline.excel import style_formats
 from pipeline.sheet.rendered_table import render_table
 from pipeline.sheet.sheet_xml import render_rows
 from pipeline.sheet.table import SHEET, Table
@@ -76,9 +75,8 @@ def excels(text: str) -> int:
 def columns(*blocks: pd.DataFrame, formats: dict[str, str], **kwargs: Any) -> dict[str, float]:
     """The widths in pixels of a table's columns, by the letters of their names."""
     first = render_rows(pd.DataFrame({"n": [1]}), 0, "x", formats)
-    own_styles = len(style_formats(formats))
     main = Table(SHEET, first.columns, first.widest, first.parts, [first.xml], holds=first.holds)
-    beside = render_table("x", blocks, formats, own_styles=own_styles, **kwargs)
+    beside = render_table("x", blocks, formats, **kwargs)
     file = b"".join(Workbook("x.xlsx", [main, beside], formats).chunks())
     widths = openpyxl.load_workbook(BytesIO(file))["x"].column_dimensions
     return {letters: each.width * 7 + 5 for letters, each in widths.items()}
