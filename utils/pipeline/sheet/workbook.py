@@ -22,9 +22,7 @@ from pipeline.excel import (
     DATA_ROWS,
     HEADER_STYLE,
     RIGHT_HEADER_STYLE,
-    check_columns,
     check_header,
-    check_sheet_names,
     column_letters,
     excel_row,
     numbered_sheet,
@@ -105,8 +103,6 @@ class Workbook:
     Raises:
         ValueError: parts that do not follow one another from row 0.
         InvalidCell: a header that a cell cannot hold.
-        InvalidSheetName: the name of a further table that Excel does not take.
-        TooManyColumns: more columns than a sheet has.
         WorkbookTooLarge: see there.
     """
 
@@ -117,7 +113,6 @@ class Workbook:
         formats: Mapping[str, str],
         layout: Layout | None = None,
     ) -> None:
-        check_sheet_names(table.name for table in tables[tables[0].name == SHEET :])
         self.name = name
         self._sheets = list(_sheets(name, tables))
         self.sheet_names = [sheet.name for sheet in self._sheets]
@@ -147,7 +142,6 @@ def _sheets(workbook: str, tables: Sequence[Table]) -> Iterator[_Sheet]:
     taken = {table.name.lower() for table in tables}
     for table in tables:
         where = workbook if table.name == SHEET else f"{workbook} {table.name}"
-        check_columns(len(table.columns), where)
         for texts in table.header:
             check_header(texts, where)
         by_sheet, source = _parts_by_sheet(table), Chunks(table.bodies)
@@ -171,8 +165,6 @@ def _parts_by_sheet(table: Table) -> list[list[SheetPart]]:
     for part in table.parts:
         if part.position != position:
             raise ValueError(f"parts must join: row {position} follows; found {part.position}")
-        if not 1 <= part.rows <= rows - position % rows:
-            raise ValueError(f"a part lies on one sheet; found {part.rows} rows from {position} on")
         if position == rows * len(sheets):
             sheets.append([])
         sheets[-1].append(part)

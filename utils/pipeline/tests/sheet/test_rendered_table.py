@@ -16,7 +16,6 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from pipeline.excel import InvalidSheetName
 from pipeline.sheet.rendered_table import render_table
 from pipeline.sheet.sheet_xml import render_rows
 from pipeline.sheet.table import SHEET, Table
@@ -113,12 +112,6 @@ def test_a_name_that_is_taken_gets_the_next_free_number(sheets_of_4: None) -> No
         *("😀" * 15, "😀" * 13 + " (2)"),
     ]
     assert opened(beside(*tables)).sheetnames == ["Sheet1", *names[2:]]
-
-
-@pytest.mark.parametrize("names", [["a", "A"], ["Sheet1"], ["a/b"]], ids=str)
-def test_a_name_that_excel_does_not_take_is_refused(names: list[str]) -> None:
-    with pytest.raises(InvalidSheetName):
-        beside(*(render_table(name, [numbers(1)], {}) for name in names))
 
 
 def test_a_filter_leaves_the_total_out(sheets_of_4: None) -> None:

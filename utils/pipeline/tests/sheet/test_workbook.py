@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from python_calamine import CalamineWorkbook
 
 from pipeline import excel
-from pipeline.excel import SHEET_ROWS, STYLE_FORMATS, InvalidCell, TooManyColumns
+from pipeline.excel import SHEET_ROWS, STYLE_FORMATS, InvalidCell
 from pipeline.sheet import sheet_xml, workbook, zip_file
 from pipeline.sheet.parts import SheetPart, merged
 from pipeline.sheet.sheet_xml import render_rows
@@ -203,7 +203,7 @@ def test_a_header_that_looks_like_rich_text_markup_stays_text() -> None:
     assert read_by_calamine(spliced(table([], ["<r>&</r>"]))) == {"Sheet1": [["<r>&</r>"]]}
 
 
-@pytest.mark.parametrize("rows", [1, 4, 5, 8, 40])
+@pytest.mark.parametrize("rows", [4, 9])
 def test_a_table_continues_on_the_next_sheet(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (sheet_xml, excel, workbook):
         monkeypatch.setattr(module, "DATA_ROWS", 4)
@@ -233,19 +233,13 @@ def test_excels_last_row_is_used_and_not_passed() -> None:
     assert [sheet.calculate_dimension() for sheet in book] == [f"A1:A{SHEET_ROWS}", "A1:A2"]
 
 
-@pytest.mark.parametrize("rows", [0, 1, 3])
-@pytest.mark.parametrize("columns", [1, 2, 30])
+@pytest.mark.parametrize("rows", [0, 3])
+@pytest.mark.parametrize("columns", [1, 30])
 def test_the_dimension_is_that_of_the_table(rows: int, columns: int) -> None:
     df = table([range(columns)] * rows, [f"c{n}" for n in range(columns)])
     book = openpyxl.load_workbook(BytesIO(spliced(df)), read_only=True)
     last = f"{excel.column_letters(columns - 1)}{rows + 1}"
     assert book["Sheet1"].calculate_dimension() == f"A1:{last}"
-
-
-def test_a_column_is_as_wide_as_its_texts() -> None:
-    book = openpyxl.load_workbook(BytesIO(spliced(MEMBERS)))
-    widths = {name: column.width for name, column in book["Sheet1"].column_dimensions.items()}
-    assert widths["B"] > widths["A"] > 2 * len("会員番号")
 
 
 def test_no_column_is_wider_than_excel_allows() -> None:
@@ -369,11 +363,6 @@ def part(position: int, rows: int) -> SheetPart:
         ([part(1, 1)], "parts must join: row 0 follows; found 1"),
         ([part(0, 2), part(3, 1)], "parts must join: row 2 follows; found 3"),
         ([part(0, 2), part(1, 2)], "parts must join: row 2 follows; found 1"),
-        ([part(0, 0)], "a part lies on one sheet; found 0 rows from 0 on"),
-        (
-            [part(0, 5), part(5, 1_048_571)],
-            "a part lies on one sheet; found 1048571 rows from 5 on",
-        ),
     ],
 )
 def test_parts_that_do_not_join_are_refused(parts: list[SheetPart], message: str) -> None:
@@ -390,21 +379,7 @@ def test_bodies_of_another_length_are_refused(cut: int | None, extra: bytes) -> 
         list(only([*MEMBERS.columns], parts, bodies))
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("a" * 32_768, "a cell holds at most 32767 characters; found 32768"),
-        ("\ud800", "text must be valid Unicode; found a lone surrogate U\\+D800"),
-    ],
-    ids=["long", "surrogate"],
-)
-def test_a_header_that_a_cell_cannot_hold_is_refused(name: str, message: str) -> None:
-    with pytest.raises(InvalidCell, match=f"^members.xlsx: header of column B: {message}$"):
-        only(["n", name], [], [])
-
-
-def test_a_table_wider_than_a_sheet_is_refused() -> None:
-    with pytest.raises(
-        TooManyColumns, match="^members.xlsx: a sheet holds at most 16384 columns; found 16385"
-    ):
-        only(["n"] * 16_385, [], [])
+def test_a_header_that_a_cell_cannot_hold_is_refused() -> None:
+    rule = "header of column B: a cell holds at most 32767 characters; found 32768"
+    with pytest.raises(InvalidCell, match=f"^members.xlsx: {rule}$"):
+        only(["n", "a" * 32_768], [], [])
