@@ -41,7 +41,7 @@ soak: zip fuzz fuzz-summaries ## fuzz twice for FUZZ_S, then 100 executions in a
 	@$(HARNESS) with-emulator $(MAKE) --no-print-directory soaked
 
 soaked: create bucket
-	@$(PY) $(CHECKS)/soak.py
+	@cd $(ROOT)/utils && $(PY) -P -m checks.soak
 
 # The function's own packages, beside Atheris.
 fuzz: $(VENVS)/fuzz/.ready demo-scatter/.venv/.ready
