@@ -6,28 +6,12 @@ INPUT ?= {}
 DEFINITION ?= parallel
 WORKBOOK ?= test.xlsx
 FILE :=
-ETL ?=
-SHEETS ?=
-NAME ?=
 KEY :=
 FUNCTIONS := scatter segment gather
-EXECUTION ?=
-LANG_ ?=
 # localstack: the functions of `make create`; stack, aws: the stack STACK of `make deploy`, on the
 # emulator at ENDPOINT or in an AWS account.
 TARGET ?= localstack
 STACK ?= aggregate
-ARCH ?=
-REGION ?=
-PARAMETERS ?=
-TAGS ?=
-ROLE ?=
-PLAN ?=
-REPLACE_BUCKET ?=
-ROTATE_KEY ?=
-EMPTY ?=
-OUT ?=
-YES ?=
 SMOKE_ROWS ?= 1000000
 PAGE ?= 8480
 # Only a DEFINITION that was typed: a stack keeps its own unless one was.
@@ -40,7 +24,7 @@ TYPED := ROWS INPUT DEFINITION WORKBOOK FILE ETL SHEETS NAME KEY EXECUTION LANG_
 $(foreach name,$(TYPED),$(eval override $(name) := $$(value $(name))))
 export $(TYPED)
 # What else may be typed, for the targets of utils/checks and for the programs that recipes run.
-KNOWN := $(TYPED) PLAN REPLACE_BUCKET EMPTY YES SMOKE_ROWS ENDPOINT BUCKET ETL_FOLDER SIZES REPEAT MEMBERS ORDERS FUZZ_S
+KNOWN := $(TYPED) PLAN REPLACE_BUCKET ROTATE_KEY EMPTY YES SMOKE_ROWS ENDPOINT BUCKET ETL_FOLDER SIZES REPEAT MEMBERS ORDERS FUZZ_S
 PASSED_ON := ALREADY_UP PLATFORM PYTHON SHELL CHROMIUM LANG LC_% LS_LOG DEBUG AUTH LAMBDA_% AWS_% PIP_% UV_% %_proxy %_PROXY
 # A misspelt name would be as good as none, and make silent.
 MISSPELT := $(filter-out $(KNOWN) $(PASSED_ON),$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
