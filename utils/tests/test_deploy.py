@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import uuid
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -27,65 +28,87 @@ from harness.target import STAGES, connect, emulator, endpoint
 from test_pipeline import EXAMPLE, expected
 from utils import members
 
+ORDERS = """
+def process(df):
+    return df.assign(金額=df["単価"] * df["数量"])
+"""
+
 Deploy = Callable[..., subprocess.CompletedProcess[str]]
-Repack = Callable[[str, str, str], None]
 
 
-@pytest.fixture(scope="module")
-def checkout(zips: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+class Checkout:
     """What deploying reads, in a folder where a test may change it."""
-    folder = tmp_path_factory.mktemp("checkout")
-    for part in ("state-machine", "utils/harness"):
-        shutil.copytree(
-            ROOT / part, folder / part, ignore=shutil.ignore_patterns(".*", "__pycache__")
-        )
-    for archive in zips.values():
-        copy = folder / archive.relative_to(ROOT)
-        copy.parent.mkdir(parents=True)
-        shutil.copy(archive, copy)
-    return folder
 
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        left = shutil.ignore_patterns(".*", "__pycache__")
+        for part in ("state-machine", "utils/harness"):
+            shutil.copytree(ROOT / part, folder / part, ignore=left)
+        for stage in STAGES:
+            self.zip(stage).parent.mkdir(parents=True)
 
-@pytest.fixture
-def repack(checkout: Path, zips: dict[str, Path]) -> Iterator[Repack]:
-    """Put more code into a file of a stage's zip, until the test's end."""
-    copies = {stage: checkout / archive.relative_to(ROOT) for stage, archive in zips.items()}
+    def zip(self, stage: str) -> Path:
+        return self.folder / f"demo-{stage}" / "bin" / "lambda.zip"
 
-    def run(stage: str, name: str, more: str) -> None:
-        text = (ROOT / f"demo-{stage}" / name).read_text()
-        pack(stage, copies[stage], {name: text + more})
-
-    yield run
-    for stage, archive in zips.items():
-        shutil.copy(archive, copies[stage])
-
-
-@pytest.fixture(scope="module")
-def deploy(checkout: Path) -> Deploy:
-    """Run the command line as make does, with the user's AWS settings given or none."""
-
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    clean |= {"HOME": str(checkout), "AWS_EC2_METADATA_DISABLED": "true"}
-
-    def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    def harness(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line as make does, with the user's AWS settings given or none."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        clean |= {"HOME": str(self.folder), "AWS_EC2_METADATA_DISABLED": "true"}
         return subprocess.run(
             [sys.executable, "-m", "harness", *arguments],
-            cwd=checkout / "utils",
+            cwd=self.folder / "utils",
             env=clean | settings,
             capture_output=True,
             text=True,
         )
 
-    return run
+    def stack(self) -> Iterator[str]:
+        """The name of a stack that is there until the next one is asked for."""
+        name = stack_name()
+        checked(self.harness(*at(name), "deploy"))
+        yield name
+        self.harness(*at(name), "destroy", "--empty", "--yes")
+
+
+def write_idle(archive: Path, comment: str) -> None:
+    """A function that does nothing, and is deployed in no time."""
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("lambda.py", f"def lambda_handler(event, context): ...  # {comment}")
 
 
 @pytest.fixture(scope="module")
-def stack(deploy: Deploy) -> Iterator[str]:
-    """The name of a stack that is there, with whatever parameters a test gives it."""
-    name = stack_name()
-    checked(deploy(*at(name), "deploy"))
-    yield name
-    deploy(*at(name), "destroy", "--empty", "--yes")
+def idle(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """With functions that do nothing."""
+    made = Checkout(tmp_path_factory.mktemp("idle"))
+    for stage in STAGES:
+        write_idle(made.zip(stage), stage)
+    return made
+
+
+@pytest.fixture(scope="module")
+def whole(zips: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """With the pipeline's functions, and one more ETL."""
+    made = Checkout(tmp_path_factory.mktemp("whole"))
+    for stage in ("scatter", "gather"):
+        shutil.copy(zips[stage], made.zip(stage))
+    pack("segment", made.zip("segment"), {"etl/orders.py": ORDERS})
+    return made
+
+
+@pytest.fixture(scope="module")
+def deploy(idle: Checkout) -> Deploy:
+    return idle.harness
+
+
+@pytest.fixture(scope="module")
+def stack(idle: Checkout) -> Iterator[str]:
+    """Of idle functions, with whatever parameters a test gives it."""
+    yield from idle.stack()
+
+
+@pytest.fixture(scope="module")
+def working(whole: Checkout) -> Iterator[str]:
+    yield from whole.stack()
 
 
 def stack_name() -> str:
@@ -146,14 +169,14 @@ def leftovers(stack: str) -> list[str]:
     return [name for name in names if stack in name]
 
 
-def test_a_stack_chooses_its_segments_by_size(stack: str, deploy: Deploy) -> None:
+def test_a_stack_chooses_its_segments_by_size(working: str, whole: Checkout) -> None:
     """And not by the ten rows that show the emulator's functions at work, unless it is told to."""
-    s3, bucket = emulator().client("s3"), outputs(stack)["BucketName"]
+    s3, bucket = emulator().client("s3"), outputs(working)["BucketName"]
     table = json.dumps(list(members(100, seed=7))).encode()
     s3.put_object(Bucket=bucket, Key="100.json", Body=table)
-    assert segments_of(run(stack, '{"input_obj": "100.json"}')) == 1
-    checked(deploy(*at(stack), "deploy", "--parameters", "DivisionNumber=30"))
-    assert segments_of(run(stack, '{"input_obj": "100.json"}')) == 4
+    assert segments_of(run(working, '{"input_obj": "100.json"}')) == 1
+    checked(whole.harness(*at(working), "deploy", "--parameters", "DivisionNumber=30"))
+    assert segments_of(run(working, '{"input_obj": "100.json"}')) == 4
 
 
 def segments_of(execution: dict[str, Any]) -> int:
@@ -163,13 +186,13 @@ def segments_of(execution: dict[str, Any]) -> int:
 
 
 def test_a_changed_segment_updates_that_function_and_keeps_the_zip_before_it(
-    stack: str, deploy: Deploy, repack: Repack
+    stack: str, idle: Checkout
 ) -> None:
     before = code_of(stack)
     zips = []
     for number in range(2):
-        repack("segment", "segment.py", f"\n# {number}\n")
-        checked(deploy(*at(stack), "deploy"))
+        write_idle(idle.zip("segment"), f"change {number}")
+        checked(idle.harness(*at(stack), "deploy"))
         zips.append(parameters(stack)["SegmentZip"])
     after = code_of(stack)
     assert [stage for stage in STAGES if before[stage] != after[stage]] == ["segment"]
@@ -227,14 +250,14 @@ def test_a_bucket_planted_by_another_account_is_refused(deploy: Deploy) -> None:
 
 
 def test_a_planted_zip_never_runs_and_the_failed_creation_is_explained_until_it_is_destroyed(
-    deploy: Deploy, zips: dict[str, Path]
+    deploy: Deploy, idle: Checkout
 ) -> None:
     """Lambda publishes no version of other code than the zip's."""
     name = stack_name()
     s3 = emulator().client("s3")
     s3.create_bucket(Bucket=zips_of(name))
-    key = artifacts.key_of("SegmentZip", zips["segment"].read_bytes())
-    s3.put_object(Bucket=zips_of(name), Key=key, Body=zips["gather"].read_bytes())
+    key = artifacts.key_of("SegmentZip", idle.zip("segment").read_bytes())
+    s3.put_object(Bucket=zips_of(name), Key=key, Body=idle.zip("gather").read_bytes())
     assert "SegmentVersion" in refused(deploy(*at(name), "deploy"))
     again = refused(deploy(*at(name), "deploy"))
     assert f"to do: its creation failed: make destroy TARGET=stack STACK={name}" in again
@@ -317,9 +340,9 @@ def test_a_plan_says_what_would_change_and_changes_nothing(deploy: Deploy) -> No
 
 
 def test_a_bucket_with_tables_is_replaced_only_when_told(
-    stack: str, deploy: Deploy, checkout: Path
+    stack: str, deploy: Deploy, idle: Checkout
 ) -> None:
-    template = checkout / "state-machine" / "template.yaml"
+    template = idle.folder / "state-machine" / "template.yaml"
     as_it_was = template.read_text()
     bucket = outputs(stack)["BucketName"]
     first = "      BucketEncryption:"
@@ -350,9 +373,13 @@ def lambda_handler(event: str, context: Any) -> str:
     return SegmentHandler(event, context, s3).main()
 """
 BROKEN = """
-def lambda_handler(event: Any, context: Any) -> str:
+def lambda_handler(event, context):
     raise RuntimeError("the new code")
 """
+
+
+def own_code(stage: str) -> str:
+    return (ROOT / f"demo-{stage}" / "lambda.py").read_text()
 
 
 class Subscriber:
@@ -382,12 +409,16 @@ class Subscriber:
 
 
 def test_an_execution_goes_on_with_the_code_and_the_key_that_it_began_with(
-    deploy: Deploy, repack: Repack
+    zips: dict[str, Path], tmp_path: Path
 ) -> None:
     """Its gather starts after the deploy that breaks the gather and makes another key."""
+    checkout = Checkout(tmp_path)
+    deploy = checkout.harness
+    for stage in ("scatter", "gather"):
+        shutil.copy(zips[stage], checkout.zip(stage))
     name, s3, states = stack_name(), emulator().client("s3"), emulator().client("stepfunctions")
     subscriber = Subscriber(name)
-    repack("segment", "lambda.py", HELD)
+    pack("segment", checkout.zip("segment"), {"lambda.py": own_code("segment") + HELD})
     checked(deploy(*at(name), "deploy", "--parameters", f"NotifyTopic={subscriber.topic}"))
     bucket, arn = (outputs(name)[each] for each in ("BucketName", "StateMachineArn"))
     s3.put_object(Bucket=bucket, Key="test.json", Body=json.dumps(EXAMPLE).encode())
@@ -395,7 +426,7 @@ def test_an_execution_goes_on_with_the_code_and_the_key_that_it_began_with(
     patient = {"Delay": 1, "MaxAttempts": 300}
     s3.get_waiter("object_exists").wait(Bucket=bucket, Key="gather/held", WaiterConfig=patient)
     before = keys_of(outputs(name))
-    repack("gather", "lambda.py", BROKEN)
+    pack("gather", checkout.zip("gather"), {"lambda.py": BROKEN})
     checked(deploy(*at(name), "deploy", "--rotate-key"))
     s3.put_object(Bucket=bucket, Key="scatter/go", Body=b"")
     execution = follow(emulator(), started)
@@ -582,34 +613,34 @@ def test_a_stack_name_must_fit_into_a_bucket_name(name: str) -> None:
 
 
 def test_every_verb_works_on_a_stack_and_nowhere_else(
-    stack: str, make: Make, tmp_path: Path
+    working: str, make: Make, tmp_path: Path
 ) -> None:
-    table = tmp_path / f"{stack}.json"
+    table = tmp_path / f"{working}.json"
     table.write_text(json.dumps(EXAMPLE))
-    bucket, elsewhere = outputs(stack)["BucketName"], f"elsewhere-{stack}"
+    bucket, elsewhere = outputs(working)["BucketName"], f"elsewhere-{working}"
 
     def said(*typed: str) -> str:
-        return checked(make(*typed, "TARGET=stack", f"STACK={stack}", f"BUCKET={elsewhere}"))
+        return checked(make(*typed, "TARGET=stack", f"STACK={working}", f"BUCKET={elsewhere}"))
 
     assert f"s3://{bucket}/test.json" in said("json", "ROWS=10")
     assert f"s3://{bucket}/a/b.json" in said("upload", f"FILE={table}", "KEY=a/b.json")
     assert f"s3://{bucket}/a/b.xlsx" in said("stepfunctions", 'INPUT={"input_obj": "a/b.json"}')
     ran = said("stepfunctions", f"FILE={table}", 'INPUT={"division_number": 1}')
-    assert "SUCCEEDED in" in ran and ran.endswith(f"result/{stack}.xlsx\n")
-    workbook = ROOT / "result" / f"{stack}.xlsx"
+    assert "SUCCEEDED in" in ran and ran.endswith(f"result/{working}.xlsx\n")
+    workbook = ROOT / "result" / f"{working}.xlsx"
     assert list(load_workbook(workbook)["Sheet1"].values) == expected(EXAMPLE)
-    assert said("download", f"WORKBOOK={stack}.xlsx") == f"result/{stack}.xlsx\n"
+    assert said("download", f"WORKBOOK={working}.xlsx") == f"result/{working}.xlsx\n"
     workbook.unlink()
     assert '"invoke.xlsx"' in said("invoke")
-    assert f"── {stack}-gather" in said("log")
-    last = machines.find(replace(emulator(), name="stack", stack=stack))
+    assert f"── {working}-gather" in said("log")
+    last = machines.find(replace(emulator(), name="stack", stack=working))
     assert last
     page = said("report", f"EXECUTION={last}").strip()
     assert page == f"result/{last.split(':')[-1]}.html"
-    assert f"s3://{bucket}/{stack}.xlsx" in (ROOT / page).read_text()
+    assert f"s3://{bucket}/{working}.xlsx" in (ROOT / page).read_text()
     assert last.split(":")[-1] in said("cost")
     assert said("stop") == "nothing runs\n"
-    assert elsewhere not in leftovers(stack)
+    assert elsewhere not in leftovers(working)
 
 
 @pytest.mark.parametrize("verb", ["zip", "create", "down"])
@@ -623,10 +654,6 @@ def test_a_stack_that_is_not_there_is_named_with_what_to_do(deploy: Deploy) -> N
     assert "the stack gone does not exist: make deploy TARGET=stack STACK=gone" in said
 
 
-ORDERS = """
-def process(df):
-    return df.assign(金額=df["単価"] * df["数量"])
-"""
 # A comma stands in a schedule and in JSON, too.
 SCHEDULE = "cron(0 6 ? * MON-FRI,SUN *)"
 
@@ -639,11 +666,9 @@ def input_bucket() -> str:
 
 
 @pytest.fixture(scope="module")
-def served(
-    stack: str, deploy: Deploy, checkout: Path, zips: dict[str, Path], input_bucket: str
-) -> Subscriber:
-    """The stack with an inbox, another bucket, a schedule and two ETLs, and who is told of it."""
-    subscriber = Subscriber(stack)
+def served(working: str, whole: Checkout, input_bucket: str) -> Subscriber:
+    """The stack with an inbox, another bucket and a schedule, and who is told of it."""
+    subscriber = Subscriber(working)
     scheduled = {"input_obj": "sales/{yesterday:%Y-%m-%d}/", "etl": "orders"}
     given = {
         "Inbox": "inbox/",
@@ -654,14 +679,8 @@ def served(
         "ScheduleZone": "Asia/Tokyo",
         "ScheduleInput": json.dumps({**scheduled, "input_bucket": input_bucket}),
     }
-    segment = checkout / zips["segment"].relative_to(ROOT)
-    pack("segment", segment, {"etl/orders.py": ORDERS})
     typed = ",".join(f"{key}={value}" for key, value in given.items())
-    how = ("--definition", "parallel", "--parameters", typed)
-    try:
-        checked(deploy(*at(stack), "deploy", *how))
-    finally:
-        shutil.copy(zips["segment"], segment)
+    checked(whole.harness(*at(working), "deploy", "--parameters", typed))
     return subscriber
 
 
@@ -672,10 +691,10 @@ def rows(bucket: str, key: str, folder: Path) -> list[tuple[Any, ...]]:
 
 
 def test_a_table_in_the_inbox_becomes_a_workbook_in_the_outbox(
-    stack: str, served: Subscriber, make: Make, tmp_path: Path
+    working: str, served: Subscriber, make: Make, tmp_path: Path
 ) -> None:
-    s3, bucket = emulator().client("s3"), outputs(stack)["BucketName"]
-    target, machine = replace(emulator(), stack=stack), outputs(stack)["StateMachineArn"]
+    s3, bucket = emulator().client("s3"), outputs(working)["BucketName"]
+    target, machine = replace(emulator(), stack=working), outputs(working)["StateMachineArn"]
     there = {each["executionArn"] for each in machines.executions(target, machine)}
     names = ("tables/x", "tables/a/x", "tables/a/b/x")
     tables = {name: list(members(20, seed=seed)) for seed, name in enumerate(names)}
@@ -714,15 +733,15 @@ def test_a_table_in_the_inbox_becomes_a_workbook_in_the_outbox(
         each for each in machines.executions(target, machine) if each["executionArn"] not in there
     ]
     assert sorted(each["status"] for each in ran) == ["FAILED", *5 * ["SUCCEEDED"]]
-    asked = ("TARGET=stack", f"STACK={stack}", 'INPUT={"input_obj": "inbox/tables/notes.txt"}')
+    asked = ("TARGET=stack", f"STACK={working}", 'INPUT={"input_obj": "inbox/tables/notes.txt"}')
     said = checked(make("stepfunctions", *asked))
     assert re.search("SUCCEEDED in .* s: input_obj: a table of the inbox must end in", said)
 
 
 def test_a_table_of_an_etls_folder_in_the_inbox_runs_that_etl(
-    stack: str, served: Subscriber, tmp_path: Path
+    working: str, served: Subscriber, tmp_path: Path
 ) -> None:
-    s3, bucket = emulator().client("s3"), outputs(stack)["BucketName"]
+    s3, bucket = emulator().client("s3"), outputs(working)["BucketName"]
     s3.put_object(Bucket=bucket, Key="inbox/orders/1.csv", Body="単価;数量\n1;2\n".encode())
     [told] = served.told(1, "orders/1")
     assert told["workbook"] == f"s3://{bucket}/outbox/orders/1.xlsx"
@@ -731,43 +750,45 @@ def test_a_table_of_an_etls_folder_in_the_inbox_runs_that_etl(
 
 
 def test_a_schedule_starts_executions_for_its_times_and_each_workbook_is_made_once(
-    stack: str, served: Subscriber, deploy: Deploy, input_bucket: str, tmp_path: Path
+    working: str, served: Subscriber, whole: Checkout, input_bucket: str, tmp_path: Path
 ) -> None:
     """LocalStack keeps the schedule and never fires: the test starts what it would."""
     s3, scheduler = emulator().client("s3"), emulator().client("scheduler")
     s3.put_object(
         Bucket=input_bucket, Key="sales/2026-11-26/1.csv", Body="単価,数量\n2,3\n".encode()
     )
-    schedule = scheduler.get_schedule(Name=stack)
+    schedule = scheduler.get_schedule(Name=working)
     assert schedule["ScheduleExpression"] == SCHEDULE
     assert schedule["ScheduleExpressionTimezone"] == "Asia/Tokyo"
-    assert schedule["Target"]["Arn"] == outputs(stack)["StateMachineArn"]
+    assert schedule["Target"]["Arn"] == outputs(working)["StateMachineArn"]
     given = schedule["Target"]["Input"].replace(
         "<aws.scheduler.scheduled-time>", "2026-11-26T21:00:00Z"
     )
-    once, twice = run(stack, given), run(stack, given)
+    once, twice = run(working, given), run(working, given)
     assert once["status"] == "SUCCEEDED", once
-    made = rows(outputs(stack)["BucketName"], "sales/2026-11-26.xlsx", tmp_path)
+    made = rows(outputs(working)["BucketName"], "sales/2026-11-26.xlsx", tmp_path)
     assert made == [("単価", "数量", "金額"), (2, 3, 6)]
     assert (twice["status"], twice["error"]) == ("FAILED", "ScheduledTwice")
     rule = "sales/2026-11-26.xlsx: one execution makes it for 2026-11-26T21:00:00Z; found "
     assert json.loads(twice["cause"])["errorMessage"].startswith(rule)
 
-    kept = described(stack)
-    said = refused(deploy(*at(stack), "deploy", "--parameters", "Schedule=cron(0 6 * * * *)"))
+    kept = described(working)
+    said = refused(
+        whole.harness(*at(working), "deploy", "--parameters", "Schedule=cron(0 6 * * * *)")
+    )
     assert "Schedule: must be rate(2 hours), or cron(" in said
-    assert described(stack) == kept
-    checked(deploy(*at(stack), "deploy", "--parameters", "Schedule="))
+    assert described(working) == kept
+    checked(whole.harness(*at(working), "deploy", "--parameters", "Schedule="))
     with pytest.raises(scheduler.exceptions.ResourceNotFoundException):
-        scheduler.get_schedule(Name=stack)
+        scheduler.get_schedule(Name=working)
 
 
 def test_the_way_to_aws_is_the_same_with_the_users_own_credentials(
-    deploy: Deploy, checkout: Path
+    whole: Checkout,
 ) -> None:
-    name = stack_name()
-    (checkout / "result").mkdir()
-    table = checkout / "members.json"
+    name, deploy = stack_name(), whole.harness
+    (whole.folder / "result").mkdir()
+    table = whole.folder / "members.json"
     table.write_text(json.dumps(EXAMPLE))
     settings = {
         "AWS_ENDPOINT_URL": endpoint(),
@@ -779,7 +800,7 @@ def test_the_way_to_aws_is_the_same_with_the_users_own_credentials(
     where = f"TARGET=aws STACK={name} REGION=ap-northeast-1"
     assert f"make stepfunctions {where} FILE=…" in made
     checked(deploy(*at(name, "aws"), "stepfunctions", f"--file={table}", **settings))
-    found = load_workbook(checkout / "result" / "members.xlsx")["Sheet1"]
+    found = load_workbook(whole.folder / "result" / "members.xlsx")["Sheet1"]
     assert list(found.values) == expected(EXAMPLE)
     for verb in (["invoke", "scatter"], ["log", "scatter"], ["report"], ["cost"], ["stop"]):
         done = deploy(*at(name, "aws"), *verb, **settings)
