@@ -110,7 +110,7 @@ report: $(TARGET_READY) ## write result/<execution>.html of EXECUTION, a name or
 page: $(if $(filter localstack,$(TARGET)),zip create bucket,$(TARGET_READY)) ## serve a page where executions live: drop a table, watch it, take the workbook; PAGE=port, Ctrl-C ends
 	@MALLOC_ARENA_MAX=1 $(HARNESS) page -- "$$PAGE"
 
-watch: create bucket $(FUNCTIONS:%=watched-%) ## on each save of a function or an ETL: its tests, then the pipeline on FILE, INPUT or a sample
+watch: create bucket $(FUNCTIONS:%=demo-%/.venv/.ready) ## on each save of a function or an ETL: its tests, then the pipeline on FILE, INPUT or a sample
 	@$(HARNESS) watch --file="$$FILE" --etl="$$ETL" -- "$$INPUT"
 
 # Lambda runs Linux wheels of its own architecture; functions that run as processes, the host's.
@@ -151,6 +151,3 @@ clean: down ## stop LocalStack and remove everything built; workbooks stay
 	@find result -type f ! -name .gitkeep ! -name '*.xlsx' -delete
 
 include utils/checks/checks.mk
-
-watched-%: $(TOOLS_READY)
-	@$(MAKE) --no-print-directory -C demo-$* .venv/.ready

@@ -5,10 +5,10 @@ no verb waits for what another needs.
 """
 
 import argparse
-import importlib
 import inspect
 import json
 import os
+import pkgutil
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,30 +23,30 @@ NOWHERE = "nowhere"  # of no target
 
 # Each verb's function, what it is of, and those of its parameters that are typed without a name.
 VERBS = {
-    "up": ("emulator.up", EMULATOR),
-    "ensure": ("emulator.ensure", EMULATOR),
-    "down": ("emulator.down", EMULATOR),
-    "with-emulator": ("emulator.run", EMULATOR, "command"),
-    "bucket": ("bucket.bucket", OWN),
-    "upload": ("uploads.upload", PIPELINE, "file", "key"),
-    "download": ("bucket.download", PIPELINE, "workbook"),
-    "show": ("show.show", EMULATOR, "workbook"),
-    "clean-segments": ("bucket.clean_segments", PIPELINE),
-    "create": ("functions.create", OWN, "settings"),
-    "delete": ("functions.delete", OWN, "stages"),
-    "invoke": ("functions.invoke", PIPELINE, "stages"),
-    "log": ("functions.log", PIPELINE, "stages"),
-    "stepfunctions": ("run.run", PIPELINE, "given"),
-    "watch": ("watch.watch", OWN, "given"),
-    "stop": ("machines.stop", PIPELINE, "execution"),
-    "redrive": ("run.redrive", PIPELINE, "execution"),
-    "report": ("report.write.report", PIPELINE, "execution"),
-    "page": ("page.serve.page", PIPELINE, "port"),
-    "cost": ("cost.last", PIPELINE),
-    "deploy": ("deploy.deploy", STACK),
-    "architecture": ("deploy.architecture", STACK),
-    "package": ("package.package", NOWHERE, "out"),
-    "destroy": ("deploy.destroy", STACK),
+    "up": ("emulator:up", EMULATOR),
+    "ensure": ("emulator:ensure", EMULATOR),
+    "down": ("emulator:down", EMULATOR),
+    "with-emulator": ("emulator:run", EMULATOR, "command"),
+    "bucket": ("bucket:bucket", OWN),
+    "upload": ("uploads:upload", PIPELINE, "file", "key"),
+    "download": ("bucket:download", PIPELINE, "workbook"),
+    "show": ("show:show", EMULATOR, "workbook"),
+    "clean-segments": ("bucket:clean_segments", PIPELINE),
+    "create": ("functions:create", OWN, "settings"),
+    "delete": ("functions:delete", OWN, "stages"),
+    "invoke": ("functions:invoke", PIPELINE, "stages"),
+    "log": ("functions:log", PIPELINE, "stages"),
+    "stepfunctions": ("run:run", PIPELINE, "given"),
+    "watch": ("watch:watch", OWN, "given"),
+    "stop": ("machines:stop", PIPELINE, "execution"),
+    "redrive": ("run:redrive", PIPELINE, "execution"),
+    "report": ("report.write:report", PIPELINE, "execution"),
+    "page": ("page.serve:page", PIPELINE, "port"),
+    "cost": ("cost:last", PIPELINE),
+    "deploy": ("deploy:deploy", STACK),
+    "architecture": ("deploy:architecture", STACK),
+    "package": ("package:package", NOWHERE, "out"),
+    "destroy": ("deploy:destroy", STACK),
 }
 
 
@@ -103,7 +103,7 @@ def main(arguments: Sequence[str]) -> int | str:
         check_words(arguments)
         where = parser().parse_args(arguments)
         name, of, *words = VERBS[where.verb]
-        function = find(name)
+        function = pkgutil.resolve_name(f"harness.{name}")
         given = parser_of(where.verb, function, words).parse_args(where.arguments)
         acted_on = targets(of, where.target, where.stack, where.region)
         return int(function(*acted_on, **vars(given)) or 0)
@@ -161,12 +161,6 @@ def explained(error: Exception) -> str:
     if isinstance(error, (BotoCoreError, ClientError)):
         return f"error: {error}\nto do: {remedy(error)}"
     raise error
-
-
-def find(name: str) -> Callable[..., Any]:
-    module, _, function = name.rpartition(".")
-    found: Callable[..., Any] = getattr(importlib.import_module(f"harness.{module}"), function)
-    return found
 
 
 if __name__ == "__main__":

@@ -75,12 +75,10 @@ def deploy(
         print(f"         {change}")
     if plan:
         return
-    found = pipeline.find()
-    assert found
     if changes:
         zips.forget_all_but({*objects, *kept.values()})
-    print(f"bucket   {found.outputs['BucketName']}")
-    print(f"states   {found.outputs['StateMachineArn']}")
+    print(f"bucket   {target.bucket}")
+    print(f"states   {target.machine()}")
     print(f"to run   make stepfunctions{target.flags} FILE=…")
 
 
