@@ -61,7 +61,7 @@ def test_a_missing_interpreter_is_named_with_its_fix(
 @pytest.mark.parametrize(
     ("runtime", "named"),
     [
-        (None, "function tally is a container image; .* --package-type Zip"),
+        (None, "function tally has a container image, no zip package; .* runs python only"),
         ("nodejs20.x", "function tally has runtime nodejs20.x; .* runs python only"),
     ],
 )

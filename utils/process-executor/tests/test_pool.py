@@ -62,18 +62,10 @@ def client(function: Functions) -> Iterator[Callable[..., Client]]:
 
         def make(source: str = SOURCE, size: int = 2, **changes: object) -> Client:
             pool = WorkerPool(size)
-            pool.attach()
+            pool.attach("one")
             return Client(pool, function(source, **changes), threads)
 
         yield make
-
-
-def test_fifty_concurrent_invocations_share_two_workers(client: Callable[..., Client]) -> None:
-    each = client()
-    pids = list(each.threads.map(lambda _: each.pid(), range(50)))
-    assert len(pids) == 50
-    assert set(pids) == {worker.pid for worker in each.function.workers}
-    assert len(each.function.workers) <= 2
 
 
 def test_no_worker_is_started_while_a_warm_one_is_idle(client: Callable[..., Client]) -> None:
@@ -141,11 +133,12 @@ def test_a_worker_that_died_while_idle_is_replaced_unseen(client: Callable[..., 
 
 def test_workers_end_with_the_last_environment(client: Callable[..., Client]) -> None:
     each = client()
-    each.pool.attach()
+    each.pool.attach("other")
     pid = each.pid()
-    each.pool.detach()
+    for _ in range(2):  # LocalStack may stop one twice
+        each.pool.detach("one")
     assert each.pid() == pid
-    each.pool.detach()
+    each.pool.detach("other")
     assert not runs(pid)
 
 
@@ -154,7 +147,7 @@ def test_a_running_invocation_outlives_its_environment_and_then_its_worker_ends(
 ) -> None:
     each = client()
     running = each.begin(tmp_path / "gate")
-    each.pool.detach()
+    each.pool.detach("one")
     (tmp_path / "gate").touch()
     pid = running.result()
     wait_until(lambda: not runs(pid))
@@ -163,14 +156,14 @@ def test_a_running_invocation_outlives_its_environment_and_then_its_worker_ends(
 def test_workers_of_other_code_are_replaced(function: Functions) -> None:
     generations = iter([1, 1, 2])
     pool, made = WorkerPool(1, lambda: next(generations)), function(SOURCE)
-    pool.attach()
+    pool.attach("one")
     first, second, third = (pool.run(invocation('""'), made.start).payload for _ in range(3))
     assert first == second != third
 
 
 def test_a_failure_to_start_frees_the_place(function: Functions) -> None:
     pool, made = WorkerPool(1), function(SOURCE)
-    pool.attach()
+    pool.attach("one")
 
     def fail(generation: int) -> Worker:
         raise OSError("no more processes")
@@ -192,9 +185,7 @@ def held() -> dict[str, int]:
     }
 
 
-def test_hundreds_of_invocations_and_dozens_of_deaths_leave_nothing(
-    client: Callable[..., Client],
-) -> None:
+def test_invocations_and_deaths_leave_nothing(client: Callable[..., Client]) -> None:
     source = """
         import os
         def handler(event, context):
@@ -205,14 +196,12 @@ def test_hundreds_of_invocations_and_dozens_of_deaths_leave_nothing(
     each = client(source)
 
     def round_of_invocations() -> dict[str, int]:
-        each.pool.attach()
-        events = ["", "", "", "", "", "", "", "", "", "die"] * 12
-        deaths = [outcome.is_error for outcome in each.threads.map(each.run, events)]
-        each.pool.detach()
-        assert sum(deaths) == 12
+        each.pool.attach("one")
+        outcomes = list(each.threads.map(each.run, ["", "", "", "die"] * 4))
+        each.pool.detach("one")
+        assert sum(outcome.is_error for outcome in outcomes) == 4
         return held()
 
-    each.pool.detach()
     assert len({frozenset(round_of_invocations().items()) for _ in range(3)}) == 1
 
 

@@ -28,13 +28,10 @@ VAR_RUNTIME = Path(__file__).parent / "var_runtime"
 @dataclass(frozen=True)
 class Launch:
     """Attributes:
-    interpreter: the Python that runs the function.
-    handler: module.function.
     variables: all that the function sees, but for what depends on the worker.
     memory_mb: MemorySize, in MiB as Lambda counts.
-    timeout_s: the function's Timeout, for one invocation.
+    timeout_s: for one invocation.
     init_timeout_s: for loading the function.
-    system_log: how the platform's own lines are written.
     opt: the layers' folder, if there are layers.
     wrapper: a program that starts the interpreter, from AWS_LAMBDA_EXEC_WRAPPER.
     writes_bytecode: whether Python may leave __pycache__ beside the code.
@@ -111,14 +108,10 @@ def find_interpreter(version: FunctionVersion) -> Path:
         NotRunnable: there is none, or the function is no Python function.
     """
     name, runtime = version.id.function_name, version.config.runtime
-    if not runtime:
+    if not runtime or not runtime.startswith("python"):
+        found = f"runtime {runtime}" if runtime else "a container image, no zip package"
         raise NotRunnable(
-            f"function {name} is a container image; the process executor runs zip packages only."
-            " Create it with --package-type Zip, or run LocalStack with the docker executor."
-        )
-    if not runtime.startswith("python"):
-        raise NotRunnable(
-            f"function {name} has runtime {runtime}; the process executor runs python only."
+            f"function {name} has {found}; the process executor runs python only."
             " Run LocalStack with LAMBDA_RUNTIME_EXECUTOR=docker for it."
         )
     own = f"python{sys.version_info.major}.{sys.version_info.minor}"

@@ -42,16 +42,16 @@ class WorkerPool:
         self._busy = 0
         self._waiting: deque[Ticket] = deque()
         self._deadly: set[bytes] = set()
-        self._environments = 0
+        self._environments = set[str]()
 
-    def attach(self) -> None:
+    def attach(self, environment: str) -> None:
         with self._lock:
-            self._environments += 1
+            self._environments.add(environment)
 
-    def detach(self) -> None:
+    def detach(self, environment: str) -> None:
         """The last environment takes the idle workers with it, and busy ones as they finish."""
         with self._lock:
-            self._environments -= 1
+            self._environments.discard(environment)
             if self._environments:
                 return
             ending, self._idle = self._idle, []
