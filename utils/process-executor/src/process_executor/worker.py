@@ -5,7 +5,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -194,7 +194,7 @@ class Worker:
         if not self._parked:
             request = self._await(deadline, NEXT, INIT_ERROR)
             if request.path == INIT_ERROR:
-                answer(request, HTTPStatus.ACCEPTED)
+                request.reply(HTTPStatus.ACCEPTED)
                 raise InitFailed(request.body, json.loads(request.body)["errorType"])
             self._parked = request
         return self._parked
@@ -202,7 +202,7 @@ class Worker:
     def _await(self, deadline: float, *paths: str) -> Request:
         """The next request to one of these paths; there is nothing at others."""
         while (request := self._process.next_request(deadline)).path not in paths:
-            answer(request, HTTPStatus.NOT_FOUND)
+            request.reply(HTTPStatus.NOT_FOUND)
         return request
 
     def _handle(self, invocation: Invocation, deadline: float) -> tuple[bytes, bool]:
@@ -214,7 +214,7 @@ class Worker:
             request = self._await(deadline, f"{path}/response", f"{path}/error")
         except TimeoutError:
             raise TimedOut(self.launch.timeout_s) from None
-        answer(request, HTTPStatus.ACCEPTED)
+        request.reply(HTTPStatus.ACCEPTED)
         self._initialised = True
         self._process.check_memory()
         limit = config.LAMBDA_LIMITS_MAX_FUNCTION_PAYLOAD_SIZE_BYTES
@@ -241,17 +241,7 @@ def deliver(invocation: Invocation, parked: Request, deadline: float) -> None:
         "Lambda-Runtime-Invoked-Function-Arn": invocation.function_arn,
         "Lambda-Runtime-Trace-Id": invocation.trace_id,
     }
-    try:
-        parked.reply(HTTPStatus.OK, invocation.payload, headers, max(left_s, 0.001))
-    except TimeoutError:
-        raise
-    except OSError:
-        pass  # it has just died, which awaiting its answer will tell
-
-
-def answer(request: Request, status: HTTPStatus) -> None:
-    with suppress(OSError):
-        request.reply(status)
+    parked.reply(HTTPStatus.OK, invocation.payload, headers, max(left_s, 0.001))
 
 
 def milliseconds_since(began: float) -> float:

@@ -125,9 +125,8 @@ def is_served(address: str) -> bool:
     import socket
 
     host, _, port = address.partition(":")
-    with suppress(OSError), socket.create_connection((host, int(port))):
-        return True
-    return False
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
 
 
 def import_folders(opt: str) -> list[str]:
