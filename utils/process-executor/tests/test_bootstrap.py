@@ -9,7 +9,6 @@ import subprocess
 import sys
 import venv
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,8 +103,7 @@ def portable(function: Functions) -> Callable[[str], Function]:
     def make(source: str) -> Function:
         made = function(source)
         made.write("raise ImportError('built for Linux only')", "runtime_client.py")
-        variables = {**made.launch.variables, "PYTHONPATH": str(made.folder)}
-        made.launch = replace(made.launch, variables=variables)
+        made.launch.variables["PYTHONPATH"] = str(made.folder)
         return made
 
     return make

@@ -10,7 +10,6 @@ import textwrap
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -494,7 +493,7 @@ def test_a_wrapper_that_cannot_be_run_ends_as_in_lambda(
     wrapper = made.folder / "wrapper"
     if mode is not None:
         wrapper.touch(mode)
-    made.launch = replace(made.launch, wrapper=str(wrapper))
+    made.launch.wrapper = str(wrapper)
     asked = invocation()
     assert error(made.start().run(asked)) == {
         "errorType": "Runtime.ExitError",

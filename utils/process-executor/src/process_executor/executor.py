@@ -20,9 +20,9 @@ from localstack.utils.threads import TMP_THREADS
 
 from process_executor.code import ChangeDetector, CodeStore, archive_of
 from process_executor.faults import Dropped, Fault, NotRunnable
-from process_executor.launch import find_interpreter, launch, system_log
+from process_executor.launch import Launch, find_interpreter
 from process_executor.pool import WorkerPool
-from process_executor.report import Report
+from process_executor.report import Report, system_log
 from process_executor.runtime_process import end_all
 from process_executor.worker import Invocation, Outcome, Worker
 
@@ -77,8 +77,8 @@ def start_worker(version: FunctionVersion, env_vars: dict[str, str], generation:
     interpreter = find_interpreter(version)
     with ExitStack() as holder:
         task_root, opt = hold_files(version, holder)
-        specification = launch(version, interpreter, task_root, opt, env_vars)
-        return Worker(specification, generation, holder.pop_all().close)
+        launch = Launch(version, interpreter, task_root, opt, env_vars)
+        return Worker(launch, generation, holder.pop_all().close)
 
 
 def hold_files(version: FunctionVersion, holder: ExitStack) -> tuple[Path, Path | None]:
@@ -187,7 +187,7 @@ def forget_finished_threads() -> None:
 def not_run(invocation: Invocation, fault: Fault, version: FunctionVersion) -> Outcome:
     request_id, arn = invocation.request_id, invocation.function_arn
     report = Report(request_id, arn, 0, None, version.config.memory_size, 0, True, fault)
-    system = system_log(version, {})
+    system = system_log(version)
     # Nothing is logged of a call that nobody awaits.
     logs = "" if isinstance(fault, Dropped) else system.start(report) + system.end(report)
     return Outcome(request_id, fault.payload(request_id), True, logs)

@@ -6,15 +6,14 @@ import re
 import sys
 import sysconfig
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from localstack import config
-from localstack.services.lambda_.invocation.lambda_models import FunctionVersion
+from localstack.services.lambda_.invocation.lambda_models import FunctionVersion, S3Code
 
 from process_executor.faults import NotRunnable
-from process_executor.report import JsonLog, TextLog
+from process_executor.report import system_log
 
 # Known to LocalStack's Docker image, not to AWS; and what would make awslambdaric serve several
 # invocations at once, which is for Lambda Managed Instances.
@@ -25,29 +24,42 @@ WHOLE_PATH = rb"(?<![\w.\x80-\xff-])%b(?![\w.\x80-\xff-])"
 VAR_RUNTIME = Path(__file__).parent / "var_runtime"
 
 
-@dataclass(frozen=True)
 class Launch:
     """Attributes:
-    variables: all that the function sees, but for what depends on the worker.
+    opt: the layers' folder, if there are layers.
     memory_mb: MemorySize, in MiB as Lambda counts.
     timeout_s: for one invocation.
     init_timeout_s: for loading the function.
-    opt: the layers' folder, if there are layers.
+    variables: all that the function sees, but for what depends on the worker.
     wrapper: a program that starts the interpreter, from AWS_LAMBDA_EXEC_WRAPPER.
     writes_bytecode: whether Python may leave __pycache__ beside the code.
     """
 
-    interpreter: Path
-    handler: str
-    task_root: Path
-    variables: Mapping[str, str]
-    memory_mb: int
-    timeout_s: float
-    init_timeout_s: float
-    system_log: TextLog = field(default_factory=TextLog)
-    opt: Path | None = None
-    wrapper: str | None = None
-    writes_bytecode: bool = True
+    def __init__(
+        self,
+        version: FunctionVersion,
+        interpreter: Path,
+        task_root: Path,
+        opt: Path | None,
+        env_vars: Mapping[str, object],
+    ) -> None:
+        """
+        Args:
+            env_vars: what LocalStack gives every execution environment.
+        """
+        self.interpreter = interpreter
+        self.handler = str(version.config.handler)
+        self.task_root = task_root
+        self.opt = opt
+        self.memory_mb = version.config.memory_size
+        self.timeout_s: float = version.config.timeout
+        self.init_timeout_s: float = config.LAMBDA_RUNTIME_ENVIRONMENT_TIMEOUT
+        self.system_log = system_log(version, str(env_vars["AWS_LAMBDA_INITIALIZATION_TYPE"]))
+        self.variables = variables(version, interpreter, task_root, opt, env_vars)
+        wrapper = self.variables.get("AWS_LAMBDA_EXEC_WRAPPER")
+        self.wrapper = wrapper and real_path(wrapper, task_root, opt)
+        # A .pyc knows its source by size and second: too coarse for code that is being edited.
+        self.writes_bytecode = isinstance(version.config.code, S3Code)
 
     def as_in_lambda(self, output: bytes) -> bytes:
         """Name the code's folder /var/task and the layers' /opt, in what the function reports."""
@@ -66,38 +78,6 @@ def ways_to_write(folder: Path) -> list[bytes]:
     """A path and its real path, as they are and as JSON has them."""
     paths = {str(folder), os.path.realpath(folder)}
     return [os.fsencode(path) for path in paths | {json.dumps(path)[1:-1] for path in paths}]
-
-
-def launch(
-    version: FunctionVersion,
-    interpreter: Path,
-    task_root: Path,
-    opt: Path | None,
-    env_vars: Mapping[str, object],
-) -> Launch:
-    """
-    Args:
-        task_root: the folder of the code.
-        opt: the folder of the layers.
-        env_vars: what LocalStack gives every execution environment.
-    """
-    code = version.config.code
-    seen = variables(version, interpreter, task_root, opt, env_vars)
-    wrapper = seen.get("AWS_LAMBDA_EXEC_WRAPPER")
-    return Launch(
-        interpreter=interpreter,
-        handler=str(version.config.handler),
-        task_root=task_root,
-        variables=seen,
-        memory_mb=version.config.memory_size,
-        timeout_s=version.config.timeout,
-        init_timeout_s=config.LAMBDA_RUNTIME_ENVIRONMENT_TIMEOUT,
-        system_log=system_log(version, env_vars),
-        opt=opt,
-        wrapper=wrapper and real_path(wrapper, task_root, opt),
-        # A .pyc knows its source by size and second: too coarse for code that is being edited.
-        writes_bytecode=not (code and code.is_hot_reloading()),
-    )
 
 
 def find_interpreter(version: FunctionVersion) -> Path:
@@ -135,19 +115,6 @@ def real_path(path: str, task_root: Path, opt: Path | None) -> str:
         if folder and path.startswith(name):
             return str(folder / path.removeprefix(name))
     return path
-
-
-def system_log(version: FunctionVersion, env_vars: Mapping[str, object]) -> TextLog:
-    logging, runtime = version.config.logging_config, version.config.runtime_version_config
-    write = JsonLog if logging.get("LogFormat") == "JSON" else TextLog
-    return write(
-        function=version.id.function_name,
-        version=version.id.qualifier,
-        runtime=str(version.config.runtime),
-        runtime_arn=str((runtime or {}).get("RuntimeVersionArn")),
-        initialization_type=str(env_vars.get("AWS_LAMBDA_INITIALIZATION_TYPE")),
-        level=str(logging.get("SystemLogLevel", "INFO")),
-    )
 
 
 def variables(
