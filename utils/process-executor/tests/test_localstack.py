@@ -218,8 +218,10 @@ def test_provisioned_concurrency_loads_the_function_in_advance(
 def test_provisioned_concurrency_of_a_function_that_cannot_be_loaded_fails(
     emulator: Emulator,
 ) -> None:
-    told = provision(emulator, emulator.create("import nowhere"), executions=1)
+    name = emulator.create("import nowhere")
+    told = provision(emulator, name, executions=1)
     assert (told["Status"], told["StatusReason"]) == ("FAILED", "FUNCTION_ERROR_INIT_FAILURE")
+    assert not emulator.workers(name)
 
 
 def test_new_code_serves_the_next_invocation_and_old_code_finishes(

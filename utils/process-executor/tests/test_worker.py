@@ -100,33 +100,23 @@ def test_an_exception_reaches_the_caller_and_the_worker_goes_on(function: Functi
 
 
 @pytest.mark.parametrize(
-    ("source", "error_type", "message", "frame"),
+    ("source", "error_type", "message"),
     [
-        ("import nowhere", "Runtime.ImportModuleError", "No module named 'nowhere'", ""),
-        ("x = 1", "Runtime.HandlerNotFound", "Handler 'handler' missing on module 'main'", ""),
-        (
-            "def handler(:",
-            "Runtime.UserCodeSyntaxError",
-            "Syntax error in module 'main'",
-            '  File "/var/task/main.py" Line 1\n',
-        ),
-        (
-            "1 / 0",
-            "ZeroDivisionError",
-            "division by zero",
-            '  File "/var/task/main.py", line 1, in <module>\n',
-        ),
+        ("import nowhere", "Runtime.ImportModuleError", "No module named 'nowhere'"),
+        ("x = 1", "Runtime.HandlerNotFound", "Handler 'handler' missing on module 'main'"),
+        ("1 / 0", "ZeroDivisionError", "division by zero"),
     ],
-    ids=["import", "no handler", "syntax", "exception"],
+    ids=["import", "no handler", "exception"],
 )
 def test_what_is_wrong_with_the_code_reaches_the_caller(
-    function: Functions, source: str, error_type: str, message: str, frame: str
+    function: Functions, source: str, error_type: str, message: str
 ) -> None:
     outcome = function(source).run()
     assert error(outcome)["errorType"] == error_type
     assert message in error(outcome)["errorMessage"]
-    assert "".join(error(outcome)["stackTrace"][-1:]).startswith(frame)
     assert f"[ERROR] {error_type}" in outcome.logs
+    frame = '  File "/var/task/main.py", line 1, in <module>\n'
+    assert "".join(error(outcome)["stackTrace"]).count(frame) == (error_type == "ZeroDivisionError")
 
 
 @pytest.mark.parametrize(

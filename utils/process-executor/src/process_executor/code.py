@@ -97,10 +97,6 @@ def safe_name(name: str) -> str:
 
 
 def archive_of(layer: LayerVersion) -> S3Code:
-    """
-    Raises:
-        NotRunnable: LocalStack has no archive of the layer.
-    """
     if not isinstance(layer.code, S3Code):
         raise NotRunnable(
             f"layer {layer.layer_version_arn} cannot be unpacked: the process executor takes zip"

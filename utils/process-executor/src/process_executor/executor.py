@@ -69,11 +69,6 @@ def new_pool(version: FunctionVersion) -> WorkerPool:
 
 
 def start_worker(version: FunctionVersion, env_vars: dict[str, str], generation: int) -> Worker:
-    """
-    Raises:
-        NotRunnable: the function is none that a process can run here.
-        OSError: the process cannot be started.
-    """
     interpreter = find_interpreter(version)
     with ExitStack() as holder:
         task_root, opt = hold_files(version, holder)
@@ -154,12 +149,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
 
     @classmethod
     def prepare_version(cls, function_version: FunctionVersion) -> None:
-        """Unzip the code and the layers. LocalStack sets the function to Failed on an error.
-
-        Raises:
-            ValueError: LAMBDA_PROCESS_POOL_SIZE is wrong.
-            NotRunnable: a layer cannot be unpacked.
-        """
+        """Unzip the code and the layers. LocalStack sets the function to Failed on an error."""
         pool_size()
         if function_version.config.code:  # an image has none
             with ExitStack() as holder:

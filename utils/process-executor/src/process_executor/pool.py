@@ -23,7 +23,6 @@ class WorkerPool:
     def __init__(self, size: int, generation: Callable[[], int] = lambda: 0) -> None:
         """
         Args:
-            size: at least 1.
             generation: a number that grows with every change of the code.
         """
         self.size = size

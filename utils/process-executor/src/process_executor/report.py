@@ -42,10 +42,6 @@ class Report:
 
 
 def system_log(version: FunctionVersion, initialization_type: str = "") -> "TextLog":
-    """
-    Args:
-        initialization_type: on-demand or provisioned-concurrency.
-    """
     as_json = version.config.logging_config.get("LogFormat") == "JSON"
     return (JsonLog if as_json else TextLog)(version, initialization_type)
 

@@ -61,7 +61,6 @@ class RuntimeProcess:
         """
         Args:
             tmp: the function's $TMPDIR.
-            output: takes what the function prints.
 
         Raises:
             OSError: it cannot be started. Whatever was opened for it is closed.
@@ -133,10 +132,7 @@ class RuntimeProcess:
         return self._api.requests.popleft()
 
     def raise_if_ended(self) -> None:
-        """
-        Raises:
-            Exited: the process has ended, or was killed and is just ending.
-        """
+        """Raise Exited where the process has ended, or was killed and is just ending."""
         if processes.is_dying(self.pid):
             self._process.wait()
         if (returncode := self._process.poll()) is not None:
@@ -150,10 +146,7 @@ class RuntimeProcess:
             self._next_sample = ended + max(SAMPLE_S, SAMPLE_SHARE * (ended - began))
 
     def check_memory(self) -> None:
-        """
-        Raises:
-            OutOfMemory: it holds, or has held, more than MemorySize.
-        """
+        """Raise OutOfMemory where it holds, or has held, more than MemorySize."""
         used = processes.resident_bytes(self.pid)
         self.peak_bytes = max(self.peak_bytes, used)
         if used > self._memory_mb * MIB:

@@ -54,9 +54,6 @@ class Worker:
     is gone; the next invocation gets a new one in the same /tmp, as Lambda's warm sandbox does.
 
     The thread that runs an invocation serves the process meanwhile; nobody does between two.
-
-    Attributes:
-        generation: of the code, when the worker was made.
     """
 
     def __init__(
@@ -67,10 +64,8 @@ class Worker:
     ) -> None:
         """
         Args:
+            generation: of the code.
             on_end: called when the worker has been killed, or cannot be started.
-
-        Raises:
-            OSError: the process cannot be started.
         """
         self.launch = launch
         self.generation = generation
@@ -116,7 +111,6 @@ class Worker:
 
         Raises:
             Fault: it cannot be loaded, or not in time.
-            OSError: no process can be started after one that has ended.
         """
         if not self.ready():
             self._restart()
@@ -174,11 +168,7 @@ class Worker:
         self._resources.close()
 
     def _init_phase(self) -> bool:
-        """Await that the process asks for an invocation; False if that takes too long.
-
-        Raises:
-            Fault: it cannot load the function, or has ended.
-        """
+        """Await that the process asks for an invocation; False if that takes too long."""
         began = time.monotonic() if self._initialised else self._process.began
         try:
             self._await_next(began + self.launch.init_timeout_s)
@@ -229,10 +219,7 @@ class Worker:
 
 
 def deliver(invocation: Invocation, parked: Request, deadline: float) -> None:
-    """
-    Raises:
-        TimeoutError: the process did not take the event in time.
-    """
+    """Hand the event over; a TimeoutError where the process does not take it in time."""
     left_s = deadline - time.monotonic()
     headers = {
         "Content-Type": "application/json",
