@@ -22,6 +22,7 @@ from botocore.config import Config
 ROLE = "arn:aws:iam::000000000000:role/DummyRole"
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 STARTUP_S = 60
+OFTEN = {"Delay": 0.05, "MaxAttempts": 400}
 
 
 def free_port() -> int:
@@ -128,17 +129,13 @@ class Emulator:
             "MemorySize": 256,
         }
         client.create_function(FunctionName=name, **{**settings, **changes})
-        client.get_waiter("function_active").wait(
-            FunctionName=name, WaiterConfig={"Delay": 0.05, "MaxAttempts": 400}
-        )
+        client.get_waiter("function_active").wait(FunctionName=name, WaiterConfig=OFTEN)
         return name
 
     def update(self, name: str, source: str) -> None:
         client = self.client("lambda")
         client.update_function_code(FunctionName=name, ZipFile=code(source))
-        client.get_waiter("function_updated").wait(
-            FunctionName=name, WaiterConfig={"Delay": 0.05, "MaxAttempts": 400}
-        )
+        client.get_waiter("function_updated").wait(FunctionName=name, WaiterConfig=OFTEN)
 
     def invoke(self, name: str, event: object = None, **options: Any) -> dict[str, Any]:
         """The response of Invoke, with its payload read and parsed."""

@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -184,26 +183,17 @@ def test_links_in_a_circle_and_to_nowhere_end(tmp_path: Path) -> None:
 def test_callers_that_wait_share_one_look_that_began_after_they_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    detector, looks, readings = ChangeDetector(tmp_path), [0], [0]
-    looking, go_on = threading.Event(), threading.Event()
-
-    def look() -> None:
-        looks.append(len(looks))
-        looking.set()
-        go_on.wait()
+    detector, looks, readings = ChangeDetector(tmp_path), list[int](), list[int]()
 
     def clock() -> int:
         readings.append(len(readings))
-        return len(readings)
+        return readings[-1]
 
-    monkeypatch.setattr(detector, "_look", look)
+    monkeypatch.setattr(detector, "_look", lambda: looks.append(readings[-1]))
     monkeypatch.setattr("process_executor.code.time.monotonic_ns", clock)
-    with ThreadPoolExecutor(21) as threads:
-        first = threads.submit(detector.generation)
-        looking.wait()
-        waiting = [threads.submit(detector.generation) for _ in range(20)]
-        # Whoever calls reads the clock, and whoever looks reads it again.
-        wait_until(lambda: len(readings) == 1 + 2 + 20)
-        go_on.set()
-    assert len({each.result() for each in [first, *waiting]}) == 1
-    assert len(looks) == 1 + 2
+    with ThreadPoolExecutor(20) as threads:
+        with detector._lock:
+            waiting = [threads.submit(detector.generation) for _ in range(20)]
+            wait_until(lambda: len(readings) == 20)
+        assert len({each.result() for each in waiting}) == 1
+    assert looks == [20]

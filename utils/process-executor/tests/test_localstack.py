@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from conftest import runs, wait_until
-from emulator import ROLE, RUNTIME, Emulator, code, zipped
+from emulator import OFTEN, ROLE, RUNTIME, Emulator, code, zipped
 
 PACKAGE = Path(__file__).resolve().parents[1]
 OURS = ("harness", "process_executor", "localstack_process_executor")
@@ -181,9 +181,7 @@ def provision(emulator: Emulator, name: str, executions: int) -> dict[str, Any]:
     client = emulator.client("lambda")
     version = client.publish_version(FunctionName=name)["Version"]
     which = {"FunctionName": name, "Qualifier": version}
-    client.get_waiter("function_active").wait(
-        **which, WaiterConfig={"Delay": 0.05, "MaxAttempts": 400}
-    )
+    client.get_waiter("function_active").wait(**which, WaiterConfig=OFTEN)
     client.put_provisioned_concurrency_config(**which, ProvisionedConcurrentExecutions=executions)
     told: list[dict[str, Any]] = []
 
