@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager
 from functools import partial
 from importlib.metadata import distribution
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -169,33 +168,23 @@ def test_an_execution_of_any_name_is_found() -> None:
     StepFunctionsProvider._validate_state_machine_execution_arn(arn)
 
 
-class Clients:
-    """LocalStack's factory of clients, and the roles assumed through it."""
+def test_roles_are_assumed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from process_executor import services
 
-    def __init__(self) -> None:
-        self.assumed: list[str] = []
+    assumed: list[str] = []
 
-    def __call__(self, **given: str) -> SimpleNamespace:
-        return SimpleNamespace(sts=self, given=given)
+    def assume(factory: object, *, role_arn: str, region_name: str) -> object:
+        assumed.append(f"{role_arn} {region_name}")
+        return object()
 
-    def request_metadata(self) -> "Clients":
-        return self
-
-    def assume_role(self, RoleArn: str, RoleSessionName: str) -> dict[str, dict[str, str]]:
-        self.assumed.append(RoleArn)
-        names = ("AccessKeyId", "SecretAccessKey", "SessionToken")
-        return {"Credentials": {name: f"{name} of {RoleArn}" for name in names}}
-
-
-def test_roles_are_assumed_once() -> None:
-    factory: Any = Clients()
-    clients = [
+    monkeypatch.setattr(services, "_assume", assume)
+    factory: Any = "factory"
+    one, again, *_ = [
         ClientFactory.with_assumed_role(factory, role_arn=role, region_name=region)
         for role, region in [("a", "x"), ("a", "x"), ("b", "x"), ("a", "y")]
     ]
-    assert factory.assumed == ["a", "b", "a"]
-    assert clients[0] is clients[1]
-    assert clients[2].given["aws_access_key_id"] == "AccessKeyId of b"
+    assert assumed == ["a x", "b x", "a y"]
+    assert one is again
 
 
 def test_an_object_comes_back_as_it_was_sent_and_lies_in_the_emulators_own_folder(
