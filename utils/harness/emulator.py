@@ -224,9 +224,8 @@ def up() -> None:
 
 
 def ensure() -> None:
-    emulator = chosen()
-    if not emulator.version():
-        print(started(emulator))
+    if not chosen().version():
+        up()
 
 
 def started(emulator: Emulator) -> str:

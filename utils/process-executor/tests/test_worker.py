@@ -346,7 +346,7 @@ def test_a_flood_of_output_is_cut_and_says_so(
 ) -> None:
     monkeypatch.setattr(runtime_process, "LOG_BYTES", 1000)
     outcome = function("def handler(event, context): print('x' * 1499)").run()
-    assert f"{'x' * 1000}\n[500 bytes dropped]\nEND" in outcome.logs
+    assert f"{'x' * 1000}\n[cut: more than 1000 bytes]\nEND" in outcome.logs
 
 
 def test_what_is_written_between_invocations_stands_before_the_next(function: Functions) -> None:

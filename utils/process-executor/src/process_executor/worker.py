@@ -16,7 +16,7 @@ from process_executor.faults import Fault, InitFailed, ResponseTooLarge, TimedOu
 from process_executor.launch import Launch
 from process_executor.report import Report, text
 from process_executor.runtime_api import Request
-from process_executor.runtime_process import MIB, Output, RuntimeProcess
+from process_executor.runtime_process import MIB, RuntimeProcess, taken
 from process_executor.workspace import scratch_folder
 
 NEXT = "/2018-06-01/runtime/invocation/next"
@@ -69,7 +69,7 @@ class Worker:
         """
         self.launch = launch
         self.generation = generation
-        self._output = Output()
+        self._output = bytearray()
         with ExitStack() as stack:
             stack.callback(on_end)
             self._tmp = scratch_folder("tmp")
@@ -215,7 +215,7 @@ class Worker:
     def _take_output(self) -> bytes:
         if not self._process.ended:
             self._process.read_output()
-        return self.launch.as_in_lambda(self._output.take())
+        return self.launch.as_in_lambda(taken(self._output))
 
 
 def deliver(invocation: Invocation, parked: Request, deadline: float) -> None:
