@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 import segment
-from pipeline.etl_names import UnknownEtl
+from pipeline.etl_names import UnknownEtl, names
+from pipeline.etls.module import load
 from pipeline.keys import InvalidEvent, rejects_key, result_key
 from pipeline.reading.plain_numbers import read_cells
 from pipeline.segments import frames
@@ -67,6 +68,11 @@ def table(*rows: list[Any], **attrs: Any) -> pd.DataFrame:
 
 def process(df: pd.DataFrame) -> pd.DataFrame:
     return SegmentHandler(KEY, None, None).process(df)  # type: ignore[arg-type]
+
+
+def test_every_etl_of_the_folder_loads() -> None:
+    there = names(segment.ETLS)
+    assert [load(segment.ETLS, name).name for name in there] == there
 
 
 @pytest.mark.usefixtures("points")
