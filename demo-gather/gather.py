@@ -60,7 +60,7 @@ class GatherHandler:
         summaries = list(self.summaries.tables(formats, next_style(tables)))
         tables += summaries
         tables += self.rejected.tables(formats, next_style(tables))
-        source, layout = results.told.source, results.layout
+        source, layout = results.told.source, results.first.layout
         size = self.send_excel(tables, formats, self.bucket, workbook, source, layout)
         self.send_facts(results, sheet_names(tables), summaries, workbook, size)
         return workbook
@@ -132,6 +132,6 @@ class GatherHandler:
             later=not size,
             summaries=told,
             rejects=self.rejected.told,
-            table=not results.alone,
+            table=not results.first.alone,
         )
         self.objects.put(facts_key(next(iter(results.figures))), facts.to_json())

@@ -19,7 +19,7 @@ from pipeline.s3.signed import Objects, signing_key
 from pipeline.s3.upload import upload as upload_whole
 from pipeline.segments import figures as rendered
 from pipeline.segments import frames, result
-from pipeline.segments.figures import Rejects
+from pipeline.segments.figures import Figures, Rejects
 from pipeline.segments.refused import COLUMNS, Fault, rejects
 from pipeline.segments.rejects import TooManyRejects
 from pipeline.sheet.chunks import Chunks
@@ -72,7 +72,7 @@ class Store:
         etag = self.put(key, frames.dump(df))
         if position is not None:
             rows = render_rows(df, position, key, formats or {})
-            rendered.send(self.objects, key, rows, etag)
+            rendered.send(self.objects, key, rows, Figures(etag))
         return key
 
     def put_all(self, segments: Iterable[pd.DataFrame]) -> list[str]:
@@ -203,7 +203,7 @@ def put_contributing(store: Store, number: int, df: pd.DataFrame, summary: Summa
         patch.setattr(rendered, "INLINE_BYTES", 0)
         summaries = rendered.contribution(store.objects, key, *carried([summary], df, key))
     rows = render_rows(df, int(df.index[0]), key, {})
-    rendered.send(store.objects, key, rows, etag, None, summaries)
+    rendered.send(store.objects, key, rows, Figures(etag, summaries=summaries))
     return key
 
 
@@ -250,9 +250,9 @@ def put_alone(store: Store, number: int, df: pd.DataFrame, **attrs: Any) -> str:
     segment.attrs |= {"source": "members.json", "sheets": "summaries", **attrs}
     key = f"gather/job_{number:03d}.pkl"
     faults = {int(df.index[0]): Fault("ポイント", "must be odd", "it")} if attrs else {}
-    result.send(
-        store.s3, store.bucket, key, df.drop(index=[*faults]), segment, faults, [POINTS], {}
-    )
+    declared: Any = [POINTS], {}, Layout()
+    df = df.drop(index=[*faults])
+    result.send(store.s3, store.bucket, key, df, segment, faults, *declared)
     return key
 
 
@@ -295,7 +295,7 @@ def test_a_workbook_that_would_pass_4_gib_is_refused_before_it_is_begun(
         [part] = rows.parts
         large = replace(rows, parts=[replace(part, deflated_bytes=3 << 29)])
         etag = store.s3.head_object(Bucket=store.bucket, Key=key)["ETag"]
-        rendered.send(store.objects, key, large, etag)
+        rendered.send(store.objects, key, large, Figures(etag))
     rule = "a workbook that Excel opens has at most 4,294,967,296 bytes; found 4,831,838,208"
     with pytest.raises(WorkbookTooLarge, match=f"^test.xlsx: {rule}$"):
         store.gather(keys)
@@ -326,7 +326,7 @@ def test_a_workbook_names_the_object_that_it_was_made_from(store: Store, source:
     key = store.put_result(0, TABLE, None)
     etag = store.s3.head_object(Bucket=store.bucket, Key=key)["ETag"]
     facts = SegmentFacts(9, 9, [], [], source=source)
-    rendered.send(store.objects, key, render_rows(TABLE, 0, key), etag, facts)
+    rendered.send(store.objects, key, render_rows(TABLE, 0, key), Figures(etag, facts=facts))
     store.gather([key])
     metadata = store.s3.head_object(Bucket=store.bucket, Key="test.xlsx")["Metadata"]
     assert metadata == workbook_metadata(source)
@@ -381,7 +381,7 @@ def put_rejecting(store: Store, number: int, faulty: list[int], **late: str) -> 
     other = store.put(rejects_key(key, len(faulty)), frames.dump(left_out))
     columns = [str(name) for name in left_out.columns]
     told = Rejects(len(faulty), columns, 4, other if faulty else "", f"record {faulty[:1]}")
-    rendered.send(store.objects, key, render_rows(df, number * 3, key), etag, rejects=told)
+    rendered.send(store.objects, key, render_rows(df, number * 3, key), Figures(etag, rejects=told))
     return key
 
 
@@ -435,7 +435,7 @@ def put_rejected(store: Store, number: int, left_out: pd.DataFrame) -> str:
     etag = store.put(key, frames.dump(df))
     other = store.put(rejects_key(key, len(left_out)), frames.dump(left_out))
     told = Rejects(len(left_out), [str(name) for name in left_out.columns], None, other)
-    rendered.send(store.objects, key, render_rows(df, 0, key), etag, rejects=told)
+    rendered.send(store.objects, key, render_rows(df, 0, key), Figures(etag, rejects=told))
     return key
 
 
@@ -546,7 +546,7 @@ def test_columns_are_as_wide_wherever_the_table_was_cut(
             segment = LINES[start:stop]
             faults = {row: Fault("a", "must", "x" * row) for row in left_out if start <= row < stop}
             df = rule(segment.drop(index=list(faults)))
-            result.send(store.s3, store.bucket, key, df, segment, faults, [top], {})
+            result.send(store.s3, store.bucket, key, df, segment, faults, [top], {}, Layout())
         GatherHandler({"segment_results": keys}, None, store.s3).main()
         found.append(widths(store.get()))
     assert len(found[0]) == 3
