@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.etls.new import main, module_text, read, text_of_tests
+from pipeline.etls.new import Draft, main, read
 
 ROOT = Path(__file__).resolve().parents[4]
 SIGNS = "a'\"\\{}\n\t\0あ漢 #%ﾎﾟ１😀\ud800"
@@ -48,8 +48,8 @@ def test_any_table_has_an_etl_whose_tests_pass(
 ) -> None:
     table, path = records(seed), tmp_path / "t.json"
     path.write_text(json.dumps(table))
-    df, _ = read(path)
-    etl = executed(module_text("own", df), "etl.own")
+    draft = Draft("own", *read(path))
+    etl = executed(draft.module(), "etl.own")
     assert list(table[0]) == etl.COLUMNS
     for name in table[0]:
         given_cells = [row[name] for row in table if row[name] is not None]
@@ -58,7 +58,7 @@ def test_any_table_has_an_etl_whose_tests_pass(
     for summary in etl.SUMMARIES:
         summary.declared.check()
     monkeypatch.setitem(sys.modules, "etl.own", etl)
-    tests = executed(text_of_tests("own", df), "test_own")
+    tests = executed(draft.tests(), "test_own")
     ran = [test() for name, test in [*vars(tests).items()] if name.startswith("test_")]
     assert len(ran) == 3
 
@@ -75,7 +75,7 @@ def test_a_first_summary_is_by_the_texts_with_few_values(tmp_path: Path, encodin
     source = (tmp_path / "etl" / "sales.py").read_text(encoding="utf-8")
     assert ('{"encoding": "cp932"}' in source) == (encoding == "cp932")
     etl = executed(source, "etl.sales")
-    assert (etl.NUMBERS, etl.FORMATS) == (["売上"], {"売上": "#,##0"})
+    assert etl.NUMBERS == ["売上"]
     [summary] = etl.SUMMARIES
     assert summary.declared.by == ["店"]
     assert summary.named == {"件数": ("日", "size"), "売上": ("売上", "sum")}
@@ -125,7 +125,7 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path, data: bytes | None, 
 def test_lines_of_a_wide_table_are_short(tmp_path: Path) -> None:
     path = tmp_path / "t.json"
     path.write_text(json.dumps([{f"column {n}": n for n in range(300)}]))
-    source = module_text("own", read(path)[0])
+    source = Draft("own", *read(path)).module()
     assert ast.parse(source)
     assert max(map(len, source.splitlines())) <= 100
 
