@@ -11,9 +11,8 @@ import pandas as pd
 from pipeline.events.gather import result_keys
 from pipeline.facts.stages import workbook_metadata
 from pipeline.keys import facts_key, gathered
-from pipeline.s3.latest import WrittenMeanwhile, upload_latest
 from pipeline.s3.signed import Objects, signing_key
-from pipeline.s3.upload import upload
+from pipeline.s3.upload import WrittenMeanwhile, upload, upload_latest
 from pipeline.segments import figures, frames
 from pipeline.segments.rejects import Rejected
 from pipeline.segments.results import Results

@@ -14,9 +14,8 @@ from gather import GatherHandler
 from pipeline.events.gather import MissingSegment, result_keys
 from pipeline.facts.stages import SegmentFacts, WorkbookFacts, made_from, workbook_metadata
 from pipeline.keys import InvalidEvent, partials_key, rejects_key
-from pipeline.s3 import latest
+from pipeline.s3 import upload as uploads
 from pipeline.s3.signed import Objects, signing_key
-from pipeline.s3.upload import upload as upload_whole
 from pipeline.segments import figures as rendered
 from pipeline.segments import frames, result
 from pipeline.segments.figures import Figures, Rejects
@@ -642,17 +641,18 @@ def test_a_workbook_that_is_written_meanwhile_is_looked_at_again(
     store: Store, monkeypatch: pytest.MonkeyPatch, again: bool
 ) -> None:
     """Between our look at the input and our writing, another execution writes."""
-    given, real = upload(store, b"1"), upload_whole
+    given = upload(store, b"1")
+    real: Any = uploads.upload
     raced: list[Any] = []
 
-    def racing(*args: Any) -> None:
+    def racing(*args: Any, **condition: str) -> None:
         if not raced:
             raced.append(store.s3.put_object(Bucket=store.bucket, Key="test.xlsx", Body=b"other"))
             if not again:
                 upload(store, b"2")
-        real(*args)
+        real(*args, **condition)
 
-    monkeypatch.setattr(latest, "upload", racing)
+    monkeypatch.setattr(uploads, "upload", racing)
     store.gather(store.put_all([TABLE[0:3]]), upload=given)
     assert workbook_facts(store).later is not again
     if again:
@@ -666,7 +666,7 @@ def test_a_conditional_upload_in_parts_is_whole_or_nothing(s3: "S3Client", bucke
 
     def send(**condition: str) -> None:
         described = {"Metadata": {"a": "b"}}
-        upload_whole(s3, bucket, "x", Chunks([body]), len(body), described, condition)
+        uploads.upload(s3, bucket, "x", Chunks([body]), len(body), described, **condition)
 
     send(IfNoneMatch="*")
     found = s3.get_object(Bucket=bucket, Key="x")
