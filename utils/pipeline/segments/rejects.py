@@ -75,7 +75,7 @@ class Rejected:
             own_styles: see Table.
         """
         if self._asked:
-            loaded = map_ahead(lambda held: self._load(*held), self._held, TRANSFERS, TRANSFERS)
+            loaded = map_ahead(lambda held: self._load(*held), self._held, TRANSFERS)
             none = pd.DataFrame(columns=self._columns)
             blocks = (on_a_sheet(with_columns(df, self._columns)) for df in chain([none], loaded))
             yield render_table(REJECTS, blocks, formats, own_styles=own_styles)

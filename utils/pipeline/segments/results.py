@@ -65,7 +65,7 @@ class Results:
             for each segment the key of its result, what it left out, and what it contributes.
         """
         position = 0
-        ahead = map_ahead(self._segment, self._keys, TRANSFERS, TRANSFERS)
+        ahead = map_ahead(self._segment, self._keys, TRANSFERS)
         for key, (found, contributed) in zip(self._keys, ahead, strict=True):
             self.told.add(found.facts if found else None)
             if found and not self.first.pickle_etag:
@@ -99,7 +99,7 @@ class Results:
         """The segments' rows, which are read when the workbook takes them; nothing without the table."""
         if not self.first.alone:
             held, formats = self.figures, self.first.formats
-            bodies = map_ahead(lambda each: self._xml(*each), held.items(), TRANSFERS, TRANSFERS)
+            bodies = map_ahead(lambda each: self._xml(*each), held.items(), TRANSFERS)
             yield Table(
                 SHEET,
                 self.columns,
