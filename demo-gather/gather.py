@@ -14,7 +14,7 @@ from pipeline.keys import facts_key, gathered
 from pipeline.s3.signed import Objects, signing_key
 from pipeline.s3.upload import WrittenMeanwhile, upload, upload_latest
 from pipeline.segments import figures, frames
-from pipeline.segments.rejects import Rejected
+from pipeline.segments.rejects_sheet import Rejected
 from pipeline.segments.results import Results
 from pipeline.sheet.chunks import Chunks
 from pipeline.sheet.layout import Layout

@@ -19,8 +19,8 @@ from pipeline.s3.signed import Objects, signing_key
 from pipeline.segments import figures as rendered
 from pipeline.segments import frames, result
 from pipeline.segments.figures import Figures, Rejects
-from pipeline.segments.refused import COLUMNS, Fault, rejects
-from pipeline.segments.rejects import TooManyRejects
+from pipeline.segments.rejects_sheet import TooManyRejects
+from pipeline.segments.rules import COLUMNS, Fault, rejects
 from pipeline.sheet.chunks import Chunks
 from pipeline.sheet.layout import Layout
 from pipeline.sheet.sheet_xml import render_rows

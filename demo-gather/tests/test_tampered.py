@@ -15,7 +15,7 @@ from pipeline.s3.signed import InvalidSigningKey, Objects
 from pipeline.segments import figures as rendered
 from pipeline.segments import frames
 from pipeline.segments.figures import Figures, Rejects
-from pipeline.segments.refused import Fault, rejects
+from pipeline.segments.rules import Fault, rejects
 from pipeline.sheet.sheet_xml import render_rows
 from pipeline.summaries.summary import Summary, carried
 from pipeline.tests.tampering import SECRET, TAMPERED, assert_refused

@@ -13,7 +13,7 @@ from pipeline.etls.module import load
 from pipeline.keys import InvalidEvent, rejects_key, result_key
 from pipeline.reading.plain_numbers import read_cells
 from pipeline.segments import frames
-from pipeline.segments.refused import InvalidMember, MissingColumn
+from pipeline.segments.rules import InvalidMember, MissingColumn
 from pipeline.summaries.summary import InvalidSummary
 from segment import SegmentHandler
 

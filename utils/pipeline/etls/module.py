@@ -18,7 +18,7 @@ from pipeline.etl_names import names
 from pipeline.excel import check_formats
 from pipeline.keys import InvalidEvent
 from pipeline.reading.references import References, check_references
-from pipeline.segments.refused import check_columns
+from pipeline.segments.rules import check_columns
 from pipeline.sheet.layout import layout_of
 from pipeline.summaries.summary import Summary, check_summaries
 

@@ -22,7 +22,7 @@ from pipeline.reading import formats
 from pipeline.reading.columns import Table
 from pipeline.reading.csv_table import ENCODINGS
 from pipeline.reading.gunzip import unpack
-from pipeline.segments.refused import is_number
+from pipeline.segments.rules import is_number
 from pipeline.sheet.table import REJECTS
 
 PIECE_BYTES = 240_000

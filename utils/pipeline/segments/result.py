@@ -12,7 +12,7 @@ from pipeline.s3.signed import Objects, signing_key
 from pipeline.segments import figures, frames
 from pipeline.segments.figures import Figures, Rejects
 from pipeline.segments.profile import segment_facts
-from pipeline.segments.refused import Fault, refused, rejects
+from pipeline.segments.rules import Fault, refused, rejects
 from pipeline.sheet.layout import Layout
 from pipeline.sheet.sheet_xml import render_rows
 from pipeline.sheet.widths import WIDTH_ROWS, first_rows

@@ -16,7 +16,7 @@ from pipeline.reading import plain_numbers
 from pipeline.reading.columns import Block, Table
 from pipeline.reading.csv_table import CSVReader
 from pipeline.segments import frames
-from pipeline.segments.refused import Fault, is_number, refuse, sift
+from pipeline.segments.rules import Fault, is_number, refuse, sift
 
 README = Path(__file__).resolve().parents[4] / "README.md"
 NAMES = ["単価", "数量", "備考"]
