@@ -159,7 +159,7 @@ def test_what_make_etl_wrote_runs_through_the_pipeline(pipeline: Pipeline, machi
     done, workbook = run(pipeline, machine, SALES, "sales")
     rows = [tuple(map(str, row)) for row in pipeline.rows(done)]
     assert rows == [tuple(line.split(",")) for line in SALES.splitlines()]
-    assert [*load_workbook(pipeline.folder / workbook)["店別"].values] == [
+    assert [*load_workbook(pipeline.folder / workbook)["集計"].values] == [
         ("店", "件数", "売上"),
         ("大阪", 1, 800),
         ("東京", 2, 1250),

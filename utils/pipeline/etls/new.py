@@ -17,13 +17,11 @@ import pandas as pd
 
 from pipeline import endings
 from pipeline.errors.wording import printable
-from pipeline.excel import InvalidSheetName, check_sheet_names
 from pipeline.reading import formats
 from pipeline.reading.columns import Table
 from pipeline.reading.csv_table import ENCODINGS
 from pipeline.reading.gunzip import unpack
 from pipeline.segments.rules import is_number
-from pipeline.sheet.table import REJECTS
 
 PIECE_BYTES = 240_000
 PIECES = 40  # of the table, that are looked at
@@ -31,18 +29,18 @@ SAMPLE_ROWS = 3  # of the tests
 GROUPS = 50  # of a first summary, at most
 SUMS = 3  # of it
 WIDTH = 100  # of a line
-# Arguments of Summary that no column of it can be named after.
-ARGUMENTS = {"by", "across", "total", "sort", "top", "chart"}
+# Names that no column of a Summary can have as an argument.
+TAKEN = {*keyword.kwlist, "by", "across", "total", "sort", "top", "chart"}
 
 MODULE = '''"""{name}: what its rule makes of each record, and what they sum to.{encoding}"""
-{typing}
+
 import pandas as pd
 
 from pipeline.etl import Summary, is_number, refuse
 
 COLUMNS = {columns}
 NUMBERS: list[str] = {numbers}
-{named}SUMMARIES = [
+SUMMARIES = [
     {summary},
 ]
 FORMATS: dict[str, str] = {{}}
@@ -92,7 +90,7 @@ def main(name: str, file: str, folder: Path) -> str:
         SystemExit: the name is none or taken, or the file is no table.
     """
     module, tests = folder / f"{name}.py", folder / "tests" / f"test_{name}.py"
-    if not is_name(name) or name.startswith("_"):
+    if not name or name != argument(name) or name.startswith("_"):
         sys.exit(f"error: NAME: must be a name of Python's, such as sales; found {name!r}")
     for path in (module, tests):
         if path.exists():
@@ -172,8 +170,8 @@ class Draft:
     def words(self) -> dict[str, str]:
         """In the language of the table's header."""
         if all(str(name).isascii() for name in self.df.columns):
-            return {"total": "total", "count": "count", "by": "by {}", "all": "Summary"}
-        return {"total": "合計", "count": "件数", "by": "{}別", "all": "集計"}
+            return {"sheet": "Summary", "total": "total", "count": "count"}
+        return {"sheet": "集計", "total": "合計", "count": "件数"}
 
     @property
     def count(self) -> str:
@@ -183,33 +181,24 @@ class Draft:
             name += "2"
         return name
 
-    @property
-    def sheet(self) -> str:
-        name = self.words["by"].format(self.by) if self.by else self.words["all"]
-        try:
-            check_sheet_names([REJECTS, name])
-        except InvalidSheetName:
-            return self.words["all"]
-        return name
-
     def module(self) -> str:
-        sums = [each for each in self.numbers if each not in ("", *ARGUMENTS)][:SUMS]
-        first = str(self.df.columns[0])
-        pairs = {self.count: f'({literal(first)}, "size")'}
-        pairs |= {each: f'({literal(each)}, "sum")' for each in sums}
-        arguments = [literal(self.sheet)]
+        taken = {*self.df.columns, self.count}
+        sums = {argument(name): name for name in self.numbers[:SUMS] if name}
+        pairs = {self.count: f'({literal(self.df.columns[0])}, "size")'} | {
+            key: f'({literal(name)}, "sum")'
+            for key, name in sums.items()
+            if key == name or key not in taken
+        }
+        arguments = [literal(self.words["sheet"])]
         if self.by:
             arguments += [f"by={literal(self.by)}", f"total={literal(self.words['total'])}"]
-        arguments += [f"{name}={pair}" for name, pair in pairs.items() if is_name(name)]
-        others = [f"{literal(name)}: {pair}" for name, pair in pairs.items() if not is_name(name)]
+        arguments += [f"{key}={pair}" for key, pair in pairs.items()]
         return MODULE.format(
             name=self.name,
             encoding=ENCODING if self.encoding == "cp932" else "",
-            typing="\nfrom typing import Any\n" if others else "",
             columns=bracketed("[]", map(literal, self.df.columns)),
             numbers=bracketed("[]", map(literal, self.numbers)),
-            named=f"NAMED: dict[str, Any] = {bracketed('{}', others)}\n" if others else "",
-            summary="Summary" + bracketed("()", arguments + ["**NAMED"] * bool(others), "    "),
+            summary="Summary" + bracketed("()", arguments, "    "),
         )
 
     def tests(self) -> str:
@@ -218,10 +207,11 @@ class Draft:
         return TESTS.format(name=self.name, rows=bracketed("[]", lines), count=literal(self.count))
 
 
-def is_name(text: str) -> bool:
-    """Whether Python takes it as a name as it is: it makes others of half-width signs."""
-    same = text == unicodedata.normalize("NFKC", text)
-    return text.isidentifier() and same and not keyword.iskeyword(text)
+def argument(column: str) -> str:
+    """A name for what a summary makes of a column: that of the column, as far as Python has it."""
+    signs = unicodedata.normalize("NFKC", column)
+    name = "".join(sign if f"_{sign}".isidentifier() else "_" for sign in signs)
+    return "_" * (not name.isidentifier()) + name + "_" * (name in TAKEN)
 
 
 def literal(value: Any) -> str:

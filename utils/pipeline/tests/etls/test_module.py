@@ -54,16 +54,6 @@ FAULTS = {
         API + PROCESS + "SUMMARIES = [Summary('a/b', n=('a', 'size'))]",
         "InvalidSheetName: .*",
     ),
-    "a cross table without groups": (
-        API + PROCESS + "SUMMARIES = [Summary('月別', across='月', 数=('点', 'sum'))]",
-        'InvalidSummary: summary 月別: across needs groups .*; found the text "月"',
-    ),
-    "a sort by a running total": (
-        API
-        + PROCESS
-        + "SUMMARIES = [Summary('x', by='店', sort='累計', 数=('点', 'sum'), 累計='running(数)')]",
-        'InvalidSummary: summary x: sort must not go by a running total; found the text "累計"',
-    ),
     "the name of the sheet of rejects": (
         API + PROCESS + "SUMMARIES = [Summary('rejects', n=('a', 'size'))]",
         "InvalidSheetName: .*",

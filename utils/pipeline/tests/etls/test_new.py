@@ -14,7 +14,7 @@ import pytest
 from pipeline.etls.new import Draft, main, read
 
 ROOT = Path(__file__).resolve().parents[4]
-SIGNS = "a'\"\\{}\n\t\0あ漢 #%ﾎﾟ１😀\ud800"
+SIGNS = "a _'\"\\{}\n\t\0あ漢 #%ﾎﾟ１😀\ud800"
 WORDS = ["class", "by", "total", "sort", "top", "chart", "name", "self", "件数", "count", "__x"]
 KINDS: list[list[Any]] = [
     [1, 20_000, None],
@@ -42,7 +42,7 @@ def executed(source: str, name: str) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(40))
 def test_any_table_has_an_etl_whose_tests_pass(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +79,15 @@ def test_a_first_summary_is_by_the_texts_with_few_values(tmp_path: Path, encodin
     [summary] = etl.SUMMARIES
     assert summary.declared.by == ["店"]
     assert summary.named == {"件数": ("日", "size"), "売上": ("売上", "sum")}
+
+
+def test_a_name_that_python_has_not_is_made_one(tmp_path: Path) -> None:
+    path = tmp_path / "t.json"
+    names = {"Unit price ($)": "Unit_price____", "2026": "_2026", "by": "by_"}
+    path.write_text(json.dumps([dict.fromkeys(names, 1)]))
+    etl = executed(Draft("own", *read(path)).module(), "etl.own")
+    sums = {key: (name, "sum") for name, key in names.items()}
+    assert etl.SUMMARIES[0].named == {"count": ("Unit price ($)", "size"), **sums}
 
 
 def test_what_is_there_is_not_touched(tmp_path: Path) -> None:

@@ -96,15 +96,11 @@ def test_a_rule_that_does_not_tell_of_a_row_is_named_with_column_and_rows(
     assert count == f"in this segment: {len(records)} faulty records"
 
 
-@pytest.mark.parametrize("mask", [[False, True, False], [False, False, False]], ids=str)
 @pytest.mark.parametrize("dtype", ["bool", "boolean", "object"])
-def test_a_rule_tells_of_rows_by_their_index(mask: list[bool], dtype: str) -> None:
+def test_a_rule_tells_of_rows_by_their_index(dtype: str) -> None:
     df = table([1, 9, 5])
-    told: Any = pd.Series(mask, df.index, dtype)
+    told: Any = pd.Series([False, True, False], df.index, dtype)
     for each in (told, told.iloc[::-1], told.to_numpy()):
-        if not any(mask):
-            refuse(df, "会員ランク", each, "must be 1 to 5")
-            continue
         with pytest.raises(InvalidMember, match=f"^members.json record 71: {RANK}the number 9$"):
             refuse(df, "会員ランク", each, "must be 1 to 5")
 
