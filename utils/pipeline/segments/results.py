@@ -17,12 +17,15 @@ from pipeline.s3.signed import Objects
 from pipeline.segments import figures
 from pipeline.segments.figures import Contribution, Figures, Rejects
 from pipeline.sheet.duplicate_columns import arranged, header, with_columns
+from pipeline.sheet.layout import Layout
 from pipeline.sheet.parts import SheetPart, merged
 from pipeline.sheet.sheet_xml import render_rows
 from pipeline.sheet.table import SHEET, Table
 from pipeline.sheet.widths import widest
 
 TRANSFERS = 4
+# Of 100,000 segments, too much to hold.
+NOT_HELD: Any = dict(facts=None, summaries=Contribution(), rejects=None, layout=Layout())
 
 # What a segment contributes to summaries, as `figures.contributed` gives it.
 Contributed = tuple[list[Any], bytes]
@@ -72,10 +75,7 @@ class Results:
                 self.first = found
             rendered = found or self._render(key, position, Figures(self._etags[key]))
             yield key, rendered.rejects, contributed
-            # Of 100,000 segments, too much to hold.
-            self.figures[key] = replace(
-                rendered, facts=None, summaries=Contribution(), rejects=None
-            )
+            self.figures[key] = replace(rendered, **NOT_HELD)
             position += rendered.rows
         if not self.first.alone:
             self._align(self.columns)
