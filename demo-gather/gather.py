@@ -12,11 +12,10 @@ import pandas as pd
 from pipeline.events.gather import result_keys
 from pipeline.facts.stages import workbook_metadata
 from pipeline.keys import facts_key, gathered
-from pipeline.s3.latest import WrittenMeanwhile, upload_latest
 from pipeline.s3.signed import Objects, signing_key
-from pipeline.s3.upload import upload
+from pipeline.s3.upload import WrittenMeanwhile, upload, upload_latest
 from pipeline.segments import figures, frames
-from pipeline.segments.rejects import Rejected
+from pipeline.segments.rejects_sheet import Rejected
 from pipeline.segments.results import Results
 from pipeline.sheet.chunks import Chunks
 from pipeline.sheet.table import Table, next_style
@@ -55,12 +54,12 @@ class GatherHandler:
         self.rejected.check()
         # Before summaries are merged.
         check_size(workbook, sum(part.deflated_bytes for part in results.parts))
-        formats = results.formats or {}
+        formats = results.first.formats
         tables = list(results.tables())
         summaries = list(self.summaries.tables(formats, next_style(tables)))
         tables += summaries
         tables += self.rejected.tables(formats, next_style(tables))
-        made = Workbook(workbook, tables, formats, results.layout)
+        made = Workbook(workbook, tables, formats, results.first.layout)
         size = self.send_excel(made, self.bucket, results.told.source)
         self.send_facts(results, summaries, made, size)
         return workbook
@@ -114,6 +113,6 @@ class GatherHandler:
             later=not size,
             summaries=[each.facts() for each in summaries],
             rejects=self.rejected.told,
-            table=not results.alone,
+            table=not results.first.alone,
         )
         self.objects.put(facts_key(next(iter(results.figures))), facts.to_json())

@@ -14,13 +14,13 @@ from gather import GatherHandler
 from pipeline.events.gather import MissingSegment, result_keys
 from pipeline.facts.stages import SegmentFacts, WorkbookFacts, made_from, workbook_metadata
 from pipeline.keys import InvalidEvent, partials_key
-from pipeline.s3 import latest
+from pipeline.s3 import upload as uploads
 from pipeline.s3.signed import Objects, signing_key
-from pipeline.s3.upload import upload as upload_whole
 from pipeline.segments import figures as rendered
 from pipeline.segments import frames, result
-from pipeline.segments.refused import COLUMNS, Fault, rejects
-from pipeline.segments.rejects import TooManyRejects, on_a_sheet
+from pipeline.segments.figures import Figures
+from pipeline.segments.rejects_sheet import TooManyRejects, on_a_sheet
+from pipeline.segments.rules import COLUMNS, Fault, rejects
 from pipeline.sheet.chunks import Chunks
 from pipeline.sheet.layout import Layout
 from pipeline.sheet.sheet_xml import render_rows
@@ -38,6 +38,7 @@ TABLE = pd.DataFrame(
         "日": pd.Timestamp("2021-05-16"),
     }
 )
+PLAIN = Layout()
 THIRDS = [TABLE[0:3], TABLE[3:6], TABLE[6:9]]
 
 
@@ -71,7 +72,7 @@ class Store:
         etag = self.put(key, frames.dump(df))
         if position is not None:
             rows = render_rows(df, position, key, formats or {})
-            rendered.send(self.objects, key, rows, etag)
+            rendered.send(self.objects, key, rows, Figures(etag))
         return key
 
     def send(
@@ -80,7 +81,7 @@ class Store:
         df: pd.DataFrame,
         faulty: Iterable[int] = (),
         summaries: Sequence[Summary] = (),
-        layout: Layout | None = None,
+        layout: Layout = PLAIN,
         segment: pd.DataFrame | None = None,
         **attrs: Any,
     ) -> str:
@@ -301,7 +302,7 @@ def test_a_workbook_that_would_pass_4_gib_is_refused_before_it_is_begun(
         [part] = rows.parts
         large = replace(rows, parts=[replace(part, deflated_bytes=3 << 29)])
         etag = store.s3.head_object(Bucket=store.bucket, Key=key)["ETag"]
-        rendered.send(store.objects, key, large, etag)
+        rendered.send(store.objects, key, large, Figures(etag))
     rule = "a workbook that Excel opens has at most 4,294,967,296 bytes; found 4,831,838,208"
     with pytest.raises(WorkbookTooLarge, match=f"^test.xlsx: {rule}$"):
         store.gather(keys)
@@ -332,7 +333,7 @@ def test_a_workbook_names_the_object_that_it_was_made_from(store: Store, source:
     key = store.put_result(0, TABLE, None)
     etag = store.s3.head_object(Bucket=store.bucket, Key=key)["ETag"]
     facts = SegmentFacts(9, 9, [], [], source=source)
-    rendered.send(store.objects, key, render_rows(TABLE, 0, key), etag, facts)
+    rendered.send(store.objects, key, render_rows(TABLE, 0, key), Figures(etag, facts=facts))
     store.gather([key])
     metadata = store.s3.head_object(Bucket=store.bucket, Key="test.xlsx")["Metadata"]
     assert metadata == workbook_metadata(source)
@@ -446,7 +447,7 @@ def test_a_record_that_no_cell_can_hold_is_listed_shortened(store: Store) -> Non
     df = pd.DataFrame({**held, "b\ud801": range(3), "n": 10**15})
     df.attrs = {"source": "members.json", "rejects": "sheet"}
     faults = {row: Fault("b\ud801", "must be \ud802", "nothing") for row in range(3)}
-    result.send(store.s3, store.bucket, "gather/job_000.pkl", TABLE[:0], df, faults, [], {})
+    result.send(store.s3, store.bucket, "gather/job_000.pkl", TABLE[:0], df, faults, [], {}, PLAIN)
     store.gather(["gather/job_000.pkl"])
     titles, first, second, third = store.read(sheet="Rejects")
     assert titles == (*COLUMNS, *HELD, r"b\ud801", "n")
@@ -517,7 +518,7 @@ def test_columns_are_as_wide_wherever_the_table_was_cut(
             segment = LINES[start:stop]
             faults = {row: Fault("a", "must", "x" * row) for row in left_out if start <= row < stop}
             df = rule(segment.drop(index=list(faults)))
-            result.send(store.s3, store.bucket, key, df, segment, faults, [top], {})
+            result.send(store.s3, store.bucket, key, df, segment, faults, [top], {}, PLAIN)
         GatherHandler({"segment_results": keys}, None, store.s3).main()
         found.append(widths(store.get()))
     assert len(found[0]) == 3
@@ -613,17 +614,18 @@ def test_a_workbook_that_is_written_meanwhile_is_looked_at_again(
     store: Store, monkeypatch: pytest.MonkeyPatch, again: bool
 ) -> None:
     """Between our look at the input and our writing, another execution writes."""
-    given, real = upload(store, b"1"), upload_whole
+    given = upload(store, b"1")
+    real: Any = uploads.upload
     raced: list[Any] = []
 
-    def racing(*args: Any) -> None:
+    def racing(*args: Any, **condition: str) -> None:
         if not raced:
             raced.append(store.s3.put_object(Bucket=store.bucket, Key="test.xlsx", Body=b"other"))
             if not again:
                 upload(store, b"2")
-        real(*args)
+        real(*args, **condition)
 
-    monkeypatch.setattr(latest, "upload", racing)
+    monkeypatch.setattr(uploads, "upload", racing)
     store.gather(store.put_all([TABLE[0:3]]), upload=given)
     assert workbook_facts(store).later is not again
     if again:
@@ -637,7 +639,7 @@ def test_a_conditional_upload_in_parts_is_whole_or_nothing(s3: "S3Client", bucke
 
     def send(**condition: str) -> None:
         described = {"Metadata": {"a": "b"}}
-        upload_whole(s3, bucket, "x", Chunks([body]), len(body), described, condition)
+        uploads.upload(s3, bucket, "x", Chunks([body]), len(body), described, **condition)
 
     send(IfNoneMatch="*")
     found = s3.get_object(Bucket=bucket, Key="x")

@@ -14,7 +14,8 @@ from pipeline.keys import partials_key, rejects_key, xml_key
 from pipeline.s3.signed import InvalidSigningKey, Objects
 from pipeline.segments import figures as rendered
 from pipeline.segments import result
-from pipeline.segments.refused import Fault
+from pipeline.segments.rules import Fault
+from pipeline.sheet.layout import Layout
 from pipeline.summaries.summary import Summary
 from pipeline.tests.tampering import SECRET, TAMPERED, assert_refused
 
@@ -55,7 +56,7 @@ class Execution:
         own.attrs["rejects"] = "sheet"
         faults = {first: Fault("ポイント", "must be odd", f"the number {first}")}
         df = own.drop(index=first)
-        result.send(self.s3, self.objects.bucket, key, df, own, faults, [POINTS], formats)
+        result.send(self.s3, self.objects.bucket, key, df, own, faults, [POINTS], formats, Layout())
 
     def gather(self) -> bytes:
         GatherHandler({"manifest": MANIFEST}, None, self.s3).main()
