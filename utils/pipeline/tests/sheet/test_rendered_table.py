@@ -144,14 +144,6 @@ def test_a_total_stands_out() -> None:
     assert rule.formula == ["TRUE"]
 
 
-def test_a_column_is_as_wide_as_its_formatted_numbers() -> None:
-    formats = {"円": '#,##0.00" 円"'}
-    tables = [render_table(name, [pd.DataFrame({name: [1e9]})], formats) for name in ("円", "素")]
-    book = opened(beside(*tables, formats=formats))
-    widths = {name: book[name].column_dimensions["A"].width for name in ("円", "素")}
-    assert widths["円"] > widths["素"] + len(",,,.00")
-
-
 CHARTS = {"column": "BarChart", "bar": "BarChart", "line": "LineChart", "pie": "PieChart"}
 
 
