@@ -109,8 +109,11 @@ def _widest(values: list[Any], number_format: str) -> str:
 
 
 def _shown(value: Any, number_format: str) -> str:
-    is_number = isinstance(value, Real) and not isinstance(value, bool | np.timedelta64)
-    if number_format and is_number and not is_long(value):
+    if (
+        number_format
+        and isinstance(value, Real)
+        and not (isinstance(value, bool | np.timedelta64) or is_long(value))
+    ):
         return formatted(value, number_format)
     if type(value) is int:
         return integer_text(value)
