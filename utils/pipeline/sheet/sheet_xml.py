@@ -141,16 +141,10 @@ class _Column:
         """What follows the row number in each cell; b"" for a missing one."""
         try:
             return self._array_cells(self._values[start:stop])
-        except InvalidCell:
-            for row in range(start, stop):
-                self._check(row)
-            raise
-
-    def _check(self, row: int) -> None:
-        try:
-            self._array_cells(self._values[row : row + 1])
         except InvalidCell as error:
-            where = f"{self._named(self._labels[row])}, column {self.name}"
+            if stop - start > 1:  # which row's?
+                return [cell for row in range(start, stop) for cell in self._cells(row, row + 1)]
+            where = f"{self._named(self._labels[start])}, column {self.name}"
             raise InvalidCell(f"{where}: {error}") from None
 
     def _array_cells(self, values: NDArray[Any]) -> Cells:

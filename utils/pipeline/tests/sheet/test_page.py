@@ -7,7 +7,6 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-import openpyxl
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -20,7 +19,7 @@ from pipeline.sheet.layout import InvalidLayout, Layout, layout_of
 from pipeline.sheet.rendered_table import render_table
 from pipeline.sheet.table import SHEET, Table, next_style
 from pipeline.sheet.workbook import Workbook
-from pipeline.tests.sheet.test_workbook import MEMBERS, cells, spliced, table
+from pipeline.tests.sheet.test_workbook import MEMBERS, cells, opened, spliced, table
 
 NOON, MIDNIGHT = dt.datetime(2021, 5, 16, 12), dt.datetime(2021, 5, 16)
 ORDERS = pd.DataFrame({"店": ["a", "b"], "件数": [1, 2], "金額": [10, 20], "率": [0.5, None]})
@@ -41,10 +40,6 @@ def workbook(
         more = kwargs if number > 1 else {}
         tables.append(render_table(name, [df], formats, own_styles=styles, **more))
     return b"".join(Workbook("x.xlsx", tables, formats, layout).chunks())
-
-
-def opened(file: bytes) -> Any:
-    return openpyxl.load_workbook(BytesIO(file))
 
 
 def test_every_sheet_prints_on_pages_as_wide_as_itself_with_its_header() -> None:

@@ -12,16 +12,15 @@ from decimal import Decimal
 from io import BytesIO
 from typing import Any
 
-import openpyxl
 import pandas as pd
 import pytest
 
 from pipeline.sheet.rendered_table import render_table
-from pipeline.sheet.sheet_xml import render_rows
 from pipeline.sheet.table import SHEET, Table
 from pipeline.sheet.workbook import Workbook
 from pipeline.tests.sheet.test_workbook import (
     NAME,
+    opened,
     read_by_calamine,
     read_by_openpyxl_streaming,
     run_python,
@@ -47,16 +46,7 @@ TOTAL = pd.DataFrame([["合計", 33, 21_300, 645.5, None]], columns=RANKS.column
 
 
 def whole(df: pd.DataFrame, name: str = SHEET) -> Table:
-    rows = render_rows(df, 0, NAME, FORMATS)
-    return Table(
-        name,
-        rows.columns,
-        rows.widest,
-        rows.parts,
-        [rows.xml],
-        holds=rows.holds,
-        formats=FORMATS,
-    )
+    return render_table(name, [df], FORMATS)
 
 
 def beside(*tables: Table, formats: Mapping[str, str] = FORMATS) -> bytes:
@@ -71,10 +61,6 @@ def numbers(rows: int) -> pd.DataFrame:
 
 def ranks(chart: str | None = None) -> Table:
     return render_table("会員ランク別", [RANKS[:1], RANKS[1:]], FORMATS, total=TOTAL, chart=chart)
-
-
-def opened(file: bytes) -> Any:
-    return openpyxl.load_workbook(BytesIO(file))
 
 
 @pytest.fixture

@@ -1,19 +1,17 @@
 """Columns are as wide as what their cells show, on every machine."""
 
 import datetime as dt
-from io import BytesIO
 from typing import Any
 
-import openpyxl
 import pandas as pd
 import pytest
 from xlsxwriter.utility import CHAR_WIDTHS
 
 from pipeline.sheet.rendered_table import render_table
-from pipeline.sheet.sheet_xml import render_rows
-from pipeline.sheet.table import SHEET, Table
+from pipeline.sheet.table import SHEET
 from pipeline.sheet.widths import MARGIN, date_text, text_pixels, widest
 from pipeline.sheet.workbook import Workbook
+from pipeline.tests.sheet.test_workbook import opened
 
 ASCII = [chr(code) for code in range(32, 127)]
 
@@ -74,11 +72,10 @@ def excels(text: str) -> int:
 
 def columns(*blocks: pd.DataFrame, formats: dict[str, str], **kwargs: Any) -> dict[str, float]:
     """The widths in pixels of a table's columns, by the letters of their names."""
-    first = render_rows(pd.DataFrame({"n": [1]}), 0, "x", formats)
-    main = Table(SHEET, first.columns, first.widest, first.parts, [first.xml], holds=first.holds)
+    main = render_table(SHEET, [pd.DataFrame({"n": [1]})], formats)
     beside = render_table("x", blocks, formats, **kwargs)
     file = b"".join(Workbook("x.xlsx", [main, beside], formats).chunks())
-    widths = openpyxl.load_workbook(BytesIO(file))["x"].column_dimensions
+    widths = opened(file)["x"].column_dimensions
     return {letters: each.width * 7 + 5 for letters, each in widths.items()}
 
 

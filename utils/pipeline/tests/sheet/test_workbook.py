@@ -9,7 +9,6 @@ import sys
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import reduce
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -24,10 +23,10 @@ from python_calamine import CalamineWorkbook
 from pipeline import excel
 from pipeline.excel import SHEET_ROWS, STYLE_FORMATS, InvalidCell
 from pipeline.sheet import sheet_xml, workbook, zip_file
-from pipeline.sheet.parts import SheetPart, merged
+from pipeline.sheet.parts import SheetPart
+from pipeline.sheet.rendered_table import render_table
 from pipeline.sheet.sheet_xml import render_rows
 from pipeline.sheet.table import SHEET, Table
-from pipeline.sheet.widths import widest_texts
 from pipeline.sheet.workbook import Workbook, WorkbookTooLarge
 from pipeline.tests.sheet.test_sheet_xml import FIRST, LEAP, render_parts, write_cell
 
@@ -73,13 +72,10 @@ def table(rows: list[Any], names: list[str]) -> pd.DataFrame:
 def spliced(df: pd.DataFrame, cuts: tuple[int, ...] = (), chunk: int = 1_000_000) -> bytes:
     """The workbook of a table whose rows are rendered in pieces and arrive in chunks."""
     edges = [0, *cuts, len(df)]
-    pieces = [render_rows(df[start:stop], start, NAME) for start, stop in zip(edges, edges[1:])]
-    body = b"".join(piece.xml for piece in pieces)
-    bodies = (body[at : at + chunk] for at in range(0, len(body), chunk))
-    parts = [part for piece in pieces for part in piece.parts]
-    holds = reduce(merged, (piece.holds for piece in pieces))
-    table = Table(SHEET, [*df.columns], widest_texts(df), parts, bodies, holds=holds)
-    book = Workbook(NAME, [table], {})
+    made = render_table(SHEET, [df[start:stop] for start, stop in zip(edges, edges[1:])], {})
+    body = b"".join(made.bodies)
+    chunks = [body[at : at + chunk] for at in range(0, len(body), chunk)]
+    book = Workbook(NAME, [replace(made, bodies=chunks)], {})
     file = b"".join(book.chunks())
     assert len(file) == book.size
     return file
@@ -133,8 +129,11 @@ def no_times(values: Iterable[Any]) -> bool:
     return all(moment.floor("us") == moment.normalize() for moment in moments if moment == moment)
 
 
+def opened(file: bytes) -> Any:
+    return openpyxl.load_workbook(BytesIO(file))
+
+
 def read_by_openpyxl(file: bytes) -> dict[str, Any]:
-    book = openpyxl.load_workbook(BytesIO(file))
     return {
         worksheet.title: {
             cell.coordinate: (cell.data_type, cell.value, cell.number_format)
@@ -142,7 +141,7 @@ def read_by_openpyxl(file: bytes) -> dict[str, Any]:
             for cell in row
             if cell.value is not None
         }
-        for worksheet in book.worksheets
+        for worksheet in opened(file).worksheets
     }
 
 
@@ -206,7 +205,7 @@ def test_a_table_continues_on_the_next_sheet(rows: int, monkeypatch: pytest.Monk
         (f"Sheet{number}", [("n",), *((n,) for n in range(start, min(start + 4, rows)))])
         for number, start in enumerate(starts, 1)
     ]
-    for worksheet in openpyxl.load_workbook(BytesIO(file)).worksheets:
+    for worksheet in opened(file).worksheets:
         assert worksheet.freeze_panes == "A2"
         assert all(cell.font.bold for cell in worksheet[1])
         assert not any(cell.font.bold for cell in worksheet[2])
@@ -244,7 +243,7 @@ def test_no_column_is_wider_than_excel_allows() -> None:
 
 def test_the_workbook_bears_no_date_of_its_making() -> None:
     file = spliced(MEMBERS)
-    created = openpyxl.load_workbook(BytesIO(file)).properties.created
+    created = opened(file).properties.created
     assert created == dt.datetime(1980, 1, 1)
     assert {entry.date_time[:3] for entry in entries(file)} == {(1980, 1, 1)}
 
@@ -317,10 +316,7 @@ def test_a_workbook_of_more_than_4_gib_is_refused_before_a_body_is_taken(more: i
 
 
 def test_a_workbook_without_the_table_has_the_names_of_the_others() -> None:
-    parts, body = render_parts(MEMBERS, 0)
-    holds = [0] * len(MEMBERS.columns)
-    table = Table("会員", [*MEMBERS.columns], widest_texts(MEMBERS), parts, [body], holds=holds)
-    file = b"".join(Workbook(NAME, [table], {}).chunks())
+    file = b"".join(Workbook(NAME, [render_table("会員", [MEMBERS], {})], {}).chunks())
     assert read_by_calamine(file) == {"会員": read_by_calamine(spliced(MEMBERS))["Sheet1"]}
 
 
