@@ -1,8 +1,10 @@
 """How execution environments share workers."""
 
+import gc
 import json
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -191,6 +193,15 @@ def test_invocations_and_deaths_leave_nothing(client: Callable[..., Client]) -> 
         return held()
 
     assert len({frozenset(round_of_invocations().items()) for _ in range(2)}) == 1
+
+
+def test_an_event_that_killed_its_worker_is_not_kept(client: Callable[..., Client]) -> None:
+    each, asked = client("import os\ndef handler(event, context): os._exit(1)"), invocation()
+    counts = [sys.getrefcount(asked.payload)]
+    assert each.pool.run(asked, each.function.start).is_error
+    gc.collect()
+    counts.append(sys.getrefcount(asked.payload))
+    assert counts[0] == counts[1]
 
 
 def queue(each: Client, events: list[str]) -> list[Future[Outcome]]:

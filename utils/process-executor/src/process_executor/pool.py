@@ -32,7 +32,7 @@ class WorkerPool:
         self._busy = 0
         # Events, and the workers that they get.
         self._waiting: deque[tuple[bytes, Future[Worker | None]]] = deque()
-        self._deadly: set[bytes] = set()
+        self._deadly: set[int] = set()  # hashes of events: those may be large
         self._environments = set[str]()
 
     def attach(self, environment: str) -> None:
@@ -62,7 +62,7 @@ class WorkerPool:
         with self._worker(start, invocation.payload) as worker:
             outcome = worker.run(invocation)
             if not worker.has_process:
-                self._deadly.add(invocation.payload)
+                self._deadly.add(hash(invocation.payload))
             return outcome
 
     def initialise(self, start: Callable[[int], Worker]) -> None:
@@ -102,8 +102,8 @@ class WorkerPool:
                 self._busy += 1
                 return self._idle.pop() if self._idle else None
             coming: Future[Worker | None] = Future()
-            if event in self._deadly:
-                self._deadly.remove(event)
+            if hash(event) in self._deadly:
+                self._deadly.remove(hash(event))
                 self._waiting.appendleft((event, coming))
             else:
                 self._waiting.append((event, coming))
