@@ -48,9 +48,11 @@ class Request:
 
 
 class RuntimeApi:
-    """Attributes:
-    address: host:port, as AWS_LAMBDA_RUNTIME_API wants it.
-    requests: what the worker has asked and nobody has taken yet.
+    """Serves one worker, while somebody pumps it.
+
+    Attributes:
+        address: host:port, as AWS_LAMBDA_RUNTIME_API wants it.
+        requests: what the worker has asked and nobody has taken yet.
     """
 
     def __init__(self) -> None:
