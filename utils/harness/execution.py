@@ -319,9 +319,9 @@ class Execution:
 
     @property
     def failure(self) -> Failure | None:
-        if self.ended is None or self.status == "ABORTED":
+        if self.status in ("RUNNING", "SUCCEEDED", "ABORTED"):
             return None
-        error, cause = self.ended
+        error, cause = self.ended or (self.status, "")
         open_tasks = [task for task in self.tasks if task.failed]
         own = [task for task in open_tasks if task.attempts[-1].error == error]
         task = own[-1] if own else None

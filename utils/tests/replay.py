@@ -17,10 +17,12 @@ from typing import Any
 import boto3
 from botocore.response import StreamingBody
 
+from harness import facts
 from harness.calls import add_logs
 from harness.execution import Execution
 from harness.history import Event, read
 from harness.report import write
+from harness.report.view import View
 from harness.target import Target
 
 RECORDED = Path(__file__).with_name("recorded")
@@ -51,6 +53,10 @@ class Replay:
         run = read(self.target.client("stepfunctions"), arn)
         add_logs(self.target, run)
         return run
+
+    def view(self, language: str = "en") -> View:
+        run = self.run()
+        return write.collect(self.target, run, facts.read(self.target, run), language)
 
     def events(self) -> list[Event]:
         return [
@@ -130,7 +136,7 @@ def paged(events: list[dict[str, Any]], asked: dict[str, Any]) -> dict[str, Any]
 def main(folder: Path) -> None:
     for name in EXPECTED:
         replay = Replay(name)
-        write.write(replay.target, replay.run(), "ja" if name == "wide" else "en", name, folder)
+        write.write(replay.view("ja" if name == "wide" else "en"), name, folder)
 
 
 if __name__ == "__main__":

@@ -560,7 +560,7 @@ def test_an_execution_goes_on_with_the_key_that_it_began_with(
     for execution in (started, after):
         found = facts.read(target, history.read(states, execution))
         assert found.workbook and found.workbook.rows == len(EXAMPLE)
-        assert found.trust.doubts == []
+        assert found.doubts == []
     # The function that notifies has the new key alone.
     told = {each["execution"]: each for each in subscriber.told(2)}
     assert told[started.split(":")[-1]]["rows"].startswith("not told: ")

@@ -13,10 +13,11 @@ import pytest
 
 from conftest import Pipeline
 from faulty_s3 import FORWARD, RESET, Proxy, Rule
-from harness import calls, history, machines
+from harness import calls, facts, history, machines
 from harness import run as executions
 from harness.bucket import delete_keys, keys_of
 from harness.functions import WAIT
+from harness.report import write
 from harness.target import MACHINES, STAGES, emulator, endpoint, function_name
 from pipeline.s3.signed import METADATA, Objects, signing_key
 from test_pipeline import EXAMPLE, expected
@@ -158,7 +159,8 @@ def explained(capsys: pytest.CaptureFixture[str], record_property: Record) -> Ex
         done.assert_failed_and_changed_nothing(error)
         ran = history.read(done.pipeline.states, done.execution["executionArn"])
         calls.add_logs(emulator(), ran)
-        executions.explain(emulator(), ran)
+        found = facts.read(emulator(), ran)
+        executions.explain(write.collect(emulator(), ran, found, "en"))
         screen = capsys.readouterr().out
         assert len(screen.splitlines()) <= SCREEN_LINES
         assert [text for text in texts if text not in screen] == []

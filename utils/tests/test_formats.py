@@ -79,5 +79,6 @@ def test_the_record_that_broke_is_shown_as_the_file_has_it(pipeline: Pipeline, e
     assert message == f'{key} record 37: ポイント must be a number; found the text "5O"'
     run = history.read(pipeline.states, arn)
     calls.add_logs(emulator(), run)
-    found = facts.record(emulator(), facts.read(emulator(), run), (key, 37))
+    scatter = facts.read_scatter(emulator(), run)
+    found = facts.broken(emulator(), scatter, (key, 37)).record
     assert found and list(map(str, found.values())) == list(map(str, table[37].values()))

@@ -20,7 +20,6 @@ from harness.advice import ADVICE, BY_MESSAGE, advice
 from harness.facts import read
 from harness.fault import Fault
 from harness.history import parse
-from harness.report.write import collect
 from harness.settings import RESULT
 from harness.target import MACHINES, Target
 from replay import FUNCTIONS, Replay
@@ -209,7 +208,7 @@ def test_the_rest_between_the_parts_is_no_time_of_the_execution(whole: Replay) -
     ran = whole.run()
     assert (ran.elapsed_s, [task.took_s for task in ran.iterations]) == (7, [1, 4, 5])
     assert [part.began_s - T0 for part in ran.parts] == [0, 4 + REST_S]
-    view = collect(whole.target, ran, "en")
+    view = whole.view()
     assert (view.data["elapsed"], max(row["end"] for row in view.rows)) == (7, 7)
     assert [part.timestamp() - T0 for part in view.parts] == [0, 4 + REST_S]
 

@@ -25,14 +25,14 @@ from starlette.responses import (
 )
 from starlette.routing import Route
 
-from harness import calls, history, run
+from harness import calls, facts, history, run
 from harness.bucket import there_or
 from harness.fault import Fault
 from harness.page import live, upload
 from harness.page.listing import Listing
 from harness.progress import snapshots
 from harness.report import formats, write
-from harness.report.view import MARKS, WORDS, outcome_of
+from harness.report.view import MARKS, WORDS, outcome_of, where
 from harness.settings import ROOT, etl_folder
 from harness.target import Target, remedy
 from pipeline import etl_names
@@ -111,9 +111,9 @@ class App:
             return self.ended(arn, language, described.get("stopDate"))
 
     def ended_page(self, arn: str, language: str, _: Any) -> Response:
-        found = history.read(self.states, arn)
-        calls.add_logs(self.target, found)
-        view = write.collect(self.target, found, language)
+        ran = history.read(self.states, arn)
+        calls.add_logs(self.target, ran)
+        view = write.collect(self.target, ran, facts.read(self.target, ran), language)
         names = {"live": False, "here": address(arn), "heals": not self.target.emulated}
         return html("execution.html.j2", **names, **write.names(view))
 
@@ -212,7 +212,7 @@ class App:
             "outcome_of": outcome_of,
             "t": lambda *texts: texts[japanese],
             "target": self.target,
-            "where": write.where(self.target),
+            "where": where(self.target),
             "words": {name: texts[japanese] for name, texts in WORDS.items()},
         }
 

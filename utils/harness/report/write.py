@@ -11,11 +11,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness import calls, cost, definition, facts, history, machines
 from harness.execution import Execution
+from harness.facts import Facts
 from harness.fault import Fault
 from harness.report import formats
-from harness.report.view import BAR, BAR_HEIGHT, MARKS, View, bars_of, cold_starts, numeric
+from harness.report.view import BAR, BAR_HEIGHT, MARKS, View, bars_of, cold_starts, numeric, where
 from harness.settings import RESULT
-from harness.target import Target, endpoint
+from harness.target import Target
 from pipeline.facts.column_profile import BINS
 
 HERE = Path(__file__).resolve().parent
@@ -30,6 +31,7 @@ def report(target: Target, execution: str = "", language: str = "") -> None:
         execution: a name or an ARN; default: the last execution.
         language: en or ja; default: that of LANG.
     """
+    language = spoken(language)
     arn = machines.find(target, execution)
     if arn is None and execution:
         hint = "" if target.stack else "; one of a stack: TARGET=… STACK=…"
@@ -38,25 +40,29 @@ def report(target: Target, execution: str = "", language: str = "") -> None:
         raise Fault(f"nothing was executed yet: make stepfunctions{target.flags}")
     run = history.read(target.client("stepfunctions"), arn)
     calls.add_logs(target, run)
-    print(os.path.relpath(write(target, run, language)))
+    print(os.path.relpath(write(collect(target, run, facts.read(target, run), language))))
 
 
-def write(
-    target: Target, run: Execution, language: str = "", page: str = "", folder: Path = RESULT
-) -> Path:
-    """Write the report of an execution whose log was read; returns where it is.
-
-    Only the last KEPT reports stay in the folder.
-
-    Args:
-        page: its name; default: the execution's.
+def spoken(language: str = "") -> str:
+    """
+    Raises:
+        Fault: the page speaks another.
     """
     language = language or ("ja" if os.environ.get("LANG", "").startswith("ja") else "en")
     if language not in LANGUAGES:
         raise Fault(f"language: must be one of {', '.join(LANGUAGES)}; found {language!r}")
-    path = folder / f"{page or run.name}.html"
-    partial = folder / f"{page or run.name}.part"
-    text = html(collect(target, run, language))
+    return language
+
+
+def write(view: View, page: str = "", folder: Path = RESULT) -> Path:
+    """Write a report; returns where it is. Only the last KEPT ones stay in the folder.
+
+    Args:
+        page: its name; default: the execution's.
+    """
+    path = folder / f"{page or view.run.name}.html"
+    partial = path.with_suffix(".part")
+    text = html(view)
     try:
         # A lone surrogate of the data becomes \ud801, in the page as in the JSON for its script.
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")
@@ -69,32 +75,22 @@ def write(
     return path
 
 
-def collect(target: Target, run: Execution, language: str) -> View:
-    """Add to a run what its functions wrote, its definition, its log and its cost."""
-    found = facts.read(target, run)
-    broken = run.failure.record if run.failure else None
+def collect(target: Target, run: Execution, found: Facts, language: str) -> View:
+    """What there is to show of an execution whose log was read, and of what its functions wrote."""
+    record = run.failure.record if run.failure else None
     return View(
-        run=run,
-        language=language,
-        facts=found,
+        target,
+        run,
+        language,
+        found,
         states=definition.read_states(target.client("stepfunctions"), run.arn),
-        where=where(target),
-        flags=target.flags,
         cost_usd=cost_usd(target, run, found),
         log=calls.failure_lines(target, run),
-        record=facts.record(target, found, broken),
-        line=facts.line(target, found, broken),
-        segment=facts.segment_of(found.scatter, broken),
+        broken=facts.broken(target, found.scatter, record),
     )
 
 
-def where(target: Target) -> str:
-    if target.emulated:
-        return f"LocalStack ({endpoint()})"
-    return f"AWS {target.region} ({target.account})"
-
-
-def cost_usd(target: Target, run: Execution, found: facts.Facts) -> float | None:
+def cost_usd(target: Target, run: Execution, found: Facts) -> float | None:
     """None where it is not known, as the S3 calls of an execution that has not succeeded."""
     if run.status != "SUCCEEDED" or not run.attempts or run.unreported:
         return None
@@ -146,6 +142,7 @@ def names(view: View) -> dict[str, Any]:
         "facts": view.facts,
         "failure": view.run.failure,
         "t": view.text,
+        "where": where(view.target),
         "formats": formats,
         "marks": MARKS,
         "cold_starts": cold_starts,
