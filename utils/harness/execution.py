@@ -18,6 +18,12 @@ STAGES = {
     "SegmentLambda": "segment",
     "GatherLambda": "gather",
 }
+OUTCOMES = {
+    "RUNNING": "running",
+    "PENDING_REDRIVE": "running",
+    "SUCCEEDED": "succeeded",
+    "ABORTED": "stopped",
+}
 # Segments that failed end an execution as one of these, where the Map does not end as they do.
 LEFT_OUT = ("MissingSegment", "States.ExceedToleratedFailureThreshold")
 
@@ -194,7 +200,6 @@ class Execution:
         parts: the first run, and each redrive.
         segments: the Map's length, 0 before it starts.
         done, failed: how many segments succeeded, and how many failed.
-        entered: how many states were entered.
         ended: the error and the cause with which it ended, unless it succeeded.
         map_runs: ARNs of what a DISTRIBUTED Map runs its segments in, apart from this history.
         functions: configurations by name, see `calls.configuration`.
@@ -214,7 +219,6 @@ class Execution:
     segments: int = 0
     done: int = 0
     failed: int = 0
-    entered: int = 0
     ended: tuple[str, str] | None = None
     parts: list[Part] = field(default_factory=lambda: [Part(0.0)])
     map_runs: list[str] = field(default_factory=list)
@@ -243,7 +247,8 @@ class Execution:
     @property
     def transitions(self) -> int:
         """As Step Functions bills them: each state entered, each retry, and each redrive."""
-        return self.entered + self.retries + len(self.parts[1:])
+        entered = len(self.visits) + len(self.iterations)
+        return entered + self.retries + len(self.parts[1:])
 
     @property
     def reports(self) -> list[Report]:
@@ -302,9 +307,7 @@ class Execution:
         visit = self.visits.get(state)
         if visit is None:
             return "not reached"
-        if visit.exited_s is not None:
-            return "succeeded"
-        return {"RUNNING": "running", "ABORTED": "stopped"}.get(self.status, "failed")
+        return "succeeded" if visit.exited_s is not None else outcome_of(self.status)
 
     @property
     def may_settle(self) -> bool:
@@ -345,6 +348,11 @@ class Execution:
         key, number = task.record
         place = given.index(key) if isinstance(given, list) else 0
         return False, place, key, number, task.index or 0
+
+
+def outcome_of(status: str) -> str:
+    """How an execution of that status stands, in a word."""
+    return OUTCOMES.get(status, "failed")
 
 
 def error_message(cause: str) -> str:

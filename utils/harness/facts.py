@@ -86,10 +86,7 @@ class Reader:
         return if_there(read)
 
     def segment(self, key: str) -> SegmentFacts | None:
-        """
-        Args:
-            key: of the segment file.
-        """
+        """What a segment told of its file, which has that key."""
         return self.read(SegmentFacts, segment_facts_key(gathered(key)))
 
 

@@ -40,8 +40,7 @@ def run(
         file: what to upload, see `uploads.find`, and to run it on; its workbook comes to result/.
         definition: of the emulator's: parallel, the default, or distributed.
         page: the name of its report in result/; default: the execution's.
-        etl: the module of demo-segment/etl that the table is for.
-        sheets: summaries leaves the table out of the workbook.
+        etl, sheets: fields of the input.
     """
     sent = uploads.find(file) if file else None
     given = check_input(given, sent, etl=etl, sheets=sheets)
@@ -210,10 +209,7 @@ def variables(target: Target, stage: str) -> dict[str, str]:
 
 
 def check_functions(target: Target) -> None:
-    """
-    Raises:
-        Fault: one of the emulator's own is not there, or has another bucket.
-    """
+    """Refuse functions of the emulator's own that are not there, or have another bucket."""
     for stage in () if target.stack else STAGES:
         name = target.function(stage)
         with bucket.there_or(f"{name} does not exist: make create"):
@@ -226,10 +222,7 @@ def check_functions(target: Target) -> None:
 
 
 def check_etl(target: Target, given: dict[str, Any]) -> None:
-    """
-    Raises:
-        Fault: the emulator's own segment function has not the ETL that the table is for.
-    """
+    """Refuse a table for whose ETL the emulator's own segment function has no module."""
     if target.stack:
         return
     try:
@@ -239,10 +232,7 @@ def check_etl(target: Target, given: dict[str, Any]) -> None:
 
 
 def check_object(target: Target, given: dict[str, Any]) -> None:
-    """
-    Raises:
-        Fault: the bucket or the input is not there, or is nothing that can be.
-    """
+    """Refuse an input, or a bucket, that is not there or can never be."""
     key = given.get("input_obj", "test.json")
     if not key or not isinstance(key, str | list):
         raise Fault(f"INPUT: input_obj must be the key of an object; found {json.dumps(key)}")
@@ -267,10 +257,7 @@ def replaced(target: Target, given: dict[str, Any]) -> str:
 
 
 def check_key(workbook: str) -> None:
-    """
-    Raises:
-        Fault: S3 takes no such key.
-    """
+    """Refuse a workbook whose key S3 does not take."""
     try:
         size = len(workbook.encode())
     except UnicodeEncodeError:

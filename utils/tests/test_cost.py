@@ -2,7 +2,7 @@ import pytest
 
 from conftest import Make, Pipeline, checked
 from harness import cost
-from harness.execution import Attempt, Execution, Task
+from harness.execution import Attempt, Execution, Task, Visit
 from harness.facts import Facts, read
 from harness.fault import Fault
 from harness.logs import Report
@@ -21,7 +21,7 @@ def test_a_bill_is_amounts_times_prices() -> None:
     run = replay.run()
     calls = [Report("r", 1, 1000, 1000, 1024, 50), Report("r", 1, 500, 500, 2048, 50)]
     run.tasks = [Task("x", None, "", 0, attempts=[Attempt("f", 0, report=each)]) for each in calls]
-    run.entered = 1000
+    run.visits = dict.fromkeys(map(str, range(1000)), Visit(0))
     assert amounts(run, Facts()) == {
         "GB-second x86_64": 2.0,
         "invocation": 2,

@@ -27,12 +27,13 @@ from starlette.routing import Route
 
 from harness import calls, facts, history, run
 from harness.bucket import there_or
+from harness.execution import outcome_of
 from harness.fault import Fault
 from harness.page import live, upload
 from harness.page.listing import Listing
 from harness.progress import snapshots
 from harness.report import formats, write
-from harness.report.view import MARKS, WORDS, outcome_of, where
+from harness.report.view import MARKS, WORDS, where
 from harness.settings import ROOT, etl_folder
 from harness.target import Target, remedy
 from pipeline import etl_names
@@ -62,30 +63,23 @@ class App:
         self.ended = lru_cache(8)(self.ended_page)
 
     def routes(self) -> Starlette:
-        one = "/executions/{machine}/{name}"
-        gets = {
-            "/": self.executions,
-            "/events": self.list_news,
-            "/language/{language}": self.speak,
-            "/assets/{name}": self.asset,
-            one: self.execution,
-            f"{one}/events": self.news,
-            f"{one}/workbook": self.workbook,
-        }
-        posts = {
-            "/check": self.check,
-            "/objects": self.put,
-            "/executions": self.begin,
-            f"{one}/{{act}}": self.act,
-        }
+        one, post = "/executions/{machine}/{name}", ["POST"]
+        faults = dict.fromkeys((Fault, BotoCoreError, ClientError, ClientDisconnect), sentence)
         return Starlette(
             routes=[
-                *(Route(path, function) for path, function in gets.items()),
-                *(Route(path, function, methods=["POST"]) for path, function in posts.items()),
+                Route("/", self.executions),
+                Route("/events", self.list_news),
+                Route("/language/{language}", self.speak),
+                Route("/assets/{name}", self.asset),
+                Route(one, self.execution),
+                Route(f"{one}/events", self.news),
+                Route(f"{one}/workbook", self.workbook),
+                Route("/check", self.check, methods=post),
+                Route("/objects", self.put, methods=post),
+                Route("/executions", self.begin, methods=post),
+                Route(f"{one}/{{act}}", self.act, methods=post),
             ],
-            exception_handlers=dict.fromkeys(
-                (Fault, BotoCoreError, ClientError, ClientDisconnect), sentence
-            ),
+            exception_handlers=faults,
         )
 
     def executions(self, request: Request) -> Response:

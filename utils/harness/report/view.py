@@ -10,9 +10,8 @@ from typing import Any
 
 from harness.advice import advice
 from harness.definition import State, followers, inner_functions
-from harness.execution import Attempt, Execution, Task
+from harness.execution import Attempt, Execution, Task, outcome_of
 from harness.facts import Broken, Facts
-from harness.history import RUNNING
 from harness.logs import Report
 from harness.report import formats
 from harness.settings import endpoint
@@ -309,11 +308,6 @@ def where(target: Target) -> str:
     if target.emulated:
         return f"LocalStack ({endpoint()})"
     return f"AWS {target.region} ({target.account})"
-
-
-def outcome_of(status: str) -> str:
-    outcomes = {"SUCCEEDED": "succeeded", "ABORTED": "stopped"}
-    return "running" if status in RUNNING else outcomes.get(status, "failed")
 
 
 def cold_starts(reports: list[Report]) -> int:

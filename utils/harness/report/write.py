@@ -44,10 +44,7 @@ def report(target: Target, execution: str = "", language: str = "") -> None:
 
 
 def spoken(language: str = "") -> str:
-    """
-    Raises:
-        Fault: the page speaks another.
-    """
+    """The language of a page: that which is asked for, or that of LANG."""
     language = language or ("ja" if os.environ.get("LANG", "").startswith("ja") else "en")
     if language not in LANGUAGES:
         raise Fault(f"language: must be one of {', '.join(LANGUAGES)}; found {language!r}")
