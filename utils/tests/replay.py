@@ -33,7 +33,7 @@ PAGE = 40  # events, so that every list has several pages
 
 
 class Missing(Exception):
-    """Its message is the code of the error that AWS answers."""
+    """The code of the error that AWS answers, and its message."""
 
 
 class Replay:
@@ -45,6 +45,7 @@ class Replay:
         text = path.read_bytes() if path.exists() else gzip.decompress(packed.read_bytes())
         self.recorded: dict[str, Any] = {**json.loads(text), **changed}
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.clients: dict[str, Any] = {}
         self.target = Target("localstack", "000000000000", "us-east-1", self.make_client)
 
     def run(self) -> Execution:
@@ -65,10 +66,12 @@ class Replay:
         ]
 
     def make_client(self, service: str, **_: Any) -> Any:
-        client: Any = SESSION.client(service)  # type: ignore[call-overload]
-        client.meta.events.register("provide-client-params", self.keep)
-        client.meta.events.register("before-call", self.answer)
-        return client
+        if service not in self.clients:
+            client: Any = SESSION.client(service)  # type: ignore[call-overload]
+            client.meta.events.register("provide-client-params", self.keep)
+            client.meta.events.register("before-call", self.answer)
+            self.clients[service] = client
+        return self.clients[service]
 
     def keep(self, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
         context["asked"] = dict(params)
@@ -78,7 +81,8 @@ class Replay:
         try:
             return SimpleNamespace(status_code=200), getattr(self, model.name)(context["asked"])
         except Missing as missing:
-            return SimpleNamespace(status_code=404), {"Error": {"Code": str(missing)}}
+            error = dict(zip(("Code", "Message"), missing.args))
+            return SimpleNamespace(status_code=400), {"Error": error}
 
     def DescribeExecution(self, asked: dict[str, Any]) -> dict[str, Any]:
         return dict(self.recorded["described"])
