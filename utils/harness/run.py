@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from harness import artifacts, bucket, calls, facts, machines, progress, uploads
+from harness import artifacts, bucket, facts, machines, progress, uploads
 from harness.execution import Execution, Task
 from harness.fault import Fault
 from harness.report.view import View
@@ -111,7 +111,6 @@ def follow(target: Target, arn: str, page: str = "") -> Execution:
     found = facts.read(target, done)
     if succeeded:
         say_what_was_made(found)
-    calls.add_logs(target, done)
     write = report.result()
     view = write.collect(target, done, found, write.spoken())
     if not succeeded:

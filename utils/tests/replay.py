@@ -48,15 +48,17 @@ class Replay:
         self.clients: dict[str, Any] = {}
         self.target = Target("localstack", "000000000000", "us-east-1", self.make_client)
 
+    def read(self) -> Execution:
+        return read(self.target.client("stepfunctions"), self.recorded["described"]["executionArn"])
+
     def run(self) -> Execution:
         """The execution with all that its log tells."""
-        arn = self.recorded["described"]["executionArn"]
-        run = read(self.target.client("stepfunctions"), arn)
+        run = self.read()
         add_logs(self.target, run)
         return run
 
     def view(self, language: str = "en") -> View:
-        run = self.run()
+        run = self.read()
         return write.collect(self.target, run, facts.read(self.target, run), language)
 
     def events(self) -> list[Event]:

@@ -13,7 +13,7 @@ import pytest
 
 from conftest import Pipeline
 from faulty_s3 import FORWARD, RESET, Proxy, Rule
-from harness import calls, facts, history, machines
+from harness import facts, history, machines
 from harness import run as executions
 from harness.bucket import delete_keys, keys_of
 from harness.functions import WAIT
@@ -158,7 +158,6 @@ def explained(capsys: pytest.CaptureFixture[str], record_property: Record) -> Ex
     def check(done: Run, error: str, *texts: str) -> None:
         done.assert_failed_and_changed_nothing(error)
         ran = history.read(done.pipeline.states, done.execution["executionArn"])
-        calls.add_logs(emulator(), ran)
         found = facts.read(emulator(), ran)
         executions.explain(write.collect(emulator(), ran, found, "en"))
         screen = capsys.readouterr().out

@@ -25,7 +25,7 @@ from starlette.responses import (
 )
 from starlette.routing import Route
 
-from harness import calls, facts, history, run
+from harness import facts, history, run
 from harness.bucket import there_or
 from harness.execution import outcome_of
 from harness.fault import Fault
@@ -106,7 +106,6 @@ class App:
 
     def ended_page(self, arn: str, language: str, _: Any) -> Response:
         ran = history.read(self.states, arn)
-        calls.add_logs(self.target, ran)
         view = write.collect(self.target, ran, facts.read(self.target, ran), language)
         names = {"live": False, "here": address(arn), "heals": not self.target.emulated}
         return html("execution.html.j2", **names, **write.names(view))

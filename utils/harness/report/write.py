@@ -39,7 +39,6 @@ def report(target: Target, execution: str = "", language: str = "") -> None:
     if arn is None:
         raise Fault(f"nothing was executed yet: make stepfunctions{target.flags}")
     run = history.read(target.client("stepfunctions"), arn)
-    calls.add_logs(target, run)
     print(os.path.relpath(write(collect(target, run, facts.read(target, run), language))))
 
 
@@ -73,7 +72,12 @@ def write(view: View, page: str = "", folder: Path = RESULT) -> Path:
 
 
 def collect(target: Target, run: Execution, found: Facts, language: str) -> View:
-    """What there is to show of an execution whose log was read, and of what its functions wrote."""
+    """Read the log of an execution, and what else there is to show of it.
+
+    Args:
+        found: what its functions wrote.
+    """
+    calls.add_logs(target, run)
     record = run.failure.record if run.failure else None
     return View(
         target,
