@@ -51,17 +51,6 @@ def test_an_execution_is_billed_by_its_reports_in_its_functions_architecture() -
     assert (calls.amount, transitions.amount) == (10, 3 + 6 + 2)
 
 
-def test_a_call_whose_report_line_is_late_is_said_to_be_missing_from_the_bill(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    run = Replay("succeeded").run()
-    run.attempts[0].report = None
-    charges = cost.bill(run, Facts(), "us-east-1")
-    assert {charge.unit: charge.amount for charge in charges}["invocation"] == 4
-    cost.show(run, charges)
-    assert "REPORT lines have not come: 1" in capsys.readouterr().out
-
-
 def test_a_throttled_call_that_never_ran_is_not_missing_from_the_bill(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
