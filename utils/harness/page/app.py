@@ -27,13 +27,12 @@ from starlette.routing import Route
 
 from harness import facts, history, run
 from harness.bucket import there_or
-from harness.execution import outcome_of
 from harness.fault import Fault
 from harness.page import live, upload
 from harness.page.listing import Listing
 from harness.progress import snapshots
-from harness.report import formats, write
-from harness.report.view import MARKS, WORDS, where
+from harness.report import write
+from harness.report.view import WORDS
 from harness.settings import ROOT, etl_folder
 from harness.target import Target, remedy
 from pipeline import etl_names
@@ -199,13 +198,9 @@ class App:
         return {
             "encodings": upload.ENCODINGS,
             "etls": etl_names.names(etl_folder()),
-            "formats": formats,
             "language": language,
-            "marks": MARKS,
-            "outcome_of": outcome_of,
             "t": lambda *texts: texts[japanese],
             "target": self.target,
-            "where": where(self.target),
             "words": {name: texts[japanese] for name, texts in WORDS.items()},
         }
 

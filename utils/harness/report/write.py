@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness import calls, cost, definition, facts, history, machines
-from harness.execution import Execution
+from harness.execution import Execution, outcome_of
 from harness.facts import Facts
 from harness.fault import Fault
 from harness.report import formats
@@ -131,27 +131,25 @@ def environment(*folders: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
-    return made
-
-
-def names(view: View) -> dict[str, Any]:
-    """What the templates name."""
-    return {
-        "view": view,
-        "run": view.run,
-        "facts": view.facts,
-        "failure": view.run.failure,
-        "t": view.text,
-        "where": where(view.target),
+    made.globals |= {
         "formats": formats,
         "marks": MARKS,
+        "outcome_of": outcome_of,
+        "where": where,
         "cold_starts": cold_starts,
         "bars_of": bars_of,
         "bars_width": BAR * BINS,
         "bars_height": BAR_HEIGHT,
         "numeric": numeric,
     }
+    made.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
+    return made
+
+
+def names(view: View) -> dict[str, Any]:
+    """What the templates name of a view."""
+    run = view.run
+    return {"view": view, "run": run, "facts": view.facts, "failure": run.failure, "t": view.text}
 
 
 def digest(inlined: str) -> str:
