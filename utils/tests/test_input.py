@@ -132,7 +132,7 @@ def test_a_byte_order_mark_is_no_fault(pipeline: Pipeline) -> None:
 )
 def test_more_columns_are_kept_in_the_order_they_come_up(pipeline: Pipeline) -> None:
     table = [FIRST, {**SECOND, "町": "京都"}, {"順": 3, **THIRD}]
-    rows = pipeline.rows(pipeline.run(input_obj=pipeline.put(encoded(*table)), division_number=1))
+    rows = pipeline.rows(pipeline.run(input_obj=pipeline.put(table), division_number=1))
     assert rows[0] == (*HEADER[:-1], "町", "順", HEADER[-1])
     assert [row[5:7] for row in rows[1:]] == [(None, None), ("京都", None), (None, 3)]
 
@@ -143,7 +143,7 @@ def test_more_columns_are_kept_in_the_order_they_come_up(pipeline: Pipeline) -> 
 )
 def test_nested_values_are_written_as_json(pipeline: Pipeline) -> None:
     nested = {"住所": {"町": "京都", "番": [1, 2.5, None]}}
-    rows = pipeline.rows(pipeline.run(input_obj=pipeline.put(encoded({**FIRST, **nested}))))
+    rows = pipeline.rows(pipeline.run(input_obj=pipeline.put([{**FIRST, **nested}])))
     assert json.loads(rows[1][5]) == nested["住所"]
 
 
@@ -159,5 +159,5 @@ AWKWARD = [
 )
 def test_text_that_looks_like_something_else_stays_text(pipeline: Pipeline) -> None:
     table = [{**FIRST, "名前": text} for text in AWKWARD]
-    rows = pipeline.rows(pipeline.run(input_obj=pipeline.put(encoded(*table)), division_number=3))
+    rows = pipeline.rows(pipeline.run(input_obj=pipeline.put(table), division_number=3))
     assert [row[1] for row in rows[1:]] == AWKWARD

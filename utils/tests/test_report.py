@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import time
 import tracemalloc
 import uuid
@@ -358,55 +357,41 @@ def test_each_error_has_advice_in_both_languages(error: str, message: str) -> No
     assert len(said) == 2 and not any("{" in text.replace('{"input_obj"', "") for text in said)
 
 
-@pytest.mark.parametrize(
-    ("flags", "full"),
-    [
-        ("", "the disk is full that holds "),
-        (" TARGET=stack STACK=x", "the disk is full that holds "),
-        (" TARGET=aws STACK=x REGION=y", "raise the gather's /tmp"),
-    ],
-)
-def test_a_full_disk_is_said_to_be_the_one_that_is_full(flags: str, full: str) -> None:
-    message = "exception while calling s3.PutObject: [Errno 28] No space left on device"
-    assert advice.advice("InternalError", message, stage="gather", flags=flags).startswith(full)
+FULL = "exception while calling s3.PutObject: [Errno 28] No space left on device"
+KILLED = "RequestId: x Error: Runtime exited with error: signal: killed"
+HERE, STACK, AWS = "", " TARGET=stack STACK=x", " TARGET=aws STACK=x REGION=y"
+MAKEFILE = "raise MEMORY in demo-gather/Makefile"
+PARAMETER = "make deploy TARGET=stack STACK=x PARAMETERS=GatherMemory=…"
 
 
 @pytest.mark.parametrize(
-    ("flags", "fix"),
+    ("error", "message", "flags", "said"),
     [
-        ("", "raise MEMORY in demo-gather/Makefile"),
-        (" TARGET=stack STACK=x", "make deploy TARGET=stack STACK=x PARAMETERS=GatherMemory=…"),
+        ("InternalError", FULL, HERE, "the disk is full that holds "),
+        ("InternalError", FULL, STACK, "the disk is full that holds "),
+        ("InternalError", FULL, AWS, "raise the gather's /tmp"),
+        ("Runtime.OutOfMemory", "", HERE, MAKEFILE),
+        ("Runtime.OutOfMemory", "", STACK, PARAMETER),
+        ("Runtime.ExitError", KILLED, HERE, MAKEFILE),
+        ("Runtime.ExitError", KILLED, STACK, PARAMETER),
     ],
 )
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        ("Runtime.OutOfMemory", ""),
-        ("Runtime.ExitError", "RequestId: x Error: Runtime exited with error: signal: killed"),
-    ],
-)
-def test_an_out_of_memory_is_told_by_its_message_too(
-    error: str, message: str, flags: str, fix: str
+def test_advice_goes_by_the_message_and_by_where_the_stage_runs(
+    error: str, message: str, flags: str, said: str
 ) -> None:
-    assert fix in advice.advice(error, message, stage="gather", flags=flags)
+    assert said in advice.advice(error, message, stage="gather", flags=flags)
 
 
-def test_a_workbook_that_a_later_upload_took_the_place_of_is_said(tmp_path: Path) -> None:
+def test_a_workbook_that_a_later_upload_took_the_place_of_is_said() -> None:
     replay = Replay("succeeded")
-    [key] = [
-        each for each in replay.recorded["objects"] if re.search("^gather/.*/facts.json$", each)
-    ]
     said = "not written: a later upload&#39;s stands there, or will"
-    assert said not in write.write(replay.view(), "", tmp_path).read_text()
-    replay.recorded["objects"][key]["later"] = True
-    assert said in write.write(replay.view(), "", tmp_path).read_text()
+    assert said not in write.html(replay.view())
+    replay.recorded["objects"]["gather/succeeded/facts.json"]["later"] = True
+    assert said in write.html(replay.view())
 
 
-def test_a_table_of_many_objects_is_counted(tmp_path: Path) -> None:
+def test_a_table_of_many_objects_is_counted() -> None:
     replay = Replay("succeeded")
-    [key] = [
-        each for each in replay.recorded["objects"] if re.search("^scatter/.*/facts.json$", each)
-    ]
-    replay.recorded["objects"][key] |= {"input_obj": "sales/", "passed_over": 2}
-    text = write.write(replay.view("ja"), "", tmp_path).read_text()
-    assert "（1 オブジェクト、対象外 2）" in text
+    told = replay.recorded["objects"]["scatter/succeeded/facts.json"]
+    told |= {"input_obj": "sales/", "passed_over": 2}
+    assert "（1 オブジェクト、対象外 2）" in write.html(replay.view("ja"))
