@@ -27,6 +27,8 @@ OUTCOMES = {
 # Segments that failed end an execution as one of these, where the Map does not end as they do.
 LEFT_OUT = ("MissingSegment", "States.ExceedToleratedFailureThreshold")
 
+KILLED = "Runtime.OutOfMemory"
+
 # A function's own error names its invocation in JSON, Lambda's (timeout, crash) in the message.
 REQUEST_ID = re.compile(r'(?:"requestId": ?"|RequestId: )([-0-9a-f]{36})')
 
@@ -181,11 +183,7 @@ class Failure:
     def kind(self) -> str:
         """The error's name, or the REPORT line's, which alone knows of an out of memory."""
         report = self.attempt.report if self.attempt else None
-        return (
-            "Runtime.OutOfMemory"
-            if report and report.status == "Runtime.OutOfMemory"
-            else self.error
-        )
+        return KILLED if report and report.status == KILLED else self.error
 
 
 @dataclass

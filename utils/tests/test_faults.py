@@ -483,13 +483,12 @@ def objects(pipeline: Pipeline, execution: str) -> dict[str, tuple[str, int]]:
 
 
 def call(stage: str, event: Any) -> Any:
-    answer = (
-        emulator()
-        .client("lambda")
-        .invoke(FunctionName=function_name(stage), Payload=json.dumps(event).encode())
-    )
-    assert "FunctionError" not in answer
-    return json.loads(answer["Payload"].read())
+    """What a function answers by itself."""
+    given = {"FunctionName": function_name(stage), "Payload": json.dumps(event).encode()}
+    answer = emulator().client("lambda").invoke(**given)
+    told = json.loads(answer["Payload"].read())
+    assert "FunctionError" not in answer, told
+    return told
 
 
 @pytest.mark.fault(

@@ -12,10 +12,10 @@ import pytest
 
 from conftest import ROOT, Make, Pipeline, checked, refused
 from harness import cost, functions, logs, run
-from harness.functions import WAIT
 from harness.report.write import report
 from harness.settings import RESULT
 from harness.target import STAGES, emulator, function_name
+from test_faults import call, configure
 from test_pipeline import EXAMPLE, failed
 
 ANOTHER = "0123456789abcdef" * 4
@@ -30,12 +30,6 @@ def keys() -> list[str | None]:
     """Of the three functions."""
     found = [configuration(stage)["Environment"]["Variables"] for stage in STAGES]
     return [variables.get("SIGNING_KEY") for variables in found]
-
-
-def configure(stage: str, **settings: Any) -> None:
-    client, name = emulator().client("lambda"), function_name(stage)
-    client.update_function_configuration(FunctionName=name, **settings)
-    client.get_waiter("function_updated").wait(FunctionName=name, WaiterConfig=WAIT)
 
 
 def give(stage: str, key: str | None) -> None:
@@ -76,16 +70,6 @@ def test_the_key_is_kept_in_the_middle_of_an_execution(
     key: str, pipeline: Pipeline, make: Make
 ) -> None:
     """Each function by hand, so that nothing goes on while they are configured anew."""
-
-    def call(stage: str, event: Any) -> Any:
-        client = emulator().client("lambda", read_timeout=910)
-        answer = client.invoke(
-            FunctionName=function_name(stage), Payload=json.dumps(event).encode()
-        )
-        told = json.loads(answer["Payload"].read())
-        assert "FunctionError" not in answer, told
-        return told
-
     table = pipeline.put(EXAMPLE)
     cut = call("scatter", {"input_obj": table, "division_number": 2, "execution": table[:-5]})
     for stage in STAGES:
