@@ -7,8 +7,7 @@ from typing import Any
 
 from harness import logs
 from harness.logs import Report, json_object, json_text
-from pipeline.dates import has
-from pipeline.endings import is_many, table_name
+from pipeline.endings import table_name
 from pipeline.errors.lines import gathered, record_of
 
 # The stage that a state belongs to.
@@ -329,7 +328,8 @@ class Execution:
         segments = [t for t in open_tasks if t.index is not None]
         if segments and ((task and task.index is not None) or error in LEFT_OUT):
             gave_up = [each for each in segments if each.gave_up]
-            task = min(gave_up or segments, key=self.lowest)
+            # Segments are numbered in the order of their records.
+            task = min(gave_up or segments, key=lambda each: (each.record is None, each.index or 0))
         if task is None:
             return Failure(error, cause, None)
         last = task.attempts[-1]
@@ -337,15 +337,6 @@ class Execution:
         same = [t.attempts[-1].cause for t in segments if t.attempts[-1].error == last.error]
         faulty = gathered(map(error_message, same if task in segments else []))
         return Failure(last.error or error, last.cause or cause, task, end, faulty)
-
-    def lowest(self, task: Task) -> tuple[bool, int, str, int, int]:
-        """Sorts the segment of the lowest record of this run's input first."""
-        given = self.input_obj
-        if task.record is None or not may_hold(given, task.record[0]):
-            return True, 0, "", 0, task.index or 0
-        key, number = task.record
-        place = given.index(key) if isinstance(given, list) else 0
-        return False, place, key, number, task.index or 0
 
 
 def outcome_of(status: str) -> str:
@@ -356,11 +347,3 @@ def outcome_of(status: str) -> str:
 def error_message(cause: str) -> str:
     """The message of a function's error; a cause of another form as it is."""
     return str(json_object(cause).get("errorMessage", cause))
-
-
-def may_hold(input_obj: str | list[str], key: str) -> bool:
-    """Whether an input may have that object for one of its own."""
-    if isinstance(input_obj, list):
-        return key in input_obj
-    fixed = input_obj.partition("{")[0].partition("*")[0]
-    return key.startswith(fixed) if is_many(input_obj) or has(input_obj) else key == input_obj

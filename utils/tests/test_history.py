@@ -107,11 +107,11 @@ def test_segments_that_outlive_a_failed_execution_change_only_what_is_done_or_fa
     assert run.failed == count(events, "MapIterationFailed")
 
 
-@pytest.mark.parametrize(("gave_up", "index"), [(True, 3), (False, 1)])
+@pytest.mark.parametrize(("gave_up", "index"), [(True, 1), (False, 3)])
 def test_the_lowest_faulty_record_is_to_blame_however_late_unless_about_to_be_retried(
     gave_up: bool, index: int
 ) -> None:
-    """The later one names the lower record."""
+    """The later one names the lower record, which is in the lower segment."""
     replay = Replay("two-faulty")
     events = replay.recorded["events"]
     first, second = (
@@ -120,6 +120,10 @@ def test_the_lowest_faulty_record_is_to_blame_however_late_unless_about_to_be_re
         if event["type"] == "LambdaFunctionFailed"
     )
     first["cause"], second["cause"] = second["cause"], first["cause"]
+    for event in events:
+        if event["type"].startswith("MapIteration"):
+            details = event[f"m{event['type'][1:]}EventDetails"]
+            details["index"] = {1: 3, 3: 1}.get(details["index"], details["index"])
     assert events[-1]["type"] == "MapIterationFailed"
     del events[len(events) - (not gave_up) :]
     failure = replay.run().failure
