@@ -3,12 +3,12 @@
 import io
 import json
 from collections.abc import Iterator
-from http.client import HTTPMessage
 from typing import Any
 
 import botocore.endpoint
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.config import Config
 
 from harness import calls, cost, logs
@@ -149,7 +149,7 @@ def test_a_busy_log_service_is_asked_again_until_it_answers(
     def answer(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
         status = left.pop(0)
         body = json.dumps({"events": []} if status == 200 else throttled)
-        return AWSResponse(request.url, status, HTTPMessage(), Raw(body.encode()))
+        return AWSResponse(request.url, status, HTTPHeaders(), Raw(body.encode()))
 
     def client(service: Any, **config: Any) -> Any:
         made = SESSION.client(service, config=Config(**config))

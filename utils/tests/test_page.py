@@ -393,7 +393,7 @@ def test_an_object_is_replaced_only_by_who_was_asked(page: Served, pipeline: Pip
 
 
 def test_a_large_table_passes_through_little_memory(page: Served, pipeline: Pipeline) -> None:
-    process, megabytes, peak = psutil.Process(page.process.pid), 150, 0
+    process, megabytes, peak = psutil.Process(page.process.pid), 80, 0
     before = process.memory_info().rss
 
     def pieces() -> Iterator[bytes]:
