@@ -438,7 +438,7 @@ def test_an_execution_goes_on_with_the_code_and_the_key_that_it_began_with(
     target = replace(emulator(), name="stack", stack=name)
     found = facts.read(target, history.read(states, started))
     assert found.workbook and found.workbook.rows == len(EXAMPLE)
-    assert found.trust.doubts == []
+    assert found.doubts == []
     # The function that notifies has the new key alone.
     [told] = subscriber.told(1, execution["name"])
     assert told["rows"].startswith("not told: ")
