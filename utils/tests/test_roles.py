@@ -15,11 +15,11 @@ from botocore.exceptions import ClientError
 from botocore.waiter import WaiterModel, create_waiter_with_client
 
 from conftest import checked, refused
-from harness.target import STAGES
+from harness.target import MACHINES, STAGES
 from ministack import MiniStack
 from test_pipeline import EXAMPLE
 
-STACK = "guarded"
+STACK = "guarded-parallel"
 # The last record's column comes up late, so that the scatter reads and rewrites its segments.
 TABLE = [*EXAMPLE, {**EXAMPLE[0], "備考": "late"}]
 # boto3 has no waiter of Step Functions.
@@ -61,11 +61,13 @@ class Account:
             config=Config(proxies={}, s3={"addressing_style": "path"}),
         )
 
-    def deploy(self, stack: str, definition: str, parameters: str = "") -> dict[str, str]:
+    def deploy(self, definition: str) -> dict[str, str]:
         """Deploy the pipeline; returns the stack's outputs."""
+        stack = f"guarded-{definition}"
         to = ["--target", "stack", "--stack", stack]
-        given = ["--definition", definition, "--parameters", parameters]
-        command = [sys.executable, "-m", "harness", *to, "deploy", *given]
+        given = f"Inbox=inbox/,InputBucket={INPUT_BUCKET},Schedule=rate(1 day)"
+        asked = ["--definition", definition, "--parameters", given]
+        command = [sys.executable, "-m", "harness", *to, "deploy", *asked]
         env = {**os.environ, "ENDPOINT": self.endpoint}
         checked(subprocess.run(command, env=env, capture_output=True, text=True))
         [found] = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
@@ -88,9 +90,9 @@ class Account:
             service, session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"]
         )
 
-    def resources(self, stack: str) -> dict[str, str]:
+    def resources(self) -> dict[str, str]:
         """The physical names of a stack's resources."""
-        found = self.client("cloudformation").describe_stack_resources(StackName=stack)
+        found = self.client("cloudformation").describe_stack_resources(StackName=STACK)
         return {
             each["LogicalResourceId"]: each["PhysicalResourceId"]
             for each in found["StackResources"]
@@ -112,43 +114,40 @@ def account(zips: dict[str, Path], guarded: MiniStack) -> Account:
     return Account(guarded.endpoint)
 
 
-@pytest.fixture(scope="module", params=["parallel", "distributed"])
-def outputs(account: Account, request: pytest.FixtureRequest) -> dict[str, str]:
-    outputs = account.deploy(f"{STACK}-{request.param}", request.param)
-    bucket = outputs["BucketName"]
-    account.s3.put_object(Bucket=bucket, Key="members.json", Body=json.dumps(TABLE).encode())
-    return outputs
+@pytest.fixture(scope="module")
+def stacks(account: Account) -> dict[str, dict[str, str]]:
+    """A stack's outputs for each definition, and the policy of its bucket, which is taken away: it
+    refuses plain HTTP, and the emulator speaks no other.
+    """
+    made = {definition: account.deploy(definition) for definition in MACHINES}
+    for outputs in made.values():
+        bucket = outputs["BucketName"]
+        outputs["policy"] = account.s3.get_bucket_policy(Bucket=bucket)["Policy"]
+        account.s3.delete_bucket_policy(Bucket=bucket)
+        account.s3.put_object(Bucket=bucket, Key="members.json", Body=json.dumps(TABLE).encode())
+    return made
 
 
 @pytest.fixture(scope="module")
-def bucket(account: Account) -> str:
-    """A stack's bucket, without the policy that refuses plain HTTP: the emulator speaks no other."""
-    given = f"Inbox=inbox/,InputBucket={INPUT_BUCKET},Schedule=rate(1 day)"
-    bucket = account.deploy(STACK, "parallel", given)["BucketName"]
-    account.s3.delete_bucket_policy(Bucket=bucket)
+def bucket(account: Account, stacks: dict[str, dict[str, str]]) -> str:
     account.s3.create_bucket(Bucket="another-bucket")
     account.s3.create_bucket(Bucket=INPUT_BUCKET)
     account.s3.put_object(Bucket=INPUT_BUCKET, Key="members.json")
-    return bucket
+    return stacks["parallel"]["BucketName"]
 
 
 @pytest.fixture(scope="module")
 def as_stage(account: Account, bucket: str) -> dict[str, Any]:
-    names = account.resources(STACK)
+    names = account.resources()
     return {stage: account.as_role(names[f"{stage.title()}Role"]) for stage in STAGES}
 
 
-def test_the_bucket_refuses_plain_http(account: Account, outputs: dict[str, str]) -> None:
-    execution = account.run(outputs["StateMachineArn"])
-    assert execution["status"] == "FAILED"
-    assert "explicit deny in a resource-based policy" in execution["cause"]
-
-
+@pytest.mark.parametrize("definition", MACHINES)
 def test_an_execution_needs_nothing_that_its_roles_lack_even_to_render_a_segment_again(
-    account: Account, outputs: dict[str, str]
+    account: Account, stacks: dict[str, dict[str, str]], definition: str
 ) -> None:
+    outputs = stacks[definition]
     bucket = outputs["BucketName"]
-    account.s3.delete_bucket_policy(Bucket=bucket)
     execution = account.run(outputs["StateMachineArn"])
     assert execution["status"] == "SUCCEEDED", execution
     assert execution["output"] == '"members.xlsx"'
@@ -166,6 +165,17 @@ def test_an_execution_needs_nothing_that_its_roles_lack_even_to_render_a_segment
     )
     assert json.loads(answer["Payload"].read()) == "test.xlsx"
     assert not before.items() & rendered().items()
+
+
+def test_the_bucket_refuses_plain_http(
+    account: Account, stacks: dict[str, dict[str, str]], as_stage: dict[str, Any]
+) -> None:
+    bucket, policy = stacks["parallel"]["BucketName"], stacks["parallel"]["policy"]
+    ask(as_stage["scatter"], bucket, "get members.json")
+    account.s3.put_bucket_policy(Bucket=bucket, Policy=policy)
+    with pytest.raises(ClientError, match="explicit deny in a resource-based policy"):
+        ask(as_stage["scatter"], bucket, "get members.json")
+    account.s3.delete_bucket_policy(Bucket=bucket)
 
 
 INPUT_BUCKET = "bucket-of-ones-own"
@@ -298,7 +308,7 @@ def test_the_gather_may_look_at_uploads_and_their_workbooks(
 def test_a_schedule_may_start_its_own_state_machine_and_keep_what_failed_and_nothing_else(
     account: Account, bucket: str
 ) -> None:
-    names = account.resources(STACK)
+    names = account.resources()
     role, queue = names["ScheduleRole"], names["ScheduleFailed"]
     states, sqs = account.as_role(role, "stepfunctions"), account.as_role(role, "sqs")
     own = names["StateMachine"]
