@@ -15,11 +15,11 @@ from botocore.exceptions import ClientError
 from botocore.waiter import WaiterModel, create_waiter_with_client
 
 from conftest import checked, refused
-from harness.target import MACHINES, STAGES
+from harness.target import STAGES
 from ministack import MiniStack
 from test_pipeline import EXAMPLE
 
-STACK = "guarded-parallel"
+STACK = "guarded"
 # The last record's column comes up late, so that the scatter reads and rewrites its segments.
 TABLE = [*EXAMPLE, {**EXAMPLE[0], "備考": "late"}]
 # boto3 has no waiter of Step Functions.
@@ -62,15 +62,14 @@ class Account:
         )
 
     def deploy(self, definition: str) -> dict[str, str]:
-        """Deploy the pipeline; returns the stack's outputs."""
-        stack = f"guarded-{definition}"
-        to = ["--target", "stack", "--stack", stack]
+        """Deploy the pipeline, or change its definition; returns the stack's outputs."""
+        to = ["--target", "stack", "--stack", STACK]
         given = f"Inbox=inbox/,InputBucket={INPUT_BUCKET},Schedule=rate(1 day)"
         asked = ["--definition", definition, "--parameters", given]
         command = [sys.executable, "-m", "harness", *to, "deploy", *asked]
         env = {**os.environ, "ENDPOINT": self.endpoint}
         checked(subprocess.run(command, env=env, capture_output=True, text=True))
-        [found] = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        [found] = self.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
         return {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
 
     def as_role(self, role: str, service: str = "s3") -> Any:
@@ -98,10 +97,10 @@ class Account:
             for each in found["StackResources"]
         }
 
-    def run(self, arn: str) -> dict[str, Any]:
-        """Run an execution as a schedule starts it."""
+    def run(self, arn: str, day: int) -> dict[str, Any]:
+        """Run an execution as a schedule starts it, on some day."""
         states = self.client("stepfunctions")
-        given: dict[str, Any] = {"scheduled_time": "2026-11-27T21:00:00Z", "zone": "Asia/Tokyo"}
+        given: dict[str, Any] = {"scheduled_time": f"2026-11-{day}T21:00:00Z", "zone": "Asia/Tokyo"}
         given |= {"input_obj": "members.json", "division_number": 2}
         started = states.start_execution(stateMachineArn=arn, input=json.dumps(given))
         asked = {"executionArn": started["executionArn"]}
@@ -115,25 +114,23 @@ def account(zips: dict[str, Path], guarded: MiniStack) -> Account:
 
 
 @pytest.fixture(scope="module")
-def stacks(account: Account) -> dict[str, dict[str, str]]:
-    """A stack's outputs for each definition, and the policy of its bucket, which is taken away: it
-    refuses plain HTTP, and the emulator speaks no other.
+def policy(account: Account) -> str:
+    """That of the stack's bucket, which refuses plain HTTP. It is taken away: the emulator speaks
+    no other.
     """
-    made = {definition: account.deploy(definition) for definition in MACHINES}
-    for outputs in made.values():
-        bucket = outputs["BucketName"]
-        outputs["policy"] = account.s3.get_bucket_policy(Bucket=bucket)["Policy"]
-        account.s3.delete_bucket_policy(Bucket=bucket)
-        account.s3.put_object(Bucket=bucket, Key="members.json", Body=json.dumps(TABLE).encode())
-    return made
+    bucket = account.deploy("parallel")["BucketName"]
+    policy: str = account.s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    account.s3.delete_bucket_policy(Bucket=bucket)
+    return policy
 
 
 @pytest.fixture(scope="module")
-def bucket(account: Account, stacks: dict[str, dict[str, str]]) -> str:
+def bucket(account: Account, policy: str) -> str:
+    """The stack's, beside another one and one that its scatter may read."""
     account.s3.create_bucket(Bucket="another-bucket")
     account.s3.create_bucket(Bucket=INPUT_BUCKET)
     account.s3.put_object(Bucket=INPUT_BUCKET, Key="members.json")
-    return stacks["parallel"]["BucketName"]
+    return account.resources()["Bucket"]
 
 
 @pytest.fixture(scope="module")
@@ -142,18 +139,22 @@ def as_stage(account: Account, bucket: str) -> dict[str, Any]:
     return {stage: account.as_role(names[f"{stage.title()}Role"]) for stage in STAGES}
 
 
-@pytest.mark.parametrize("definition", MACHINES)
+@pytest.mark.parametrize(("definition", "day"), [("parallel", 27), ("distributed", 28)])
 def test_an_execution_needs_nothing_that_its_roles_lack_even_to_render_a_segment_again(
-    account: Account, stacks: dict[str, dict[str, str]], definition: str
+    account: Account, bucket: str, definition: str, day: int
 ) -> None:
-    outputs = stacks[definition]
-    bucket = outputs["BucketName"]
-    execution = account.run(outputs["StateMachineArn"])
+    outputs = account.deploy(definition)
+    machine = {"stateMachineArn": outputs["StateMachineArn"]}
+    there = account.client("stepfunctions").describe_state_machine(**machine)["definition"]
+    assert ("DISTRIBUTED" in there) == (definition == "distributed")
+    account.s3.put_object(Bucket=bucket, Key="members.json", Body=json.dumps(TABLE).encode())
+    execution = account.run(outputs["StateMachineArn"], day)
     assert execution["status"] == "SUCCEEDED", execution
     assert execution["output"] == '"members.xlsx"'
+    folder = f"gather/{execution['name']}/"
 
     def rendered() -> dict[str, str]:
-        found = account.s3.list_objects_v2(Bucket=bucket, Prefix="gather/")["Contents"]
+        found = account.s3.list_objects_v2(Bucket=bucket, Prefix=folder)["Contents"]
         return {each["Key"]: each["ETag"] for each in found if each["Key"].endswith(".deflate")}
 
     # In another order no segment's rows are where it rendered them.
@@ -168,9 +169,8 @@ def test_an_execution_needs_nothing_that_its_roles_lack_even_to_render_a_segment
 
 
 def test_the_bucket_refuses_plain_http(
-    account: Account, stacks: dict[str, dict[str, str]], as_stage: dict[str, Any]
+    account: Account, bucket: str, policy: str, as_stage: dict[str, Any]
 ) -> None:
-    bucket, policy = stacks["parallel"]["BucketName"], stacks["parallel"]["policy"]
     ask(as_stage["scatter"], bucket, "get members.json")
     account.s3.put_bucket_policy(Bucket=bucket, Policy=policy)
     with pytest.raises(ClientError, match="explicit deny in a resource-based policy"):
