@@ -20,7 +20,6 @@ from pipeline.etls.module import Etl
 from pipeline.segments import frames
 from pipeline.summaries.merge import summarize
 from pipeline.summaries.summary import Summary
-from pipeline.tests.sheet.test_rendered_table import CHARTS, beside, ranks
 from pipeline.tests.sheet.test_workbook import (
     AWKWARD,
     MEMBERS,
@@ -214,14 +213,6 @@ def test_microsofts_validator_finds_no_fault(
         monkeypatch.setattr(name, limit)
     path = tmp_path / "table.xlsx"
     path.write_bytes(spliced(df, cuts=(len(df) // 3, len(df) // 2)))
-    assert faults(path) == []
-
-
-@needs_validator
-@pytest.mark.parametrize("chart", CHARTS)
-def test_microsofts_validator_finds_no_fault_beside(chart: str, tmp_path: Path) -> None:
-    path = tmp_path / "beside.xlsx"
-    path.write_bytes(beside(ranks(chart)))
     assert faults(path) == []
 
 
