@@ -3,11 +3,9 @@
 import csv
 import io
 import itertools
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from pipeline.errors.wording import quoted
 from pipeline.reading.columns import Block
 from pipeline.reading.plain_numbers import numbers_of
 from pipeline.reading.reader import Reader
@@ -94,7 +92,8 @@ class CSVReader(Reader):
         rows = list(filter(None, found.rows)) if 0 in widths else found.rows
         block = None
         if not self.header:
-            self._take_header(*rows)
+            names = rows[0] if rows else []  # of a blank line
+            self._take_header(names, lambda at: at + 1)
         elif rows:
             block = self._block(rows)
         if found.end < len(text):
@@ -128,18 +127,6 @@ class CSVReader(Reader):
             self.line += len((self.buffer[:invalid] + b"x").splitlines()) - 1
             self._fail_at_byte(invalid)
 
-    def _take_header(self, names: Sequence[str] = ()) -> None:
-        """
-        Args:
-            names: none for a blank line.
-        """
-        if "" in names:
-            self._fail(0, f"each column has a name; found none for column {names.index('') + 1}")
-        for name, count in Counter(names).most_common(1):
-            if count > 1:
-                self._fail(0, f"a column's name may occur once; found {quoted(name)} again")
-        self.header = list(names)
-
     def _block(self, rows: list[list[str]]) -> Block | None:
         cells: list[Any] = list(itertools.chain.from_iterable(rows))
         width = len(self.header)
@@ -156,7 +143,8 @@ class CSVReader(Reader):
         return None if self.mixed else Block(columns, len(rows))
 
     def _place(self, at: int) -> str:
-        return f"record {self.index}, line {self.line}" if self.header else f"line {self.line}"
+        record = f" record {self.index}," if self.header else ""
+        return f"{record} line {self.line}"
 
 
 def read_rows(text: str, most: int | None = None, delimiter: str = ",") -> Rows:

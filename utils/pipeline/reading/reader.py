@@ -1,9 +1,11 @@
 """Read the records of a stream of bytes block by block, in bounded memory: what all formats share."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn
 
+from pipeline.errors.wording import quoted
 from pipeline.reading.columns import Block
 
 # A record of the widest sheet Excel takes is far smaller; a longer one is a broken file.
@@ -123,7 +125,20 @@ class Reader:
 
     def _fail(self, at: int, fault: str) -> NoReturn:
         """Raise the format's error at a byte of the buffer."""
-        raise self.error(f"{self.source} {self._place(at)}: {fault}")
+        raise self.error(f"{self.source}{self._place(at)}: {fault}")
 
     def _place(self, at: int) -> str:
-        return f"record {self.index}, byte {self.offset + at}"
+        return f" record {self.index}, byte {self.offset + at}"
+
+    def _take_header(self, names: list[str], column: Callable[[int], object]) -> None:
+        """
+        Args:
+            column: what the format calls a column, by its place from 0 on.
+        """
+        if "" in names:
+            found = column(names.index(""))
+            self._fail(0, f"each column has a name; found none for column {found}")
+        for name, count in Counter(names).most_common(1):
+            if count > 1:
+                self._fail(0, f"a column's name may occur once; found {quoted(name)} again")
+        self.header = names

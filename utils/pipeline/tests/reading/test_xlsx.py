@@ -3,6 +3,7 @@
 import datetime as dt
 import io
 import re
+import tracemalloc
 import zipfile
 from typing import Any
 
@@ -53,6 +54,12 @@ def bent(data: bytes, part: str, old: str, new: str) -> bytes:
                 text = re.sub(old.encode(), new.encode(), text)
             made.writestr(name, text)
     return file.getvalue()
+
+
+def overwritten(data: bytes, part: str, packed: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(data)) as package:
+        at = package.getinfo(part).header_offset + 30 + len(part)
+    return data[:at] + packed + data[at + len(packed) :]
 
 
 SHEET, TEXTS = "xl/worksheets/sheet1.xml", "xl/sharedStrings.xml"
@@ -160,13 +167,24 @@ def test_a_column_of_moments_is_one_of_datetimes() -> None:
 
 
 def test_pieces_of_any_size_make_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = written(["a", "b"], *([n, f"x{n}"] for n in range(200)))
+    data = written(["a", "b"], *([n, f"x{n}"] for n in range(2000)))
     whole = read(data)
-    monkeypatch.setattr(xlsx, "PIECE_BYTES", 1)
+    monkeypatch.setattr(xlsx, "BLOCK_BYTES", 1)
     reader = XlsxReader([data], "t.xlsx")
     blocks = [block.rows for block in reader.blocks(1)]
-    assert (sum(blocks), max(blocks) < 100, reader.offset) == (200, True, len(data))
+    assert (sum(blocks), max(blocks) < 1000, reader.offset) == (2000, True, len(data))
     assert read(data) == whole
+
+
+def test_rows_that_are_read_take_no_memory() -> None:
+    data = written(["a", "b"], *([n, n] for n in range(5_000)))
+    tracemalloc.start()
+    try:
+        assert sum(block.rows for block in XlsxReader([data], "t.xlsx").blocks(1)) == 5_000
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert left < 200_000
 
 
 FAULTS: dict[str, tuple[bytes, str]] = {
@@ -204,6 +222,10 @@ FAULTS: dict[str, tuple[bytes, str]] = {
     "no zip file": (b"PK", ": must be a workbook of Excel; found File is not a zip file"),
     "an empty file": (b"", ": must be a workbook of Excel; found File is not a zip file"),
     "cut off": (written(["a"], [1])[:-30], ": must be a workbook of Excel; found "),
+    "bent bytes": (
+        overwritten(written(["a"], [1]), SHEET, b"\xff" * 9),
+        ": must be a workbook of Excel; found ",
+    ),
     "bent XML": (
         bent(written(["a"], [1]), SHEET, "</row>", ""),
         ": must be a workbook of Excel; found ",
