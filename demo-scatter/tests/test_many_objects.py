@@ -21,7 +21,7 @@ from pipeline.reading import cuts, objects, plain_numbers, segment_files, source
 from pipeline.reading.csv_table import InvalidCSV
 from pipeline.reading.json_records import InvalidJSON
 from pipeline.reading.objects import NoObjects, TooManyObjects
-from pipeline.reading.source import InputChanged, NoCommonColumn, Sources
+from pipeline.reading.source import InputChanged, NoCommonColumn
 from pipeline.reading.xlsx import InvalidWorkbook
 from pipeline.segments import frames
 from pipeline.segments.refused import is_number, refuse, rejects, sift
@@ -319,7 +319,7 @@ def test_an_object_that_changes_after_the_listing_is_named(
     monkeypatch.setattr(source, "WHOLE_BYTES", -1 if large else 100)
 
     class Changing(ScatterHandler):
-        def get_s3_data(self, *args: Any) -> "Source | Sources":
+        def get_s3_data(self, *args: Any) -> "Source":
             opened = super().get_s3_data(*args)
             put(s3, bucket, **{"t/4.csv": b"a\n9\n"})
             self.s3.delete_object(Bucket=bucket, Key="t/2.csv")
@@ -335,7 +335,7 @@ def test_an_object_that_changes_after_the_listing_is_named(
 
 def test_an_object_that_comes_after_the_listing_is_not_read(s3: "S3Client", bucket: str) -> None:
     class Adding(ScatterHandler):
-        def make_segments(self, source: "Source | Sources", job: "Job") -> Iterator[Segment]:
+        def make_segments(self, source: "Source", job: "Job") -> Iterator[Segment]:
             put(s3, bucket, **{"t/0.csv": b"a\n9\n"})
             yield from super().make_segments(source, job)
 

@@ -14,9 +14,10 @@ from pipeline.events.scatter import Job, NotATable, TooManySegments
 from pipeline.keys import InvalidEvent, gathered
 from pipeline.reading import cuts
 from pipeline.reading.columns import Block, Table
+from pipeline.reading.csv_table import CSVColumns
 from pipeline.reading.formats import Format
 from pipeline.reading.json_records import ArrayReader, InvalidJSON
-from pipeline.reading.source import InputChanged, Source, Sources
+from pipeline.reading.source import InputChanged, Opened, Source
 from pipeline.segments import frames
 from scatter import ScatterHandler, Segment
 
@@ -49,10 +50,13 @@ def read(s3: "S3Client", bucket: str, key: str) -> pd.DataFrame:
 def make_segments(
     data: bytes, division_number: int | None = None, manifest: bool = False
 ) -> list[pd.DataFrame]:
-    size = cuts.block_bytes(len(data), KEY)
+    size = cuts.block_bytes(len(data))
     chunks = [data[at : at + size] for at in range(0, len(data), size)]
-    source = Source(KEY, "", len(data), Format("json", False, len(data)), ArrayReader(chunks, KEY))
-    segments = HANDLER.make_segments(source, Job(KEY, division_number, None, manifest))
+    reader = ArrayReader(chunks, KEY)
+    opened = Opened(KEY, "", len(data), Format("json", False, len(data)), reader)
+    source = Source([opened], len(data), CSVColumns(), reader)
+    job = Job(KEY, division_number, None, manifest, written=True)
+    segments = HANDLER.make_segments(source, job)
     return [frames.load(segment.pickled, KEY) for segment in segments]
 
 
@@ -534,7 +538,7 @@ def test_an_input_that_is_replaced_between_its_two_readings_is_named(
     s3: "S3Client", bucket: str
 ) -> None:
     class Replacing(ScatterHandler):
-        def make_segments(self, source: Source | Sources, job: Job) -> Iterator[Segment]:
+        def make_segments(self, source: Source, job: Job) -> Iterator[Segment]:
             yield from super().make_segments(source, job)
             self.s3.put_object(Bucket=bucket, Key="orders.csv", Body=b"a\n1\n")
 

@@ -16,7 +16,7 @@ from pipeline import endings
 from pipeline.excel import InvalidSheetName, check_sheet_names
 from pipeline.reading import formats
 from pipeline.reading.columns import Table
-from pipeline.reading.csv_table import ENCODINGS
+from pipeline.reading.csv_table import ENCODINGS, CSVColumns
 from pipeline.reading.gunzip import unpack
 from pipeline.segments.refused import is_number
 from pipeline.sheet.table import REJECTS
@@ -135,10 +135,11 @@ def beginning(path: Path, encoding: str, texts: Any = ()) -> pd.DataFrame:
         chunks = itertools.chain([head], chunks)
         if form.packed:
             chunks = iter(unpack(chunks, path.name, PIECE_BYTES))
-        reader = form.reader(chunks, path.name, encoding, texts)
+        columns = CSVColumns(texts)
+        reader = form.reader(chunks, path.name, columns, encoding)
         table = Table(itertools.islice(reader.blocks(PIECE_BYTES), PIECES))
-    if reader.mixed:
-        return beginning(path, encoding, reader.texts)
+    if columns.mixed:
+        return beginning(path, encoding, columns.texts)
     return pd.DataFrame(table.arrays(), columns=reader.header or None, copy=False)
 
 

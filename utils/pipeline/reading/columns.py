@@ -22,6 +22,7 @@ class Block:
     Attributes:
         columns: in first-seen order.
         kinds: the types of each column's values.
+        size: bytes of JSON, about, that were read for it.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class Block:
     ) -> None:
         self.columns = columns
         self.rows = rows
+        self.size = 0
         self.kinds = {name: set(map(type, values)) for name, values in columns.items()}
         self._records = records
 
@@ -113,22 +115,6 @@ class Column:
         blocks = (block if isinstance(block, list) else block.tolist() for block in self.blocks)
         rows = sum(map(len, self.blocks))
         return np.fromiter(itertools.chain.from_iterable(blocks), dtype=object, count=rows)
-
-
-def join(blocks: Sequence[Block]) -> Block:
-    """One block of several; a record of one that has not a column of another has None there."""
-    if len(blocks) == 1:
-        return blocks[0]
-    names = dict.fromkeys(name for block in blocks for name in block.columns)
-    columns = {
-        name: [*itertools.chain.from_iterable(values_of(block, name) for block in blocks)]
-        for name in names
-    }
-    return Block(columns, sum(block.rows for block in blocks))
-
-
-def values_of(block: Block, name: str) -> list[Any]:
-    return block.columns[name] if name in block.columns else [None] * block.rows
 
 
 def columns_of(records: Sequence[Record]) -> dict[str, list[Any]]:

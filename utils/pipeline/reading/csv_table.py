@@ -43,17 +43,43 @@ class Rows(NamedTuple):
     fault: str | None = None
 
 
-class CSVReader(Reader):
-    """
-    A column's cells are numbers only if all of the whole table are plain ones. Until the first other
-    text they are taken for numbers. If that comes after the first block, then `mixed` is set, no
-    more blocks are made, and the rest of the file is only searched for more such columns: read it
-    again with `texts`.
+class CSVColumns:
+    """Which columns of CSV are numbers: those of which all cells of the whole table are plain ones.
+
+    Until the first other text a column is taken for numbers. If that text comes after a block of
+    numbers, then `mixed` is set, and no more blocks are made: read the table again with `texts`.
 
     Attributes:
-        header: the names of the columns.
-        texts: those known to hold other texts than plain numbers.
-        numbers: those of which a block was made with numbers.
+        texts: columns known to hold other texts than plain numbers.
+    """
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        self.texts = set(texts)
+        self.mixed = False
+        self._numbers: set[str] = set()
+
+    def add_texts(self, names: set[str]) -> None:
+        self.texts |= names
+        self.mixed |= not self._numbers.isdisjoint(names)
+
+    def read(self, columns: dict[str, list[Any]]) -> None:
+        """Make numbers of the cells of each column that may be one of numbers."""
+        for name in columns.keys() - self.texts:
+            numbers = numbers_of(columns[name])
+            if numbers is None:
+                self.add_texts({name})
+            else:
+                columns[name] = numbers
+                self._numbers.add(name)
+
+
+class CSVReader(Reader):
+    """
+    Args:
+        columns: shared by all objects of a table. Where they are mixed, the rest of the file is only
+            searched for more columns of texts.
+
+    Attributes:
         line: of buffer[0].
     """
 
@@ -63,9 +89,9 @@ class CSVReader(Reader):
         self,
         chunks: Iterable[bytes],
         source: str,
+        columns: CSVColumns,
         encoding: str,
-        texts: Iterable[str] = (),
-        delimiter: str = ",",
+        delimiter: str,
     ) -> None:
         super().__init__(chunks, source)
         self.delimiter = delimiter
@@ -74,7 +100,7 @@ class CSVReader(Reader):
             f"'{delimiter}' expected after '\"'": "a quote must end its cell; found more of it behind",
         }
         self.encoding = encoding
-        self.texts.update(texts)
+        self.columns = columns
         self.line = 1
 
     def _parse(self) -> Block | None:
@@ -131,16 +157,9 @@ class CSVReader(Reader):
         cells: list[Any] = list(itertools.chain.from_iterable(rows))
         width = len(self.header)
         columns = {name: cells[at::width] for at, name in enumerate(self.header)}
-        for name in columns.keys() - self.texts:
-            numbers = numbers_of(columns[name])
-            if numbers is None:
-                self.texts.add(name)
-                self.mixed |= name in self.numbers
-            else:
-                columns[name] = numbers
-                self.numbers.add(name)
+        self.columns.read(columns)
         self.index += len(rows)
-        return None if self.mixed else Block(columns, len(rows))
+        return None if self.columns.mixed else Block(columns, len(rows))
 
     def _place(self, at: int) -> str:
         record = f" record {self.index}," if self.header else ""

@@ -1,8 +1,8 @@
 """Which objects of a bucket a table is made of: one, those of a list, of a folder or of a pattern."""
 
 import os
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NotRequired, Self, TypedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from botocore.exceptions import ClientError
 
@@ -61,12 +61,6 @@ class Inputs:
     objects: list[Listed]
     written: bool
     passed_over: int = 0
-
-    def pinned(self, etag: str) -> Self:
-        """The same, with the ETag of what was the only object when it was opened."""
-        if not self.written:
-            return self
-        return replace(self, objects=[replace(each, etag=etag) for each in self.objects])
 
 
 def input_bucket(s3: "S3Client", own: str, given: str) -> At:

@@ -27,7 +27,8 @@ class Reader:
 
     Attributes:
         starts: the byte of the file where each block begins, and the number of its first record.
-        delimiter, header, texts, numbers, mixed: of CSV alone, see there.
+        header: the names of the columns, where the format has one.
+        delimiter: of CSV.
     """
 
     delimiter = ","
@@ -43,9 +44,6 @@ class Reader:
         self.ended = False
         self.starts: list[tuple[int, int]] = []
         self.header: list[str] = []
-        self.texts: set[str] = set()
-        self.numbers: set[str] = set()
-        self.mixed = False
 
     def blocks(self, block_bytes: int) -> Iterator[Block]:
         """Parse the file as it arrives; what was parsed already stays so.

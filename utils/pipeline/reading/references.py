@@ -180,18 +180,19 @@ def read(data: bytes, key: str, texts: Iterable[str] = ()) -> pd.DataFrame:
         formats,  # the parsers, which an ETL without references does not load
     )
     from pipeline.reading.columns import Table
+    from pipeline.reading.csv_table import CSVColumns
     from pipeline.reading.gunzip import unpack
 
     chunks = iter(partial(io.BytesIO(data).read, PIECE_BYTES), b"")
-    form = formats.tell(key, data[:PIECE_BYTES], len(data))
+    form, columns = formats.tell(key, data[:PIECE_BYTES], len(data)), CSVColumns(texts)
     try:
         text = limited(unpack(chunks, key, PIECE_BYTES) if form.packed else chunks, key)
-        reader = form.reader(text, key, "utf-8", texts)
+        reader = form.reader(text, key, columns)
         table = Table(reader.blocks(PIECE_BYTES))
     except ValueError as error:
         raise InvalidReference(str(error)) from None
-    if reader.mixed:
-        return read(data, key, reader.texts)
+    if columns.mixed:
+        return read(data, key, columns.texts)
     return pd.DataFrame(table.arrays(), columns=reader.header or None, copy=False)
 
 

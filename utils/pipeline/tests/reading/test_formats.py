@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline import endings
 from pipeline.reading import formats, gunzip, reader
-from pipeline.reading.csv_table import InvalidCSV
+from pipeline.reading.csv_table import CSVColumns, InvalidCSV
 from pipeline.reading.gunzip import InvalidGzip
 from pipeline.reading.json_records import ArrayReader, InvalidJSON
 from pipeline.tests.reading.test_json_array_fuzz import (
@@ -64,14 +64,15 @@ def read(
         chunks = chunked(data, chunk)
         if form.packed:
             chunks = gunzip.unpack(chunks, key, chunk)
-        found = form.reader(chunks, key, encoding, texts)
+        columns = CSVColumns(texts)
+        found = form.reader(chunks, key, columns, encoding)
         blocks = list(found.blocks(block_bytes))
         assert all(block.rows for block in blocks), "no block is empty"
         assert len(found.starts) == len(blocks)
-        if not found.mixed:
+        if not columns.mixed:
             return [record for block in blocks for record in block.records]
-        assert texts < found.texts, "it is read again for what it did not know"
-        texts = found.texts
+        assert texts < columns.texts, "it is read again for what it did not know"
+        texts = columns.texts
 
 
 def refused(data: bytes, key: str, **given: Any) -> str:
