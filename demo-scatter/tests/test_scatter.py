@@ -356,6 +356,14 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "sheet": ({"sheet": ""}, 'sheet: must be a sheet\'s name; found the text ""'),
     "encoding": ({"encoding": "sjis"}, ENCODING + 'must be utf-8 or cp932; found the text "sjis"'),
+    "a list of encodings": (
+        {"encoding": ["utf-8"]},
+        ENCODING + "must be utf-8 or cp932; found an array",
+    ),
+    "a list of workbooks": (
+        {"workbook": ["a.xlsx"]},
+        "workbook: must be a key that ends in .xlsx; found an array",
+    ),
     "encoding of JSON": (
         {"encoding": "cp932"},
         ENCODING + 'only CSV has another than UTF-8; found the text "cp932" of members.json',

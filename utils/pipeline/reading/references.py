@@ -7,6 +7,7 @@ ETags of all of `reference/` to `scatter/<execution>/references.json`, and all s
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ import pandas as pd
 from botocore.exceptions import ClientError
 
 from pipeline import endings
-from pipeline.errors.wording import found
+from pipeline.errors.wording import require
 from pipeline.keys import REFERENCE, references_key
 from pipeline.s3.client import ABSENT, OTHERS, status
 from pipeline.s3.signed import Objects, signing_key
@@ -42,29 +43,22 @@ class ReferenceChanged(ValueError):
     """A table is not the version that the execution sees any more."""
 
 
+@dataclass
 class References:
     """The tables by their names, each read when it is first looked up.
 
-    Args:
+    Attributes:
         keys: REFERENCES.
         s3: None, as in an ETL's tests, reads files on disk instead.
         segment: key of the segment file. Without an execution in it, the tables are those of now.
         on_disk: the folder that stands for the bucket there.
     """
 
-    def __init__(
-        self,
-        keys: Mapping[str, str],
-        s3: "S3Client",
-        bucket: str,
-        segment: str,
-        on_disk: Path = Path("tests"),
-    ) -> None:
-        self.keys = keys
-        self.s3 = s3
-        self.bucket = bucket
-        self.segment = segment
-        self.on_disk = on_disk
+    keys: Mapping[str, str]
+    s3: "S3Client"
+    bucket: str
+    segment: str
+    on_disk: Path = Path("tests")
 
     def __getitem__(self, name: str) -> pd.DataFrame:
         """
@@ -156,15 +150,10 @@ def check_references(keys: Mapping[str, str]) -> None:
         InvalidReference: names what has no key of a table that the segment's role may read.
     """
     for name, key in keys.items():
-        if (
-            not isinstance(key, str)
-            or not key.removeprefix(REFERENCE)
-            or not key.startswith(REFERENCE)
-        ):
-            rule = f"must have a key below {REFERENCE}, where the function may read"
-            raise InvalidReference(f"REFERENCES: {name} {rule}; found {found(key)}")
-        if not endings.is_read(key):
-            raise InvalidReference(f"REFERENCES: {name} {endings.RULE}; found {found(key)}")
+        below = isinstance(key, str) and key.startswith(REFERENCE) and key != REFERENCE
+        rule = f"must have a key below {REFERENCE}, where the function may read"
+        require(below, f"REFERENCES: {name} {rule}", key, InvalidReference)
+        require(endings.is_read(key), f"REFERENCES: {name} {endings.RULE}", key, InvalidReference)
 
 
 def read(data: bytes, key: str, texts: Iterable[str] = ()) -> pd.DataFrame:
