@@ -1,6 +1,7 @@
 """Workbooks of Excel: a sheet's rows, streamed off its XML; the first row names the columns."""
 
 import datetime as dt
+import itertools
 import math
 import posixpath
 import re
@@ -15,7 +16,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from pipeline.errors.wording import quoted
-from pipeline.excel import column_letters
+from pipeline.excel import SHEET_COLUMNS, column_letters
 from pipeline.reading.columns import Block
 from pipeline.reading.gunzip import MOST_RATIO
 from pipeline.reading.reader import RECORD_BYTES, Reader
@@ -88,14 +89,14 @@ class XlsxReader(Reader):
             if first := next(rows, None):
                 names = [str(first.get(at, "")) for at in range(max(first) + 1)]
                 self._take_header(names, column_letters)
-            while block := self._block(take(rows, file, file.tell() + wanted)):
-                self.offset = size * file.tell() // total
-                yield block
+            for _, some in itertools.groupby(rows, lambda _: file.tell() // wanted):
+                yield self._block(list(some), size * file.tell() // total)
 
-    def _block(self, rows: list[Row]) -> Block | None:
+    def _block(self, rows: list[Row], end: int) -> Block:
         self.index += len(rows)
+        self.offset = end
         columns = {name: [row.get(at) for row in rows] for at, name in enumerate(self.header)}
-        return Block(columns, len(rows)) if rows else None
+        return Block(columns, len(rows))
 
     def _place(self, at: int) -> str:
         return ""
@@ -169,16 +170,6 @@ def elements(file: IO[bytes], name: str) -> Iterator[Element]:
             yield element
 
 
-def take(rows: Iterator[Row], file: IO[bytes], end: int) -> list[Row]:
-    """The next rows until a file is read up to its byte `end`, or all that are left."""
-    taken = []
-    for row in rows:
-        taken.append(row)
-        if file.tell() >= end:
-            break
-    return taken
-
-
 @cache
 def local(tag: str) -> str:
     return tag.rpartition("}")[2]
@@ -213,6 +204,7 @@ class Sheet:
         self._texts, self._kinds = texts, kinds
         self._epoch = dt.datetime(1904, 1, 1) if is_1904 else dt.datetime(1899, 12, 30)
         self._leap = 0 if is_1904 else LEAP
+        self._columns = {column_letters(at): at for at in range(SHEET_COLUMNS)}
         self._width = 0  # of the first row that holds something
         self._number = 0
         self._column = -1
@@ -222,8 +214,8 @@ class Sheet:
         self._column = -1
         values: Row = {}
         for cell in element:
-            reference = cell.get("r")
-            self._column = column_of(reference.rstrip(digits)) if reference else self._column + 1
+            name = cell.get("r", "").rstrip(digits)
+            self._column = self._columns[name] if name else self._column + 1
             if (value := self._read(cell)) is None:
                 continue
             if self._width and self._column >= self._width:
@@ -280,12 +272,3 @@ class Sheet:
 
     def _fail(self, fault: str) -> NoReturn:
         raise InvalidWorkbook(f" cell {column_letters(self._column)}{self._number}: {fault}")
-
-
-@cache
-def column_of(letters: str) -> int:
-    """`AB` → 27."""
-    number = 0
-    for letter in letters:
-        number = 26 * number + ord(letter) - ord("A") + 1
-    return number - 1
