@@ -16,10 +16,11 @@ from pipeline.reading import cuts
 from pipeline.reading.columns import Block, Table
 from pipeline.reading.csv_table import CSVColumns
 from pipeline.reading.formats import Format
-from pipeline.reading.json_records import ArrayReader, InvalidJSON
+from pipeline.reading.json_records import ArrayReader
 from pipeline.reading.source import InputChanged, Opened, Source
 from pipeline.segments import frames
 from scatter import ScatterHandler, Segment
+from tests.scattering import put, scattered
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -32,19 +33,8 @@ def member(number: int) -> dict[str, Any]:
     return {"会員番号": f"{number:03d}", "名前": "十河 アンナ", "会員ランク": 2, "ポイント": 57}
 
 
-def put(s3: "S3Client", bucket: str, table: list[dict[str, Any]], key: str = KEY) -> None:
-    s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(table).encode())
-
-
-def scatter_table(s3: "S3Client", **event: Any) -> list[str]:
-    keys: list[str] = ScatterHandler({"input_obj": KEY, **event}, None, s3).main()[
-        "segment_definitions"
-    ]
-    return keys
-
-
-def read(s3: "S3Client", bucket: str, key: str) -> pd.DataFrame:
-    return frames.load(s3.get_object(Bucket=bucket, Key=key)["Body"].read(), key)
+def put_table(s3: "S3Client", bucket: str, table: list[dict[str, Any]], key: str = KEY) -> None:
+    put(s3, bucket, {key: json.dumps(table).encode()})
 
 
 def make_segments(
@@ -61,21 +51,19 @@ def make_segments(
 
 
 def test_segments_hold_ten_rows_by_default(s3: "S3Client", bucket: str) -> None:
-    put(s3, bucket, [member(n) for n in range(25)], "test.json")
+    put_table(s3, bucket, [member(n) for n in range(25)], "test.json")
     result = ScatterHandler({"input_obj": "test.json"}, None, s3).main()
-    keys = [f"scatter/job_{n:03d}.pkl" for n in range(3)]
-    assert result == {"segment_definitions": keys}
-    assert [len(read(s3, bucket, key)) for key in keys] == [10, 10, 5]
+    assert result == {"segment_definitions": [f"scatter/job_{n:03d}.pkl" for n in range(3)]}
+    assert [len(df) for df in scattered(s3, input_obj="test.json")] == [10, 10, 5]
 
 
 @pytest.mark.parametrize("division_number", [1, 7, 24, 25, 26, 10**9, 10**30])
 def test_segments_cover_every_row_once(s3: "S3Client", bucket: str, division_number: int) -> None:
     table = [member(n) for n in range(25)]
-    put(s3, bucket, table)
-    keys = scatter_table(s3, division_number=division_number)
-    whole = pd.concat([read(s3, bucket, key) for key in keys])
-    assert len(keys) == -(-25 // division_number)
-    pd.testing.assert_frame_equal(whole, pd.DataFrame(table), check_index_type=False)
+    put_table(s3, bucket, table)
+    segments = scattered(s3, input_obj=KEY, division_number=division_number)
+    assert len(segments) == -(-25 // division_number)
+    pd.testing.assert_frame_equal(pd.concat(segments), pd.DataFrame(table), check_index_type=False)
 
 
 def test_a_division_number_beyond_the_table_takes_no_memory() -> None:
@@ -91,9 +79,9 @@ def test_a_division_number_beyond_the_table_takes_no_memory() -> None:
 
 
 def test_an_empty_table_is_one_segment_without_rows(s3: "S3Client", bucket: str) -> None:
-    put(s3, bucket, [])
-    [key] = scatter_table(s3)
-    assert read(s3, bucket, key).empty
+    put_table(s3, bucket, [])
+    [df] = scattered(s3, input_obj=KEY)
+    assert df.empty
 
 
 HEADERS = {
@@ -108,15 +96,14 @@ HEADERS = {
 def test_a_csv_file_of_a_header_alone_keeps_its_columns(
     s3: "S3Client", bucket: str, data: bytes, columns: list[str], division_number: int | None
 ) -> None:
-    s3.put_object(Bucket=bucket, Key="t.csv", Body=data)
-    [key] = scatter_table(s3, input_obj="t.csv", division_number=division_number)
-    df = read(s3, bucket, key)
+    put(s3, bucket, {"t.csv": data})
+    [df] = scattered(s3, input_obj="t.csv", division_number=division_number)
     assert (df.columns.tolist(), len(df)) == (columns, 0)
     assert df.attrs == {"source": "t.csv", "format": "csv"}
 
 
 def test_the_execution_keeps_its_segments_apart(s3: "S3Client", bucket: str) -> None:
-    put(s3, bucket, [member(0)])
+    put_table(s3, bucket, [member(0)])
     event = {"input_obj": "test.json", "execution": "run-1", "overrides": {"input_obj": KEY}}
     assert ScatterHandler(event, None, s3).main() == {
         "segment_definitions": ["scatter/run-1/job_000.pkl"],
@@ -127,15 +114,15 @@ def test_the_execution_keeps_its_segments_apart(s3: "S3Client", bucket: str) -> 
 def test_an_execution_pins_the_versions_of_all_reference_tables(
     s3: "S3Client", bucket: str
 ) -> None:
-    put(s3, bucket, [member(0)])
+    put_table(s3, bucket, [member(0)])
     pin = "scatter/run-1/references.json"
-    scatter_table(s3, execution="run-1")
+    scattered(s3, input_obj=KEY, execution="run-1")
     assert pin not in keys_of(s3, bucket)
     tables = ["reference/2026/origins.csv", "reference/rates.csv"]
     etags = {key: s3.put_object(Bucket=bucket, Key=key, Body=b"a\n1\n")["ETag"] for key in tables}
-    scatter_table(s3)
+    scattered(s3, input_obj=KEY)
     assert not any(key.endswith("references.json") for key in keys_of(s3, bucket))
-    scatter_table(s3, execution="run-1")
+    scattered(s3, input_obj=KEY, execution="run-1")
     assert json.loads(s3.get_object(Bucket=bucket, Key=pin)["Body"].read()) == etags
 
 
@@ -174,14 +161,6 @@ def test_what_others_write_into_an_input_is_no_fault() -> None:
     event |= {"account": "1", "time": "t", "region": "r", "resources": [], "Comment": "c"}
     event |= {"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": "arn:aws:states:…"}
     assert Job.from_event({"overrides": {**event, "input_obj": KEY}}) == Job(KEY, None, None)
-
-
-@pytest.fixture
-def small_scale(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Segments of a thousandth of their bytes."""
-    monkeypatch.setattr(cuts, "SEGMENT_BYTES", 6_900)
-    monkeypatch.setattr(cuts, "BLOCK_BYTES", 960)
-    monkeypatch.setattr(cuts, "SMALL_TABLE_BYTES", 200)
 
 
 @pytest.mark.parametrize("size", [1, 10_000, 123_457, 4_700_000, 700_000_000])
@@ -225,11 +204,10 @@ def test_small_tables_of_tiny_records_make_at_most_200_segments() -> None:
 
 
 def test_columns_agree_where_later_records_bring_new_ones(s3: "S3Client", bucket: str) -> None:
-    put(s3, bucket, [{"a": 1}, {"a": 2, "c": "x"}, {"b": 3}])
-    keys = scatter_table(s3, division_number=1)
-    frames_read = [read(s3, bucket, key) for key in keys]
-    assert [list(df.columns) for df in frames_read] == [["a", "c", "b"]] * 3
-    assert pd.concat(frames_read).to_json(orient="values") == (
+    put_table(s3, bucket, [{"a": 1}, {"a": 2, "c": "x"}, {"b": 3}])
+    segments = scattered(s3, input_obj=KEY, division_number=1)
+    assert [list(df.columns) for df in segments] == [["a", "c", "b"]] * 3
+    assert pd.concat(segments).to_json(orient="values") == (
         '[[1.0,null,null],[2.0,"x",null],[null,null,3.0]]'
     )
 
@@ -264,11 +242,9 @@ def test_blocks_join_to_the_table_of_all_their_records() -> None:
         assert (columns, table.rows) == (expected, 4)
 
 
-@pytest.mark.parametrize("block_rows", [1, 2])
 @pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
-def test_values_are_kept_exactly(values: list[Any], block_rows: int) -> None:
-    blocks = itertools.batched([{"a": value} for value in values], block_rows)
-    df = HANDLER.make_df(Table(map(Block.of, blocks)), 0, KEY)
+def test_values_are_kept_exactly(values: list[Any]) -> None:
+    df = HANDLER.make_df(Table([Block.of([{"a": value}]) for value in values]), 0, KEY)
     kept = df["a"].astype(object).where(df["a"].notna(), None).tolist()
     assert (kept, list(map(type, kept))) == (values, list(map(type, values)))
     whole = HANDLER.make_df(Table([Block.of([{"a": value} for value in values])]), 0, KEY)
@@ -297,12 +273,6 @@ def test_no_float_holds_an_integer_beyond_15_digits_in_any_segment(
     long = [(row, value) for row, value in enumerate(values) if value and abs(value) >= 10**15]
     assert [(row, found[row]) for row, _ in long] == long
     assert all(type(found[row]) is int for row, _ in long)
-
-
-def test_a_faulty_record_is_named_with_the_object(s3: "S3Client", bucket: str) -> None:
-    s3.put_object(Bucket=bucket, Key=KEY, Body=b'[{"a": 1}, {"a" 1}, {"a": 1, "b": 2}]')
-    with pytest.raises(InvalidJSON, match="^members.json record 1, byte 16: expected valid JSON"):
-        scatter_table(s3)
 
 
 INPUT = "input_obj: must be the key of an object, a folder/, a pattern or a list of keys; found "
@@ -447,9 +417,7 @@ def test_what_is_no_key_is_no_object_of_the_inbox(
         Job.from_event({"input_obj": key})
 
 
-@pytest.mark.parametrize(
-    "execution", [None, "e", "e" * 73, "漢" * 80], ids=["none", "short", "long", "kanji"]
-)
+@pytest.mark.parametrize("execution", [None, "e" * 73, "漢" * 80], ids=["none", "long", "kanji"])
 @pytest.mark.parametrize("key", ["members.json", "漢" * 330 + ".json"], ids=["short", "kanji"])
 def test_the_state_of_every_division_that_is_allowed_is_at_most_256_kib(
     execution: str | None, key: str, monkeypatch: pytest.MonkeyPatch
@@ -483,29 +451,27 @@ def fits(segments: int, job: Job) -> bool:
 def test_segment_files_tell_the_etl_and_where_faulty_records_go(
     s3: "S3Client", bucket: str
 ) -> None:
-    put(s3, bucket, [member(0), {**member(1), "late": 1}], KEY)
+    put_table(s3, bucket, [member(0), {**member(1), "late": 1}], KEY)
     asked = {"etl": "orders", "rejects": "sheet", "max_rejects": 0, "sheets": "summaries"}
     event = {"input_obj": KEY, "division_number": 1, "overrides": asked}
-    keys = ScatterHandler(event, None, s3).main()["segment_definitions"]
-    assert [read(s3, bucket, key).attrs for key in keys] == [{"source": KEY, **asked}] * 2
+    assert [df.attrs for df in scattered(s3, **event)] == [{"source": KEY, **asked}] * 2
 
 
 @pytest.mark.parametrize(
     "key", ["会員　名簿.json", "a b/c&d=1.json", "漢" * 339, f"{'a' * 1019}.json", "..a/b..json"]
 )
 def test_a_key_that_s3_takes_is_taken(s3: "S3Client", bucket: str, key: str) -> None:
-    put(s3, bucket, [member(0)], key)
-    [segment] = ScatterHandler({"input_obj": key}, None, s3).main()["segment_definitions"]
-    assert len(read(s3, bucket, segment)) == 1
+    put_table(s3, bucket, [member(0)], key)
+    assert [len(df) for df in scattered(s3, input_obj=key)] == [1]
 
 
 def test_a_division_beyond_the_limits_is_refused(
     s3: "S3Client", bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "ITERATIONS", 20)
-    put(s3, bucket, [member(n) for n in range(25)])
+    put_table(s3, bucket, [member(n) for n in range(25)])
     with pytest.raises(TooManySegments, match="division_number 1 passes that at segment 21"):
-        scatter_table(s3, division_number=1)
+        scattered(s3, input_obj=KEY, division_number=1)
 
 
 def test_a_thousand_segments_fit_an_execution() -> None:
@@ -517,7 +483,7 @@ def test_a_manifest_lists_any_number_of_segments(
     s3: "S3Client", bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "ITERATIONS", 20)
-    put(s3, bucket, [member(n) for n in range(25)])
+    put_table(s3, bucket, [member(n) for n in range(25)])
     event = {"input_obj": KEY, "execution": "run-1", "manifest": True, "division_number": 1}
     result = ScatterHandler(event, None, s3).main()
     manifest = "scatter/run-1/manifest.json"
@@ -532,9 +498,8 @@ def test_a_column_that_turns_out_to_be_text_is_text_in_every_segment(
     """Its number stands far behind the first block, so that the table is cut once more."""
     rows = [*(f"{n},{n}" for n in range(20_000)), "x,1"]
     body = "\r\n".join(["a,b", *rows]).encode()
-    s3.put_object(Bucket=bucket, Key="orders.csv", Body=body)
-    handler = ScatterHandler({"input_obj": "orders.csv", "division_number": 7_000}, None, s3)
-    cut = [read(s3, bucket, key) for key in handler.main()["segment_definitions"]]
+    put(s3, bucket, {"orders.csv": body})
+    cut = scattered(s3, input_obj="orders.csv", division_number=7_000)
     whole = pd.concat(cut)
     assert [list(df.dtypes.astype(str)) for df in cut] == [["str", "int64"]] * 3
     assert [f"{a},{b}" for a, b in zip(whole["a"], whole["b"])] == rows
@@ -558,7 +523,7 @@ def test_an_input_that_is_replaced_between_its_two_readings_is_named(
 
 def test_a_missing_object_is_s3s_own_error(s3: "S3Client", bucket: str) -> None:
     with pytest.raises(s3.exceptions.NoSuchKey):
-        scatter_table(s3)
+        scattered(s3, input_obj=KEY)
 
 
 INBOX_INPUT = {"encoding": "cp932", "orders": {"rejects": "sheet", "encoding": "utf-8"}}

@@ -4,7 +4,6 @@ import json
 import multiprocessing
 import os
 import random
-import re
 import signal
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -149,7 +148,7 @@ TRAPS: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("key", KINDS)
 @pytest.mark.parametrize("trap", TRAPS)
-@pytest.mark.parametrize("chunk", [None, 61, 7, 1_000])
+@pytest.mark.parametrize("chunk", [None, 61])
 def test_a_trap_gives_the_same(key: str, trap: str, chunk: int | None) -> None:
     data = TRAPS[trap](WRITERS[key](PLAIN))
     segments, starts, error = same(data, key, chunk)
@@ -173,7 +172,7 @@ RECORDS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(RECORDS, st.sampled_from([*KINDS]), st.booleans(), st.integers(1, 300), st.randoms())
 @example([{"a": "}, {"}] * 60, "table.json", True, 1, random.Random(1))
 def test_any_text_gives_the_same(
@@ -193,7 +192,7 @@ def test_any_text_gives_the_same(
 
 @pytest.mark.parametrize("key", KINDS)
 @pytest.mark.parametrize("fault", [b'"120"', b"absent"])
-@pytest.mark.parametrize("at", [0, 500, 5_000, 10_000, 11_000])
+@pytest.mark.parametrize("at", [0, 5_000, 11_000])
 def test_of_two_faults_the_first_is_told(key: str, fault: bytes, at: int) -> None:
     data = WRITERS[key](PLAIN).replace(fault, b"x")
     _, _, error = same(data, key, broken_at=at)
@@ -203,8 +202,7 @@ def test_of_two_faults_the_first_is_told(key: str, fault: bytes, at: int) -> Non
 def test_an_error_names_record_and_byte_of_the_whole_file() -> None:
     data = array(PLAIN).replace(b'"150"', b'"150" x')
     _, _, error = same(data, "table.json")
-    byte = re.search(rb'"150" x', data)
-    assert byte and f"table.json record 150, byte {byte.end() - 1}: " in error
+    assert f"table.json record 150, byte {data.index(b' x') + 1}: " in error
 
 
 @pytest.mark.parametrize("key", KINDS)
