@@ -1,8 +1,11 @@
 """JSON: an array of objects, or an object a line."""
 
-from pipeline.reading import exact_parser, fast_parser, reader
+from collections.abc import Callable
+from functools import partial
+
+from pipeline.reading import fast_parser, reader
 from pipeline.reading.columns import Block
-from pipeline.reading.exact_parser import Parsed, shown
+from pipeline.reading.exact_parser import Broken, Record, parse, parse_lines, shown
 from pipeline.reading.fast_parser import SPACE
 from pipeline.reading.reader import Reader
 
@@ -26,19 +29,24 @@ class JSONReader(Reader):
             self.index += block.rows
         return block
 
-    def _taken(self, text: str, parsed: Parsed, invalid: int | None) -> Block | None:
-        """What the exact parser took of a text; None if more bytes are needed, or the array has ended.
+    def _take(
+        self, text: str, parse: Callable[[str], tuple[list[Record], int]], invalid: int | None
+    ) -> Block | None:
+        """What the exact parser reads; None if more bytes are needed, or the array has ended.
 
         Args:
-            invalid: the byte behind it that is not UTF-8.
+            invalid: the byte behind the text that is not UTF-8.
         """
-        self.index += len(parsed.records)
-        if parsed.fault:
-            self._fail(len(text[: parsed.fault.at].encode()), parsed.fault.rule)
+        try:
+            records, end = parse(text)
+        except Broken as broken:
+            self.index += broken.records
+            self._fail(len(text[: broken.at].encode()), str(broken))
+        self.index += len(records)
         if invalid is not None:
             self._fail_at_byte(invalid)
-        self._consume(len(text[: parsed.end].encode()))
-        return Block.of(parsed.records) if parsed.records else None
+        self._consume(len(text[:end].encode()))
+        return Block.of(records) if records else None
 
 
 class ArrayReader(JSONReader):
@@ -71,7 +79,7 @@ class ArrayReader(JSONReader):
         if invalid is not None and len(self.buffer) - invalid < 4 and not self.ended:
             invalid = None  # a character cut in two
         last = self.ended and invalid is None
-        return self._taken(text, exact_parser.parse(text, not self.index, last), invalid)
+        return self._take(text, partial(parse, first=not self.index, last=last), invalid)
 
 
 class LinesReader(JSONReader):
@@ -85,4 +93,4 @@ class LinesReader(JSONReader):
         text, invalid = self._decode(lines)
         if invalid is not None:
             text = text[: text.rfind("\n") + 1]
-        return self._taken(text, exact_parser.parse_lines(text), None if text else invalid)
+        return self._take(text, parse_lines, None if text else invalid)
