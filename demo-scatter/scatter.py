@@ -158,7 +158,7 @@ class ScatterHandler:
     def send_segments(self, source: Source, job: Job) -> list[SegmentCut]:
         """Write the segment files, all with the same columns; returns them in row order."""
         sent: list[tuple[int, SegmentCut]] = []
-        for width, cut in map_ahead(self.put, self.make_segments(source, job), UPLOADS, UPLOADS):
+        for width, cut in map_ahead(self.put, self.make_segments(source, job), UPLOADS):
             sent.append((width, cut))
             if not job.manifest:
                 check_fits_execution(len(sent), cut.key, job)

@@ -23,7 +23,7 @@ from pipeline.reading.json_records import InvalidJSON
 from pipeline.reading.objects import NoObjects, TooManyObjects
 from pipeline.reading.source import InputChanged, NoCommonColumn
 from pipeline.reading.xlsx import InvalidWorkbook
-from pipeline.segments.refused import is_number, refuse, rejects, sift
+from pipeline.segments.rules import is_number, refuse, rejects, sift
 from scatter import ScatterHandler, Segment
 from tests.scattering import facts, put, scattered
 

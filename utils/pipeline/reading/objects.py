@@ -94,7 +94,7 @@ def find_objects(s3: "S3Client", at: At, input_obj: str | list[str]) -> Inputs:
         InvalidEvent: it is no pattern.
     """
     if isinstance(input_obj, list):
-        heads = map_ahead(lambda key: head(s3, at, key), input_obj, AT_ONCE, AT_ONCE)
+        heads = map_ahead(lambda key: head(s3, at, key), input_obj, AT_ONCE)
         return Inputs([found or _fail_absent(key) for key, found in zip(input_obj, heads)], False)
     if not endings.is_folder(input_obj):
         if not endings.is_pattern(input_obj):
@@ -146,7 +146,7 @@ def _list(s3: "S3Client", at: At, pattern: str) -> Inputs:
             rule = f"an execution reads at most {MOST_OBJECTS:,} objects"
             raise TooManyObjects(f"{pattern}: {rule}; found more")
     books = [each.key for each in found if endings.is_workbook(each.key)]
-    kept = map_ahead(lambda key: head(s3, at, key, ours=False), books, AT_ONCE, AT_ONCE)
+    kept = map_ahead(lambda key: head(s3, at, key, ours=False), books, AT_ONCE)
     results = {key for key, there in zip(books, kept) if not there}  # of earlier runs
     tables = [each for each in found if each.key not in results]
     passed_over += len(found) - len(tables)

@@ -177,7 +177,7 @@ def open_ahead(
     def ahead(listed: Listed) -> Opened | None:
         return open_object(listed, True) if listed.size <= WHOLE_BYTES else None
 
-    for listed, opened in zip(objects, map_ahead(ahead, objects, at_once, at_once)):
+    for listed, opened in zip(objects, map_ahead(ahead, objects, at_once)):
         yield opened or open_object(listed, False)
 
 
