@@ -97,14 +97,7 @@ class ScatterHandler:
     def get_s3_data(
         self, at: At, job: Job, objects: Sequence[Listed], texts: Iterable[str] = ()
     ) -> Source:
-        """Open the input, and read it ahead.
-
-        Args:
-            texts: the columns of CSV that are known to hold other texts than numbers.
-
-        Raises:
-            InputChanged: an object is not that which was listed, or read before, any more.
-        """
+        """Open the objects; `texts` are columns of CSV known to hold other texts than numbers."""
         return open_table(self.s3, at, objects, job.reading, texts)
 
     def make_segments(self, source: Source, job: Job) -> Iterator[Segment]:
@@ -125,11 +118,7 @@ class ScatterHandler:
         job: Job,
         source: Source,
     ) -> pd.DataFrame:
-        """The frame of one segment, with the columns of the whole table so far.
-
-        Raises:
-            InvalidEvent: the table has a column of the name that the objects' keys would have.
-        """
+        """The frame of one segment, with the columns of the whole table so far."""
         df = self.make_df(table, start, job.table)
         stop = start + table.rows
         origins = {} if job.written else written(source.begun, start, stop)

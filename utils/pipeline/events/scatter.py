@@ -59,11 +59,7 @@ def in_inbox(key: object) -> str | None:
 
 
 def check_is_table(key: Any) -> None:
-    """
-    Raises:
-        NotATable: the key is of the inbox, where everything that is put starts an execution: a
-            note, a folder's marker, a job's _SUCCESS.
-    """
+    """Everything that is put into the inbox starts an execution: a note, a job's _SUCCESS."""
     if in_inbox(key) is not None and not endings.ends(key)[0]:
         kinds = ", ".join(filter(None, endings.NAMES))
         raise NotATable(
@@ -73,11 +69,7 @@ def check_is_table(key: Any) -> None:
 
 
 def inbox_input(key: object) -> tuple[str, dict[str, Any]]:
-    """Of a table of the inbox its first folder there, and what InboxInput adds to its input.
-
-    Raises:
-        InvalidEvent: that is no input of an execution.
-    """
+    """Of a table of the inbox its first folder there, and what InboxInput adds to its input."""
     name = in_inbox(key)
     if name is None:
         return "", {}
@@ -202,14 +194,7 @@ class Job:
         )
 
     def of(self, keys: Iterable[str], written: bool) -> Self:
-        """The job of these objects.
-
-        Args:
-            written: input_obj is the key of the only one.
-
-        Raises:
-            InvalidEvent: they cannot be read so, or the workbook has no place.
-        """
+        """The job of these objects; `written`: input_obj is the key of the only one."""
         job = replace(self, written=written)
         workbook = job.workbook
         if not workbook:
@@ -264,11 +249,7 @@ class Job:
 
 
 def time_of(fields: dict[str, Any]) -> datetime:
-    """That which the execution is for, by its zone's clocks: scheduled, else of its start.
-
-    Raises:
-        InvalidEvent: it is none, or there is no such zone.
-    """
+    """That which the execution is for, by its zone's clocks: scheduled, else of its start."""
     time = fields.get("scheduled_time", fields.get("started") or str(datetime.now(UTC)))
     zone = fields.get("zone", "UTC")
     try:
@@ -279,11 +260,7 @@ def time_of(fields: dict[str, Any]) -> datetime:
 
 
 def check(fields: dict[str, Any]) -> None:
-    """
-    Raises:
-        InvalidEvent: names the first field whose rule does not hold.
-        NotATable: see `check_is_table`.
-    """
+    """Refuse a field whose rule does not hold, by its name."""
     keys = fields["input_obj"]
     check_is_table(keys)
     given = {name: [value] for name, value in fields.items()}
@@ -298,10 +275,6 @@ def check(fields: dict[str, Any]) -> None:
 
 
 def check_list(keys: list[Any]) -> None:
-    """
-    Raises:
-        InvalidEvent: names what is no key, or is there twice.
-    """
     for key in keys:
         require(is_key(key), "input_obj: a list holds keys of objects", key, InvalidEvent)
     for key, count in Counter(keys).most_common(1):
@@ -310,15 +283,7 @@ def check_list(keys: list[Any]) -> None:
 
 
 def check_fits_execution(segments: int, key: str, job: Job) -> None:
-    """Refuse a division that an inline Map cannot hold.
-
-    Args:
-        segments: how many there are so far.
-        key: the latest one's, the longest.
-
-    Raises:
-        TooManySegments: beyond ITERATIONS, or STATE_BYTES with a definition and a result each.
-    """
+    """Refuse a division that an inline Map cannot hold: of so many segments `key` is the last."""
     around = {"segment_definitions": [], "workbook": job.workbook, "segment_results": []}
     state = len(json.dumps(around)) + 2 * segments * len(json.dumps(key) + ", ")
     if segments > ITERATIONS or state > STATE_BYTES:

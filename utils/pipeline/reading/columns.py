@@ -47,11 +47,7 @@ class Block:
 
 
 class Table:
-    """Blocks joined, in first-seen order of their columns.
-
-    Args:
-        blocks: of which each is freed before the next is taken.
-    """
+    """Blocks joined, with columns in first-seen order; each is freed before the next is taken."""
 
     def __init__(self, blocks: Iterable[Block]) -> None:
         self.rows = 0
@@ -75,11 +71,7 @@ class Table:
 
 
 class Column:
-    """One column, block by block.
-
-    Args:
-        missing: how many rows had no such key before.
-    """
+    """One column, block by block, behind so many rows that had no such key."""
 
     def __init__(self, missing: int) -> None:
         self.blocks: list[list[Any] | NDArray[np.int64]] = []

@@ -167,11 +167,7 @@ class CSVReader(Reader):
 
 
 def read_rows(text: str, most: int | None = None, delimiter: str = ",") -> Rows:
-    """The complete rows of a text that begins with a row.
-
-    Args:
-        most: so many rows; all of them, unless told.
-    """
+    """The complete rows of a text that begins with a row; at most so many of them."""
     file = io.StringIO(text, newline="")  # ends lines where csv does, and nowhere else
     reader = csv.reader(file, strict=True, delimiter=delimiter)
     rows: list[list[str]] = []

@@ -22,11 +22,7 @@ BLOCK_ROWS = 1_000  # taken at a time where segments are cut by rows
 
 
 def segment_bytes(json_bytes: int, most: float = math.inf) -> int:
-    """How much JSON a segment of a table takes, unless it is cut by rows.
-
-    Args:
-        most: segments that there may be.
-    """
+    """How much JSON a segment takes, unless cut by rows, if there may be so many at most."""
     if json_bytes <= SEGMENT_BYTES / 2:
         return max(1, json_bytes)
     pairs = math.ceil(json_bytes / (2 * SEGMENT_BYTES))
@@ -34,11 +30,7 @@ def segment_bytes(json_bytes: int, most: float = math.inf) -> int:
 
 
 def block_bytes(json_bytes: int, weight: int = 1) -> int:
-    """How much of a table's text is read and parsed at a time.
-
-    Args:
-        weight: bytes of JSON that hold what a byte of the text does.
-    """
+    """How much of a text is parsed at a time, a byte of which holds `weight` bytes of JSON."""
     segment = segment_bytes(json_bytes)
     return math.ceil(segment / math.ceil(segment / BLOCK_BYTES) / weight)
 

@@ -53,10 +53,7 @@ class Format:
 
 
 def tell(key: str, head: bytes, size: int) -> Format:
-    """
-    Args:
-        head: the object's first bytes, of `size`.
-    """
+    """Judge by the key, and by the object's first bytes, of `size` in all."""
     end, packed = ends(key)
     if packed or (not end and head.startswith(MAGIC)):
         packed = True

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from pipeline.reading import fast_parser, reader
+from pipeline.reading import fast_parser
 from pipeline.reading.columns import Block
 from pipeline.reading.exact_parser import Broken, Record, parse, parse_lines, shown
 from pipeline.reading.fast_parser import SPACE
@@ -32,11 +32,7 @@ class JSONReader(Reader):
     def _take(
         self, text: str, parse: Callable[[str], tuple[list[Record], int]], invalid: int | None
     ) -> Block | None:
-        """What the exact parser reads; None if more bytes are needed, or the array has ended.
-
-        Args:
-            invalid: the byte behind the text that is not UTF-8.
-        """
+        """What the exact parser reads of a text, behind which an `invalid` byte may stand."""
         try:
             records, end = parse(text)
         except Broken as broken:
@@ -56,10 +52,8 @@ class ArrayReader(JSONReader):
         """Read up to the array's bracket, behind a byte order mark and any space, and on."""
         super()._open(wanted)
         while not self.ended and not self.buffer.lstrip(SPACE):
-            if len(self.buffer) > reader.RECORD_BYTES:
-                rule = f"an array begins within {reader.RECORD_BYTES} bytes; found only space"
-                self._fail(0, rule)
-            self._read(len(self.buffer))
+            self._consume(len(self.buffer))
+            self._read(wanted)
         if not self.buffer and not self.offset:
             self._fail(0, "must be a JSON array of objects; found an empty file")
         start = len(self.buffer) - len(self.buffer.lstrip(SPACE))

@@ -64,15 +64,7 @@ class Inputs:
 
 
 def input_bucket(s3: "S3Client", own: str, given: str) -> At:
-    """Where the input is, as each call names it.
-
-    Args:
-        own: the pipeline's bucket.
-        given: by the input; "" for that.
-
-    Raises:
-        NoInputBucket: the function may not list it, or it is somebody else's.
-    """
+    """Where the input is, as each call names it: in our `own` bucket, or the `given` one."""
     if given in ("", own):
         return {"Bucket": own}
     at: At = {"Bucket": given}
@@ -105,11 +97,7 @@ def find_objects(s3: "S3Client", at: At, input_obj: str | list[str]) -> Inputs:
 
 
 def head(s3: "S3Client", at: At, key: str, ours: bool = True) -> Listed | None:
-    """An object; None where it is not there.
-
-    Args:
-        ours: whether a workbook that the pipeline made is one, too.
-    """
+    """An object; None where it is not there, or is a workbook of `ours` that is not wanted."""
     try:
         answer = s3.head_object(**at, Key=key)
     except ClientError as error:

@@ -129,10 +129,7 @@ class Reader:
         return f" record {self.index}, byte {self.offset + at}"
 
     def _take_header(self, names: list[str], column: Callable[[int], object]) -> None:
-        """
-        Args:
-            column: what the format calls a column, by its place from 0 on.
-        """
+        """Keep the columns' names; `column` tells what the format calls one without a name."""
         if "" in names:
             found = column(names.index(""))
             self._fail(0, f"each column has a name; found none for column {found}")

@@ -61,10 +61,6 @@ class References:
     on_disk: Path = Path("tests")
 
     def __getitem__(self, name: str) -> pd.DataFrame:
-        """
-        Raises:
-            MissingReference, ReferenceChanged, InvalidReference: names the object.
-        """
         if name not in self.keys:
             names = ", ".join(self.keys) or "nothing"
             raise MissingReference(f"REFERENCES: names {names}; found no {name}")
@@ -117,11 +113,7 @@ class References:
 
 
 def pin(objects: Objects, segment: str) -> None:
-    """Write the version of each table that all segments of an execution see, if there is a table.
-
-    Args:
-        segment: key of a segment file. Without an execution in it, nothing is pinned.
-    """
+    """Write the version of each table that all segments of an execution see, if there is one."""
     key = references_key(segment)
     if key is None:
         return
@@ -145,10 +137,7 @@ def pinned(objects: Objects, key: str) -> dict[str, str]:
 
 
 def check_references(keys: Mapping[str, str]) -> None:
-    """
-    Raises:
-        InvalidReference: names what has no key of a table that the segment's role may read.
-    """
+    """Refuse what is no key of a table that the segment's role may read."""
     for name, key in keys.items():
         below = isinstance(key, str) and key.startswith(REFERENCE) and key != REFERENCE
         rule = f"must have a key below {REFERENCE}, where the function may read"
@@ -157,14 +146,7 @@ def check_references(keys: Mapping[str, str]) -> None:
 
 
 def read(data: bytes, key: str, texts: Iterable[str] = ()) -> pd.DataFrame:
-    """A table in UTF-8, of each format that the scatter reads and by the same rules.
-
-    Args:
-        texts: the columns of CSV that are known to hold other texts than numbers.
-
-    Raises:
-        InvalidReference: names the key, the record and the line or byte.
-    """
+    """A table in UTF-8; `texts` are columns of CSV known to hold other texts than numbers."""
     from pipeline.reading import (
         formats,  # the parsers, which an ETL without references does not load
     )

@@ -96,11 +96,7 @@ def make_side_by_side(
 def read_texts(
     reader: Reader, block_bytes: int, segment_bytes: int, unmade: deque[Text]
 ) -> Iterator[Text]:
-    """The texts of all segments, as the file arrives; an error of its is left for the reader.
-
-    Args:
-        unmade: gets each text, and what is behind the last one.
-    """
+    """The texts of all segments, as the file arrives, each `unmade` until its file is there."""
     text = Text(0, 0, b"")
     while True:
         unmade.append(text)

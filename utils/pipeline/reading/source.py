@@ -42,11 +42,7 @@ class NoCommonColumn(ValueError):
 
 @dataclass(frozen=True)
 class Opened:
-    """An object as it is read.
-
-    Attributes:
-        size: in bytes.
-    """
+    """An object as it is read."""
 
     key: str
     etag: str

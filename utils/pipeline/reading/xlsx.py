@@ -52,13 +52,9 @@ FAULTS = (
 
 
 class XlsxReader(Reader):
-    """
-    Args:
-        sheet: its name; "" for the first one.
+    """The rows of a sheet, of the first one without a name.
 
-    Attributes:
-        offset: of the object, in proportion to what was read of the sheet.
-        header: the names of the columns.
+    `offset` is of the object, in proportion to what was read of the sheet.
     """
 
     error = InvalidWorkbook
