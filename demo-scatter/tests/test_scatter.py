@@ -135,10 +135,8 @@ def keys_of(s3: "S3Client", bucket: str) -> list[str]:
     [
         ("", "test.json", "test.xlsx"),
         ("", "2026/members.json", "2026/members.xlsx"),
-        ("", "a.b/members", "a.b/members.xlsx"),
         ("", "data.2024.01", "data.2024.01.xlsx"),
         ("", "data.2024.02.json", "data.2024.02.xlsx"),
-        ("", "会員　名簿.json", "会員　名簿.xlsx"),
         ("", "orders.csv.gz", "orders.xlsx"),
         ("", "2026/ORDERS.CSV", "2026/ORDERS.xlsx"),
         ("", "a.json.jsonl", "a.json.xlsx"),
@@ -276,97 +274,69 @@ def test_no_float_holds_an_integer_beyond_15_digits_in_any_segment(
 
 
 INPUT = "input_obj: must be the key of an object, a folder/, a pattern or a list of keys; found "
-NUMBER = "division_number: must be a whole number from 1; found "
-ENCODING = "encoding: "
-ETL = "etl: must be the name of an ETL; found "
-REJECTS = 'rejects: must be "sheet"; found '
-SHEETS = 'sheets: must be "summaries"; found '
-LIMIT = "max_rejects: must be a whole number from 0; found "
-EXECUTION = "execution: must be an execution's name; found "
+LONG = "input_obj: must be short enough for its workbook, whose key has at most 1,024 bytes; found "
+ENDS = ".json, .jsonl, .ndjson, .csv, .tsv, .xlsx"
 ENDING = (
-    "input_obj: must end in .json, .jsonl, .ndjson, .csv, .tsv, .xlsx or one of these with .gz, or have no ending; "
-    "found the text "
+    f"input_obj: must end in {ENDS} or one of these with .gz, or have no ending; found the text "
 )
-EVENTS: dict[str, tuple[dict[str, Any], str]] = {
-    "no input": ({"input_obj": None}, INPUT + "null"),
-    "number": ({"input_obj": 7}, INPUT + "the number 7"),
-    "empty": ({"input_obj": ""}, INPUT + 'the text ""'),
-    "climbing": ({"input_obj": "a/../b"}, INPUT + 'the text "a/../b"'),
-    "empty step": ({"input_obj": "/a.json"}, INPUT + 'the text "/a.json"'),
-    "control character": ({"input_obj": "a\nb"}, INPUT + r'the text "a\nb"'),
-    "lone surrogate": ({"input_obj": "a\ud83d"}, INPUT + r'the text "a\ud83d"'),
-    "long key": ({"input_obj": "漢" * 342}, INPUT + f'the text "{"漢" * 60}…"'),
-    "too long for a workbook": (
-        {"input_obj": "漢" * 340},
-        "input_obj: must be short enough for its workbook, whose key has at most 1,024 bytes; "
-        f'found the text "{"漢" * 60}…"',
-    ),
-    "too long for a workbook by its end": (
-        {"input_obj": "a" * 1020 + ".csv"},
-        "input_obj: must be short enough for its workbook, whose key has at most 1,024 bytes; "
-        f'found the text "{"a" * 60}…"',
-    ),
-    "workbook of before": ({"input_obj": "a.xls"}, ENDING + '"a.xls"'),
-    "packed otherwise": ({"overrides": {"input_obj": "b/a.csv.zip"}}, ENDING + '"b/a.csv.zip"'),
-    "a workbook of its own name": (
-        {"input_obj": "members.xlsx"},
-        'workbook: must be no object that is read; found the text "members.xlsx"',
-    ),
-    "delimiter": (
-        {"delimiter": ";;"},
-        'delimiter: must be one character, no quote and no line\'s end; found the text ";;"',
-    ),
-    "quote": (
-        {"delimiter": '"'},
-        'delimiter: must be one character, no quote and no line\'s end; found the text "\\""',
-    ),
-    "bucket": (
-        {"input_bucket": "A_b"},
-        'input_bucket: must be a bucket\'s name; found the text "A_b"',
-    ),
-    "sheet": ({"sheet": ""}, 'sheet: must be a sheet\'s name; found the text ""'),
-    "encoding": ({"encoding": "sjis"}, ENCODING + 'must be utf-8 or cp932; found the text "sjis"'),
-    "a list of encodings": (
-        {"encoding": ["utf-8"]},
-        ENCODING + "must be utf-8 or cp932; found an array",
-    ),
-    "a list of workbooks": (
-        {"workbook": ["a.xlsx"]},
-        "workbook: must be a key that ends in .xlsx; found an array",
-    ),
-    "encoding of JSON": (
-        {"encoding": "cp932"},
-        ENCODING + 'only CSV has another than UTF-8; found the text "cp932" of members.json',
-    ),
-    "zero": ({"division_number": 0}, NUMBER + "the number 0"),
-    "1e400": (json.loads('{"division_number": 1e400}'), NUMBER + "the number inf"),
-    "half": ({"division_number": 2.5}, NUMBER + "the number 2.5"),
-    "true": ({"division_number": True}, NUMBER + "true"),
-    "text": ({"division_number": "9"}, NUMBER + 'the text "9"'),
-    "typo": (
-        {"overrides": {"division": 9}},
-        "overrides: knows input_obj, input_bucket, workbook, source_column, division_number, "
-        "scheduled_time, zone, encoding, delimiter, sheet, etl, rejects, max_rejects, sheets; found division",
-    ),
-    "list": ({"overrides": [1]}, "overrides: must be an object; found an array"),
-    "an etl that is no name": ({"overrides": {"etl": 5}}, ETL + "the number 5"),
-    "an empty etl": ({"etl": ""}, ETL + 'the text ""'),
-    "rejects nowhere": ({"rejects": None}, REJECTS + "null"),
-    "rejects elsewhere": ({"overrides": {"rejects": "file"}}, REJECTS + 'the text "file"'),
-    "a limit of rejects alone": ({"max_rejects": 3}, REJECTS + "max_rejects alone"),
-    "rejects below 0": ({"rejects": "sheet", "max_rejects": -1}, LIMIT + "the number -1"),
-    "true rejects": ({"rejects": "sheet", "max_rejects": True}, LIMIT + "true"),
-    "other sheets": ({"sheets": "table"}, SHEETS + 'the text "table"'),
-    "no sheets": ({"overrides": {"sheets": None}}, SHEETS + "null"),
-    "climbing execution": ({"execution": "../x"}, EXECUTION + 'the text "../x"'),
-    "two steps": ({"execution": "a/b"}, EXECUTION + 'the text "a/b"'),
-    "numbered execution": ({"execution": 5}, EXECUTION + "the number 5"),
-    "long execution": ({"execution": "a" * 81}, EXECUTION + f'the text "{"a" * 60}…"'),
-    "nameless execution": ({"execution": ""}, EXECUTION + 'the text ""'),
-}
+NUMBER = "division_number: must be a whole number from 1; found "
+EXECUTION = "execution: must be an execution's name; found "
+DELIMITER = "delimiter: must be one character, no quote and no line's end; found the text "
+ENCODING = "encoding: must be utf-8 or cp932; found "
+CP932 = 'encoding: only CSV has another than UTF-8; found the text "cp932" of members.json'
+LIMIT = "max_rejects: must be a whole number from 0; found "
+KNOWN = (
+    "input_obj, input_bucket, workbook, source_column, division_number, scheduled_time, zone, "
+    "encoding, delimiter, sheet, etl, rejects, max_rejects, sheets"
+)
+KANJI = "漢" * 60 + "…"
+EVENTS: list[tuple[dict[str, Any], str]] = [
+    ({"input_obj": None}, INPUT + "null"),
+    ({"input_obj": 7}, INPUT + "the number 7"),
+    ({"input_obj": ""}, INPUT + 'the text ""'),
+    ({"input_obj": "a/../b"}, INPUT + 'the text "a/../b"'),
+    ({"input_obj": "/a.json"}, INPUT + 'the text "/a.json"'),
+    ({"input_obj": "a\nb"}, INPUT + r'the text "a\nb"'),
+    ({"input_obj": "a\ud83d"}, INPUT + r'the text "a\ud83d"'),
+    ({"input_obj": "漢" * 342}, INPUT + f'the text "{KANJI}"'),
+    ({"input_obj": "漢" * 340}, LONG + f'the text "{KANJI}"'),
+    ({"input_obj": "漢" * 340 + ".csv"}, LONG + f'the text "{KANJI}"'),
+    ({"input_obj": "a.xls"}, ENDING + '"a.xls"'),
+    ({"overrides": {"input_obj": "b/a.csv.zip"}}, ENDING + '"b/a.csv.zip"'),
+    ({"input_obj": "a.xlsx"}, 'workbook: must be no object that is read; found the text "a.xlsx"'),
+    ({"workbook": ["a.xlsx"]}, "workbook: must be a key that ends in .xlsx; found an array"),
+    ({"delimiter": ";;"}, DELIMITER + '";;"'),
+    ({"delimiter": '"'}, DELIMITER + r'"\""'),
+    ({"input_bucket": "A_b"}, 'input_bucket: must be a bucket\'s name; found the text "A_b"'),
+    ({"sheet": ""}, 'sheet: must be a sheet\'s name; found the text ""'),
+    ({"encoding": "sjis"}, ENCODING + 'the text "sjis"'),
+    ({"encoding": ["utf-8"]}, ENCODING + "an array"),
+    ({"encoding": "cp932"}, CP932),
+    ({"division_number": 0}, NUMBER + "the number 0"),
+    (json.loads('{"division_number": 1e400}'), NUMBER + "the number inf"),
+    ({"division_number": 2.5}, NUMBER + "the number 2.5"),
+    ({"division_number": True}, NUMBER + "true"),
+    ({"division_number": "9"}, NUMBER + 'the text "9"'),
+    ({"overrides": {"division": 9}}, f"overrides: knows {KNOWN}; found division"),
+    ({"overrides": [1]}, "overrides: must be an object; found an array"),
+    ({"overrides": {"etl": 5}}, "etl: must be the name of an ETL; found the number 5"),
+    ({"etl": ""}, 'etl: must be the name of an ETL; found the text ""'),
+    ({"rejects": None}, 'rejects: must be "sheet"; found null'),
+    ({"overrides": {"rejects": "file"}}, 'rejects: must be "sheet"; found the text "file"'),
+    ({"max_rejects": 3}, 'rejects: must be "sheet"; found max_rejects alone'),
+    ({"rejects": "sheet", "max_rejects": -1}, LIMIT + "the number -1"),
+    ({"rejects": "sheet", "max_rejects": True}, LIMIT + "true"),
+    ({"sheets": "table"}, 'sheets: must be "summaries"; found the text "table"'),
+    ({"overrides": {"sheets": None}}, 'sheets: must be "summaries"; found null'),
+    ({"execution": "../x"}, EXECUTION + 'the text "../x"'),
+    ({"execution": "a/b"}, EXECUTION + 'the text "a/b"'),
+    ({"execution": 5}, EXECUTION + "the number 5"),
+    ({"execution": "漢" * 81}, EXECUTION + f'the text "{KANJI}"'),
+    ({"execution": ""}, EXECUTION + 'the text ""'),
+]
 
 
-@pytest.mark.parametrize(("event", "fault"), EVENTS.values(), ids=EVENTS)
+@pytest.mark.parametrize(("event", "fault"), EVENTS, ids=[ascii(each)[:40] for each, _ in EVENTS])
 def test_a_wrong_event_is_named(event: dict[str, Any], fault: str) -> None:
     with pytest.raises(InvalidEvent) as raised:
         Job.from_event({"input_obj": KEY, **event}).of(
@@ -375,26 +345,16 @@ def test_a_wrong_event_is_named(event: dict[str, Any], fault: str) -> None:
     assert str(raised.value) == fault
 
 
-@pytest.mark.parametrize(
-    "key",
-    [
-        "inbox/notes.txt",
-        "inbox/a/_SUCCESS",
-        "inbox/x.gz",
-        "inbox/x.json.part",
-        "inbox/2026/",
-        "inbox/",
-    ],
-)
+@pytest.mark.parametrize("key", ["notes.txt", "a/_SUCCESS", "x.gz", "x.json.part", "2026/", ""])
 def test_of_the_inbox_is_passed_over_what_does_not_end_as_a_table(
     key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INBOX", "inbox/")
     with pytest.raises(NotATable) as raised:
-        Job.from_event({"input_obj": "test.json", "overrides": {"input_obj": key}})
+        Job.from_event({"input_obj": "test.json", "overrides": {"input_obj": f"inbox/{key}"}})
     assert str(raised.value) == (
-        "input_obj: a table of the inbox must end in .json, .jsonl, .ndjson, .csv, .tsv, .xlsx, or one "
-        f'of these with .gz; found the text "{key}", which is passed over'
+        f"input_obj: a table of the inbox must end in {ENDS}, or one of these with .gz; "
+        f'found the text "inbox/{key}", which is passed over'
     )
 
 
