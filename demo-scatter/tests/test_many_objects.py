@@ -350,71 +350,45 @@ def test_a_run_on_all_passes_over_what_the_pipeline_wrote(s3: "S3Client", bucket
 
 
 KEY_RULE = "input_obj: must be the key of an object, a folder/, a pattern or a list of keys; found "
-REFUSED: dict[str, tuple[dict[str, Any], type[ValueError], str]] = {
-    "an empty folder": ({"input_obj": "b/"}, NoObjects, "b/: must hold a table; found nothing"),
-    "a folder of other things": (
-        {"input_obj": "c/"},
-        NoObjects,
-        "c/: must hold a table; found 1 objects that are none",
-    ),
-    "a list's key that is not there": (
-        {"input_obj": ["a/1.csv", "a/9.csv"], "workbook": "a.xlsx"},
-        NoObjects,
-        "a/9.csv: must be there, as a list of keys names it; found nothing",
-    ),
-    "a key twice": (
-        {"input_obj": ["a/1.csv", "a/2.csv", "a/1.csv"], "workbook": "a.xlsx"},
-        InvalidEvent,
-        'input_obj: a list names a key once; found the text "a/1.csv" again',
-    ),
-    "no list of keys": (
-        {"input_obj": ["a/1.csv", "a/"], "workbook": "a.xlsx"},
+NAMED = "must be named for a list of keys, and for a pattern that begins with a star; found none"
+TWICE = 'input_obj: a list names a key once; found the text "a/1.csv" again'
+OUTSIDE = "workbook: must lie outside scatter/, gather/, reference/ and the inbox; found the text "
+ABSENT = "a/9.csv: must be there, as a list of keys names it; found nothing"
+STEPS = 'input_obj: a pattern has ** for whole steps alone; found "a/x**.csv"'
+ENDING = 'workbook: must be a key that ends in .xlsx; found the text "a.csv"'
+CP932 = 'encoding: only CSV has another than UTF-8; found the text "cp932" of j/2.json'
+COLUMN = 'source_column: must be a column\'s name; found the text ""'
+LIST = {"workbook": "a.xlsx"}
+REFUSED: list[tuple[dict[str, Any], type[ValueError], str]] = [
+    ({"input_obj": "b/"}, NoObjects, "b/: must hold a table; found nothing"),
+    ({"input_obj": "c/"}, NoObjects, "c/: must hold a table; found 1 objects that are none"),
+    ({"input_obj": ["a/1.csv", "a/9.csv"], **LIST}, NoObjects, ABSENT),
+    ({"input_obj": ["a/1.csv", "a/2.csv", "a/1.csv"], **LIST}, InvalidEvent, TWICE),
+    (
+        {"input_obj": ["a/1.csv", "a/"], **LIST},
         InvalidEvent,
         'input_obj: a list holds keys of objects; found the text "a/"',
     ),
-    "an empty list": ({"input_obj": []}, InvalidEvent, KEY_RULE + "an array"),
-    "the root": ({"input_obj": "/"}, InvalidEvent, KEY_RULE + 'the text "/"'),
-    "a pattern that is none": (
-        {"input_obj": "a/x**.csv"},
-        InvalidEvent,
-        'input_obj: a pattern has ** for whole steps alone; found "a/x**.csv"',
-    ),
-    "a list without a workbook": (
-        {"input_obj": ["a/1.csv"]},
-        InvalidEvent,
-        "workbook: must be named for a list of keys, and for a pattern that begins with a star; "
-        "found none",
-    ),
-    "a workbook that is none": (
-        {"input_obj": "a/", "workbook": "a.csv"},
-        InvalidEvent,
-        'workbook: must be a key that ends in .xlsx; found the text "a.csv"',
-    ),
-    "a workbook among segments": (
-        {"input_obj": "a/", "workbook": "gather/a.xlsx"},
-        InvalidEvent,
-        "workbook: must lie outside scatter/, gather/, reference/ and the inbox; "
-        'found the text "gather/a.xlsx"',
-    ),
-    "JSON in CP932": (
-        {"input_obj": "j/", "encoding": "cp932"},
-        InvalidEvent,
-        'encoding: only CSV has another than UTF-8; found the text "cp932" of j/2.json',
-    ),
-    "no name of a column": (
-        {"input_obj": "a/", "source_column": ""},
-        InvalidEvent,
-        'source_column: must be a column\'s name; found the text ""',
-    ),
-}
+    ({"input_obj": []}, InvalidEvent, KEY_RULE + "an array"),
+    ({"input_obj": "/"}, InvalidEvent, KEY_RULE + 'the text "/"'),
+    ({"input_obj": "a/x**.csv"}, InvalidEvent, STEPS),
+    ({"input_obj": ["a/1.csv"]}, InvalidEvent, f"workbook: {NAMED}"),
+    ({"input_obj": "*/1.csv"}, InvalidEvent, f"workbook: {NAMED}"),
+    ({"input_obj": "a/", "workbook": "a.csv"}, InvalidEvent, ENDING),
+    ({"input_obj": "a/", "workbook": "gather/a.xlsx"}, InvalidEvent, OUTSIDE + '"gather/a.xlsx"'),
+    ({"input_obj": "j/", "encoding": "cp932"}, InvalidEvent, CP932),
+    ({"input_obj": "a/", "source_column": ""}, InvalidEvent, COLUMN),
+]
 
 
-@pytest.mark.parametrize(("event", "error", "fault"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize(
+    ("event", "error", "fault"), REFUSED, ids=[str(event) for event, _, _ in REFUSED]
+)
 def test_an_input_that_cannot_be_meant_is_named(
     s3: "S3Client", bucket: str, event: dict[str, Any], error: type[ValueError], fault: str
 ) -> None:
-    put(s3, bucket, {key: b"a\n1\n" for key in ("a/1.csv", "a/2.csv", "c/x.txt", "j/1.csv")})
-    put(s3, bucket, {"j/2.json": b"[]"})
+    keys = ("a/1.csv", "a/2.csv", "c/x.txt", "j/1.csv", "j/2.json")
+    put(s3, bucket, dict.fromkeys(keys, b"a\n1\n"))
     with pytest.raises(error) as raised:
         scattered(s3, **event)
     assert str(raised.value) == fault
@@ -442,17 +416,18 @@ def test_the_inbox_holds_no_workbook(
         scattered(s3, input_obj="inbox/a/*.csv", workbook="inbox/a.xlsx")
 
 
+@pytest.mark.parametrize("given", ["t/a.json", "t/"])
 def test_workers_and_one_process_make_the_same_of_one_object_with_its_key(
-    s3: "S3Client", bucket: str, small_scale: None, monkeypatch: pytest.MonkeyPatch
+    s3: "S3Client", bucket: str, small_scale: None, monkeypatch: pytest.MonkeyPatch, given: str
 ) -> None:
     table = [{"番号": f"x{n:05d}", "数": n} for n in range(1_400)]
-    put(s3, bucket, {"a.json": as_json(table)})
+    put(s3, bucket, {"t/a.json": as_json(table)})
     made = {}
     for workers in (1, 2):
         monkeypatch.setattr(segment_files, "vcpus", lambda workers=workers: workers)
-        made[workers] = pd.concat(scattered(s3, input_obj="a.json", source_column="k"))
+        made[workers] = pd.concat(scattered(s3, input_obj=given, source_column="k"))
     pd.testing.assert_frame_equal(made[1], made[2])
-    assert made[1]["k"].tolist() == ["a.json"] * 1_400
+    assert made[1]["k"].tolist() == ["t/a.json"] * 1_400
 
 
 def test_the_gather_is_told_which_upload_the_table_is(
