@@ -105,13 +105,13 @@ class CSVReader(Reader):
 
     def _parse(self) -> Block | None:
         text, size, invalid = self._text()
-        found = self._rows(text, None if self.header else 1)
+        found = read_rows(text, None if self.header else 1, self.delimiter)
         widths, width = set(map(len, found.rows)), len(self.header)
         if self.header and not widths <= {width, 0}:
             ragged = next(at for at, row in enumerate(found.rows) if len(row) not in (width, 0))
             cells = len(found.rows[ragged])
             fault = f"a row has as many cells as the header, {width}; found {cells}"
-            found = self._rows(text, ragged)._replace(fault=fault)
+            found = read_rows(text, ragged, self.delimiter)._replace(fault=fault)
         if not found.rows:
             self._refuse(found.fault, invalid)
             return None
@@ -127,9 +127,6 @@ class CSVReader(Reader):
         self._consume(size)
         self.line += found.lines
         return block
-
-    def _rows(self, text: str, most: int | None) -> Rows:
-        return read_rows(text, most, self.delimiter)
 
     def _text(self) -> tuple[str, int, int | None]:
         """The whole lines before any byte that is no text, their bytes, and where that one is."""
@@ -166,7 +163,7 @@ class CSVReader(Reader):
         return f"{record} line {self.line}"
 
 
-def read_rows(text: str, most: int | None = None, delimiter: str = ",") -> Rows:
+def read_rows(text: str, most: int | None, delimiter: str) -> Rows:
     """The complete rows of a text that begins with a row; at most so many of them."""
     file = io.StringIO(text, newline="")  # ends lines where csv does, and nowhere else
     reader = csv.reader(file, strict=True, delimiter=delimiter)

@@ -81,7 +81,14 @@ class References:
         key = references_key(self.segment)
         if key is None:
             return self._present()
-        return pinned(Objects(self.s3, self.bucket, signing_key()), key)
+        try:
+            pinned = Objects(self.s3, self.bucket, signing_key()).get(key)
+        except ClientError as error:
+            if status(error) not in ABSENT:
+                raise
+            return {}
+        etags: dict[str, str] = json.loads(pinned)
+        return etags
 
     def _present(self) -> dict[str, str]:
         etags = {}
@@ -123,17 +130,6 @@ def pin(objects: Objects, segment: str) -> None:
     etags = {each["Key"]: each["ETag"] for page in pages for each in page.get("Contents", [])}
     if etags:
         objects.put(key, json.dumps(etags).encode())
-
-
-def pinned(objects: Objects, key: str) -> dict[str, str]:
-    """What `pin` wrote at a key; {} where there was no table."""
-    try:
-        etags: dict[str, str] = json.loads(objects.get(key))
-    except ClientError as error:
-        if status(error) not in ABSENT:
-            raise
-        return {}
-    return etags
 
 
 def check_references(keys: Mapping[str, str]) -> None:
