@@ -283,7 +283,7 @@ NUMBER = "division_number: must be a whole number from 1; found "
 EXECUTION = "execution: must be an execution's name; found "
 DELIMITER = "delimiter: must be one character, no quote and no line's end; found the text "
 ENCODING = "encoding: must be utf-8 or cp932; found "
-CP932 = 'encoding: only CSV has another than UTF-8; found the text "cp932" of members.json'
+CSV_ALONE = 'encoding: only CSV has another than UTF-8; found the text "cp932" of members.json'
 LIMIT = "max_rejects: must be a whole number from 0; found "
 KNOWN = (
     "input_obj, input_bucket, workbook, source_column, division_number, scheduled_time, zone, "
@@ -311,7 +311,7 @@ EVENTS: list[tuple[dict[str, Any], str]] = [
     ({"sheet": ""}, 'sheet: must be a sheet\'s name; found the text ""'),
     ({"encoding": "sjis"}, ENCODING + 'the text "sjis"'),
     ({"encoding": ["utf-8"]}, ENCODING + "an array"),
-    ({"encoding": "cp932"}, CP932),
+    ({"encoding": "cp932"}, CSV_ALONE),
     ({"division_number": 0}, NUMBER + "the number 0"),
     (json.loads('{"division_number": 1e400}'), NUMBER + "the number inf"),
     ({"division_number": 2.5}, NUMBER + "the number 2.5"),
@@ -487,26 +487,17 @@ def test_a_missing_object_is_s3s_own_error(s3: "S3Client", bucket: str) -> None:
 
 
 INBOX_INPUT = {"encoding": "cp932", "orders": {"rejects": "sheet", "encoding": "utf-8"}}
-FOLDERS: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, str]]] = {
-    "a folder's": (
-        "inbox/orders/2026/a.csv",
-        {},
-        {"folder": "orders", "rejects": "sheet"},
-        {"encoding": "utf-8"},
-    ),
-    "another folder's": ("inbox/x/a.csv", {}, {"folder": "x"}, {"encoding": "cp932"}),
-    "the inbox's own": ("inbox/orders.csv", {}, {}, {"encoding": "cp932"}),
-    "one that names its ETL": (
-        "inbox/orders/a.csv",
-        {"etl": "sales", "encoding": "cp932"},
-        {"etl": "sales", "rejects": "sheet"},
-        {"encoding": "cp932"},
-    ),
-    "one beside the inbox": ("orders/a.csv", {}, {}, {}),
-}
+SHEET, CP932 = {"rejects": "sheet"}, {"encoding": "cp932"}
+FOLDERS: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, str]]] = [
+    ("inbox/orders/2026/a.csv", {}, {"folder": "orders", **SHEET}, {"encoding": "utf-8"}),
+    ("inbox/x/a.csv", {}, {"folder": "x"}, CP932),
+    ("inbox/orders.csv", {}, {}, CP932),
+    ("inbox/orders/a.csv", {"etl": "sales", **CP932}, {"etl": "sales", **SHEET}, CP932),
+    ("orders/a.csv", {}, {}, {}),
+]
 
 
-@pytest.mark.parametrize(("key", "given", "told", "reading"), FOLDERS.values(), ids=FOLDERS)
+@pytest.mark.parametrize(("key", "given", "told", "reading"), FOLDERS)
 def test_a_table_of_the_inbox_has_the_etl_and_the_input_of_its_folder(
     key: str,
     given: dict[str, Any],

@@ -4,7 +4,7 @@ import io
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -58,40 +58,32 @@ class Opened:
         return ObjectFacts(self.key, self.size, self.etag, *table)
 
 
+@dataclass
 class Source:
     """The objects of a table, read as one.
 
-    Args:
-        objects: each is opened when its turn comes.
-        reader: of the only object.
-
     Attributes:
+        objects: each is opened when its turn comes.
         json_bytes: how many bytes of JSON hold the table, about.
         csv: which columns of CSV files are numbers, in all of them.
-        columns: of what is read so far, in first-seen order.
+        reader: of the only object.
         begun: the first row of each object that is begun, and its key.
+        columns: of what is read so far, in first-seen order.
         read: of each object that is read.
     """
 
-    def __init__(
-        self,
-        objects: Iterable[Opened],
-        json_bytes: int,
-        csv: CSVColumns,
-        reader: Reader | None = None,
-    ) -> None:
-        self.json_bytes = json_bytes
-        self.csv = csv
-        self.reader = reader
-        self.columns: dict[str, None] = {}
-        self.begun = [(0, reader.source)] if reader else []
-        self.read: list[ObjectFacts] = []
-        self._objects = objects
+    objects: Iterable[Opened]
+    json_bytes: int
+    csv: CSVColumns
+    reader: Reader | None = None
+    begun: list[tuple[int, str]] = field(default_factory=list)
+    columns: dict[str, None] = field(default_factory=dict)
+    read: list[ObjectFacts] = field(default_factory=list)
 
     def blocks(self) -> Iterator[Block]:
         """Those of all objects, in their order."""
         rows = 0
-        for opened in self._objects:
+        for opened in self.objects:
             if self.reader is None:
                 self.begun.append((rows, opened.key))
             yield from self._blocks(opened)
@@ -160,7 +152,8 @@ def open_table(
         size = json_bytes(objects, partial(get, s3, at))
         return Source(open_ahead(open_object, objects), size, csv)
     only = open_object(objects[0])
-    return Source([only], only.form.size * formats.weight(only.key), csv, only.reader)
+    size = only.form.size * formats.weight(only.key)
+    return Source([only], size, csv, only.reader, begun=[(0, only.key)])
 
 
 def open_ahead(
