@@ -20,7 +20,7 @@ HEAD_BYTES = 240_000  # of what is packed: a table that the scatter calls small 
 class Format:
     """
     Attributes:
-        name: json, jsonl or csv.
+        name: json, jsonl, csv or xlsx.
         packed: by gzip.
         size: of the text in bytes; of what is packed, judged by its beginning.
     """

@@ -126,6 +126,7 @@ class Reader:
         raise self.error(f"{self.source}{self._place(at)}: {fault}")
 
     def _place(self, at: int) -> str:
+        """Where a byte of the buffer is, in an error behind the object's name."""
         return f" record {self.index}, byte {self.offset + at}"
 
     def _take_header(self, names: list[str], column: Callable[[int], object]) -> None:
