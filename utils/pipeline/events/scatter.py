@@ -77,8 +77,9 @@ def inbox_input(key: object) -> tuple[str, dict[str, Any]]:
     text = os.environ.get("INBOX_INPUT") or "{}"
     try:
         given = json.loads(text)
-        asked = {name: value for name, value in given.items() if not isinstance(value, dict)}
-        asked |= given.get(folder, {})
+        folders = {name: own for name, own in given.items() if isinstance(own, dict)}
+        asked = {name: own for name, own in given.items() if name not in folders}
+        asked |= folders.get(folder, {})
     except (ValueError, AttributeError):
         raise InvalidEvent(f"InboxInput: must be a JSON object; found {found(text)}") from None
     check_known("InboxInput", asked)
