@@ -212,7 +212,7 @@ def test_more_names_than_a_pipe_takes_go_through_one_process(
     monkeypatch.setattr(cuts, "SEGMENT_BYTES", 100_000)
     monkeypatch.setattr(cuts, "BLOCK_BYTES", 100_000)
     wide = {f"{n:0100d}": n for n in range(700)}
-    data = b"x".join(WRITERS[key]([*PLAIN * 12, *[wide] * 20, *PLAIN]).rsplit(b'"199"', 1))
+    data = b"x".join(WRITERS[key]([*PLAIN * 12, *[wide] * 4, *PLAIN]).rsplit(b'"199"', 1))
     made = by_workers(monkeypatch, data, key)
     assert 0 < made < len(scattered(data, key, 1)[0])
 
