@@ -32,27 +32,22 @@ from harness.watch import (
 from utils import members
 
 
-@pytest.fixture
-def cooled() -> Iterator[None]:
-    """No hot folder stays."""
-    yield
-    for stage in STAGES:
-        shutil.rmtree(hot_folder(stage), ignore_errors=True)
+@pytest.fixture(scope="module")
+def hot(zips: dict[str, Path]) -> Iterator[Path]:
+    """The segment function's hot folder, for these tests."""
+    unpack("segment")
+    yield hot_folder("segment")
+    shutil.rmtree(hot_folder("segment"), ignore_errors=True)
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_hot_folder_holds_what_the_zip_does(
-    zips: dict[str, Path], stage: str, cooled: None
-) -> None:
-    unpack(stage)
-    folder = hot_folder(stage)
-    names = zipfile.ZipFile(zips[stage]).namelist()
-    assert [name for name in names if name.endswith(".py") and not (folder / name).exists()] == []
-    for place, path in code_of(stage).items():
-        assert (folder / place).resolve() == path.resolve()
-    for cache in (folder / "__pycache__", folder / "etl" / "__pycache__"):
+def test_a_hot_folder_holds_what_the_zip_does(zips: dict[str, Path], hot: Path) -> None:
+    names = zipfile.ZipFile(zips["segment"]).namelist()
+    assert [name for name in names if name.endswith(".py") and not (hot / name).exists()] == []
+    for place, path in code_of("segment").items():
+        assert (hot / place).resolve() == path.resolve()
+    for cache in (hot / "__pycache__", hot / "etl" / "__pycache__"):
         compiled = {path.name.partition(".")[0] for path in cache.glob("*.pyc")}
-        assert not compiled & {path.stem for path in code_of(stage).values()}
+        assert not compiled & {path.stem for path in code_of("segment").values()}
 
 
 def watching(path: Path) -> list[str]:
@@ -72,19 +67,16 @@ def module() -> Iterator[Path]:
     path.unlink(missing_ok=True)
 
 
-def test_a_new_module_is_noticed_and_belongs_to_the_hot_folder(
-    zips: dict[str, Path], module: Path, cooled: None
-) -> None:
-    unpack("segment")
-    saves, hot = changes(sources()), hot_folder("segment") / module.name
+def test_a_new_module_is_noticed_and_belongs_to_the_hot_folder(hot: Path, module: Path) -> None:
+    saves, linked = changes(sources()), hot / module.name
     module.write_text("NEW = True\n")
     assert next(saves) == ["segment"]
     link("segment")
-    assert hot.resolve() == module
+    assert linked.resolve() == module
     module.unlink()
     assert next(saves) == ["segment"]
     link("segment")
-    assert not hot.is_symlink()
+    assert not linked.is_symlink()
 
 
 def test_a_file_that_is_just_being_replaced_is_no_error(tmp_path: Path) -> None:

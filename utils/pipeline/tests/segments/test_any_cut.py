@@ -131,7 +131,7 @@ def orders(
 
 
 @ANY_CUT
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(RECORDS)
 def test_the_first_snippet_answers_by_the_record_alone(table: Records) -> None:
     rows, faulty = orders(table, number)
@@ -144,7 +144,7 @@ def test_the_first_snippet_answers_by_the_record_alone(table: Records) -> None:
 
 
 @ANY_CUT
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(ROWS)
 def test_the_first_snippet_answers_by_the_line_of_a_csv_file_alone(table: Records) -> None:
     rows, faulty = orders(table, number_of_text)
