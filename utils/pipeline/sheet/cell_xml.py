@@ -27,7 +27,6 @@ from pipeline.excel import (
     is_number,
     text_element,
 )
-from pipeline.sheet.parts import NUMBER
 
 Cells = list[bytes]
 # Takes values and what begins a number's cell, see `number_opening`.
@@ -81,10 +80,6 @@ def floats(values: list[float], opening: bytes) -> Cells:
         pattern % value if math.isfinite(value) else b"" if value != value else _text(str(value))
         for value in values
     ]
-
-
-def _decimal(value: Decimal, opening: bytes) -> bytes:
-    return floats([float(value)], opening)[0] if is_number(value) else _text(str(value))
 
 
 def _texts(values: list[str]) -> Cells:
@@ -141,6 +136,12 @@ def skip_missing(values: NDArray[Any], render: Callable[[NDArray[Any]], Cells]) 
     return [b"" if is_missing else next(cells) for is_missing in missing.tolist()]
 
 
+def _decimals(values: list[Decimal]) -> NDArray[Any]:
+    """Floats, where those say as much, and texts."""
+    plain = [float(value) if is_number(value) else str(value) for value in values]
+    return np.array(plain, object)
+
+
 def _datetimes(values: list[dt.datetime]) -> NDArray[Any]:
     zoned = next((value for value in values if value.tzinfo), None)
     if zoned is not None:
@@ -172,18 +173,19 @@ def _with_fraction(days: NDArray[Any], rest: NDArray[Any]) -> NDArray[Any]:
 
 
 INTEGERS = (int, np.integer)
-_MISSING = (NoneType, type(pd.NA), type(pd.NaT))
+MISSING = (NoneType, type(pd.NA), type(pd.NaT))
 
 # What makes an array of values, which a column renders as one of its own.
 ARRAYS: dict[type, Callable[[list[Any]], NDArray[Any]]] = {
     **dict.fromkeys((float, np.floating), partial(np.array, dtype=float)),
+    Decimal: _decimals,
     dt.datetime: _datetimes,
     dt.date: partial(np.array, dtype="M8[D]"),
     np.datetime64: partial(np.array, dtype="M8[us]"),
     **dict.fromkeys((dt.timedelta, np.timedelta64), partial(np.array, dtype="m8[us]")),
 }
 RENDERERS: dict[type, Renderer] = {
-    **dict.fromkeys(_MISSING, lambda values, _: [b""] * len(values)),
+    **dict.fromkeys(MISSING, lambda values, _: [b""] * len(values)),
     **dict.fromkeys(
         (bool, np.bool),
         lambda values, _: [b'" t="b"><v>%d</v></c>' % bool(value) for value in values],
@@ -191,7 +193,5 @@ RENDERERS: dict[type, Renderer] = {
     **dict.fromkeys((dict, list), lambda values, _: list(map(_json, values))),
     str: lambda values, _: _texts(values),
     **dict.fromkeys(INTEGERS, integers),
-    Decimal: lambda values, opening: [_decimal(value, opening) for value in values],
 }
 REPEATING = {str, int, bool}  # of these, each distinct value is rendered once
-HELD: dict[type, int] = {**dict.fromkeys(_MISSING, 0), Decimal: NUMBER}  # others are OTHER

@@ -183,15 +183,15 @@ class _Column:
             array = cell_xml.ARRAYS[base](values)
             if array.dtype.kind == "f":
                 self._note_array(array)
-            return cell_xml.skip_missing(array, self._present_cells)
+            return self._array_cells(array)
         render = cell_xml.RENDERERS[base]
-        if base not in cell_xml.INTEGERS:
-            self.holds |= cell_xml.HELD.get(base, OTHER)
-        else:
+        if base in cell_xml.INTEGERS:
             if self._values.dtype == object:
                 self._note_numbers(values, min(values), max(values))
             if not self.holds & OTHER:
                 render = cell_xml.short_integers
+        elif base not in cell_xml.MISSING:
+            self.holds |= OTHER
         return self._rendered(kind if kind in cell_xml.REPEATING else None, values, render)
 
     def _note_array(self, values: NDArray[Any]) -> None:

@@ -97,8 +97,7 @@ def first_rows(df: pd.DataFrame, position: int) -> pd.DataFrame:
 def widest_texts(df: pd.DataFrame, formats: Mapping[str, str] = NO_FORMATS) -> list[str]:
     """The widest line of each column."""
     return [
-        _widest(df.iloc[:, index].dropna().tolist(), formats.get(str(name), ""))
-        for index, name in enumerate(df.columns)
+        _widest(column.dropna().tolist(), formats.get(str(name), "")) for name, column in df.items()
     ]
 
 

@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 import zipfile
+from decimal import Decimal
 from io import BytesIO
 from typing import Any
 
@@ -62,6 +63,8 @@ COLUMNS: dict[str, tuple[list[Any], bool]] = {
     "a text among numbers": ([1, "b"], False),
     "booleans": ([True, False], False),
     "a number of more than 15 digits": ([1, 10**15], False),
+    "decimals": ([Decimal("0.1"), Decimal(2)], True),
+    "a decimal of more than 15 digits": ([Decimal("0.1"), Decimal("1.0000000000000001")], False),
     "nothing": ([None, float("nan")], False),
     "no duration": ([np.timedelta64("NaT", "s"), np.timedelta64("NaT", "s")], False),
 }

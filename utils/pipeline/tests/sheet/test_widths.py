@@ -1,6 +1,7 @@
 """Columns are as wide as what their cells show, on every machine."""
 
 import datetime as dt
+from decimal import Decimal
 from typing import Any
 
 import pandas as pd
@@ -79,25 +80,27 @@ def columns(*blocks: pd.DataFrame, formats: dict[str, str], **kwargs: Any) -> di
     return {letters: each.width * 7 + 5 for letters, each in widths.items()}
 
 
-LATE: dict[str, tuple[Any, Any, dict[str, str], str]] = {
-    "a format": (1, 10**9, {"n": "#,##0"}, "1,000,000,000"),
-    "a negative number": (1, -(10**9), {"n": "#,##0.00"}, "-1,000,000,000.00"),
-    "a share": (0.1, 12.5, {"n": "0.0%"}, "1250.0%"),
-    "no format": (1, 10**12, {}, "1000000000000"),
-    "a date": (None, dt.date(2021, 5, 16), {}, "2021-05-16"),
-    "a time": (dt.datetime(2021, 5, 16), dt.datetime(2021, 5, 16, 12), {}, "2021-05-16 12:00:00"),
-    "a formatted date": (None, dt.date(2021, 5, 16), {"n": "yyyy年m月d日"}, "2021年5月16日"),
+LATE: dict[str, tuple[Any, Any, str, str]] = {
+    "a format": (1, 10**9, "#,##0", "1,000,000,000"),
+    "a negative number": (1, -(10**9), "#,##0.00", "-1,000,000,000.00"),
+    "a share": (0.1, 12.5, "0.0%", "1250.0%"),
+    "no format": (1, 10**12, "", "1000000000000"),
+    "a decimal": (Decimal(1), Decimal("1234567.5"), "#,##0.00", "1,234,567.50"),
+    "a date": (None, dt.date(2021, 5, 16), "", "2021-05-16"),
+    "a time": (dt.datetime(2021, 5, 16), dt.datetime(2021, 5, 16, 12), "", "2021-05-16 12:00:00"),
+    "a formatted date": (None, dt.date(2021, 5, 16), "yyyy年m月d日", "2021年5月16日"),
 }
 
 
 def test_a_late_number_or_date_is_not_shown_as_hashes() -> None:
     """The table's first 200 rows tell how wide texts are; numbers and dates, all rows."""
-    formats = {name: formats["n"] for name, (_, _, formats, _) in LATE.items() if formats}
-    rows = {name: [*[early] * 300, late] for name, (early, late, _, _) in LATE.items()}
+    headers = dict(zip("ABCDEFGHI", LATE))  # shorter than what stands below
+    formats = {header: LATE[name][2] for header, name in headers.items() if LATE[name][2]}
+    rows = {header: [*[LATE[name][0]] * 300, LATE[name][1]] for header, name in headers.items()}
     df = pd.DataFrame(rows, dtype=object)
     whole = columns(df, formats=formats)
-    for letter, (name, (_, _, _, text)) in zip("ABCDEFGH", LATE.items()):
-        assert excels(text) + 5 <= whole[letter], name
+    for header, name in headers.items():
+        assert excels(LATE[name][3]) + 5 <= whole[header], name
     assert columns(df[:300], df[300:], formats=formats) == whole
     assert columns(df.infer_objects(), formats=formats) == whole
 
