@@ -1,8 +1,10 @@
 """What is typed after make reaches the commands as it is, and they do what they say."""
 
+import inspect
 import io
 import json
 import os
+import pkgutil
 import re
 import shutil
 import signal
@@ -22,7 +24,7 @@ from conftest import ROOT, Make, Pipeline, checked, refused, start_waiting
 from harness import __main__ as command_line
 from harness import history, logs, machines
 from harness.fault import Fault
-from harness.functions import EVENTS, wait_until_active
+from harness.functions import EVENTS, configuration, wait_until_active
 from harness.settings import local_copy
 from harness.target import STAGES, emulator, function_name
 from test_formats import csv_of
@@ -155,6 +157,20 @@ def test_a_function_whose_creation_failed_is_replaced(pipeline: Pipeline, make: 
         wait_until_active(functions, name)
     assert f"{name}: replaced" in checked(make("create"))
     assert pipeline.run(input_obj=pipeline.put(EXAMPLE))["status"] == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("verb", command_line.VERBS)
+def test_a_verb_has_a_function_that_takes_what_is_typed(verb: str) -> None:
+    name, of, *words = command_line.VERBS[verb]
+    parameters = list(inspect.signature(pkgutil.resolve_name(f"harness.{name}")).parameters)
+    on_a_target = of in (command_line.PIPELINE, command_line.STACK)
+    assert (parameters[:1] == ["target"]) == on_a_target
+    assert set(words) <= set(parameters)
+
+
+def test_a_functions_makefile_holds_numbers() -> None:
+    with pytest.raises(Fault, match="^MEMORY, TIMEOUT: must be numbers; found lots, 900$"):
+        configuration("lots", "900", "")
 
 
 def test_a_misspelt_variable_is_named(make: Make) -> None:

@@ -62,6 +62,17 @@ def test_the_record_that_broke_costs_the_text_to_the_end_of_its_block_or_the_blo
     assert asked["Range"] == f"bytes={start}-{read.size - 1}"
 
 
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("failed", "Record 37 of failed.json broke the run."),
+        ("out-of-memory", "Segment 0 failed."),
+    ],
+)
+def test_a_page_says_first_what_failed(name: str, sentence: str) -> None:
+    assert f'<p class="sentence">{sentence}</p>' in write.html(Replay(name).view())
+
+
 def test_a_record_of_an_input_that_was_replaced_is_not_shown() -> None:
     replay = Replay("failed")
     replay.recorded["input"]["etag"] = '"another"'
@@ -321,8 +332,10 @@ def test_an_execution_that_ended_before_its_first_state_has_a_page(kind: str, st
     view = replay.view("ja")
     run = view.run
     assert (run.stages, run.tasks, run.elapsed_s) == ({}, [], 0)
-    assert "夜間集計" in write.html(view)
+    page = write.html(view)
+    assert "夜間集計" in page
     assert (run.failure is None) == (kind == "ExecutionAborted")
+    assert ("この実行 が失敗しました。" in page) == (run.failure is not None)
 
 
 def test_an_execution_whose_name_is_not_ascii_gets_its_report(

@@ -92,21 +92,6 @@ class View:
             return self.broken.segment
         return task.index
 
-    @property
-    def failure_sentence(self) -> str:
-        failure = self.run.failure
-        if failure and failure.record:
-            return self.text(
-                "Record {1} of {0} broke the run.", "{0} の {1} 番のレコードで失敗しました。"
-            ).format(*failure.record)
-        if self.failed_segment is not None:
-            sentence = self.text("Segment {0} failed.", "セグメント {0} が失敗しました。")
-            return sentence.format(self.failed_segment)
-        task = failure.task if failure else None
-        states = [task.state] if task else list(self.run.visits)[-1:]
-        what = states[0] if states else self.text("The execution", "この実行")
-        return self.text("{0} failed.", "{0} が失敗しました。").format(what)
-
     def failed_event(self, indent: int | None = None) -> str:
         """What the failed call was given; a log does not tell it, but the record it names may."""
         task = self.run.failure.task if self.run.failure else None
@@ -161,13 +146,6 @@ class View:
             "counts": {each: counts[each] for each in MARKS if counts[each]},
             "retries": self.retries(retries),
         }
-
-    @property
-    def trouble(self) -> str:
-        """How many segments failed, and how many calls were made again."""
-        failed = self.text("{0} failed", "失敗 {0}").format(formats.number(self.run.failed))
-        said = [failed if self.run.failed else "", self.retries(self.run.retries)]
-        return ", ".join(filter(None, said))
 
     def retries(self, count: int) -> str:
         if not count:

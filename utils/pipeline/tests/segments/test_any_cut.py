@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.reading import plain_numbers
 from pipeline.reading.columns import Block, Table
-from pipeline.reading.csv_table import CSVReader
+from pipeline.reading.csv_table import CSVColumns, CSVReader
 from pipeline.segments import frames
 from pipeline.segments.rules import Fault, is_number, refuse, sift
 
@@ -78,7 +78,8 @@ def cut_csv(table: Records, rows: int) -> Iterator[pd.DataFrame]:
     writer = csv.DictWriter(text, NAMES)
     writer.writeheader()
     writer.writerows(table)
-    reader = CSVReader(iter([text.getvalue().encode()]), "orders.csv", "utf-8")
+    data = iter([text.getvalue().encode()])
+    reader = CSVReader(data, "orders.csv", CSVColumns(), "utf-8", ",")
     records = [each for block in reader.blocks(1 << 20) for each in block.records]
     for df in cut(records, rows):
         df.attrs["format"] = "csv"
