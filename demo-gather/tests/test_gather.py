@@ -27,7 +27,8 @@ from pipeline.sheet.layout import Layout
 from pipeline.sheet.sheet_xml import render_rows
 from pipeline.sheet.workbook import WorkbookTooLarge
 from pipeline.summaries.combine import Summaries
-from pipeline.summaries.summary import Summary, carried
+from pipeline.summaries.contribution import carried
+from pipeline.summaries.summary import Summary
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

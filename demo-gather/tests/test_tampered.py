@@ -17,7 +17,8 @@ from pipeline.segments import frames
 from pipeline.segments.figures import Rejects
 from pipeline.segments.refused import Fault, rejects
 from pipeline.sheet.sheet_xml import render_rows
-from pipeline.summaries.summary import Summary, carried
+from pipeline.summaries.contribution import carried
+from pipeline.summaries.summary import Summary
 from pipeline.tests.tampering import SECRET, TAMPERED, assert_refused
 
 if TYPE_CHECKING:

@@ -30,7 +30,9 @@ from pipeline.sheet.workbook import Workbook
 from pipeline.summaries import combine as summaries
 from pipeline.summaries import merge as merged
 from pipeline.summaries import partials
-from pipeline.summaries.summary import AGGREGATIONS, Summary, carried
+from pipeline.summaries.aggregations import AGGREGATIONS
+from pipeline.summaries.contribution import carried
+from pipeline.summaries.summary import Summary
 
 HUGE = 10**309
 INTEGERS = [0, 1, -3, 7, 10**15 - 1, 10**15, -(10**15), 2**53 + 1, 10**16, 10**16 + 2, 10**18]

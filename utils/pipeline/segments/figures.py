@@ -46,7 +46,7 @@ class Contribution:
     """What a segment contributes to summaries.
 
     Attributes:
-        summaries: what it means, as `summary.carried` gives it.
+        summaries: what it means, as `contribution.carried` gives it.
         data: its blocks, in base64; much of it is an object of its own.
         etag: of that object; "" without one.
         alone: whether the workbook has summaries alone, and no rows were rendered.
@@ -158,7 +158,7 @@ def contribution(
     """What a segment contributes to summaries, for its figures; much of it goes to an object.
 
     Args:
-        summaries, data: as `summary.carried` gives them.
+        summaries, data: as `contribution.carried` gives them.
         alone: see Contribution.
     """
     if not summaries:

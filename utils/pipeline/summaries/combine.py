@@ -9,12 +9,12 @@ from pipeline.excel import COUNT_FORMAT
 from pipeline.facts.stages import INLINE_BYTES
 from pipeline.sheet.rendered_table import render_table
 from pipeline.sheet.table import Table
+from pipeline.summaries.contribution import Columns
 from pipeline.summaries.merge import Spool, sheet
-from pipeline.summaries.partials import Partials, Runs, combined, opened
+from pipeline.summaries.partials import Partials, Run, combined, opened
 from pipeline.summaries.rows import in_blocks
-from pipeline.summaries.summary import SORTED, Columns, Declared
+from pipeline.summaries.summary import Declared
 
-COUNTS = ("count", "size", "nunique")
 AT_ONCE = 64  # small contributions, combined into one
 SMALL_GROUPS = 20_000  # that a combined one may have and stay in memory
 
@@ -42,7 +42,7 @@ class Summaries:
         """
         Args:
             key: of the segment's result.
-            fields, data: as `summary.carried` gives them; [] without a contribution.
+            fields, data: as `contribution.carried` gives them; [] without a contribution.
 
         Raises:
             MissingPartials: there are none, and others' cannot be made of the result.
@@ -53,7 +53,7 @@ class Summaries:
         known = declared and declared == self._declared
         for scope, runs in self._contributed(fields, data) if known else []:
             if len(data) <= INLINE_BYTES:
-                scope.add(runs.whole())
+                scope.add([run.whole() for run in runs])
             else:
                 scope.add_source(runs)
         if not known and self._declared:
@@ -68,7 +68,7 @@ class Summaries:
             own_styles: of the first one, see Table.
         """
         for declared, scopes in zip(self._declared, self._scopes):
-            counts = [each.name for each in declared.columns if each.how in COUNTS]
+            counts = [each.name for each, made in declared.aggregated if made.is_count]
             made = sheet(declared, [scope.sources() for scope in scopes])
             table = render_table(
                 declared.name,
@@ -90,17 +90,16 @@ class Summaries:
         for key in self._waiting:
             self._count(key)
 
-    def _contributed(self, fields: list[Any], data: bytes) -> list[tuple["_Scope", Runs]]:
+    def _contributed(self, fields: list[Any], data: bytes) -> list[tuple["_Scope", list[Run]]]:
         read, start = (lambda at, size: data[at : at + size]), 0
         if len(data) > INLINE_BYTES:
             read, start = self._spool.read, self._spool.add(data)
         contributed, end = [], start
-        for declared, each, scopes in zip(self._declared, fields, self._scopes, strict=True):
-            columns = declared.used(*SORTED)
+        for each, scopes in zip(fields, self._scopes, strict=True):
             for scope, tables in zip(scopes, each["scopes"], strict=True):
-                runs = opened(tables, end, scope.keys, columns, read)
+                runs = opened(tables, end, scope.keys, read)
                 contributed.append((scope, runs))
-                end = runs.end
+                end = runs[-1].end
         return contributed
 
     def _count(self, key: str) -> None:
@@ -123,20 +122,20 @@ class _Scope:
         self.keys = keys
         self._spool = spool
         self._small: list[Partials] = []
-        self._sources: list[Runs] = []
+        self._sources: list[list[Run]] = []
 
     def add(self, parts: Partials) -> None:
         self._small.append(parts)
-        if len(self._small) == AT_ONCE or parts.groups.rows > SMALL_GROUPS:
+        if len(self._small) == AT_ONCE or parts[0].rows > SMALL_GROUPS:
             self._small = [combined(self._small)]
-            if self._small[0].groups.rows > SMALL_GROUPS:
+            if self._small[0][0].rows > SMALL_GROUPS:
                 self._put_aside()
 
-    def add_source(self, runs: Runs) -> None:
+    def add_source(self, runs: list[Run]) -> None:
         self._put_aside()
         self._sources.append(runs)
 
-    def sources(self) -> list[Runs]:
+    def sources(self) -> list[list[Run]]:
         self._put_aside()
         return self._sources
 

@@ -13,7 +13,8 @@ from pipeline.summaries import combine as summaries_module
 from pipeline.summaries import merge as merged
 from pipeline.summaries import partials
 from pipeline.summaries.combine import MissingPartials, Summaries
-from pipeline.summaries.summary import Summary, carried
+from pipeline.summaries.contribution import carried
+from pipeline.summaries.summary import Summary
 
 RANKS = Summary(
     "ranks", by="rank", total="all", n=("id", "size"), points=("points", "sum"), u=("id", "nunique")

@@ -14,7 +14,8 @@ from pipeline.sheet.table import Table
 from pipeline.sheet.workbook import Workbook
 from pipeline.summaries import combine, partials
 from pipeline.summaries import merge as merged
-from pipeline.summaries.summary import Summary, carried
+from pipeline.summaries.contribution import carried
+from pipeline.summaries.summary import Summary
 from pipeline.tests.summaries.test_combine import no_pickle
 
 VISITS = pd.DataFrame(

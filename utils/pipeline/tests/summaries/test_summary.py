@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from pipeline.summaries import merge as merged_module
 from pipeline.summaries import partials
+from pipeline.summaries.aggregations import AGGREGATIONS
+from pipeline.summaries.contribution import Columns
 from pipeline.summaries.merge import Spool, sheet, summarize
-from pipeline.summaries.summary import AGGREGATIONS, Columns, InvalidSummary, Summary
+from pipeline.summaries.summary import InvalidSummary, Summary
 
 EVERY_NUMBER = {f"{how} of x": ("x", how) for how in AGGREGATIONS}
 EVERY_TEXT = {
