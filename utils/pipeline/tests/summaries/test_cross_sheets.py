@@ -91,6 +91,19 @@ def test_the_workbook_is_the_same_bytes_for_every_cut(
     assert workbook(summary, VISITS, *cuts) == whole
 
 
+def test_a_chart_is_the_same_bytes_however_its_rows_were_merged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A column with an integer of many digits holds each value as it came."""
+    df = pd.DataFrame({"k": range(3), "x": pd.Series([1.0, 2.5, 10**20], dtype=object)})
+    summary = Summary("x", by="k", chart="column", x=("x", "max"), y=("x", "sum"))
+    whole = workbook(summary, df)
+    monkeypatch.setattr(combine, "INLINE_BYTES", 0)
+    monkeypatch.setattr(partials, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(merged, "RANGE_BYTES", 1)
+    assert workbook(summary, df) == whole
+
+
 def test_both_headers_stand_on_each_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("pipeline.sheet.sheet_xml", "pipeline.excel", "pipeline.sheet.workbook"):
         monkeypatch.setattr(f"{module}.DATA_ROWS", 5)
