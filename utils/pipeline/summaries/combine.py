@@ -50,15 +50,11 @@ class Summaries:
         declared = [Declared.of(each["declared"]) for each in fields]
         if declared and not self._declared:
             self._begin(declared)
-        known = declared and declared == self._declared
-        for scope, runs in self._contributed(fields, data) if known else []:
-            if len(data) <= INLINE_BYTES:
-                scope.add([run.whole() for run in runs])
-            else:
-                scope.add_source(runs)
-        if not known and self._declared:
+        if declared and declared == self._declared:
+            self._add(fields, data)
+        elif self._declared:
             self._count(key)
-        elif not known:
+        else:
             self._waiting.append(key)
 
     def tables(self, formats: dict[str, str], own_styles: int | None = None) -> Iterator[Table]:
@@ -90,17 +86,18 @@ class Summaries:
         for key in self._waiting:
             self._count(key)
 
-    def _contributed(self, fields: list[Any], data: bytes) -> list[tuple["_Scope", list[Run]]]:
-        read, start = (lambda at, size: data[at : at + size]), 0
-        if len(data) > INLINE_BYTES:
-            read, start = self._spool.read, self._spool.add(data)
-        contributed, end = [], start
+    def _add(self, fields: list[Any], data: bytes) -> None:
+        is_small = len(data) <= INLINE_BYTES
+        start = 0 if is_small else self._spool.add(data)
+        read = (lambda at, size: data[at : at + size]) if is_small else self._spool.read
         for each, scopes in zip(fields, self._scopes, strict=True):
             for scope, tables in zip(scopes, each["scopes"], strict=True):
-                runs = opened(tables, end, scope.keys, read)
-                contributed.append((scope, runs))
-                end = runs[-1].end
-        return contributed
+                runs = opened(tables, start, scope.keys, read)
+                start = runs[-1].end
+                if is_small:
+                    scope.add([run.whole() for run in runs])
+                else:
+                    scope.add_source(runs)
 
     def _count(self, key: str) -> None:
         columns = Columns(self._load(key), key)

@@ -139,20 +139,17 @@ def root(dividend: int, divisor: int) -> float:
     return quotient(found, 1 << shift)
 
 
-def terminating(number: Fraction) -> Decimal:
-    """All digits of a fraction whose denominator has no primes but 2 and 5."""
-    dividend, divisor = number.as_integer_ratio()
-    with localcontext(
-        prec=dividend.bit_length() + divisor.bit_length() + 1, Emin=MIN_EMIN, Emax=MAX_EMAX
-    ):
-        return Decimal(dividend) / Decimal(divisor)
-
-
 def exact_number(number: Fraction) -> int | float | Decimal:
-    """A number with a last digit as a cell has it: with at most 15 digits a float."""
-    if number.denominator == 1:
-        return number.numerator
-    exact = terminating(number)
+    """A number whose denominator has no primes but 2 and 5, as a cell has it: with at most 15 digits
+    a float.
+    """
+    over, under = number.as_integer_ratio()
+    if under == 1:
+        return over
+    with localcontext(
+        prec=over.bit_length() + under.bit_length() + 1, Emin=MIN_EMIN, Emax=MAX_EMAX
+    ):
+        exact = Decimal(over) / Decimal(under)
     return float(exact) if is_number(exact) else exact
 
 

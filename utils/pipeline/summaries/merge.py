@@ -211,10 +211,7 @@ def _merge(
 
 
 def _ranges(runs: Iterable[Run], keys: int) -> Iterator[tuple[Key, Key | None]]:
-    """
-    Args:
-        keys: how many columns of keys ranges are cut by.
-    """
+    """Ranges that are cut by so many columns of keys."""
     blocks = ((block.first[: 3 * keys], block.size) for run in runs for block in run.blocks)
     return ranges(blocks, RANGE_BYTES)
 
@@ -313,11 +310,11 @@ def _sorted(declared: Declared, rows: Iterator[Rows], margin: int) -> Iterator[R
             groups, _ = grouped(tables)
             found = {pick: cells.to_series() for pick, cells in groups.picks.items()}
             df = pd.DataFrame({name: found[Pick("shown", name)] for name in empty.df.columns})
-            exacts = {}
-            for name in empty.exact:
-                exacts[name] = Fractions(
-                    *(found[Pick(part, name)].to_numpy(object) for part in PARTS)
-                )
+            of_parts = {
+                name: [found[Pick(part, name)].to_numpy(object) for part in PARTS]
+                for name in empty.exact
+            }
+            exacts = {name: Fractions(*parts) for name, parts in of_parts.items()}
             at = runs_of(groups.keys[1:2])
             column = at * 0 if declared.across is None else groups.keys[2].values
             yield Rows(df, exacts, at, column)
