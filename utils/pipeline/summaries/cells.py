@@ -22,6 +22,7 @@ from pipeline.excel import EXACT_INTEGER, integer_text, is_number
 # float or a Decimal that its cell spells alike: it does not part groups.
 NUMBER, EXACT, DAY, MOMENT, DURATION, TEXT, BOOLEAN = 0, 1, 2, 4, 6, 8, 10
 MISSING = 126
+TYPED = {DAY: "M8[D]", MOMENT: "M8[us]", DURATION: "m8[us]", BOOLEAN: "?"}
 KINDS = 0xFE
 DESCENDING = 100  # minus a kind: the same kind where cells sort the other way round
 DENSE = 4  # times as many integers as values may lie between them and take a place each
@@ -30,6 +31,14 @@ EXPONENTS = 10**19  # more than any Decimal's
 SPELLED_DIGITS = 4_300  # that JSON reads, and that are written without an exponent
 _NINES_COMPLEMENT = str.maketrans("0123456789", "9876543210")
 _COMPLEMENT = bytes(range(255, -1, -1))
+
+_DTYPES = [
+    (bool | np.bool, "?"),
+    (float | np.floating, "f8"),
+    (dt.datetime | np.datetime64, "M8[us]"),
+    (dt.date, "M8[D]"),
+    (dt.timedelta | np.timedelta64, "m8[us]"),
+]
 
 Codes = NDArray[np.int64]
 
@@ -163,14 +172,10 @@ class Cells:
         return np.array(found, dtype=object)
 
     def _objects(self, kind: int, rows: Any) -> Any:
-        values = self.values[rows]
         if kind == TEXT:
             return np.array(self.texts, dtype=object)[self.places[rows]]
-        if kind == NUMBER:
-            return whole(in_order(values).view("f8"))
-        if kind == DAY:
-            return [dt.date.fromordinal(day) for day in values.tolist()]
-        return values.astype({MOMENT: "M8[us]", DURATION: "m8[us]", BOOLEAN: "?"}[kind])
+        values = self.values[rows]
+        return whole(in_order(values).view("f8")) if kind == NUMBER else values.astype(TYPED[kind])
 
 
 def missing(rows: int) -> Cells:
@@ -279,10 +284,10 @@ def _typed(rows: Codes, array: NDArray[Any]) -> Any:
         case "f":
             given = ~np.isnan(array)
             yield rows[given], NUMBER, _codes(array[given]), []
-        case "M" | "m" as kind:
+        case "M" | "m" as letter:
+            kind = DURATION if letter == "m" else DAY if array.dtype == TYPED[DAY] else MOMENT
             given = ~np.isnat(array)
-            micros = array[given].astype(f"{kind}8[us]").astype(np.int64)
-            yield rows[given], MOMENT if kind == "M" else DURATION, micros, []
+            yield rows[given], kind, array[given].astype(TYPED[kind]).astype(np.int64), []
         case _:
             raise NoCell(0, array[:1].tolist()[0])
 
@@ -310,25 +315,17 @@ def _of_type(kind: type, rows: Codes, array: NDArray[Any]) -> Any:
         return
     if issubclass(kind, str):
         yield rows, TEXT, 0, [str(value) for value in array.tolist()]
-    elif issubclass(kind, bool | np.bool):
-        yield from _typed(rows, array.astype(bool))
-    elif issubclass(kind, int | np.integer):
-        yield from _integers(rows, array)
-    elif issubclass(kind, float | np.floating):
-        yield from _typed(rows, array.astype(np.float64))
     elif issubclass(kind, Decimal):
         given = np.array([not value.is_nan() for value in array.tolist()])
         if given.any():
             yield from _exacts(rows[given], array[given].tolist())
-    elif issubclass(kind, dt.datetime | np.datetime64):
-        zoned = [row for row, value in zip(rows, array) if getattr(value, "tzinfo", None)]
-        if zoned:
-            raise NoCell(int(zoned[0]), array[rows.tolist().index(zoned[0])])
-        yield from _typed(rows, array.astype("M8[us]"))
-    elif issubclass(kind, dt.date):
-        yield rows, DAY, [day.toordinal() for day in array.tolist()], []
-    elif issubclass(kind, dt.timedelta | np.timedelta64):
-        yield from _typed(rows, array.astype("m8[us]"))
+    elif dtype := next((dtype for types, dtype in _DTYPES if issubclass(kind, types)), None):
+        for row, value in zip(rows.tolist(), array) if dtype == TYPED[MOMENT] else ():
+            if getattr(value, "tzinfo", None):
+                raise NoCell(row, value)
+        yield from _typed(rows, array.astype(dtype))
+    elif issubclass(kind, int | np.integer):
+        yield from _integers(rows, array)
     else:
         raise NoCell(int(rows[0]), array[0])
 

@@ -16,7 +16,6 @@ from pipeline.summaries.rows import in_blocks
 from pipeline.summaries.summary import Declared
 
 AT_ONCE = 64  # small contributions, combined into one
-SMALL_GROUPS = 20_000  # that a combined one may have and stay in memory
 
 
 class MissingPartials(ValueError):
@@ -109,7 +108,7 @@ class Summaries:
                 )
             keys = {name: name for names in declared.scopes for name in names}
             for scope, parts in zip(scopes, columns.partials(declared, keys)):
-                scope.add(parts)
+                scope.add_source(self._spool.put(parts))
 
 
 class _Scope:
@@ -123,10 +122,8 @@ class _Scope:
 
     def add(self, parts: Partials) -> None:
         self._small.append(parts)
-        if len(self._small) == AT_ONCE or parts[0].rows > SMALL_GROUPS:
-            self._small = [combined(self._small)]
-            if self._small[0][0].rows > SMALL_GROUPS:
-                self._put_aside()
+        if len(self._small) == AT_ONCE:
+            self._put_aside()
 
     def add_source(self, runs: list[Run]) -> None:
         self._put_aside()

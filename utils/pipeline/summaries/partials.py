@@ -306,13 +306,7 @@ def _first(block: Block) -> Key:
 
 
 def opened(fields: Any, start: int, keys: int, read: Read) -> list[Run]:
-    """Some partial results, to read block by block.
-
-    Args:
-        fields: as `written` gives them.
-        keys: how many columns the keys of the groups have.
-        start, read: see Run.
-    """
+    """Some partial results, to read block by block; the arguments are those of Run."""
     runs: list[Run] = []
     for each in fields:
         runs.append(Run(each, start, 2 if runs else keys, read))

@@ -73,7 +73,7 @@ def test_one_column_stands_under_the_values_across_alone() -> None:
 
 
 @pytest.mark.parametrize("sort", [None, "-金額"])
-@pytest.mark.parametrize("cuts", [(1, 299), (0, 0, 300), (100, 200), range(0, 300, 7)], ids=len)
+@pytest.mark.parametrize("cuts", [(0, 0, 299), range(0, 300, 7)], ids=len)
 def test_the_workbook_is_the_same_bytes_for_every_cut(
     cuts: tuple[int, ...], sort: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,7 +82,6 @@ def test_the_workbook_is_the_same_bytes_for_every_cut(
     whole = workbook(summary)
     assert workbook(summary, VISITS, *cuts) == whole
     monkeypatch.setattr(combine, "INLINE_BYTES", 0)
-    monkeypatch.setattr(combine, "SMALL_GROUPS", 1)
     monkeypatch.setattr(partials, "BLOCK_BYTES", 200)
     monkeypatch.setattr(merged, "RANGE_BYTES", 1_000)
     assert workbook(summary, VISITS, *cuts) == whole
