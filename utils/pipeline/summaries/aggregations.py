@@ -14,14 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.excel import EXACT_INTEGER, is_long
 from pipeline.summaries.cells import BOOLEAN, NUMBER, Cells, Codes, whole
-from pipeline.summaries.exact import (
-    Fractions,
-    exact_number,
-    quotient,
-    root,
-    small_totals,
-    totals,
-)
+from pipeline.summaries.exact import Fractions, exact_number, quotient, root, small_totals, totals
 from pipeline.summaries.partials import SIZE, Groups, Pick, Sum
 
 NUMERIC = (NUMBER, BOOLEAN)

@@ -207,7 +207,11 @@ def ranked(parts: Iterable[NDArray[Any]], rows: int) -> tuple[Codes, int]:
     for part in parts if rows else []:
         if (part != part[0]).any():
             own, size = _ranked(part)
-            ranks, count = _ranked(ranks * size + own) if count > 1 else (own, size)
+            if count > 1:
+                # With return_index NumPy merges, which is faster where long runs are sorted.
+                pairs = np.unique(ranks * size + own, return_index=True, return_inverse=True)
+                own, size = pairs[2], len(pairs[0])
+            ranks, count = own, size
     return ranks, count if rows or not parts else 0
 
 
@@ -229,8 +233,7 @@ def _ranked(values: Any) -> tuple[Codes, int]:
     """Of each value the place among the distinct ones, sorted; and how many there are."""
     low, high = int(values.min()), int(values.max())
     if high - low > DENSE * len(values):
-        # With return_index NumPy merges, which is faster where long runs are sorted.
-        distinct, _, ranks = np.unique(values, return_index=True, return_inverse=True)
+        ranks, distinct = pd.factorize(values, sort=True)
         return ranks, len(distinct)
     present = np.zeros(high - low + 1, bool)
     present[values - low] = True

@@ -16,15 +16,7 @@ from pipeline.excel import EXACT_INTEGER
 from pipeline.summaries.aggregations import NUMERIC
 from pipeline.summaries.cells import BOOLEAN, KINDS, NUMBER, Cells, Codes, NoCell, in_order
 from pipeline.summaries.exact import digits, exact_digits, square_digits
-from pipeline.summaries.partials import (
-    SIZE,
-    Groups,
-    Partials,
-    Pick,
-    Sum,
-    combined,
-    written,
-)
+from pipeline.summaries.partials import SIZE, Groups, Partials, Pick, Sum, combined, written
 from pipeline.summaries.summary import Declared, InvalidSummary, Key, Summary, check_across
 
 MOST_DIGITS = 5_000  # before the point and after it, of a number that is computed with
@@ -185,10 +177,8 @@ def carried(summaries: Sequence[Summary], df: pd.DataFrame, source: str) -> tupl
 
 def addends(column: str, cells: Cells, power: int) -> dict[Sum, Codes]:
     long = cells.long
-    numbers = in_order(cells.values).view("f8")
-    if not (cells.kinds == NUMBER).all() or long.any():
-        numbers = np.where((cells.kinds == NUMBER) & ~long, numbers, 0.0)
-        numbers = np.where(cells.kinds == BOOLEAN, cells.values, numbers)
+    numbers = np.where((cells.kinds == NUMBER) & ~long, in_order(cells.values).view("f8"), 0.0)
+    numbers = np.where(cells.kinds == BOOLEAN, cells.values, numbers)
     infinite = np.isinf(numbers)
     parts: dict[Sum, Any] = {}
     if infinite.any():

@@ -60,14 +60,6 @@ class Formula:
 
     steps: list[Step]
 
-    @classmethod
-    def of(cls, text: str) -> "Formula":
-        """
-        Raises:
-            InvalidFormula: it is none.
-        """
-        return cls([*_in_order(_tokens(text))])
-
     @property
     def names(self) -> list[Name]:
         return [step for step in self.steps if isinstance(step, Name)]
@@ -92,7 +84,12 @@ def read_formulas(texts: Mapping[str, str]) -> dict[str, Formula]:
     Raises:
         InvalidFormula: one is none, or computes with itself; names the column.
     """
-    left = {name: _read(name, text) for name, text in texts.items()}
+    left = {}
+    for name, text in texts.items():
+        try:
+            left[name] = Formula([*_in_order(_tokens(text))])
+        except InvalidFormula as error:
+            raise InvalidFormula(f"{name}: {error}") from None
     ordered: dict[str, Formula] = {}
     while left:
         ready = {
@@ -105,13 +102,6 @@ def read_formulas(texts: Mapping[str, str]) -> dict[str, Formula]:
         ordered |= ready
         left = {name: each for name, each in left.items() if name not in ready}
     return ordered
-
-
-def _read(name: str, text: str) -> Formula:
-    try:
-        return Formula.of(text)
-    except InvalidFormula as error:
-        raise InvalidFormula(f"{name}: {error}") from None
 
 
 def _tokens(text: str) -> Iterator[Step]:

@@ -39,12 +39,7 @@ from pipeline.summaries.rows import (
     side_by_side,
     top,
 )
-from pipeline.summaries.summary import (
-    Declared,
-    InvalidSummary,
-    Summary,
-    check_across,
-)
+from pipeline.summaries.summary import Declared, InvalidSummary, Summary, check_across
 from pipeline.workers import map_forked, vcpus
 
 RANGE_BYTES = 1 << 20  # of blocks merged at a time: some 100,000 groups

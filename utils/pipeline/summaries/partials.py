@@ -5,6 +5,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import batched, chain
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -248,6 +249,9 @@ class Block(NamedTuple):
     first: Key
 
 
+FIRST = attrgetter("first")
+
+
 class Run:
     """The groups of one table in their order, read block by block.
 
@@ -273,8 +277,8 @@ class Run:
 
     def among(self, start: Key, end: Key | None) -> list[Block]:
         """The blocks that may have groups from a key on that sort before the end."""
-        first = bisect_right(self.blocks, start, key=_first) - 1
-        last = None if end is None else bisect_left(self.blocks, end, key=_first)
+        first = bisect_right(self.blocks, start, key=FIRST) - 1
+        last = None if end is None else bisect_left(self.blocks, end, key=FIRST)
         return self.blocks[max(0, first) : last]
 
     def between(self, start: Key, end: Key | None) -> Iterator[tuple[int, Groups]]:
@@ -299,10 +303,6 @@ class Run:
         if self._last[0] is not block:
             self._last = block, unpacked(self._read(block.start, block.size))
         return self._last[1]
-
-
-def _first(block: Block) -> Key:
-    return block.first
 
 
 def opened(fields: Any, start: int, keys: int, read: Read) -> list[Run]:
