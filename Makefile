@@ -6,28 +6,12 @@ INPUT ?= {}
 DEFINITION ?= parallel
 WORKBOOK ?= test.xlsx
 FILE :=
-ETL ?=
-SHEETS ?=
-NAME ?=
 KEY :=
 FUNCTIONS := scatter segment gather
-EXECUTION ?=
-LANG_ ?=
 # localstack: the functions of `make create`; stack, aws: the stack STACK of `make deploy`, on the
 # emulator at ENDPOINT or in an AWS account.
 TARGET ?= localstack
 STACK ?= aggregate
-ARCH ?=
-REGION ?=
-PARAMETERS ?=
-TAGS ?=
-ROLE ?=
-PLAN ?=
-REPLACE_BUCKET ?=
-ROTATE_KEY ?=
-EMPTY ?=
-OUT ?=
-YES ?=
 SMOKE_ROWS ?= 1000000
 PAGE ?= 8480
 # Only a DEFINITION that was typed: a stack keeps its own unless one was.
@@ -40,7 +24,7 @@ TYPED := ROWS INPUT DEFINITION WORKBOOK FILE ETL SHEETS NAME KEY EXECUTION LANG_
 $(foreach name,$(TYPED),$(eval override $(name) := $$(value $(name))))
 export $(TYPED)
 # What else may be typed, for the targets of utils/checks and for the programs that recipes run.
-KNOWN := $(TYPED) PLAN REPLACE_BUCKET EMPTY YES SMOKE_ROWS ENDPOINT BUCKET ETL_FOLDER SIZES REPEAT MEMBERS ORDERS FUZZ_S
+KNOWN := $(TYPED) PLAN REPLACE_BUCKET ROTATE_KEY EMPTY YES SMOKE_ROWS ENDPOINT BUCKET ETL_FOLDER SIZES REPEAT MEMBERS ORDERS FUZZ_S
 PASSED_ON := ALREADY_UP PLATFORM PYTHON SHELL CHROMIUM LANG LC_% LS_LOG DEBUG AUTH LAMBDA_% AWS_% PIP_% UV_% %_proxy %_PROXY
 # A misspelt name would be as good as none, and make silent.
 MISSPELT := $(filter-out $(KNOWN) $(PASSED_ON),$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
@@ -126,7 +110,7 @@ report: $(TARGET_READY) ## write result/<execution>.html of EXECUTION, a name or
 page: $(if $(filter localstack,$(TARGET)),zip create bucket,$(TARGET_READY)) ## serve a page where executions live: drop a table, watch it, take the workbook; PAGE=port, Ctrl-C ends
 	@MALLOC_ARENA_MAX=1 $(HARNESS) page -- "$$PAGE"
 
-watch: create bucket $(FUNCTIONS:%=watched-%) ## on each save of a function or an ETL: its tests, then the pipeline on FILE, INPUT or a sample
+watch: create bucket $(FUNCTIONS:%=demo-%/.venv/.ready) ## on each save of a function or an ETL: its tests, then the pipeline on FILE, INPUT or a sample
 	@$(HARNESS) watch --file="$$FILE" --etl="$$ETL" -- "$$INPUT"
 
 # Lambda runs Linux wheels of its own architecture; functions that run as processes, the host's.
@@ -167,6 +151,3 @@ clean: down ## stop LocalStack and remove everything built; workbooks stay
 	@find result -type f ! -name .gitkeep ! -name '*.xlsx' -delete
 
 include utils/checks/checks.mk
-
-watched-%: $(TOOLS_READY)
-	@$(MAKE) --no-print-directory -C demo-$* .venv/.ready

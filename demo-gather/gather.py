@@ -11,11 +11,10 @@ import pandas as pd
 from pipeline.events.gather import result_keys
 from pipeline.facts.stages import workbook_metadata
 from pipeline.keys import facts_key, gathered
-from pipeline.s3.latest import WrittenMeanwhile, upload_latest
 from pipeline.s3.signed import Objects, signing_key
-from pipeline.s3.upload import upload
+from pipeline.s3.upload import WrittenMeanwhile, upload, upload_latest
 from pipeline.segments import figures, frames
-from pipeline.segments.rejects import Rejected
+from pipeline.segments.rejects_sheet import Rejected
 from pipeline.segments.results import Results
 from pipeline.sheet.chunks import Chunks
 from pipeline.sheet.layout import Layout
@@ -60,7 +59,7 @@ class GatherHandler:
         summaries = list(self.summaries.tables(formats, next_style(tables)))
         tables += summaries
         tables += self.rejected.tables(formats, next_style(tables))
-        source, layout = results.told.source, results.layout
+        source, layout = results.told.source, results.first.layout
         size = self.send_excel(tables, formats, self.bucket, workbook, source, layout)
         self.send_facts(results, sheet_names(tables), summaries, workbook, size)
         return workbook
@@ -132,6 +131,6 @@ class GatherHandler:
             later=not size,
             summaries=told,
             rejects=self.rejected.told,
-            table=not results.alone,
+            table=not results.first.alone,
         )
         self.objects.put(facts_key(next(iter(results.figures))), facts.to_json())

@@ -160,7 +160,7 @@ class ScatterHandler:
         """Write the segment files, all with the same columns; returns them in row order."""
         columns: list[str] = []
         sent: list[tuple[int, SegmentCut]] = []
-        for columns, cut in map_ahead(self.put, segments, UPLOADS, UPLOADS):
+        for columns, cut in map_ahead(self.put, segments, UPLOADS):
             sent.append((len(columns), cut))
             if not job.manifest:
                 check_fits_execution(len(sent), cut.key, job)

@@ -13,7 +13,7 @@ from pipeline.keys import result_key
 from pipeline.reading.plain_numbers import read_cells
 from pipeline.reading.references import References
 from pipeline.segments import result
-from pipeline.segments.refused import Fault, sift
+from pipeline.segments.rules import Fault, sift
 from pipeline.sheet.layout import layout_of
 
 if TYPE_CHECKING:

@@ -3,13 +3,15 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import fire
 from mimesis import Locale, Person
+from rich.console import Console
+from rich.progress import track
 
 from harness.bucket import check_bucket
 from harness.fault import Fault
@@ -35,28 +37,23 @@ def members(count: int, seed: int | None = None) -> Iterator[dict[str, Any]]:
 
 
 def write(count: int, seed: int | None, path: Path) -> None:
-    """Write a JSON array, a record a line, whole or not at all."""
+    """Write a JSON array, a record a line, whole or not at all; many with a bar on a terminal."""
     partial = path.with_suffix(".part")
+    quick = count < 10_000 or not sys.stderr.isatty()
+    bar = Console(stderr=True)
+    shown = track(
+        members(count, seed), "members", count, console=bar, transient=True, disable=quick
+    )
     try:
         with partial.open("w", encoding="utf-8") as file:
             file.write("[")
-            for number, member in enumerate(shown(members(count, seed), count)):
+            for number, member in enumerate(shown):
                 file.write(",\n" if number else "\n")
                 json.dump(member, file, ensure_ascii=False)
             file.write("\n]\n")
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def shown(made: Iterator[dict[str, Any]], count: int) -> Iterable[dict[str, Any]]:
-    """The same members, with a bar on a terminal where making them takes a while."""
-    if count < 10_000 or not sys.stderr.isatty():
-        return made
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(made, "members", total=count, console=Console(stderr=True), transient=True)
 
 
 def main(

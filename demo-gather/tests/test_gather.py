@@ -14,14 +14,13 @@ from gather import GatherHandler
 from pipeline.events.gather import MissingSegment, result_keys
 from pipeline.facts.stages import SegmentFacts, WorkbookFacts, made_from, workbook_metadata
 from pipeline.keys import InvalidEvent, partials_key, rejects_key
-from pipeline.s3 import latest
+from pipeline.s3 import upload as uploads
 from pipeline.s3.signed import Objects, signing_key
-from pipeline.s3.upload import upload as upload_whole
 from pipeline.segments import figures as rendered
 from pipeline.segments import frames, result
-from pipeline.segments.figures import Rejects
-from pipeline.segments.refused import COLUMNS, Fault, rejects
-from pipeline.segments.rejects import TooManyRejects
+from pipeline.segments.figures import Figures, Rejects
+from pipeline.segments.rejects_sheet import TooManyRejects
+from pipeline.segments.rules import COLUMNS, Fault, rejects
 from pipeline.sheet.chunks import Chunks
 from pipeline.sheet.layout import Layout
 from pipeline.sheet.sheet_xml import render_rows
@@ -73,7 +72,7 @@ class Store:
         etag = self.put(key, frames.dump(df))
         if position is not None:
             rows = render_rows(df, position, key, formats or {})
-            rendered.send(self.objects, key, rows, etag)
+            rendered.send(self.objects, key, rows, Figures(etag))
         return key
 
     def put_all(self, segments: Iterable[pd.DataFrame]) -> list[str]:
@@ -204,7 +203,7 @@ def put_contributing(store: Store, number: int, df: pd.DataFrame, summary: Summa
         patch.setattr(rendered, "INLINE_BYTES", 0)
         summaries = rendered.contribution(store.objects, key, *carried([summary], df, key))
     rows = render_rows(df, int(df.index[0]), key, {})
-    rendered.send(store.objects, key, rows, etag, None, summaries)
+    rendered.send(store.objects, key, rows, Figures(etag, summaries=summaries))
     return key
 
 
@@ -251,9 +250,9 @@ def put_alone(store: Store, number: int, df: pd.DataFrame, **attrs: Any) -> str:
     segment.attrs |= {"source": "members.json", "sheets": "summaries", **attrs}
     key = f"gather/job_{number:03d}.pkl"
     faults = {int(df.index[0]): Fault("ポイント", "must be odd", "it")} if attrs else {}
-    result.send(
-        store.s3, store.bucket, key, df.drop(index=[*faults]), segment, faults, [POINTS], {}
-    )
+    declared: Any = [POINTS], {}, Layout()
+    df = df.drop(index=[*faults])
+    result.send(store.s3, store.bucket, key, df, segment, faults, *declared)
     return key
 
 
@@ -296,7 +295,7 @@ def test_a_workbook_that_would_pass_4_gib_is_refused_before_it_is_begun(
         [part] = rows.parts
         large = replace(rows, parts=[replace(part, deflated_bytes=3 << 29)])
         etag = store.s3.head_object(Bucket=store.bucket, Key=key)["ETag"]
-        rendered.send(store.objects, key, large, etag)
+        rendered.send(store.objects, key, large, Figures(etag))
     rule = "a workbook that Excel opens has at most 4,294,967,296 bytes; found 4,831,838,208"
     with pytest.raises(WorkbookTooLarge, match=f"^test.xlsx: {rule}$"):
         store.gather(keys)
@@ -327,7 +326,7 @@ def test_a_workbook_names_the_object_that_it_was_made_from(store: Store, source:
     key = store.put_result(0, TABLE, None)
     etag = store.s3.head_object(Bucket=store.bucket, Key=key)["ETag"]
     facts = SegmentFacts(9, 9, [], [], source=source)
-    rendered.send(store.objects, key, render_rows(TABLE, 0, key), etag, facts)
+    rendered.send(store.objects, key, render_rows(TABLE, 0, key), Figures(etag, facts=facts))
     store.gather([key])
     metadata = store.s3.head_object(Bucket=store.bucket, Key="test.xlsx")["Metadata"]
     assert metadata == workbook_metadata(source)
@@ -382,7 +381,7 @@ def put_rejecting(store: Store, number: int, faulty: list[int], **late: str) -> 
     other = store.put(rejects_key(key, len(faulty)), frames.dump(left_out))
     columns = [str(name) for name in left_out.columns]
     told = Rejects(len(faulty), columns, 4, other if faulty else "", f"record {faulty[:1]}")
-    rendered.send(store.objects, key, render_rows(df, number * 3, key), etag, rejects=told)
+    rendered.send(store.objects, key, render_rows(df, number * 3, key), Figures(etag, rejects=told))
     return key
 
 
@@ -436,7 +435,7 @@ def put_rejected(store: Store, number: int, left_out: pd.DataFrame) -> str:
     etag = store.put(key, frames.dump(df))
     other = store.put(rejects_key(key, len(left_out)), frames.dump(left_out))
     told = Rejects(len(left_out), [str(name) for name in left_out.columns], None, other)
-    rendered.send(store.objects, key, render_rows(df, 0, key), etag, rejects=told)
+    rendered.send(store.objects, key, render_rows(df, 0, key), Figures(etag, rejects=told))
     return key
 
 
@@ -547,7 +546,7 @@ def test_columns_are_as_wide_wherever_the_table_was_cut(
             segment = LINES[start:stop]
             faults = {row: Fault("a", "must", "x" * row) for row in left_out if start <= row < stop}
             df = rule(segment.drop(index=list(faults)))
-            result.send(store.s3, store.bucket, key, df, segment, faults, [top], {})
+            result.send(store.s3, store.bucket, key, df, segment, faults, [top], {}, Layout())
         GatherHandler({"segment_results": keys}, None, store.s3).main()
         found.append(widths(store.get()))
     assert len(found[0]) == 3
@@ -643,17 +642,18 @@ def test_a_workbook_that_is_written_meanwhile_is_looked_at_again(
     store: Store, monkeypatch: pytest.MonkeyPatch, again: bool
 ) -> None:
     """Between our look at the input and our writing, another execution writes."""
-    given, real = upload(store, b"1"), upload_whole
+    given = upload(store, b"1")
+    real: Any = uploads.upload
     raced: list[Any] = []
 
-    def racing(*args: Any) -> None:
+    def racing(*args: Any, **condition: str) -> None:
         if not raced:
             raced.append(store.s3.put_object(Bucket=store.bucket, Key="test.xlsx", Body=b"other"))
             if not again:
                 upload(store, b"2")
-        real(*args)
+        real(*args, **condition)
 
-    monkeypatch.setattr(latest, "upload", racing)
+    monkeypatch.setattr(uploads, "upload", racing)
     store.gather(store.put_all([TABLE[0:3]]), upload=given)
     assert workbook_facts(store).later is not again
     if again:
@@ -667,7 +667,7 @@ def test_a_conditional_upload_in_parts_is_whole_or_nothing(s3: "S3Client", bucke
 
     def send(**condition: str) -> None:
         described = {"Metadata": {"a": "b"}}
-        upload_whole(s3, bucket, "x", Chunks([body]), len(body), described, condition)
+        uploads.upload(s3, bucket, "x", Chunks([body]), len(body), described, **condition)
 
     send(IfNoneMatch="*")
     found = s3.get_object(Bucket=bucket, Key="x")

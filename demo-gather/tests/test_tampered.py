@@ -14,8 +14,8 @@ from pipeline.keys import partials_key, rejects_key, xml_key
 from pipeline.s3.signed import InvalidSigningKey, Objects
 from pipeline.segments import figures as rendered
 from pipeline.segments import frames
-from pipeline.segments.figures import Rejects
-from pipeline.segments.refused import Fault, rejects
+from pipeline.segments.figures import Figures, Rejects
+from pipeline.segments.rules import Fault, rejects
 from pipeline.sheet.sheet_xml import render_rows
 from pipeline.summaries.contribution import carried
 from pipeline.summaries.summary import Summary
@@ -62,7 +62,8 @@ class Execution:
         told = Rejects(1, [str(name) for name in left_out.columns], None, other, "record")
         summaries = rendered.contribution(self.objects, key, *carried([POINTS], df, key))
         rows = render_rows(df, number * 2, key, formats)
-        rendered.send(self.objects, key, rows, etag, None, summaries, told)
+        figures = Figures(etag, summaries=summaries, rejects=told)
+        rendered.send(self.objects, key, rows, figures)
 
     def gather(self) -> bytes:
         GatherHandler({"manifest": MANIFEST}, None, self.s3).main()

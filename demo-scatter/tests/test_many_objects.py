@@ -24,7 +24,7 @@ from pipeline.reading.objects import NoObjects, TooManyObjects
 from pipeline.reading.source import InputChanged, NoCommonColumn, Sources
 from pipeline.reading.xlsx import InvalidWorkbook
 from pipeline.segments import frames
-from pipeline.segments.refused import is_number, refuse, rejects, sift
+from pipeline.segments.rules import is_number, refuse, rejects, sift
 from scatter import ScatterHandler, Segment
 
 if TYPE_CHECKING:

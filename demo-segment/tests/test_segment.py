@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 
 import segment
-from pipeline.etl_names import UnknownEtl
+from pipeline.etl_names import UnknownEtl, names
+from pipeline.etls.module import load
 from pipeline.keys import InvalidEvent, rejects_key, result_key
 from pipeline.reading.plain_numbers import read_cells
 from pipeline.segments import frames
-from pipeline.segments.refused import InvalidMember, MissingColumn
+from pipeline.segments.rules import InvalidMember, MissingColumn
 from pipeline.summaries.summary import InvalidSummary
 from segment import SegmentHandler
 
@@ -69,6 +70,11 @@ def process(df: pd.DataFrame) -> pd.DataFrame:
     return SegmentHandler(KEY, None, None).process(df)  # type: ignore[arg-type]
 
 
+def test_every_etl_of_the_folder_loads() -> None:
+    there = names(segment.ETLS)
+    assert [load(segment.ETLS, name).name for name in there] == there
+
+
 @pytest.mark.usefixtures("points")
 def test_a_table_is_processed_by_the_only_etl() -> None:
     df = process(table().assign(備考="x"))
@@ -98,10 +104,9 @@ def test_an_empty_table_has_the_headers_that_the_etl_names() -> None:
 
 
 @pytest.mark.usefixtures("points")
-@pytest.mark.parametrize("name", COLUMNS)
-def test_a_missing_column_is_named(name: str) -> None:
-    with pytest.raises(MissingColumn, match=f"^points.json has the columns .*; found no {name}$"):
-        process(table().drop(columns=name))
+def test_a_missing_column_is_named() -> None:
+    with pytest.raises(MissingColumn, match="^points.json has the columns .*; found no 点$"):
+        process(table().drop(columns="点"))
 
 
 def test_the_input_chooses_then_the_environment_then_members(
@@ -196,17 +201,9 @@ UNFIT = {
         "Summary('x', 計=('名前', 'sum'))",
         'record 20: 名前 must be a number for its sum in summary x; found the text "長野原 ひろし"',
     ),
-    "a median of dates": (
-        "Summary('x', 中央=('日', 'median'))",
-        "record 20: 日 must be a number for its median in summary x; found ",
-    ),
     "a key that no cell holds": (
         "Summary('x', by='一覧', 件数=('番号', 'count'))",
         "record 21: 一覧 must be a text, number, date or boolean in summary x; found ",
-    ),
-    "a function that makes no column": (
-        "Summary('x', by={'月': lambda df: 5}, 人数=('番号', 'count'))",
-        "月 of summary x must be a column of 3 cells; found ",
     ),
 }
 
@@ -217,7 +214,7 @@ def test_a_summary_that_does_not_fit_the_table_fails_before_anything_is_written(
 ) -> None:
     write(points=POINTS + f"SUMMARIES = [{summary}]")
     lists: list[Any] = ["a", [1], "c"]
-    df = table().assign(日=pd.Timestamp("2021-05-16"), 一覧=lists)
+    df = table().assign(一覧=lists)
     s3.put_object(Bucket=bucket, Key=KEY, Body=frames.dump(df))
     with pytest.raises(InvalidSummary, match=fault):
         SegmentHandler(KEY, None, s3).main()

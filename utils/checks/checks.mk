@@ -1,7 +1,7 @@
 # What proves the README's claims, and no user needs.
 CHECKS := $(ROOT)/utils/checks
 BENCH := $(CHECKS)/bench
-SIZES ?= 10000 100000 1000000 5000000
+SIZES ?= 100000 1000000
 REPEAT ?= 3
 MEMBERS ?= 1000000
 ORDERS ?= 5000000
@@ -10,17 +10,26 @@ BENCH_READY := $(patsubst $(BENCH)/locks/%.txt,$(BENCH)/.venvs/%/.ready,$(wildca
 IN_BROWSER = $(VENVS)/browser/bin/python -m pytest -q -p no:cacheprovider -c /dev/null --rootdir $(CHECKS)
 LOCKS := $(patsubst $(ROOT)/%,%,$(wildcard $(TOOLS)/*.txt $(BENCH)/locks/*.txt))
 
-.PHONY: pictures bench bench-summaries bench-scale faults soak soaked fuzz fuzz-summaries audit test-compat test-readers test-report-page test-page picture-of-page
+.PHONY: pictures bench bench-summaries benched-summaries bench-scale faults soak soaked fuzz fuzz-summaries audit test-compat test-readers test-report-page test-page picture-of-page
 
 # They are about the members' rule, whatever is in demo-segment/etl.
-bench bench-summaries soak soaked smoke pictures test-page: export ETL_FOLDER := $(ROOT)/utils/tests/etl
+soak soaked smoke pictures test-page: export ETL_FOLDER := $(ROOT)/utils/tests/etl
+# And about orders, with summaries and without.
+bench bench-summaries: export ETL_FOLDER := $(BENCH)/etl
 
-bench: zip $(BENCH_READY) demo-gather/.venv/.ready demo-scatter/.venv/.ready ## the pipeline beside other writers: SIZES rows, REPEAT runs; result/bench.json
-	@cd $(ROOT)/utils && $(PY) -m checks.bench --repeat $(REPEAT) $(SIZES)
+bench: zip $(BENCH_READY) demo-gather/.venv/.ready ## the pipeline beside other writers: SIZES rows, REPEAT runs
+	@$(foreach rows,$(SIZES),$(HARNESS) with-emulator $(MAKE) --no-print-directory benched-$(rows) &&) true
 	@$(MAKE) --no-print-directory bench-summaries
 
 bench-summaries: zip $(BENCH_READY) demo-gather/.venv/.ready ## its last part: MEMBERS and ORDERS without a summary and with one
-	@cd $(ROOT)/utils && $(HARNESS) with-emulator $(PY) -m checks.bench.summaries --repeat $(REPEAT) $(MEMBERS) $(ORDERS)
+	@$(HARNESS) with-emulator $(MAKE) --no-print-directory benched-summaries
+
+# On an emulator that has run nothing yet.
+benched-summaries: create bucket
+	@cd $(ROOT)/utils && $(PY) -P -m checks.bench.summaries $(MEMBERS) $(ORDERS) $(REPEAT)
+
+benched-%: create bucket
+	@cd $(ROOT)/utils && $(PY) -P -m checks.bench $* $(REPEAT)
 
 bench-scale: $(FUNCTIONS:%=demo-%/.venv/.ready) ## a long table with files for S3: ROWS (default here: 50000000), time and memory of each stage, and what breaks next
 	@cd $(ROOT)/utils && $(PY) -P -m checks.bench.scale $(if $(ROWS_TYPED),"$$ROWS",50000000)
@@ -32,7 +41,7 @@ soak: zip fuzz fuzz-summaries ## fuzz twice for FUZZ_S, then 100 executions in a
 	@$(HARNESS) with-emulator $(MAKE) --no-print-directory soaked
 
 soaked: create bucket
-	@$(PY) $(CHECKS)/soak.py
+	@cd $(ROOT)/utils && $(PY) -P -m checks.soak
 
 # The function's own packages, beside Atheris.
 fuzz: $(VENVS)/fuzz/.ready demo-scatter/.venv/.ready

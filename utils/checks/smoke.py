@@ -1,23 +1,19 @@
 """The whole pipeline on a stack of its own, in an account or on the emulator, and away again."""
 
 import argparse
+import io
 import json
-import mmap
-import re
 import sys
-import tempfile
 import uuid
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from harness import cost, deploy, facts, run
-from harness.execution import Execution
+from harness import cost, deploy, run
 from harness.fault import Fault
 from harness.signals import exit_on_signals
 from harness.target import Target, connect
@@ -44,76 +40,51 @@ class Outcome:
         return self.found in self.wanted.split(" or ")
 
 
-class Smoke:
-    """The stack of one smoke test."""
-
-    def __init__(self, target: Target, folder: Path) -> None:
-        self.target = target
-        self.folder = folder
-
-    def put(self, key: str, text: str) -> None:
-        s3 = self.target.client("s3")
-        s3.put_object(Bucket=self.target.bucket, Key=key, Body=text.encode())
-
-    def run(self, what: str, key: str, wanted: str, **given: int) -> Outcome:
-        """Execute on a table; what it found is the rows in the workbook, or the error's name."""
-        ran = run.execute(self.target, self.target.machine(), {"input_obj": key, **given})
-        found = ran.ended[0] if ran.ended else ""
-        if ran.workbook:
-            found = f"{self.rows(ran.workbook)} rows{self.billed(ran)}"
-        return Outcome(what, wanted, found, ran.elapsed_s)
-
-    def billed(self, ran: Execution) -> str:
-        """Show the bill, where there are prices; returns what is wrong with it."""
-        try:
-            bill = cost.bill(ran, facts.read(self.target, ran), self.target.region)
-        except Fault as fault:
-            print(f"no bill: {fault}")
-            return ""
-        cost.show(ran, bill)
-        return miscounted(ran, {charge.unit: charge.amount for charge in bill})
-
-    def outcomes(self, rows: int) -> Iterator[Outcome]:
-        """Run all, on deploy after deploy of the stack."""
-        faulty = [member | {"会員ランク": 9} for member in members(3, seed=1)]
-        deploy.deploy(self.target)
-        self.put("small.json", text_of(SMALL))
-        self.put("large.json", text_of(rows))
-        self.put("faulty.json", json.dumps(faulty))
-        yield self.run("1,000 rows, parallel", "small.json", f"{SMALL} rows")
-        yield self.run(f"{rows:,} rows, parallel", "large.json", f"{rows} rows")
-        yield self.run("a faulty record", "faulty.json", "InvalidMember")
-        deploy.deploy(self.target, definition="distributed")
-        yield self.run(f"{rows:,} rows, distributed", "large.json", f"{rows} rows")
-        deploy.deploy(self.target, definition="parallel", parameters=TOO_LITTLE_MEMORY)
-        self.put("heavy.json", text_of(TOO_MANY_ROWS))
-        one_segment = {"division_number": TOO_MANY_ROWS}
-        yield self.run("too little memory", "heavy.json", KILLED_OR_STARVED, **one_segment)
-
-    def rows(self, key: str) -> int:
-        """The data rows of the first sheet."""
-        workbook = self.folder / "smoke.xlsx"
-        self.target.client("s3").download_file(self.target.bucket, key, str(workbook))
-        with zipfile.ZipFile(workbook) as opened:
-            sheet = Path(opened.extract("xl/worksheets/sheet1.xml", self.folder))
-        with sheet.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as xml:
-            return sum(1 for _ in re.finditer(b"</row>", xml)) - 1
+def outcomes(target: Target, rows: int) -> Iterator[Outcome]:
+    """Run all, on deploy after deploy of the stack."""
+    faulty = [member | {"会員ランク": 9} for member in members(3, seed=1)]
+    deploy.deploy(target)
+    put(target, "small.json", text_of(SMALL))
+    put(target, "large.json", text_of(rows))
+    put(target, "faulty.json", json.dumps(faulty))
+    yield outcome(target, "1,000 rows, parallel", "small.json", f"{SMALL} rows")
+    yield outcome(target, f"{rows:,} rows, parallel", "large.json", f"{rows} rows")
+    yield outcome(target, "a faulty record", "faulty.json", "InvalidMember")
+    deploy.deploy(target, definition="distributed")
+    yield outcome(target, f"{rows:,} rows, distributed", "large.json", f"{rows} rows")
+    deploy.deploy(target, definition="parallel", parameters=TOO_LITTLE_MEMORY)
+    put(target, "heavy.json", text_of(TOO_MANY_ROWS))
+    one_segment = {"division_number": TOO_MANY_ROWS}
+    yield outcome(target, "too little memory", "heavy.json", KILLED_OR_STARVED, **one_segment)
 
 
-def miscounted(run: Execution, amounts: dict[str, float]) -> str:
-    """What a bill says otherwise than the definitions have it: a call and a transition for each
-    segment and retry, the scatter and the gather, and a transition for the Map. Where log lines
-    are late, nothing.
-    """
-    if run.unreported:
-        return ""
-    calls = run.segments + run.retries + 2
-    wanted = {"invocation": calls, "state transition": calls + 1}
-    return "".join(
-        f", {amounts[unit]} for {wanted[unit]} {unit}s billed"
-        for unit in wanted
-        if amounts[unit] != wanted[unit]
-    )
+def put(target: Target, key: str, text: str) -> None:
+    target.client("s3").put_object(Bucket=target.bucket, Key=key, Body=text.encode())
+
+
+def outcome(target: Target, what: str, key: str, wanted: str, **given: int) -> Outcome:
+    """Execute on a table; what it found is the rows in the workbook, or the error's name."""
+    ran = run.execute(target, target.machine(), {"input_obj": key, **given})
+    found = ran.ended[0] if ran.ended else ""
+    if ran.workbook:
+        found = f"{rows_of(target, ran.workbook)} rows"
+        show_cost(target)
+    return Outcome(what, wanted, found, ran.elapsed_s)
+
+
+def rows_of(target: Target, workbook: str) -> int:
+    """The data rows of the first sheet."""
+    found = target.client("s3").get_object(Bucket=target.bucket, Key=workbook)
+    with zipfile.ZipFile(io.BytesIO(found["Body"].read())) as opened:
+        return opened.read("xl/worksheets/sheet1.xml").count(b"</row>") - 1
+
+
+def show_cost(target: Target) -> None:
+    """Where there are no prices, say so: that is no fault of the run."""
+    try:
+        cost.last(target)
+    except Fault as fault:
+        print(f"no bill: {fault}")
 
 
 def text_of(rows: int) -> str:
@@ -126,21 +97,21 @@ def smoke(target: str = "localstack", region: str = "", rows: int = 1_000_000) -
     """Deploy, run and destroy; returns the number of outcomes that were not as they should be."""
     name = "stack" if target == "localstack" else target
     place = connect(name, f"smoke-{uuid.uuid4().hex[:8]}", region)
-    outcomes: list[Outcome] = []
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as at_the_end:
-        at_the_end.callback(show, place, outcomes)
+    ended: list[Outcome] = []
+    with ExitStack() as at_the_end:
+        at_the_end.callback(show, place, ended)
         at_the_end.callback(deploy.destroy, place, empty=True, yes=True)
-        for outcome in Smoke(place, Path(folder)).outcomes(rows):
-            outcomes.append(outcome)
-    return sum(not outcome.passed for outcome in outcomes)
+        for each in outcomes(place, rows):
+            ended.append(each)
+    return sum(not each.passed for each in ended)
 
 
-def show(place: Target, outcomes: list[Outcome]) -> None:
+def show(place: Target, ended: list[Outcome]) -> None:
     where = f"{place.region} of {place.account}"
     table = Table("run", "ended with", "as it should", "s", title=where)
-    for outcome in outcomes:
-        verdict = "yes" if outcome.passed else f"no: {outcome.wanted}"
-        table.add_row(outcome.what, outcome.found, verdict, f"{outcome.took_s:.1f}")
+    for each in ended:
+        verdict = "yes" if each.passed else f"no: {each.wanted}"
+        table.add_row(each.what, each.found, verdict, f"{each.took_s:.1f}")
     Console().print(table)
 
 

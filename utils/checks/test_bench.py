@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from checks.bench.claims import Claim, claims, summary_claims
+from checks.bench import scale
 from checks.bench.compare import (
     SUMMARY,
     difference,
@@ -17,9 +17,8 @@ from checks.bench.compare import (
     fault,
     read_members,
 )
-from checks.bench.figures import ACROSS, COLD, FOLDERS, WARM, WITH, WITHOUT, WRITERS, Run, Table
-from checks.bench.scale import SCALES, grown
-from checks.bench.show import show, show_claims
+from checks.bench.measure import Run
+from checks.bench.show import HEADS, line
 from utils import members, write
 
 
@@ -36,7 +35,7 @@ class Book:
 
 def expected() -> dict[str, list[list[Any]]]:
     """The sheets of seven members, five to a sheet, and of their summary."""
-    sheets = expected_sheets(members(7, seed=7), 7, limit=5)
+    sheets = expected_sheets(members(7, seed=7), limit=5)
     rows = {f"Sheet{number}": list(sheet) for number, sheet in enumerate(sheets, 1)}
     return {**rows, SUMMARY: list(expected_summary(members(7, seed=7)))}
 
@@ -91,80 +90,24 @@ def test_members_are_read_back_as_written(tmp_path: Path) -> None:
     assert list(read_members(path)) == json.loads(path.read_text()) == list(members(3, seed=1))
 
 
-def executions(wall_s: float, peak_mb: float = 160, gather_s: float = 0.3) -> list[Run]:
-    stages = {"scatter": 2.0, "segment": wall_s - 2 - gather_s, "gather": gather_s}
-    return [Run(wall_s, wall_s, peak_mb, 40, stages, dict.fromkeys(stages, 150))] * 3
-
-
-def table(rows: int, wall_s: float, folder_s: float = 0.6, **figures: float) -> Table:
-    """A size at which pandas takes eight times the pipeline's time, and the Rust writers 5 and 6 s.
-
-    Args:
-        folder_s: which a folder takes longer than one object.
-    """
-    times = {"pandas": 8 * wall_s, "rustypyxl": 6, "jetxl": 5}
-    runs = {WRITERS[name]: [Run(s, s, 900)] for name, s in times.items()}
-    runs |= dict.fromkeys((COLD, WARM), executions(wall_s, **figures))
-    runs |= dict.fromkeys(FOLDERS, executions(wall_s + folder_s))
-    cpu_s = {"": 1, ".json": 2, ".jsonl": 1.9, ".csv": 2.9}
-    scatters = {end: [Run(s, s, 120)] for end, s in cpu_s.items()}
-    return Table("members", rows, 140 * rows, runs, scatters)
-
-
-GOOD = [table(100_000, 0.45), table(1_000_000, 4.2), table(5_000_000, 5.7, gather_s=1.6)]
-
-
-def found(*tables: Table) -> dict[str, Claim]:
-    return {claim.text.partition(":")[0]: claim for claim in claims(tables)}
-
-
-def test_each_claim_is_met_or_not_by_its_limit() -> None:
-    assert [claim.met for claim in claims(GOOD)] == [True] * 6
-    assert (
-        found(table(1_000_000, 4.4, peak_mb=421))["every worker, with what it forks"].met is False
-    )
-    assert found(table(1_000_000, 4.4, gather_s=0.36))["gather"].met is False
-    folders = found(table(1_000_000, 4.4, folder_s=0.7))["1,000,000 rows in a folder"]
-    assert (folders.met, round(min(folders.figures.values()), 4)) == (False, 0.0175)
-    assert [claim.met for claim in claims([table(10_000, 0.3)])] == [*[None] * 5, True]
-
-
-def test_the_fastest_rust_writer_decides() -> None:
-    first, *_ = claims(GOOD)
-    assert list(first.figures) == ["of rustypyxl", "of jetxl"]
-    slower, *_ = claims([table(1_000_000, 4.3)])
-    assert slower.figures["of jetxl"] == pytest.approx(0.86)
-    assert slower.met is False
-
-
-@pytest.mark.parametrize(
-    ("orders_s", "peak_mb", "expected"),
-    [(16.0, 160, [True] * 3), (16.1, 160, [True, False, True]), (16.0, 421, [True, True, False])],
-    ids=["met", "too slow", "too large"],
-)
-def test_the_least_times_decide_what_a_summary_costs(
-    orders_s: float, peak_mb: float, expected: list[bool]
-) -> None:
-    of_members = {WITHOUT: executions(4) + executions(6), WITH: executions(4.2)}
-    of_orders = {WITHOUT: executions(10), WITH: executions(orders_s, peak_mb) + executions(99)}
-    members = Table("members", 1_000_000, 1, of_members)
-    orders = Table("orders", 5_000_000, 1, of_orders)
-    assert [claim.met for claim in summary_claims(members, orders)] == expected
-
-
-def test_a_worker_of_a_cross_table_counts_as_the_others() -> None:
-    runs = {WITHOUT: executions(4), ACROSS: executions(4, 257), WITH: executions(4)}
-    *_, workers = summary_claims(Table("members", 1, 1), Table("orders", 1, 1, runs))
-    assert workers.figures == {"orders": 257}
-
-
-def test_a_bench_is_shown_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    show(GOOD[1])
-    show_claims(claims([*GOOD, table(1_000_000, 4.7, peak_mb=421)]))
-    shown = capsys.readouterr().out
-    assert "1,000,000 members, 140.0 MB of JSON" in shown
-    for name in (*GOOD[1].runs, *GOOD[1].scatters, "not met"):
-        assert name in shown
+def test_a_line_has_medians_and_what_a_process_has_not_is_empty() -> None:
+    stages = {"scatter": 1.0, "segment": 2.0, "gather": 0.5}
+    runs = [Run(s, 2 * s, 100 * s, stages, 400 + s) for s in (5, 3.5, 4)]
+    found = dict(zip(HEADS, line("warm", runs), strict=True))
+    assert found == {
+        "": "warm",
+        "runs": "3",
+        "median": "4.00 s",
+        "least": "3.50 s",
+        "CPU": "8.00 s",
+        "peak": "500 MB",
+        "scatter": "1.00 s",
+        "Map": "2.00 s",
+        "gather": "0.50 s",
+        "LocalStack": "405 MB",
+    }
+    alone = dict(zip(HEADS, line("pandas", [Run(45, 44, 1287)]), strict=True))
+    assert [name for name in HEADS if not alone[name]] == HEADS[-4:]
 
 
 def test_the_summary_is_that_of_the_members_rows() -> None:
@@ -179,6 +122,16 @@ def test_the_summary_is_that_of_the_members_rows() -> None:
     assert total == ["合計", 50, sum(row[3] for row in rows), bonus]
 
 
+def test_each_stage_runs_alone_on_all_rows_or_a_sample(capsys: pytest.CaptureFixture[str]) -> None:
+    scale.main(80_000)
+    table, model = capsys.readouterr().out.strip().split("\n\n")
+    scatter, segment, gather = table.splitlines()[2:]
+    assert scatter.startswith("| scatter | 80,000 rows, 0.01 GB | ")
+    assert segment.startswith("| segment | 1 of 2 segments | ")
+    assert gather.startswith("| gather | 2 segments, 0.00 GB | ")
+    assert model.splitlines()[-1].startswith("| workbook | ")
+
+
 @pytest.mark.parametrize(
     ("each", "most", "breaks"),
     [(9, 900, "100 million rows"), (35, 512, "15 million rows"), (0, 1_769, "–")],
@@ -186,6 +139,6 @@ def test_the_summary_is_that_of_the_members_rows() -> None:
 def test_a_scale_says_at_how_many_rows_a_limit_is_reached(
     each: float, most: int, breaks: str
 ) -> None:
-    what, *sizes, limit, found = grown("x", each, most, "s", fixed=2)
-    assert sizes == [f"{2 + each * millions:,} s" for millions in SCALES]
+    what, *sizes, limit, found = scale.grown("x", each, most, "s", fixed=2)
+    assert sizes == [f"{2 + each * millions:,} s" for millions in scale.SCALES]
     assert (what, limit, found) == ("x", f"{most:,} s", breaks)

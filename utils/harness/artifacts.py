@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from typing import Any
 
 # It ships no types.
@@ -16,11 +15,14 @@ from harness.stack import Found
 from harness.target import STAGES, Target
 
 TEMPLATE = DEFINITIONS / "template.yaml"
+# By the template's names.
+FUNCTIONS = [f"{stage.title()}Function" for stage in STAGES]
+VERSIONS = [f"{stage.title()}Version" for stage in STAGES]
 
 # What the definitions name as they run on an emulator, and the template's name for it.
 SUBSTITUTIONS = {
-    f"arn:aws:lambda:us-east-1:000000000000:function:{stage}-lambda": f"${{{name}Function}}"
-    for stage, name in zip(STAGES, ("Scatter", "Segment", "Gather"))
+    f"arn:aws:lambda:us-east-1:000000000000:function:{stage}-lambda": f"${{{name}}}"
+    for stage, name in zip(STAGES, FUNCTIONS, strict=True)
 } | {'"MaxConcurrency": 200': "${MaxConcurrency}"}
 
 
@@ -31,23 +33,17 @@ class Artifacts:
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/gpbucketnamespaces.html
     """
 
-    def __init__(self, place: Target, definition: str = "parallel") -> None:
+    def __init__(self, place: Target) -> None:
         self.s3 = place.client("s3")
         self.place = place
         self.bucket = f"{place.stack}-zips-{place.account}-{place.region}-an"
         self.at = owned(place, self.bucket)
-        self.definition = definition
 
-    def parameters(self) -> dict[str, str]:
-        keys = {name: key_of(name, body) for name, body in bodies(self.definition).items()}
-        return {"ArtifactBucket": self.bucket, "Definition": self.definition, **keys}
-
-    def upload(self) -> None:
+    def upload(self, objects: dict[str, bytes]) -> None:
         self.make_bucket()
         there = keys_of(self.s3, **self.at)
-        for name, body in bodies(self.definition).items():
-            if (key := key_of(name, body)) not in there:
-                self.s3.put_object(**self.at, Key=key, Body=body)
+        for key in objects.keys() - there:
+            self.s3.put_object(**self.at, Key=key, Body=objects[key])
 
     def make_bucket(self) -> None:
         """Create the bucket, private and encrypted as S3 makes them, if it is not there."""
@@ -68,7 +64,7 @@ class Artifacts:
             # LocalStack, too, asks here who the owner is.
             self.s3.get_bucket_policy(**self.at)
         except self.s3.exceptions.ClientError as error:
-            code = error.response["Error"]["Code"]
+            code: str = error.response["Error"]["Code"]
             if code == "AccessDenied":
                 raise Fault(
                     f"S3 refuses s3://{self.bucket} to the account {self.place.account}: "
@@ -77,7 +73,7 @@ class Artifacts:
                 ) from None
             if code not in ("NoSuchBucket", "NoSuchBucketPolicy"):
                 raise
-            return bool(code == "NoSuchBucketPolicy")
+            return code == "NoSuchBucketPolicy"
         return True
 
     def forget_all_but(self, keys: set[str]) -> None:
@@ -91,11 +87,13 @@ class Artifacts:
             self.s3.delete_bucket(**self.at)
 
 
-def bodies(definition: str) -> dict[str, bytes]:
-    """What a stack is made from, by the template's parameter for its key."""
+def made_from(definition: str) -> tuple[dict[str, str], dict[str, bytes]]:
+    """What a stack is made from: the template's parameters, and the objects by their keys."""
     states = substitutable(read_definition(definition)).strip().encode()
     zips = {f"{stage.title()}Zip": read_zip(stage) for stage in STAGES}
-    return zips | {"DefinitionKey": states}
+    bodies = zips | {"DefinitionKey": states}
+    keys = {name: key_of(name, body) for name, body in bodies.items()}
+    return {"Definition": definition, **keys}, {keys[name]: bodies[name] for name in keys}
 
 
 def owned(place: Target, bucket: str) -> dict[str, str]:
@@ -123,13 +121,19 @@ def tls_only(s3: Any, bucket: str) -> dict[str, Any]:
 
 def declared(parameters: dict[str, str]) -> dict[str, str]:
     """Those that the template still has, and whose values a stack's description shows."""
-    return {name: value for name, value in parameters.items() if name in declarations()}
+    return {name: parameters[name] for name in declarations() if name in parameters}
 
 
 def declarations() -> dict[str, dict[str, Any]]:
     """The template's parameters, but for those whose values nobody is shown."""
     known = yamlhelper.yaml_parse(TEMPLATE.read_text())["Parameters"]
     return {name: each for name, each in known.items() if not each.get("NoEcho")}
+
+
+def with_defaults(
+    declared: dict[str, dict[str, Any]], parameters: dict[str, str]
+) -> dict[str, str]:
+    return {name: parameters.get(name, str(d.get("Default"))) for name, d in declared.items()}
 
 
 def rendered(parameters: dict[str, str], emulated: bool = False) -> str:
@@ -143,48 +147,46 @@ def rendered(parameters: dict[str, str], emulated: bool = False) -> str:
             stands for it; the template's defaults need not be.
     """
     template = yamlhelper.yaml_parse(TEMPLATE.read_text())
+    resources = template["Resources"]
+    values = with_defaults(template["Parameters"], parameters)
     if emulated:
-        # LocalStack adds to a stack no resources that one condition brings and that name each other,
-        # and turns a bucket's events on only when it makes the bucket.
-        resources = template["Resources"]
-        bucket = resources["Bucket"]["Properties"]
-        bucket["NotificationConfiguration"] = bucket["NotificationConfiguration"]["Fn::If"][1]
-        for name in list(resources):
-            if not is_wanted(resources[name], template, parameters):
-                del resources[name]
+        suit_localstack(template, values)
     names = {}
-    for stage in STAGES:
-        function = f"{stage.title()}Function"
-        version = template["Resources"][f"{stage.title()}Version"]
-        version["Properties"]["CodeSha256"] = sha256(read_zip(stage))
-        settings = json.dumps(template["Resources"][function]["Properties"], sort_keys=True)
-        used = [
-            (name, parameters.get(name, str(declared.get("Default"))))
-            for name, declared in sorted(template["Parameters"].items())
-            if f'{{"Ref": "{name}"}}' in settings
-        ]
+    for stage, function, version in zip(STAGES, FUNCTIONS, VERSIONS, strict=True):
+        resources[version]["Properties"]["CodeSha256"] = sha256(read_zip(stage))
+        settings = json.dumps(resources[function]["Properties"], sort_keys=True)
+        used = [each for each in sorted(values.items()) if f'{{"Ref": "{each[0]}"}}' in settings]
         digest = hashlib.sha256(f"{settings}{used}".encode()).hexdigest()[:12]
-        names[f"{stage.title()}Version"] = f"{stage.title()}Version{digest}"
+        names[version] = f"{version}{digest}"
     text = json.dumps(template)
-    if emulated:
-        # LocalStack deletes what has the other policy, and neither takes back what failed.
-        text = text.replace("RetainExceptOnCreate", "Retain")
-    return re.sub(r'"(\w+Version)"', lambda found: f'"{names.get(found[1], found[1])}"', text)
+    for version, name in names.items():
+        text = text.replace(f'"{version}"', f'"{name}"')
+    return text
 
 
-def is_wanted(
-    resource: dict[str, Any], template: dict[str, Any], parameters: dict[str, str]
-) -> bool:
-    """Whether a resource's condition holds, which then is no longer one."""
+def suit_localstack(template: dict[str, Any], values: dict[str, str]) -> None:
+    """Leave out what no condition brings, and set what LocalStack does not change afterwards.
 
-    def holds(condition: dict[str, Any]) -> bool:
-        if "Fn::Not" in condition:
-            return not holds(condition["Fn::Not"][0])
-        name, value = condition["Fn::Equals"][0]["Ref"], condition["Fn::Equals"][1]
-        return bool(parameters.get(name, template["Parameters"][name].get("Default")) == value)
+    It adds to a stack no resources that one condition brings and that name each other, and turns a
+    bucket's events on only when it makes the bucket. A version that has the other policy it
+    deletes, and it takes back nothing of what failed.
+    """
+    resources = template["Resources"]
+    bucket = resources["Bucket"]["Properties"]
+    bucket["NotificationConfiguration"] = bucket["NotificationConfiguration"]["Fn::If"][1]
+    for version in VERSIONS:
+        resources[version]["DeletionPolicy"] = "Retain"
+    for name, resource in list(resources.items()):
+        condition = resource.pop("Condition", None)
+        if condition and not is_met(template["Conditions"][condition], values):
+            del resources[name]
 
-    name = resource.pop("Condition", None)
-    return name is None or holds(template["Conditions"][name])
+
+def is_met(condition: dict[str, Any], values: dict[str, str]) -> bool:
+    if "Fn::Not" in condition:
+        return not is_met(condition["Fn::Not"][0], values)
+    parameter, value = condition["Fn::Equals"]
+    return bool(values[parameter["Ref"]] == value)
 
 
 def key_of(parameter: str, body: bytes) -> str:
@@ -201,17 +203,12 @@ def substitutable(definition: str) -> str:
 def is_deployed(definition: str, stack: Found) -> bool:
     """Whether it is the definition that a stack was given, with what CloudFormation filled in."""
     at_once = stack.parameters.get("MaxConcurrency")
-    filled = {"${MaxConcurrency}": f'"MaxConcurrency": {at_once}'}
-    for function in (f"{stage.title()}Function" for stage in STAGES):
-        filled[f"${{{function}}}"] = stack.outputs[function]
-    for name, value in filled.items():
+    filled = {stack.outputs[name]: f"${{{name}}}" for name in FUNCTIONS}
+    filled[f'"MaxConcurrency": {at_once}'] = "${MaxConcurrency}"
+    for value, name in filled.items():
         definition = definition.replace(value, name)
     given = key_of("DefinitionKey", definition.strip().encode())
     return at_once is None or stack.parameters["DefinitionKey"] == given  # None: an older version's
-
-
-def is_empty(s3: Any, at: dict[str, str]) -> bool:
-    return not s3.list_objects_v2(**at, MaxKeys=1)["KeyCount"]
 
 
 def empty(s3: Any, at: dict[str, str]) -> None:

@@ -28,6 +28,7 @@ CATALOG = TOOLS / ".venv" / "usr" / "lib" / "localstack"
 SERVICES = "lambda,s3,stepfunctions,sts,iam,logs,sqs,cloudwatch,cloudformation,events,scheduler,sns"
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 8
+LOG_LINES = 15
 # A setting of make's command line, as MAKEFLAGS hands it on; it would win over the environment.
 ENDPOINT_FLAG = re.compile(r"(?<![^ ])(?<!\\ )ENDPOINT=(?:\\.|[^\s\\])*")
 
@@ -88,7 +89,8 @@ class Emulator:
         while not self.version():
             if process.poll() is not None or time.monotonic() > deadline:
                 self.down()
-                raise Fault(f"{self.name} did not start; the end of {self.log}:\n{self.log_tail()}")
+                end = "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_LINES:])
+                raise Fault(f"{self.name} did not start; the end of {self.log}:\n{end}")
             time.sleep(0.05)
 
     def launch(self) -> subprocess.Popen[bytes]:
@@ -112,13 +114,10 @@ class Emulator:
         """Let LocalStack find its index of AWS's services, which tools/install makes: one that
         makes it holds the models of all services for good, 400 MB.
         """
-        link = self.folder / "usr" / "lib" / "localstack"
-        link.parent.mkdir(parents=True, exist_ok=True)
-        if link.is_symlink():
-            link.unlink()
-        shutil.rmtree(link, ignore_errors=True)
-        if CATALOG.is_dir():
-            link.symlink_to(CATALOG)
+        libraries = self.folder / "usr" / "lib"
+        shutil.rmtree(libraries, ignore_errors=True)
+        libraries.mkdir(parents=True)
+        (libraries / "localstack").symlink_to(CATALOG)
 
     def argv(self) -> list[str]:
         return [sys.executable, "-m", "localstack.runtime.main"]
@@ -181,9 +180,6 @@ class Emulator:
         except (OSError, ValueError, psutil.Error):
             return None
 
-    def log_tail(self, lines: int = 15) -> str:
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
-
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """One `up` at a time: make -j may ask twice."""
@@ -228,9 +224,8 @@ def up() -> None:
 
 
 def ensure() -> None:
-    emulator = chosen()
-    if not emulator.version():
-        print(started(emulator))
+    if not chosen().version():
+        up()
 
 
 def started(emulator: Emulator) -> str:
@@ -284,10 +279,8 @@ def call(command: list[str], environment: dict[str, str]) -> int:
     child = subprocess.Popen(command, env=environment, close_fds=False)
     try:
         return child.wait()
-    except KeyboardInterrupt:  # a terminal sends it to both
-        child.wait()
-        raise
     except SystemExit:
         child.terminate()
-        child.wait()
         raise
+    finally:
+        child.wait()  # a terminal interrupts both

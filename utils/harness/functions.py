@@ -4,10 +4,9 @@ import base64
 import hashlib
 import json
 import secrets
-from dataclasses import dataclass
 from itertools import batched
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from botocore.exceptions import WaiterError
 
@@ -15,10 +14,10 @@ from harness import definition, logs
 from harness.advice import advice
 from harness.fault import Fault
 from harness.machines import put
+from harness.settings import ROOT
 from harness.target import MACHINES, STAGES, Target, emulator, function_name
 from pipeline.s3.signed import VARIABLE, InvalidSigningKey, signing_key
 
-ROOT = Path(__file__).resolve().parents[2]
 RUNTIME = "python3.13"
 WAIT = {"Delay": 0.05, "MaxAttempts": 600}
 # One heap for all threads: with one for each, glibc lets a worker grow with its table.
@@ -37,43 +36,21 @@ EVENTS: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a function's Makefile says."""
-
-    stage: str
-    memory_mb: int
-    timeout_s: int
-
-    @classmethod
-    def parsed(cls, words: list[str]) -> list[Self]:
-        """
-        Args:
-            words: stage, memory and timeout of each function, in turn.
-        """
-        try:
-            return [
-                cls(stage, int(memory_mb), int(timeout_s))
-                for stage, memory_mb, timeout_s in batched(words, 3, strict=True)
-            ]
-        except ValueError:
-            raise Fault(
-                f"create: must be given STAGE MEMORY_MB TIMEOUT_S, each in turn; found {' '.join(words)}"
-            ) from None
-
-
 def create(settings: list[str], machines: bool = False) -> None:
     """Create functions from their zips, or bring them up to date; returns when they are active.
 
     Args:
+        settings: stage, memory in MB and timeout in s of each function, in turn.
         machines: the state machines, too.
     """
-    parsed = Settings.parsed(settings)
     functions = emulator().client("lambda")
     key = kept_key(functions) or secrets.token_hex(32)
     # One after another: LocalStack holds several copies of a zip that it is sent. It unpacks one
     # while the next is sent.
-    sent = [(function_name(each.stage), send(functions, each, key)) for each in parsed]
+    sent = [
+        (function_name(stage), send(functions, stage, configuration(memory_mb, timeout_s, key)))
+        for stage, memory_mb, timeout_s in batched(settings, 3, strict=True)
+    ]
     for service, call in CALLED.items():
         getattr(emulator().client(service), call)()
     for name, done in sent:
@@ -83,6 +60,24 @@ def create(settings: list[str], machines: bool = False) -> None:
         states = emulator().client("stepfunctions")
         for definition, machine in MACHINES.items():
             print(f"{machine}: {put(states, definition)}")
+
+
+def configuration(memory_mb: str, timeout_s: str, key: str) -> dict[str, Any]:
+    """A function's, in Lambda's words.
+
+    Raises:
+        Fault: its Makefile holds something else than numbers.
+    """
+    if not (memory_mb.isdecimal() and timeout_s.isdecimal()):
+        raise Fault(f"MEMORY, TIMEOUT: must be numbers; found {memory_mb}, {timeout_s}")
+    return {
+        "Role": emulator().role,
+        "Runtime": RUNTIME,
+        "Handler": "lambda.lambda_handler",
+        "MemorySize": int(memory_mb),
+        "Timeout": int(timeout_s),
+        "Environment": {"Variables": {"BUCKET": emulator().bucket, VARIABLE: key, **VARIABLES}},
+    }
 
 
 def kept_key(functions: Any) -> str | None:
@@ -111,30 +106,19 @@ def kept_key(functions: Any) -> str | None:
     return next(iter(found), None)
 
 
-def send(functions: Any, given: Settings, key: str) -> str:
+def send(functions: Any, stage: str, settings: dict[str, Any]) -> str:
     """Create a function or bring it up to date; returns what was done."""
-    name = function_name(given.stage)
-    archive = read_zip(given.stage)
-    settings = {
-        "Role": emulator().role,
-        "Runtime": RUNTIME,
-        "Handler": "lambda.lambda_handler",
-        "MemorySize": given.memory_mb,
-        "Timeout": given.timeout_s,
-        "Environment": {"Variables": {"BUCKET": emulator().bucket, VARIABLE: key, **VARIABLES}},
-    }
+    name, archive = function_name(stage), read_zip(stage)
     try:
         found = functions.get_function_configuration(FunctionName=name)
     except functions.exceptions.ResourceNotFoundException:
-        found, done = None, "created"
-    if found and found["State"] == "Failed":  # it was never there, as with a full disk
-        functions.delete_function(FunctionName=name)
-        found, done = None, "replaced"
-    if found:
-        done = update(functions, name, found, archive, settings)
-    else:
         functions.create_function(FunctionName=name, Code={"ZipFile": archive}, **settings)
-    return done
+        return "created"
+    if found["State"] == "Failed":  # it was never there, as with a full disk
+        functions.delete_function(FunctionName=name)
+        functions.create_function(FunctionName=name, Code={"ZipFile": archive}, **settings)
+        return "replaced"
+    return update(functions, name, found, archive, settings)
 
 
 def wait_until_active(functions: Any, name: str) -> None:

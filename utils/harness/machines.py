@@ -4,15 +4,15 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain, islice, product
-from pathlib import Path
 from typing import Any
 
 from harness.fault import Fault
+from harness.settings import ROOT
 from harness.target import MACHINES, Target, emulator
 
 # LocalStack lets the calls of a Map return before it ends an execution.
 ENDS_S, POLL_S = 10, 0.2
-DEFINITIONS = Path(__file__).resolve().parents[2] / "state-machine"
+DEFINITIONS = ROOT / "state-machine"
 
 
 def read_definition(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from harness import artifacts, schedule
 from harness.deploy import pairs
@@ -26,44 +27,36 @@ def package(out: str, arch: str = "", definition: str = "", parameters: str = ""
         raise Fault(f"OUT: must be a new or an empty folder; found {out!r}")
     if arch not in ("", "x86_64", "arm64"):
         raise Fault(f"ARCH: must be x86_64 or arm64; found {arch}")
-    chosen = {"Architecture": arch or "x86_64", "Definition": definition or "parallel"}
-    made = artifacts.bodies(chosen["Definition"])
-    keys = {name: artifacts.key_of(name, body) for name, body in made.items()}
-    fixed = chosen | keys
-    given = checked(pairs("PARAMETERS", parameters), {BUCKET, *fixed}) | fixed
+    made, objects = artifacts.made_from(definition or "parallel")
+    fixed = {"Architecture": arch or "x86_64", **made}
+    # The key and the bucket are of the place.
+    known = {name: each for name, each in artifacts.declarations().items() if name != BUCKET}
+    free = {name: each for name, each in known.items() if name not in fixed}
+    given = checked(pairs("PARAMETERS", parameters), free) | fixed
     template = json.loads(artifacts.rendered(given))
-    texts = {"template.json": template, "parameters.json": with_defaults(given)}
+    texts = {"template.json": template, "parameters.json": artifacts.with_defaults(known, given)}
     files = {name: (json.dumps(text, indent=1) + "\n").encode() for name, text in texts.items()}
     files |= {name: (DEFINITIONS / text).read_bytes() for name, text in README.items()}
-    files |= {f"artifacts/{keys[name]}": body for name, body in made.items()}
+    files |= {f"artifacts/{key}": body for key, body in objects.items()}
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
         print(folder / name)
 
 
-def checked(given: dict[str, str], fixed: set[str]) -> dict[str, str]:
+def checked(given: dict[str, str], free: dict[str, dict[str, Any]]) -> dict[str, str]:
     """
+    Args:
+        free: the parameters that may be given, as the template declares them.
+
     Raises:
         Fault: one is no parameter, is none to give, or has a value that it may not have.
     """
-    known = artifacts.declarations()
     for name, value in given.items():
-        if name not in known or name in fixed:
-            free = ", ".join(each for each in known if each not in fixed)
-            raise Fault(f"PARAMETERS: must be of {free}; found {name}")
-        allowed = [str(each) for each in known[name].get("AllowedValues", [value])]
+        if name not in free:
+            raise Fault(f"PARAMETERS: must be of {', '.join(free)}; found {name}")
+        allowed = [str(each) for each in free[name].get("AllowedValues", [value])]
         if value not in allowed:
             raise Fault(f"{name}: must be {' or '.join(allowed)}; found {value}")
     schedule.check(given)
     return given
-
-
-def with_defaults(given: dict[str, str]) -> dict[str, str]:
-    """Every parameter but the key and the bucket, which are of the place."""
-    known = artifacts.declarations()
-    return {
-        name: given.get(name, str(each.get("Default")))
-        for name, each in known.items()
-        if name != BUCKET
-    }

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from harness.fault import Fault
@@ -17,6 +18,7 @@ MARK = "scatter-gather"
 
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 SETTLED_S = 3.0
+NOT_THERE = ("DELETE_COMPLETE", "CREATE_FAILED", "CREATE_IN_PROGRESS")
 
 # States in which CloudFormation takes no change, and what brings the stack out of each.
 STUCK = {
@@ -32,13 +34,12 @@ STUCK = {
         "aws cloudformation continue-update-rollback --stack-name {stack}, and make deploy{flags}"
     ),
 }
-# What AWS's words leave open, by some of them.
-REMEDIES = {
-    "less than or equal to 3008": (
-        "a new account's functions have at most 3,008 MB: PARAMETERS=ScatterMemory=3008, "
-        "or ask AWS Support for more"
-    ),
-}
+# What AWS says of more memory than an account has, and what it leaves open.
+TOO_MUCH_MEMORY = "less than or equal to 3008"
+LESS_MEMORY = (
+    "  a new account's functions have at most 3,008 MB: PARAMETERS=ScatterMemory=3008, "
+    "or ask AWS Support for more"
+)
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Stack:
         return {
             each["LogicalResourceId"]: each["PhysicalResourceId"]
             for each in found
-            if is_there(each["ResourceStatus"]) and each.get("PhysicalResourceId")
+            if each["ResourceStatus"] not in NOT_THERE and each.get("PhysicalResourceId")
         }
 
     def ready(self) -> Found | None:
@@ -125,7 +126,7 @@ class Stack:
                 "shows what; try again when it is done"
             )
         if status in STUCK:
-            raise self.failed(status, failures(self.events()))
+            raise self.failed(status, failures([*self.events(self.name)][::-1]))
         return found
 
     def change(
@@ -150,7 +151,7 @@ class Stack:
         """
         kind = "UPDATE" if self.find() else "CREATE"
         tags = {MARK: "pipeline"} | tags
-        change_set = self.cfn.create_change_set(
+        made = self.cfn.create_change_set(
             StackName=self.name,
             ChangeSetName=f"deploy-{uuid.uuid4()}",
             ChangeSetType=kind,
@@ -159,7 +160,8 @@ class Stack:
             Tags=[{"Key": k, "Value": v} for k, v in tags.items()],
             Capabilities=["CAPABILITY_IAM"],
             **({"RoleARN": role} if role else {}),
-        )["Id"]
+        )
+        change_set, stack_id = made["Id"], made["StackId"]
         since = self.last_event()
         with ExitStack() as unless_executed:
             unless_executed.callback(self.forget, change_set, kind)
@@ -167,7 +169,7 @@ class Stack:
             if changes and approved(changes):
                 self.cfn.execute_change_set(ChangeSetName=change_set)
                 unless_executed.pop_all()
-                self.follow(f"{kind}_COMPLETE", since)
+                self.follow(stack_id, f"{kind}_COMPLETE", since)
         return [described(each) for each in changes]
 
     def forget(self, change_set: str, kind: str) -> None:
@@ -184,8 +186,7 @@ class Stack:
                 reason = found.get("StatusReason", "")
                 if any(words in reason for words in NO_CHANGES):
                     return []
-                reasons = [reason, *self.invalid(change_set, reason)]
-                said = "\n".join(reasons + remedies(reasons))
+                said = "\n".join(explained([reason, *self.invalid(change_set, reason)]))
                 raise Fault(f"CloudFormation refuses the change: {said}")
             if found["Status"] == "CREATE_COMPLETE":
                 return [each["ResourceChange"] for each in found["Changes"]]
@@ -207,61 +208,53 @@ class Stack:
         if found := self.find():
             since = self.last_event()
             self.cfn.delete_stack(StackName=self.name)
-            # By its name a deleted stack is no longer found.
-            self.follow("DELETE_COMPLETE", since, found.id)
+            self.follow(found.id, "DELETE_COMPLETE", since)
 
-    def follow(self, wanted: str, since: str, stack_id: str = "") -> None:
+    def follow(self, stack_id: str, wanted: str, since: str) -> None:
         """Print each resource that is done until the stack is.
+
+        Args:
+            stack_id: by its name a deleted stack is no longer found.
 
         Raises:
             Fault: it ends in another state than `wanted`.
         """
-        seen = {since}
-        moved = time.monotonic()
+        shown, moved = 0, time.monotonic()
         while True:
-            # The state before the events: those of a final state are all there.
-            [found] = self.cfn.describe_stacks(StackName=stack_id or self.name)["Stacks"]
-            status = found["StackStatus"]
-            events = list(self.events(stack_id, since))
-            for event in reversed(events):
-                if event["EventId"] not in seen:
-                    show(event)
-                    seen.add(event["EventId"])
-                    moved = time.monotonic()
-            # The state may still be that of the change before; the stack's own event is not.
-            if status == wanted and any(
-                is_end(event, found["StackId"], wanted) for event in events
-            ):
-                return
+            events = list(self.events(stack_id, since))[::-1]
+            for event in events[shown:]:
+                show(event)
+                moved = time.monotonic()
+            shown = len(events)
+            # The stack's own state may still be that of the change before, and an event that of a
+            # stack within.
+            own = [each for each in events if each.get("PhysicalResourceId") == stack_id]
+            status = own[-1]["ResourceStatus"] if own else "_IN_PROGRESS"
+            if status == wanted:
+                break
             # LocalStack calls a stack failed at the first failure, and goes on.
             settled = time.monotonic() - moved > SETTLED_S
             if settled and not status.endswith("_IN_PROGRESS"):
                 raise self.failed(status, failures(events))
             time.sleep(self.poll_s)
+        self.cfn.get_waiter(f"stack_{wanted.lower()}").wait(StackName=stack_id)
 
     def failed(self, status: str, reasons: list[str]) -> Fault:
         to_do = STUCK.get(status, "correct that, and make deploy{flags}")
         advice = to_do.format(stack=self.name, flags=self.flags)
-        said = "\n".join([*reasons, *remedies(reasons), f"to do: {advice}"])
+        said = "\n".join([*explained(reasons), f"to do: {advice}"])
         return Fault(f"the stack {self.name} is {status}\n{said}")
 
     def last_event(self) -> str:
-        return next((str(event["EventId"]) for event in self.events()), "")
+        return next((str(event["EventId"]) for event in self.events(self.name)), "")
 
-    def events(self, stack_id: str = "", since: str = "") -> Iterator[Event]:
-        """The stack's events, newest first, back to but without the one with the id `since`."""
-        pages = self.cfn.get_paginator("describe_stack_events").paginate(
-            StackName=stack_id or self.name
-        )
-        try:
-            for page in pages:
-                for event in page["StackEvents"]:
-                    if event["EventId"] == since:
-                        return
-                    yield event
-        except self.cfn.exceptions.ClientError as error:
-            if "does not exist" not in str(error):
-                raise
+    def events(self, stack: str, since: str = "") -> Iterator[Event]:
+        """A stack's events, newest first, back to but without the one with the id `since`."""
+        pages = self.cfn.get_paginator("describe_stack_events").paginate(StackName=stack)
+        for event in chain.from_iterable(page["StackEvents"] for page in pages):
+            if event["EventId"] == since:
+                return
+            yield event
 
 
 def given(parameter: str, value: str | None) -> dict[str, Any]:
@@ -270,22 +263,14 @@ def given(parameter: str, value: str | None) -> dict[str, Any]:
     return {"ParameterKey": parameter, "ParameterValue": value}
 
 
-def is_there(status: str) -> bool:
-    return status not in ("DELETE_COMPLETE", "CREATE_FAILED", "CREATE_IN_PROGRESS")
-
-
-def is_end(event: Event, stack_id: str, wanted: str) -> bool:
-    """Whether it tells that the stack itself, and no stack that it holds, came to a state."""
-    return (event.get("PhysicalResourceId"), event["ResourceStatus"]) == (stack_id, wanted)
-
-
 def described(change: Change) -> str:
     replaced = " (replaced)" if change.get("Replacement") == "True" else ""
     return f"{change['Action']} {change['LogicalResourceId']}{replaced}"
 
 
-def remedies(reasons: list[str]) -> list[str]:
-    return [f"  {advice}" for words, advice in REMEDIES.items() if words in "\n".join(reasons)]
+def explained(reasons: list[str]) -> list[str]:
+    """AWS's words, and what to do where they leave it open."""
+    return [*reasons, LESS_MEMORY] if TOO_MUCH_MEMORY in "".join(reasons) else reasons
 
 
 def show(event: Event) -> None:
@@ -293,12 +278,11 @@ def show(event: Event) -> None:
         print(f"  {event['ResourceStatus']:<18} {event['LogicalResourceId']}", flush=True)
 
 
-def failures(events: Iterator[Event] | list[Event]) -> list[str]:
-    """The resources that failed, first the one that failed first, in AWS's words."""
-    failed = [
+def failures(events: list[Event]) -> list[str]:
+    """The resources that failed, in order, in AWS's words."""
+    return [
         f"  {event['LogicalResourceId']}: {event['ResourceStatusReason']}"
         for event in events
         if event["ResourceStatus"].endswith("_FAILED")
         and "cancelled" not in event.get("ResourceStatusReason", "cancelled")
     ]
-    return failed[::-1]

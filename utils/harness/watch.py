@@ -16,12 +16,10 @@ from typing import Any
 from harness import run, uploads
 from harness.bucket import there_or
 from harness.fault import Fault
-from harness.functions import read_zip
-from harness.settings import etl_folder
+from harness.functions import WAIT, folder, read_zip
+from harness.settings import ROOT, etl_folder
 from harness.signals import ignore_signals
 from harness.target import EMULATED_REGION, STAGES, emulator, endpoint, function_name
-
-ROOT = Path(__file__).resolve().parents[2]
 
 LIBRARY = ROOT / "utils" / "pipeline"
 TESTS = ROOT / "demo-segment" / "tests"
@@ -36,7 +34,6 @@ EMULATED = {
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_DEFAULT_REGION": EMULATED_REGION,
 }
-WAIT = {"Delay": 0.05, "MaxAttempts": 600}
 
 # When each stage's files were saved.
 Sources = dict[str, dict[Path, int]]
@@ -52,7 +49,7 @@ def watch(given: Any = None, file: str = "", etl: str = "") -> None:
     """
     run.check_input(given, uploads.find(file) if file else None)
     if not given and not file:
-        put_sample(SAMPLE_ROWS)
+        put_sample()
         given = {"input_obj": SAMPLE}
     pipeline = partial(run_pipeline, given, file, etl)
     with hot_functions():
@@ -64,12 +61,14 @@ def watch(given: Any = None, file: str = "", etl: str = "") -> None:
             check_all(changed, pipeline)
 
 
-def put_sample(rows: int) -> None:
+def put_sample() -> None:
     s3 = emulator().client("s3")
     with there_or(f"s3://{emulator().bucket}/test.json does not exist: make bucket json"):
         body = s3.get_object(Bucket=emulator().bucket, Key="test.json")["Body"].read()
     s3.put_object(
-        Bucket=emulator().bucket, Key=SAMPLE, Body=json.dumps(json.loads(body)[:rows]).encode()
+        Bucket=emulator().bucket,
+        Key=SAMPLE,
+        Body=json.dumps(json.loads(body)[:SAMPLE_ROWS]).encode(),
     )
 
 
@@ -78,6 +77,7 @@ def hot_functions() -> Iterator[None]:
     """Let the functions run their folders instead of their zips, for the length of the block."""
     try:
         for stage in STAGES:
+            unpack(stage)
             set_code(stage, S3Bucket=HOT_BUCKET, S3Key=str(hot_folder(stage)))
         yield
     finally:
@@ -85,7 +85,7 @@ def hot_functions() -> Iterator[None]:
         with ThreadPoolExecutor() as each_even_if_another_fails:
             list(each_even_if_another_fails.map(give_zip, STAGES))
         for stage in STAGES:
-            shutil.rmtree(hot_place(stage), ignore_errors=True)
+            shutil.rmtree(hot_folder(stage), ignore_errors=True)
         print("the functions run their zips again", flush=True)
 
 
@@ -101,42 +101,38 @@ def set_code(stage: str, **code: Any) -> None:
     functions.get_waiter("function_updated").wait(FunctionName=name, WaiterConfig=WAIT)
 
 
-def hot_place(stage: str) -> Path:
-    return ROOT / f"demo-{stage}" / "bin" / "hot"
-
-
 def hot_folder(stage: str) -> Path:
-    """What the zip holds, its bytecode too, but with links in place of the function's modules."""
-    folder = hot_place(stage)
-    archive = folder.with_name("lambda.zip")
-    if not folder.exists() or folder.stat().st_mtime < archive.stat().st_mtime:
-        shutil.rmtree(folder, ignore_errors=True)
-        with zipfile.ZipFile(archive) as packed:
-            packed.extractall(folder)
-    for link in (*folder.glob("*.py"), *folder.glob("etl/*.py")):
-        if link.is_symlink():
-            link.unlink()
-    own = {place: path for place, path in code_of(stage).items() if LIBRARY not in path.parents}
-    for place, path in own.items():
-        module = folder / place
-        replace(module, path)
-        for bytecode in (module.parent / "__pycache__").glob(f"{path.stem}.*"):
-            bytecode.unlink()
-    replace(folder / LIBRARY.name, LIBRARY)
-    return folder
+    return folder(stage) / "bin" / "hot"
 
 
-def replace(place: Path, target: Path) -> None:
-    """Let a link stand for what the zip has there."""
-    if place.is_dir() and not place.is_symlink():
-        shutil.rmtree(place)
-    place.unlink(missing_ok=True)
-    place.symlink_to(target)
+def unpack(stage: str) -> None:
+    """Let the hot folder hold what the zip does: the packages with their bytecode, and links."""
+    hot = hot_folder(stage)
+    shutil.rmtree(hot, ignore_errors=True)
+    with zipfile.ZipFile(hot.with_name("packages.zip")) as packages:
+        packages.extractall(hot)
+    (hot / LIBRARY.name).symlink_to(LIBRARY)
+    link(stage)
+
+
+def link(stage: str) -> None:
+    """Let the hot folder have the function's own modules as they are now.
+
+    Each by itself: bytecode beside its source is too coarse for code that is being edited.
+    """
+    hot = hot_folder(stage)
+    for module in (*hot.glob("*.py"), *hot.glob("etl/*.py")):
+        if module.is_symlink():
+            module.unlink()
+    for place, path in code_of(stage).items():
+        if LIBRARY not in path.parents:
+            (hot / place).parent.mkdir(exist_ok=True)
+            (hot / place).symlink_to(path)
 
 
 def code_of(stage: str) -> dict[str, Path]:
     """The function's own modules, the ETLs and the library, by their places in its zip."""
-    code = {path.name: path for path in (ROOT / f"demo-{stage}").glob("*.py")}
+    code = {path.name: path for path in folder(stage).glob("*.py")}
     if stage == "segment":
         code |= {f"etl/{path.name}": path for path in etl_folder().glob("*.py")}
     library = {path.relative_to(LIBRARY.parent): path for path in LIBRARY.rglob("*.py")}
@@ -148,8 +144,7 @@ def sources() -> Sources:
     """The watched files of each stage: its modules, its tests and what they look up."""
     found: Sources = {}
     for stage in STAGES:
-        function = ROOT / f"demo-{stage}"
-        tests = [*function.glob("tests/*.py"), *function.glob("etl/tests/*.py")]
+        tests = [*folder(stage).glob("tests/*.py"), *folder(stage).glob("etl/tests/*.py")]
         paths = [*code_of(stage).values(), *tests, *(references() if stage == "segment" else [])]
         found[stage] = {path: stamp_of(path) for path in paths}
     return found
@@ -183,7 +178,7 @@ def check_all(changed: list[str], pipeline: Callable[[], None]) -> None:
     started = time.monotonic()
     print(f"── {', '.join(changed)} saved")
     for stage in changed:
-        hot_folder(stage)
+        link(stage)
     tests = [(stage, start_tests(stage)) for stage in changed]
     pipeline()
     for stage, test in tests:
@@ -194,10 +189,10 @@ def check_all(changed: list[str], pipeline: Callable[[], None]) -> None:
 
 
 def start_tests(stage: str) -> subprocess.Popen[str]:
-    folder = ROOT / f"demo-{stage}"
+    place = folder(stage)
     return subprocess.Popen(
-        [folder / ".venv" / "bin" / "pytest", "-q", "--no-header", "-x", "-p", "no:cacheprovider"],
-        cwd=folder,
+        [place / ".venv" / "bin" / "pytest", "-q", "--no-header", "-x", "-p", "no:cacheprovider"],
+        cwd=place,
         env=os.environ | EMULATED,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

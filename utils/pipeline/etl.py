@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from pipeline.segments.refused import InvalidMember as InvalidMember
-from pipeline.segments.refused import is_number as is_number
-from pipeline.segments.refused import refuse as refuse
+from pipeline.segments.rules import InvalidMember as InvalidMember
+from pipeline.segments.rules import is_number as is_number
+from pipeline.segments.rules import refuse as refuse
 from pipeline.summaries.summary import Summary as Summary
 
 

@@ -76,6 +76,14 @@ def follow(target: Target, arn: str) -> dict[str, Any]:
     return dict(target.client("stepfunctions").describe_execution(executionArn=arn))
 
 
+def start_waiting(states: Any, machine: str, **given: str) -> str:
+    """Start an execution that runs until it is stopped; the state machine stays one that waits."""
+    waits = {"Type": "Wait", "Seconds": 3600, "End": True}
+    definition = json.dumps({"StartAt": "Wait", "States": {"Wait": waits}})
+    states.update_state_machine(stateMachineArn=machine, definition=definition)
+    return str(states.start_execution(stateMachineArn=machine, **given)["executionArn"])
+
+
 class Pipeline:
     """The deployed pipeline, as a user's program would use it."""
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 from openpyxl import Workbook
 
-from conftest import ROOT, Make, Pipeline, checked, refused
+from conftest import ROOT, Make, Pipeline, checked, refused, start_waiting
 from harness import __main__ as command_line
 from harness import history, logs, machines
 from harness.fault import Fault
@@ -26,6 +27,7 @@ from harness.settings import local_copy
 from harness.target import STAGES, emulator, function_name
 from test_formats import csv_of
 from test_pipeline import EXAMPLE
+from test_readmes import tracked
 from utils import SAMPLE, members
 
 # What make, the shell and argument parsers would read something into.
@@ -52,11 +54,10 @@ def test_a_file_that_is_no_table_ends_with_what_the_scatter_says(
     assert "cause    picture" in made.stdout
 
 
-@pytest.mark.parametrize("stem", ["orders", " 注文 1%"], ids=["ASCII", "Japanese"])
 def test_a_workbook_made_from_another_object_is_named_before_it_is_replaced(
-    pipeline: Pipeline, make: Make, stem: str
+    pipeline: Pipeline, make: Make
 ) -> None:
-    stem = f"{uuid.uuid4()}/{stem}"
+    stem = f"{uuid.uuid4()}/ 注文 1%"
     tables = {f"{stem}.json": json.dumps(EXAMPLE).encode(), f"{stem}.csv": csv_of(EXAMPLE)}
     for key, body in tables.items():
         pipeline.s3.put_object(Bucket=emulator().bucket, Key=key, Body=body)
@@ -171,6 +172,14 @@ def test_a_misspelt_variable_is_named(make: Make) -> None:
     checked(make("help", "FILE=y", "DEBUG=1", "SIZES=1"))
 
 
+def test_what_the_readmes_type_after_make_is_known(make: Make) -> None:
+    texts = "".join((ROOT / path).read_text() for path in tracked("*README.md"))
+    code = re.findall(r"`[^`\n]+`|^(?:\$ )?make .*$", texts, re.MULTILINE)
+    names = {*re.findall(r"(?<![\w'{-])([A-Z][A-Z_]+)=", "\n".join(code))}
+    assert {"FILE", "PARAMETERS", "ROTATE_KEY", "FUZZ_S"} <= names
+    checked(make("help", *(f"{name}=1" for name in names - {"ENDPOINT"})))
+
+
 def test_a_function_is_created_from_its_own_folder(pipeline: Pipeline, make: Make) -> None:
     assert checked(make("-C", "demo-gather", "create")) == "gather-lambda: up to date\n"
 
@@ -228,11 +237,8 @@ def test_a_log_is_in_order_of_time_whichever_environment_wrote_it() -> None:
 @pytest.fixture
 def waiting(pipeline: Pipeline) -> Iterator[dict[str, Any]]:
     """An execution that runs until it is stopped."""
-    name, machine = f"waits-{uuid.uuid4()}", emulator().machine()
-    waits = {"Type": "Wait", "Seconds": 3600, "End": True}
-    definition = json.dumps({"StartAt": "Wait", "States": {"Wait": waits}})
-    pipeline.states.update_state_machine(stateMachineArn=machine, definition=definition)
-    arn = pipeline.states.start_execution(stateMachineArn=machine, name=name)["executionArn"]
+    name = f"waits-{uuid.uuid4()}"
+    arn = start_waiting(pipeline.states, emulator().machine(), name=name)
     machines.put(pipeline.states, "parallel")
     yield {"name": name, "arn": arn}
     pipeline.states.stop_execution(executionArn=arn)

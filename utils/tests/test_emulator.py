@@ -73,31 +73,27 @@ def test_an_endpoint_of_makes_command_line_is_not_handed_on(
 
 MAKEFILE = """
 export ENDPOINT
-outer: ; @{harness} with-emulator $(MAKE) --no-print-directory -f {itself} inner
+outer: ; @{harness} with-emulator --at-once $(MAKE) --no-print-directory -f {itself} inner
 inner: ; @echo $(ENDPOINT); {python} -c 'import signal; print(signal.getsignal(signal.SIGINT) == signal.SIG_IGN)'
 """
 
 
 def test_a_command_has_its_own_emulator_and_heeds_signals_whoever_calls(tmp_path: Path) -> None:
-    """Of the user's own emulator, and of a script's background job, where SIGINT is ignored."""
+    """Of the user's own emulator, and of a script's background job, where SIGINT is ignored. It
+    takes its emulator with it, which still starts.
+    """
     makefile = tmp_path / "Makefile"
     makefile.write_text(
         MAKEFILE.format(harness=" ".join(HARNESS), itself=makefile, python=sys.executable)
     )
-    ran = subprocess.run(
-        [
-            "sh",
-            "-c",
-            'trap "" INT; exec make -s -j2 -f "$0" ENDPOINT=http://localhost:1 outer',
-            makefile,
-        ],
-        capture_output=True,
-        text=True,
-    )
+    background = 'trap "" INT; exec make -s -j2 -f "$0" ENDPOINT=http://localhost:1 outer'
+    ran = subprocess.run(["sh", "-c", background, makefile], capture_output=True, text=True)
     used, ignored = checked(ran).splitlines()
-    assert used.startswith("http://localhost:") and used != "http://localhost:1"
-    assert ignored == "False"
-    assert "jobserver" not in ran.stderr
+    assert ignored == "False" and "jobserver" not in ran.stderr
+    its = Emulator(used)
+    assert its.host == "localhost" and its.port != 1
+    assert its.version() is None and its.process() is None
+    assert not its.folder.exists()
 
 
 def test_a_command_that_is_ended_takes_its_emulator_with_it() -> None:
@@ -119,14 +115,6 @@ def test_a_command_that_is_ended_takes_its_emulator_with_it() -> None:
     assert not its.folder.exists()
 
 
-def test_a_command_that_waits_itself_takes_an_emulator_with_it_that_still_starts() -> None:
-    said = "import os; print(os.environ['ENDPOINT'])"
-    command = [*HARNESS, "with-emulator", "--at-once", sys.executable, "-c", said]
-    its = Emulator(checked(subprocess.run(command, capture_output=True, text=True)).strip())
-    assert its.version() is None and its.process() is None
-    assert not its.folder.exists()
-
-
 @pytest.fixture
 def killed() -> Iterator[Emulator]:
     """An emulator that was killed, and whose number a process of another kind has now."""
@@ -144,19 +132,14 @@ def test_another_process_of_its_number_is_left_alone(killed: Emulator) -> None:
     assert killed.down() == f"nothing to stop at {killed.endpoint}"
 
 
-def test_what_a_killed_emulator_left_is_removed(killed: Emulator) -> None:
-    remove_leftovers()
-    assert not (killed.folder / "tmp").exists()
-
-
-def test_what_a_starting_emulator_has_is_not(killed: Emulator) -> None:
-    with killed.locked():
+def test_what_a_killed_emulator_left_is_removed_and_what_another_has_is_not(
+    killed: Emulator,
+) -> None:
+    with killed.locked():  # as one has that starts
         remove_leftovers()
         assert (killed.folder / "tmp" / "leftover").exists()
-
-
-def test_the_running_emulators_files_stay() -> None:
     remove_leftovers()
+    assert not (killed.folder / "tmp").exists()
     assert (Emulator(endpoint()).folder / "tmp").exists()
 
 
@@ -166,7 +149,7 @@ def test_the_running_emulator_reads_the_index_of_services_and_makes_none() -> No
     assert not [*(folder / "var").rglob("service-catalog-*")]
 
 
-def test_a_report_of_an_execution_elsewhere_starts_no_emulator(make: Make, tmp_path: Path) -> None:
+def test_a_report_of_an_execution_elsewhere_starts_no_emulator(tmp_path: Path) -> None:
     at = f"http://localhost:{free_port()}"
     made = subprocess.run(
         [

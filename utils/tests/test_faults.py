@@ -300,9 +300,14 @@ def test_out_of_memory_fails_the_execution(
     big = run(LONG_TABLE)
     # A gather takes little memory unless it must render the rows of a segment itself.
     moved = Rule("GET", "prefix=gather", FORWARD, before=lambda: move_rows(pipeline))
-    # The workbook waits for the emulator, which looks at a worker's memory now and then.
+    # Its upload does not begin before the emulator, which looks at a worker's memory now and then,
+    # has seen it: one that had begun would stay unfinished.
     seen = Rule(
-        "PUT", "partNumber=", FORWARD, None, before=lambda: psutil.wait_procs(workers(stage), 30)
+        "POST",
+        "?uploads",
+        "InternalError",
+        None,
+        before=lambda: psutil.wait_procs(workers(stage), 30),
     )
     done = big(moved, seen, division_number=len(LONG_TABLE))
     # Retried once: AWS gives it the name of any other end of the process.

@@ -159,7 +159,7 @@ def test_what_make_etl_wrote_runs_through_the_pipeline(pipeline: Pipeline, machi
     done, workbook = run(pipeline, machine, SALES, "sales")
     rows = [tuple(map(str, row)) for row in pipeline.rows(done)]
     assert rows == [tuple(line.split(",")) for line in SALES.splitlines()]
-    assert [*load_workbook(pipeline.folder / workbook)["店別"].values] == [
+    assert [*load_workbook(pipeline.folder / workbook)["集計"].values] == [
         ("店", "件数", "売上"),
         ("大阪", 1, 800),
         ("東京", 2, 1250),
@@ -181,7 +181,6 @@ def test_what_make_etl_wrote_runs_through_the_pipeline(pipeline: Pipeline, machi
     ("etl", "error", "fault"),
     [
         ("faulty", "InvalidSummary", FAULT),
-        ("os", "UnknownEtl", f"{THERE}; found 'os'"),
         ("../segment", "UnknownEtl", f"{THERE}; found '../segment'"),
     ],
 )
@@ -206,13 +205,10 @@ def test_a_faulty_etl_is_not_packed(own: Path, make: Make) -> None:
     assert (SEGMENT / "bin" / "lambda.zip").read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["os", "../x", "orders"])
-def test_an_unknown_etl_is_named_before_anything_starts(
-    pipeline: Pipeline, make: Make, name: str
-) -> None:
+def test_an_unknown_etl_is_named_before_anything_starts(pipeline: Pipeline, make: Make) -> None:
     pipeline.put([])
-    said = refused(make("stepfunctions", f"ETL={name}"))
-    assert said.startswith(f"error: etl: must be one of members; found {name!r}\n")
+    said = refused(make("stepfunctions", "ETL=orders"))
+    assert said.startswith("error: etl: must be one of members; found 'orders'\n")
 
 
 def create_function(name: str, archive: bytes) -> None:

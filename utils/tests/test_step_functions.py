@@ -4,7 +4,6 @@ import ast
 import io
 import json
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -15,6 +14,7 @@ from urllib3 import HTTPResponse
 from conftest import ROOT, Pipeline
 from harness.machines import DEFINITIONS
 from harness.target import STAGES, emulator
+from test_limits import states_of
 
 
 @pytest.mark.parametrize(
@@ -57,17 +57,15 @@ def is_error(base: ast.expr) -> bool:
     return isinstance(base, ast.Name) and base.id.endswith(("Error", "Exception"))
 
 
-def retriers(definition: Any) -> Iterator[dict[str, Any]]:
+def retriers(path: Path) -> list[dict[str, Any]]:
     """All of a state machine, those of its Map's states too."""
-    for state in definition["States"].values():
-        yield from state.get("Retry", [])
-        if "ItemProcessor" in state:
-            yield from retriers(state["ItemProcessor"])
+    states = states_of(json.loads(path.read_text()))
+    return [retrier for _, state in states for retrier in state.get("Retry", [])]
 
 
 @pytest.mark.parametrize("path", DEFINITIONS.glob("*.json"), ids=lambda path: path.stem)
 def test_no_error_of_the_functions_own_is_retried_and_a_crash_is_once(path: Path) -> None:
-    found = list(retriers(json.loads(path.read_text())))
+    found = retriers(path)
     retried = {name for each in found for name in each["ErrorEquals"]}
     assert {"InvalidCell", "InvalidMember", "InvalidEvent"} <= own_errors()
     crashes = {"Runtime.ExitError", "WorkerDied"}
@@ -113,9 +111,5 @@ def test_whatever_breaks_within_an_object_each_task_retries(
     with pytest.raises(Exception) as broken:
         StreamingBody(cast(IO[bytes], answer), 10).read()
     # Lambda tells an error by the name of its class.
-    retried = [
-        each
-        for each in retriers(json.loads(path.read_text()))
-        if broken.typename in each["ErrorEquals"]
-    ]
+    retried = [each for each in retriers(path) if broken.typename in each["ErrorEquals"]]
     assert len(retried) == len(STAGES)

@@ -2,7 +2,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,12 +11,21 @@ import pytest
 from cfnlint.decode import decode  # type: ignore[import-untyped]  # it ships no types
 
 from conftest import ROOT
-from harness.artifacts import TEMPLATE, rendered, substitutable
+from harness.artifacts import (
+    FUNCTIONS,
+    TEMPLATE,
+    is_deployed,
+    made_from,
+    rendered,
+    substitutable,
+)
 from harness.machines import read_definition
+from harness.stack import Found
 from harness.target import STAGES
 from pipeline.s3.signed import signature
 from test_limits import states_of
 
+ARN = "arn:aws:lambda:ap-northeast-1:123456789012:function:stack-"
 DEFINITIONS = sorted(path.stem for path in (ROOT / "state-machine").glob("*.json"))
 
 each_definition = pytest.mark.parametrize("name", DEFINITIONS)
@@ -35,7 +43,7 @@ def substituted(name: str, template: dict[str, Any]) -> str:
     definition = substitutable(read_definition(name))
     names = template["Resources"]["StateMachine"]["Properties"]["DefinitionSubstitutions"]
     for substitution in names:
-        value = f"arn:aws:lambda:ap-northeast-1:123456789012:function:stack-{substitution.lower()}"
+        value = f"{ARN}{substitution.lower()}"
         if substitution == "MaxConcurrency":
             value = names[substitution]["Fn::Sub"].replace("${MaxConcurrency}", "40")
         definition = definition.replace(f"${{{substitution}}}", value)
@@ -101,9 +109,8 @@ def test_a_definition_is_valid_states_language(name: str, template: dict[str, An
     assert problems(substituted(name, template)) == []
 
 
-@each_definition
-def test_a_next_that_leads_nowhere_is_seen(name: str) -> None:
-    definition = read_definition(name).replace('"Next": "GatherLambda"', '"Next": "Nowhere"')
+def test_a_next_that_leads_nowhere_is_seen() -> None:
+    definition = read_definition("parallel").replace('"Next": "GatherLambda"', '"Next": "Nowhere"')
     assert any("Nowhere" in problem for problem in problems(definition))
 
 
@@ -175,11 +182,6 @@ def test_no_function_runs_without_the_key(template: dict[str, Any]) -> None:
     assert [each["SIGNING_KEY"] for each in variables] == [{"Ref": "SigningKey"}] * 4
     key = template["Parameters"]["SigningKey"]
     assert key["NoEcho"] and "Default" not in key
-    matches = [bool(re.fullmatch(key["AllowedPattern"], given)) for given in KEYS]
-    assert matches == [True, False, False, False, False]
-
-
-KEYS = ["0f" * 32, "", "0f" * 31, "0f" * 33, "0g" * 32]
 
 
 SIGNATURES = {
@@ -190,23 +192,26 @@ SIGNATURES = {
 }
 
 
-def test_the_notifying_function_takes_what_the_functions_sign_and_nothing_else(
-    template: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def notify(template: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The names of the function that notifies, as its source in the template defines them."""
     monkeypatch.setenv("SIGNING_KEY", "0f" * 32)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    notify: dict[str, Any] = {}
-    exec(template["Resources"]["NotifyFunction"]["Properties"]["Code"]["ZipFile"], notify)
+    defined: dict[str, Any] = {}
+    exec(template["Resources"]["NotifyFunction"]["Properties"]["Code"]["ZipFile"], defined)
+    return defined
+
+
+def test_the_notifying_function_takes_what_the_functions_sign_and_nothing_else(
+    notify: dict[str, Any],
+) -> None:
     key, content, _ = SIGNATURES["its own"]
-    taken = {
-        name: notify["is_signed"](
-            key, content, {"signature": signature(bytes.fromhex(k), of, body)}
-        )
+    metadata = {
+        name: {"signature": signature(bytes.fromhex(k), of, body)}
         for name, (of, body, k) in SIGNATURES.items()
-    }
-    assert taken == dict.fromkeys(SIGNATURES, False) | {"its own": True}
-    assert not notify["is_signed"](key, content, {})
-    assert not notify["is_signed"](key, content, {"signature": "é"})
+    } | {"unsigned": {}, "not ASCII": {"signature": "é"}}
+    taken = [name for name, each in metadata.items() if notify["is_signed"](key, content, each)]
+    assert taken == ["its own"]
 
 
 @pytest.mark.parametrize(
@@ -215,19 +220,12 @@ def test_the_notifying_function_takes_what_the_functions_sign_and_nothing_else(
     ids=["run at once", "redriven"],
 )
 def test_a_message_tells_the_time_since_the_last_redrive(
-    template: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
-    redriven: dict[str, Any],
-    said: str,
+    notify: dict[str, Any], redriven: dict[str, Any], said: str
 ) -> None:
     began = datetime(2026, 11, 27, tzinfo=UTC)
     ended = {"name": "x", "startDate": began, "stopDate": began + timedelta(seconds=3603)}
     described = {**ended, **redriven, "status": "FAILED", "executionArn": "arn"}
     published: list[str] = []
-    monkeypatch.setenv("SIGNING_KEY", "0f" * 32)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    notify: dict[str, Any] = {}
-    exec(template["Resources"]["NotifyFunction"]["Properties"]["Code"]["ZipFile"], notify)
     notify["states"] = SimpleNamespace(
         describe_execution=lambda executionArn: described,
         get_execution_history=lambda **_: {"events": []},
@@ -290,78 +288,39 @@ def test_what_executions_read_is_logged_only_when_asked(template: dict[str, Any]
     assert template["Parameters"]["IncludeExecutionData"]["Default"] == "false"
 
 
-@pytest.mark.parametrize("given", ["", "inbox/", "in/2026.1/_a-b/", "scattered/"])
-def test_an_inbox_is_nothing_or_a_folder(given: str, template: dict[str, Any]) -> None:
-    assert re.fullmatch(template["Parameters"]["Inbox"]["AllowedPattern"], given)
-
-
-@pytest.mark.parametrize(
-    "given",
-    ["inbox", "/", "a//", "*/", "scatter/", "gather/", "gather/in/", "outbox/", "reference/"],
-)
-def test_an_inbox_is_no_pattern_and_no_folder_that_functions_write(
-    given: str, template: dict[str, Any]
-) -> None:
-    assert not re.fullmatch(template["Parameters"]["Inbox"]["AllowedPattern"], given)
-
-
-def complexity(patterns: list[Any]) -> int:
-    """The most wildcards, each counted at each place where it stands, that one value of a field can be in.
-
-    So EventBridge's own evaluator counts, which refuses rules above some number:
-    https://github.com/aws/event-ruler (MachineComplexityEvaluator).
-    """
-    wildcards = [
-        each["wildcard"] for each in patterns if isinstance(each, dict) and "wildcard" in each
-    ]
-    letters = {*"".join(wildcards), "another"} - {"*"}
-    start = frozenset((wildcard, 0) for wildcard in wildcards)
-    seen, left = {start}, [start]
-    while left:
-        places = left.pop()
-        for letter in letters:
-            after = frozenset(moved for each in places for moved in moves(*each, letter))
-            if after not in seen:
-                seen.add(after)
-                left.append(after)
-    return max(map(len, seen))
-
-
-def moves(wildcard: str, place: int, letter: str) -> Iterator[tuple[str, int]]:
-    """Where a wildcard may stand after one more letter."""
-    if wildcard[place : place + 1] == letter:
-        yield wildcard, place + 1
-    if wildcard[place : place + 1] == "*":
-        yield wildcard, place
-        yield from moves(wildcard, place + 1, letter)
-
-
-KINDS = [f"{end}{gz}" for end in (".json", ".jsonl", ".ndjson", ".csv") for gz in ("", ".gz")]
-
-
-@pytest.mark.parametrize(
-    ("wildcards", "score"),
-    [
-        pytest.param([f"*.{end}" for end in "abcd"], 8, id="taken by AWS"),
-        pytest.param([f"*:stack/{name}/*" for name in "abc"], 9, id="the most taken"),
-        pytest.param([f"*:stack/{name}/*" for name in "abcd"], 12, id="refused by AWS"),
-        pytest.param([f"inbox/*{kind}" for kind in KINDS], 17, id="one for each kind of table"),
+FITTING = {
+    "Inbox": ["", "inbox/", "in/2026.1/_a-b/", "scattered/"],
+    "ScheduleInput": [
+        '{"input_obj": "sales/{yesterday:%Y-%m-%d}/", "etl": "sales"}',
+        '{"input_obj": ["a.csv", "{today}.csv"], "workbook": "x/{last_month}.xlsx"}',
     ],
-)
-def test_wildcards_are_counted_as_eventbridge_counts(wildcards: list[str], score: int) -> None:
-    assert complexity([{"wildcard": each} for each in wildcards]) == score
+    "SigningKey": ["0f" * 32],
+}
+# No pattern and no folder that functions write; nothing into which no field could be put.
+UNFIT = {
+    "Inbox": [
+        *("inbox", "/", "a//", "*/", "scatter/", "gather/", "gather/in/", "outbox/", "reference/")
+    ],
+    "ScheduleInput": ["", "{}", "[]", '{"a": {"b": 1}}', '{"a": "{"}', "x", '{"a"'],
+    "SigningKey": ["", "0f" * 31, "0f" * 33, "0g" * 32],
+}
 
 
-def test_no_rule_is_too_complex_for_eventbridge(template: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", FITTING)
+def test_a_parameter_is_taken_or_refused_by_its_pattern(
+    name: str, template: dict[str, Any]
+) -> None:
+    pattern = re.compile(template["Parameters"][name]["AllowedPattern"])
+    taken = [given for given in FITTING[name] + UNFIT[name] if pattern.fullmatch(given)]
+    assert taken == FITTING[name]
+
+
+def test_no_rule_has_a_wildcard_which_eventbridge_may_find_too_complex(
+    template: dict[str, Any],
+) -> None:
     rules = [each["EventPattern"] for each in of_type(template, "Events::Rule")]
-    key = rules[0]["detail"]["object"]["key"]
-    assert key == [{"prefix": {"Ref": "Inbox"}}]
-    assert max(complexity(values) for rule in rules for values in fields(rule)) == 0
-
-
-def fields(pattern: dict[str, Any]) -> Iterator[list[Any]]:
-    for value in pattern.values():
-        yield from fields(value) if isinstance(value, dict) else [value]
+    assert rules[0]["detail"]["object"]["key"] == [{"prefix": {"Ref": "Inbox"}}]
+    assert "wildcard" not in json.dumps(rules)
 
 
 @each_definition
@@ -372,25 +331,33 @@ def test_what_is_no_table_ends_an_execution_as_a_success(name: str) -> None:
     assert states[caught["Next"]]["Type"] == "Succeed"
 
 
-def test_an_upload_that_starts_no_execution_is_kept_and_told(template: dict[str, Any]) -> None:
-    resources = template["Resources"]
-    [target] = resources["InboxRule"]["Properties"]["Targets"]
-    queue = {"Fn::GetAtt": ["InboxFailed", "Arn"]}
-    assert target["DeadLetterConfig"] == {"Arn": queue}
+@pytest.mark.parametrize(
+    ("condition", "starts", "queue", "alarm"),
+    [
+        ("HasInbox", "InboxRule", "InboxFailed", "UploadsFailed"),
+        ("HasSchedule", "ScheduledExecutions", "ScheduleFailed", "SchedulesFailed"),
+    ],
+)
+def test_what_starts_no_execution_is_kept_and_told(
+    condition: str, starts: str, queue: str, alarm: str, template: dict[str, Any]
+) -> None:
+    found = {name: template["Resources"][name] for name in (starts, queue, alarm)}
+    assert {each["Condition"] for each in found.values()} == {condition}
+    properties = found[starts]["Properties"]
+    target = properties["Target"] if "Target" in properties else properties["Targets"][0]
+    assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": [queue, "Arn"]}}
     assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] < 24 * 3600
-    [statement] = resources["InboxFailedPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    [dimension] = found[alarm]["Properties"]["Dimensions"]
+    assert dimension["Value"] == {"Fn::GetAtt": [queue, "QueueName"]}
+
+
+def test_only_the_inboxs_rule_may_write_to_its_queue(template: dict[str, Any]) -> None:
+    policy = template["Resources"]["InboxFailedPolicy"]["Properties"]["PolicyDocument"]
+    [statement] = policy["Statement"]
+    queue, rule = ({"Fn::GetAtt": [name, "Arn"]} for name in ("InboxFailed", "InboxRule"))
     assert (statement["Action"], statement["Resource"]) == ("sqs:SendMessage", queue)
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
-    rule = {"Fn::GetAtt": ["InboxRule", "Arn"]}
     assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": rule}}
-    alarm = resources["UploadsFailed"]["Properties"]
-    [dimension] = alarm["Dimensions"]
-    assert dimension["Value"] == {"Fn::GetAtt": ["InboxFailed", "QueueName"]}
-    conditions = [resources[name]["Condition"] for name in INBOX]
-    assert conditions == ["HasInbox"] * len(INBOX)
-
-
-INBOX = ("InboxRule", "InboxRole", "InboxFailed", "InboxFailedPolicy", "UploadsFailed")
 
 
 def input_of_schedule(template: dict[str, Any], zone: str, given: str) -> str:
@@ -404,17 +371,10 @@ def input_of_schedule(template: dict[str, Any], zone: str, given: str) -> str:
     return str(text).replace("${ScheduleZone}", zone).replace("${Fields}", fields)
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        '{"input_obj": "sales/{yesterday:%Y-%m-%d}/", "etl": "sales"}',
-        '{"input_obj": ["a.csv", "{today}.csv"], "workbook": "x/{last_month}.xlsx", "max_rejects": 3}',
-    ],
-)
+@pytest.mark.parametrize("given", FITTING["ScheduleInput"])
 def test_a_schedule_gives_executions_its_input_with_time_and_zone(
     given: str, template: dict[str, Any]
 ) -> None:
-    assert re.fullmatch(template["Parameters"]["ScheduleInput"]["AllowedPattern"], given)
     assert json.loads(input_of_schedule(template, "Asia/Tokyo", given)) == {
         "scheduled_time": "<aws.scheduler.scheduled-time>",
         "zone": "Asia/Tokyo",
@@ -422,41 +382,22 @@ def test_a_schedule_gives_executions_its_input_with_time_and_zone(
     }
 
 
-@pytest.mark.parametrize("given", ["", "{}", "[]", '{"a": {"b": 1}}', '{"a": "{"}', "x", '{"a"'])
-def test_an_input_into_which_no_field_could_be_put_is_refused(
-    given: str, template: dict[str, Any]
+@pytest.mark.parametrize(
+    ("name", "service", "more"),
+    [
+        ("InboxRole", "events", []),
+        ("ScheduleRole", "scheduler", [("sqs:SendMessage", ["ScheduleFailed", "Arn"])]),
+    ],
+)
+def test_what_starts_executions_may_start_those_of_this_state_machine_alone(
+    name: str, service: str, more: list[tuple[str, list[str]]], template: dict[str, Any]
 ) -> None:
-    assert not re.fullmatch(template["Parameters"]["ScheduleInput"]["AllowedPattern"], given)
-
-
-SCHEDULE = ("ScheduledExecutions", "ScheduleRole", "ScheduleFailed", "SchedulesFailed")
-
-
-def test_a_scheduled_time_that_starts_no_execution_is_kept_and_told(
-    template: dict[str, Any],
-) -> None:
-    schedule, role, queue, alarm = (template["Resources"][name] for name in SCHEDULE)
-    target = schedule["Properties"]["Target"]
-    arn = {"Fn::GetAtt": ["ScheduleFailed", "Arn"]}
-    assert target["DeadLetterConfig"] == {"Arn": arn}
-    assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] < 24 * 3600
-    [dimension] = alarm["Properties"]["Dimensions"]
-    assert dimension["Value"] == {"Fn::GetAtt": ["ScheduleFailed", "QueueName"]}
-    conditions = [each["Condition"] for each in (schedule, role, queue, alarm)]
-    assert conditions == ["HasSchedule"] * len(SCHEDULE)
-
-
-def test_a_schedule_may_start_executions_of_this_state_machine_alone(
-    template: dict[str, Any],
-) -> None:
-    role = template["Resources"]["ScheduleRole"]["Properties"]
-    [policy] = role["Policies"]
+    role = template["Resources"][name]["Properties"]
+    [policy], [trust] = role["Policies"], role["AssumeRolePolicyDocument"]["Statement"]
     allowed = [(each["Action"], each["Resource"]) for each in policy["PolicyDocument"]["Statement"]]
-    queue = {"Fn::GetAtt": ["ScheduleFailed", "Arn"]}
-    machine = {"Ref": "StateMachine"}
-    assert allowed == [("states:StartExecution", machine), ("sqs:SendMessage", queue)]
-    [trust] = role["AssumeRolePolicyDocument"]["Statement"]
-    assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    further = [(action, {"Fn::GetAtt": of}) for action, of in more]
+    assert allowed == [("states:StartExecution", {"Ref": "StateMachine"}), *further]
+    assert trust["Principal"] == {"Service": f"{service}.amazonaws.com"}
     assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 
 
@@ -479,6 +420,18 @@ def test_as_many_segments_run_at_once_as_on_the_emulator(
     assert [s["MaxConcurrency"] for _, s in states_of(given) if s["Type"] == "Map"] == [40]
 
 
+@each_definition
+def test_a_definition_is_known_with_what_cloudformation_filled_in(
+    name: str, zips: dict[str, Path], template: dict[str, Any]
+) -> None:
+    made, _ = made_from(name)
+    outputs = {function: f"{ARN}{function.lower()}" for function in FUNCTIONS}
+    stack = Found("arn", "UPDATE_COMPLETE", {"MaxConcurrency": "40", **made}, {}, outputs)
+    others = [each for each in DEFINITIONS if each != name]
+    assert is_deployed(substituted(name, template), stack)
+    assert not any(is_deployed(substituted(other, template), stack) for other in others)
+
+
 def test_a_distributed_map_may_follow_and_redrive_its_iterations(template: dict[str, Any]) -> None:
     """Their ARNs are execution:NAME/LABEL:ID; the actions are documented on either form."""
     [policy] = of_type(template, "IAM::Policy")
@@ -489,16 +442,6 @@ def test_a_distributed_map_may_follow_and_redrive_its_iterations(template: dict[
     ]
     ends = {each["Fn::Sub"].split(":execution:")[1] for each in follow["Resource"]}
     assert ends == {"${StateMachine.Name}:*", "${StateMachine.Name}/*"}
-
-
-def test_the_inbox_may_start_executions_of_this_state_machine_alone(
-    template: dict[str, Any],
-) -> None:
-    [policy] = template["Resources"]["InboxRole"]["Properties"]["Policies"]
-    [statement] = policy["PolicyDocument"]["Statement"]
-    allowed = {key: statement[key] for key in ("Effect", "Action", "Resource")}
-    machine = {"Ref": "StateMachine"}
-    assert allowed == {"Effect": "Allow", "Action": "states:StartExecution", "Resource": machine}
 
 
 def tasks(name: str) -> list[dict[str, Any]]:

@@ -130,9 +130,7 @@ def test_a_function_is_locked_packed_and_tested_from_pips_index_by_its_certifica
         checked(subprocess.run(command, env=env, capture_output=True, text=True))
 
 
-@pytest.mark.parametrize(
-    "name", ["PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"]
-)
+@pytest.mark.parametrize("name", ["PIP_CERT", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
 def test_an_index_and_a_certificate_of_the_environment_serve_as_well(
     name: str, pip_conf: Path, tmp_path: Path
 ) -> None:

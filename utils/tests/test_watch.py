@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import shutil
 import signal
 import subprocess
@@ -14,10 +15,21 @@ from pathlib import Path
 import pytest
 from openpyxl import load_workbook
 
-from conftest import ROOT, Make, Pipeline, checked
-from harness.settings import local_copy
+from conftest import ROOT, Pipeline
+from harness.settings import RESULT, local_copy
 from harness.target import STAGES, emulator, function_name
-from harness.watch import changes, code_of, hot_folder, hot_place, sources, stamp_of
+from harness.watch import (
+    SAMPLE,
+    changes,
+    code_of,
+    hot_folder,
+    link,
+    put_sample,
+    sources,
+    stamp_of,
+    unpack,
+)
+from utils import members
 
 
 @pytest.fixture
@@ -25,13 +37,14 @@ def cooled() -> Iterator[None]:
     """No hot folder stays."""
     yield
     for stage in STAGES:
-        shutil.rmtree(hot_place(stage), ignore_errors=True)
+        shutil.rmtree(hot_folder(stage), ignore_errors=True)
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_hot_folder_holds_what_the_zip_does(
     zips: dict[str, Path], stage: str, cooled: None
 ) -> None:
+    unpack(stage)
     folder = hot_folder(stage)
     names = zipfile.ZipFile(zips[stage]).namelist()
     assert [name for name in names if name.endswith(".py") and not (folder / name).exists()] == []
@@ -62,13 +75,16 @@ def module() -> Iterator[Path]:
 def test_a_new_module_is_noticed_and_belongs_to_the_hot_folder(
     zips: dict[str, Path], module: Path, cooled: None
 ) -> None:
-    saves = changes(sources())
+    unpack("segment")
+    saves, hot = changes(sources()), hot_folder("segment") / module.name
     module.write_text("NEW = True\n")
     assert next(saves) == ["segment"]
-    assert (hot_folder("segment") / module.name).resolve() == module
+    link("segment")
+    assert hot.resolve() == module
     module.unlink()
     assert next(saves) == ["segment"]
-    assert not (hot_folder("segment") / module.name).is_symlink()
+    link("segment")
+    assert not hot.is_symlink()
 
 
 def test_a_file_that_is_just_being_replaced_is_no_error(tmp_path: Path) -> None:
@@ -87,14 +103,15 @@ def table() -> Iterator[Path]:
     path.parent.parent.rmdir()
 
 
-def test_the_functions_find_tables_on_disk_and_get_their_zips_back_when_the_watch_ends(
-    pipeline: Pipeline, make: Make, table: Path
+def test_a_watch_runs_on_a_file_and_tables_on_disk_and_gives_the_zips_back_when_it_ends(
+    pipeline: Pipeline, table: Path, tmp_path: Path
 ) -> None:
     assert watching(table) == ["segment"]
-    checked(make("json", "ROWS=10"))
-    pages = set((ROOT / "result").glob("*.html"))
+    path = tmp_path / f"{uuid.uuid4()}.csv"
+    path.write_text("会員番号,名前,会員ランク,ポイント,タイムスタンプ\n1,a,4,58,x\n2,b,2,75,y\n")
+    pages = set(RESULT.glob("*.html"))
     watch = subprocess.Popen(
-        [sys.executable, "-m", "harness", "watch"],
+        [sys.executable, "-m", "harness", "watch", "--file", path, "--", "{}"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -112,37 +129,21 @@ def test_the_functions_find_tables_on_disk_and_get_their_zips_back_when_the_watc
     assert watch.stdout.read() == "the functions run their zips again\n"
     assert watch.wait() == 128 + signal.SIGTERM
     assert [code_sha256(stage) for stage in STAGES] == [zip_sha256(stage) for stage in STAGES]
-    assert set((ROOT / "result").glob("*.html")) - pages <= {ROOT / "result" / "watch.html"}
-    assert not any(hot_place(stage).exists() for stage in STAGES)
-
-
-def test_a_watch_runs_the_pipeline_on_a_file_of_ones_own(
-    pipeline: Pipeline, tmp_path: Path
-) -> None:
-    path = tmp_path / f"{uuid.uuid4()}.csv"
-    path.write_text("会員番号,名前,会員ランク,ポイント,タイムスタンプ\n1,a,4,58,x\n2,b,2,75,y\n")
-    watch = subprocess.Popen(
-        [sys.executable, "-m", "harness", "watch", "--file", path, "--", "{}"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert watch.stdout
-    said: list[str] = []
-    while not (said and "Ctrl-C, SIGTERM or SIGHUP ends" in said[-1]):
-        said.append(watch.stdout.readline())
-        assert said[-1], said
-    watch.send_signal(signal.SIGTERM)
-    watch.communicate()
+    assert set(RESULT.glob("*.html")) - pages <= {RESULT / "watch.html"}
+    assert not any(hot_folder(stage).exists() for stage in STAGES)
     assert f"s3://{emulator().bucket}/{path.name}\n" in said
     workbook = local_copy(f"{path.stem}.xlsx")
-    assert [row[-1] for row in load_workbook(workbook)["Sheet1"].values] == [
-        "ボーナスポイント",
-        72.5,
-        75,
-    ]
+    rows = list(load_workbook(workbook)["Sheet1"].values)
+    assert [row[-1] for row in rows] == ["ボーナスポイント", 72.5, 75]
     workbook.unlink()
+
+
+def test_a_watch_of_no_file_runs_on_the_first_members(pipeline: Pipeline) -> None:
+    s3, bucket = pipeline.s3, emulator().bucket
+    table = list(members(30, seed=1))
+    s3.put_object(Bucket=bucket, Key="test.json", Body=json.dumps(table).encode())
+    put_sample()
+    assert json.load(s3.get_object(Bucket=bucket, Key=SAMPLE)["Body"]) == table[:10]
 
 
 def code_sha256(stage: str) -> str:

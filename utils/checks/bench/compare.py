@@ -1,7 +1,7 @@
 """Compare a workbook with the JSON it was made of; bonus and summary are computed here once more.
 
-`python -m checks.bench.compare WORKBOOK JSON ROWS [SUMMARY]`, in the gather's environment, which
-has a reader, prints the first thing that is wrong; `… WORKBOOK OTHER`, where it differs from another.
+`python -m checks.bench.compare WORKBOOK JSON [SUMMARY]`, in the gather's environment, which has a
+reader, prints the first thing that is wrong; `… WORKBOOK OTHER.xlsx`, where it differs from another.
 """
 
 import json
@@ -13,7 +13,8 @@ from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
-from checks.bench.figures import ROOT, UTILS
+from checks.bench.measure import ROOT, UTILS
+from harness.fault import Fault
 
 BONUS = "ボーナスポイント"
 RANK = "会員ランク"
@@ -23,31 +24,33 @@ DATA_ROWS = 1_048_575  # a sheet's rows but for the header
 type Row = list[Any]
 
 
-def check(workbook: Path, *expected: object) -> str | None:
-    """The first thing wrong with a workbook; None if it holds what it must, and nothing else.
-
+def check(workbook: Path, *expected: object) -> None:
+    """
     Args:
-        expected: JSON file, its rows and, where the members' summary must follow, SUMMARY; or
-            another workbook.
+        expected: a JSON file and, where the members' summary must follow, SUMMARY; or another
+            workbook.
+
+    Raises:
+        Fault: names the first thing that the workbook lacks, or holds besides.
     """
     python = ROOT / "demo-gather/.venv/bin/python"
     command = [str(python), "-m", "checks.bench.compare", str(workbook), *map(str, expected)]
     done = subprocess.run(command, cwd=UTILS, stdout=subprocess.PIPE, text=True)
     if done.returncode:
-        return f"not compared: the comparison ended with {done.returncode}"
-    return done.stdout.strip() or None
+        raise Fault(f"not compared: the comparison ended with {done.returncode}")
+    if wrong := done.stdout.strip():
+        raise Fault(wrong)
 
 
 def expected_sheets(
-    members: Iterable[dict[str, Any]], rows: int, limit: int = DATA_ROWS
+    members: Iterable[dict[str, Any]], limit: int = DATA_ROWS
 ) -> Iterator[Iterator[Row]]:
     """The rows of each sheet in turn, header first; one sheet must be used up before the next."""
     members = iter(members)
     first = next(members)
-    members = chain([first], members)
-    for start in range(0, rows, limit):
-        here = islice(members, min(limit, rows - start))
-        yield chain([[*first, BONUS]], map(expected_row, here))
+    rows = map(expected_row, chain([first], members))
+    for row in rows:
+        yield chain([[*first, BONUS], row], islice(rows, limit - 1))
 
 
 def expected_row(member: dict[str, Any]) -> Row:
@@ -104,10 +107,8 @@ def fault(expected: Iterable[tuple[str, Iterable[Row]]], book: Any) -> str | Non
     return None
 
 
-def sheets_of_members(
-    source: Path, rows: int, summary: str = ""
-) -> Iterator[tuple[str, Iterable[Row]]]:
-    for number, sheet in enumerate(expected_sheets(read_members(source), rows), 1):
+def sheets_of_members(source: Path, summary: str = "") -> Iterator[tuple[str, Iterable[Row]]]:
+    for number, sheet in enumerate(expected_sheets(read_members(source)), 1):
         yield f"Sheet{number}", sheet
     if summary:
         yield summary, expected_summary(read_members(source))
@@ -118,15 +119,15 @@ def sheets_of_book(book: Any) -> Iterator[tuple[str, Iterable[Row]]]:
         yield name, book.get_sheet_by_name(name).iter_rows()
 
 
-def main(workbook: str, source: str, rows: str = "", *summary: str) -> None:
+def main(workbook: str, other: str, *summary: str) -> None:
     from python_calamine import CalamineError, CalamineWorkbook
 
     try:
         book = CalamineWorkbook.from_path(workbook)
-        if rows:
-            expected = sheets_of_members(Path(source), int(rows), *summary)
+        if other.endswith(".xlsx"):
+            expected = sheets_of_book(CalamineWorkbook.from_path(other))
         else:
-            expected = sheets_of_book(CalamineWorkbook.from_path(source))
+            expected = sheets_of_members(Path(other), *summary)
         print(fault(expected, book) or "")
     except (CalamineError, OSError) as error:
         print(f"cannot be read: {error}")

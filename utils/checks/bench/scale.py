@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 
 from checks.bench import tables
-from checks.bench.figures import DATA, Run, run_stage
+from checks.bench.measure import DATA, HERE, ROOT, UTILS, Run, run_measured
+from checks.bench.show import print_table
 from harness.target import STAGES
 from pipeline.facts.stages import ScatterFacts, WorkbookFacts
 
@@ -30,9 +31,9 @@ def main(rows: int) -> None:
     segments = f"{len(scatter.segments):,} segments"
     print_table(
         ["", "", "wall", "CPU", "peak"],
-        measured(f"scatter | {scatter.rows:,} rows, {scatter.size / 1e9:.2f} GB", runs["scatter"]),
-        measured(f"segment | {sample} of {segments}", runs["segment"]),
-        measured(f"gather | {segments}, {workbook.size / 1e9:.2f} GB", runs["gather"]),
+        measured("scatter", f"{scatter.rows:,} rows, {scatter.size / 1e9:.2f} GB", runs["scatter"]),
+        measured("segment", f"{sample} of {segments}", runs["segment"]),
+        measured("gather", f"{segments}, {workbook.size / 1e9:.2f} GB", runs["gather"]),
     )
     moved_mb = (scatter.size + sum(cut.size for cut in scatter.segments)) / scatter.rows
     workbook_mb = workbook.size / scatter.rows
@@ -50,8 +51,15 @@ def main(rows: int) -> None:
     )
 
 
-def measured(what: str, run: Run) -> list[str]:
-    return [what, f"{run.wall_s:.1f} s", f"{run.cpu_s:.1f} s", f"{run.peak_mb:,.0f} MB"]
+def run_stage(stage: str, file: Path, folder: Path, times: int) -> Run:
+    """Run a stage on a file so many times over, in its function's environment; see stage_alone.py."""
+    function = ROOT / f"demo-{stage}"
+    given = (HERE / "stage_alone.py", stage, file, folder, str(times))
+    return run_measured(function / ".venv/bin/python", *given, path=f"{function}:{UTILS}")
+
+
+def measured(stage: str, what: str, run: Run) -> list[str]:
+    return [stage, what, f"{run.wall_s:.1f} s", f"{run.cpu_s:.1f} s", f"{run.peak_mb:,.0f} MB"]
 
 
 def grown(what: str, each: float, most: int, unit: str, fixed: float = 0) -> list[str]:
@@ -62,12 +70,6 @@ def grown(what: str, each: float, most: int, unit: str, fixed: float = 0) -> lis
     sizes = [f"{fixed + each * millions:,.0f} {unit}" for millions in SCALES]
     breaks = f"{most / each:,.0f} million rows" if each else "–"
     return [what, *sizes, f"{most:,} {unit}", breaks]
-
-
-def print_table(heads: list[str], *rows: list[str]) -> None:
-    for row in (heads, ["---"] * len(heads), *rows):
-        print(f"| {' | '.join(row)} |")
-    print()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Run one stage, with a folder for S3: `python stage_alone.py STAGE FILE FOLDER TIMES`.
 
-The function is on the path. The input is FILE; with more TIMES than 1 its JSON records, so often.
-One segment of EVERY is kept; for the gather, what it became stands for those that follow it.
+The function is on the path. The input is FILE's JSON records, so many TIMES over. One segment of
+EVERY is kept; for the gather, what it became stands for those that follow it.
 """
 
 import importlib
@@ -9,13 +9,16 @@ import os
 import re
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property, partial
 from io import BytesIO
 from itertools import accumulate, pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+
+from botocore.hooks import HierarchicalEmitter
 
 from pipeline.excel import DATA_ROWS
 from pipeline.facts.stages import ScatterFacts
@@ -38,6 +41,7 @@ class Storage:
         self.file = file
         self.folder = folder
         self.times = times
+        self.meta = SimpleNamespace(events=HierarchicalEmitter())
 
     def get_object(self, Key: str, **_: Any) -> dict[str, Any]:
         if Key == self.file.name:
@@ -48,19 +52,13 @@ class Storage:
 
     def iter_chunks(self, size: int) -> Iterator[bytes]:
         """Of the input."""
-        held = bytearray()
-        for piece in self.pieces():
-            held += piece
+        records, held = self.file.read_bytes().strip(b"[]\n"), bytearray(b"[")
+        for number in range(self.times):
+            held += b",\n" * bool(number) + records
             while len(held) >= size:
                 yield bytes(held[:size])
                 del held[:size]
-        yield bytes(held)
-
-    def pieces(self) -> Iterable[bytes]:
-        if self.times == 1:
-            return iter(partial(self.file.open("rb").read, 1 << 20), b"")
-        records = self.file.read_bytes().strip(b"[]\n")
-        return [b"[", *[records, b",\n"] * (self.times - 1), records, b"]"]
+        yield bytes(held) + b"]"
 
     def stored(self, key: str) -> bytes:
         number = int(found[0]) if (found := NUMBER.search(key)) else 0

@@ -5,7 +5,7 @@ from itertools import chain
 from pathlib import Path
 from random import Random
 
-from checks.bench.figures import DATA, Table
+from checks.bench.measure import DATA
 from utils import write
 
 SEED = 1
@@ -26,10 +26,6 @@ def source(name: str, rows: int) -> Path:
             partial.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
         os.replace(partial, path)
     return path
-
-
-def table(name: str, rows: int) -> Table:
-    return Table(name, rows, source(name, rows).stat().st_size)
 
 
 def orders(rows: int) -> list[str]:

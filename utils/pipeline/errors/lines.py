@@ -15,7 +15,7 @@ _LINE = re.compile(r"(.+?) record (\d+)\b.*")
 _COUNT = re.compile(r"in this segment: (\d+) faulty records")
 
 
-def message(attrs: Mapping[Any, Any], faults: Mapping[int, str]) -> str:
+def message(attrs: Mapping[Any, Any], faults: Mapping[int, object]) -> str:
     """A line for each of the lowest records, and how many there are if that is more than one.
 
     Args:

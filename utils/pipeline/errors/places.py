@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from numbers import Integral
+from operator import itemgetter
 from typing import Any
 
 type Origins = list[tuple[int, str]]
@@ -18,8 +19,8 @@ type Origins = list[tuple[int, str]]
 
 def written(begun: Sequence[tuple[int, str]], start: int, stop: int) -> dict[str, str]:
     """The attribute of rows from start to stop, of which objects are told in order."""
-    first = max(0, bisect.bisect_right(begun, start, key=_row) - 1)
-    last = max(first + 1, bisect.bisect_left(begun, stop, key=_row))
+    first = max(0, bisect.bisect_right(begun, start, key=itemgetter(0)) - 1)
+    last = max(first + 1, bisect.bisect_left(begun, stop, key=itemgetter(0)))
     return {"origins": json.dumps(begun[first:last], ensure_ascii=False)}
 
 
@@ -40,7 +41,7 @@ def record_of(attrs: Mapping[Any, Any], row: Any, source: str = "members") -> tu
     if not origins or not isinstance(row, Integral):
         return str(attrs.get("source", source)), row
     number = int(row)
-    start, key = origins[max(0, bisect.bisect_right(origins, number, key=_row) - 1)]
+    start, key = origins[max(0, bisect.bisect_right(origins, number, key=itemgetter(0)) - 1)]
     return key, number - start
 
 
@@ -60,7 +61,3 @@ def origins_of(attrs: Mapping[Any, Any]) -> Origins:
 @lru_cache(4)
 def _origins(text: str) -> Origins:
     return [(row, key) for row, key in json.loads(text)] if text else []
-
-
-def _row(origin: tuple[int, str]) -> int:
-    return origin[0]

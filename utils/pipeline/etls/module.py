@@ -6,25 +6,39 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pandas as pd
 
-from pipeline.errors.wording import found, require
+from pipeline.errors.wording import require
 from pipeline.etl_names import names
 from pipeline.excel import check_formats
 from pipeline.keys import InvalidEvent
 from pipeline.reading.references import References, check_references
-from pipeline.segments.refused import check_columns
+from pipeline.segments.rules import check_columns
 from pipeline.sheet.layout import layout_of
 from pipeline.summaries.summary import Summary, check_summaries
+
+# What a module declares: the type of it, and of what it holds.
+DECLARED: dict[str, tuple[Any, type]] = {
+    "columns": (list | tuple, str),
+    "numbers": (list | tuple, str),
+    "summaries": (list | tuple, Summary),
+    "formats": (dict, str),
+    "layout": (dict, str),
+    "references": (dict, str),
+}
+WORDS: dict[Any, str] = {dict: "dictionary", str: "names", Summary: "Summary(…)"}
 
 
 class InvalidEtl(ValueError):
     """A module declares something else than an ETL does."""
+
+
+_require = partial(require, error=InvalidEtl)
 
 
 @dataclass(frozen=True)
@@ -58,40 +72,8 @@ class Etl:
 
     def check_sheets(self, sheets: str | None) -> None:
         """Raise InvalidEvent if the execution's input asks for summaries alone, and there are none."""
-        if sheets and not self.summaries:
-            rule = f"must not be given where the ETL, {self.name}, has no SUMMARIES"
-            raise InvalidEvent(f"sheets: {rule}; found {found(sheets)}")
-
-    def check(self) -> None:
-        """
-        Raises:
-            InvalidEtl, InvalidSummary, InvalidSheetName, InvalidFormat, InvalidLayout,
-            InvalidReference: names what is declared, the rule and what was found.
-        """
-        for name, kind, of in (
-            ("COLUMNS", list | tuple, str),
-            ("NUMBERS", list | tuple, str),
-            ("SUMMARIES", list | tuple, Summary),
-            ("FORMATS", dict, str),
-            ("LAYOUT", dict, str),
-            ("REFERENCES", dict, str),
-        ):
-            value = getattr(self, name.lower())
-            what = "dictionary" if kind is dict else "list"
-            _require(isinstance(value, kind), f"{name}: must be a {what}", value)
-            for each in value:
-                _require(isinstance(each, of), f"{name}: must hold {WORDS[of]}", each)
-        check_formats(self.formats)
-        layout_of(self.layout)
-        check_summaries(self.summaries)
-        check_references(self.references)
-
-
-WORDS: dict[type, str] = {str: "names", Summary: "Summary(…)"}
-
-
-def _require(holds: bool, rule: str, value: Any) -> None:
-    require(holds, rule, value, InvalidEtl)
+        rule = f"sheets: must not be given where the ETL, {self.name}, has no SUMMARIES"
+        require(self.summaries or not sheets, rule, sheets, InvalidEvent)
 
 
 def arguments(process: Callable[..., Any]) -> int:
@@ -107,20 +89,27 @@ def load(folder: Path, name: str) -> Etl:
         name: one of `names(folder)`.
 
     Raises:
-        InvalidEtl, …: see Etl.check; and whatever the module raises.
+        InvalidEtl, InvalidSummary, InvalidSheetName, InvalidFormat, InvalidLayout,
+            InvalidReference: names what is declared, the rule and what was found.
+        Any other error: that of the module.
     """
     module = run(folder / f"{name}.py")
     process: Any = getattr(module, "process", None)
     _require(callable(process), "process: must be a function process(df)", process)
     rule = "process: must take df, or df and references, and nothing else without a default"
     _require(arguments(process) in (1, 2), rule, str(inspect.signature(process)))
-    declared = {
-        each: getattr(module, each.upper())
-        for each in ("columns", "numbers", "summaries", "formats", "layout", "references")
-        if hasattr(module, each.upper())
-    }
-    etl = Etl(name, process, **declared)
-    etl.check()
+    there = [each for each in DECLARED if hasattr(module, each.upper())]
+    etl = Etl(name, process, **{each: getattr(module, each.upper()) for each in there})
+    for each, (kind, of) in DECLARED.items():
+        value = getattr(etl, each)
+        rule = f"{each.upper()}: must be a {WORDS.get(kind, 'list')}"
+        _require(isinstance(value, kind), rule, value)
+        for held in value:
+            _require(isinstance(held, of), f"{each.upper()}: must hold {WORDS[of]}", held)
+    check_formats(etl.formats)
+    layout_of(etl.layout)
+    check_summaries(etl.summaries)
+    check_references(etl.references)
     return etl
 
 
@@ -140,8 +129,7 @@ def check_all(folder: Path) -> None:
     Raises:
         SystemExit: says which is faulty, where and why.
     """
-    faults = [fault for name in names(folder) if (fault := fault_of(folder, name))]
-    if faults:
+    if faults := [fault for name in names(folder) if (fault := fault_of(folder, name))]:
         sys.exit("\n".join(faults))
 
 
@@ -151,14 +139,10 @@ def fault_of(folder: Path, name: str) -> str:
     try:
         load(folder, name)
     except Exception as error:
-        lines = [
-            each.lineno
-            for each in traceback.extract_tb(error.__traceback__)
-            if each.filename == str(path)
-        ]
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [each.lineno for each in frames if each.filename == str(path)]
         line = f":{lines[-1]}" if lines else ""
-        shown = "/".join(path.parts[-3:])
-        return f"{shown}{line}: {type(error).__name__}: {error}"
+        return f"{'/'.join(path.parts[-3:])}{line}: {type(error).__name__}: {error}"
     return ""
 
 

@@ -1,48 +1,49 @@
-"""Write an ETL and its tests from a table of the user's: `python -m new_etl sales sales.csv`."""
+"""Write an ETL and its tests from a table of the user's: what `make etl` runs."""
 
 import itertools
+import json
 import keyword
 import os
 import sys
 import unicodedata
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from pipeline import endings
-from pipeline.excel import InvalidSheetName, check_sheet_names
+from pipeline.errors.wording import printable
 from pipeline.reading import formats
 from pipeline.reading.columns import Table
 from pipeline.reading.csv_table import ENCODINGS
 from pipeline.reading.gunzip import unpack
-from pipeline.segments.refused import is_number
-from pipeline.sheet.table import REJECTS
+from pipeline.segments.rules import is_number
 
-API = "pipeline.etl"  # what a rule imports from
 PIECE_BYTES = 240_000
 PIECES = 40  # of the table, that are looked at
 SAMPLE_ROWS = 3  # of the tests
 GROUPS = 50  # of a first summary, at most
 SUMS = 3  # of it
 WIDTH = 100  # of a line
-# Arguments of Summary that no column of it can be named after.
-ARGUMENTS = {"by", "across", "total", "sort", "top", "chart"}
+# Names that no column of a Summary can have as an argument.
+TAKEN = {*keyword.kwlist, "by", "across", "total", "sort", "top", "chart"}
 
 MODULE = '''"""{name}: what its rule makes of each record, and what they sum to.{encoding}"""
-{typing}
+
 import pandas as pd
 
-from {api} import Summary, is_number, refuse
+from pipeline.etl import Summary, is_number, refuse
 
 COLUMNS = {columns}
-NUMBERS{of_texts} = {numbers}
-{named}SUMMARIES = [
+NUMBERS: list[str] = {numbers}
+SUMMARIES = [
     {summary},
 ]
-FORMATS{of_pairs} = {formats}
+FORMATS: dict[str, str] = {{}}
 
 
 def process(df: pd.DataFrame) -> pd.DataFrame:
@@ -58,7 +59,7 @@ TESTS = """import pandas as pd
 import pytest
 
 from etl.{name} import COLUMNS, NUMBERS, SUMMARIES, process
-from {api} import InvalidMember, summarize
+from pipeline.etl import InvalidMember, summarize
 
 ROWS = {rows}
 TABLE = pd.DataFrame(ROWS, columns=COLUMNS)
@@ -89,25 +90,24 @@ def main(name: str, file: str, folder: Path) -> str:
         SystemExit: the name is none or taken, or the file is no table.
     """
     module, tests = folder / f"{name}.py", folder / "tests" / f"test_{name}.py"
-    whole = name.isidentifier() and name == unicodedata.normalize("NFKC", name)
-    if not whole or keyword.iskeyword(name) or name.startswith("_"):
+    if not name or name != argument(name) or name.startswith("_"):
         sys.exit(f"error: NAME: must be a name of Python's, such as sales; found {name!r}")
     for path in (module, tests):
         if path.exists():
             sys.exit(f"error: NAME: {os.path.relpath(path)} must not be there; found it")
     try:
-        df, encoding = read(Path(file))
+        draft = Draft(name, *read(Path(file)))
     except (OSError, ValueError) as error:
         sys.exit(f"error: FILE: {error}")
-    if not len(df.columns):
+    if not len(draft.df.columns):
         sys.exit(f"error: FILE: {file} must have a record; found none")
-    made = {module: module_text(name, df, encoding), tests: text_of_tests(name, df)}
-    for path, text in made.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    numbers, by = len(numbers_of(df)), text_with_few_values(df)
-    wrote = " and ".join(os.path.relpath(path) for path in made)
-    return f"{wrote}: {len(df.columns)} columns, {numbers} of numbers; a summary {f'by {by}' if by else 'of all'}"
+    tests.parent.mkdir(parents=True, exist_ok=True)
+    module.write_text(draft.module(), encoding="utf-8")
+    tests.write_text(draft.tests(), encoding="utf-8")
+    columns, numbers = len(draft.df.columns), len(draft.numbers)
+    summary = f"by {draft.by}" if draft.by else "of all"
+    wrote = f"{os.path.relpath(module)} and {os.path.relpath(tests)}"
+    return f"{wrote}: {columns} columns, {numbers} of numbers; a summary {summary}"
 
 
 def read(path: Path) -> tuple[pd.DataFrame, str]:
@@ -117,135 +117,112 @@ def read(path: Path) -> tuple[pd.DataFrame, str]:
         OSError: the file cannot be read.
         ValueError: it is no table; names the record and the line or byte.
     """
-    encodings = ENCODINGS if endings.is_csv(path.name) else ENCODINGS[:1]
-    faults = []
-    for encoding in encodings:
-        try:
-            return beginning(path, encoding), encoding
-        except ValueError as error:
-            faults.append(error)
-    raise faults[0]
+    utf_8, cp932 = ENCODINGS
+    try:
+        return beginning(path, utf_8), utf_8
+    except ValueError:
+        if endings.is_csv(path.name):
+            with suppress(ValueError):
+                return beginning(path, cp932), cp932
+        raise
 
 
 def beginning(path: Path, encoding: str, texts: Any = ()) -> pd.DataFrame:
     with path.open("rb") as file:
-        chunks: Iterator[bytes] = iter(partial(file.read, PIECE_BYTES), b"")
-        head = next(chunks, b"")
-        form = formats.tell(path.name, head, path.stat().st_size)
-        chunks = itertools.chain([head], chunks)
-        if form.packed:
-            chunks = iter(unpack(chunks, path.name, PIECE_BYTES))
-        reader = form.reader(chunks, path.name, encoding, texts)
+        form = formats.tell(path.name, file.read(PIECE_BYTES), path.stat().st_size)
+        file.seek(0)
+        chunks = iter(partial(file.read, PIECE_BYTES), b"")
+        text = unpack(chunks, path.name, PIECE_BYTES) if form.packed else chunks
+        reader = form.reader(text, path.name, encoding, texts)
         table = Table(itertools.islice(reader.blocks(PIECE_BYTES), PIECES))
     if reader.mixed:
         return beginning(path, encoding, reader.texts)
     return pd.DataFrame(table.arrays(), columns=reader.header or None, copy=False)
 
 
-def numbers_of(df: pd.DataFrame) -> list[str]:
-    """The columns that hold numbers, and nothing else."""
-    return [
-        name
-        for name in df.columns
-        if is_number(df[name]).equals(df[name].notna()) and df[name].notna().any()
-    ]
+@dataclass(frozen=True)
+class Draft:
+    """An ETL as the beginning of a table suggests it."""
+
+    name: str
+    df: pd.DataFrame
+    encoding: str = "utf-8"
+
+    @cached_property
+    def numbers(self) -> list[str]:
+        """The columns that hold numbers, and nothing else."""
+        given = self.df.notna()
+        return [
+            name
+            for name in self.df.columns
+            if given[name].any() and is_number(self.df[name]).equals(given[name])
+        ]
+
+    @cached_property
+    def by(self) -> str | None:
+        """The column of texts with the fewest values, if it makes groups."""
+        texts = [name for name in self.df.columns if name and self.df[name].dtype == "str"]
+        counts = {name: self.df[name].nunique() for name in texts}
+        groups = [name for name in texts if 1 < counts[name] <= min(GROUPS, len(self.df) - 1)]
+        return min(groups, key=lambda name: counts[name], default=None)
+
+    @cached_property
+    def words(self) -> dict[str, str]:
+        """In the language of the table's header."""
+        if all(str(name).isascii() for name in self.df.columns):
+            return {"sheet": "Summary", "total": "total", "count": "count"}
+        return {"sheet": "集計", "total": "合計", "count": "件数"}
+
+    @property
+    def count(self) -> str:
+        """The column that counts, unlike any of the table's."""
+        name = self.words["count"]
+        while name in self.df.columns:
+            name += "2"
+        return name
+
+    def module(self) -> str:
+        taken = {*self.df.columns, self.count}
+        sums = {argument(name): name for name in self.numbers[:SUMS] if name}
+        pairs = {self.count: f'({literal(self.df.columns[0])}, "size")'} | {
+            key: f'({literal(name)}, "sum")'
+            for key, name in sums.items()
+            if key == name or key not in taken
+        }
+        arguments = [literal(self.words["sheet"])]
+        if self.by:
+            arguments += [f"by={literal(self.by)}", f"total={literal(self.words['total'])}"]
+        arguments += [f"{key}={pair}" for key, pair in pairs.items()]
+        return MODULE.format(
+            name=self.name,
+            encoding=ENCODING if self.encoding == "cp932" else "",
+            columns=bracketed("[]", map(literal, self.df.columns)),
+            numbers=bracketed("[]", map(literal, self.numbers)),
+            summary="Summary" + bracketed("()", arguments, "    "),
+        )
+
+    def tests(self) -> str:
+        rows = self.df.head(SAMPLE_ROWS).astype(object).to_numpy(dtype=object).tolist()
+        lines = [bracketed("[]", map(literal, row), "    ") for row in rows]
+        return TESTS.format(name=self.name, rows=bracketed("[]", lines), count=literal(self.count))
 
 
-def text_with_few_values(df: pd.DataFrame) -> str | None:
-    """The column of texts with the fewest values, if it makes groups."""
-    counts = {
-        name: df[name].nunique()
-        for name in df.columns
-        if name and df[name].dtype == "str" and 1 < df[name].nunique() <= min(GROUPS, len(df) - 1)
-    }
-    return min(counts, key=lambda name: counts[name]) if counts else None
-
-
-def module_text(name: str, df: pd.DataFrame, encoding: str = "utf-8") -> str:
-    numbers = numbers_of(df)
-    sums = {each: (each, "sum") for each in numbers if each not in ("", *ARGUMENTS)}
-    named = {count_name(df): (str(df.columns[0]), "size"), **dict(list(sums.items())[:SUMS])}
-    arguments = [literal(sheet_name(df))]
-    if by := text_with_few_values(df):
-        arguments += [f"by={literal(by)}", f"total={literal(words(df)['total'])}"]
-    pairs = {key: f"({literal(column)}, {literal(how)})" for key, (column, how) in named.items()}
-    shown = {key: pair for key, pair in pairs.items() if is_keyword_argument(key)}
-    others = [f"{literal(key)}: {pair}" for key, pair in pairs.items() if key not in shown]
-    arguments += [f"{key}={pair}" for key, pair in shown.items()] + ["**NAMED"] * bool(others)
-    number_formats = [f'{literal(each)}: "#,##0"' for each in large(df, numbers)]
-    return MODULE.format(
-        name=name,
-        api=API,
-        encoding=ENCODING if encoding == "cp932" else "",
-        typing="\nfrom typing import Any\n" if others else "",
-        columns=bracketed("[]", map(literal, df.columns)),
-        numbers=bracketed("[]", map(literal, numbers)),
-        named=f"NAMED: dict[str, Any] = {bracketed('{}', others)}\n" if others else "",
-        summary="Summary" + bracketed("()", arguments, "    "),
-        formats=bracketed("{}", number_formats),
-        # What is empty does not tell its type.
-        of_texts="" if numbers else ": list[str]",
-        of_pairs="" if number_formats else ": dict[str, str]",
-    )
-
-
-def text_of_tests(name: str, df: pd.DataFrame) -> str:
-    rows = df.head(SAMPLE_ROWS).astype(object).to_numpy(dtype=object).tolist()
-    lines = (bracketed("[]", map(literal, row), "    ") for row in rows)
-    shown = bracketed("[]", lines) if rows else "[]"
-    return TESTS.format(name=name, api=API, rows=shown, count=literal(count_name(df)))
-
-
-def words(df: pd.DataFrame) -> dict[str, str]:
-    """In the language of the table's header."""
-    if all(str(name).isascii() for name in df.columns):
-        return {"total": "total", "count": "count", "by": "by {}", "all": "Summary"}
-    return {"total": "合計", "count": "件数", "by": "{}別", "all": "集計"}
-
-
-def count_name(df: pd.DataFrame) -> str:
-    """Of the column that counts, unlike any of the table's."""
-    word = words(df)["count"]
-    names = itertools.chain([word], (f"{word}{number}" for number in itertools.count(2)))
-    return next(name for name in names if name not in df.columns)
-
-
-def sheet_name(df: pd.DataFrame) -> str:
-    by = text_with_few_values(df)
-    name = words(df)["by"].format(by) if by else words(df)["all"]
-    try:
-        check_sheet_names([REJECTS, name])
-    except InvalidSheetName:
-        return words(df)["all"]
-    return name
-
-
-def large(df: pd.DataFrame, numbers: list[str]) -> list[str]:
-    """The whole numbers of thousands and more."""
-    return [
-        name
-        for name in numbers
-        if (df[name].dropna() % 1 == 0).all() and df[name].abs().max() >= 1000
-    ]
-
-
-def is_keyword_argument(name: str) -> bool:
-    """Whether Python takes it as it is: it makes others of half-width signs."""
-    same = name == unicodedata.normalize("NFKC", name)
-    return name.isidentifier() and same and not keyword.iskeyword(name)
+def argument(column: str) -> str:
+    """A name for what a summary makes of a column: that of the column, as far as Python has it."""
+    signs = unicodedata.normalize("NFKC", column)
+    name = "".join(sign if f"_{sign}".isidentifier() else "_" for sign in signs)
+    return "_" * (not name.isidentifier()) + name + "_" * (name in TAKEN)
 
 
 def literal(value: Any) -> str:
-    """As Python's source writes it, a text in double quotes where it can be."""
+    """As Python's source writes it, a text in double quotes."""
     if isinstance(value, str):
-        text = repr(str(value))
-        plain = not {'"', "'"} & set(value)
-        return f'"{text[1:-1]}"' if plain else text
+        return printable(json.dumps(value, ensure_ascii=False))
     missing = not isinstance(value, list | dict) and pd.isna(value)
     return "None" if missing else repr(value)
 
 
-def bracketed(brackets: str, items: Any, indent: str = "") -> str:
+def bracketed(brackets: str, items: Iterable[str], indent: str = "") -> str:
     """In one line, or where that is long in one for each."""
     listed = list(items)
     line = brackets[0] + ", ".join(listed) + brackets[1]

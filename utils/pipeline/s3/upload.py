@@ -1,24 +1,23 @@
 """Large objects, uploaded part by part as they are made."""
 
 import math
-from collections.abc import Mapping
 from contextlib import ExitStack
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import ClientError
+
+from pipeline.s3.client import ABSENT, status
 
 if TYPE_CHECKING:
+    from _typeshed import SupportsRead
     from mypy_boto3_s3 import S3Client
-
 
 MOST_PARTS = 10_000  # of S3
 
 
-class SupportsRead(Protocol):
-    """All that an upload needs of a file."""
-
-    def read(self, size: int, /) -> bytes: ...
+class WrittenMeanwhile(Exception):  # no fault: who writes looks again
+    """Another execution wrote the workbook, or is writing it."""
 
 
 def upload_config(size: int) -> TransferConfig:
@@ -33,10 +32,10 @@ def upload(
     s3: "S3Client",
     bucket: str,
     key: str,
-    file: SupportsRead,
+    file: "SupportsRead[bytes]",
     size: int,
     described: dict[str, Any],
-    condition: Mapping[str, str] = MappingProxyType({}),
+    **condition: str,
 ) -> None:
     """Write an object that appears in the bucket only when it is whole.
 
@@ -56,3 +55,43 @@ def upload(
             s3.meta.events.register(*hook)
             hooks.callback(s3.meta.events.unregister, *hook)
         s3.upload_fileobj(body, bucket, key, ExtraArgs=described, Config=upload_config(size))
+
+
+def upload_latest(
+    s3: "S3Client",
+    bucket: str,
+    key: str,
+    file: "SupportsRead[bytes]",
+    size: int,
+    described: dict[str, Any],
+    made_from: tuple[str, str],
+) -> bool:
+    """Write a workbook unless a later upload stands at its input's key; returns whether it did.
+
+    Args:
+        size, described: see upload.
+        made_from: the input's key, and its ETag when it was read.
+
+    Raises:
+        WrittenMeanwhile: the workbook changed since the input was looked at.
+    """
+    before = etag_of(s3, bucket, key)
+    if etag_of(s3, bucket, made_from[0]) not in (made_from[1], None):
+        return False
+    unchanged = {"IfMatch": before} if before else {"IfNoneMatch": "*"}
+    try:
+        upload(s3, bucket, key, file, size, described, **unchanged)
+    except ClientError as error:
+        if status(error) not in (404, 409, 412):  # 404: it was deleted meanwhile
+            raise
+        raise WrittenMeanwhile(key) from None
+    return True
+
+
+def etag_of(s3: "S3Client", bucket: str, key: str) -> str | None:
+    try:
+        return s3.head_object(Bucket=bucket, Key=key)["ETag"]
+    except ClientError as error:
+        if status(error) not in ABSENT:
+            raise
+        return None

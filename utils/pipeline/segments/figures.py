@@ -1,4 +1,4 @@
-"""A segment's rows rendered for the workbook, kept in S3 beside its pickle.
+"""What a segment tells of its result, and the objects that it names.
 
 `gather/job_000.pkl` has `gather/job_000.xml.deflate`, its rows as deflated sheet XML, and
 `gather/job_000.json`, the figures that the gather needs to splice them in, and
@@ -8,7 +8,7 @@
 
 import base64
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -46,16 +46,14 @@ class Contribution:
     """What a segment contributes to summaries.
 
     Attributes:
-        summaries: what it means, as `contribution.carried` gives it.
+        summaries: what it means, as `contribution.carried` gives it; [] for nothing.
         data: its blocks, in base64; much of it is an object of its own.
         etag: of that object; "" without one.
-        alone: whether the workbook has summaries alone, and no rows were rendered.
     """
 
-    summaries: list[Any]
+    summaries: list[Any] = field(default_factory=list)
     data: str = ""
     etag: str = ""
-    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,22 +65,22 @@ class Figures(Json):
         xml_etag: of the rows that these figures describe.
         columns, widest, parts, formats, holds: see RenderedRows.
         facts: what the segment tells the report.
-        summaries: None for nothing.
         rejects: None where nobody asked for them.
-        layout: None for that of every table.
+        alone: whether the workbook has summaries alone, and no rows were rendered.
     """
 
     pickle_etag: str
-    xml_etag: str
-    columns: list[str]
-    widest: list[str]
-    parts: list[SheetPart]
-    holds: list[int]
+    xml_etag: str = ""
+    columns: list[str] = field(default_factory=list)
+    widest: list[str] = field(default_factory=list)
+    parts: list[SheetPart] = field(default_factory=list)
+    holds: list[int] = field(default_factory=list)
     facts: SegmentFacts | None = None
     formats: dict[str, str] = field(default_factory=dict)
-    summaries: Contribution | None = None
+    summaries: Contribution = Contribution()
     rejects: Rejects | None = None
-    layout: Layout | None = None
+    layout: Layout = field(default_factory=Layout)
+    alone: bool = False
 
     @property
     def rows(self) -> int:
@@ -104,10 +102,7 @@ def rejected_before(objects: Objects, key: str) -> int:
 
 
 def get_told(objects: Objects, key: str, etag: str) -> bytes:
-    """An object of which a segment's figures tell.
-
-    Args:
-        etag: as they tell it.
+    """An object that a segment's figures name by its ETag.
 
     Raises:
         InvalidSignature: a stranger wrote what is there.
@@ -124,59 +119,39 @@ def get_told(objects: Objects, key: str, etag: str) -> bytes:
         raise MissingSegment(f"{key}: {rule}; found {OTHERS[status(error)]}") from None
 
 
-def send(
-    objects: Objects,
-    key: str,
-    rows: RenderedRows,
-    pickle_etag: str,
-    facts: SegmentFacts | None = None,
-    summaries: Contribution | None = None,
-    rejects: Rejects | None = None,
-    layout: Layout | None = None,
-) -> Figures:
-    """Write the rows, and the figures of them and of the pickle at `key`."""
-    figures = Figures(
-        pickle_etag,
-        objects.put(xml_key(key), rows.xml),
-        rows.columns,
-        rows.widest,
-        rows.parts,
-        rows.holds,
-        facts,
-        rows.formats,
-        summaries,
-        rejects,
-        layout,
+def send(objects: Objects, key: str, rows: RenderedRows, told: Figures) -> Figures:
+    """Write the rows of the result at `key`, and its figures.
+
+    Args:
+        told: all that the rows do not tell.
+    """
+    figures = replace(
+        told,
+        xml_etag=objects.put(xml_key(key), rows.xml),
+        columns=rows.columns,
+        widest=rows.widest,
+        parts=rows.parts,
+        holds=rows.holds,
+        formats=rows.formats,
     )
     objects.put(segment_facts_key(key), figures.to_json())
     return figures
 
 
-def contribution(
-    objects: Objects, key: str, summaries: list[Any], data: bytes, alone: bool = False
-) -> Contribution | None:
-    """What a segment contributes to summaries, for its figures; much of it goes to an object.
-
-    Args:
-        summaries, data: as `contribution.carried` gives them.
-        alone: see Contribution.
-    """
-    if not summaries:
-        return None
+def contribution(objects: Objects, key: str, summaries: list[Any], data: bytes) -> Contribution:
+    """For the figures of the result at `key`: what `contribution.carried` gives. Much of it goes to an
+    object."""
     if len(data) <= INLINE_BYTES:
-        return Contribution(summaries, base64.b64encode(data).decode(), alone=alone)
-    return Contribution(summaries, etag=objects.put(partials_key(key), data), alone=alone)
+        return Contribution(summaries, base64.b64encode(data).decode())
+    return Contribution(summaries, etag=objects.put(partials_key(key), data))
 
 
-def contributed(objects: Objects, key: str, figures: Figures | None) -> tuple[list[Any], bytes]:
-    """The arguments of `contribution` that a segment's figures tell of; [] and b"" without any.
+def contributed(objects: Objects, key: str, told: Contribution) -> tuple[list[Any], bytes]:
+    """The arguments that made a contribution.
 
     Raises:
         MissingSegment: the object is not the one that the figures name.
     """
-    told = figures.summaries if figures else None
-    if told is None:
-        return [], b""
     if told.etag:
         return told.summaries, get_told(objects, partials_key(key), told.etag)
     return told.summaries, base64.b64decode(told.data)

@@ -10,9 +10,9 @@ import pandas as pd
 from pipeline.keys import rejects_key
 from pipeline.s3.signed import Objects, signing_key
 from pipeline.segments import figures, frames
-from pipeline.segments.figures import Rejects, rejected_before
+from pipeline.segments.figures import Figures, Rejects
 from pipeline.segments.profile import segment_facts
-from pipeline.segments.refused import Fault, refused, rejects
+from pipeline.segments.rules import Fault, refused, rejects
 from pipeline.sheet.layout import Layout
 from pipeline.sheet.sheet_xml import render_rows
 from pipeline.sheet.widths import WIDTH_ROWS, first_rows
@@ -36,7 +36,7 @@ def send(
     faults: Mapping[int, Fault],
     summaries: Sequence[Summary],
     formats: dict[str, str],
-    layout: Layout | None = None,
+    layout: Layout,
 ) -> None:
     """Write a result and, beside it, its rows rendered for the workbook, the records that it leaves
     out, what it contributes to summaries, and its facts.
@@ -54,21 +54,28 @@ def send(
     objects = Objects(s3, bucket, signing_key())
     left_out = send_rejects(objects, key, segment, faults)
     fields, blocks = carried(summaries, df, key)
-    facts = segment_facts(df, len(segment))
-    position = int(segment.index[0]) if len(segment) else 0
+    alone = "sheets" in segment.attrs
+    shown = df.head(0) if alone else df
+    position = start_of(segment)
     with ThreadPoolExecutor(1) as thread:
         pickled = thread.submit(put_pickle, objects, key, df)
         if left_out:
             pickled.result()  # meanwhile, others tell what they left out
-            position = max(0, position - rejected_before(objects, key))
-        alone = "sheets" in segment.attrs
-        shown = df.head(0) if alone else df
+            position = max(0, position - figures.rejected_before(objects, key))
         rows = render_rows(shown, position, key, formats, made_of_first_rows(shown, segment))
-        contribution = figures.contribution(objects, key, fields, blocks, alone)
+        contribution = figures.contribution(objects, key, fields, blocks)
+        facts = segment_facts(df, len(segment))
         etag, size = pickled.result()
     source = str(segment.attrs.get("source", ""))
-    told = replace(facts, size=size, partials=len(blocks), rejects=len(faults), source=source)
-    figures.send(objects, key, rows, etag, told, contribution, left_out, layout)
+    facts = replace(facts, size=size, partials=len(blocks), rejects=len(faults), source=source)
+    told = Figures(
+        etag, facts=facts, summaries=contribution, rejects=left_out, layout=layout, alone=alone
+    )
+    figures.send(objects, key, rows, told)
+
+
+def start_of(segment: pd.DataFrame) -> int:
+    return int(segment.index[0]) if len(segment) else 0
 
 
 def made_of_first_rows(df: pd.DataFrame, segment: pd.DataFrame) -> pd.DataFrame:
@@ -76,10 +83,9 @@ def made_of_first_rows(df: pd.DataFrame, segment: pd.DataFrame) -> pd.DataFrame:
 
     The index of the result tells, unless an ETL has given it another one: then, their places.
     """
-    start = int(segment.index[0]) if len(segment) else 0
     numbers = df.index
     if numbers.dtype.kind not in "iu" or not numbers.isin(segment.index).all():
-        return first_rows(df, start)
+        return first_rows(df, start_of(segment))
     return df[numbers < WIDTH_ROWS]
 
 

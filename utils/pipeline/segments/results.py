@@ -15,7 +15,7 @@ from pipeline.keys import segment_facts_key, xml_key
 from pipeline.s3.overlap import map_ahead
 from pipeline.s3.signed import Objects
 from pipeline.segments import figures
-from pipeline.segments.figures import Figures, Rejects
+from pipeline.segments.figures import Contribution, Figures, Rejects
 from pipeline.sheet.duplicate_columns import arranged, header, with_columns
 from pipeline.sheet.layout import Layout
 from pipeline.sheet.parts import SheetPart, merged
@@ -24,6 +24,8 @@ from pipeline.sheet.table import SHEET, Table
 from pipeline.sheet.widths import widest
 
 TRANSFERS = 4
+# Of 100,000 segments, too much to hold.
+NOT_HELD: Any = dict(facts=None, summaries=Contribution(), rejects=None, layout=Layout())
 
 # What a segment contributes to summaries, as `figures.contributed` gives it.
 Contributed = tuple[list[Any], bytes]
@@ -38,9 +40,8 @@ class Results:
 
     Attributes:
         figures: of the rendered rows, by the key of the result, once they are read.
-        formats, layout: the workbook's, those of the first segment that tells any.
+        first: those of the first segment that tells any; its formats and layout are the workbook's.
         told: what the segments tell the report.
-        alone: whether the execution's input asks for summaries alone.
 
     Raises:
         MissingSegment: a result is not there.
@@ -50,10 +51,8 @@ class Results:
         self, objects: Objects, keys: Sequence[str], load: Callable[[str, str], pd.DataFrame]
     ) -> None:
         self.figures: dict[str, Figures] = {}
-        self.formats: dict[str, str] | None = None
-        self.layout = Layout()
         self.told = TableFacts()
-        self.alone = False
+        self.first = Figures("")
         self._objects = objects
         self._keys = keys
         self._load = load
@@ -69,19 +68,16 @@ class Results:
             for each segment the key of its result, what it left out, and what it contributes.
         """
         position = 0
-        ahead = map_ahead(self._segment, self._keys, TRANSFERS, TRANSFERS)
-        for key, (before, contributed) in zip(self._keys, ahead, strict=True):
-            self.told.add(before.facts if before else None)
-            if before and self.formats is None:
-                self.formats = before.formats
-                self.layout = before.layout or self.layout
-                self.alone = bool(before.summaries and before.summaries.alone)
-            rendered = before or self._render(key, position, None)
-            yield key, before.rejects if before else None, contributed
-            # Of 100,000 segments, too much to hold.
-            self.figures[key] = replace(rendered, facts=None, summaries=None, rejects=None)
+        ahead = map_ahead(self._segment, self._keys, TRANSFERS)
+        for key, (found, contributed) in zip(self._keys, ahead, strict=True):
+            self.told.add(found.facts if found else None)
+            if found and not self.first.pickle_etag:
+                self.first = found
+            rendered = found or self._render(key, position, Figures(self._etags[key]))
+            yield key, rendered.rejects, contributed
+            self.figures[key] = replace(rendered, **NOT_HELD)
             position += rendered.rows
-        if not self.alone:
+        if not self.first.alone:
             self._align(self.columns)
 
     @property
@@ -91,7 +87,9 @@ class Results:
     @property
     def rows(self) -> int:
         """Of the table, whether the workbook has it or not."""
-        return self.told.rows if self.alone else sum(each.rows for each in self.figures.values())
+        return (
+            self.told.rows if self.first.alone else sum(each.rows for each in self.figures.values())
+        )
 
     @property
     def parts(self) -> list[SheetPart]:
@@ -99,16 +97,16 @@ class Results:
 
     def tables(self) -> Iterator[Table]:
         """The segments' rows, which are read when the workbook takes them; nothing without the table."""
-        if not self.alone:
-            told, formats = self.figures, self.formats or {}
-            bodies = map_ahead(lambda each: self._xml(*each), told.items(), TRANSFERS, TRANSFERS)
+        if not self.first.alone:
+            held, formats = self.figures, self.first.formats
+            bodies = map_ahead(lambda each: self._xml(*each), held.items(), TRANSFERS)
             yield Table(
                 SHEET,
                 self.columns,
-                widest(each.widest for each in told.values()),
+                widest(each.widest for each in held.values()),
                 self.parts,
                 bodies,
-                holds=reduce(merged, (each.holds for each in told.values())),
+                holds=reduce(merged, (each.holds for each in held.values())),
                 formats=formats,
                 own_styles=len(style_formats(formats)),
             )
@@ -117,14 +115,16 @@ class Results:
         """Render again what does not stand at its place, with these columns, in the formats of all."""
         position = 0
         for key, each in self.figures.items():
-            as_others = (each.columns, each.formats) == (columns, self.formats or {})
+            as_others = (each.columns, each.formats) == (columns, self.first.formats)
             if not as_others or not each.starts_at(position):
-                self.figures[key] = self._render(key, position, self._figures(key), columns)
+                before = self._figures(key) or Figures(self._etags[key])
+                self.figures[key] = self._render(key, position, before, columns)
             position += each.rows
 
     def _segment(self, key: str) -> tuple[Figures | None, Contributed]:
-        told = self._figures(key)
-        return told, figures.contributed(self._objects, key, told)
+        found = self._figures(key)
+        told = found.summaries if found else Contribution()
+        return found, figures.contributed(self._objects, key, told)
 
     def _figures(self, key: str) -> Figures | None:
         """The figures beside a pickle; None where there are none or they are of an older one.
@@ -134,27 +134,30 @@ class Results:
                 say what else belongs to the result.
         """
         at = segment_facts_key(key)
-        told = Figures.from_json(self._objects.get(at)) if at in self._etags else None
-        if told and told.pickle_etag == self._etags[key]:
-            return told
+        found = Figures.from_json(self._objects.get(at)) if at in self._etags else None
+        if found and found.pickle_etag == self._etags[key]:
+            return found
         if self._objects.secret:
             self._objects.get(key)  # refuses a stranger's
-            what = "those of another" if told else "none"
+            what = "those of another" if found else "none"
             raise MissingSegment(f"{at}: must be the figures of the result {key}; found {what}")
         return None
 
     def _render(
-        self, key: str, position: int, before: Figures | None, columns: list[str] | None = None
+        self, key: str, position: int, before: Figures, columns: list[str] | None = None
     ) -> Figures:
-        etag = self._etags[key]
-        df = self._load(key, etag)
+        """Render the rows of a result at a position, with these columns or its own.
+
+        Args:
+            before: its figures so far.
+        """
+        df = self._load(key, before.pickle_etag)
         if columns:
             df = with_columns(df, columns)
-        rows = render_rows(df, position, key, self.formats or {})
-        if before:  # its segment knew which rows are the input's first
+        rows = render_rows(df, position, key, self.first.formats)
+        if before.columns:  # its segment knew which rows are the input's first
             rows = replace(rows, widest=arranged(before.widest, before.columns, rows.columns))
-        told = (before.facts, before.summaries, before.rejects, before.layout) if before else ()
-        return figures.send(self._objects, key, rows, etag, *told)
+        return figures.send(self._objects, key, rows, before)
 
     def _xml(self, key: str, told: Figures) -> bytes:
         return figures.get_told(self._objects, xml_key(key), told.xml_etag)

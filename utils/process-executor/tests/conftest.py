@@ -1,4 +1,3 @@
-import os
 import sys
 import textwrap
 import time
@@ -7,9 +6,12 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import psutil
 import pytest
+from localstack.services.lambda_.invocation.lambda_models import FunctionVersion
 
 from emulator import RUNTIME, Emulator
 from process_executor.launch import Launch
@@ -43,25 +45,32 @@ def invocation(payload: str = "{}", **changes: object) -> Invocation:
     return replace(made, **changes)  # type: ignore[arg-type]  # the tests name real fields
 
 
+def version(**changes: object) -> FunctionVersion:
+    """What LocalStack knows of a function, with other settings than these."""
+    settings: dict[str, object] = {
+        "handler": "main.handler",
+        "runtime": RUNTIME,
+        "runtime_version_config": {"RuntimeVersionArn": "arn:of:runtime"},
+        "memory_size": 256,
+        "timeout": 10,
+        "environment": {},
+        "logging_config": {},
+        "code": None,
+    }
+    named = SimpleNamespace(function_name="f", qualifier="$LATEST")
+    made = SimpleNamespace(id=named, config=SimpleNamespace(**{**settings, **changes}))
+    return cast(FunctionVersion, made)
+
+
 class Function:
     """Code in a folder, and the workers that a test has started for it."""
 
     def __init__(self, folder: Path, **changes: object) -> None:
         self.folder = folder
-        launch = Launch(
-            interpreter=Path(sys.executable),
-            handler="main.handler",
-            task_root=folder,
-            variables={
-                "AWS_EXECUTION_ENV": f"AWS_Lambda_{RUNTIME}",
-                "LAMBDA_TASK_ROOT": str(folder),
-                "PATH": os.defpath,
-            },
-            memory_mb=256,
-            timeout_s=10,
-            init_timeout_s=10,
-        )
-        self.launch = replace(launch, **changes)  # type: ignore[arg-type]  # as above
+        on_demand = {"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}
+        self.launch = Launch(version(), Path(sys.executable), folder, None, on_demand)
+        for name, value in {"init_timeout_s": 10, **changes}.items():
+            setattr(self.launch, name, value)
         self.workers: list[Worker] = []
 
     def write(self, source: str, name: str = "main.py") -> None:

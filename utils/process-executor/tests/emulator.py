@@ -22,6 +22,7 @@ from botocore.config import Config
 ROLE = "arn:aws:iam::000000000000:role/DummyRole"
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 STARTUP_S = 60
+OFTEN = {"Delay": 0.05, "MaxAttempts": 400}
 
 
 def free_port() -> int:
@@ -54,6 +55,10 @@ class Emulator:
         self.tmp = folder / "tmp"
         self.tmp.mkdir()
         self.port = free_port()
+        # LocalStack's index of AWS's services, see harness/emulator.py: to make one takes 5 s.
+        libraries = folder / "filesystem" / "usr" / "lib"
+        libraries.mkdir(parents=True)
+        (libraries / "localstack").symlink_to(Path(sys.prefix, "usr", "lib", "localstack"))
         self._names = count()
         self._log = (folder / "log").open("wb")
         self.process = subprocess.Popen(
@@ -124,17 +129,13 @@ class Emulator:
             "MemorySize": 256,
         }
         client.create_function(FunctionName=name, **{**settings, **changes})
-        client.get_waiter("function_active").wait(
-            FunctionName=name, WaiterConfig={"Delay": 0.05, "MaxAttempts": 400}
-        )
+        client.get_waiter("function_active").wait(FunctionName=name, WaiterConfig=OFTEN)
         return name
 
     def update(self, name: str, source: str) -> None:
         client = self.client("lambda")
         client.update_function_code(FunctionName=name, ZipFile=code(source))
-        client.get_waiter("function_updated").wait(
-            FunctionName=name, WaiterConfig={"Delay": 0.05, "MaxAttempts": 400}
-        )
+        client.get_waiter("function_updated").wait(FunctionName=name, WaiterConfig=OFTEN)
 
     def invoke(self, name: str, event: object = None, **options: Any) -> dict[str, Any]:
         """The response of Invoke, with its payload read and parsed."""

@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import venv
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,57 +19,42 @@ Functions = Callable[..., Function]
 
 PARENT = """
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 sys.path[:0] = {path!r}
 from conftest import Function, invocation
-worker = Function(Path({folder!r})).start()
-print(worker.pid, flush=True)
-print(worker.run(invocation()).payload.decode(), flush=True)
-sys.stdin.read()
+workers = [Function(Path(folder)).start() for folder in {folders!r}]
+print(*(worker.pid for worker in workers), flush=True)
+with ThreadPoolExecutor() as threads:
+    list(threads.map(lambda worker: worker.run(invocation()), workers))
+    sys.stdin.read()
 """
 
 
-def parent_of(function: Function, ignores: Sequence[signal.Signals] = ()) -> subprocess.Popen[str]:
-    """A process that runs the function in a worker, and prints the worker's pid and the answer."""
-
-    def ignore() -> None:
-        for number in ignores:
-            signal.signal(number, signal.SIG_IGN)
-
-    source = PARENT.format(path=sys.path, folder=str(function.folder))
-    return subprocess.Popen(
-        [sys.executable, "-c", source],
-        preexec_fn=ignore,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-@pytest.mark.parametrize(
-    "work",
-    ["pass", "sum(range(10**12))", "os.closerange(3, 100); time.sleep(60)"],
-    ids=["idle", "holding the GIL", "having closed every file"],
-)
-def test_no_worker_outlives_the_process_that_started_it(function: Functions, work: str) -> None:
-    made = function(
-        f"""
+def test_no_worker_outlives_the_process_that_started_it(function: Functions) -> None:
+    """Whether it is idle, holds the GIL or has closed every file."""
+    source = """
         import os, pathlib, subprocess, time
         def handler(event, context):
             child = subprocess.Popen(["sleep", "60"])
             pathlib.Path("started.new").write_text(str(child.pid))
             os.rename("started.new", "started")
-            {work}
-        """
-    )
-    with parent_of(made) as parent:
+            {}
+    """
+    works = ("pass", "sum(range(10**12))", "os.closerange(3, 100); time.sleep(60)")
+    folders = [function(source.format(work)).folder for work in works]
+    code = PARENT.format(path=sys.path, folders=[*map(str, folders)])
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
         assert parent.stdout
-        worker = int(parent.stdout.readline())
-        wait_until((made.folder / "started").exists)
-        child = int((made.folder / "started").read_text())
-        assert runs(worker) and runs(child)
+        pids = [int(pid) for pid in parent.stdout.readline().split()]
+        for folder in folders:
+            wait_until((folder / "started").exists)
+            pids.append(int((folder / "started").read_text()))
+        assert len(pids) == 6 and all(map(runs, pids))
         parent.kill()
-        wait_until(lambda: not runs(worker) and not runs(child))
+        wait_until(lambda: not any(map(runs, pids)))
 
 
 def test_the_runtimes_interpreter_needs_the_runtime_client_and_nothing_of_ours(
@@ -95,16 +79,20 @@ def test_the_runtimes_interpreter_needs_the_runtime_client_and_nothing_of_ours(
 def test_a_worker_heeds_the_signals_that_a_background_localstack_ignores(
     function: Functions,
 ) -> None:
-    made = function(
-        """
+    source = """
         import signal
         def handler(event, context):
             return [signal.getsignal(each) is signal.SIG_IGN for each in signal.Signals
                     if each not in (signal.SIGPIPE, signal.SIGXFSZ)]
-        """
-    )
-    with parent_of(made, ignores=(signal.SIGINT, signal.SIGQUIT)) as parent:
-        _, answer = parent.communicate()[0].splitlines()
+    """
+    ignored = {
+        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)
+    }
+    try:
+        answer = function(source).run().payload
+    finally:
+        for number, handler in ignored.items():
+            signal.signal(number, handler)
     assert not any(json.loads(answer))
 
 
@@ -115,8 +103,7 @@ def portable(function: Functions) -> Callable[[str], Function]:
     def make(source: str) -> Function:
         made = function(source)
         made.write("raise ImportError('built for Linux only')", "runtime_client.py")
-        variables = {**made.launch.variables, "PYTHONPATH": str(made.folder)}
-        made.launch = replace(made.launch, variables=variables)
+        made.launch.variables["PYTHONPATH"] = str(made.folder)
         return made
 
     return make

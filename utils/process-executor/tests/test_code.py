@@ -2,12 +2,12 @@
 
 import os
 import tempfile
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from stat import S_IFLNK
-from zipfile import ZipFile, ZipInfo
+from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import pytest
 from localstack.services.lambda_.invocation.lambda_models import (
@@ -18,10 +18,8 @@ from localstack.services.lambda_.invocation.lambda_models import (
 
 from conftest import wait_until
 from process_executor import workspace
-from process_executor.code import ChangeDetector, CodeStore
+from process_executor.code import ChangeDetector, CodeStore, archive_of
 from process_executor.faults import NotRunnable
-
-type Entry = tuple[str, str]
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +34,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def archive(name: str, *links: Entry, **modules: str) -> S3Code:
+def archive(name: str, *links: tuple[str, str], **modules: str) -> S3Code:
     """A code archive of modules, and of symbolic links, in a folder."""
     with ZipFile(Path(tempfile.gettempdir(), name), "w") as file:
         for module, content in modules.items():
@@ -56,46 +54,49 @@ def archive(name: str, *links: Entry, **modules: str) -> S3Code:
     )
 
 
-def test_code_lies_on_disk_once_however_many_hold_it() -> None:
+def held(store: CodeStore, *archives: S3Code) -> tuple[Path, ExitStack]:
+    """Their folder, and what to close to let it go."""
+    holder = ExitStack()
+    return store.hold(archives, holder), holder
+
+
+def test_code_lies_on_disk_once_until_its_last_holder_lets_go() -> None:
     store, code = CodeStore(), archive("f-1", ("python/link.py", "module.py"), module="x = 1")
-    folder = store.hold(code)
-    assert store.hold(code) == folder
+    (folder, first), (same, last) = held(store, code), held(store, code)
+    assert same == folder
     module, link = folder / "python" / "module.py", folder / "python" / "link.py"
-    assert module.read_text() == "x = 1" and os.access(module, os.X_OK)
     assert link.is_symlink() and link.samefile(module)
-
-
-def test_code_stays_until_its_last_holder_lets_go() -> None:
-    store, code = CodeStore(), archive("f-1", module="x = 1")
-    folder = store.hold(code)
-    store.hold(code)
-    store.let_go(code)
-    assert (folder / "python" / "module.py").read_text() == "x = 1"
-    store.let_go(code)
+    first.close()
+    assert module.read_text() == "x = 1" and os.access(module, os.X_OK)
+    last.close()
     assert not folder.exists()
 
 
 def test_functions_share_the_files_that_are_the_same() -> None:
     store = CodeStore()
     one, other = archive("one", package="1", rule="1"), archive("other", package="1", rule="2")
-    first, second = store.hold(one) / "python", store.hold(other) / "python"
-    assert (first / "package.py").samefile(second / "package.py")
-    assert (first / "rule.py").read_text() == "1" and (second / "rule.py").read_text() == "2"
-    store.let_go(one)
-    assert (second / "package.py").read_text() == "1"
-    assert (store.hold(one) / "python" / "package.py").read_text() == "1"
+    (first, holder), (second, _) = held(store, one), held(store, other)
+    packages = [folder / "python" / "package.py" for folder in (first, second)]
+    assert packages[0].samefile(packages[1])
+    rules = [folder / "python" / "rule.py" for folder in (first, second)]
+    assert [rule.read_text() for rule in rules] == ["1", "2"]
+    holder.close()
+    again, _ = held(store, one)
+    assert packages[1].read_text() == (again / "python" / "package.py").read_text() == "1"
 
 
 def test_a_member_stays_inside_the_folder() -> None:
-    store, code = CodeStore(), archive("f-1", ("../../outside.py", "/nowhere"))
-    assert [path.name for path in store.hold(code).iterdir()] == ["outside.py"]
+    folder, _ = held(CodeStore(), archive("f-1", ("../../outside.py", "/nowhere")))
+    assert [path.name for path in folder.iterdir()] == ["outside.py"]
 
 
-def test_a_hot_reloading_folder_is_used_as_it_is(tmp_path: Path) -> None:
-    store, code = CodeStore(), HotReloadingCode(host_path=str(tmp_path))
-    assert store.hold(code) == tmp_path
-    store.let_go(code)
-    assert tmp_path.exists()
+def test_code_that_cannot_be_unpacked_leaves_no_files(tmp_path: Path) -> None:
+    broken = archive("f-1", module="as it was", other="as it was")
+    zipped = tmp_path / "f-1"
+    zipped.write_bytes(b"as it is!".join(zipped.read_bytes().rsplit(b"as it was", 1)))
+    with pytest.raises(BadZipFile):
+        held(CodeStore(), broken)
+    assert list(tmp_path.iterdir()) == [zipped]
 
 
 def layer_version(name: str, code: S3Code | HotReloadingCode | None) -> LayerVersion:
@@ -104,23 +105,19 @@ def layer_version(name: str, code: S3Code | HotReloadingCode | None) -> LayerVer
 
 
 def test_a_later_layer_lies_over_an_earlier_one_which_stays_as_it_was() -> None:
-    below = layer_version("below", archive("below", a="1", b="1"))
-    above = layer_version("above", archive("above", b="2"))
+    below, above = archive("below", a="1", b="1"), archive("above", b="2")
     store = CodeStore()
-    both, one = store.hold_layers([below, above]), store.hold_layers([below])
-    assert both and one
+    (both, holder), (one, _) = held(store, below, above), held(store, below)
     read = {path.name: path.read_text() for path in (both / "python").iterdir()}
     assert read == {"a.py": "1", "b.py": "2"}
-    assert (one / "python" / "b.py").read_text() == "1"
-    store.let_go_layers([below, above])
-    assert not both.exists() and one.exists()
-    assert store.hold_layers([]) is None
+    holder.close()
+    assert (one / "python" / "b.py").read_text() == "1" and not both.exists()
 
 
 @pytest.mark.parametrize("code", [None, HotReloadingCode(host_path="/nowhere")])
 def test_a_layer_that_cannot_be_unpacked_is_named(code: HotReloadingCode | None) -> None:
     with pytest.raises(NotRunnable, match="layer arn:aws:.*:layer:shared:1 cannot be unpacked"):
-        CodeStore().hold_layers([layer_version("shared", code)])
+        archive_of(layer_version("shared", code))
 
 
 def edit_unseen(folder: Path) -> None:
@@ -186,26 +183,17 @@ def test_links_in_a_circle_and_to_nowhere_end(tmp_path: Path) -> None:
 def test_callers_that_wait_share_one_look_that_began_after_they_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    detector, looks, readings = ChangeDetector(tmp_path), [0], [0]
-    looking, go_on = threading.Event(), threading.Event()
-
-    def look() -> None:
-        looks.append(len(looks))
-        looking.set()
-        go_on.wait()
+    detector, looks, readings = ChangeDetector(tmp_path), list[int](), list[int]()
 
     def clock() -> int:
         readings.append(len(readings))
-        return len(readings)
+        return readings[-1]
 
-    monkeypatch.setattr(detector, "_look", look)
+    monkeypatch.setattr(detector, "_look", lambda: looks.append(readings[-1]))
     monkeypatch.setattr("process_executor.code.time.monotonic_ns", clock)
-    with ThreadPoolExecutor(21) as threads:
-        first = threads.submit(detector.generation)
-        looking.wait()
-        waiting = [threads.submit(detector.generation) for _ in range(20)]
-        # Whoever calls reads the clock, and whoever looks reads it again.
-        wait_until(lambda: len(readings) == 1 + 2 + 20)
-        go_on.set()
-    assert len({each.result() for each in [first, *waiting]}) == 1
-    assert len(looks) == 1 + 2
+    with ThreadPoolExecutor(20) as threads:
+        with detector._lock:
+            waiting = [threads.submit(detector.generation) for _ in range(20)]
+            wait_until(lambda: len(readings) == 20)
+        assert len({each.result() for each in waiting}) == 1
+    assert looks == [20]

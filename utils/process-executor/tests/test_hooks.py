@@ -6,9 +6,9 @@ import os
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from importlib.metadata import distribution
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -47,11 +47,11 @@ class Environment:
     """A free execution environment; `meanwhile` is what other threads do as it is reserved."""
 
     version_manager_id = "version"
+    initialization_type = InitializationType.on_demand
 
     def __init__(
         self, id: str, busy: bool = False, meanwhile: Callable[[], None] = lambda: None
     ) -> None:
-        self.initialization_type = InitializationType.on_demand
         self.id, self.busy, self.meanwhile = id, busy, meanwhile
 
     def reserve(self) -> None:
@@ -67,57 +67,43 @@ class Environment:
         self.busy = True
 
 
-class Environments:
-    """LocalStack's service that chooses one."""
-
-    def __init__(self) -> None:
-        make: Any = AssignmentService
-        self.service = make()
-
-    def add(self, environment: Environment) -> None:
-        self.service.environments["version"][environment.id] = environment
-
-    def left(self) -> list[str]:
-        return [each.id for each in self.service.environments["version"].values()]
-
-    def reserved(self) -> AbstractContextManager[Environment]:
-        found: AbstractContextManager[Environment] = self.service.get_environment(
-            "version", None, InitializationType.on_demand
-        )
-        return found
-
-    def taken(self) -> str:
-        with self.reserved() as environment:
-            assert environment.busy
-            return environment.id
+@pytest.fixture
+def service() -> Any:
+    """LocalStack's, which chooses an environment."""
+    make: Any = AssignmentService
+    return make()
 
 
-def test_an_environment_is_added_while_a_thread_looks_for_a_free_one() -> None:
-    all_, late = Environments(), Environment("late", busy=True)
-    all_.add(Environment("first", busy=True, meanwhile=lambda: all_.add(late)))
-    all_.add(Environment("second"))
-    assert all_.taken() == "second"
-    assert all_.left() == ["first", "second", "late"]
+def reserved(service: Any) -> AbstractContextManager[Environment]:
+    found: AbstractContextManager[Environment] = service.get_environment(
+        "version", None, InitializationType.on_demand
+    )
+    return found
 
 
-def test_another_thread_takes_the_environment_that_was_just_started() -> None:
-    all_, started = Environments(), list[Environment]()
-
-    def start(*version: object) -> Environment:
-        started.append(Environment(f"started {len(started)}", busy=not started))
-        return started[-1]
-
-    all_.service.start_environment = start
-    assert all_.taken() == "started 1"
-    assert [environment.busy for environment in started] == [True, False]
+def test_an_environment_is_added_while_a_thread_looks_for_a_free_one(service: Any) -> None:
+    environments, late = service.environments["version"], Environment("late", busy=True)
+    add_late = partial(environments.__setitem__, "late", late)
+    environments["first"] = Environment("first", busy=True, meanwhile=add_late)
+    environments["second"] = Environment("second")
+    with reserved(service) as environment:
+        assert environment.id == "second" and environment.busy
+    assert list(environments) == ["first", "second", "late"]
 
 
-def test_a_failed_invocation_still_stops_its_environment() -> None:
-    all_ = Environments()
-    all_.add(Environment("first"))
-    with pytest.raises(LookupError), all_.reserved():
+def test_another_thread_takes_the_environment_that_was_just_started(service: Any) -> None:
+    started = [Environment("taken", busy=True), Environment("free")]
+    service.start_environment = lambda *version: started.pop(0)
+    with reserved(service) as environment:
+        assert environment.id == "free" and environment.busy
+    assert not environment.busy
+
+
+def test_a_failed_invocation_still_stops_its_environment(service: Any) -> None:
+    service.environments["version"]["first"] = Environment("first")
+    with pytest.raises(LookupError), reserved(service):
         raise LookupError
-    assert not all_.left()
+    assert not service.environments["version"]
 
 
 def test_s3_and_the_gateway_take_their_limits_from_the_hook() -> None:
@@ -182,46 +168,35 @@ def test_an_execution_of_any_name_is_found() -> None:
     StepFunctionsProvider._validate_state_machine_execution_arn(arn)
 
 
-class Clients:
-    """LocalStack's factory of clients, and the roles assumed through it."""
+def test_roles_are_assumed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from process_executor import services
 
-    def __init__(self) -> None:
-        self.assumed: list[str] = []
+    assumed: list[str] = []
 
-    def __call__(self, **given: str) -> SimpleNamespace:
-        return SimpleNamespace(sts=self, given=given)
+    def assume(factory: object, *, role_arn: str, region_name: str) -> object:
+        assumed.append(f"{role_arn} {region_name}")
+        return object()
 
-    def request_metadata(self) -> "Clients":
-        return self
-
-    def assume_role(self, RoleArn: str, RoleSessionName: str) -> dict[str, dict[str, str]]:
-        self.assumed.append(RoleArn)
-        names = ("AccessKeyId", "SecretAccessKey", "SessionToken")
-        return {"Credentials": {name: f"{name} of {RoleArn}" for name in names}}
-
-
-def test_roles_are_assumed_once() -> None:
-    factory: Any = Clients()
-    clients = [
+    monkeypatch.setattr(services, "_assume", assume)
+    factory: Any = "factory"
+    one, again, *_ = [
         ClientFactory.with_assumed_role(factory, role_arn=role, region_name=region)
         for role, region in [("a", "x"), ("a", "x"), ("b", "x"), ("a", "y")]
     ]
-    assert factory.assumed == ["a", "b", "a"]
-    assert clients[0] is clients[1]
-    assert clients[2].given["aws_access_key_id"] == "AccessKeyId of b"
+    assert assumed == ["a x", "b x", "a y"]
+    assert one is again
 
 
-@pytest.mark.parametrize("size", [0, IN_MEMORY_BYTES + SENT_BYTES // 2])
 def test_an_object_comes_back_as_it_was_sent_and_lies_in_the_emulators_own_folder(
-    emulator: Emulator, size: int
+    emulator: Emulator,
 ) -> None:
-    s3, name = emulator.client("s3"), f"pieces-{size}"
-    s3.create_bucket(Bucket=name)
-    body = os.urandom(size)
-    s3.put_object(Bucket=name, Key="object", Body=body)
-    assert s3.get_object(Bucket=name, Key="object")["Body"].read() == body
-    assert list(emulator.tmp.glob(f"lambda-process-*/s3-*/{name}"))
-    assert not Path("/tmp/localstack-s3-storage", name).exists()
+    s3 = emulator.client("s3")
+    s3.create_bucket(Bucket="pieces")
+    for body in (b"", os.urandom(IN_MEMORY_BYTES + SENT_BYTES // 2)):
+        s3.put_object(Bucket="pieces", Key="object", Body=body)
+        assert s3.get_object(Bucket="pieces", Key="object")["Body"].read() == body
+    assert list(emulator.tmp.glob("lambda-process-*/s3-*/pieces"))
+    assert not Path("/tmp/localstack-s3-storage/pieces").exists()
 
 
 def test_localstack_and_its_workers_listen_on_loopback_only(emulator: Emulator) -> None:

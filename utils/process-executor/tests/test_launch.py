@@ -3,35 +3,24 @@
 import os
 import sys
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import pytest
-from localstack.services.lambda_.invocation.lambda_models import FunctionVersion
 
-from emulator import RUNTIME
+from conftest import Function, version
 from process_executor.executor import pool_size
 from process_executor.faults import NotRunnable
 from process_executor.launch import (
-    Launch,
     find_interpreter,
     libraries_before_the_functions,
     real_path,
 )
 
 
-def version(name: str, runtime: str | None) -> FunctionVersion:
-    found = SimpleNamespace(
-        id=SimpleNamespace(function_name=name), config=SimpleNamespace(runtime=runtime)
-    )
-    return cast(FunctionVersion, found)
-
-
 def test_localstacks_own_interpreter_runs_functions_of_its_version(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("LAMBDA_PROCESS_RUNTIMES", raising=False)
-    assert find_interpreter(version("f", RUNTIME)) == Path(sys.executable)
+    assert find_interpreter(version()) == Path(sys.executable)
 
 
 def test_the_runtimes_folder_has_one_interpreter_per_runtime(
@@ -41,7 +30,7 @@ def test_the_runtimes_folder_has_one_interpreter_per_runtime(
     python.parent.mkdir(parents=True)
     python.symlink_to(sys.executable)
     monkeypatch.setenv("LAMBDA_PROCESS_RUNTIMES", str(tmp_path))
-    assert find_interpreter(version("f", "python3.9")) == python
+    assert find_interpreter(version(runtime="python3.9")) == python
 
 
 @pytest.mark.parametrize("folder", ["", "/nowhere"])
@@ -50,10 +39,10 @@ def test_a_missing_interpreter_is_named_with_its_fix(
 ) -> None:
     monkeypatch.setenv("LAMBDA_PROCESS_RUNTIMES", folder)
     with pytest.raises(NotRunnable) as raised:
-        find_interpreter(version("tally", "python3.9"))
+        find_interpreter(version(runtime="python3.9"))
     place = f"{folder or '$LAMBDA_PROCESS_RUNTIMES'}/python3.9"
     message = str(raised.value)
-    assert message.startswith("function tally has runtime python3.9: its interpreter would be ")
+    assert message.startswith("function f has runtime python3.9: its interpreter would be ")
     assert f"{place}/bin/python" in message
     assert f"Make it with `python3.9 -m venv {place}`" in message
 
@@ -61,13 +50,13 @@ def test_a_missing_interpreter_is_named_with_its_fix(
 @pytest.mark.parametrize(
     ("runtime", "named"),
     [
-        (None, "function tally is a container image; .* --package-type Zip"),
-        ("nodejs20.x", "function tally has runtime nodejs20.x; .* runs python only"),
+        (None, "function f has a container image, no zip package; .* runs python only"),
+        ("nodejs20.x", "function f has runtime nodejs20.x; .* runs python only"),
     ],
 )
 def test_what_is_no_python_function_is_named_with_its_fix(runtime: str | None, named: str) -> None:
     with pytest.raises(NotRunnable, match=named):
-        find_interpreter(version("tally", runtime))
+        find_interpreter(version(runtime=runtime))
 
 
 @pytest.mark.parametrize(
@@ -106,16 +95,7 @@ def test_a_packages_libraries_come_after_the_interpreters_own(tmp_path: Path) ->
     ],
 )
 def test_whole_paths_are_named_as_in_lambda(reported: str, renamed: str) -> None:
-    launch = Launch(
-        interpreter=Path(sys.executable),
-        handler="main.handler",
-        task_root=Path("/tmp/コード"),
-        variables={},
-        memory_mb=128,
-        timeout_s=3,
-        init_timeout_s=10,
-        opt=Path("/tmp/layers"),
-    )
+    launch = Function(Path("/tmp/コード"), opt=Path("/tmp/layers")).launch
     assert launch.as_in_lambda(reported.encode()).decode() == renamed
 
 

@@ -7,10 +7,8 @@ import resource
 import signal
 import sys
 import textwrap
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +36,19 @@ def error(outcome: Outcome) -> dict[str, Any]:
     return parsed
 
 
-@pytest.mark.parametrize(
-    "event", [{"会員": "長野原 ひろし 🎉"}, "あ" * (2 * MIB - 10)], ids=["small", "six megabytes"]
-)
-def test_an_event_goes_in_and_an_answer_comes_out(function: Functions, event: object) -> None:
-    outcome = function(ECHO).run(json.dumps(event, ensure_ascii=False))
-    assert json.loads(outcome.payload) == event
-    assert not outcome.is_error
+def number(outcome: Outcome, field: str) -> float:
+    found = re.search(rf"{field}: ([\d.]+)", outcome.logs)
+    assert found
+    return float(found[1])
 
 
-def test_a_larger_answer_is_refused(function: Functions) -> None:
-    outcome = function("def handler(event, context): return 'x' * (6 << 20 | 100)").run()
-    assert error(outcome) == {
+def test_an_event_goes_in_and_an_answer_comes_out_up_to_six_megabytes(function: Functions) -> None:
+    worker = function(ECHO).start()
+    for event in ({"会員": "長野原 ひろし 🎉"}, "あ" * (2 * MIB - 10)):
+        outcome = worker.run(invocation(json.dumps(event, ensure_ascii=False)))
+        assert json.loads(outcome.payload) == event
+        assert not outcome.is_error
+    assert error(worker.run(invocation(json.dumps("x" * (6 * MIB + 100))))) == {
         "errorType": "Function.ResponseSizeTooLarge",
         "errorMessage": "Response payload size exceeded maximum allowed payload size"
         " (6291556 bytes).",
@@ -83,62 +82,40 @@ def test_a_function_finds_what_it_finds_in_lambda(function: Functions) -> None:
     }
 
 
-def test_an_exception_reaches_the_caller_and_the_worker_goes_on(function: Functions) -> None:
-    source = """
-        import os
-        def handler(event, context):
-            if event:
-                raise LookupError("no such member")
-            return os.getpid()
-    """
-    worker = function(source).start()
-    fault = error(worker.run(invocation("1")))
-    assert (fault["errorType"], fault["errorMessage"]) == ("LookupError", "no such member")
-    assert 'raise LookupError("no such member")' in fault["stackTrace"][-1]
-    assert json.loads(worker.run(invocation("0")).payload) == worker.pid
-
-
 @pytest.mark.parametrize(
-    ("source", "error_type", "message", "frame"),
+    ("source", "error_type", "message"),
     [
-        ("import nowhere", "Runtime.ImportModuleError", "No module named 'nowhere'", ""),
-        ("x = 1", "Runtime.HandlerNotFound", "Handler 'handler' missing on module 'main'", ""),
-        (
-            "def handler(:",
-            "Runtime.UserCodeSyntaxError",
-            "Syntax error in module 'main'",
-            '  File "/var/task/main.py" Line 1\n',
-        ),
-        (
-            "1 / 0",
-            "ZeroDivisionError",
-            "division by zero",
-            '  File "/var/task/main.py", line 1, in <module>\n',
-        ),
+        ("import nowhere", "Runtime.ImportModuleError", "No module named 'nowhere'"),
+        ("x = 1", "Runtime.HandlerNotFound", "Handler 'handler' missing on module 'main'"),
+        ("1 / 0", "ZeroDivisionError", "division by zero"),
     ],
-    ids=["import", "no handler", "syntax", "exception"],
+    ids=["import", "no handler", "exception"],
 )
 def test_what_is_wrong_with_the_code_reaches_the_caller(
-    function: Functions, source: str, error_type: str, message: str, frame: str
+    function: Functions, source: str, error_type: str, message: str
 ) -> None:
     outcome = function(source).run()
     assert error(outcome)["errorType"] == error_type
     assert message in error(outcome)["errorMessage"]
-    assert "".join(error(outcome)["stackTrace"][-1:]).startswith(frame)
     assert f"[ERROR] {error_type}" in outcome.logs
+    frame = '  File "/var/task/main.py", line 1, in <module>\n'
+    assert "".join(error(outcome)["stackTrace"]).count(frame) == (error_type == "ZeroDivisionError")
 
 
 @pytest.mark.parametrize(
-    ("statement", "message"),
+    ("phase", "statement", "message"),
     [
-        ("sys.exit(4)", "Runtime exited with error: exit status 4"),
-        ("sys.exit(0)", "Runtime exited without providing a reason"),
-        ("ctypes.string_at(0)", "Runtime exited with error: signal: segmentation fault"),
+        ("init", "sys.exit(4)", "Runtime exited with error: exit status 4"),
+        ("invocation", "sys.exit(0)", "Runtime exited without providing a reason"),
+        (
+            "invocation",
+            "ctypes.string_at(0)",
+            "Runtime exited with error: signal: segmentation fault",
+        ),
     ],
 )
-@pytest.mark.parametrize("phase", ["init", "invocation"])
 def test_a_crash_names_how_the_process_ended(
-    function: Functions, statement: str, message: str, phase: str
+    function: Functions, phase: str, statement: str, message: str
 ) -> None:
     crash = f"import ctypes, os, sys\nprint('last words')\n{statement}\n"
     handler = "def handler(event, context):\n" + "".join(f"  {s}\n" for s in crash.splitlines())
@@ -152,24 +129,6 @@ def test_a_crash_names_how_the_process_ended(
     assert "last words\n" in outcome.logs
     assert "Status: error\tError Type: Runtime.ExitError" in outcome.logs
     assert not runs(worker.pid)
-
-
-def test_a_kill_from_outside_is_told_at_once(function: Functions) -> None:
-    source = """
-        import pathlib, time
-        def handler(event, context):
-            pathlib.Path(event).touch()
-            time.sleep(60)
-    """
-    made = function(source, timeout_s=60)
-    started, worker = made.folder / "started", made.start()
-    with ThreadPoolExecutor(1) as thread:
-        running = thread.submit(worker.run, invocation(json.dumps(str(started))))
-        wait_until(started.exists)
-        os.kill(worker.pid, signal.SIGKILL)
-        killed = time.monotonic()
-        assert error(running.result())["errorMessage"].endswith("signal: killed")
-    assert time.monotonic() - killed < 2
 
 
 SLEEPER = """
@@ -186,11 +145,10 @@ SLEEPER = """
     "overrun",
     [
         "time.sleep(60)",
-        "while True: pass",
         "sum(range(10**12))",
         "os.closerange(3, 100); time.sleep(60)",
     ],
-    ids=["sleeping", "computing", "holding the GIL", "having closed every file"],
+    ids=["sleeping", "holding the GIL", "having closed every file"],
 )
 def test_an_overrun_is_killed_with_all_that_it_started(function: Functions, overrun: str) -> None:
     asked = invocation()
@@ -264,12 +222,7 @@ def test_a_function_that_never_loads_ends_with_its_timeout(function: Functions) 
     assert "Duration: 700.00 ms\tBilled" in outcome.logs
 
 
-def test_provisioned_concurrency_learns_that_loading_takes_too_long(function: Functions) -> None:
-    with pytest.raises(TimedOut, match="Init phase timed out after 0.20 seconds"):
-        function("import time\ntime.sleep(60)", init_timeout_s=0.2).start().initialise()
-
-
-def test_what_was_initialised_before_its_first_invocation_still_reports_it(
+def test_what_is_initialised_in_time_reports_it_with_its_first_invocation(
     function: Functions,
 ) -> None:
     worker = function("print('loading')\n" + textwrap.dedent(ECHO)).start()
@@ -277,6 +230,8 @@ def test_what_was_initialised_before_its_first_invocation_still_reports_it(
     first, second = worker.run(invocation()), worker.run(invocation())
     assert first.logs.startswith("loading\nSTART")
     assert "\tInit Duration" in first.logs and "\tInit Duration" not in second.logs
+    with pytest.raises(TimedOut, match="Init phase timed out after 0.20 seconds"):
+        function("import time\ntime.sleep(60)", init_timeout_s=0.2).start().initialise()
 
 
 HOG = """
@@ -374,13 +329,6 @@ def test_the_log_is_lambdas(function: Functions) -> None:
         assert re.fullmatch(report.format(asked.request_id, init), last)
 
 
-def test_max_memory_used_is_the_workers_peak(function: Functions) -> None:
-    source = "def handler(event, context): bytes([1]) * (event << 20)"
-    worker = function(source).start()
-    small, large = worker.run(invocation("1")), worker.run(invocation("100"))
-    assert number(large, "Max Memory Used") - number(small, "Max Memory Used") > 90
-
-
 def test_output_never_blocks_and_is_never_lost(function: Functions) -> None:
     source = """
         def handler(event, context):
@@ -398,7 +346,7 @@ def test_a_flood_of_output_is_cut_and_says_so(
 ) -> None:
     monkeypatch.setattr(runtime_process, "LOG_BYTES", 1000)
     outcome = function("def handler(event, context): print('x' * 1499)").run()
-    assert f"{'x' * 1000}\n[500 bytes dropped]\nEND" in outcome.logs
+    assert f"{'x' * 1000}\n[cut: more than 1000 bytes]\nEND" in outcome.logs
 
 
 def test_what_is_written_between_invocations_stands_before_the_next(function: Functions) -> None:
@@ -423,43 +371,33 @@ def test_what_is_written_between_invocations_stands_before_the_next(function: Fu
     assert second.logs.startswith("late\nSTART RequestId:")
 
 
-def test_a_worker_has_an_empty_tmp_of_its_own_for_as_long_as_it_lives(function: Functions) -> None:
+def test_a_worker_has_a_tmp_of_its_own_which_outlives_a_fault_and_goes_with_it(
+    function: Functions,
+) -> None:
     source = """
         import os, tempfile
         def handler(event, context):
             found = os.listdir(tempfile.gettempdir())
             tempfile.mkstemp()
-            return tempfile.gettempdir(), found
+            if event == "die":
+                os._exit(1)
+            return tempfile.gettempdir(), len(found), os.getpid()
     """
     made = function(source)
-    (one, empty), (other, _) = (json.loads(made.run().payload) for _ in range(2))
-    assert empty == []
-    assert one != other
-    made.workers[0].kill()
-    assert not Path(one).exists() and Path(other).exists()
-
-
-def test_the_process_after_a_fault_finds_the_tmp_of_the_one_before(function: Functions) -> None:
-    source = """
-        import os, pathlib, tempfile
-        left = pathlib.Path(tempfile.gettempdir(), "left")
-        def handler(event, context):
-            if left.exists():
-                return [left.read_text(), os.getpid()]
-            left.write_text("by the first")
-            os._exit(1)
-    """
-    worker = function(source).start()
+    worker, other = made.start(), made.start()
     pid = worker.pid
-    assert worker.run(invocation()).is_error
-    assert not worker.ready()
-    text, other = json.loads(worker.run(invocation()).payload)
-    assert text == "by the first"
-    assert other == worker.pid != pid
+    assert worker.run(invocation('"die"')).is_error and not worker.ready()
+    tmp, found, new_pid = json.loads(worker.run(invocation()).payload)
+    assert found == 1
+    assert new_pid == worker.pid != pid
+    others_tmp, found, _ = json.loads(other.run(invocation()).payload)
+    assert found == 0
+    worker.kill()
+    assert not Path(tmp).exists() and Path(others_tmp).exists()
 
 
 IN_LAMBDA = """
-    import sys, traceback, warnings
+    import traceback, warnings
     print(__file__)
     def handler(event, context):
         if event == "warn":
@@ -468,18 +406,24 @@ IN_LAMBDA = """
             return __file__
         if event == "import":
             from main import nothing
+        print("a\\rline")
         open("/dev/full", "w").write(1 / event)
 """
 
 
-def test_what_a_function_reports_names_var_task(function: Functions) -> None:
+def test_an_error_reaches_the_caller_and_the_log_and_names_var_task(function: Functions) -> None:
     made = function(IN_LAMBDA)
     worker = made.start()
+    pid = worker.pid
     outcome = worker.run(invocation("0"))
-    frame = '  File "/var/task/main.py", line 11, in handler\n'
-    assert error(outcome)["stackTrace"][0].startswith(frame)
-    assert '"/var/task/main.py", line 11, in handler\n' in outcome.logs
-    assert outcome.logs.startswith("/var/task/main.py\nSTART")
+    fault = error(outcome)
+    assert (fault["errorType"], fault["errorMessage"]) == ("ZeroDivisionError", "division by zero")
+    frame = '  File "/var/task/main.py", line 12, in handler'
+    assert fault["stackTrace"][0].startswith(f"{frame}\n")
+    lines = outcome.logs.replace("\N{NO-BREAK SPACE}", " ").split("\n")
+    assert lines[0] == "/var/task/main.py" and lines[1].startswith("START")
+    error_line = "[ERROR] ZeroDivisionError: division by zero"
+    assert lines[2:6] == ["a\rline", error_line, "Traceback (most recent call last):", frame]
     imported = worker.run(invocation('"import"'))
     assert error(imported)["errorMessage"].endswith("'main' (/var/task/main.py)")
     warned = worker.run(invocation('"warn"'))
@@ -487,19 +431,7 @@ def test_what_a_function_reports_names_var_task(function: Functions) -> None:
     # An answer stays as the function made it.
     assert json.loads(warned.payload) == str(made.folder / "main.py")
     assert str(made.folder) not in outcome.logs + imported.logs + warned.logs
-
-
-def test_a_traceback_has_lines_and_what_is_printed_keeps_its_carriage_returns(
-    function: Functions,
-) -> None:
-    source = "def handler(event, context):\n  print('a\\rline')\n  raise LookupError('no member')"
-    log = function(source).run().logs.replace("\N{NO-BREAK SPACE}", " ").split("\n")
-    assert log[1:5] == [
-        "a\rline",
-        "[ERROR] LookupError: no member",
-        "Traceback (most recent call last):",
-        '  File "/var/task/main.py", line 3, in handler',
-    ]
+    assert worker.pid == pid
 
 
 @pytest.mark.parametrize(("mode", "status"), [(None, 127), (0o644, 126)])
@@ -510,13 +442,10 @@ def test_a_wrapper_that_cannot_be_run_ends_as_in_lambda(
     wrapper = made.folder / "wrapper"
     if mode is not None:
         wrapper.touch(mode)
-    made.launch = replace(made.launch, wrapper=str(wrapper))
-    asked = invocation()
-    assert error(made.start().run(asked)) == {
-        "errorType": "Runtime.ExitError",
-        "errorMessage": f"RequestId: {asked.request_id} Error:"
-        f" Runtime exited with error: exit status {status}",
-    }
+    made.launch.wrapper = str(wrapper)
+    fault = error(made.run())
+    assert fault["errorType"] == "Runtime.ExitError"
+    assert fault["errorMessage"].endswith(f"Runtime exited with error: exit status {status}")
 
 
 def test_a_process_that_lacks_file_descriptors_leaves_nothing(function: Functions) -> None:
@@ -547,12 +476,6 @@ def test_a_process_that_lacks_file_descriptors_leaves_nothing(function: Function
     assert len(list(workspace().iterdir())) == scratch
 
 
-def number(outcome: Outcome, field: str) -> float:
-    found = re.search(rf"{field}: ([\d.]+)", outcome.logs)
-    assert found
-    return float(found[1])
-
-
 @pytest.mark.parametrize("work", ["return text", "raise ValueError(text)"])
 def test_text_that_utf_8_has_no_bytes_for_is_a_crash_that_is_told_at_once(
     function: Functions, work: str
@@ -563,18 +486,20 @@ def test_text_that_utf_8_has_no_bytes_for_is_a_crash_that_is_told_at_once(
     assert "UnicodeEncodeError: 'utf-8' codec can't encode character" in outcome.logs
 
 
-@pytest.mark.parametrize("work", ["return os.getpid()", "raise ValueError(os.getpid())"])
-def test_a_function_that_forks_and_returns_twice_answers_once(
-    function: Functions, work: str
+def test_a_function_that_forks_and_returns_or_fails_twice_answers_once(
+    function: Functions,
 ) -> None:
-    source = f"""
+    source = """
         import os
         def handler(event, context):
-            pid = os.fork() if event else 0
+            pid = os.fork() if event["forks"] else 0
             if pid:
                 os.waitpid(pid, 0)
-            {work}
+            if event["fails"]:
+                raise ValueError(os.getpid())
+            return os.getpid()
     """
     worker = function(source).start()
-    answers = [worker.run(invocation(event)).payload for event in "010010"]
-    assert all(str(worker.pid).encode() in answer for answer in answers)
+    for fails, forks in product((False, True), (False, True, False)):
+        outcome = worker.run(invocation(json.dumps({"forks": forks, "fails": fails})))
+        assert outcome.is_error == fails and str(worker.pid).encode() in outcome.payload

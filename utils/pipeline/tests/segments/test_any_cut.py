@@ -16,7 +16,7 @@ from pipeline.reading import plain_numbers
 from pipeline.reading.columns import Block, Table
 from pipeline.reading.csv_table import CSVReader
 from pipeline.segments import frames
-from pipeline.segments.refused import Fault, is_number, refuse, sift
+from pipeline.segments.rules import Fault, is_number, refuse, sift
 
 README = Path(__file__).resolve().parents[4] / "README.md"
 NAMES = ["単価", "数量", "備考"]
@@ -60,13 +60,6 @@ def first_snippet() -> Rule:
     exec(code, scope)
     rule: Rule = scope["process"]
     return rule
-
-
-def comments(df: pd.DataFrame) -> pd.DataFrame:
-    """A rule of one column, in which the texts are told from the numbers."""
-    number = is_number(df["備考"])
-    refuse(df, "備考", df["備考"].isna(), "must be given")
-    return df.assign(数字=number)
 
 
 def cut(table: Records, rows: int) -> Iterator[pd.DataFrame]:
@@ -158,21 +151,6 @@ def test_the_first_snippet_answers_by_the_line_of_a_csv_file_alone(table: Record
         made, rejects = processed(first_snippet(), cut_csv(table, size))
         assert sorted(rejects) == faulty
         assert {at: row["金額"] for at, row in made.items()} == rows
-
-
-@ANY_CUT
-@settings(deadline=None, max_examples=50)
-@given(RECORDS)
-def test_a_number_is_told_by_its_cell_alone(table: Records) -> None:
-    given_cells = {at: row.get("備考") for at, row in enumerate(table)}
-    for size in (1, 7, len(table)):
-        made, rejects = processed(comments, cut(table, size))
-        assert sorted(rejects) == [at for at, cell in given_cells.items() if cell is None]
-        assert {at: row["数字"] for at, row in made.items()} == {
-            at: ("true" if number(cell) is not None else "false")
-            for at, cell in given_cells.items()
-            if cell is not None
-        }
 
 
 TYPES = {

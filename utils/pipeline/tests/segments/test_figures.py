@@ -18,6 +18,7 @@ FIGURES = Figures(
     Contribution([{"scopes": [1]}], etag='"fourth"'),
     Rejects(3, ["record", "会員番号"], 7, '"third"', "x record 1: y"),
     Layout("題", "会員番号", ["ポイント"], {"会員番号": 7.5}),
+    True,
 )
 
 

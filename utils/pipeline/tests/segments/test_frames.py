@@ -14,10 +14,8 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from pandas._libs.internals import BlockPlacement  # type: ignore[import-not-found]
-from pandas.core.indexes.base import _new_Index  # type: ignore[attr-defined]
 
-from pipeline.segments.frames import ALLOWED, InvalidSegment, dump, load
+from pipeline.segments.frames import InvalidSegment, dump, load
 
 # The first text that hypothesis makes on a machine takes it a second, for its table of Unicode.
 settings.register_profile("frames", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -28,35 +26,12 @@ MEMBERS = pd.DataFrame(
     {"名前": ["長野原 ひろし", None], "会員ランク": [4, 2], "ポイント": [58.5, 75.0]},
     index=pd.RangeIndex(10, 12),
 )
-FORBIDDEN = "a segment file names only what a DataFrame of plain columns needs; found "
-
-
-def text(value: str) -> bytes:
-    return b"\x8c" + bytes([len(value)]) + value.encode()
-
-
-def named(module: str, name: str) -> bytes:
-    """GLOBAL by STACK_GLOBAL, which also takes dotted names."""
-    return text(module) + text(name) + b"\x93"
-
-
-def called(function: bytes, *args: bytes) -> bytes:
-    return function + b"(" + b"".join(args) + b"tR"
-
-
-def program(body: bytes) -> bytes:
-    return b"\x80\x05" + body + b"."
-
-
-def calling(module: str, name: str, *args: bytes) -> bytes:
-    return program(called(named(module, name), *args))
 
 
 def refusal(data: bytes) -> str:
-    """The error's text, without the key; a later load must work as ever."""
+    """The error's text, without the key."""
     with pytest.raises(InvalidSegment, match=f"^{KEY}: ") as raised:
         load(data, KEY)
-    pd.testing.assert_frame_equal(load(dump(MEMBERS), KEY), MEMBERS)
     assert len(str(raised.value)) < 600
     return str(raised.value).removeprefix(f"{KEY}: ")
 
@@ -76,28 +51,19 @@ PAYLOADS: dict[str, tuple[bytes, str]] = {
     "os.system": (pickle.dumps(Calls(os.system, "touch owned")), f"{os.name}.system"),
     "eval, protocol 0": (pickle.dumps(Calls(eval, TOUCH), 0), "__builtin__.eval"),
     "getattr": (
-        program(
-            called(
-                called(
-                    named("builtins", "getattr"),
-                    called(named("importlib", "import_module"), text("os")),
-                    text("system"),
-                ),
-                text("touch owned"),
-            )
-        ),
+        b"cbuiltins\ngetattr\n(cimportlib\nimport_module\n(Vos\ntRVsystem\ntR(Vtouch owned\ntR.",
         "builtins.getattr",
     ),
     "dotted name": (
-        calling("pandas", "io.common.os.system", text("touch owned")),
+        b"\x80\x04cpandas\nio.common.os.system\n(Vtouch owned\ntR.",
         "pandas.io.common.os.system",
     ),
     "dotted name below an allowed one": (
-        calling("pandas", "DataFrame.eval", text("1")),
+        b"\x80\x04cpandas\nDataFrame.eval\n(V1\ntR.",
         "pandas.DataFrame.eval",
     ),
     "NumPy's exec": (
-        calling("numpy.testing", "runstring", text(TOUCH), b"}"),
+        f"cnumpy.testing\nrunstring\n(V{TOUCH}\n}}tR.".encode(),
         "numpy.testing.runstring",
     ),
     "nested pickle": (
@@ -137,98 +103,6 @@ def test_the_payloads_would_run_in_an_ordinary_unpickler(
     assert (tmp_path / "owned").exists()
 
 
-UNIT = b"}(C\x02usK\x01K\x01K\x01t\x86"
-
-
-def dtype(code: str, *state: bytes) -> bytes:
-    """A dtype whose state gives subarray, names, fields, size, alignment and flags."""
-    made = called(named("numpy", "dtype"), text(code), b"\x89", b"\x88")
-    return made + b"(K\x04" + text("<") + b"".join(state) + UNIT + b"tb" if state else made
-
-
-def array(dtype: bytes, data: bytes = b"C\x08AAAAAAAA") -> bytes:
-    layout = b"K\x01\x85" + text("C")
-    return called(named("numpy._core.numeric", "_frombuffer"), data, dtype, layout)
-
-
-SIZES = b"J\xff\xff\xff\xffJ\xff\xff\xff\xff"
-SUBARRAY = dtype("i8") + b"M\xe8\x03\x85\x86"  # of 1,000 numbers
-FIELDS = text("f") + b"\x85}" + text("f") + dtype("i8") + b"M\xe8\x03\x86s"  # 1,000 bytes away
-# What allowed names could do with memory, were they NumPy's own.
-GADGETS: dict[str, tuple[bytes, str]] = {
-    "objects from bytes": (array(dtype("O8")), "OBJECT array"),
-    "objects from bytes, by flags": (
-        array(dtype("O8", b"NNN", SIZES, b"K\x00")),
-        "OBJECT array",
-    ),
-    "objects from a class called": (
-        program(called(named("numpy", "ndarray"), b"K\x01\x85", dtype("O8"), b"C\x08AAAAAAAA")),
-        "'NoneType' object is not callable",
-    ),
-    "a subarray beyond its bytes": (array(dtype("i8", SUBARRAY, b"NN", SIZES, b"K\x00")), "found "),
-    "a field beyond its bytes": (
-        array(dtype("i8", b"N", FIELDS, b"K\x08K\x08K\x00")),
-        "found dtype(",
-    ),
-    "times that would be objects": (array(dtype("M8", b"NNN", SIZES, b"K\x3f")), "found dtype("),
-    "a structure": (array(dtype("V8")), "found V8"),
-    "big-endian numbers": (pickle.dumps(pd.DataFrame({"a": np.array([1, 2], ">i8")})), "found "),
-}
-
-
-@pytest.mark.parametrize(("data", "fault"), GADGETS.values(), ids=GADGETS)
-def test_an_array_is_what_its_code_says(data: bytes, fault: str) -> None:
-    assert fault in refusal(data if data.startswith(b"\x80") else program(data))
-
-
-def with_places(*places: int) -> pd.DataFrame:
-    df: Any = pd.DataFrame({"a": [1, 2], "b": [3, 4]})
-    df._mgr.blocks[0].mgr_locs = BlockPlacement(list(places))
-    return df  # type: ignore[no-any-return]
-
-
-def with_codes(codes: list[int]) -> pd.Categorical:
-    made: Any = pd.Categorical(["x", "y"])
-    made._ndarray[:] = codes
-    return made  # type: ignore[no-any-return]
-
-
-def with_index(labels: Any) -> pd.DataFrame:
-    df: Any = pd.DataFrame({"a": [1, 2], "b": [3, 4]})
-    df._mgr.axes[1] = Calls(_new_Index, pd.Index, {"data": labels, "name": None, "dtype": None})
-    return df  # type: ignore[no-any-return]
-
-
-LIES: dict[str, tuple[pd.DataFrame, str]] = {
-    "a column beyond the last": (with_places(0, 7), "each column must stand in one block"),
-    "a column twice": (with_places(1, 1), "each column must stand in one block"),
-    "codes beyond the categories": (pd.DataFrame({"a": with_codes([0, 100])}), "codes need to be"),
-    "codes of an index": (with_index(with_codes([0, 100])), "codes need to be"),
-    "a block of more rows": (with_index(["x", "y", "z"]), "Shape of passed values"),
-}
-
-
-@pytest.mark.parametrize(("df", "fault"), LIES.values(), ids=LIES)
-def test_a_frame_reaches_for_nothing_beyond_itself(df: pd.DataFrame, fault: str) -> None:
-    assert fault in refusal(dump(df))
-
-
-CLASSES = [name for name, kind in ALLOWED.items() if isinstance(kind, type)]
-
-
-@pytest.mark.parametrize(("module", "name"), CLASSES, ids=map(".".join, CLASSES))
-@pytest.mark.parametrize(
-    "state",
-    [b"}" + text("__doc__") + text("owned") + b"s", b"N}" + text("__doc__") + text("x") + b"s\x86"],
-    ids=["BUILD", "BUILD by setattr"],
-)
-def test_no_class_can_be_changed(module: str, name: str, state: bytes) -> None:
-    kind = ALLOWED[module, name]
-    before = dict(vars(kind))
-    refusal(program(named(module, name) + state + b"b"))
-    assert dict(vars(kind)) == before
-
-
 @pytest.mark.parametrize(
     ("value", "kind"),
     [(None, "NoneType"), ([MEMBERS], "list"), (MEMBERS["名前"], "Series"), ({"a": [1]}, "dict")],
@@ -246,19 +120,11 @@ def test_a_subclass_is_no_frame() -> None:
     assert refusal(dump(Subclass({"a": [1]}))).endswith(f"found {__name__}.Subclass")
 
 
-def test_a_frame_without_rows_or_columns_is_none() -> None:
-    assert refusal(program(named("pandas", "DataFrame") + b")\x81")).startswith("must be a pickled")
-
-
 def test_a_file_cut_off_anywhere_is_refused() -> None:
     data = dump(MEMBERS)
     for size in range(len(data)):
         with pytest.raises(InvalidSegment, match=f"^{KEY}: must be a pickled DataFrame; found "):
             load(data[:size], KEY)
-
-
-def test_bytes_after_the_frame_are_refused() -> None:
-    assert refusal(dump(MEMBERS) + b"x") == "nothing follows the frame; found 1 bytes"
 
 
 # What is no attack goes through as it is.

@@ -8,26 +8,22 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from stat import S_ISLNK
 from zipfile import ZipFile
 
-from localstack.services.lambda_.invocation.lambda_models import (
-    HotReloadingCode,
-    LayerVersion,
-    S3Code,
-)
+from localstack.services.lambda_.invocation.lambda_models import LayerVersion, S3Code
 
 from process_executor.faults import NotRunnable
 from process_executor.workspace import scratch_folder
 
-type Code = S3Code | HotReloadingCode
 # Inode, size, and when it last changed, in ns: that moves even where the time of writing is set.
 type State = tuple[int, int, int] | None
 
 
 class CodeStore:
-    """One folder per code hash or list of layers, for as long as a version or a worker holds it.
+    """One folder per code or list of layers, for as long as a version or a worker holds it.
 
     LocalStack would delete its own copy the moment a function is updated, under workers that are
     still to finish their invocation. A file that lies in another folder, too, is a hard link to
@@ -40,38 +36,14 @@ class CodeStore:
         self._files: dict[tuple[str, bytes], Path] = {}
         self._holders: Counter[str] = Counter()
 
-    def hold(self, code: Code) -> Path:
-        """The folder of `code`, which stays until it has been `let_go` as often as held."""
-        if isinstance(code, HotReloadingCode):
-            return Path(code.get_unzipped_code_location())
-        return self._hold(code.code_sha256, "code", [code])
-
-    def let_go(self, code: Code) -> None:
-        if not isinstance(code, HotReloadingCode):
-            self._let_go(code.code_sha256)
-
-    def hold_layers(self, layers: list[LayerVersion]) -> Path | None:
-        """The folder that is /opt in Lambda, later layers over earlier ones; None without layers.
-
-        Raises:
-            NotRunnable: LocalStack has no archive of a layer.
-        """
-        if not layers:
-            return None
-        return self._hold(layers_key(layers), "opt", [archive_of(layer) for layer in layers])
-
-    def let_go_layers(self, layers: list[LayerVersion]) -> None:
-        if layers:
-            self._let_go(layers_key(layers))
-
-    def _hold(self, key: str, kind: str, archives: Sequence[S3Code]) -> Path:
+    def hold(self, archives: Sequence[S3Code], holder: ExitStack) -> Path:
+        """The folder of their files, later ones over earlier ones, which stays until `holder` closes."""
+        key = " ".join(archive.code_sha256 for archive in archives)
         with self._lock:
             if key not in self._folders:
-                folder = scratch_folder(kind)
-                for archive in reversed(archives):
-                    self._unpack(archive, folder)
-                self._folders[key] = folder
+                self._folders[key] = self._unpacked(archives)
             self._holders[key] += 1
+            holder.callback(self._let_go, key)
             return self._folders[key]
 
     def _let_go(self, key: str) -> None:
@@ -82,6 +54,15 @@ class CodeStore:
             del self._holders[key]
             folder = self._folders.pop(key)
         shutil.rmtree(folder, ignore_errors=True)
+
+    def _unpacked(self, archives: Sequence[S3Code]) -> Path:
+        folder = scratch_folder("code")
+        with ExitStack() as failed:  # as on a full disk
+            failed.callback(shutil.rmtree, folder, ignore_errors=True)
+            for archive in reversed(archives):
+                self._unpack(archive, folder)
+            failed.pop_all()
+        return folder
 
     def _unpack(self, archive: S3Code, folder: Path) -> None:
         """Write an archive's files, but for those that a later archive has written."""
@@ -113,10 +94,6 @@ class CodeStore:
 def safe_name(name: str) -> str:
     """A member's path without what would lead out of the folder."""
     return "/".join(part for part in name.split("/") if part not in ("", ".", ".."))
-
-
-def layers_key(layers: list[LayerVersion]) -> str:
-    return " ".join(archive_of(layer).code_sha256 for layer in layers)
 
 
 def archive_of(layer: LayerVersion) -> S3Code:

@@ -5,6 +5,7 @@ import threading
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 from weakref import WeakValueDictionary
 
 from localstack import config
@@ -17,11 +18,11 @@ from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
 from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecutor
 from localstack.utils.threads import TMP_THREADS
 
-from process_executor.code import ChangeDetector, CodeStore
-from process_executor.faults import Dropped, NotRunnable
-from process_executor.launch import find_interpreter, launch, system_log
+from process_executor.code import ChangeDetector, CodeStore, archive_of
+from process_executor.faults import Dropped, Fault, NotRunnable
+from process_executor.launch import Launch, find_interpreter
 from process_executor.pool import WorkerPool
-from process_executor.report import Report
+from process_executor.report import Report, system_log
 from process_executor.runtime_process import end_all
 from process_executor.worker import Invocation, Outcome, Worker
 
@@ -50,11 +51,8 @@ def pool_size() -> int:
 
 
 def pool_of(version: FunctionVersion) -> WorkerPool:
-    key = revision(version)
     with _pools_lock:
-        pool = _pools.get(key) or new_pool(version)
-        _pools[key] = pool
-        return pool
+        return _pools.setdefault(revision(version), new_pool(version))
 
 
 def revision(version: FunctionVersion) -> str:
@@ -71,32 +69,26 @@ def new_pool(version: FunctionVersion) -> WorkerPool:
 
 
 def start_worker(version: FunctionVersion, env_vars: dict[str, str], generation: int) -> Worker:
-    """
-    Raises:
-        NotRunnable: the function is none that a process can run here.
-        OSError: the process cannot be started.
-    """
     interpreter = find_interpreter(version)
-    with ExitStack() as stack:
-        task_root, opt = hold_files(version, stack)
-        specification = launch(version, interpreter, task_root, opt, env_vars)
-        return Worker(specification, generation, stack.pop_all().close)
+    with ExitStack() as holder:
+        task_root, opt = hold_files(version, holder)
+        launch = Launch(version, interpreter, task_root, opt, env_vars)
+        return Worker(launch, generation, holder.pop_all().close)
 
 
-def hold_files(version: FunctionVersion, stack: ExitStack) -> tuple[Path, Path | None]:
-    """The folders of the code and of the layers, which stay until `stack` is closed.
+def hold_files(version: FunctionVersion, holder: ExitStack) -> tuple[Path, Path | None]:
+    """The folders of the code and, where there are any, of the layers, which are /var/task and /opt
+    in Lambda; they stay until `holder` closes.
 
     Raises:
-        NotRunnable: a layer cannot be unpacked, or there is no code.
+        NotRunnable: a layer cannot be unpacked.
     """
-    code, layers = version.config.code, version.config.layers
-    if not code:
-        raise NotRunnable(f"function {version.id.function_name} has no code")
-    opt = _code.hold_layers(layers)
-    stack.callback(_code.let_go_layers, layers)
-    task_root = _code.hold(code)
-    stack.callback(_code.let_go, code)
-    return task_root, opt
+    code: Any = version.config.code
+    layers = [archive_of(layer) for layer in version.config.layers]
+    opt = _code.hold(layers, holder) if layers else None
+    if code.is_hot_reloading():
+        return code.get_unzipped_code_location(), opt
+    return _code.hold([code], holder), opt
 
 
 # LocalStack's exit would wait for the invocations that are running.
@@ -106,7 +98,7 @@ SHUTDOWN_HANDLERS.register(end_all)
 class ProcessRuntimeExecutor(RuntimeExecutor):
     def __init__(self, id: str, function_version: FunctionVersion) -> None:
         super().__init__(id, function_version)
-        self._attached = False
+        self._pool = pool_of(function_version)
 
     def start(self, env_vars: dict[str, str]) -> None:
         """Start nothing, as LocalStack makes an environment for every concurrent invocation, unless
@@ -116,17 +108,13 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
             Fault: a provisioned environment cannot load the function.
         """
         self._start_worker = partial(start_worker, self.function_version, env_vars)
-        self._pool = pool_of(self.function_version)
-        self._pool.attach()
-        self._attached = True
+        self._pool.attach(self.id)
         if env_vars["AWS_LAMBDA_INITIALIZATION_TYPE"] == InitializationType.provisioned_concurrency:
             self._pool.initialise(self._start_worker)
 
     def stop(self) -> None:
         """Leave the pool; an invocation that runs may finish, as in Lambda."""
-        if self._attached:
-            self._attached = False
-            self._pool.detach()
+        self._pool.detach(self.id)
 
     def invoke(self, payload: dict[str, str]) -> Outcome:
         invocation = Invocation(
@@ -137,12 +125,8 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
         )
         try:
             return self._pool.run(invocation, self._start_worker)
-        except Dropped as dropped:
-            # It ran nothing, and nothing is logged of it.
-            request_id = invocation.request_id
-            return Outcome(request_id, dropped.payload(request_id), True, logs="")
-        except NotRunnable as caught:
-            fault = caught
+        except (Dropped, NotRunnable) as caught:
+            fault: Fault = caught
         except OSError as error:
             name = self.function_version.id.function_name
             fault = NotRunnable(f"function {name} cannot be started: {error}")
@@ -165,17 +149,12 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
 
     @classmethod
     def prepare_version(cls, function_version: FunctionVersion) -> None:
-        """Unzip the code and the layers. LocalStack sets the function to Failed on an error.
-
-        Raises:
-            ValueError: LAMBDA_PROCESS_POOL_SIZE is wrong.
-            NotRunnable: a layer cannot be unpacked.
-        """
+        """Unzip the code and the layers. LocalStack sets the function to Failed on an error."""
         pool_size()
-        if function_version.config.code:
-            with ExitStack() as stack:
-                hold_files(function_version, stack)
-                _prepared[revision(function_version)] = stack.pop_all()
+        if function_version.config.code:  # an image has none
+            with ExitStack() as holder:
+                hold_files(function_version, holder)
+                _prepared[revision(function_version)] = holder.pop_all()
 
     @classmethod
     def cleanup_version(cls, function_version: FunctionVersion) -> None:
@@ -195,12 +174,12 @@ def forget_finished_threads() -> None:
                 TMP_THREADS.remove(thread)
 
 
-def not_run(invocation: Invocation, fault: NotRunnable, version: FunctionVersion) -> Outcome:
-    request_id, system = invocation.request_id, system_log(version, {})
-    report = Report(
-        request_id, invocation.function_arn, 0, None, version.config.memory_size, 0, True, fault
-    )
-    logs = system.start(report) + system.end(report)
+def not_run(invocation: Invocation, fault: Fault, version: FunctionVersion) -> Outcome:
+    request_id, arn = invocation.request_id, invocation.function_arn
+    report = Report(request_id, arn, 0, None, version.config.memory_size, 0, True, fault)
+    system = system_log(version)
+    # Nothing is logged of a call that nobody awaits.
+    logs = "" if isinstance(fault, Dropped) else system.start(report) + system.end(report)
     return Outcome(request_id, fault.payload(request_id), True, logs)
 
 

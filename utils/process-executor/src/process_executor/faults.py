@@ -39,16 +39,6 @@ class TimedOut(Fault):
         return f"{now()} {request_id} {self}\n"
 
 
-class OutOfMemory(Fault):
-    """The caller learns that the runtime was killed; only the REPORT line tells why."""
-
-    error_type = "Runtime.ExitError"
-    reported_type = "Runtime.OutOfMemory"
-
-    def __init__(self) -> None:
-        super().__init__(describe_exit(-signal.SIGKILL))
-
-
 class Exited(Fault):
     error_type = "Runtime.ExitError"
 
@@ -58,6 +48,15 @@ class Exited(Fault):
             returncode: as subprocess gives it, -N for a process killed by signal N.
         """
         super().__init__(describe_exit(returncode))
+
+
+class OutOfMemory(Exited):
+    """The caller learns that the runtime was killed; only the REPORT line tells why."""
+
+    reported_type = "Runtime.OutOfMemory"
+
+    def __init__(self) -> None:
+        super().__init__(-signal.SIGKILL)
 
 
 class InitFailed(Fault):

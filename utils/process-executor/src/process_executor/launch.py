@@ -6,15 +6,14 @@ import re
 import sys
 import sysconfig
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from localstack import config
-from localstack.services.lambda_.invocation.lambda_models import FunctionVersion
+from localstack.services.lambda_.invocation.lambda_models import FunctionVersion, S3Code
 
 from process_executor.faults import NotRunnable
-from process_executor.report import JsonLog, TextLog
+from process_executor.report import system_log
 
 # Known to LocalStack's Docker image, not to AWS; and what would make awslambdaric serve several
 # invocations at once, which is for Lambda Managed Instances.
@@ -25,32 +24,42 @@ WHOLE_PATH = rb"(?<![\w.\x80-\xff-])%b(?![\w.\x80-\xff-])"
 VAR_RUNTIME = Path(__file__).parent / "var_runtime"
 
 
-@dataclass(frozen=True)
 class Launch:
     """Attributes:
-    interpreter: the Python that runs the function.
-    handler: module.function.
-    variables: all that the function sees, but for what depends on the worker.
-    memory_mb: MemorySize, in MiB as Lambda counts.
-    timeout_s: the function's Timeout, for one invocation.
-    init_timeout_s: for loading the function.
-    system_log: how the platform's own lines are written.
     opt: the layers' folder, if there are layers.
+    memory_mb: MemorySize, in MiB as Lambda counts.
+    timeout_s: for one invocation.
+    init_timeout_s: for loading the function.
+    variables: all that the function sees, but for what depends on the worker.
     wrapper: a program that starts the interpreter, from AWS_LAMBDA_EXEC_WRAPPER.
     writes_bytecode: whether Python may leave __pycache__ beside the code.
     """
 
-    interpreter: Path
-    handler: str
-    task_root: Path
-    variables: Mapping[str, str]
-    memory_mb: int
-    timeout_s: float
-    init_timeout_s: float
-    system_log: TextLog = field(default_factory=TextLog)
-    opt: Path | None = None
-    wrapper: str | None = None
-    writes_bytecode: bool = True
+    def __init__(
+        self,
+        version: FunctionVersion,
+        interpreter: Path,
+        task_root: Path,
+        opt: Path | None,
+        env_vars: Mapping[str, object],
+    ) -> None:
+        """
+        Args:
+            env_vars: what LocalStack gives every execution environment.
+        """
+        self.interpreter = interpreter
+        self.handler = str(version.config.handler)
+        self.task_root = task_root
+        self.opt = opt
+        self.memory_mb = version.config.memory_size
+        self.timeout_s: float = version.config.timeout
+        self.init_timeout_s: float = config.LAMBDA_RUNTIME_ENVIRONMENT_TIMEOUT
+        self.system_log = system_log(version, str(env_vars["AWS_LAMBDA_INITIALIZATION_TYPE"]))
+        self.variables = variables(version, interpreter, task_root, opt, env_vars)
+        wrapper = self.variables.get("AWS_LAMBDA_EXEC_WRAPPER")
+        self.wrapper = wrapper and real_path(wrapper, task_root, opt)
+        # A .pyc knows its source by size and second: too coarse for code that is being edited.
+        self.writes_bytecode = isinstance(version.config.code, S3Code)
 
     def as_in_lambda(self, output: bytes) -> bytes:
         """Name the code's folder /var/task and the layers' /opt, in what the function reports."""
@@ -71,38 +80,6 @@ def ways_to_write(folder: Path) -> list[bytes]:
     return [os.fsencode(path) for path in paths | {json.dumps(path)[1:-1] for path in paths}]
 
 
-def launch(
-    version: FunctionVersion,
-    interpreter: Path,
-    task_root: Path,
-    opt: Path | None,
-    env_vars: Mapping[str, object],
-) -> Launch:
-    """
-    Args:
-        task_root: the folder of the code.
-        opt: the folder of the layers.
-        env_vars: what LocalStack gives every execution environment.
-    """
-    code = version.config.code
-    seen = variables(version, interpreter, task_root, opt, env_vars)
-    wrapper = seen.get("AWS_LAMBDA_EXEC_WRAPPER")
-    return Launch(
-        interpreter=interpreter,
-        handler=str(version.config.handler),
-        task_root=task_root,
-        variables=seen,
-        memory_mb=version.config.memory_size,
-        timeout_s=version.config.timeout,
-        init_timeout_s=config.LAMBDA_RUNTIME_ENVIRONMENT_TIMEOUT,
-        system_log=system_log(version, env_vars),
-        opt=opt,
-        wrapper=wrapper and real_path(wrapper, task_root, opt),
-        # A .pyc knows its source by size and second: too coarse for code that is being edited.
-        writes_bytecode=not (code and code.is_hot_reloading()),
-    )
-
-
 def find_interpreter(version: FunctionVersion) -> Path:
     """The Python that LAMBDA_PROCESS_RUNTIMES holds for the function's runtime; where that is not
     set, LocalStack's own, when it is of the runtime's version.
@@ -111,14 +88,10 @@ def find_interpreter(version: FunctionVersion) -> Path:
         NotRunnable: there is none, or the function is no Python function.
     """
     name, runtime = version.id.function_name, version.config.runtime
-    if not runtime:
+    if not runtime or not runtime.startswith("python"):
+        found = f"runtime {runtime}" if runtime else "a container image, no zip package"
         raise NotRunnable(
-            f"function {name} is a container image; the process executor runs zip packages only."
-            " Create it with --package-type Zip, or run LocalStack with the docker executor."
-        )
-    if not runtime.startswith("python"):
-        raise NotRunnable(
-            f"function {name} has runtime {runtime}; the process executor runs python only."
+            f"function {name} has {found}; the process executor runs python only."
             " Run LocalStack with LAMBDA_RUNTIME_EXECUTOR=docker for it."
         )
     own = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -142,19 +115,6 @@ def real_path(path: str, task_root: Path, opt: Path | None) -> str:
         if folder and path.startswith(name):
             return str(folder / path.removeprefix(name))
     return path
-
-
-def system_log(version: FunctionVersion, env_vars: Mapping[str, object]) -> TextLog:
-    logging, runtime = version.config.logging_config, version.config.runtime_version_config
-    write = JsonLog if logging.get("LogFormat") == "JSON" else TextLog
-    return write(
-        function=version.id.function_name,
-        version=version.id.qualifier,
-        runtime=str(version.config.runtime),
-        runtime_arn=str((runtime or {}).get("RuntimeVersionArn")),
-        initialization_type=str(env_vars.get("AWS_LAMBDA_INITIALIZATION_TYPE")),
-        level=str(logging.get("SystemLogLevel", "INFO")),
-    )
 
 
 def variables(

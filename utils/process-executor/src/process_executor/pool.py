@@ -5,19 +5,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from process_executor.callers import have_ended
 from process_executor.faults import Dropped
 from process_executor.worker import Invocation, Outcome, Worker
-
-
-@dataclass
-class Ticket:
-    """An invocation that waits, and the worker that it gets."""
-
-    event: bytes
-    worker: Future[Worker | None] = field(default_factory=Future)
 
 
 class WorkerPool:
@@ -32,7 +23,6 @@ class WorkerPool:
     def __init__(self, size: int, generation: Callable[[], int] = lambda: 0) -> None:
         """
         Args:
-            size: at least 1.
             generation: a number that grows with every change of the code.
         """
         self.size = size
@@ -40,18 +30,19 @@ class WorkerPool:
         self._lock = threading.Lock()
         self._idle: list[Worker] = []  # the next to be taken last
         self._busy = 0
-        self._waiting: deque[Ticket] = deque()
+        # Events, and the workers that they get.
+        self._waiting: deque[tuple[bytes, Future[Worker | None]]] = deque()
         self._deadly: set[bytes] = set()
-        self._environments = 0
+        self._environments = set[str]()
 
-    def attach(self) -> None:
+    def attach(self, environment: str) -> None:
         with self._lock:
-            self._environments += 1
+            self._environments.add(environment)
 
-    def detach(self) -> None:
+    def detach(self, environment: str) -> None:
         """The last environment takes the idle workers with it, and busy ones as they finish."""
         with self._lock:
-            self._environments -= 1
+            self._environments.discard(environment)
             if self._environments:
                 return
             ending, self._idle = self._idle, []
@@ -110,22 +101,22 @@ class WorkerPool:
             if self._busy < self.size:
                 self._busy += 1
                 return self._idle.pop() if self._idle else None
-            ticket = Ticket(event)
+            coming: Future[Worker | None] = Future()
             if event in self._deadly:
                 self._deadly.remove(event)
-                self._waiting.appendleft(ticket)
+                self._waiting.appendleft((event, coming))
             else:
-                self._waiting.append(ticket)
-        return ticket.worker.result()
+                self._waiting.append((event, coming))
+        return coming.result()
 
     def _give_back(self, worker: Worker | None) -> None:
         with self._lock:
             while self._waiting:
-                ticket = self._waiting.popleft()
-                if not have_ended(ticket.event):
-                    ticket.worker.set_result(worker)
+                event, coming = self._waiting.popleft()
+                if not have_ended(event):
+                    coming.set_result(worker)
                     return
-                ticket.worker.set_exception(Dropped())
+                coming.set_exception(Dropped())
             self._busy -= 1
             if worker and self._environments:
                 # One without a process, after a fault, comes after all warm ones.

@@ -5,6 +5,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from localstack.services.lambda_.invocation.lambda_models import FunctionVersion
+
 from process_executor.faults import Fault, now
 
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARN")
@@ -39,33 +41,37 @@ class Report:
         return self.fault.reported_type if self.fault and self.fault.status == "error" else None
 
 
+def system_log(version: FunctionVersion, initialization_type: str = "") -> "TextLog":
+    as_json = version.config.logging_config.get("LogFormat") == "JSON"
+    return (JsonLog if as_json else TextLog)(version, initialization_type)
+
+
 @dataclass(frozen=True)
 class TextLog:
-    """The platform's lines where LogFormat is Text.
+    """The platform's lines where LogFormat is Text."""
 
-    Attributes:
-        version: the function version's qualifier.
-        runtime: such as python3.13.
-        runtime_arn: of AWS's build of it, as LocalStack names it.
-        initialization_type: on-demand or provisioned-concurrency.
-        level: the lowest that is written, where LogFormat is JSON.
-    """
+    function: FunctionVersion
+    initialization_type: str
 
-    function: str = ""
-    version: str = "$LATEST"
-    runtime: str = ""
-    runtime_arn: str = ""
-    initialization_type: str = ""
-    level: str = "INFO"
+    @property
+    def version(self) -> str:
+        return self.function.id.qualifier
 
     @property
     def runtime_version(self) -> str:
         """python3.13 as python:3.13.v0: AWS's builds of a runtime are numbered from v1."""
-        return f"{self.runtime.replace('python', 'python:')}.v0"
+        return f"{str(self.function.config.runtime).replace('python', 'python:')}.v0"
+
+    @property
+    def runtime_arn(self) -> str:
+        """AWS's build of the runtime, as LocalStack names it."""
+        return str((self.function.config.runtime_version_config or {}).get("RuntimeVersionArn"))
 
     def init_start(self) -> str:
-        arn = self.runtime_arn
-        return f"INIT_START Runtime Version: {self.runtime_version}\tRuntime Version ARN: {arn}\n"
+        return (
+            f"INIT_START Runtime Version: {self.runtime_version}\t"
+            f"Runtime Version ARN: {self.runtime_arn}\n"
+        )
 
     def init_timed_out(self, limit_s: float) -> str:
         return f"INIT_REPORT Init Duration: {limit_s * 1000:.2f} ms\tPhase: init\tStatus: timeout\n"
@@ -108,7 +114,7 @@ class JsonLog(TextLog):
             phase="init",
             runtimeVersion=self.runtime_version,
             runtimeVersionArn=self.runtime_arn,
-            functionName=self.function,
+            functionName=self.function.id.function_name,
             functionVersion=self.version,
         )
 
@@ -151,7 +157,8 @@ class JsonLog(TextLog):
         ) + self._line(failed or "INFO", "report", **outcome, metrics=metrics)
 
     def _line(self, level: str, kind: str, **record: Any) -> str:
-        if LEVELS.index(level) < LEVELS.index(self.level):
+        lowest = self.function.config.logging_config.get("SystemLogLevel", "INFO")
+        if LEVELS.index(level) < LEVELS.index(lowest):
             return ""
         event = {"time": now(), "type": f"platform.{kind}", "record": record}
         return json.dumps(event, separators=(",", ":")) + "\n"

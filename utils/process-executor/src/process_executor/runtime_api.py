@@ -8,15 +8,17 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 import selectors
 import socket
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 
 CHUNK_BYTES = 1 << 18
+REPLY_S = 5
 
 
 class Request:
-    def __init__(self, connection: "Connection", path: str, body: bytes) -> None:
+    def __init__(self, connection: socket.socket, path: str, body: bytes) -> None:
         self.path = path
         self.body = body
         self._connection = connection
@@ -25,69 +27,24 @@ class Request:
         self,
         status: HTTPStatus,
         body: bytes = b"",
-        headers: dict[str, str] | None = None,
-        timeout_s: float = 5,
+        headers: Mapping[str, str] = {},
+        timeout_s: float = REPLY_S,
     ) -> None:
-        """Answer, head and body in one segment, so that Nagle's algorithm delays nothing.
+        """Answer; of a worker that has just died, the wait for its next request tells.
 
         Raises:
             TimeoutError: the worker did not read the answer within `timeout_s`.
-            OSError: the worker has gone.
         """
         head = f"HTTP/1.1 {status} {status.phrase}\r\n"
-        for name, value in {**(headers or {}), "Content-Length": len(body)}.items():
+        for name, value in {**headers, "Content-Length": len(body)}.items():
             head += f"{name}: {value}\r\n"
-        self._connection.send(f"{head}\r\n".encode() + body, timeout_s)
-
-
-class Connection:
-    def __init__(self, sock: socket.socket) -> None:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setblocking(False)
-        self.sock = sock
-        self._received = bytearray()
-
-    def send(self, data: bytes, timeout_s: float) -> None:
-        self.sock.settimeout(timeout_s)
         try:
-            self.sock.sendall(data)
-        finally:
-            self.sock.setblocking(False)
-
-    def receive(self) -> bool:
-        """Take what has arrived; False when the other side has closed or broken the connection."""
-        try:
-            chunk = self.sock.recv(CHUNK_BYTES)
-        except BlockingIOError:
-            return True
+            self._connection.settimeout(timeout_s)
+            self._connection.sendall(f"{head}\r\n".encode() + body)
+        except TimeoutError:
+            raise
         except OSError:
-            return False
-        self._received += chunk
-        return bool(chunk)
-
-    def requests(self) -> Iterator[Request]:
-        """The requests that have arrived in full.
-
-        Raises:
-            ValueError: what arrived is not HTTP/1.1 with a Content-Length.
-        """
-        while (end := self._received.find(b"\r\n\r\n")) >= 0:
-            request_line, *lines = self._received[:end].decode("latin-1").split("\r\n")
-            _, path, _ = request_line.split(" ")
-            start, stop = end + 4, end + 4 + content_length(lines)
-            if len(self._received) < stop:
-                return
-            body = bytes(self._received[start:stop])
-            del self._received[:stop]
-            yield Request(self, path, body)
-
-
-def content_length(header_lines: list[str]) -> int:
-    for line in header_lines:
-        name, _, value = line.partition(":")
-        if name.lower() == "content-length":
-            return int(value)
-    return 0
+            pass
 
 
 class RuntimeApi:
@@ -132,15 +89,44 @@ class RuntimeApi:
 
     def _accept(self) -> None:
         with suppress(BlockingIOError):
-            connection = Connection(self._listener.accept()[0])
-            self.watch(connection.sock, lambda: self._read(connection))
+            connection, _ = self._listener.accept()
+            # Else the last piece of a long answer waits until those before it are acknowledged.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.watch(connection, partial(self._read, connection, bytearray()))
 
-    def _read(self, connection: Connection) -> None:
-        alive = connection.receive()
+    def _read(self, connection: socket.socket, received: bytearray) -> None:
+        """Take what has arrived, and hang up on who has hung up or speaks no HTTP."""
         try:
-            self.requests.extend(connection.requests())
-        except ValueError:
-            alive = False
-        if not alive:
-            self.unwatch(connection.sock)
-            connection.sock.close()
+            chunk = connection.recv(CHUNK_BYTES)
+            received += chunk
+            self.requests.extend(Request(connection, *request) for request in whole(received))
+        except (OSError, ValueError):
+            chunk = b""
+        if not chunk:
+            self.unwatch(connection)
+            connection.close()
+
+
+def whole(received: bytearray) -> Iterator[tuple[str, bytes]]:
+    """Take the requests that have arrived in full: path and body.
+
+    Raises:
+        ValueError: what arrived is not HTTP/1.1 with a Content-Length.
+    """
+    while (end := received.find(b"\r\n\r\n")) >= 0:
+        request_line, *lines = received[:end].decode("latin-1").split("\r\n")
+        _, path, _ = request_line.split(" ")
+        start, stop = end + 4, end + 4 + content_length(lines)
+        if len(received) < stop:
+            return
+        body = bytes(received[start:stop])
+        del received[:stop]
+        yield path, body
+
+
+def content_length(header_lines: list[str]) -> int:
+    for line in header_lines:
+        name, _, value = line.partition(":")
+        if name.lower() == "content-length":
+            return int(value)
+    return 0

@@ -27,25 +27,13 @@ SAMPLE_SHARE = 30
 LOG_BYTES = 64 * MIB
 
 
-class Output:
-    """What a function has printed and nobody has taken yet, up to LOG_BYTES."""
-
-    def __init__(self) -> None:
-        self._kept = bytearray()
-        self._dropped_bytes = 0
-
-    def add(self, chunk: bytes) -> None:
-        kept = chunk[: LOG_BYTES - len(self._kept)]
-        self._kept += kept
-        self._dropped_bytes += len(chunk) - len(kept)
-
-    def take(self) -> bytes:
-        taken = bytes(self._kept)
-        if self._dropped_bytes:
-            taken += f"\n[{self._dropped_bytes} bytes dropped]\n".encode()
-        self._kept.clear()
-        self._dropped_bytes = 0
-        return taken
+def taken(output: bytearray) -> bytes:
+    """What a function has printed since it was taken last."""
+    found = bytes(output)
+    output.clear()
+    if len(found) > LOG_BYTES:
+        return found[:LOG_BYTES] + b"\n[cut: more than %d bytes]\n" % LOG_BYTES
+    return found
 
 
 class RuntimeProcess:
@@ -57,11 +45,11 @@ class RuntimeProcess:
         peak_bytes: the most memory that it and its descendants were seen to hold.
     """
 
-    def __init__(self, launch: Launch, tmp: Path, output: Output) -> None:
+    def __init__(self, launch: Launch, tmp: Path, output: bytearray) -> None:
         """
         Args:
             tmp: the function's $TMPDIR.
-            output: takes what the function prints.
+            output: takes what the function prints, up to a byte more than LOG_BYTES.
 
         Raises:
             OSError: it cannot be started. Whatever was opened for it is closed.
@@ -133,10 +121,7 @@ class RuntimeProcess:
         return self._api.requests.popleft()
 
     def raise_if_ended(self) -> None:
-        """
-        Raises:
-            Exited: the process has ended, or was killed and is just ending.
-        """
+        """Raise Exited where the process has ended, or was killed and is just ending."""
         if processes.is_dying(self.pid):
             self._process.wait()
         if (returncode := self._process.poll()) is not None:
@@ -150,10 +135,7 @@ class RuntimeProcess:
             self._next_sample = ended + max(SAMPLE_S, SAMPLE_SHARE * (ended - began))
 
     def check_memory(self) -> None:
-        """
-        Raises:
-            OutOfMemory: it holds, or has held, more than MemorySize.
-        """
+        """Raise OutOfMemory where it holds, or has held, more than MemorySize."""
         used = processes.resident_bytes(self.pid)
         self.peak_bytes = max(self.peak_bytes, used)
         if used > self._memory_mb * MIB:
@@ -163,7 +145,7 @@ class RuntimeProcess:
         """Take what the function has printed; a pipe holds less than one read asks for."""
         with suppress(BlockingIOError):
             chunk = os.read(self._pipe, CHUNK_BYTES)
-            self._output.add(chunk)
+            self._output += chunk[: LOG_BYTES + 1 - len(self._output)]
             if not chunk:
                 self._api.unwatch(self._pipe)
 

@@ -5,7 +5,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -16,7 +16,7 @@ from process_executor.faults import Fault, InitFailed, ResponseTooLarge, TimedOu
 from process_executor.launch import Launch
 from process_executor.report import Report, text
 from process_executor.runtime_api import Request
-from process_executor.runtime_process import MIB, Output, RuntimeProcess
+from process_executor.runtime_process import MIB, RuntimeProcess, taken
 from process_executor.workspace import scratch_folder
 
 NEXT = "/2018-06-01/runtime/invocation/next"
@@ -54,9 +54,6 @@ class Worker:
     is gone; the next invocation gets a new one in the same /tmp, as Lambda's warm sandbox does.
 
     The thread that runs an invocation serves the process meanwhile; nobody does between two.
-
-    Attributes:
-        generation: of the code, when the worker was made.
     """
 
     def __init__(
@@ -67,14 +64,12 @@ class Worker:
     ) -> None:
         """
         Args:
+            generation: of the code.
             on_end: called when the worker has been killed, or cannot be started.
-
-        Raises:
-            OSError: the process cannot be started.
         """
         self.launch = launch
         self.generation = generation
-        self._output = Output()
+        self._output = bytearray()
         with ExitStack() as stack:
             stack.callback(on_end)
             self._tmp = scratch_folder("tmp")
@@ -116,7 +111,6 @@ class Worker:
 
         Raises:
             Fault: it cannot be loaded, or not in time.
-            OSError: no process can be started after one that has ended.
         """
         if not self.ready():
             self._restart()
@@ -174,11 +168,7 @@ class Worker:
         self._resources.close()
 
     def _init_phase(self) -> bool:
-        """Await that the process asks for an invocation; False if that takes too long.
-
-        Raises:
-            Fault: it cannot load the function, or has ended.
-        """
+        """Await that the process asks for an invocation; False if that takes too long."""
         began = time.monotonic() if self._initialised else self._process.began
         try:
             self._await_next(began + self.launch.init_timeout_s)
@@ -194,7 +184,7 @@ class Worker:
         if not self._parked:
             request = self._await(deadline, NEXT, INIT_ERROR)
             if request.path == INIT_ERROR:
-                answer(request, HTTPStatus.ACCEPTED)
+                request.reply(HTTPStatus.ACCEPTED)
                 raise InitFailed(request.body, json.loads(request.body)["errorType"])
             self._parked = request
         return self._parked
@@ -202,7 +192,7 @@ class Worker:
     def _await(self, deadline: float, *paths: str) -> Request:
         """The next request to one of these paths; there is nothing at others."""
         while (request := self._process.next_request(deadline)).path not in paths:
-            answer(request, HTTPStatus.NOT_FOUND)
+            request.reply(HTTPStatus.NOT_FOUND)
         return request
 
     def _handle(self, invocation: Invocation, deadline: float) -> tuple[bytes, bool]:
@@ -214,7 +204,7 @@ class Worker:
             request = self._await(deadline, f"{path}/response", f"{path}/error")
         except TimeoutError:
             raise TimedOut(self.launch.timeout_s) from None
-        answer(request, HTTPStatus.ACCEPTED)
+        request.reply(HTTPStatus.ACCEPTED)
         self._initialised = True
         self._process.check_memory()
         limit = config.LAMBDA_LIMITS_MAX_FUNCTION_PAYLOAD_SIZE_BYTES
@@ -225,14 +215,11 @@ class Worker:
     def _take_output(self) -> bytes:
         if not self._process.ended:
             self._process.read_output()
-        return self.launch.as_in_lambda(self._output.take())
+        return self.launch.as_in_lambda(taken(self._output))
 
 
 def deliver(invocation: Invocation, parked: Request, deadline: float) -> None:
-    """
-    Raises:
-        TimeoutError: the process did not take the event in time.
-    """
+    """Hand the event over; a TimeoutError where the process does not take it in time."""
     left_s = deadline - time.monotonic()
     headers = {
         "Content-Type": "application/json",
@@ -241,17 +228,7 @@ def deliver(invocation: Invocation, parked: Request, deadline: float) -> None:
         "Lambda-Runtime-Invoked-Function-Arn": invocation.function_arn,
         "Lambda-Runtime-Trace-Id": invocation.trace_id,
     }
-    try:
-        parked.reply(HTTPStatus.OK, invocation.payload, headers, max(left_s, 0.001))
-    except TimeoutError:
-        raise
-    except OSError:
-        pass  # it has just died, which awaiting its answer will tell
-
-
-def answer(request: Request, status: HTTPStatus) -> None:
-    with suppress(OSError):
-        request.reply(status)
+    parked.reply(HTTPStatus.OK, invocation.payload, headers, max(left_s, 0.001))
 
 
 def milliseconds_since(began: float) -> float:

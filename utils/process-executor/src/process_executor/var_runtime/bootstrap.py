@@ -13,13 +13,8 @@ import sys
 import threading
 from contextlib import suppress
 from types import ModuleType
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 HANGUP_S = 5
-ANSWERS = ("post_invocation_result", "post_error")
 OPEN_FILES = 1024
 
 
@@ -106,18 +101,15 @@ def ensure_runtime_client() -> ModuleType:
 
 def answer_once(client: ModuleType) -> None:
     """End a copy of this process that the function forked and that returns, too: a call has one answer."""
-    own = os.getpid()
 
-    def by_owner(post: Callable[..., None]) -> Callable[..., None]:
-        def answer(*arguments: object) -> None:
-            if os.getpid() != own:
-                os._exit(0)
-            post(*arguments)
+    def leave(*answer: object) -> None:
+        os._exit(0)
 
-        return answer
+    def in_child() -> None:
+        for post in ("post_invocation_result", "post_error"):
+            setattr(client, post, leave)
 
-    for name in ANSWERS:
-        setattr(client, name, by_owner(getattr(client, name)))
+    os.register_at_fork(after_in_child=in_child)
 
 
 def is_served(address: str) -> bool:
@@ -125,9 +117,8 @@ def is_served(address: str) -> bool:
     import socket
 
     host, _, port = address.partition(":")
-    with suppress(OSError), socket.create_connection((host, int(port))):
-        return True
-    return False
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
 
 
 def import_folders(opt: str) -> list[str]:

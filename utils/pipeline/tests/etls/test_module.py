@@ -1,18 +1,12 @@
 """What an ETL declares is checked when it is first used, by name, and before it is packed."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import segment
-from pipeline import etl_names
 from pipeline.etl import Summary
-from pipeline.etl_names import names
-from pipeline.etls.module import check_all, load
+from pipeline.etls.module import check_all
 
 PROCESS = "def process(df): return df\n"
 API = "from pipeline.etl import Summary\n"
@@ -60,16 +54,6 @@ FAULTS = {
         API + PROCESS + "SUMMARIES = [Summary('a/b', n=('a', 'size'))]",
         "InvalidSheetName: .*",
     ),
-    "a cross table without groups": (
-        API + PROCESS + "SUMMARIES = [Summary('月別', across='月', 数=('点', 'sum'))]",
-        'InvalidSummary: summary 月別: across needs groups .*; found the text "月"',
-    ),
-    "a sort by a running total": (
-        API
-        + PROCESS
-        + "SUMMARIES = [Summary('x', by='店', sort='累計', 数=('点', 'sum'), 累計='running(数)')]",
-        'InvalidSummary: summary x: sort must not go by a running total; found the text "累計"',
-    ),
     "the name of the sheet of rejects": (
         API + PROCESS + "SUMMARIES = [Summary('rejects', n=('a', 'size'))]",
         "InvalidSheetName: .*",
@@ -111,22 +95,3 @@ def test_declarations_are_stored_unread_so_that_a_module_loads_with_its_faults()
     """An error of a module that is being loaded is lost where names are Japanese."""
     summary: Any = Summary("商品別", by=5, chart="pizza")  # type: ignore[arg-type]
     assert (summary.by, summary.chart) == (5, "pizza")
-
-
-def test_every_etl_of_the_folder_loads() -> None:
-    there = names(segment.ETLS)
-    assert [load(segment.ETLS, name).name for name in there] == there
-
-
-def test_what_the_user_wrote_is_checked_by_a_command(tmp_path: Path) -> None:
-    (tmp_path / "own.py").write_text(FAULTS["no format"][0], encoding="utf-8")
-    folders = Path(segment.__file__).parent, Path(etl_names.__file__).parents[1]
-    paths = os.pathsep.join(map(str, folders))
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline.etls.module", tmp_path],
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "own.py: InvalidFormat: FORMATS: 金額 must have" in done.stderr

@@ -32,16 +32,13 @@ class Rejected:
 
     def __init__(self, load: Callable[[str, str], pd.DataFrame]) -> None:
         self._load = load
-        self._columns: list[str] = []
         self._held: list[tuple[str, str]] = []
-        self._count = 0
-        self._asked: Rejects | None = None
-        self._first = ""
+        self._all: Rejects | None = None
 
     @property
     def told(self) -> int | None:
         """How many there are; None where nobody asked for them."""
-        return self._count if self._asked else None
+        return self._all.count if self._all else None
 
     def add(self, key: str, rejects: Rejects | None) -> None:
         """
@@ -50,22 +47,22 @@ class Rejected:
         """
         if rejects is None:
             return
-        self._asked = rejects
-        self._columns = header([self._columns or rejects.columns, rejects.columns])
+        before = self._all or Rejects(0, rejects.columns)
+        count, columns = before.count + rejects.count, header([before.columns, rejects.columns])
+        self._all = Rejects(count, columns, rejects.most, first=before.first or rejects.first)
         if rejects.count:
             self._held.append((rejects_key(key, rejects.count), rejects.etag))
-            self._count += rejects.count
-            self._first = self._first or rejects.first
 
     def check(self) -> None:
         """
         Raises:
             TooManyRejects: there are more than the input's max_rejects.
         """
-        most = self._asked.most if self._asked else None
-        if most is not None and self._count > most:
+        found = self._all
+        if found and found.most is not None and found.count > found.most:
             raise TooManyRejects(
-                f"{self._first}: the first of {self._count} faulty records; max_rejects is {most}"
+                f"{found.first}: the first of {found.count} faulty records; "
+                f"max_rejects is {found.most}"
             )
 
     def tables(self, formats: dict[str, str], own_styles: int | None = None) -> Iterator[Table]:
@@ -74,10 +71,11 @@ class Rejected:
         Args:
             own_styles: see Table.
         """
-        if self._asked:
-            loaded = map_ahead(lambda held: self._load(*held), self._held, TRANSFERS, TRANSFERS)
-            none = pd.DataFrame(columns=self._columns)
-            blocks = (on_a_sheet(with_columns(df, self._columns)) for df in chain([none], loaded))
+        if self._all:
+            columns = self._all.columns
+            loaded = map_ahead(lambda held: self._load(*held), self._held, TRANSFERS)
+            frames = chain([pd.DataFrame(columns=columns)], loaded)
+            blocks = (on_a_sheet(with_columns(df, columns)) for df in frames)
             yield render_table(REJECTS, blocks, formats, own_styles=own_styles)
 
 

@@ -7,20 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.errors.lines import LINES, message
+from pipeline.errors.lines import message
 from pipeline.errors.places import record_of
-from pipeline.errors.wording import found, printable
+from pipeline.errors.wording import found
 from pipeline.excel import EXACT_INTEGER, has_long
 
 OBJECT = "object"
 COLUMNS = ["record", "column", "rule", "found"]  # of rejects, before the record's own
 NUMBERS = (int, float, np.integer, np.floating)  # bool is an int, too
-LOOK_UPS = (
-    "__getitem__",
-    "groupby",
-    "sort_values",
-    "merge",
-)  # a frame's methods that ask for columns
+# A frame's methods that ask for columns.
+LOOK_UPS = ("__getitem__", "groupby", "sort_values", "merge")
 LISTED = 30  # names of columns in a message
 
 
@@ -70,20 +66,16 @@ def refuse(df: pd.DataFrame, name: str, faulty: pd.Series, rule: str) -> None:
     """
     check_columns(df, [name])
     faulty = pd.Series(faulty, df.index)
-    if unsure := [labelled(df, row) for row in df.index[faulty.isna()]]:
-        some = ", ".join(unsure[:LINES]) + ", …" * (len(unsure) > LINES)
-        told = (
-            f"what refuse is told of {name} must be true or false; found neither of record {some}"
-        )
-        raise InvalidMask(printable(f"{source_of(df)}: {told}"))
-    if not faulty.any():
-        return
-    rows = faulty.to_numpy(bool).nonzero()[0]
-    cells = df[name].iloc[rows]
-    whats = ["nothing" if gap else found(cell) for cell, gap in zip(cells.tolist(), cells.isna())]
-    raise refused(
-        df, {label: Fault(name, rule, what) for label, what in zip(cells.index.tolist(), whats)}
-    )
+    if faulty.isna().any():
+        told = f"what refuse is told of {name} must be true or false; found neither"
+        raise InvalidMask(message(df.attrs, dict.fromkeys(df.index[faulty.isna()], told)))
+    if faulty.any():
+        cells = df[name][faulty.to_numpy(bool)]
+        faults = {
+            label: Fault(name, rule, "nothing" if gap else found(cell))
+            for label, cell, gap in zip(cells.index, cells.tolist(), cells.isna())
+        }
+        raise refused(df, faults)
 
 
 def is_number(column: pd.Series) -> pd.Series:
@@ -103,12 +95,12 @@ def check_columns(df: pd.DataFrame, names: Iterable[str]) -> None:
     missing = [name for name in names if name not in df.columns]
     if missing:
         has = f"the columns {listed(df.columns)}" if len(df.columns) else "no columns"
-        raise MissingColumn(f"{source_of(df)} has {has}; found no {listed(missing)}")
+        source = df.attrs.get("source", "members")
+        raise MissingColumn(f"{source} has {has}; found no {listed(missing)}")
 
 
 def refused(df: pd.DataFrame, faults: Mapping[int, Fault]) -> InvalidMember:
-    texts = {number: printable(str(fault)) for number, fault in faults.items()}
-    return InvalidMember(message(df.attrs, texts), faults)
+    return InvalidMember(message(df.attrs, faults), faults)
 
 
 def listed(names: Iterable[Any]) -> str:
@@ -116,15 +108,6 @@ def listed(names: Iterable[Any]) -> str:
     texts = list(map(str, names))
     more = [f"… ({len(texts)})"] if len(texts) > LISTED else []
     return ", ".join(texts[:LISTED] + more)
-
-
-def labelled(df: pd.DataFrame, row: Any) -> str:
-    key, record = record_of(df.attrs, row)
-    return f"{record} of {key}" if "origins" in df.attrs else str(record)
-
-
-def source_of(df: pd.DataFrame) -> str:
-    return str(df.attrs.get("source", "members"))
 
 
 def sift(
@@ -150,9 +133,7 @@ def sift(
             # Copied on write: what an ETL sets before it refuses does not stay.
             result: Any = process(rest.copy(deep=False))
         except InvalidMember as error:
-            if not error.faults or not rest.index.isin(list(error.faults)).sum() == len(
-                error.faults
-            ):
+            if not error.faults or not error.faults.keys() <= set(rest.index):
                 raise
             faults |= error.faults
         except KeyError as error:
