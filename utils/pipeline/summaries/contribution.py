@@ -52,8 +52,9 @@ class Columns:
             computed = column.name in declared.operands and aggregation.pick
             if kinds := NUMERIC if computed else aggregation.kinds:
                 self._check_numbers(self._of(column.of), column.of, str(column.how), kinds)
-        for name in of_keys.keys() & declared.operands:
-            self._check_numbers(of_keys[name], name, "formula", NUMERIC)
+        for name, cells in of_keys.items():
+            if name in declared.operands:
+                self._check_numbers(cells, name, "formula", NUMERIC)
         rows = self._rows(declared)
         values = [self._values(column) for column in declared.distinct]
         found = []

@@ -61,4 +61,4 @@ def plain(cell: Any) -> Any:
         return None
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < 10**15:
         return int(cell)
-    return cell
+    return cell.to_pydatetime() if isinstance(cell, pd.Timestamp) else cell

@@ -45,7 +45,7 @@ TEXTS = st.none() | st.text("abあ", max_size=2)
 ROWS = st.lists(st.tuples(KEYS, KEYS, NUMBERS, TEXTS), max_size=30)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(
     ROWS,
     st.lists(st.integers(0, 30), max_size=4),
