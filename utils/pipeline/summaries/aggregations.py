@@ -23,12 +23,7 @@ SMALL = 2.0**46  # 100 times a whole number below it is one of a float's
 
 
 class DistinctValues:
-    """How many distinct values groups have, and their percentiles.
-
-    Args:
-        given: how many values each group has.
-        percents: of the percentiles that are sought.
-    """
+    """How many distinct values groups have that are given so many, and the percentiles sought."""
 
     def __init__(self, given: Codes, percents: Iterable[int]) -> None:
         self.unique = np.zeros_like(given)
@@ -36,10 +31,8 @@ class DistinctValues:
         self._seen = np.zeros_like(given)
 
     def add(self, groups: Codes, cells: Cells, counts: Codes) -> None:
-        """Values that follow those before: groups ascend, and in each of them its values.
-
-        Args:
-            counts: how often each value is there.
+        """Values, and how often each is there: groups ascend from call to call, and in each of them
+        its values.
         """
         np.add.at(self.unique, groups, 1)
         through = np.cumsum(counts)
@@ -62,10 +55,7 @@ class _Percentile:
         self._found: list[Any] = [np.full(len(given), math.nan) for _ in self._places]
 
     def add(self, groups: Codes, cells: Cells, start: Codes, stop: Codes) -> None:
-        """
-        Args:
-            start, stop: of each value, the places that it takes in its group.
-        """
+        """Values, each of which takes the places from start to stop in its group."""
         for which, places in enumerate(self._places):
             rows = np.flatnonzero((start <= places[groups]) & (places[groups] < stop))
             values = cells.take(rows).to_series()

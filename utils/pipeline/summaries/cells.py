@@ -1,7 +1,6 @@
 """Columns of cells as integers that sort as Excel sorts, so that NumPy groups and merges them."""
 
 import datetime as dt
-import math
 from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -16,7 +15,8 @@ from numpy.typing import NDArray
 
 from pipeline.arrays import only_texts, plain_array
 from pipeline.errors.wording import found
-from pipeline.excel import EXACT_INTEGER, integer_text, is_number
+from pipeline.excel import EXACT_INTEGER
+from pipeline.summaries.long_numbers import digit_count, number_of, sortable
 
 # Kinds of cells, in the order in which they sort. The last bit tells an integer or a Decimal from a
 # float or a Decimal that its cell spells alike: it does not part groups.
@@ -26,10 +26,6 @@ TYPED = {DAY: "M8[D]", MOMENT: "M8[us]", DURATION: "m8[us]", BOOLEAN: "?"}
 KINDS = 0xFE
 DESCENDING = 100  # minus a kind: the same kind where cells sort the other way round
 DENSE = 4  # times as many integers as values may lie between them and take a place each
-WHOLE_FLOATS = 2.0**53  # from here on a float has no decimals
-EXPONENTS = 10**19  # more than any Decimal's
-SPELLED_DIGITS = 4_300  # that JSON reads, and that are written without an exponent
-_NINES_COMPLEMENT = str.maketrans("0123456789", "9876543210")
 _COMPLEMENT = bytes(range(255, -1, -1))
 
 _DTYPES = [
@@ -128,7 +124,7 @@ class Cells:
     def digits(self) -> Codes:
         """How many digits each has before its point or after it, of numbers; short ones 0."""
         found, long = np.zeros(len(self), np.int64), self.long
-        found[long] = [_digit_count(Decimal(each)) for each in self._long_numbers(long)]
+        found[long] = [digit_count(each) for each in self._long_numbers(long)]
         return found
 
     def take(self, rows: Any) -> "Cells":
@@ -168,7 +164,7 @@ class Cells:
         numbers = in_order(self.values[rows]).view("f8").tolist()
         exact = (self.kinds[rows] == EXACT).tolist()
         triples = zip(numbers, self.places[rows].tolist(), exact)
-        found = [_number(number, self.texts[place], each) for number, place, each in triples]
+        found = [number_of(number, self.texts[place], each) for number, place, each in triples]
         return np.array(found, dtype=object)
 
     def _objects(self, kind: int, rows: Any) -> Any:
@@ -308,9 +304,9 @@ def _integers(rows: Codes, array: NDArray[Any]) -> Any:
 
 
 def _exacts(rows: Codes, values: list[Any]) -> Any:
-    known = {value: _exact(value) for value in values}
-    kinds, numbers, texts = zip(*(known[value] for value in values))
-    yield rows, kinds, _codes(numbers), [*texts]
+    known = {value: sortable(value) for value in values}
+    exact, numbers, texts = zip(*(known[value] for value in values))
+    yield rows, np.where(exact, EXACT, NUMBER), _codes(numbers), [*texts]
 
 
 def _of_type(kind: type, rows: Codes, array: NDArray[Any]) -> Any:
@@ -331,64 +327,6 @@ def _of_type(kind: type, rows: Codes, array: NDArray[Any]) -> Any:
         yield from _integers(rows, array)
     else:
         raise NoCell(int(rows[0]), array[0])
-
-
-def _exact(value: int | Decimal) -> tuple[int, float, str]:
-    """A kind, a float, and a text for what the number is beyond it, which sort as the numbers do.
-
-    The text has digits for a number that lies between the float and the next.
-    """
-    is_integer = isinstance(value, int)
-    try:
-        nearest = float(value)
-    except OverflowError:  # of an integer; a Decimal is infinite
-        nearest = math.inf if value > 0 else -math.inf
-    is_float = value == nearest and abs(nearest) > EXACT_INTEGER
-    if is_float and isinstance(value, Decimal) and is_number(value):
-        return NUMBER, nearest, ""
-    # Integers are compared much faster.
-    spelled = int(nearest) if is_integer and math.isfinite(nearest) else _spelled_by(nearest)
-    if value == spelled:
-        return EXACT, nearest, ""
-    if value < spelled:
-        nearest = math.nextafter(nearest, -math.inf)
-    return EXACT if is_integer else NUMBER, nearest, _digits(value)
-
-
-def _spelled_by(number: float) -> Decimal:
-    """Of up to 15 digits, the ones that a cell shows; else all that the float has."""
-    shown = Decimal(f"{number:.15G}")
-    return shown if abs(number) < WHOLE_FLOATS and float(shown) == number else Decimal(number)
-
-
-def _digits(value: int | Decimal) -> str:
-    """A text that sorts as the numbers of one sign do: the exponent, then the digits."""
-    if isinstance(value, int):
-        sign, digits, exponent = int(value < 0), integer_text(abs(value)), 0
-    else:
-        sign, places, last = value.as_tuple()
-        digits, exponent = "".join(map(str, places)), int(last)
-    text = f"{len(digits) - 1 + exponent + EXPONENTS:020}{digits.rstrip('0')}"
-    return text.translate(_NINES_COMPLEMENT) + ":" if sign else text  # ":" sorts after digits
-
-
-def _number(number: float, digits: str, exact: bool) -> int | Decimal:
-    """The number of which `_exact` made these."""
-    value = _of_digits(digits) if digits else _spelled_by(number)
-    return int(value) if exact and value == value.to_integral_value() else value
-
-
-def _of_digits(text: str) -> Decimal:
-    negative = text.endswith(":")
-    text = text.translate(_NINES_COMPLEMENT).removesuffix(":") if negative else text
-    magnitude, digits = int(text[:20]) - EXPONENTS, text[20:]
-    exponent = magnitude - len(digits) + 1
-    zeros = max(0, exponent) if magnitude < SPELLED_DIGITS else 0
-    return Decimal(f"{'-' * negative}{digits}{'0' * zeros}E{exponent - zeros}")
-
-
-def _digit_count(value: Decimal) -> int:
-    return max(value.adjusted() + 1, -int(value.as_tuple().exponent))
 
 
 def _inverted(text: str) -> str:

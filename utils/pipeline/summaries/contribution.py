@@ -38,10 +38,7 @@ class Columns:
         self._addends: dict[tuple[str, int], dict[Sum, Codes]] = {}
 
     def partials(self, declared: Declared, keys: Mapping[str, Key]) -> list[Partials]:
-        """What the rows contribute: to the groups and, where one is declared, to the total.
-
-        Args:
-            keys: of the summary, see there.
+        """What the rows contribute to each of the declared scopes, by the summary's keys.
 
         Raises:
             InvalidSummary: names the record, the rule and what was found.

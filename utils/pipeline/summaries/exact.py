@@ -230,10 +230,7 @@ class RunningSums:
         self._sums = [(Fraction(), False)] * columns
 
     def add(self, addends: Fractions, columns: Integers) -> Fractions:
-        """The sum of a column after each addend; what is no number has none, and adds nothing.
-
-        Args:
-            columns: of each addend.
+        """The sum of its column after each addend; what is no number has none, and adds nothing.
 
         Raises:
             TooLong: the divisors of thousands of addends have next to nothing in common.

@@ -152,7 +152,6 @@ def _rows(
     Args:
         scopes: of rows, and of the cells of a cross table, whose keys begin with those of rows.
         values: across.
-        totals: the exact values over everything of each column.
     """
 
     def merged(cuts: Sequence[tuple[Key, Key | None]]) -> list[Rows]:
@@ -275,10 +274,8 @@ def _with_running(
 
 
 def _sorted(declared: Declared, rows: Iterator[Rows], margin: int) -> Iterator[Rows]:
-    """In the order of a column; equal ones in the order that they have.
-
-    Args:
-        margin: the number of the column by whose rows it goes.
+    """In the order of a column, of a cross table that over all values, whose number is `margin`;
+    equal ones in the order that they have.
     """
     spool, count, runs = Spool(), 0, []
     sort = str(declared.sort)

@@ -140,10 +140,7 @@ def combined(parts: Sequence[Partials]) -> Partials:
 
 
 def renumbered(values: Groups, numbers: Codes, first: int = 0) -> Groups:
-    """
-    Args:
-        numbers: the new number of each group, from the number `first` on.
-    """
+    """With new numbers of the groups, of which `numbers` has those from the number `first` on."""
     group, value = values.keys
     numbered = Cells.numbered(numbers[group.values - first])
     return Groups(values.rows, [numbered, value], values.sums, {})
@@ -317,12 +314,8 @@ def opened(fields: Any, start: int, keys: int, read: Read) -> list[Run]:
 def ranges(
     blocks: Iterable[tuple[Key, int]], size: int, start: Key = ()
 ) -> Iterator[tuple[Key, Key | None]]:
-    """Cut all blocks into ranges, each of about `size` bytes: the first key of each, and the one
-    behind its last; None at last.
-
-    Args:
-        blocks: the first key of each, and its size.
-        start: of the first range.
+    """Cut blocks, given by their first keys and sizes, into ranges of about `size` bytes: the first
+    key of each, and the one behind its last; None at last.
     """
     taken = 0
     for first, block_size in sorted(blocks):
