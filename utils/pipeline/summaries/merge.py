@@ -42,7 +42,7 @@ from pipeline.summaries.rows import (
 from pipeline.summaries.summary import Declared, InvalidSummary, Summary, check_across
 from pipeline.workers import map_forked, vcpus
 
-RANGE_BYTES = 1 << 20  # of blocks merged at a time: some 100,000 groups
+RANGE_BYTES = 3 << 17  # of blocks merged at a time: some 100,000 groups
 RANGES = 8  # that a worker merges in one go: each begins with blocks that the last one ends with
 NONE = np.zeros(0, np.int64)
 PARTS = ("over", "under", "rounded")  # of a fraction
@@ -160,8 +160,8 @@ def _rows(
 
     groups = [runs[0] for sources in scopes for runs in sources]
     cuts = [*_ranges(groups, len(declared.by))]
-    workers, at_once = (vcpus(), RANGES) if len(cuts) > RANGES else (1, 1)
-    batches = [*batched(cuts, at_once)]
+    workers = vcpus() if len(cuts) > RANGES else 1
+    batches = [*batched(cuts, RANGES if workers > 1 else 1)]
     for batch, rows in zip(batches, map_forked(merged, batches, workers), strict=True):
         yield from merged(batch) if rows is None else rows
 

@@ -9,11 +9,13 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
-from pipeline.summaries.cells import Cells, Codes, joined, missing, ranked, split
+from pipeline.summaries.cells import EXACT, Cells, Codes, joined, missing, ranked, split
 
-BLOCK_BYTES = 64 * 1024
+BLOCK_BYTES = 64 * 1024  # before it is deflated
+INFLATED_BYTES = 128 * 1024  # of most blocks, at most
 UNSIGNED = ("u1", "<u2", "<u4", "<u8")
 
 Read = Callable[[int, int], bytes]
@@ -110,9 +112,14 @@ def grouped(tables: Sequence[Groups]) -> tuple[Groups, list[Codes]]:
         columns = [table.pick(pick) for table in tables]
         cells = joined([*columns, missing(1)])
         picks[pick] = _last(_picked(pick.how, cells), cells, numbers, count)
-    # Of equal numbers the float.
-    keys = [_last(np.argsort(each.kinds)[::-1], each, numbers, count) for each in keys]
+    keys = [_last(_exact_first(each), each, numbers, count) for each in keys]
     return Groups(count, keys, sums, picks), of_tables
+
+
+def _exact_first(cells: Cells) -> Codes:
+    """All rows in an order in which the last one of equal numbers is a float, if any is."""
+    exact = cells.kinds == EXACT
+    return np.concatenate([np.flatnonzero(exact), np.flatnonzero(~exact)])
 
 
 def _picked(how: str, cells: Cells) -> Codes:
@@ -174,7 +181,7 @@ def _size(table: Groups) -> int:
 
 
 def packed(table: Groups) -> bytes:
-    """A line of JSON, the columns' integers in as few bytes as each needs, and JSON of texts."""
+    """A line of JSON, the columns' integers in as few bytes as each needs, and JSON of texts; deflated."""
     cells = [*table.keys, *table.picks.values()]
     columns: list[Any] = [*table.sums.values()]
     for each in cells:
@@ -191,7 +198,7 @@ def packed(table: Groups) -> bytes:
         json.dumps(each, ensure_ascii=False).encode("utf-8", "surrogatepass")
         for each in (header, [each.texts for each in cells])
     )
-    return b"".join([line, b"\n", *arrays, texts])
+    return isal_zlib.compress(b"".join([line, b"\n", *arrays, texts]), 1)
 
 
 def _narrowed(column: NDArray[Any]) -> tuple[Any, bytes]:
@@ -211,7 +218,7 @@ def _narrowed(column: NDArray[Any]) -> tuple[Any, bytes]:
 
 def unpacked(data: bytes) -> Groups:
     """What `packed` wrote."""
-    line, _, rest = data.partition(b"\n")
+    line, _, rest = isal_zlib.decompress(data, bufsize=INFLATED_BYTES).partition(b"\n")
     header = json.loads(line)
     rows, keys = header["rows"], header["keys"]
     sums = [Sum(*each) for each in header["sums"]]
@@ -270,7 +277,7 @@ class Run:
             self.end, before = self.end + size, before + rows
         self.keys = keys
         self._read = read
-        self._last: tuple[Block | None, Groups] = None, no_groups(keys)
+        self._rest: tuple[Block, int, Groups] | None = None  # of a block, from a number on
 
     def among(self, start: Key, end: Key | None) -> list[Block]:
         """The blocks that may have groups from a key on that sort before the end."""
@@ -283,23 +290,29 @@ class Run:
         with the number of its first group.
         """
         for block in self.among(start, end):
-            table = self._groups(block)
-            low = bisect_left(range(table.rows), start, key=table.key)
-            high = table.rows
+            first, table = self._groups(block, start)
+            low, high = 0, table.rows
+            if table.key(0) < start:
+                low = bisect_left(range(table.rows), start, key=table.key)
             if end is not None and table.key(high - 1) >= end:
                 high = bisect_left(range(table.rows), end, low, key=table.key)
+            self._rest = None
+            if high < table.rows:
+                self._rest = block, first + high, table.take(slice(high, None))
             if low < high:
-                yield block.before + low, table.take(slice(low, high))
+                yield first + low, table.take(slice(low, high))
 
     def whole(self) -> Groups:
         tables = [table for _, table in self.between((), None)] or [no_groups(self.keys)]
         return tables[0] if len(tables) == 1 else grouped(tables)[0]
 
-    def _groups(self, block: Block) -> Groups:
-        """Kept until another is read: where a range ends, the next one begins."""
-        if self._last[0] is not block:
-            self._last = block, unpacked(self._read(block.start, block.size))
-        return self._last[1]
+    def _groups(self, block: Block, start: Key) -> tuple[int, Groups]:
+        """The groups of a block, at least from a key on, and the number of the first: where a range
+        has ended, the next one begins.
+        """
+        if self._rest and self._rest[0] is block and self._rest[2].key(0) <= start:
+            return self._rest[1:]
+        return block.before, unpacked(self._read(block.start, block.size))
 
 
 def opened(fields: Any, start: int, keys: int, read: Read) -> list[Run]:
