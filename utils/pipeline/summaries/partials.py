@@ -16,7 +16,7 @@ from pipeline.summaries.cells import EXACT, Cells, Codes, joined, missing, ranke
 
 BLOCK_BYTES = 64 * 1024  # before it is deflated
 INFLATED_BYTES = 128 * 1024  # of most blocks, at most
-UNSIGNED = ("u1", "<u2", "<u4", "<u8")
+INTEGERS = ("|i1", "<i2", "<i4", "<i8")
 
 Read = Callable[[int, int], bytes]
 Key = tuple[Any, ...]  # of each cell its kind, its value and its text
@@ -186,34 +186,29 @@ def packed(table: Groups) -> bytes:
     columns: list[Any] = [*table.sums.values()]
     for each in cells:
         columns += [each.kinds, each.values, each.places]
-    forms, arrays = zip(*map(_narrowed, columns))
+    arrays = [*map(_narrowed, columns)]
     header = {
         "rows": table.rows,
         "keys": len(table.keys),
         "sums": list(table.sums),
         "picks": list(table.picks),
-        "forms": forms,
+        "arrays": [[array.dtype.str, len(array)] for array in arrays],
     }
     line, texts = (
         json.dumps(each, ensure_ascii=False).encode("utf-8", "surrogatepass")
         for each in (header, [each.texts for each in cells])
     )
-    return isal_zlib.compress(b"".join([line, b"\n", *arrays, texts]), 1)
+    return isal_zlib.compress(
+        b"".join([line, b"\n", *(array.tobytes() for array in arrays), texts]), 1
+    )
 
 
-def _narrowed(column: NDArray[Any]) -> tuple[Any, bytes]:
-    """A column as low + step * n, where step is a power of 2: (kind of n, low, step), and each n.
-
-    Equal numbers have a step of 0, and no n.
-    """
-    low = int(column.min())
-    above = (column.astype(np.int64) - low).view(np.uint64)  # right beyond int64, too
-    bits = int(np.bitwise_or.reduce(above))
-    step = bits & -bits
-    if not bits:
-        return ("u1", low, step), b""
-    kind = next(kind for kind in UNSIGNED if bits // step <= np.iinfo(kind).max)
-    return (kind, low, step), (above // np.uint64(step)).astype(kind).tobytes()
+def _narrowed(column: NDArray[Any]) -> NDArray[Any]:
+    """Of equal numbers, one."""
+    low, high = int(column.min()), int(column.max())
+    kinds = (np.dtype(kind) for kind in INTEGERS)
+    kind = next(k for k in kinds if np.iinfo(k).min <= low and high <= np.iinfo(k).max)
+    return column[: 1 if low == high else None].astype(kind)
 
 
 def unpacked(data: bytes) -> Groups:
@@ -224,11 +219,10 @@ def unpacked(data: bytes) -> Groups:
     sums = [Sum(*each) for each in header["sums"]]
     picks = [Pick(*each) for each in header["picks"]]
     columns, end = [], 0
-    for kind, low, step in header["forms"]:
-        stored = np.frombuffer(rest, kind, rows if step else 0, end)
-        above = stored * np.uint64(step) if step else np.zeros(rows, np.uint64)
-        columns.append(above.view(np.int64) + low)
-        end += stored.nbytes
+    for kind, stored in header["arrays"]:
+        column = np.frombuffer(rest, kind, stored, end)
+        columns.append(np.broadcast_to(column, rows).astype(np.int64))
+        end += column.nbytes
     texts = json.loads(rest[end:].decode("utf-8", "surrogatepass"))
     arrays = batched(columns[len(sums) :], 3, strict=True)
     cells = [
