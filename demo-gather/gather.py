@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -17,9 +18,8 @@ from pipeline.segments import figures, frames
 from pipeline.segments.rejects_sheet import Rejected
 from pipeline.segments.results import Results
 from pipeline.sheet.chunks import Chunks
-from pipeline.sheet.layout import Layout
 from pipeline.sheet.table import Table, next_style
-from pipeline.sheet.workbook import Workbook, check_size, sheet_names
+from pipeline.sheet.workbook import Workbook, check_size
 from pipeline.summaries.combine import Summaries
 
 if TYPE_CHECKING:
@@ -38,8 +38,9 @@ class GatherHandler:
         self.s3 = s3
         self.bucket = os.environ.get("BUCKET", "test-bucket")
         self.objects = Objects(s3, self.bucket, signing_key())
-        self.summaries = Summaries(lambda key: self.get_s3_df(self.bucket, key))
-        self.rejected = Rejected(lambda key, etag: self.get_s3_df(self.bucket, key, etag))
+        self.load = partial(self.get_s3_df, self.bucket)
+        self.summaries = Summaries(self.load)
+        self.rejected = Rejected(self.load)
 
     def main(self) -> str:
         try:
@@ -48,20 +49,19 @@ class GatherHandler:
             return GatherHandler(self.event, self.context, self.s3).main()
 
     def make_workbook(self) -> str:
-        keys = result_keys(self.get_event())
-        results = self.get_results(keys)
+        results = self.get_results(result_keys(self.get_event()))
         workbook: str = self.event.get("workbook", WORKBOOK)
-        formats = next(iter(results.figures.values())).formats
         self.rejected.check()
         # Before summaries are merged.
         check_size(workbook, sum(part.deflated_bytes for part in results.parts))
+        formats = results.first.formats
         tables = list(results.tables())
         summaries = list(self.summaries.tables(formats, next_style(tables)))
         tables += summaries
         tables += self.rejected.tables(formats, next_style(tables))
-        source, layout = results.told.source, results.first.layout
-        size = self.send_excel(tables, formats, self.bucket, workbook, source, layout)
-        self.send_facts(results, sheet_names(tables), summaries, workbook, size)
+        made = Workbook(workbook, tables, formats, results.first.layout)
+        size = self.send_excel(made, self.bucket, results.told.source)
+        self.send_facts(results, summaries, made, size)
         return workbook
 
     def get_event(self) -> dict[str, Any]:
@@ -74,9 +74,7 @@ class GatherHandler:
 
     def get_results(self, keys: list[str]) -> Results:
         """What the segments wrote; what they left out, and contribute to summaries, is added here."""
-        results = Results(
-            self.objects, keys, lambda key, etag: self.get_s3_df(self.bucket, key, etag)
-        )
+        results = Results(self.objects, keys, self.load)
         for key, rejects, contributed in results.read():
             self.summaries.add(key, *contributed)
             self.rejected.add(key, rejects)
@@ -87,49 +85,33 @@ class GatherHandler:
         data = figures.get_told(objects, key, etag) if etag else objects.get(key)
         return frames.load(data, key)
 
-    def send_excel(
-        self,
-        tables: Sequence[Table],
-        formats: Mapping[str, str],
-        bucket: str,
-        workbook: str,
-        source: str,
-        layout: Layout,
-    ) -> int:
+    def send_excel(self, made: Workbook, bucket: str, source: str) -> int:
         """Write the workbook, which appears in the bucket only when it is whole.
 
         Args:
-            tables: the segments' rows, and those beside them.
-            source: the input that they are made of.
-            layout: of their sheets.
+            source: the input that it is made of.
 
         Returns:
             Its size in bytes; 0 where a later upload of the input has taken its place.
         """
-        made = Workbook(workbook, tables, formats, layout)
         described = {"ContentType": CONTENT_TYPE, "Metadata": workbook_metadata(source)}
         file = Chunks(made.chunks())
         if given := self.event.get("upload"):
             made_from = given["key"], given["etag"]
-            latest = upload_latest(self.s3, bucket, workbook, file, made.size, described, made_from)
+            latest = upload_latest(
+                self.s3, bucket, made.name, file, made.size, described, made_from
+            )
             return made.size if latest else 0
-        upload(self.s3, bucket, workbook, file, made.size, described)
+        upload(self.s3, bucket, made.name, file, made.size, described)
         return made.size
 
     def send_facts(
-        self,
-        results: Results,
-        sheets: list[str],
-        summaries: Sequence[Table],
-        workbook: str,
-        size: int,
+        self, results: Results, summaries: Iterable[Table], made: Workbook, size: int
     ) -> None:
-        facts = results.told.facts(workbook, size, results.rows, results.columns, sheets)
-        told = [each.facts() for each in summaries]
         facts = replace(
-            facts,
+            results.told.facts(made.name, size, results.rows, results.columns, made.sheet_names),
             later=not size,
-            summaries=told,
+            summaries=[each.facts() for each in summaries],
             rejects=self.rejected.told,
             table=not results.first.alone,
         )

@@ -2,23 +2,23 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from pipeline import endings
-from pipeline.errors.places import objects_of, origins_of
+from pipeline.errors.places import objects_of, origins_of, written
 from pipeline.errors.wording import require
 from pipeline.events.scatter import Job, check_fits_execution
 from pipeline.facts.stages import ScatterFacts, SegmentCut
 from pipeline.keys import InvalidEvent, claim_key, facts_key, manifest_key
 from pipeline.reading import references
 from pipeline.reading.columns import Table
-from pipeline.reading.objects import At, Inputs, find_objects, head, input_bucket
+from pipeline.reading.objects import At, Listed, find_objects, head, input_bucket
 from pipeline.reading.segment_files import make_files
-from pipeline.reading.source import Source, Sources, open_table
+from pipeline.reading.source import Source, open_table
 from pipeline.s3.overlap import map_ahead
 from pipeline.s3.signed import Objects, signing_key
 from pipeline.segments import frames
@@ -59,15 +59,15 @@ class ScatterHandler:
         at = input_bucket(self.s3, self.bucket, job.input_bucket)
         inputs = find_objects(self.s3, at, job.input_obj)
         job = job.of((each.key for each in inputs.objects), inputs.written)
-        source = self.get_s3_data(at, job, inputs)
+        source = self.get_s3_data(at, job, inputs.objects)
         if job.scheduled_time:
             self.claim(job)
-        cuts = self.send_segments(self.make_segments(source, job), job)
-        if source.mixed:
+        cuts = self.send_segments(source, job)
+        if source.csv.mixed:
             # A column turned out to hold other texts than numbers: cut the table once more.
-            inputs = inputs.pinned(source.read[0].etag)
-            source = self.get_s3_data(at, job, inputs, source.texts)
-            cuts = self.send_segments(self.make_segments(source, job), job)
+            read = [Listed(each.key, each.etag, each.size) for each in source.read]
+            source = self.get_s3_data(at, job, read, source.csv.texts)
+            cuts = self.send_segments(source, job)
         self.send_facts(source, cuts, job, inputs.passed_over)
         result = self.result(job, [cut.key for cut in cuts])
         if job.is_uploaded and job.execution:  # the gather asks whether it is still the latest
@@ -95,21 +95,12 @@ class ScatterHandler:
         return {"bucket": self.bucket, "manifest": manifest, **workbook}
 
     def get_s3_data(
-        self, at: At, job: Job, inputs: Inputs, texts: Iterable[str] = ()
-    ) -> Source | Sources:
-        """Open the input, and read it ahead.
+        self, at: At, job: Job, objects: Sequence[Listed], texts: Iterable[str] = ()
+    ) -> Source:
+        """Open the objects; `texts` are columns of CSV known to hold other texts than numbers."""
+        return open_table(self.s3, at, objects, job.reading, texts)
 
-        Args:
-            texts: the columns of CSV that are known to hold other texts than numbers.
-
-        Raises:
-            InputChanged: an object is not that which was listed, or read before, any more.
-        """
-        if inputs.written:
-            return open_table(self.s3, at, inputs.objects[0], job.reading, texts)
-        return Sources(self.s3, at, inputs.objects, job.reading, texts)
-
-    def make_segments(self, source: Source | Sources, job: Job) -> Iterator[Segment]:
+    def make_segments(self, source: Source, job: Job) -> Iterator[Segment]:
         """The table's segments in row order."""
 
         def pickle(table: Table, start: int, columns: list[str]) -> bytes:
@@ -125,16 +116,13 @@ class ScatterHandler:
         start: int,
         columns: list[str],
         job: Job,
-        source: Source | Sources,
+        source: Source,
     ) -> pd.DataFrame:
-        """The frame of one segment, with the columns of the whole table so far.
-
-        Raises:
-            InvalidEvent: the table has a column of the name that the objects' keys would have.
-        """
+        """The frame of one segment, with the columns of the whole table so far."""
         df = self.make_df(table, start, job.table)
         stop = start + table.rows
-        df.attrs |= {**source.origins(start, stop), **job.told}
+        origins = {} if job.written else written(source.begun, start, stop)
+        df.attrs |= {**origins, **job.told}
         formats = {endings.is_csv(key) for _, key in origins_of(df.attrs)}
         if True in formats:
             df.attrs["format"] = "csv" if len(formats) == 1 else "mixed"
@@ -156,20 +144,19 @@ class ScatterHandler:
         df.attrs["source"] = source
         return df
 
-    def send_segments(self, segments: Iterable[Segment], job: Job) -> list[SegmentCut]:
+    def send_segments(self, source: Source, job: Job) -> list[SegmentCut]:
         """Write the segment files, all with the same columns; returns them in row order."""
-        columns: list[str] = []
         sent: list[tuple[int, SegmentCut]] = []
-        for columns, cut in map_ahead(self.put, segments, UPLOADS):
-            sent.append((len(columns), cut))
+        for width, cut in map_ahead(self.put, self.make_segments(source, job), UPLOADS):
+            sent.append((width, cut))
             if not job.manifest:
                 check_fits_execution(len(sent), cut.key, job)
-        width = len(columns)
-        return [self.widen(cut, columns) if own < width else cut for own, cut in sent]
+        columns = [*job.added, *source.columns]
+        return [self.widen(cut, columns) if own < len(columns) else cut for own, cut in sent]
 
-    def put(self, segment: Segment) -> tuple[list[str], SegmentCut]:
+    def put(self, segment: Segment) -> tuple[int, SegmentCut]:
         self.objects.put(segment.key, segment.pickled)
-        return segment.columns, SegmentCut(segment.key, segment.rows, len(segment.pickled))
+        return len(segment.columns), SegmentCut(segment.key, segment.rows, len(segment.pickled))
 
     def widen(self, cut: SegmentCut, columns: list[str]) -> SegmentCut:
         """Add the columns that first came up in later segments."""
@@ -179,7 +166,7 @@ class ScatterHandler:
         return replace(cut, size=len(pickled))
 
     def send_facts(
-        self, source: Source | Sources, cuts: list[SegmentCut], job: Job, passed_over: int
+        self, source: Source, cuts: list[SegmentCut], job: Job, passed_over: int
     ) -> None:
         rows = sum(cut.rows for cut in cuts)
         encoding, bucket = job.reading.get("encoding", "utf-8"), job.input_bucket

@@ -14,7 +14,6 @@ from pipeline.reading.plain_numbers import read_cells
 from pipeline.reading.references import References
 from pipeline.segments import result
 from pipeline.segments.rules import Fault, sift
-from pipeline.sheet.layout import layout_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -73,7 +72,7 @@ class SegmentHandler:
             faults: those of them that are not in it.
         """
         etl = etl_of(segment)
-        declared = (etl.summaries, etl.formats, layout_of(etl.layout))
+        declared = (etl.summaries, etl.formats, etl.layout)
         result.send(self.s3, bucket, key, df, segment, faults, *declared)
         return key
 

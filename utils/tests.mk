@@ -4,10 +4,9 @@ OWN_EMULATOR := $(HARNESS) with-emulator
 # A make that a test starts is none of these: it gets neither their flags nor their job server.
 PYTEST := env MAKEFLAGS= $(PY) -m pytest -q
 # They change this checkout, its packages, samples and results: one after another.
-TYPED := $(addprefix tests/test_,deploy.py package.py commands.py pipeline.py report.py)
-WATCHED := tests/test_watch.py
+TYPED := $(addprefix tests/test_,deploy.py package.py commands.py pipeline.py report.py watch.py)
 
-PARTS := lint typed functions rest executor types checkov watched
+PARTS := lint typed functions rest executor types checkov
 .PHONY: check $(PARTS)
 check: $(PARTS)
 
@@ -15,11 +14,7 @@ typed:
 	@cd utils && $(OWN_EMULATOR) $(PYTEST) $(TYPED)
 
 rest: $(VENVS)/ministack/.ready
-	@cd utils && $(OWN_EMULATOR) $(PYTEST) $(patsubst %,--ignore=%,$(TYPED) $(WATCHED))
-
-# It adds a source for a moment, when all that reads sources has done so.
-watched: lint typed functions rest types
-	@cd utils && $(OWN_EMULATOR) $(PYTEST) $(WATCHED)
+	@cd utils && $(OWN_EMULATOR) $(PYTEST) $(TYPED:%=--ignore=%)
 
 functions:
 	@$(OWN_EMULATOR) $(MAKE) --no-print-directory -f utils/functions.mk test ALREADY_UP=1

@@ -14,11 +14,13 @@ from pipeline.events.scatter import Job, NotATable, TooManySegments
 from pipeline.keys import InvalidEvent, gathered
 from pipeline.reading import cuts
 from pipeline.reading.columns import Block, Table
+from pipeline.reading.csv_table import CSVColumns
 from pipeline.reading.formats import Format
-from pipeline.reading.json_records import ArrayReader, InvalidJSON
-from pipeline.reading.source import InputChanged, Source, Sources
+from pipeline.reading.json_records import ArrayReader
+from pipeline.reading.source import InputChanged, Opened, Source
 from pipeline.segments import frames
 from scatter import ScatterHandler, Segment
+from tests.scattering import put, scattered
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -31,47 +33,37 @@ def member(number: int) -> dict[str, Any]:
     return {"会員番号": f"{number:03d}", "名前": "十河 アンナ", "会員ランク": 2, "ポイント": 57}
 
 
-def put(s3: "S3Client", bucket: str, table: list[dict[str, Any]], key: str = KEY) -> None:
-    s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(table).encode())
-
-
-def scatter_table(s3: "S3Client", **event: Any) -> list[str]:
-    keys: list[str] = ScatterHandler({"input_obj": KEY, **event}, None, s3).main()[
-        "segment_definitions"
-    ]
-    return keys
-
-
-def read(s3: "S3Client", bucket: str, key: str) -> pd.DataFrame:
-    return frames.load(s3.get_object(Bucket=bucket, Key=key)["Body"].read(), key)
+def put_table(s3: "S3Client", bucket: str, table: list[dict[str, Any]], key: str = KEY) -> None:
+    put(s3, bucket, {key: json.dumps(table).encode()})
 
 
 def make_segments(
     data: bytes, division_number: int | None = None, manifest: bool = False
 ) -> list[pd.DataFrame]:
-    size = cuts.block_bytes(len(data), KEY)
+    size = cuts.block_bytes(len(data))
     chunks = [data[at : at + size] for at in range(0, len(data), size)]
-    source = Source(KEY, "", len(data), Format("json", False, len(data)), ArrayReader(chunks, KEY))
-    segments = HANDLER.make_segments(source, Job(KEY, division_number, None, manifest))
+    reader = ArrayReader(chunks, KEY)
+    opened = Opened(KEY, "", len(data), Format("json", False, len(data)), reader)
+    source = Source([opened], len(data), CSVColumns(), reader)
+    job = Job(KEY, division_number, None, manifest, written=True)
+    segments = HANDLER.make_segments(source, job)
     return [frames.load(segment.pickled, KEY) for segment in segments]
 
 
 def test_segments_hold_ten_rows_by_default(s3: "S3Client", bucket: str) -> None:
-    put(s3, bucket, [member(n) for n in range(25)], "test.json")
+    put_table(s3, bucket, [member(n) for n in range(25)], "test.json")
     result = ScatterHandler({"input_obj": "test.json"}, None, s3).main()
-    keys = [f"scatter/job_{n:03d}.pkl" for n in range(3)]
-    assert result == {"segment_definitions": keys}
-    assert [len(read(s3, bucket, key)) for key in keys] == [10, 10, 5]
+    assert result == {"segment_definitions": [f"scatter/job_{n:03d}.pkl" for n in range(3)]}
+    assert [len(df) for df in scattered(s3, input_obj="test.json")] == [10, 10, 5]
 
 
 @pytest.mark.parametrize("division_number", [1, 7, 24, 25, 26, 10**9, 10**30])
 def test_segments_cover_every_row_once(s3: "S3Client", bucket: str, division_number: int) -> None:
     table = [member(n) for n in range(25)]
-    put(s3, bucket, table)
-    keys = scatter_table(s3, division_number=division_number)
-    whole = pd.concat([read(s3, bucket, key) for key in keys])
-    assert len(keys) == -(-25 // division_number)
-    pd.testing.assert_frame_equal(whole, pd.DataFrame(table), check_index_type=False)
+    put_table(s3, bucket, table)
+    segments = scattered(s3, input_obj=KEY, division_number=division_number)
+    assert len(segments) == -(-25 // division_number)
+    pd.testing.assert_frame_equal(pd.concat(segments), pd.DataFrame(table), check_index_type=False)
 
 
 def test_a_division_number_beyond_the_table_takes_no_memory() -> None:
@@ -87,9 +79,9 @@ def test_a_division_number_beyond_the_table_takes_no_memory() -> None:
 
 
 def test_an_empty_table_is_one_segment_without_rows(s3: "S3Client", bucket: str) -> None:
-    put(s3, bucket, [])
-    [key] = scatter_table(s3)
-    assert read(s3, bucket, key).empty
+    put_table(s3, bucket, [])
+    [df] = scattered(s3, input_obj=KEY)
+    assert df.empty
 
 
 HEADERS = {
@@ -104,15 +96,14 @@ HEADERS = {
 def test_a_csv_file_of_a_header_alone_keeps_its_columns(
     s3: "S3Client", bucket: str, data: bytes, columns: list[str], division_number: int | None
 ) -> None:
-    s3.put_object(Bucket=bucket, Key="t.csv", Body=data)
-    [key] = scatter_table(s3, input_obj="t.csv", division_number=division_number)
-    df = read(s3, bucket, key)
+    put(s3, bucket, {"t.csv": data})
+    [df] = scattered(s3, input_obj="t.csv", division_number=division_number)
     assert (df.columns.tolist(), len(df)) == (columns, 0)
     assert df.attrs == {"source": "t.csv", "format": "csv"}
 
 
 def test_the_execution_keeps_its_segments_apart(s3: "S3Client", bucket: str) -> None:
-    put(s3, bucket, [member(0)])
+    put_table(s3, bucket, [member(0)])
     event = {"input_obj": "test.json", "execution": "run-1", "overrides": {"input_obj": KEY}}
     assert ScatterHandler(event, None, s3).main() == {
         "segment_definitions": ["scatter/run-1/job_000.pkl"],
@@ -123,15 +114,15 @@ def test_the_execution_keeps_its_segments_apart(s3: "S3Client", bucket: str) -> 
 def test_an_execution_pins_the_versions_of_all_reference_tables(
     s3: "S3Client", bucket: str
 ) -> None:
-    put(s3, bucket, [member(0)])
+    put_table(s3, bucket, [member(0)])
     pin = "scatter/run-1/references.json"
-    scatter_table(s3, execution="run-1")
+    scattered(s3, input_obj=KEY, execution="run-1")
     assert pin not in keys_of(s3, bucket)
     tables = ["reference/2026/origins.csv", "reference/rates.csv"]
     etags = {key: s3.put_object(Bucket=bucket, Key=key, Body=b"a\n1\n")["ETag"] for key in tables}
-    scatter_table(s3)
+    scattered(s3, input_obj=KEY)
     assert not any(key.endswith("references.json") for key in keys_of(s3, bucket))
-    scatter_table(s3, execution="run-1")
+    scattered(s3, input_obj=KEY, execution="run-1")
     assert json.loads(s3.get_object(Bucket=bucket, Key=pin)["Body"].read()) == etags
 
 
@@ -144,10 +135,8 @@ def keys_of(s3: "S3Client", bucket: str) -> list[str]:
     [
         ("", "test.json", "test.xlsx"),
         ("", "2026/members.json", "2026/members.xlsx"),
-        ("", "a.b/members", "a.b/members.xlsx"),
         ("", "data.2024.01", "data.2024.01.xlsx"),
         ("", "data.2024.02.json", "data.2024.02.xlsx"),
-        ("", "会員　名簿.json", "会員　名簿.xlsx"),
         ("", "orders.csv.gz", "orders.xlsx"),
         ("", "2026/ORDERS.CSV", "2026/ORDERS.xlsx"),
         ("", "a.json.jsonl", "a.json.xlsx"),
@@ -172,14 +161,6 @@ def test_what_others_write_into_an_input_is_no_fault() -> None:
     assert Job.from_event({"overrides": {**event, "input_obj": KEY}}) == Job(KEY, None, None)
 
 
-@pytest.fixture
-def small_scale(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Segments of a thousandth of their bytes."""
-    monkeypatch.setattr(cuts, "SEGMENT_BYTES", 6_900)
-    monkeypatch.setattr(cuts, "BLOCK_BYTES", 960)
-    monkeypatch.setattr(cuts, "SMALL_TABLE_BYTES", 200)
-
-
 @pytest.mark.parametrize("size", [1, 10_000, 123_457, 4_700_000, 700_000_000])
 def test_no_table_makes_more_than_200_segments(size: int, small_scale: None) -> None:
     """The sizes are bytes of records of 7 bytes, before they are scaled down."""
@@ -190,7 +171,7 @@ def test_no_table_makes_more_than_200_segments(size: int, small_scale: None) -> 
     assert len(segments) <= cuts.SEGMENTS
 
 
-@pytest.mark.parametrize("size", [4_700_000, 700_000_000, 4_000_000_000])
+@pytest.mark.parametrize("size", [4_700_000, 700_000_000])
 def test_segments_of_a_manifest_keep_their_size_however_long_the_table(
     size: int, small_scale: None
 ) -> None:
@@ -221,11 +202,10 @@ def test_small_tables_of_tiny_records_make_at_most_200_segments() -> None:
 
 
 def test_columns_agree_where_later_records_bring_new_ones(s3: "S3Client", bucket: str) -> None:
-    put(s3, bucket, [{"a": 1}, {"a": 2, "c": "x"}, {"b": 3}])
-    keys = scatter_table(s3, division_number=1)
-    frames_read = [read(s3, bucket, key) for key in keys]
-    assert [list(df.columns) for df in frames_read] == [["a", "c", "b"]] * 3
-    assert pd.concat(frames_read).to_json(orient="values") == (
+    put_table(s3, bucket, [{"a": 1}, {"a": 2, "c": "x"}, {"b": 3}])
+    segments = scattered(s3, input_obj=KEY, division_number=1)
+    assert [list(df.columns) for df in segments] == [["a", "c", "b"]] * 3
+    assert pd.concat(segments).to_json(orient="values") == (
         '[[1.0,null,null],[2.0,"x",null],[null,null,3.0]]'
     )
 
@@ -260,11 +240,9 @@ def test_blocks_join_to_the_table_of_all_their_records() -> None:
         assert (columns, table.rows) == (expected, 4)
 
 
-@pytest.mark.parametrize("block_rows", [1, 2])
 @pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
-def test_values_are_kept_exactly(values: list[Any], block_rows: int) -> None:
-    blocks = itertools.batched([{"a": value} for value in values], block_rows)
-    df = HANDLER.make_df(Table(map(Block.of, blocks)), 0, KEY)
+def test_values_are_kept_exactly(values: list[Any]) -> None:
+    df = HANDLER.make_df(Table([Block.of([{"a": value}]) for value in values]), 0, KEY)
     kept = df["a"].astype(object).where(df["a"].notna(), None).tolist()
     assert (kept, list(map(type, kept))) == (values, list(map(type, values)))
     whole = HANDLER.make_df(Table([Block.of([{"a": value} for value in values])]), 0, KEY)
@@ -295,96 +273,70 @@ def test_no_float_holds_an_integer_beyond_15_digits_in_any_segment(
     assert all(type(found[row]) is int for row, _ in long)
 
 
-def test_a_faulty_record_is_named_with_the_object(s3: "S3Client", bucket: str) -> None:
-    s3.put_object(Bucket=bucket, Key=KEY, Body=b'[{"a": 1}, {"a" 1}, {"a": 1, "b": 2}]')
-    with pytest.raises(InvalidJSON, match="^members.json record 1, byte 16: expected valid JSON"):
-        scatter_table(s3)
-
-
 INPUT = "input_obj: must be the key of an object, a folder/, a pattern or a list of keys; found "
-NUMBER = "division_number: must be a whole number from 1; found "
-ENCODING = "encoding: "
-ETL = "etl: must be the name of an ETL; found "
-REJECTS = 'rejects: must be "sheet"; found '
-SHEETS = 'sheets: must be "summaries"; found '
-LIMIT = "max_rejects: must be a whole number from 0; found "
-EXECUTION = "execution: must be an execution's name; found "
+LONG = "input_obj: must be short enough for its workbook, whose key has at most 1,024 bytes; found "
+ENDS = ".json, .jsonl, .ndjson, .csv, .tsv, .xlsx"
 ENDING = (
-    "input_obj: must end in .json, .jsonl, .ndjson, .csv, .tsv, .xlsx or one of these with .gz, or have no ending; "
-    "found the text "
+    f"input_obj: must end in {ENDS} or one of these with .gz, or have no ending; found the text "
 )
-EVENTS: dict[str, tuple[dict[str, Any], str]] = {
-    "no input": ({"input_obj": None}, INPUT + "null"),
-    "number": ({"input_obj": 7}, INPUT + "the number 7"),
-    "empty": ({"input_obj": ""}, INPUT + 'the text ""'),
-    "climbing": ({"input_obj": "a/../b"}, INPUT + 'the text "a/../b"'),
-    "empty step": ({"input_obj": "/a.json"}, INPUT + 'the text "/a.json"'),
-    "control character": ({"input_obj": "a\nb"}, INPUT + r'the text "a\nb"'),
-    "lone surrogate": ({"input_obj": "a\ud83d"}, INPUT + r'the text "a\ud83d"'),
-    "long key": ({"input_obj": "漢" * 342}, INPUT + f'the text "{"漢" * 60}…"'),
-    "too long for a workbook": (
-        {"input_obj": "漢" * 340},
-        "input_obj: must be short enough for its workbook, whose key has at most 1,024 bytes; "
-        f'found the text "{"漢" * 60}…"',
-    ),
-    "too long for a workbook by its end": (
-        {"input_obj": "a" * 1020 + ".csv"},
-        "input_obj: must be short enough for its workbook, whose key has at most 1,024 bytes; "
-        f'found the text "{"a" * 60}…"',
-    ),
-    "workbook of before": ({"input_obj": "a.xls"}, ENDING + '"a.xls"'),
-    "packed otherwise": ({"overrides": {"input_obj": "b/a.csv.zip"}}, ENDING + '"b/a.csv.zip"'),
-    "a workbook of its own name": (
-        {"input_obj": "members.xlsx"},
-        'workbook: must be no object that is read; found the text "members.xlsx"',
-    ),
-    "delimiter": (
-        {"delimiter": ";;"},
-        'delimiter: must be one character, no quote and no line\'s end; found the text ";;"',
-    ),
-    "quote": (
-        {"delimiter": '"'},
-        'delimiter: must be one character, no quote and no line\'s end; found the text "\\""',
-    ),
-    "bucket": (
-        {"input_bucket": "A_b"},
-        'input_bucket: must be a bucket\'s name; found the text "A_b"',
-    ),
-    "sheet": ({"sheet": ""}, 'sheet: must be a sheet\'s name; found the text ""'),
-    "encoding": ({"encoding": "sjis"}, ENCODING + 'must be utf-8 or cp932; found the text "sjis"'),
-    "encoding of JSON": (
-        {"encoding": "cp932"},
-        ENCODING + 'only CSV has another than UTF-8; found the text "cp932" of members.json',
-    ),
-    "zero": ({"division_number": 0}, NUMBER + "the number 0"),
-    "1e400": (json.loads('{"division_number": 1e400}'), NUMBER + "the number inf"),
-    "half": ({"division_number": 2.5}, NUMBER + "the number 2.5"),
-    "true": ({"division_number": True}, NUMBER + "true"),
-    "text": ({"division_number": "9"}, NUMBER + 'the text "9"'),
-    "typo": (
-        {"overrides": {"division": 9}},
-        "overrides: knows input_obj, input_bucket, workbook, source_column, division_number, "
-        "scheduled_time, zone, encoding, delimiter, sheet, etl, rejects, max_rejects, sheets; found division",
-    ),
-    "list": ({"overrides": [1]}, "overrides: must be an object; found an array"),
-    "an etl that is no name": ({"overrides": {"etl": 5}}, ETL + "the number 5"),
-    "an empty etl": ({"etl": ""}, ETL + 'the text ""'),
-    "rejects nowhere": ({"rejects": None}, REJECTS + "null"),
-    "rejects elsewhere": ({"overrides": {"rejects": "file"}}, REJECTS + 'the text "file"'),
-    "a limit of rejects alone": ({"max_rejects": 3}, REJECTS + "max_rejects alone"),
-    "rejects below 0": ({"rejects": "sheet", "max_rejects": -1}, LIMIT + "the number -1"),
-    "true rejects": ({"rejects": "sheet", "max_rejects": True}, LIMIT + "true"),
-    "other sheets": ({"sheets": "table"}, SHEETS + 'the text "table"'),
-    "no sheets": ({"overrides": {"sheets": None}}, SHEETS + "null"),
-    "climbing execution": ({"execution": "../x"}, EXECUTION + 'the text "../x"'),
-    "two steps": ({"execution": "a/b"}, EXECUTION + 'the text "a/b"'),
-    "numbered execution": ({"execution": 5}, EXECUTION + "the number 5"),
-    "long execution": ({"execution": "a" * 81}, EXECUTION + f'the text "{"a" * 60}…"'),
-    "nameless execution": ({"execution": ""}, EXECUTION + 'the text ""'),
-}
+NUMBER = "division_number: must be a whole number from 1; found "
+EXECUTION = "execution: must be an execution's name; found "
+DELIMITER = "delimiter: must be one character, no quote and no line's end; found the text "
+ENCODING = "encoding: must be utf-8 or cp932; found "
+CSV_ALONE = 'encoding: only CSV has another than UTF-8; found the text "cp932" of members.json'
+LIMIT = "max_rejects: must be a whole number from 0; found "
+KNOWN = (
+    "input_obj, input_bucket, workbook, source_column, division_number, scheduled_time, zone, "
+    "encoding, delimiter, sheet, etl, rejects, max_rejects, sheets"
+)
+KANJI = "漢" * 60 + "…"
+EVENTS: list[tuple[dict[str, Any], str]] = [
+    ({"input_obj": None}, INPUT + "null"),
+    ({"input_obj": 7}, INPUT + "the number 7"),
+    ({"input_obj": ""}, INPUT + 'the text ""'),
+    ({"input_obj": "a/../b"}, INPUT + 'the text "a/../b"'),
+    ({"input_obj": "/a.json"}, INPUT + 'the text "/a.json"'),
+    ({"input_obj": "a\nb"}, INPUT + r'the text "a\nb"'),
+    ({"input_obj": "a\ud83d"}, INPUT + r'the text "a\ud83d"'),
+    ({"input_obj": "漢" * 342}, INPUT + f'the text "{KANJI}"'),
+    ({"input_obj": "漢" * 340}, LONG + f'the text "{KANJI}"'),
+    ({"input_obj": "漢" * 340 + ".csv"}, LONG + f'the text "{KANJI}"'),
+    ({"input_obj": "a.xls"}, ENDING + '"a.xls"'),
+    ({"overrides": {"input_obj": "b/a.csv.zip"}}, ENDING + '"b/a.csv.zip"'),
+    ({"input_obj": "a.xlsx"}, 'workbook: must be no object that is read; found the text "a.xlsx"'),
+    ({"workbook": ["a.xlsx"]}, "workbook: must be a key that ends in .xlsx; found an array"),
+    ({"delimiter": ";;"}, DELIMITER + '";;"'),
+    ({"delimiter": '"'}, DELIMITER + r'"\""'),
+    ({"input_bucket": "A_b"}, 'input_bucket: must be a bucket\'s name; found the text "A_b"'),
+    ({"sheet": ""}, 'sheet: must be a sheet\'s name; found the text ""'),
+    ({"encoding": "sjis"}, ENCODING + 'the text "sjis"'),
+    ({"encoding": ["utf-8"]}, ENCODING + "an array"),
+    ({"encoding": "cp932"}, CSV_ALONE),
+    ({"division_number": 0}, NUMBER + "the number 0"),
+    (json.loads('{"division_number": 1e400}'), NUMBER + "the number inf"),
+    ({"division_number": 2.5}, NUMBER + "the number 2.5"),
+    ({"division_number": True}, NUMBER + "true"),
+    ({"division_number": "9"}, NUMBER + 'the text "9"'),
+    ({"overrides": {"division": 9}}, f"overrides: knows {KNOWN}; found division"),
+    ({"overrides": [1]}, "overrides: must be an object; found an array"),
+    ({"overrides": {"etl": 5}}, "etl: must be the name of an ETL; found the number 5"),
+    ({"etl": ""}, 'etl: must be the name of an ETL; found the text ""'),
+    ({"rejects": None}, 'rejects: must be "sheet"; found null'),
+    ({"overrides": {"rejects": "file"}}, 'rejects: must be "sheet"; found the text "file"'),
+    ({"max_rejects": 3}, 'rejects: must be "sheet"; found max_rejects alone'),
+    ({"rejects": "sheet", "max_rejects": -1}, LIMIT + "the number -1"),
+    ({"rejects": "sheet", "max_rejects": True}, LIMIT + "true"),
+    ({"sheets": "table"}, 'sheets: must be "summaries"; found the text "table"'),
+    ({"overrides": {"sheets": None}}, 'sheets: must be "summaries"; found null'),
+    ({"execution": "../x"}, EXECUTION + 'the text "../x"'),
+    ({"execution": "a/b"}, EXECUTION + 'the text "a/b"'),
+    ({"execution": 5}, EXECUTION + "the number 5"),
+    ({"execution": "漢" * 81}, EXECUTION + f'the text "{KANJI}"'),
+    ({"execution": ""}, EXECUTION + 'the text ""'),
+]
 
 
-@pytest.mark.parametrize(("event", "fault"), EVENTS.values(), ids=EVENTS)
+@pytest.mark.parametrize(("event", "fault"), EVENTS, ids=[ascii(each)[:40] for each, _ in EVENTS])
 def test_a_wrong_event_is_named(event: dict[str, Any], fault: str) -> None:
     with pytest.raises(InvalidEvent) as raised:
         Job.from_event({"input_obj": KEY, **event}).of(
@@ -393,26 +345,16 @@ def test_a_wrong_event_is_named(event: dict[str, Any], fault: str) -> None:
     assert str(raised.value) == fault
 
 
-@pytest.mark.parametrize(
-    "key",
-    [
-        "inbox/notes.txt",
-        "inbox/a/_SUCCESS",
-        "inbox/x.gz",
-        "inbox/x.json.part",
-        "inbox/2026/",
-        "inbox/",
-    ],
-)
+@pytest.mark.parametrize("key", ["notes.txt", "a/_SUCCESS", "x.gz", "x.json.part", "2026/", ""])
 def test_of_the_inbox_is_passed_over_what_does_not_end_as_a_table(
     key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INBOX", "inbox/")
     with pytest.raises(NotATable) as raised:
-        Job.from_event({"input_obj": "test.json", "overrides": {"input_obj": key}})
+        Job.from_event({"input_obj": "test.json", "overrides": {"input_obj": f"inbox/{key}"}})
     assert str(raised.value) == (
-        "input_obj: a table of the inbox must end in .json, .jsonl, .ndjson, .csv, .tsv, .xlsx, or one "
-        f'of these with .gz; found the text "{key}", which is passed over'
+        f"input_obj: a table of the inbox must end in {ENDS}, or one of these with .gz; "
+        f'found the text "inbox/{key}", which is passed over'
     )
 
 
@@ -435,9 +377,7 @@ def test_what_is_no_key_is_no_object_of_the_inbox(
         Job.from_event({"input_obj": key})
 
 
-@pytest.mark.parametrize(
-    "execution", [None, "e", "e" * 73, "漢" * 80], ids=["none", "short", "long", "kanji"]
-)
+@pytest.mark.parametrize("execution", [None, "e" * 73, "漢" * 80], ids=["none", "long", "kanji"])
 @pytest.mark.parametrize("key", ["members.json", "漢" * 330 + ".json"], ids=["short", "kanji"])
 def test_the_state_of_every_division_that_is_allowed_is_at_most_256_kib(
     execution: str | None, key: str, monkeypatch: pytest.MonkeyPatch
@@ -471,29 +411,27 @@ def fits(segments: int, job: Job) -> bool:
 def test_segment_files_tell_the_etl_and_where_faulty_records_go(
     s3: "S3Client", bucket: str
 ) -> None:
-    put(s3, bucket, [member(0), {**member(1), "late": 1}], KEY)
+    put_table(s3, bucket, [member(0), {**member(1), "late": 1}], KEY)
     asked = {"etl": "orders", "rejects": "sheet", "max_rejects": 0, "sheets": "summaries"}
     event = {"input_obj": KEY, "division_number": 1, "overrides": asked}
-    keys = ScatterHandler(event, None, s3).main()["segment_definitions"]
-    assert [read(s3, bucket, key).attrs for key in keys] == [{"source": KEY, **asked}] * 2
+    assert [df.attrs for df in scattered(s3, **event)] == [{"source": KEY, **asked}] * 2
 
 
 @pytest.mark.parametrize(
     "key", ["会員　名簿.json", "a b/c&d=1.json", "漢" * 339, f"{'a' * 1019}.json", "..a/b..json"]
 )
 def test_a_key_that_s3_takes_is_taken(s3: "S3Client", bucket: str, key: str) -> None:
-    put(s3, bucket, [member(0)], key)
-    [segment] = ScatterHandler({"input_obj": key}, None, s3).main()["segment_definitions"]
-    assert len(read(s3, bucket, segment)) == 1
+    put_table(s3, bucket, [member(0)], key)
+    assert [len(df) for df in scattered(s3, input_obj=key)] == [1]
 
 
 def test_a_division_beyond_the_limits_is_refused(
     s3: "S3Client", bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "ITERATIONS", 20)
-    put(s3, bucket, [member(n) for n in range(25)])
+    put_table(s3, bucket, [member(n) for n in range(25)])
     with pytest.raises(TooManySegments, match="division_number 1 passes that at segment 21"):
-        scatter_table(s3, division_number=1)
+        scattered(s3, input_obj=KEY, division_number=1)
 
 
 def test_a_thousand_segments_fit_an_execution() -> None:
@@ -505,7 +443,7 @@ def test_a_manifest_lists_any_number_of_segments(
     s3: "S3Client", bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "ITERATIONS", 20)
-    put(s3, bucket, [member(n) for n in range(25)])
+    put_table(s3, bucket, [member(n) for n in range(25)])
     event = {"input_obj": KEY, "execution": "run-1", "manifest": True, "division_number": 1}
     result = ScatterHandler(event, None, s3).main()
     manifest = "scatter/run-1/manifest.json"
@@ -520,9 +458,8 @@ def test_a_column_that_turns_out_to_be_text_is_text_in_every_segment(
     """Its number stands far behind the first block, so that the table is cut once more."""
     rows = [*(f"{n},{n}" for n in range(20_000)), "x,1"]
     body = "\r\n".join(["a,b", *rows]).encode()
-    s3.put_object(Bucket=bucket, Key="orders.csv", Body=body)
-    handler = ScatterHandler({"input_obj": "orders.csv", "division_number": 7_000}, None, s3)
-    cut = [read(s3, bucket, key) for key in handler.main()["segment_definitions"]]
+    put(s3, bucket, {"orders.csv": body})
+    cut = scattered(s3, input_obj="orders.csv", division_number=7_000)
     whole = pd.concat(cut)
     assert [list(df.dtypes.astype(str)) for df in cut] == [["str", "int64"]] * 3
     assert [f"{a},{b}" for a, b in zip(whole["a"], whole["b"])] == rows
@@ -534,7 +471,7 @@ def test_an_input_that_is_replaced_between_its_two_readings_is_named(
     s3: "S3Client", bucket: str
 ) -> None:
     class Replacing(ScatterHandler):
-        def make_segments(self, source: Source | Sources, job: Job) -> Iterator[Segment]:
+        def make_segments(self, source: Source, job: Job) -> Iterator[Segment]:
             yield from super().make_segments(source, job)
             self.s3.put_object(Bucket=bucket, Key="orders.csv", Body=b"a\n1\n")
 
@@ -546,30 +483,21 @@ def test_an_input_that_is_replaced_between_its_two_readings_is_named(
 
 def test_a_missing_object_is_s3s_own_error(s3: "S3Client", bucket: str) -> None:
     with pytest.raises(s3.exceptions.NoSuchKey):
-        scatter_table(s3)
+        scattered(s3, input_obj=KEY)
 
 
 INBOX_INPUT = {"encoding": "cp932", "orders": {"rejects": "sheet", "encoding": "utf-8"}}
-FOLDERS: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, str]]] = {
-    "a folder's": (
-        "inbox/orders/2026/a.csv",
-        {},
-        {"folder": "orders", "rejects": "sheet"},
-        {"encoding": "utf-8"},
-    ),
-    "another folder's": ("inbox/x/a.csv", {}, {"folder": "x"}, {"encoding": "cp932"}),
-    "the inbox's own": ("inbox/orders.csv", {}, {}, {"encoding": "cp932"}),
-    "one that names its ETL": (
-        "inbox/orders/a.csv",
-        {"etl": "sales", "encoding": "cp932"},
-        {"etl": "sales", "rejects": "sheet"},
-        {"encoding": "cp932"},
-    ),
-    "one beside the inbox": ("orders/a.csv", {}, {}, {}),
-}
+SHEET, CP932 = {"rejects": "sheet"}, {"encoding": "cp932"}
+FOLDERS: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, str]]] = [
+    ("inbox/orders/2026/a.csv", {}, {"folder": "orders", **SHEET}, {"encoding": "utf-8"}),
+    ("inbox/x/a.csv", {}, {"folder": "x"}, CP932),
+    ("inbox/orders.csv", {}, {}, CP932),
+    ("inbox/orders/a.csv", {"etl": "sales", **CP932}, {"etl": "sales", **SHEET}, CP932),
+    ("orders/a.csv", {}, {}, {}),
+]
 
 
-@pytest.mark.parametrize(("key", "given", "told", "reading"), FOLDERS.values(), ids=FOLDERS)
+@pytest.mark.parametrize(("key", "given", "told", "reading"), FOLDERS)
 def test_a_table_of_the_inbox_has_the_etl_and_the_input_of_its_folder(
     key: str,
     given: dict[str, Any],
@@ -588,6 +516,7 @@ def test_a_table_of_the_inbox_has_the_etl_and_the_input_of_its_folder(
     [
         ("[1]", "InboxInput: must be a JSON object; found the text "),
         ('{"orders": {"etls": 1}}', "InboxInput: knows input_obj, .*; found etls"),
+        ('{"orders": 1}', "InboxInput: knows input_obj, .*; found orders"),
         ('{"encoding": 1}', "encoding: must be utf-8 or cp932; found the number 1"),
     ],
 )

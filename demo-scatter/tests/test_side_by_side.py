@@ -4,7 +4,6 @@ import json
 import multiprocessing
 import os
 import random
-import re
 import signal
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -16,10 +15,11 @@ from hypothesis import strategies as st
 
 from pipeline.events.scatter import Job
 from pipeline.reading import cuts, segment_files, side_by_side
+from pipeline.reading.csv_table import CSVColumns
 from pipeline.reading.formats import Format
 from pipeline.reading.json_records import ArrayReader, LinesReader
 from pipeline.reading.reader import Reader
-from pipeline.reading.source import Source
+from pipeline.reading.source import Opened, Source
 from pipeline.workers import WorkerDied
 from scatter import ScatterHandler, Segment
 
@@ -49,7 +49,7 @@ def scattered(
     data: bytes, key: str, workers: int, chunk: int | None = None, broken_at: int | None = None
 ) -> Outcome:
     """The segments, where their blocks begin, and the error at last."""
-    size = chunk or cuts.block_bytes(len(data), key)
+    size = chunk or cuts.block_bytes(len(data))
 
     def chunks() -> Iterator[bytes]:
         for at in range(0, len(data), size):
@@ -58,20 +58,22 @@ def scattered(
             yield data[at : at + size]
 
     reader = KINDS[key](chunks(), key)
-    source = Source(key, "", len(data), Format("json", False, len(data)), reader)
+    opened = Opened(key, "", len(data), Format("json", False, len(data)), reader)
+    source = Source([opened], len(data), CSVColumns(), reader)
     made: list[Segment] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(segment_files, "vcpus", lambda: workers)
         try:
-            made.extend(HANDLER.make_segments(source, Job(key, None, None)))
+            made.extend(HANDLER.make_segments(source, Job(key, None, None, written=True)))
         except ValueError as error:
             return made, reader.starts, f"{type(error).__name__}: {error}"
     return made, reader.starts, ""
 
 
 def same(data: bytes, key: str, chunk: int | None = None, broken_at: int | None = None) -> Outcome:
-    one = scattered(data, key, 1, chunk, broken_at)
-    assert scattered(data, key, 2, chunk, broken_at) == one
+    one, two = (scattered(data, key, workers, chunk, broken_at) for workers in (1, 2))
+    assert two[1:] == one[1:]
+    assert one[2] or two == one
     return one
 
 
@@ -146,7 +148,7 @@ TRAPS: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("key", KINDS)
 @pytest.mark.parametrize("trap", TRAPS)
-@pytest.mark.parametrize("chunk", [None, 61, 7, 1_000])
+@pytest.mark.parametrize("chunk", [None, 61])
 def test_a_trap_gives_the_same(key: str, trap: str, chunk: int | None) -> None:
     data = TRAPS[trap](WRITERS[key](PLAIN))
     segments, starts, error = same(data, key, chunk)
@@ -170,7 +172,7 @@ RECORDS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(RECORDS, st.sampled_from([*KINDS]), st.booleans(), st.integers(1, 300), st.randoms())
 @example([{"a": "}, {"}] * 60, "table.json", True, 1, random.Random(1))
 def test_any_text_gives_the_same(
@@ -190,7 +192,7 @@ def test_any_text_gives_the_same(
 
 @pytest.mark.parametrize("key", KINDS)
 @pytest.mark.parametrize("fault", [b'"120"', b"absent"])
-@pytest.mark.parametrize("at", [0, 500, 5_000, 10_000, 11_000])
+@pytest.mark.parametrize("at", [0, 5_000, 11_000])
 def test_of_two_faults_the_first_is_told(key: str, fault: bytes, at: int) -> None:
     data = WRITERS[key](PLAIN).replace(fault, b"x")
     _, _, error = same(data, key, broken_at=at)
@@ -200,8 +202,7 @@ def test_of_two_faults_the_first_is_told(key: str, fault: bytes, at: int) -> Non
 def test_an_error_names_record_and_byte_of_the_whole_file() -> None:
     data = array(PLAIN).replace(b'"150"', b'"150" x')
     _, _, error = same(data, "table.json")
-    byte = re.search(rb'"150" x', data)
-    assert byte and f"table.json record 150, byte {byte.end() - 1}: " in error
+    assert f"table.json record 150, byte {data.index(b' x') + 1}: " in error
 
 
 @pytest.mark.parametrize("key", KINDS)
@@ -211,7 +212,7 @@ def test_more_names_than_a_pipe_takes_go_through_one_process(
     monkeypatch.setattr(cuts, "SEGMENT_BYTES", 100_000)
     monkeypatch.setattr(cuts, "BLOCK_BYTES", 100_000)
     wide = {f"{n:0100d}": n for n in range(700)}
-    data = b"x".join(WRITERS[key]([*PLAIN * 12, *[wide] * 20, *PLAIN]).rsplit(b'"199"', 1))
+    data = b"x".join(WRITERS[key]([*PLAIN * 12, *[wide] * 4, *PLAIN]).rsplit(b'"199"', 1))
     made = by_workers(monkeypatch, data, key)
     assert 0 < made < len(scattered(data, key, 1)[0])
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import psutil
 
-from harness.emulator import Emulator
+from harness.emulator import chosen
 from harness.fault import Fault
-from harness.target import emulator, endpoint
+from harness.target import emulator
 
 POLL_S = 0.2  # each poll is work for the LocalStack that is timed
 
@@ -19,9 +19,9 @@ def localstack() -> psutil.Process:
     Raises:
         Fault: it is none of ours, and cannot be looked into.
     """
-    if process := Emulator(endpoint()).process():
+    if process := chosen().process():
         return process
-    raise Fault(f"ENDPOINT: must be a LocalStack of `make up`; found none at {endpoint()}")
+    raise Fault(f"ENDPOINT: must be a LocalStack of `make up`; found none at {chosen().endpoint}")
 
 
 def start(key: str, **given: Any) -> str:

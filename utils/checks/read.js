@@ -1,5 +1,5 @@
-// Print every cell of a workbook as JSON: node read.js exceljs|sheetjs FILE
-const [reader, file] = process.argv.slice(2);
+// Print every cell of each workbook as a line of JSON: node read.js exceljs|sheetjs FILE…
+const [reader, ...files] = process.argv.slice(2);
 
 const plain = (value) => {
   if (value === null || value === undefined) return null;
@@ -8,22 +8,23 @@ const plain = (value) => {
   return value;
 };
 
-async function exceljs() {
+async function exceljs(file) {
   const { Workbook } = require("exceljs");
   const workbook = new Workbook();
   await workbook.xlsx.readFile(file);
   return workbook.worksheets.map((sheet) => {
     const rows = [];
+    const columns = sheet.columnCount; // looks at each row
     sheet.eachRow({ includeEmpty: true }, (row) => {
       const cells = [];
-      for (let column = 1; column <= sheet.columnCount; column++) cells.push(plain(row.getCell(column).value));
+      for (let column = 1; column <= columns; column++) cells.push(plain(row.getCell(column).value));
       rows.push(cells);
     });
     return [sheet.name, rows];
   });
 }
 
-async function sheetjs() {
+async function sheetjs(file) {
   const xlsx = require("xlsx");
   const workbook = xlsx.readFile(file, { cellDates: true, UTC: true });
   return workbook.SheetNames.map((name) => {
@@ -32,4 +33,6 @@ async function sheetjs() {
   });
 }
 
-({ exceljs, sheetjs })[reader]().then((sheets) => console.log(JSON.stringify(sheets)));
+(async () => {
+  for (const file of files) console.log(JSON.stringify(await { exceljs, sheetjs }[reader](file)));
+})();

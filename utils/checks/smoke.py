@@ -23,7 +23,7 @@ SMALL = 1000
 # Fewer MB than a segment of so many rows needs. It is killed or, so starved, ends by its timeout.
 TOO_LITTLE_MEMORY = "SegmentMemory=128,SegmentTimeout=60"
 KILLED_OR_STARVED = "Runtime.ExitError or Sandbox.Timedout"
-TOO_MANY_ROWS = 300_000
+TOO_MANY_ROWS = 100_000
 
 
 @dataclass(frozen=True)

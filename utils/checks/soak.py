@@ -14,10 +14,10 @@ from pathlib import Path
 
 from checks.executions import localstack, start, wait
 from harness import artifacts
-from harness.emulator import Emulator
+from harness.emulator import chosen
 from harness.fault import Fault
 from harness.functions import WAIT
-from harness.target import emulator, endpoint
+from harness.target import emulator
 from utils import members
 
 WARM_UP, IN_A_ROW, LOOK_EVERY, AT_ONCE = 20, 100, 10, 20
@@ -95,7 +95,7 @@ def held_now() -> Held:
         threads=sum(each.num_threads() for each in everyone),
         files=sum(each.num_fds() for each in everyone),
         mappings=sum(len(each.memory_maps(grouped=False)) for each in everyone),
-        disk_kb=disk_kb(Emulator(endpoint()).folder),
+        disk_kb=disk_kb(chosen().folder),
         workers_mb=sum(each.memory_info().rss for each in workers) >> 20,
         localstack_mb=process.memory_info().rss >> 20,
     )

@@ -123,10 +123,10 @@ def test_the_summary_is_that_of_the_members_rows() -> None:
 
 
 def test_each_stage_runs_alone_on_all_rows_or_a_sample(capsys: pytest.CaptureFixture[str]) -> None:
-    scale.main(80_000)
+    scale.main(40_000)
     table, model = capsys.readouterr().out.strip().split("\n\n")
     scatter, segment, gather = table.splitlines()[2:]
-    assert scatter.startswith("| scatter | 80,000 rows, 0.01 GB | ")
+    assert scatter.startswith("| scatter | 40,000 rows, 0.01 GB | ")
     assert segment.startswith("| segment | 1 of 2 segments | ")
     assert gather.startswith("| gather | 2 segments, 0.00 GB | ")
     assert model.splitlines()[-1].startswith("| workbook | ")

@@ -287,24 +287,13 @@ def advice(
         return DISK_FULL[language == "ja"].format(folder=os.path.relpath(FOLDERS))
     by_message = (texts for text, texts in BY_MESSAGE.items() if text in message)
     found = next(by_message, None) or ADVICE.get(error, DEFAULT)
-    which = language == "ja"
-
-    def raised(setting: str) -> str:
-        return RAISE[bool(flags)][which].format(
-            SETTING=setting.upper(),
-            Setting=setting,
-            stage=stage,
-            Stage=stage.capitalize(),
-            flags=flags,
-        )
-
-    redriven = bool(execution) and "TARGET=aws" in flags
-    again = AGAIN[redriven][which].format(flags=flags, execution=execution)
+    which, redriven = language == "ja", bool(execution) and "TARGET=aws" in flags
+    names = {"stage": stage, "Stage": stage.capitalize(), "flags": flags, "execution": execution}
+    raised = RAISE[bool(flags)][which]
     return found[which].format(
-        memory=raised("Memory"),
-        timeout=raised("Timeout"),
-        log=ABOVE[which] if logged else LOG[which].format(flags=flags),
-        again=again,
-        flags=flags,
-        stage=stage,
+        memory=raised.format(SETTING="MEMORY", Setting="Memory", **names),
+        timeout=raised.format(SETTING="TIMEOUT", Setting="Timeout", **names),
+        log=ABOVE[which] if logged else LOG[which].format(**names),
+        again=AGAIN[redriven][which].format(**names),
+        **names,
     )

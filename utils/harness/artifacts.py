@@ -89,7 +89,7 @@ class Artifacts:
 
 def made_from(definition: str) -> tuple[dict[str, str], dict[str, bytes]]:
     """What a stack is made from: the template's parameters, and the objects by their keys."""
-    states = substitutable(read_definition(definition)).strip().encode()
+    states = substitutable(read_definition(definition)).encode()
     zips = {f"{stage.title()}Zip": read_zip(stage) for stage in STAGES}
     bodies = zips | {"DefinitionKey": states}
     keys = {name: key_of(name, body) for name, body in bodies.items()}
@@ -193,21 +193,19 @@ def key_of(parameter: str, body: bytes) -> str:
     return f"{parameter}/{hashlib.sha256(body).hexdigest()}"
 
 
-def substitutable(definition: str) -> str:
+def substitutable(definition: str, names: dict[str, str] = SUBSTITUTIONS) -> str:
     """The definition with the names that CloudFormation's DefinitionSubstitutions fills in."""
-    for found, name in SUBSTITUTIONS.items():
+    for found, name in names.items():
         definition = definition.replace(found, name)
-    return definition
+    return definition.strip()
 
 
 def is_deployed(definition: str, stack: Found) -> bool:
     """Whether it is the definition that a stack was given, with what CloudFormation filled in."""
     at_once = stack.parameters.get("MaxConcurrency")
-    filled = {stack.outputs[name]: f"${{{name}}}" for name in FUNCTIONS}
-    filled[f'"MaxConcurrency": {at_once}'] = "${MaxConcurrency}"
-    for value, name in filled.items():
-        definition = definition.replace(value, name)
-    given = key_of("DefinitionKey", definition.strip().encode())
+    names = {stack.outputs[name]: f"${{{name}}}" for name in FUNCTIONS}
+    names[f'"MaxConcurrency": {at_once}'] = "${MaxConcurrency}"
+    given = key_of("DefinitionKey", substitutable(definition, names).encode())
     return at_once is None or stack.parameters["DefinitionKey"] == given  # None: an older version's
 
 

@@ -69,9 +69,7 @@ def add_segments(target: Target, run: Execution, state: str, function: str) -> N
         number, first, last = segment_number(name), each[0], each[-1]
         index = position if number is None else number
         exited_s = None if last.error else last.ended_s
-        task = Task(state, index, first.input, first.scheduled_s, exited_s, None, each)
-        run.tasks.append(task)
-    run.entered += len(segments)
+        run.tasks.append(Task(state, index, first.input, first.scheduled_s, exited_s, None, each))
 
 
 def attempt_of(function: str, call: Call) -> Attempt:

@@ -1,7 +1,6 @@
 """What an execution costs on AWS: its REPORT lines and its history, times the price list."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rich.table import Table
@@ -9,7 +8,6 @@ from rich.table import Table
 from harness import calls, facts, history, machines
 from harness.execution import Execution
 from harness.fault import Fault
-from harness.logs import Report
 from harness.target import Target
 from harness.terminal import console
 from pipeline.facts.stages import INLINE_BYTES
@@ -47,37 +45,31 @@ class Charge:
         return self.amount * self.unit_price
 
 
-def cost(
-    reports: Iterable[Report],
-    transitions: int,
-    s3_calls: dict[str, int],
-    region: str = "us-east-1",
-    architecture: str = "x86_64",
-    gb_days: float = 0,
-) -> list[Charge]:
-    """The bill of some calls, state transitions, S3 calls and what is stored.
+def bill(run: Execution, found: facts.Facts, region: str) -> list[Charge]:
+    """The bill of an execution that succeeded and whose log was read, as a stack on AWS runs it.
+
+    It lacks the calls whose REPORT lines are not there, see `Execution.unreported`.
 
     Args:
-        s3_calls: how many "PUT", "LIST" and "GET" there are.
-        gb_days: of 10**9 bytes.
         region: one of REGIONS.
-        architecture: x86_64 or arm64.
 
     Raises:
         Fault: a region without prices here.
     """
     if region not in REGIONS:
         raise Fault(f"REGION: there are prices for {' and '.join(REGIONS)}; found {region}")
-    column = REGIONS.index(region)
-    ran = list(reports)
+    architectures = [each.get("Architectures") for each in run.functions.values()]
+    [architecture] = next(filter(None, architectures), ["x86_64"])
+    partials = [each.partials for each in found.segments.values() if each.partials > INLINE_BYTES]
     amounts = {
-        f"GB-second {architecture}": sum(each.gb_seconds for each in ran),
-        "invocation": len(ran),
-        "state transition": transitions,
-        "S3 PUT, LIST": s3_calls.get("PUT", 0) + s3_calls.get("LIST", 0),
-        "S3 GET": s3_calls.get("GET", 0),
-        "GB-day stored": gb_days,
+        f"GB-second {architecture}": sum(report.gb_seconds for report in run.reports),
+        "invocation": len(run.reports),
+        "state transition": run.transitions,
+        "S3 PUT, LIST": puts_and_lists(run, found, len(partials)),
+        "S3 GET": objects_read(run, found) + 3 * run.segments + len(partials),
+        "GB-day stored": KEPT_DAYS * (leftovers(found) + sum(partials)) / 1e9,
     }
+    column = REGIONS.index(region)
     return [Charge(unit, amount, PRICES[unit][column]) for unit, amount in amounts.items()]
 
 
@@ -90,77 +82,44 @@ def estimate(size: int) -> float:
     return 0.0003 + size * (0.0030 / 137e6)
 
 
-def s3_calls(
-    segments: int, workbook_bytes: int, partials: int = 0, objects: int = 1, listed: int = 0
-) -> dict[str, int]:
-    """The S3 calls of a clean run: no retries, no rejects, no rows rendered again, no late columns,
-    no manifest.
+# The S3 calls are those of a clean run: no retries, no rejects, no rows rendered again, no late
+# columns, no manifest.
 
+
+def objects_read(run: Execution, found: facts.Facts) -> int:
+    """How many GETs the input takes; a HEAD of an object that a list names costs as one."""
+    if found.scatter is None or not found.scatter.of_many:
+        return 1
+    return len(found.scatter.objects) * (2 if isinstance(run.input_obj, list) else 1)
+
+
+def puts_and_lists(run: Execution, found: facts.Facts, partials: int) -> int:
+    """
     Args:
         partials: objects of partial results.
-        objects: of the input; a HEAD of one that a list names costs as a GET.
-        listed: how many objects its folder holds.
     """
-    parts = math.ceil(workbook_bytes / UPLOAD_PART_BYTES)
+    size = found.workbook.size if found.workbook else 0
     # An upload in parts is begun and completed, too.
-    upload = parts + 2 if workbook_bytes >= UPLOAD_PART_BYTES else 1
-    return {
-        "GET": objects + segments + 2 * segments + partials,
-        # Scatter and gather write their facts, too.
-        "PUT": segments + 1 + 3 * segments + partials + upload + 1,
-        # The scatter lists a folder and the reference tables, the gather the results.
-        "LIST": math.ceil(listed / LIST_PAGE) + 1 + math.ceil(3 * segments / LIST_PAGE),
-    }
+    upload = math.ceil(size / UPLOAD_PART_BYTES) + 2 if size >= UPLOAD_PART_BYTES else 1
+    listed = 0
+    if found.scatter and found.scatter.of_many and not isinstance(run.input_obj, list):
+        listed = len(found.scatter.objects) + found.scatter.passed_over
+    # Scatter and gather write their facts; the scatter lists a folder and the reference tables, the
+    # gather the results.
+    puts = run.segments + 1 + 3 * run.segments + partials + upload + 1
+    return puts + math.ceil(listed / LIST_PAGE) + 1 + math.ceil(3 * run.segments / LIST_PAGE)
 
 
-def leftovers(found: facts.Facts) -> list[int]:
-    """The sizes of what an execution leaves beside the workbook: segment files, results, rows, partials.
+def leftovers(found: facts.Facts) -> int:
+    """The bytes that an execution leaves beside the workbook: segment files, results and rows.
 
     The rendered rows of a segment are its share of the workbook, which is made of them.
     """
     cuts = found.scatter.segments if found.scatter else []
-    results = list(found.segments.values())
-    workbook = found.workbook
+    results, workbook = found.segments.values(), found.workbook
     each_row = workbook.size / max(1, workbook.rows) if workbook and workbook.table else 0
-    return [
-        *(cut.size for cut in cuts),
-        *(result.size for result in results),
-        *(round(result.rows_out * each_row) for result in results),
-        *partial_objects(found),
-    ]
-
-
-def partial_objects(found: facts.Facts) -> list[int]:
-    """The sizes of the partial results that are objects of their own."""
-    return [each.partials for each in found.segments.values() if each.partials > INLINE_BYTES]
-
-
-def objects_of(run: Execution, found: facts.Facts) -> tuple[int, int]:
-    """How many GETs of objects the input takes, and how many objects are listed for it."""
-    scatter = found.scatter
-    if scatter is None or not scatter.of_many:
-        return 1, 0
-    objects = len(scatter.objects)
-    if isinstance(run.input_obj, list):
-        return 2 * objects, 0
-    return objects, objects + scatter.passed_over
-
-
-def bill(run: Execution, found: facts.Facts, region: str) -> list[Charge]:
-    """The bill of an execution that succeeded and whose log was read, as a stack on AWS runs it.
-
-    It lacks the calls whose REPORT lines are not there, see `Execution.unreported`.
-
-    Raises:
-        Fault: a region without prices.
-    """
-    architectures = [each.get("Architectures") for each in run.functions.values()]
-    [architecture] = next(filter(None, architectures), ["x86_64"])
-    days = KEPT_DAYS * sum(leftovers(found))
-    workbook_bytes = found.workbook.size if found.workbook else 0
-    partials = len(partial_objects(found))
-    calls_of_s3 = s3_calls(run.segments, workbook_bytes, partials, *objects_of(run, found))
-    return cost(run.reports, run.transitions, calls_of_s3, region, architecture, days / 1e9)
+    rows = sum(round(result.rows_out * each_row) for result in results)
+    return sum(cut.size for cut in cuts) + sum(result.size for result in results) + rows
 
 
 def last(target: Target) -> None:
@@ -172,7 +131,7 @@ def last(target: Target) -> None:
     calls.add_logs(target, run)
     found = facts.read(target, run)
     show(run, bill(run, found, target.region))
-    for doubt in found.trust.doubts:
+    for doubt in found.doubts:
         print(doubt)
 
 

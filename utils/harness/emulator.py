@@ -220,18 +220,10 @@ def chosen() -> Emulator:
 
 
 def up() -> None:
-    print(started(chosen()))
-
-
-def ensure() -> None:
-    if not chosen().version():
-        up()
-
-
-def started(emulator: Emulator) -> str:
+    emulator = chosen()
     signals.heed_interrupts()
     try:
-        return emulator.up()
+        print(emulator.up())
     except KeyboardInterrupt:
         if process := emulator.process():
             print(
@@ -240,6 +232,11 @@ def started(emulator: Emulator) -> str:
                 flush=True,
             )
         raise
+
+
+def ensure() -> None:
+    if not chosen().version():
+        up()
 
 
 def down() -> None:

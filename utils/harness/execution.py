@@ -7,8 +7,7 @@ from typing import Any
 
 from harness import logs
 from harness.logs import Report, json_object, json_text
-from pipeline.dates import has
-from pipeline.endings import is_many, table_name
+from pipeline.endings import table_name
 from pipeline.errors.lines import gathered, record_of
 
 # The stage that a state belongs to.
@@ -18,8 +17,16 @@ STAGES = {
     "SegmentLambda": "segment",
     "GatherLambda": "gather",
 }
+OUTCOMES = {
+    "RUNNING": "running",
+    "PENDING_REDRIVE": "running",
+    "SUCCEEDED": "succeeded",
+    "ABORTED": "stopped",
+}
 # Segments that failed end an execution as one of these, where the Map does not end as they do.
 LEFT_OUT = ("MissingSegment", "States.ExceedToleratedFailureThreshold")
+
+KILLED = "Runtime.OutOfMemory"
 
 # A function's own error names its invocation in JSON, Lambda's (timeout, crash) in the message.
 REQUEST_ID = re.compile(r'(?:"requestId": ?"|RequestId: )([-0-9a-f]{36})')
@@ -175,11 +182,7 @@ class Failure:
     def kind(self) -> str:
         """The error's name, or the REPORT line's, which alone knows of an out of memory."""
         report = self.attempt.report if self.attempt else None
-        return (
-            "Runtime.OutOfMemory"
-            if report and report.status == "Runtime.OutOfMemory"
-            else self.error
-        )
+        return KILLED if report and report.status == KILLED else self.error
 
 
 @dataclass
@@ -194,7 +197,6 @@ class Execution:
         parts: the first run, and each redrive.
         segments: the Map's length, 0 before it starts.
         done, failed: how many segments succeeded, and how many failed.
-        entered: how many states were entered.
         ended: the error and the cause with which it ended, unless it succeeded.
         map_runs: ARNs of what a DISTRIBUTED Map runs its segments in, apart from this history.
         functions: configurations by name, see `calls.configuration`.
@@ -214,7 +216,6 @@ class Execution:
     segments: int = 0
     done: int = 0
     failed: int = 0
-    entered: int = 0
     ended: tuple[str, str] | None = None
     parts: list[Part] = field(default_factory=lambda: [Part(0.0)])
     map_runs: list[str] = field(default_factory=list)
@@ -243,7 +244,8 @@ class Execution:
     @property
     def transitions(self) -> int:
         """As Step Functions bills them: each state entered, each retry, and each redrive."""
-        return self.entered + self.retries + len(self.parts[1:])
+        entered = len(self.visits) + len(self.iterations)
+        return entered + self.retries + len(self.parts[1:])
 
     @property
     def reports(self) -> list[Report]:
@@ -302,9 +304,7 @@ class Execution:
         visit = self.visits.get(state)
         if visit is None:
             return "not reached"
-        if visit.exited_s is not None:
-            return "succeeded"
-        return {"RUNNING": "running", "ABORTED": "stopped"}.get(self.status, "failed")
+        return "succeeded" if visit.exited_s is not None else outcome_of(self.status)
 
     @property
     def may_settle(self) -> bool:
@@ -319,16 +319,17 @@ class Execution:
 
     @property
     def failure(self) -> Failure | None:
-        if self.ended is None or self.status == "ABORTED":
+        if self.status in ("RUNNING", "SUCCEEDED", "ABORTED"):
             return None
-        error, cause = self.ended
+        error, cause = self.ended or (self.status, "")
         open_tasks = [task for task in self.tasks if task.failed]
         own = [task for task in open_tasks if task.attempts[-1].error == error]
         task = own[-1] if own else None
         segments = [t for t in open_tasks if t.index is not None]
         if segments and ((task and task.index is not None) or error in LEFT_OUT):
             gave_up = [each for each in segments if each.gave_up]
-            task = min(gave_up or segments, key=self.lowest)
+            # Segments are numbered in the order of their records.
+            task = min(gave_up or segments, key=lambda each: (each.record is None, each.index or 0))
         if task is None:
             return Failure(error, cause, None)
         last = task.attempts[-1]
@@ -337,24 +338,12 @@ class Execution:
         faulty = gathered(map(error_message, same if task in segments else []))
         return Failure(last.error or error, last.cause or cause, task, end, faulty)
 
-    def lowest(self, task: Task) -> tuple[bool, int, str, int, int]:
-        """Sorts the segment of the lowest record of this run's input first."""
-        given = self.input_obj
-        if task.record is None or not may_hold(given, task.record[0]):
-            return True, 0, "", 0, task.index or 0
-        key, number = task.record
-        place = given.index(key) if isinstance(given, list) else 0
-        return False, place, key, number, task.index or 0
+
+def outcome_of(status: str) -> str:
+    """How an execution of that status stands, in a word."""
+    return OUTCOMES.get(status, "failed")
 
 
 def error_message(cause: str) -> str:
     """The message of a function's error; a cause of another form as it is."""
     return str(json_object(cause).get("errorMessage", cause))
-
-
-def may_hold(input_obj: str | list[str], key: str) -> bool:
-    """Whether an input may have that object for one of its own."""
-    if isinstance(input_obj, list):
-        return key in input_obj
-    fixed = input_obj.partition("{")[0].partition("*")[0]
-    return key.startswith(fixed) if is_many(input_obj) or has(input_obj) else key == input_obj

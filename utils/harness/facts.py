@@ -7,11 +7,11 @@ import io
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -19,6 +19,7 @@ from harness import calls
 from harness.execution import Execution
 from harness.logs import json_object
 from harness.target import Target
+from pipeline.facts.json_dataclass import Json
 from pipeline.facts.stages import ObjectFacts, ScatterFacts, SegmentFacts, WorkbookFacts
 from pipeline.keys import facts_key, gathered, segment_facts_key
 from pipeline.s3.signed import VARIABLE, InvalidSignature, InvalidSigningKey, Objects, signing_key
@@ -35,44 +36,33 @@ MOST_SEGMENTS = 1000  # whose facts are read one by one, where there is no workb
 
 
 @dataclass
-class Trust:
-    """How far what was read is known to be the functions' own.
-
-    Attributes:
-        unchecked: why no signature was compared; "" where each was.
-        refused: the objects that are not as the functions wrote them, and were not used: in words.
-    """
-
-    unchecked: str = ""
-    refused: list[str] = field(default_factory=list)
-
-    @property
-    def doubts(self) -> list[str]:
-        """What whoever sees the facts must know."""
-        unchecked = f"not checked, as the functions' key is not known: {self.unchecked}"
-        more = f"and {len(self.refused) - MOST_REFUSED} more"
-        said = [unchecked] if self.unchecked else self.refused[:MOST_REFUSED]
-        return [*said, more] if len(self.refused) > MOST_REFUSED else said
-
-
-@dataclass
 class Facts:
     """What is known of an execution's data: nothing, where its functions wrote nothing.
 
     Attributes:
         segments: by the key of the segment file, in the order of the table.
+        unchecked: why no signature was compared; "" where each was.
+        refused: the objects that are not as the functions wrote them, and were not used: in words.
     """
 
-    bucket: str
     scatter: ScatterFacts | None = None
     segments: dict[str, SegmentFacts] = field(default_factory=dict)
     workbook: WorkbookFacts | None = None
-    trust: Trust = field(default_factory=Trust)
+    unchecked: str = ""
+    refused: list[str] = field(default_factory=list)
 
     @property
     def sizes(self) -> dict[str, int]:
         """Of the segment files, by their keys."""
         return {cut.key: cut.size for cut in self.scatter.segments} if self.scatter else {}
+
+    @property
+    def doubts(self) -> list[str]:
+        """What whoever sees the facts must know."""
+        if self.unchecked:
+            return [f"not checked, as the functions' key is not known: {self.unchecked}"]
+        more = len(self.refused) - MOST_REFUSED
+        return self.refused[:MOST_REFUSED] + [f"and {more} more"] * (more > 0)
 
 
 class Reader:
@@ -81,37 +71,23 @@ class Reader:
     def __init__(self, target: Target, run: Execution) -> None:
         secret, self.unchecked = secret_of(target, run)
         self.objects = Objects(target.client("s3"), target.bucket, secret)
-        self.trust = Trust()
-        self.key = scatter_key(run)
+        self.refused: list[str] = []
 
-    def scatter(self) -> ScatterFacts | None:
-        """None before the scatter has ended, or where it wrote none."""
-        return self.read(self.key, ScatterFacts.from_json) if self.key else None
-
-    def segment(self, key: str) -> SegmentFacts | None:
-        """
-        Args:
-            key: of the segment file.
-        """
-        return self.read(segment_facts_key(gathered(key)), SegmentFacts.from_json)
-
-    def workbook(self) -> WorkbookFacts | None:
-        """None before the gather has ended, or where it wrote none."""
-        return self.read(gathered(self.key), WorkbookFacts.from_json) if self.key else None
-
-    def read[Kind](self, key: str, parse: Callable[[bytes], Kind]) -> Kind | None:
-        """An object that a function wrote; None where it is missing, of another form, or refused."""
+    def read[Kind: Json](self, kind: type[Kind], key: str | None) -> Kind | None:
+        """What a function wrote; None where it is missing, of another form, or refused."""
 
         def read() -> Kind | None:
             try:
-                found = parse(self.objects.get(key))
+                return kind.from_json(self.objects.get(key)) if key else None
             except InvalidSignature as error:
-                self.trust.refused.append(str(error))
+                self.refused.append(str(error))
                 return None
-            self.trust.unchecked = self.unchecked
-            return found
 
         return if_there(read)
+
+    def segment(self, key: str) -> SegmentFacts | None:
+        """What a segment told of its file, which has that key."""
+        return self.read(SegmentFacts, segment_facts_key(gathered(key)))
 
 
 def secret_of(target: Target, run: Execution) -> tuple[bytes | None, str]:
@@ -128,182 +104,124 @@ def secret_of(target: Target, run: Execution) -> tuple[bytes | None, str]:
     return secret, "" if secret else f"{function}: {why}"
 
 
+def read_scatter(target: Target, run: Execution) -> ScatterFacts | None:
+    """None before the scatter has ended, or where it wrote none."""
+    return Reader(target, run).read(ScatterFacts, scatter_key(run))
+
+
 def read(target: Target, run: Execution) -> Facts:
     """The facts of an execution: those of its scatter and of its gather, else of each segment."""
-    reader = Reader(target, run)
-    found = Facts(target.bucket, reader.scatter(), trust=reader.trust)
-    if found.scatter is None:
-        return found
-    keys = [cut.key for cut in found.scatter.segments]
-    found.workbook = reader.workbook()
-    if found.workbook:
-        told: Iterable[SegmentFacts | None] = found.workbook.segments
-    else:
+    reader, key = Reader(target, run), scatter_key(run)
+    scatter = reader.read(ScatterFacts, key)
+    if key is None or scatter is None:
+        return Facts(refused=reader.refused)
+    workbook = reader.read(WorkbookFacts, gathered(key))
+    keys = [cut.key for cut in scatter.segments]
+    told: Sequence[SegmentFacts | None] = workbook.segments if workbook else []
+    if workbook is None and len(keys) <= MOST_SEGMENTS:
         with ThreadPoolExecutor(THREADS) as threads:
-            told = threads.map(reader.segment, keys if len(keys) <= MOST_SEGMENTS else [])
-    found.segments = {key: facts for key, facts in zip(keys, told) if facts}
-    return found
+            told = [*threads.map(reader.segment, keys)]
+    segments = {key: facts for key, facts in zip(keys, told) if facts}
+    return Facts(scatter, segments, workbook, reader.unchecked, reader.refused)
 
 
-def segment_of(scatter: ScatterFacts | None, record: tuple[str, int] | None) -> int | None:
-    """The number of the segment that a record of the input is in.
+def scatter_key(run: Execution) -> str | None:
+    """Where the scatter wrote its facts: beside the segment files, or their manifest."""
+    done = next((task for task in run.tasks if task.stage == "scatter" and task.output), None)
+    output = json_object(done.output) if done else {}
+    keys = [output.get("manifest"), *(output.get("segment_definitions") or [])]
+    return next((facts_key(key) for key in keys if isinstance(key, str)), None)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """The record of the input that broke an execution, as far as it is known.
+
+    Attributes:
+        segment: the number of the segment that it is in.
+        record: None where the input is not known to hold it still.
+        line: on which it begins in its object, counted from 1; None where the object has no lines,
+            or is too large to count them.
+    """
+
+    segment: int | None = None
+    record: dict[str, Any] | None = None
+    line: int | None = None
+
+
+def broken(target: Target, scatter: ScatterFacts | None, place: tuple[str, int] | None) -> Broken:
+    """Look a record up.
 
     Args:
-        record: its object and its number there, as an error names it.
+        place: its object and its number there, as an error names it.
     """
-    found = object_of(scatter, record)
-    if scatter is None or record is None or found is None:
-        return None
-    row = found[1] + record[1]
+    if scatter is None or place is None:
+        return Broken()
+    key, number = place
+    before = [*itertools.takewhile(lambda each: each.key != key, scatter.objects)]
+    given = next(iter(scatter.objects[len(before) :]), None)
+    if given is None or number >= given.rows:
+        return Broken()
+    row = sum(each.rows for each in before) + number
     ends = itertools.accumulate(cut.rows for cut in scatter.segments)
-    return next((index for index, end in enumerate(ends) if row < end), None)
+    segment = next((index for index, end in enumerate(ends) if row < end), None)
+    found = if_there(lambda: read_record(target, scatter, given, number)) if given.index else None
+    return Broken(segment, *(found or ()))
 
 
-def object_of(
-    scatter: ScatterFacts | None, record: tuple[str, int] | None
-) -> tuple[ObjectFacts, int] | None:
-    """The object that holds a record, and the number of its first one in the whole table."""
-    start = 0
-    for each in scatter.objects if scatter and record else ():
-        if record and each.key == record[0]:
-            return (each, start) if record[1] < each.rows else None
-        start += each.rows
-    return None
+def read_record(
+    target: Target, scatter: ScatterFacts, given: ObjectFacts, number: int
+) -> tuple[dict[str, Any] | None, int | None]:
+    """A record and its line, see `Broken`, from an object's bytes up to the end of the record's block.
 
+    Where too many come before the block, they are not read, and no line is told.
 
-def record(target: Target, facts: Facts, place: tuple[str, int] | None) -> dict[str, Any] | None:
-    """A record of the input, from the bytes of its block alone.
-
-    Returns:
-        None where the input is not known to hold that record still.
+    Raises:
+        ClientError: the object is another now.
+        ValueError: it does not hold that record.
     """
-    block = block_of(facts.scatter, place)
-    if facts.scatter is None or place is None or block is None:
-        return None
-    given, (key, number) = block.given, place
-    encoding, bucket = facts.scatter.encoding, facts.scatter.bucket or facts.bucket
-    asked = {"IfMatch": given.etag}
+    at = bisect.bisect_right(given.index, number, key=lambda entry: entry[1])
+    (start, first), *later = given.index[at - 1 : at + 1]
+    end = later[0][0] if later else None
+    counted = start <= COUNTED_BYTES[target.emulated]
+    skipped = start if given.packed or counted else 0
+    asked = {"Bucket": scatter.bucket or target.bucket, "Key": given.key, "IfMatch": given.etag}
     if not given.packed:
-        asked["Range"] = f"bytes={block.start}-{(block.end or given.size) - 1}"
-
-    def read(body: Any) -> bytes:
-        if not given.packed:
-            return bytes(body.read())
-        with gzip.open(body) as text:
-            text.seek(block.start)
-            return text.read(block.end - block.start if block.end else -1)
-
-    s3 = target.client("s3")
-    return if_there(
-        lambda: record_of(
-            read(s3.get_object(Bucket=bucket, Key=key, **asked)["Body"]),
-            number - block.first,
-            given.header,
-            encoding,
-            given.delimiter,
-        )
-    )
+        asked["Range"] = f"bytes={start - skipped}-{(end or given.size) - 1}"
+    body = target.client("s3").get_object(**asked)["Body"]
+    with gzip.open(body) if given.packed else closing(body) as text:
+        before = count_lines(text, skipped)
+        block = text.read(end - start if end else None)
+    record, line = record_of(block, number - first, given, scatter.encoding)
+    line += before
+    has_lines = line > 0 or not number
+    return record, line + 1 if counted and has_lines else None
 
 
-def line(target: Target, facts: Facts, place: tuple[str, int] | None) -> int | None:
-    """The line of the input on which a record begins, counted from 1.
-
-    Returns:
-        None where the input is not known to hold that record still, has no lines, or is too large
-        to count them.
-    """
-    block = block_of(facts.scatter, place)
-    if facts.scatter is None or place is None or block is None:
-        return None
-    if block.start > COUNTED_BYTES[target.emulated]:
-        return None
-    given, (key, number), before = block.given, place, 0
-    encoding, bucket = facts.scatter.encoding, facts.scatter.bucket or facts.bucket
-
-    def read(body: Any) -> bytes:
-        nonlocal before
-        with gzip.open(body) if given.packed else closing(body) as text:
-            for count in pieces(block.start):
-                before += text.read(count).count(b"\n")
-            return bytes(text.read(block.end - block.start if block.end else None))
-
-    def parse(data: bytes) -> int:
-        return (
-            1
-            + before
-            + located(data, number - block.first, given.header, encoding, given.delimiter)[1]
-        )
-
-    s3 = target.client("s3")
-    asked = {"IfMatch": given.etag}
-    if not given.packed:
-        asked["Range"] = f"bytes=0-{(block.end or given.size) - 1}"
-    found = if_there(lambda: parse(read(s3.get_object(Bucket=bucket, Key=key, **asked)["Body"])))
-    return None if found == 1 and number else found
-
-
-def pieces(size: int) -> Iterator[int]:
-    """How much to read at a time, of so many bytes."""
-    return (min(PIECE_BYTES, size - start) for start in range(0, size, PIECE_BYTES))
-
-
-class Block(NamedTuple):
-    """Bytes of an object's text, and the number of the record that begins there; no end: to the end."""
-
-    given: ObjectFacts
-    start: int
-    end: int | None
-    first: int
-
-
-def block_of(scatter: ScatterFacts | None, place: tuple[str, int] | None) -> Block | None:
-    """The block that holds a record; None where none does."""
-    found = object_of(scatter, place)
-    if place is None or found is None:
-        return None
-    index = found[0].index
-    number = bisect.bisect_right(index, place[1], key=lambda entry: entry[1]) - 1
-    if number < 0:
-        return None
-    (start, first), *later = index[number:]
-    return Block(found[0], start, later[0][0] if later else None, first)
+def count_lines(text: Any, size: int) -> int:
+    """How many lines end in the next bytes of a text."""
+    sizes = (min(PIECE_BYTES, size - start) for start in range(0, size, PIECE_BYTES))
+    return sum(text.read(each).count(b"\n") for each in sizes)
 
 
 def record_of(
-    data: bytes,
-    number: int,
-    header: Sequence[str] = (),
-    encoding: str = "utf-8",
-    delimiter: str = ",",
-) -> dict[str, Any] | None:
-    """A record of a slice of the input's text, which begins before a record.
-
-    Args:
-        header, delimiter: of CSV; without a header it is JSON, an array's or a record a line.
+    data: bytes, number: int, given: ObjectFacts, encoding: str = "utf-8"
+) -> tuple[dict[str, Any] | None, int]:
+    """A record of a slice of an object's text, which begins before a record, and how many lines of
+    the slice end before it.
 
     Raises:
         ValueError: it is no such slice, or ends before that record does.
     """
-    return located(data, number, header, encoding, delimiter)[0]
-
-
-def located(
-    data: bytes,
-    number: int,
-    header: Sequence[str] = (),
-    encoding: str = "utf-8",
-    delimiter: str = ",",
-) -> tuple[dict[str, Any] | None, int]:
-    """A record, and how many lines of the slice end before it begins; see `record_of`."""
-    text, start, end, decoder = data.decode(encoding), 0, 0, json.JSONDecoder()
-    if header:
-        rows, lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), 0
+    text = data.decode(encoding)
+    if given.header:
+        rows, line = csv.reader(io.StringIO(text, newline=""), delimiter=given.delimiter), 0
         for row in rows:
             if row and not number:
-                return dict(zip(header, row, strict=True)), lines
-            number, lines = number - bool(row), rows.line_num
-        return None, lines
-    record = None
+                return dict(zip(given.header, row, strict=True)), line
+            number, line = number - bool(row), rows.line_num
+        raise ValueError("the slice must hold the record; found its end")
+    record, start, end, decoder = None, 0, 0, json.JSONDecoder()
     for _ in range(number + 1):
         between = BETWEEN.match(text, end)
         start = between.end() if between else end
@@ -321,11 +239,3 @@ def if_there[Kind](read: Callable[[], Kind]) -> Kind | None:
         raise
     except ValueError:
         return None
-
-
-def scatter_key(run: Execution) -> str | None:
-    """Where the scatter wrote its facts: beside the segment files, or their manifest."""
-    done = next((task for task in run.tasks if task.stage == "scatter" and task.output), None)
-    output = json_object(done.output) if done else {}
-    keys = [output.get("manifest"), *(output.get("segment_definitions") or [])]
-    return next((facts_key(key) for key in keys if isinstance(key, str)), None)

@@ -167,7 +167,6 @@ class _Reader:
             self.index_of[number] = self.index_of[before]
 
     def enter(self, event: Event, details: Event) -> None:
-        self.run.entered += 1
         index = self.index_of.get(event["id"])
         if index is None:
             self.run.visits[details["name"]] = Visit(self.at(event))

@@ -19,6 +19,13 @@ CALLS = (
     '?"SEGMENT RequestId" ?"[ERROR]" ?"errorType"'
 )
 
+# Of a REPORT line, and of the same record in the JSON log format; the last one of a cold start alone.
+TEXT_FIGURES = ("Duration", "Billed Duration", "Memory Size", "Max Memory Used", "Init Duration")
+JSON_FIGURES = (
+    *("durationMs", "billedDurationMs"),
+    *("memorySizeMB", "maxMemoryUsedMB", "initDurationMs"),
+)
+
 
 @dataclass(frozen=True)
 class Report:
@@ -53,45 +60,32 @@ class Report:
     @classmethod
     def parse(cls, message: str, timestamp_ms: int, stream: str = "") -> Self | None:
         """Read a line of either log format; None for any other line."""
-        if message.startswith("{"):
-            return cls._parse_json(message, timestamp_ms, stream)
-        if not message.startswith("REPORT RequestId: "):
+        if message.startswith("REPORT RequestId: "):
+            parts = (part.partition(": ") for part in message.split("\t"))
+            record: dict[str, Any] = {name: value.split()[0] for name, _, value in parts if value}
+            request_id = record["REPORT RequestId"]
+            figures = [record.get(name) for name in TEXT_FIGURES]
+            status = record.get("Error Type") or record.get("Status")
+        elif record := platform_record(message, "platform.report"):
+            request_id = record["requestId"]
+            figures = [record["metrics"].get(name) for name in JSON_FIGURES]
+            status = record.get("errorType") or record["status"]
+        else:
             return None
-        fields = dict(part.split(": ", 1) for part in message.split("\t") if ": " in part)
-        values = {name: value.split()[0] for name, value in fields.items()}
-        init = values.get("Init Duration")
+        duration, billed, memory, peak, *init = (
+            float(each) for each in figures if each is not None
+        )
         return cls(
-            request_id=values["REPORT RequestId"],
+            request_id,
             ended_s=timestamp_ms / 1000,
-            duration_ms=float(values["Duration"]),
-            billed_ms=int(values["Billed Duration"]),
-            memory_mb=int(values["Memory Size"]),
-            peak_mb=int(values["Max Memory Used"]),
-            init_ms=float(init) if init else None,
-            status=values.get("Error Type") or values.get("Status"),
+            duration_ms=duration,
+            billed_ms=int(billed),
+            memory_mb=int(memory),
+            peak_mb=int(peak),
+            init_ms=init[0] if init else None,
+            status=None if status == "success" else status,
             stream=stream,
         )
-
-    @classmethod
-    def _parse_json(cls, message: str, timestamp_ms: int, stream: str) -> Self | None:
-        record = platform_record(message, "platform.report")
-        try:
-            metrics = record["metrics"]
-            return cls(
-                request_id=record["requestId"],
-                ended_s=timestamp_ms / 1000,
-                duration_ms=metrics["durationMs"],
-                billed_ms=metrics["billedDurationMs"],
-                memory_mb=metrics["memorySizeMB"],
-                peak_mb=metrics["maxMemoryUsedMB"],
-                init_ms=metrics.get("initDurationMs"),
-                status=None
-                if record["status"] == "success"
-                else record.get("errorType") or record["status"],
-                stream=stream,
-            )
-        except (KeyError, TypeError):
-            return None
 
 
 @dataclass

@@ -80,7 +80,7 @@ def snapshots(target: Target, arn: str) -> Iterator[Snapshot]:
             if run.status != "RUNNING":
                 run = history.read(states, arn)  # AWS may tell of an event late
             if run.segments and not scatter:
-                scatter = facts.Reader(target, run).scatter()
+                scatter = facts.read_scatter(target, run)
             cost_s = time.thread_time() - before_s
             due = time.monotonic() + max(HISTORY_S[target.emulated], cost_s / SHARE)
         yield Snapshot(run.before_s + time.monotonic() - started, run, scatter)

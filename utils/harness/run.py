@@ -6,12 +6,13 @@ import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
-from harness import artifacts, bucket, calls, facts, machines, progress, uploads
-from harness.advice import advice
-from harness.execution import Execution, Failure, Task
+from harness import artifacts, bucket, facts, machines, progress, uploads
+from harness.execution import Execution, Task
 from harness.fault import Fault
+from harness.report.view import View
 from harness.settings import etl_folder, local_copy
 from harness.target import STAGES, Target
 from pipeline import dates, endings
@@ -39,8 +40,7 @@ def run(
         file: what to upload, see `uploads.find`, and to run it on; its workbook comes to result/.
         definition: of the emulator's: parallel, the default, or distributed.
         page: the name of its report in result/; default: the execution's.
-        etl: the module of demo-segment/etl that the table is for.
-        sheets: summaries leaves the table out of the workbook.
+        etl, sheets: fields of the input.
     """
     sent = uploads.find(file) if file else None
     given = check_input(given, sent, etl=etl, sheets=sheets)
@@ -80,7 +80,9 @@ def redrive(target: Target, execution: str = "") -> None:
     try:
         states.redrive_execution(executionArn=arn)
     except states.exceptions.ExecutionNotRedrivable as error:
-        raise Fault(f"{arn}: must be redrivable; found: {error.response['message']}") from None
+        raise Fault(
+            f"{arn}: must be redrivable; found: {error.response['Error']['Message']}"
+        ) from None
     if follow(target, arn).status != "SUCCEEDED":
         sys.exit(1)
 
@@ -106,20 +108,27 @@ def follow(target: Target, arn: str, page: str = "") -> Execution:
         took = f"{done.elapsed_s:.1f} s{', redriven' * (len(done.parts) > 1)}"
         workbook = f"s3://{target.bucket}/{done.workbook}" if done.workbook else done.passed_over
         print(f"SUCCEEDED in {took}: {workbook}", flush=True)
-        read = facts.Reader(target, done)
-        if (scatter := read.scatter()) and scatter.of_many:
-            print(f"{len(scatter.objects):,} objects, {scatter.passed_over:,} passed over")
-        if made := read.workbook():
-            print(contents(made), flush=True)
-        if made and made.later:
-            print("not written: a later upload's workbook stands there, or will", flush=True)
-        for doubt in read.trust.doubts:
-            print(doubt, flush=True)
-    calls.add_logs(target, done)
+    found = facts.read(target, done)
+    if succeeded:
+        say_what_was_made(found)
+    write = report.result()
+    view = write.collect(target, done, found, write.spoken())
     if not succeeded:
-        explain(target, done)
-    print(os.path.relpath(report.result().write(target, done, page=page)))
+        explain(view)
+    print(os.path.relpath(write.write(view, page)))
     return done
+
+
+def say_what_was_made(found: facts.Facts) -> None:
+    if found.scatter and found.scatter.of_many:
+        scatter = found.scatter
+        print(f"{len(scatter.objects):,} objects, {scatter.passed_over:,} passed over")
+    if found.workbook:
+        print(contents(found.workbook))
+    if found.workbook and found.workbook.later:
+        print("not written: a later upload's workbook stands there, or will")
+    for doubt in found.doubts:
+        print(doubt)
 
 
 def start(target: Target, machine: str, given: dict[str, Any]) -> str:
@@ -199,10 +208,7 @@ def variables(target: Target, stage: str) -> dict[str, str]:
 
 
 def check_functions(target: Target) -> None:
-    """
-    Raises:
-        Fault: one of the emulator's own is not there, or has another bucket.
-    """
+    """Refuse functions of the emulator's own that are not there, or have another bucket."""
     for stage in () if target.stack else STAGES:
         name = target.function(stage)
         with bucket.there_or(f"{name} does not exist: make create"):
@@ -215,10 +221,7 @@ def check_functions(target: Target) -> None:
 
 
 def check_etl(target: Target, given: dict[str, Any]) -> None:
-    """
-    Raises:
-        Fault: the emulator's own segment function has not the ETL that the table is for.
-    """
+    """Refuse a table for whose ETL the emulator's own segment function has no module."""
     if target.stack:
         return
     try:
@@ -228,10 +231,7 @@ def check_etl(target: Target, given: dict[str, Any]) -> None:
 
 
 def check_object(target: Target, given: dict[str, Any]) -> None:
-    """
-    Raises:
-        Fault: the bucket or the input is not there, or is nothing that can be.
-    """
+    """Refuse an input, or a bucket, that is not there or can never be."""
     key = given.get("input_obj", "test.json")
     if not key or not isinstance(key, str | list):
         raise Fault(f"INPUT: input_obj must be the key of an object; found {json.dumps(key)}")
@@ -256,10 +256,7 @@ def replaced(target: Target, given: dict[str, Any]) -> str:
 
 
 def check_key(workbook: str) -> None:
-    """
-    Raises:
-        Fault: S3 takes no such key.
-    """
+    """Refuse a workbook whose key S3 does not take."""
     try:
         size = len(workbook.encode())
     except UnicodeEncodeError:
@@ -271,49 +268,40 @@ def check_key(workbook: str) -> None:
         )
 
 
-def explain(target: Target, run: Execution) -> None:
+def explain(view: View) -> None:
     """Say on one screen what failed, where, why, and what to do."""
-    if run.status == "ABORTED":
+    run, failure, log = view.run, view.run.failure, view.log[-LOG_LINES:]
+    if failure is None:
         print(f"STOPPED after {run.elapsed_s:.1f} s: execution {run.name}", flush=True)
         return
     print(f"{run.status}: execution {run.name}")
-    failure = run.failure or Failure(run.status, "", None)
     if failure.task:
-        print_task(target, run, failure.task)
+        say_where(view, failure.task)
     elif run.stages:
         print(f"stage    {list(run.stages)[-1]}")
     print(f"error    {failure.error}")
     lines, count = failure.faulty
     for line in lines or [failure.message]:
         print(f"cause    {line}")
-    print_line(target, run, failure)
+    if view.broken.line:
+        print(f"line     {view.broken.line:,}, where that record begins")
     if count > 1:
         print(f"faulty   {count:,} records in the segments that had finished")
     if failure.end:
         print(f"then     {': '.join(failure.end)}")
-    log = calls.failure_lines(target, run)[-LOG_LINES:]
     for line in log:
         print(f"log      {line}")
-    given = {"stage": failure.stage, "flags": target.flags, "execution": run.name}
-    todo = advice(failure.kind, failure.message, logged=bool(log), **given)
-    print(f"to do    {todo}", flush=True)
+    print(f"to do    {replace(view, language='en').todo}", flush=True)
 
 
-def print_line(target: Target, run: Execution, failure: Failure) -> None:
-    """Where an editor finds the record."""
-    scatter = facts.Reader(target, run).scatter() if failure.record else None
-    if line := facts.line(target, facts.Facts(target.bucket, scatter), failure.record):
-        print(f"line     {line:,}, where that record begins")
-
-
-def print_task(target: Target, run: Execution, task: Task) -> None:
-    print(f"stage    {task.stage} ({task.attempts[-1].function or target.function(task.stage)})")
+def say_where(view: View, task: Task) -> None:
+    run = view.run
+    print(
+        f"stage    {task.stage} ({task.attempts[-1].function or view.target.function(task.stage)})"
+    )
     if task.index is not None:
-        # A log need not number the calls of a Map Run.
-        index: int | None = task.index
-        if run.map_runs and not task.key:
-            index = facts.segment_of(facts.Reader(target, run).scatter(), task.record)
-        number = f"number {index}, counted from 0; " if index is not None else ""
-        print(f"segment  {number}{run.failed} of {run.segments} failed")
-    if task.input:
-        print(f"input    {json.dumps(json.loads(task.input), ensure_ascii=False)}")
+        number = view.failed_segment
+        told = "" if number is None else f"number {number}, counted from 0; "
+        print(f"segment  {told}{run.failed} of {run.segments} failed")
+    if event := view.failed_event():
+        print(f"input    {event}")

@@ -202,10 +202,7 @@ def start_tests(stage: str) -> subprocess.Popen[str]:
 
 def run_pipeline(given: Any, file: str, etl: str) -> None:
     """A failure is explained, and the watch goes on."""
-    for path in references():
-        emulator().client("s3").upload_file(
-            str(path), emulator().bucket, path.relative_to(TESTS).as_posix()
-        )
+    copy_references()
     try:
         run.run(emulator(), given, file, page="watch", etl=etl)
     except Fault as fault:
@@ -213,3 +210,10 @@ def run_pipeline(given: Any, file: str, etl: str) -> None:
     except SystemExit as end:
         if end.code != 1:  # of a signal
             raise
+
+
+def copy_references() -> None:
+    """To the same keys of the bucket."""
+    s3 = emulator().client("s3")
+    for path in references():
+        s3.upload_file(str(path), emulator().bucket, path.relative_to(TESTS).as_posix())

@@ -62,11 +62,7 @@ def regex(pattern: str) -> re.Pattern[str]:
 
 
 def is_table(key: str, prefix: str) -> bool:
-    """Whether what a folder or a pattern holds is read.
-
-    Args:
-        prefix: what the input itself names of the key.
-    """
+    """Whether an object of a folder or a pattern, whose key begins with `prefix`, is read."""
     hidden = any(step.startswith(HIDDEN) for step in key.removeprefix(prefix).split("/"))
     return not hidden and is_read(key)
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from string import digits
 from typing import Any
 
-from pipeline.errors.wording import found
+from pipeline.errors.wording import require
 
 # Excel specifications and limits, Microsoft Support.
 SHEET_ROWS = 1_048_576
@@ -80,9 +80,8 @@ class InvalidFormat(ValueError):
 def check_columns(columns: int, source: str) -> None:
     """Raise TooManyColumns, which names the source, unless a sheet is wide enough."""
     if columns > SHEET_COLUMNS:
-        raise TooManyColumns(
-            f"{source}: a sheet holds at most {SHEET_COLUMNS} columns; found {columns}"
-        )
+        rule = f"a sheet holds at most {SHEET_COLUMNS} columns"
+        raise TooManyColumns(f"{source}: {rule}; found {columns}")
 
 
 def check_header(names: Iterable[str], source: str) -> None:
@@ -137,26 +136,24 @@ def check_sheet_names(names: Iterable[str]) -> None:
     taken: set[str] = set()
     for name in names:
         check_sheet_name(name)
-        if name.lower() in taken:
-            raise InvalidSheetName(f"no two sheets have one name, case apart; found {found(name)}")
+        rule = "no two sheets have one name, case apart"
+        require(name.lower() not in taken, rule, name, InvalidSheetName)
         taken.add(name.lower())
 
 
 def check_sheet_name(name: str) -> None:
     """Raise InvalidSheetName unless Excel takes the name for a sheet beside the table's own."""
-    rules = {
+    short = utf16_units(name) <= SHEET_NAME_CHARACTERS
+    for rule, holds in {
         "is not empty": name != "",
-        f"has at most {SHEET_NAME_CHARACTERS} characters": utf16_units(name)
-        <= SHEET_NAME_CHARACTERS,
+        f"has at most {SHEET_NAME_CHARACTERS} characters": short,
         "has none of []:*?/\\": not _NOT_IN_A_SHEET_NAME.search(name),
         "has no characters that XML cannot hold": is_printable(name),
         "neither begins nor ends with an apostrophe": "'" not in (name[:1], name[-1:]),
         "is not History, which Excel keeps for itself": name.lower() != "history",
         "is not one of the table's own sheets": not _NAME_OF_THE_TABLE.fullmatch(name),
-    }
-    for rule, holds in rules.items():
-        if not holds:
-            raise InvalidSheetName(f"a sheet's name {rule}; found {found(name)}")
+    }.items():
+        require(holds, f"a sheet's name {rule}", name, InvalidSheetName)
 
 
 def numbered_sheet(name: str, number: int) -> str:
@@ -191,23 +188,17 @@ def check_formats(formats: Mapping[str, str]) -> None:
     Raises:
         InvalidFormat: names the column, the rule and what was found.
     """
+    rule = f"must have a text of 1 to {FORMAT_CHARACTERS} printable characters"
     for name, number_format in formats.items():
-        if not (
-            isinstance(number_format, str)
-            and 1 <= len(number_format) <= FORMAT_CHARACTERS
-            and is_printable(number_format)
-        ):
-            raise InvalidFormat(
-                f"FORMATS: {name} must have a text of 1 to {FORMAT_CHARACTERS} printable characters; "
-                f"found {found(number_format)}"
-            )
-        check_format(name, number_format)
+        is_text = isinstance(number_format, str) and is_printable(number_format)
+        short = is_text and 1 <= len(number_format) <= FORMAT_CHARACTERS
+        require(short, f"FORMATS: {name} {rule}", number_format, InvalidFormat)
+        _check_format(name, number_format)
     if (count := len(set(formats.values()))) > FORMATS:
         raise InvalidFormat(f"FORMATS: a workbook holds at most {FORMATS} of them; found {count}")
 
 
-def check_format(name: str, number_format: str) -> None:
-    """Raise InvalidFormat, which names the column and what Excel does not read, if there is any."""
+def _check_format(name: str, number_format: str) -> None:
     sections, at = 1, 0
     while token := _FORMAT_TOKEN.match(number_format, at):
         sections, at = sections + (token[0] == ";"), token.end()

@@ -24,6 +24,11 @@ os.environ["ETL_FOLDER"] = str(ROOT / "utils" / "tests" / "etl")
 Make = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def fault(tried: str, tried_ja: str, happened: str, happened_ja: str) -> pytest.MarkDecorator:
+    """A row of the table of `make faults`, in English and Japanese."""
+    return pytest.mark.fault(tried=(tried, tried_ja), happened=(happened, happened_ja))
+
+
 @pytest.fixture(scope="session")
 def make() -> Make:
     """Run a root target against the emulator of this test run."""

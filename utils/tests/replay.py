@@ -17,10 +17,12 @@ from typing import Any
 import boto3
 from botocore.response import StreamingBody
 
+from harness import facts
 from harness.calls import add_logs
 from harness.execution import Execution
 from harness.history import Event, read
 from harness.report import write
+from harness.report.view import View
 from harness.target import Target
 
 RECORDED = Path(__file__).with_name("recorded")
@@ -31,7 +33,7 @@ PAGE = 40  # events, so that every list has several pages
 
 
 class Missing(Exception):
-    """Its message is the code of the error that AWS answers."""
+    """The code of the error that AWS answers, and its message."""
 
 
 class Replay:
@@ -43,14 +45,21 @@ class Replay:
         text = path.read_bytes() if path.exists() else gzip.decompress(packed.read_bytes())
         self.recorded: dict[str, Any] = {**json.loads(text), **changed}
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.clients: dict[str, Any] = {}
         self.target = Target("localstack", "000000000000", "us-east-1", self.make_client)
+
+    def read(self) -> Execution:
+        return read(self.target.client("stepfunctions"), self.recorded["described"]["executionArn"])
 
     def run(self) -> Execution:
         """The execution with all that its log tells."""
-        arn = self.recorded["described"]["executionArn"]
-        run = read(self.target.client("stepfunctions"), arn)
+        run = self.read()
         add_logs(self.target, run)
         return run
+
+    def view(self, language: str = "en") -> View:
+        run = self.read()
+        return write.collect(self.target, run, facts.read(self.target, run), language)
 
     def events(self) -> list[Event]:
         return [
@@ -59,10 +68,12 @@ class Replay:
         ]
 
     def make_client(self, service: str, **_: Any) -> Any:
-        client: Any = SESSION.client(service)  # type: ignore[call-overload]
-        client.meta.events.register("provide-client-params", self.keep)
-        client.meta.events.register("before-call", self.answer)
-        return client
+        if service not in self.clients:
+            client: Any = SESSION.client(service)  # type: ignore[call-overload]
+            client.meta.events.register("provide-client-params", self.keep)
+            client.meta.events.register("before-call", self.answer)
+            self.clients[service] = client
+        return self.clients[service]
 
     def keep(self, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
         context["asked"] = dict(params)
@@ -72,7 +83,8 @@ class Replay:
         try:
             return SimpleNamespace(status_code=200), getattr(self, model.name)(context["asked"])
         except Missing as missing:
-            return SimpleNamespace(status_code=404), {"Error": {"Code": str(missing)}}
+            error = dict(zip(("Code", "Message"), missing.args))
+            return SimpleNamespace(status_code=400), {"Error": error}
 
     def DescribeExecution(self, asked: dict[str, Any]) -> dict[str, Any]:
         return dict(self.recorded["described"])
@@ -130,7 +142,7 @@ def paged(events: list[dict[str, Any]], asked: dict[str, Any]) -> dict[str, Any]
 def main(folder: Path) -> None:
     for name in EXPECTED:
         replay = Replay(name)
-        write.write(replay.target, replay.run(), "ja" if name == "wide" else "en", name, folder)
+        write.write(replay.view("ja" if name == "wide" else "en"), name, folder)
 
 
 if __name__ == "__main__":

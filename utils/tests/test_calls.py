@@ -1,19 +1,20 @@
 """Which calls in a log are an execution's own, and how long they are waited for."""
 
+import io
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import botocore.endpoint
 import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.config import Config
 
 from harness import calls, cost, logs
 from harness.facts import read as read_facts
 from harness.target import Target
-from replay import Replay, paged
+from replay import SESSION, Replay, paged
 
 OWN, OTHER = "distributed-failed", "another"
 
@@ -131,42 +132,30 @@ def test_lines_that_never_come_are_given_up_after_a_minute_and_the_bill_says_so(
     assert f"have not come: {len(run.attempts)}" in capsys.readouterr().out
 
 
-class Throttled(BaseHTTPRequestHandler):
-    """CloudWatch Logs that answers the first requests with a refusal."""
-
-    refusals = 7
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        refused, Throttled.refusals = Throttled.refusals > 0, Throttled.refusals - 1
-        answer = {"__type": "ThrottlingException", "message": "Rate exceeded"} if refused else {}
-        body = json.dumps(answer or {"events": []}).encode()
-        self.send_response(400 if refused else 200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Nothing: pytest shows what a failing test needs."""
+class Raw(io.BytesIO):
+    def stream(self) -> Iterator[bytes]:
+        yield self.read()
 
 
 def test_a_busy_log_service_is_asked_again_until_it_answers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """FilterLogEvents allows an account five requests a second, others' included."""
-    replay, clock = Replay("succeeded"), Clock(0)
+    replay, clock, left = Replay("succeeded"), Clock(0), [400] * 7 + [200]
     run = replay.run()
     monkeypatch.setattr(botocore.endpoint, "time", clock)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Throttled) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    throttled = {"__type": "ThrottlingException", "message": "Rate exceeded"}
 
-        def client(service: str, **config: Any) -> Any:
-            url = f"http://127.0.0.1:{server.server_port}"
-            session = boto3.Session("test", "test", region_name="us-east-1")
-            asked: Any = {"service_name": service, "endpoint_url": url, "config": Config(**config)}
-            return session.client(**asked)
+    def answer(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+        status = left.pop(0)
+        body = json.dumps({"events": []} if status == 200 else throttled)
+        return AWSResponse(request.url, status, HTTPHeaders(), Raw(body.encode()))
 
-        target = Target("aws", "123456789012", "us-east-1", client, "nightly")
-        assert list(calls.read_events(target, run, "segment-lambda")) == []
-        server.shutdown()
-    assert Throttled.refusals < 0 < clock.now_s
+    def client(service: Any, **config: Any) -> Any:
+        made = SESSION.client(service, config=Config(**config))
+        made.meta.events.register("before-send", answer)
+        return made
+
+    target = Target("aws", "123456789012", "us-east-1", client, "nightly")
+    assert list(calls.read_events(target, run, "segment-lambda")) == []
+    assert left == [] and clock.now_s > 0

@@ -1,8 +1,10 @@
 """What is typed after make reaches the commands as it is, and they do what they say."""
 
+import inspect
 import io
 import json
 import os
+import pkgutil
 import re
 import shutil
 import signal
@@ -22,7 +24,7 @@ from conftest import ROOT, Make, Pipeline, checked, refused, start_waiting
 from harness import __main__ as command_line
 from harness import history, logs, machines
 from harness.fault import Fault
-from harness.functions import EVENTS, wait_until_active
+from harness.functions import EVENTS, configuration, wait_until_active
 from harness.settings import local_copy
 from harness.target import STAGES, emulator, function_name
 from test_formats import csv_of
@@ -33,15 +35,6 @@ from utils import SAMPLE, members
 # What make, the shell and argument parsers would read something into.
 ODD = "-a  b'c'\"d\"&e;f|g>h`i`#j$HOME$$(k)${l}%m\\.json"
 NO_DATE = ODD.replace("{", "").replace("}", "")  # which an input takes for a date
-
-
-def test_a_file_gets_its_own_name_in_the_bucket(
-    pipeline: Pipeline, make: Make, tmp_path: Path
-) -> None:
-    path = tmp_path / f"{uuid.uuid4()}.json"
-    path.write_text("[]")
-    assert f"s3://{emulator().bucket}/{path.name}" in checked(make("upload", f"FILE={path}"))
-    assert body(pipeline, path.name) == b"[]"
 
 
 def test_a_file_that_is_no_table_ends_with_what_the_scatter_says(
@@ -77,7 +70,8 @@ def body(pipeline: Pipeline, key: str) -> bytes:
 
 def test_odd_names_of_files_and_keys_arrive(pipeline: Pipeline, make: Make, tmp_path: Path) -> None:
     (tmp_path / ODD).write_text("[1]")
-    checked(make("upload", f"FILE={tmp_path / ODD}", f"KEY={ODD}"))
+    said = checked(make("upload", f"FILE={tmp_path / ODD}"))
+    assert said == f"s3://{emulator().bucket}/{ODD}\n"
     checked(make("download", f"WORKBOOK={ODD}"))
     assert local_copy(ODD).read_text() == "[1]"
     local_copy(ODD).unlink()
@@ -163,6 +157,20 @@ def test_a_function_whose_creation_failed_is_replaced(pipeline: Pipeline, make: 
         wait_until_active(functions, name)
     assert f"{name}: replaced" in checked(make("create"))
     assert pipeline.run(input_obj=pipeline.put(EXAMPLE))["status"] == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("verb", command_line.VERBS)
+def test_a_verb_has_a_function_that_takes_what_is_typed(verb: str) -> None:
+    name, of, *words = command_line.VERBS[verb]
+    parameters = list(inspect.signature(pkgutil.resolve_name(f"harness.{name}")).parameters)
+    on_a_target = of in (command_line.PIPELINE, command_line.STACK)
+    assert (parameters[:1] == ["target"]) == on_a_target
+    assert set(words) <= set(parameters)
+
+
+def test_a_functions_makefile_holds_numbers() -> None:
+    with pytest.raises(Fault, match="^MEMORY, TIMEOUT: must be numbers; found lots, 900$"):
+        configuration("lots", "900", "")
 
 
 def test_a_misspelt_variable_is_named(make: Make) -> None:

@@ -11,12 +11,13 @@ from typing import Any
 import psutil
 import pytest
 
-from conftest import Pipeline
+from conftest import Pipeline, fault
 from faulty_s3 import FORWARD, RESET, Proxy, Rule
-from harness import calls, history, machines
+from harness import facts, history, machines
 from harness import run as executions
 from harness.bucket import delete_keys, keys_of
 from harness.functions import WAIT
+from harness.report import write
 from harness.target import MACHINES, STAGES, emulator, endpoint, function_name
 from pipeline.s3.signed import METADATA, Objects, signing_key
 from test_pipeline import EXAMPLE, expected
@@ -157,8 +158,8 @@ def explained(capsys: pytest.CaptureFixture[str], record_property: Record) -> Ex
     def check(done: Run, error: str, *texts: str) -> None:
         done.assert_failed_and_changed_nothing(error)
         ran = history.read(done.pipeline.states, done.execution["executionArn"])
-        calls.add_logs(emulator(), ran)
-        executions.explain(emulator(), ran)
+        found = facts.read(emulator(), ran)
+        executions.explain(write.collect(emulator(), ran, found, "en"))
         screen = capsys.readouterr().out
         assert len(screen.splitlines()) <= SCREEN_LINES
         assert [text for text in texts if text not in screen] == []
@@ -186,12 +187,10 @@ def kill_workers(stage: str) -> None:
         process.kill()
 
 
-@pytest.mark.fault(
-    tried=(
-        "S3 answers 500 or 503 SlowDown, or resets half-way through a GET or PUT; each stage",
-        "S3 が 500・503 SlowDown、GET・PUT 途中の切断(各ステージ)",
-    ),
-    happened=RETRIED,
+@fault(
+    "S3 answers 500 or 503 SlowDown, or resets half-way through a GET or PUT; each stage",
+    "S3 が 500・503 SlowDown、GET・PUT 途中の切断(各ステージ)",
+    *RETRIED,
 )
 @pytest.mark.parametrize("answer", ["InternalError", "SlowDown", RESET])
 def test_a_transient_fault_of_s3_is_retried(run: Start, answer: str, recovered: Recovered) -> None:
@@ -204,10 +203,7 @@ def test_a_transient_fault_of_s3_is_retried(run: Start, answer: str, recovered: 
     recovered(done)
 
 
-@pytest.mark.fault(
-    tried=("worker killed (SIGKILL); each stage", "ワーカーの SIGKILL(各ステージ)"),
-    happened=RETRIED,
-)
+@fault("worker killed (SIGKILL); each stage", "ワーカーの SIGKILL(各ステージ)", *RETRIED)
 def test_a_killed_worker_is_replaced(run: Start, recovered: Recovered) -> None:
     done = run()(
         *(
@@ -220,10 +216,7 @@ def test_a_killed_worker_is_replaced(run: Start, recovered: Recovered) -> None:
     recovered(done)
 
 
-@pytest.mark.fault(
-    tried=("worker killed every time", "ワーカーが毎回 SIGKILL"),
-    happened=FAILED,
-)
+@fault("worker killed every time", "ワーカーが毎回 SIGKILL", *FAILED)
 def test_a_worker_that_always_dies_fails_the_execution(run: Start, explained: Explained) -> None:
     rule = Rule("PUT", WRITES["scatter"], FORWARD, None, before=lambda: kill_workers("scatter"))
     explained(
@@ -245,12 +238,10 @@ def never() -> Iterator[Never]:
     over.set()
 
 
-@pytest.mark.fault(
-    tried=(
-        "a request hangs: timeout of 2 s; each stage",
-        "応答なし: 2秒でタイムアウト(各ステージ)",
-    ),
-    happened=RETRIED,
+@fault(
+    "a request hangs: timeout of 2 s; each stage",
+    "応答なし: 2秒でタイムアウト(各ステージ)",
+    *RETRIED,
 )
 def test_a_request_that_hangs_once_is_retried_after_the_timeout(
     run: Start, set_up: SetUp, never: Never, recovered: Recovered
@@ -262,10 +253,7 @@ def test_a_request_that_hangs_once_is_retried_after_the_timeout(
     recovered(done)
 
 
-@pytest.mark.fault(
-    tried=("every request hangs: timeout of 2 s", "毎回応答なし: 2秒でタイムアウト"),
-    happened=FAILED,
-)
+@fault("every request hangs: timeout of 2 s", "毎回応答なし: 2秒でタイムアウト", *FAILED)
 def test_a_request_that_always_hangs_fails_the_execution_as_timed_out(
     run: Start, set_up: SetUp, never: Never, explained: Explained
 ) -> None:
@@ -285,12 +273,11 @@ def test_a_request_that_always_hangs_fails_the_execution_as_timed_out(
 LONG_TABLE = [{**EXAMPLE[0], "名前": Random(n).randbytes(1000).hex()} for n in range(12_000)]
 
 
-@pytest.mark.fault(
-    tried=("out of memory; each stage", "メモリ不足(各ステージ)"),
-    happened=(
-        "retried once, fails as Runtime.ExitError and is explained on one screen; the previous workbook stays",
-        "一度再試行され、Runtime.ExitError で失敗し、1画面で説明される。前のワークブックは残る",
-    ),
+@fault(
+    "out of memory; each stage",
+    "メモリ不足(各ステージ)",
+    "retried once, fails as Runtime.ExitError and is explained on one screen; the previous workbook stays",
+    "一度再試行され、Runtime.ExitError で失敗し、1画面で説明される。前のワークブックは残る",
 )
 @pytest.mark.parametrize("stage", STAGES)
 def test_out_of_memory_fails_the_execution(
@@ -343,12 +330,10 @@ def move_rows(pipeline: Pipeline) -> None:
         objects.put(key, json.dumps(figures).encode())
 
 
-@pytest.mark.fault(
-    tried=(
-        "function throttled; each stage (LocalStack's name for it; AWS's is retried)",
-        "関数のスロットリング(各ステージ。LocalStack での名前。AWS での名前なら再試行)",
-    ),
-    happened=FAILED,
+@fault(
+    "function throttled; each stage (LocalStack's name for it; AWS's is retried)",
+    "関数のスロットリング(各ステージ。LocalStack での名前。AWS での名前なら再試行)",
+    *FAILED,
 )
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_throttled_function_fails_the_execution_here(
@@ -372,10 +357,7 @@ def test_throttling_is_retried_by_the_name_aws_gives_it(definition: str) -> None
     assert text.count('"Lambda.TooManyRequestsException"') == len(STAGES)
 
 
-@pytest.mark.fault(
-    tried=("S3 answers 503 SlowDown for ever", "S3 が 503 SlowDown を返し続ける"),
-    happened=FAILED,
-)
+@fault("S3 answers 503 SlowDown for ever", "S3 が 503 SlowDown を返し続ける", *FAILED)
 def test_an_s3_that_never_recovers_fails_the_execution_by_name(
     run: Start, explained: Explained
 ) -> None:
@@ -388,12 +370,11 @@ def test_an_s3_that_never_recovers_fails_the_execution_by_name(
     )
 
 
-@pytest.mark.fault(
-    tried=("gather fails while it writes", "書き込み中の gather の失敗"),
-    happened=(
-        "the previous workbook, no unfinished upload",
-        "前のワークブックが残り、未完のアップロードは残らない",
-    ),
+@fault(
+    "gather fails while it writes",
+    "書き込み中の gather の失敗",
+    "the previous workbook, no unfinished upload",
+    "前のワークブックが残り、未完のアップロードは残らない",
 )
 def test_a_gather_that_fails_during_its_upload_leaves_no_unfinished_one(run: Start) -> None:
     """An error of the gather itself: boto3 aborts what it began."""
@@ -413,17 +394,12 @@ def summary_of(table: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     return rows
 
 
-@pytest.mark.fault(
-    tried=(
-        "segment killed between its rows and what it contributes to summaries",
-        "行と部分集計の間での segment の SIGKILL",
-    ),
-    happened=RETRIED,
+@fault(
+    "segment killed between its rows and what it contributes to summaries",
+    "行と部分集計の間での segment の SIGKILL",
+    *RETRIED,
 )
-@pytest.mark.fault(
-    tried=("gather killed while it merges", "部分集計の統合中の gather の SIGKILL"),
-    happened=RETRIED,
-)
+@fault("gather killed while it merges", "部分集計の統合中の gather の SIGKILL", *RETRIED)
 @pytest.mark.parametrize(
     ("stage", "method"), [("segment", "PUT"), ("gather", "GET")], ids=["segment", "gather"]
 )
@@ -438,16 +414,16 @@ def test_nothing_is_counted_twice_when_a_worker_dies(
     assert found == pytest.approx(summary_of(TABLE))
 
 
-@pytest.mark.fault(
-    tried=("workbook read while it is written", "書き込み中のワークブックの読み出し"),
-    happened=("the previous workbook", "前のワークブックが見える"),
+@fault(
+    "workbook read while it is written",
+    "書き込み中のワークブックの読み出し",
+    "the previous workbook",
+    "前のワークブックが見える",
 )
-@pytest.mark.fault(
-    tried=(
-        "gather killed in the middle of its multipart upload",
-        "マルチパートアップロード途中の gather の SIGKILL",
-    ),
-    happened=RETRIED,
+@fault(
+    "gather killed in the middle of its multipart upload",
+    "マルチパートアップロード途中の gather の SIGKILL",
+    *RETRIED,
 )
 def test_a_gather_killed_during_its_upload_is_retried_and_the_workbook_whole_when_seen(
     pipeline: Pipeline, run: Start, record_property: Record
@@ -482,21 +458,19 @@ def objects(pipeline: Pipeline, execution: str) -> dict[str, tuple[str, int]]:
 
 
 def call(stage: str, event: Any) -> Any:
-    answer = (
-        emulator()
-        .client("lambda")
-        .invoke(FunctionName=function_name(stage), Payload=json.dumps(event).encode())
-    )
-    assert "FunctionError" not in answer
-    return json.loads(answer["Payload"].read())
+    """What a function answers by itself."""
+    given = {"FunctionName": function_name(stage), "Payload": json.dumps(event).encode()}
+    answer = emulator().client("lambda").invoke(**given)
+    told = json.loads(answer["Payload"].read())
+    assert "FunctionError" not in answer, told
+    return told
 
 
-@pytest.mark.fault(
-    tried=(
-        "a stage invoked twice with the same event; each stage",
-        "同じイベントでの二重の呼び出し(各ステージ)",
-    ),
-    happened=("nothing changes", "何も変わらない"),
+@fault(
+    "a stage invoked twice with the same event; each stage",
+    "同じイベントでの二重の呼び出し(各ステージ)",
+    "nothing changes",
+    "何も変わらない",
 )
 def test_a_duplicated_invocation_of_any_stage_changes_nothing(
     pipeline: Pipeline, finished: Run
@@ -513,9 +487,11 @@ def test_a_duplicated_invocation_of_any_stage_changes_nothing(
     finished.assert_right()
 
 
-@pytest.mark.fault(
-    tried=("an execution started twice under one name", "同名の実行を2回開始"),
-    happened=("runs once", "1回だけ実行される"),
+@fault(
+    "an execution started twice under one name",
+    "同名の実行を2回開始",
+    "runs once",
+    "1回だけ実行される",
 )
 def test_the_same_execution_name_runs_once(pipeline: Pipeline, finished: Run) -> None:
     before = objects(pipeline, finished.execution["name"])
@@ -528,9 +504,11 @@ def test_the_same_execution_name_runs_once(pipeline: Pipeline, finished: Run) ->
     assert objects(pipeline, finished.execution["name"]) == before
 
 
-@pytest.mark.fault(
-    tried=("four executions at once", "4つの同時実行"),
-    happened=("each touches its own keys only", "各自のキーにしか触れない"),
+@fault(
+    "four executions at once",
+    "4つの同時実行",
+    "each touches its own keys only",
+    "各自のキーにしか触れない",
 )
 def test_concurrent_executions_touch_only_their_own_keys(pipeline: Pipeline, proxy: Proxy) -> None:
     tables = [list(members(40 + n, seed=n)) for n in range(4)]
@@ -550,12 +528,11 @@ def test_concurrent_executions_touch_only_their_own_keys(pipeline: Pipeline, pro
         assert len(owners) == 1, path
 
 
-@pytest.mark.fault(
-    tried=("a segment fails in the distributed definition", "distributed 定義でのセグメントの失敗"),
-    happened=(
-        "fails as MissingSegment, with the log of the segment; the previous workbook stays",
-        "MissingSegment で失敗し、セグメントのログを表示。前のワークブックは残る",
-    ),
+@fault(
+    "a segment fails in the distributed definition",
+    "distributed 定義でのセグメントの失敗",
+    "fails as MissingSegment, with the log of the segment; the previous workbook stays",
+    "MissingSegment で失敗し、セグメントのログを表示。前のワークブックは残る",
 )
 def test_a_distributed_execution_whose_segment_fails_tells_so(
     run: Start, explained: Explained
@@ -577,15 +554,11 @@ def change(pipeline: Pipeline, name: str) -> None:
         pipeline.s3.put_object(**at, Body=bytes(body), Metadata=found["Metadata"])
 
 
-@pytest.mark.fault(
-    tried=(
-        "an object changed between two stages: segment file, figures, rendered rows",
-        "ステージ間でのオブジェクトの改変: セグメントファイル、数値、描画済みの行",
-    ),
-    happened=(
-        "fails as InvalidSignature in the stage that reads it, not retried, and is explained on one screen; the previous workbook stays",
-        "それを読むステージで InvalidSignature として失敗し、再試行されず、1画面で説明される。前のワークブックは残る",
-    ),
+@fault(
+    "an object changed between two stages: segment file, figures, rendered rows",
+    "ステージ間でのオブジェクトの改変: セグメントファイル、数値、描画済みの行",
+    "fails as InvalidSignature in the stage that reads it, not retried, and is explained on one screen; the previous workbook stays",
+    "それを読むステージで InvalidSignature として失敗し、再試行されず、1画面で説明される。前のワークブックは残る",
 )
 @pytest.mark.parametrize(
     ("stage", "read", "name"),
@@ -611,12 +584,11 @@ def test_what_somebody_changed_fails_the_execution_by_its_key(
     )
 
 
-@pytest.mark.fault(
-    tried=("a segment's figures deleted", "セグメントの数値の削除"),
-    happened=(
-        "fails as MissingSegment and is explained on one screen; the previous workbook stays",
-        "MissingSegment で失敗し、1画面で説明される。前のワークブックは残る",
-    ),
+@fault(
+    "a segment's figures deleted",
+    "セグメントの数値の削除",
+    "fails as MissingSegment and is explained on one screen; the previous workbook stays",
+    "MissingSegment で失敗し、1画面で説明される。前のワークブックは残る",
 )
 def test_figures_that_somebody_deleted_fail_the_execution(
     pipeline: Pipeline, run: Start, explained: Explained

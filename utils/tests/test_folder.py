@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from openpyxl import Workbook, load_workbook
 
-from conftest import ROOT, Make, Pipeline, checked, refused
+from conftest import ROOT, Make, Pipeline, checked
+from harness import run, uploads
+from harness.fault import Fault
 from harness.target import MACHINES, emulator
-from test_pipeline import EXAMPLE, expected
+from test_pipeline import EXAMPLE, expected, failed
 from utils import members
 
 LINES = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in EXAMPLE[1:])
@@ -63,7 +65,7 @@ def test_rejects_of_a_folder_name_object_and_record(pipeline: Pipeline) -> None:
 
 
 def test_a_faulty_record_of_a_folder_is_named_by_object_record_and_line(
-    pipeline: Pipeline, make: Make
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
 ) -> None:
     faulty = LINES + json.dumps({**EXAMPLE[0], "会員ランク": 9}) + "\n"
     objects: dict[str, Any] = {
@@ -71,26 +73,24 @@ def test_a_faulty_record_of_a_folder_is_named_by_object_record_and_line(
         "b.jsonl.gz": gzip.compress(faulty.encode()),
     }
     folder = put(pipeline, **objects)
-    made = make("stepfunctions", f"INPUT={json.dumps({'input_obj': folder})}")
-    refused(made)
-    said = made.stdout
+    said = failed(capsys, input_obj=folder)
     assert f"{folder}b.jsonl.gz record 2: 会員ランク must be 1 to 5; found the number 9" in said
     assert "line     3, where that record begins" in said
     page = next(line for line in said.splitlines() if line.endswith(".html"))
-    text = (ROOT / page).read_text()
+    text = Path(page).read_text()
     assert f"Record 2 of {folder}b.jsonl.gz broke the run." in text
     assert "It begins on line 3 of the file." in text
     assert "(2 objects; 0 passed over)" in text
 
 
 def test_the_closing_lines_count_objects_and_what_was_passed_over(
-    pipeline: Pipeline, make: Make
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = put(
         pipeline, **{"a.json": json.dumps(EXAMPLE).encode(), "_SUCCESS": b"", "x.txt": b""}
     )
-    said = checked(make("stepfunctions", f"INPUT={json.dumps({'input_obj': folder})}"))
-    assert "1 objects, 2 passed over" in said
+    run.run(emulator(), {"input_obj": folder})
+    assert "1 objects, 2 passed over" in capsys.readouterr().out
     key = folder[:-1] + ".xlsx"
     there = pipeline.s3.head_object(Bucket=emulator().bucket, Key=key)
     assert there["Metadata"] == {"made-by": "scatter-gather", "input": folder}
@@ -124,17 +124,16 @@ def test_a_date_in_a_key_is_that_of_the_executions_start(
 
 
 def test_dates_are_filled_from_the_command_line_and_what_is_none_is_named(
-    pipeline: Pipeline, make: Make
+    pipeline: Pipeline, make: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, days = put_days(pipeline)
     given = json.dumps({"input_obj": folder + "{today:%Y/%m/%d}.json"})
     said = checked(make("stepfunctions", f"INPUT={given}"))
     assert any(f"{folder}{day:%Y/%m/%d}.xlsx" in said for day in days)
-    made = make("stepfunctions", f"INPUT={json.dumps({'input_obj': folder + '{tomorrow}/'})}")
-    refused(made)
-    assert "error    InvalidEvent" in made.stdout
-    assert "input_obj: a date in braces must be {today}" in made.stdout
-    assert 'found the text "{tomorrow}"' in made.stdout
+    said = failed(capsys, input_obj=folder + "{tomorrow}/")
+    assert "error    InvalidEvent" in said
+    assert "input_obj: a date in braces must be {today}" in said
+    assert 'found the text "{tomorrow}"' in said
 
 
 def daily(folder: Path, count: int) -> list[dict[str, Any]]:
@@ -164,35 +163,19 @@ def test_one_command_makes_a_workbook_of_a_year_of_daily_files(
     assert rows == expected(table)
 
 
-def test_a_faulty_record_of_a_file_of_a_folder_is_named_by_file_and_line(
-    pipeline: Pipeline, make: Make, tmp_path: Path
-) -> None:
-    name = f"sales-{uuid.uuid4()}"
-    daily(tmp_path / name, 3)
-    faulty = tmp_path / name / "2024-01-02.csv.gz"
-    header, first, second = gzip.decompress(faulty.read_bytes()).decode().split("\n")
-    cells = second.split(",")
-    cells[2] = "9"
-    faulty.write_bytes(gzip.compress("\n".join([header, first, ",".join(cells)]).encode()))
-    made = make("stepfunctions", f"FILE={tmp_path / name}")
-    refused(made)
-    assert f"{name}/2024-01-02.csv.gz record 1: 会員ランク must be 1 to 5" in made.stdout
-    assert "line     3, where that record begins" in made.stdout
-
-
 def test_what_an_earlier_upload_left_in_a_folder_is_not_read_unasked(
-    pipeline: Pipeline, make: Make, tmp_path: Path
+    pipeline: Pipeline, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name = f"sales-{uuid.uuid4()}"
-    daily(tmp_path / name, 2)
-    checked(make("upload", f"FILE={tmp_path / name}"))
-    (tmp_path / name / "2024-01-01.csv.gz").unlink()
-    said = refused(make("stepfunctions", f"FILE={tmp_path / name}"))
-    assert f"found s3://{emulator().bucket}/{name}/2024-01-01.csv.gz\n" in said
-    one = ROOT / "result" / f"{name}.xlsx"
-    made = checked(make("stepfunctions", f"FILE={tmp_path / name}/*-02.csv.gz"))
-    one.unlink()
-    assert "1 objects, 0 passed over" in made
+    folder = tmp_path / f"sales-{uuid.uuid4()}"
+    daily(folder, 2)
+    uploads.upload(emulator(), str(folder))
+    (folder / "2024-01-01.csv.gz").unlink()
+    left = f"found s3://{emulator().bucket}/{folder.name}/2024-01-01.csv.gz\n"
+    with pytest.raises(Fault, match=left):
+        run.run(emulator(), file=str(folder))
+    run.run(emulator(), file=f"{folder}/*-02.csv.gz")
+    (ROOT / "result" / f"{folder.name}.xlsx").unlink()
+    assert "1 objects, 0 passed over" in capsys.readouterr().out
 
 
 def test_every_branchs_workbook_makes_one(pipeline: Pipeline, tmp_path: Path) -> None:
@@ -222,7 +205,9 @@ def test_days_of_a_workbook_stay_days(pipeline: Pipeline, tmp_path: Path) -> Non
     assert pipeline.rows(execution)[1][4] == datetime(2026, 11, 27, 6, 30)
 
 
-def test_a_folder_may_lie_in_another_bucket(pipeline: Pipeline, make: Make) -> None:
+def test_a_folder_may_lie_in_another_bucket(
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The record that broke is found there, too."""
     other, folder = f"other-{uuid.uuid4()}", f"{uuid.uuid4()}/"
     pipeline.s3.create_bucket(Bucket=other)
@@ -231,8 +216,7 @@ def test_a_folder_may_lie_in_another_bucket(pipeline: Pipeline, make: Make) -> N
     assert pipeline.rows(execution) == expected(EXAMPLE[1:])
     faulty = LINES + json.dumps({**EXAMPLE[0], "会員ランク": 9}) + "\n"
     pipeline.s3.put_object(Bucket=other, Key=f"{folder}2.jsonl", Body=faulty.encode())
-    given = {"input_obj": folder, "input_bucket": other}
-    said = make("stepfunctions", f"INPUT={json.dumps(given)}").stdout
+    said = failed(capsys, input_obj=folder, input_bucket=other)
     assert f"{folder}2.jsonl record 2: 会員ランク must be 1 to 5" in said
     assert "line     3, where that record begins" in said
     [key] = [each["Key"] for each in pipeline.s3.list_objects_v2(Bucket=other)["Contents"]][:1]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conftest import Pipeline
-from harness import calls, facts, history
+from harness import facts, history
 from harness.target import emulator
 from test_pipeline import EXAMPLE, expected
 from utils import members
@@ -68,16 +68,37 @@ def test_shift_jis_is_read_where_the_input_says_so(pipeline: Pipeline) -> None:
     assert f"{key} line 1: must be UTF-8; found byte 0x89" in refused["cause"]
 
 
-@pytest.mark.parametrize("end", ENDS)
-def test_the_record_that_broke_is_shown_as_the_file_has_it(pipeline: Pipeline, end: str) -> None:
+def csv_with_empty_lines(table: Table) -> bytes:
+    header, *lines = csv_of(table).decode("utf-8-sig").split("\r\n")
+    return "\n".join([header, *(f"\n{line}" for line in lines)]).encode()
+
+
+@pytest.mark.parametrize(
+    ("end", "write", "begins"),
+    [
+        (".csv", csv_of, "m"),
+        (".csv.gz", csv_with_empty_lines, "m"),
+        (".jsonl.gz", lines_of, "{"),
+        (".json", lambda table: json.dumps(table, indent=1).encode(), "{"),
+        (".json", lambda table: json.dumps(table).encode(), None),
+    ],
+    ids=["CSV", "packed CSV", "a record a line", "an indented array", "an array of one line"],
+)
+def test_the_record_that_broke_is_shown_as_the_file_has_it_with_its_line(
+    pipeline: Pipeline, end: str, write: Callable[[Table], bytes], begins: str | None
+) -> None:
     """A cell that is no number is the fault of its record, and not of its column."""
-    table = list(members(40, seed=1))
-    table[37]["ポイント"] = "5O"
-    arn = pipeline.start(input_obj=(key := pipeline.put(written(table, end), end)))
-    failed = pipeline.wait(arn)
-    message = json.loads(failed["cause"])["errorMessage"]
-    assert message == f'{key} record 37: ポイント must be a number; found the text "5O"'
-    run = history.read(pipeline.states, arn)
-    calls.add_logs(emulator(), run)
-    found = facts.record(emulator(), facts.read(emulator(), run), (key, 37))
-    assert found and list(map(str, found.values())) == list(map(str, table[37].values()))
+    table: Table = [{**EXAMPLE[0], "会員番号": f"m{n:03}", "名前": "名\n前"} for n in range(400)]
+    table[377]["ポイント"] = "5O"
+    text = write(table)
+    key = pipeline.put(gzip.compress(text) if end.endswith(".gz") else text, end)
+    arn = pipeline.start(input_obj=key, division_number=100)
+    message = json.loads(pipeline.wait(arn)["cause"])["errorMessage"]
+    assert message == f'{key} record 377: ポイント must be a number; found the text "5O"'
+    scatter = facts.read_scatter(emulator(), history.read(pipeline.states, arn))
+    found = facts.broken(emulator(), scatter, (key, 377))
+    assert found.record and list(map(str, found.record.values())) == list(
+        map(str, table[377].values())
+    )
+    before = text[: text.rindex((begins or "").encode(), 0, text.index(b"m377") + 1)]
+    assert found.line == (before.count(b"\n") + 1 if begins else None)

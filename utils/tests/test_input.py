@@ -5,21 +5,17 @@ from typing import Any
 
 import pytest
 
-from conftest import Pipeline
+from conftest import Pipeline, fault
 from harness.target import emulator
 from test_pipeline import EXAMPLE, HEADER, expected
 
 FIRST, SECOND, THIRD = EXAMPLE
 TEXT = json.dumps(EXAMPLE, ensure_ascii=False)
-FAULTY = pytest.mark.fault(
-    tried=(
-        "faulty input: empty, cut off, UTF-16, NaN, key twice, 100 MB string, 200,000 deep, `../`, …",
-        "不正な入力: 空、途中切れ、UTF-16、NaN、キーの重複、100 MB の文字列、深さ 200,000、`../` など",
-    ),
-    happened=(
-        "refused with record and byte or column; no workbook",
-        "レコードと位置を示して拒否。ワークブックなし",
-    ),
+FAULTY = fault(
+    "faulty input: empty, cut off, UTF-16, NaN, key twice, 100 MB string, 200,000 deep, `../`, …",
+    "不正な入力: 空、途中切れ、UTF-16、NaN、キーの重複、100 MB の文字列、深さ 200,000、`../` など",
+    "refused with record and byte or column; no workbook",
+    "レコードと位置を示して拒否。ワークブックなし",
 )
 
 
@@ -117,33 +113,29 @@ def test_an_input_that_is_no_objects_key_is_refused(
     assert fault in json.loads(execution["cause"])["errorMessage"]
 
 
-@pytest.mark.fault(
-    tried=("a byte order mark", "BOM"),
-    happened=("read as if it were not there", "ないものとして読まれる"),
-)
+@fault("a byte order mark", "BOM", "read as if it were not there", "ないものとして読まれる")
 def test_a_byte_order_mark_is_no_fault(pipeline: Pipeline) -> None:
     key = pipeline.put(TEXT.encode("utf-8-sig"))
     assert pipeline.rows(pipeline.run(input_obj=key)) == expected(EXAMPLE)
 
 
-@pytest.mark.fault(
-    tried=("columns that only some records have", "一部のレコードにしかない列"),
-    happened=("kept, in the order in which they come up", "現れた順に保たれる"),
+@fault(
+    "columns that only some records have",
+    "一部のレコードにしかない列",
+    "kept, in the order in which they come up",
+    "現れた順に保たれる",
 )
 def test_more_columns_are_kept_in_the_order_they_come_up(pipeline: Pipeline) -> None:
     table = [FIRST, {**SECOND, "町": "京都"}, {"順": 3, **THIRD}]
-    rows = pipeline.rows(pipeline.run(input_obj=pipeline.put(encoded(*table)), division_number=1))
+    rows = pipeline.rows(pipeline.run(input_obj=pipeline.put(table), division_number=1))
     assert rows[0] == (*HEADER[:-1], "町", "順", HEADER[-1])
     assert [row[5:7] for row in rows[1:]] == [(None, None), ("京都", None), (None, 3)]
 
 
-@pytest.mark.fault(
-    tried=("nested values", "入れ子の値"),
-    happened=("written as JSON", "JSON として書かれる"),
-)
+@fault("nested values", "入れ子の値", "written as JSON", "JSON として書かれる")
 def test_nested_values_are_written_as_json(pipeline: Pipeline) -> None:
     nested = {"住所": {"町": "京都", "番": [1, 2.5, None]}}
-    rows = pipeline.rows(pipeline.run(input_obj=pipeline.put(encoded({**FIRST, **nested}))))
+    rows = pipeline.rows(pipeline.run(input_obj=pipeline.put([{**FIRST, **nested}])))
     assert json.loads(rows[1][5]) == nested["住所"]
 
 
@@ -153,11 +145,13 @@ AWKWARD = [
 ]
 
 
-@pytest.mark.fault(
-    tried=("text like `=1+1`, a number or a URL", "`=1+1` や数、URL のような文字列"),
-    happened=("stays text", "文字列のまま"),
+@fault(
+    "text like `=1+1`, a number or a URL",
+    "`=1+1` や数、URL のような文字列",
+    "stays text",
+    "文字列のまま",
 )
 def test_text_that_looks_like_something_else_stays_text(pipeline: Pipeline) -> None:
     table = [{**FIRST, "名前": text} for text in AWKWARD]
-    rows = pipeline.rows(pipeline.run(input_obj=pipeline.put(encoded(*table)), division_number=3))
+    rows = pipeline.rows(pipeline.run(input_obj=pipeline.put(table), division_number=3))
     assert [row[1] for row in rows[1:]] == AWKWARD

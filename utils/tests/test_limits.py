@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ROOT, Pipeline
+from conftest import ROOT, Pipeline, fault
 from harness.machines import read_definition
 from harness.target import MACHINES, emulator
 from test_pipeline import EXAMPLE
@@ -70,12 +70,11 @@ def test_a_definition_is_within_aws_limits(definition: str) -> None:
 PARALLEL = read_definition("parallel")
 
 
-@pytest.mark.fault(
-    tried=(
-        "a definition beyond AWS's limits: names, sizes, 40-wide Map",
-        "AWS の上限を超える定義: 名前、サイズ、40並列",
-    ),
-    happened=("seen before AWS would", "AWS より先に見つかる"),
+@fault(
+    "a definition beyond AWS's limits: names, sizes, 40-wide Map",
+    "AWS の上限を超える定義: 名前、サイズ、40並列",
+    "seen before AWS would",
+    "AWS より先に見つかる",
 )
 @pytest.mark.parametrize(
     ("name", "text", "problem"),
@@ -103,12 +102,11 @@ def test_the_most_segments_that_the_scatter_allows_fit_the_history() -> None:
     assert (EVENTS_PER_ITERATION + 3 * 3) * ITERATIONS + 20 <= EVENTS
 
 
-@pytest.mark.fault(
-    tried=(
-        "more segments than 25,000 events of history hold",
-        "履歴の 25,000 イベントに収まらないセグメント数",
-    ),
-    happened=("refused before any segment runs", "セグメントの実行前に拒否"),
+@fault(
+    "more segments than 25,000 events of history hold",
+    "履歴の 25,000 イベントに収まらないセグメント数",
+    "refused before any segment runs",
+    "セグメントの実行前に拒否",
 )
 def test_a_division_beyond_the_limits_fails_before_any_segment_runs(pipeline: Pipeline) -> None:
     """The scatter keeps the limits that the emulator does not."""
@@ -132,9 +130,11 @@ def test_segments_of_ten_seconds_may_wait_for_their_turn() -> None:
     assert task["TimeoutSeconds"] >= SEGMENTS * 10 / 2
 
 
-@pytest.mark.fault(
-    tried=("more than 256 KiB of state", "256 KiB を超える状態"),
-    happened=("refused by the emulator, too", "エミュレーターでも拒否される"),
+@fault(
+    "more than 256 KiB of state",
+    "256 KiB を超える状態",
+    "refused by the emulator, too",
+    "エミュレーターでも拒否される",
 )
 def test_more_state_than_aws_allows_is_refused_by_the_emulator_too(pipeline: Pipeline) -> None:
     half = "x" * (STATE_BYTES // 2)

@@ -1,16 +1,14 @@
-import gzip
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from openpyxl import load_workbook
 
-from conftest import ROOT, Make, Pipeline, checked, refused
+from conftest import ROOT, Make, Pipeline, checked
 from harness import calls, history, machines, run
 from harness.target import MACHINES, emulator, endpoint
 from utils import members
@@ -50,6 +48,13 @@ def expected(table: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
             for member in table
         ),
     ]
+
+
+def failed(capsys: pytest.CaptureFixture[str], **given: Any) -> str:
+    """What `make stepfunctions` says of an execution that fails."""
+    with pytest.raises(SystemExit):
+        run.run(emulator(), given)
+    return capsys.readouterr().out
 
 
 def test_distributed_executions_that_overlap_have_their_own_segments_and_bills(
@@ -101,14 +106,13 @@ def test_an_empty_table_gives_headers_only(pipeline: Pipeline) -> None:
 
 
 def test_faulty_records_fail_the_execution_and_are_explained(
-    pipeline: Pipeline, make: Make
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Those of the segments that had finished."""
     table = [{**EXAMPLE[0], "会員ランク": 9, "ポイント": "x"} for _ in range(30)]
     key = pipeline.put(table)
-    made = make("stepfunctions", f'INPUT={{"input_obj": "{key}", "division_number": 30}}')
-    refused(made)
-    causes = [line for line in made.stdout.splitlines() if line.startswith("cause")]
+    said = failed(capsys, input_obj=key, division_number=30)
+    causes = [line for line in said.splitlines() if line.startswith("cause")]
     assert causes == [
         f"cause    {key} record {number}: 会員ランク must be 1 to 5; found the number 9"
         for number in range(20)
@@ -119,7 +123,7 @@ def test_faulty_records_fail_the_execution_and_are_explained(
         "faulty   30 records in the segments that had finished",
         "to do    correct that record in the input object",
     ):
-        assert line in made.stdout
+        assert line in said
 
 
 @pytest.mark.parametrize("definition", MACHINES)
@@ -181,65 +185,12 @@ def aws(*arguments: str) -> dict[str, Any]:
     return answer
 
 
-@pytest.mark.parametrize("given", [None, "members.json"], ids=["no input", "members.json"])
-def test_start_execution_by_hand(pipeline: Pipeline, given: str | None) -> None:
-    key = given or "test.json"
+def test_start_execution_by_hand_without_an_input(pipeline: Pipeline) -> None:
     table = list(members(12, seed=12))
-    pipeline.s3.put_object(Bucket=emulator().bucket, Key=key, Body=json.dumps(table).encode())
-    arguments = ("--input", json.dumps({"input_obj": given})) if given else ()
-    started = aws(
-        "stepfunctions",
-        "start-execution",
-        "--state-machine-arn",
-        emulator().machine(),
-        *arguments,
-    )
+    body = json.dumps(table).encode()
+    pipeline.s3.put_object(Bucket=emulator().bucket, Key="test.json", Body=body)
+    machine = ("--state-machine-arn", emulator().machine())
+    started = aws("stepfunctions", "start-execution", *machine)
     execution = pipeline.wait(started["executionArn"])
-    assert json.loads(execution["output"]) == key.replace("json", "xlsx")
+    assert json.loads(execution["output"]) == "test.xlsx"
     assert pipeline.rows(execution) == expected(table)
-
-
-FAULTY = 3_777
-
-
-def csv_text(rows: list[dict[str, Any]]) -> str:
-    """Records of two lines each, and empty lines between some."""
-    lines = [",".join(rows[0])]
-    for number, row in enumerate(rows):
-        lines += [",".join(f'"{value}"' for value in row.values()).replace("名前", "名\n前")]
-        lines += [""] if number % 5 == 0 else []
-    return "\n".join(lines)
-
-
-@pytest.mark.parametrize(
-    ("end", "write", "begins"),
-    [
-        (".csv", csv_text, '"m'),
-        (".csv.gz", csv_text, '"m'),
-        (".jsonl", lambda rows: "\n\n".join(map(json.dumps, rows)), "{"),
-        (".json", lambda rows: json.dumps(rows, indent=1), "{"),
-        (".json", json.dumps, None),
-    ],
-    ids=["CSV", "packed CSV", "a record a line", "an indented array", "an array of one line"],
-)
-def test_a_faulty_record_is_named_with_its_line_in_the_file(
-    pipeline: Pipeline,
-    capsys: pytest.CaptureFixture[str],
-    end: str,
-    write: Callable[[list[dict[str, Any]]], str],
-    begins: str | None,
-) -> None:
-    rows = [{**EXAMPLE[0], "会員番号": f"m{n:04}", "名前": "名前" * 20} for n in range(4_000)]
-    rows[FAULTY]["会員ランク"] = 9
-    text = write(rows)
-    body = gzip.compress(text.encode()) if end.endswith(".gz") else text.encode()
-    arn = pipeline.start(input_obj=pipeline.put(body, end), division_number=1_000)
-    assert pipeline.wait(arn)["status"] == "FAILED"
-    run.explain(emulator(), history.read(pipeline.states, arn))
-    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("line ")]
-    if begins is None:
-        assert said == []
-    else:
-        start = text.rindex(begins, 0, text.index(f"m{FAULTY:04}") + 1)
-        line = text.count("\n", 0, start) + 1
-        assert said == [f"line     {line:,}, where that record begins"]

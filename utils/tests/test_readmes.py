@@ -60,8 +60,17 @@ def test_the_front_page_is_short(path: str) -> None:
     assert len((ROOT / path).read_text().splitlines()) <= FRONT_LINES
 
 
-@pytest.mark.parametrize("path", [*tracked("*README.md"), *tracked("*README.ja.md")])
+def anchors(text: str) -> set[str]:
+    """Of headings, as GitHub makes them, and of elements with an id."""
+    names = re.findall(r"^#+ (.*)", without_code(text), re.MULTILINE)
+    made = {re.sub(r"[^\w -]", "", name).lower().replace(" ", "-") for name in names}
+    return made | set(re.findall(r'<a id="(.*?)"', text))
+
+
+@pytest.mark.parametrize("path", tracked("*.md"))
 def test_each_link_leads_somewhere(path: str) -> None:
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / path).read_text())
-    missing = [link for link in links if not ((ROOT / path).parent / link).exists()]
-    assert missing == []
+    links = re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", (ROOT / path).read_text())
+    for link, anchor in links:
+        found = (ROOT / path).parent / link if link else ROOT / path
+        assert found.exists(), link
+        assert not anchor or anchor in anchors(found.read_text()), f"{link}#{anchor}"

@@ -5,12 +5,10 @@ that it had entered: as radkawar/stackd captured it (testdata/aws/stepfunctions/
 """
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from datetime import UTC, datetime
 from typing import Any
 
-import boto3
 import pytest
 from botocore.session import Session
 from botocore.validate import ParamValidator
@@ -19,11 +17,10 @@ from harness import calls, cost, machines, progress, run
 from harness.advice import ADVICE, BY_MESSAGE, advice
 from harness.facts import read
 from harness.fault import Fault
-from harness.history import parse
-from harness.report.write import collect
+from harness.history import Event, parse
 from harness.settings import RESULT
 from harness.target import MACHINES, Target
-from replay import FUNCTIONS, Replay
+from replay import FUNCTIONS, Missing, Replay
 
 T0 = 1_795_600_000.0
 REST_S = 3596.0  # from the failure to the redrive
@@ -169,7 +166,7 @@ LOGS = {
 }
 
 
-def replay(events: list[dict[str, Any]], status: str) -> Replay:
+def recorded(events: list[dict[str, Any]], status: str) -> dict[str, Any]:
     described = {
         "executionArn": ARN,
         "name": NAME,
@@ -177,7 +174,11 @@ def replay(events: list[dict[str, Any]], status: str) -> Replay:
         "input": "{}",
         "output": '"redriven.xlsx"' if status == "SUCCEEDED" else None,
     }
-    return Replay("two-faulty", described=described, events=events, logs=LOGS, objects={})
+    return {"described": described, "events": events, "logs": LOGS, "objects": {}}
+
+
+def replay(events: list[dict[str, Any]], status: str) -> Replay:
+    return Replay("two-faulty", **recorded(events, status))
 
 
 @pytest.fixture
@@ -209,7 +210,7 @@ def test_the_rest_between_the_parts_is_no_time_of_the_execution(whole: Replay) -
     ran = whole.run()
     assert (ran.elapsed_s, [task.took_s for task in ran.iterations]) == (7, [1, 4, 5])
     assert [part.began_s - T0 for part in ran.parts] == [0, 4 + REST_S]
-    view = collect(whole.target, ran, "en")
+    view = whole.view()
     assert (view.data["elapsed"], max(row["end"] for row in view.rows)) == (7, 7)
     assert [part.timestamp() - T0 for part in view.parts] == [0, 4 + REST_S]
 
@@ -239,11 +240,10 @@ def test_every_beginning_of_a_redriven_history_can_be_read(length: int) -> None:
     assert 0 <= ran.elapsed_s <= 7
 
 
-def test_a_redrive_that_waits_for_its_turn_runs() -> None:
+def test_a_redrive_that_waits_for_its_turn_runs_and_has_not_failed() -> None:
     events, where = redriven()
-    assert parse({"status": "PENDING_REDRIVE"}, replay(events[:where], "").events()).status == (
-        "RUNNING"
-    )
+    ran = parse({"status": "PENDING_REDRIVE"}, replay(events[: where - 1], "").events())
+    assert (ran.status, ran.failure) == ("RUNNING", None)
 
 
 def test_a_redriven_map_run_is_one_with_the_calls_of_both_parts() -> None:
@@ -287,101 +287,42 @@ def test_progress_counts_on_where_the_first_part_ended() -> None:
     assert (state.running, "segment 1 failed: SlowDown" in progress.milestones(state)) == (2, False)
 
 
-class StepFunctions(ThreadingHTTPServer):
-    """Step Functions on loopback, in AWS's JSON, with one execution that failed and can be redriven."""
-
-    daemon_threads = True
+class Stack(Replay):
+    """A stack in an account, with one execution that failed and can be redriven."""
 
     def __init__(self, refusal: str = "") -> None:
         self.refusal = refusal
-        self.asked: list[tuple[str, dict[str, Any]]] = []
-        self.events, self.where = redriven()
-        super().__init__(("127.0.0.1", 0), Answer)
-
-    def __enter__(self) -> "StepFunctions":
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.shutdown()
-        self.server_close()
+        events, self.where = redriven()
+        super().__init__("two-faulty", **recorded(events, "SUCCEEDED"))
+        self.target = Target("aws", "123456789012", "us-east-1", self.make_client, "nightly")
+        vars(self.target)["outputs"] = {"StateMachineArn": MACHINE, "BucketName": "bucket"}
 
     @property
-    def is_redriven(self) -> bool:
-        return any(operation == "RedriveExecution" for operation, _ in self.asked)
+    def redriven(self) -> list[str]:
+        return [each["executionArn"] for name, each in self.asked if name == "RedriveExecution"]
 
     def RedriveExecution(self, asked: dict[str, Any]) -> dict[str, Any]:
-        return {"redriveDate": T0 + 4 + REST_S}
+        if self.refusal:
+            raise Missing("ExecutionNotRedrivable", self.refusal)
+        return {"redriveDate": datetime.fromtimestamp(T0 + 4 + REST_S, UTC)}
 
     def ListExecutions(self, asked: dict[str, Any]) -> dict[str, Any]:
-        named = {"failed": ("FAILED", 10), NAME: ("FAILED", 20), "stopped": ("ABORTED", 30)}
+        named = {"stopped": ("ABORTED", 30), NAME: ("FAILED", 20), "failed": ("FAILED", 10)}
         return {
             "executions": [
-                {
-                    "executionArn": ARN.replace(NAME, name),
-                    "stateMachineArn": asked["stateMachineArn"],
-                    "name": name,
-                    "status": status,
-                    "startDate": T0 + at_s,
-                }
-                for name, (status, at_s) in sorted(named.items(), key=lambda each: -each[1][1])
+                {"executionArn": ARN.replace(NAME, name), "name": name, "startDate": at_s}
+                for name, (status, at_s) in named.items()
                 if asked.get("statusFilter") in (None, status)
             ]
         }
 
     def DescribeExecution(self, asked: dict[str, Any]) -> dict[str, Any]:
-        status = "SUCCEEDED" if self.is_redriven else "FAILED"
-        return replay(self.events, status).recorded["described"]  # type: ignore[no-any-return]
+        return super().DescribeExecution(asked) | ({} if self.redriven else {"status": "FAILED"})
 
-    def DescribeStateMachineForExecution(self, asked: dict[str, Any]) -> dict[str, Any]:
-        return {"definition": machines.read_definition("parallel")}
-
-    def GetExecutionHistory(self, asked: dict[str, Any]) -> dict[str, Any]:
-        events = self.events if self.is_redriven else self.events[: self.where - 1]
-        return {"events": events[:: -1 if asked.get("reverseOrder") else 1]}
+    def events(self) -> list[Event]:
+        return super().events()[: None if self.redriven else self.where - 1]
 
 
-class Answer(BaseHTTPRequestHandler):
-    server: StepFunctions
-
-    def do_POST(self) -> None:
-        operation = self.headers["X-Amz-Target"].split(".")[1]
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        status, answer = 200, {}
-        if operation == "RedriveExecution" and self.server.refusal:
-            status, answer = (
-                400,
-                {"__type": "ExecutionNotRedrivable", "message": self.server.refusal},
-            )
-        else:
-            answer = getattr(self.server, operation)(asked)
-            self.server.asked.append((operation, asked))
-        body = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Nothing: pytest shows what a failing test needs."""
-
-
-def stack_at(server: StepFunctions) -> Target:
-    """A stack in an account, whose state machine is at that server."""
-    other = replay(server.events, "SUCCEEDED")
-
-    def client(service: str, **config: Any) -> Any:
-        if service != "stepfunctions":
-            return other.make_client(service)
-        url = f"http://127.0.0.1:{server.server_port}"
-        return boto3.client(service, "us-east-1", endpoint_url=url, **KEYS)  # type: ignore[call-overload]
-
-    target = Target("aws", "123456789012", "us-east-1", client, "nightly")
-    vars(target)["outputs"] = {"StateMachineArn": MACHINE, "BucketName": "bucket"}
-    return target
-
-
-KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:Aggregate"
 
 
@@ -397,10 +338,9 @@ def page() -> Iterator[None]:
 def test_the_last_failed_execution_is_redriven_or_the_one_that_is_named(
     named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with StepFunctions() as server:
-        run.redrive(stack_at(server), named)
-    [asked] = [asked for operation, asked in server.asked if operation == "RedriveExecution"]
-    assert asked["executionArn"] == ARN
+    stack = Stack()
+    run.redrive(stack.target, named)
+    assert stack.redriven == [ARN]
     said = capsys.readouterr().out
     assert "SUCCEEDED in 7.0 s, redriven: s3://bucket/redriven.xlsx" in said
     assert "segment done in 5.0 s: 3 of 3 segments" in said
@@ -409,15 +349,15 @@ def test_the_last_failed_execution_is_redriven_or_the_one_that_is_named(
 
 def test_an_execution_that_cannot_be_redriven_is_refused_in_awss_words() -> None:
     refused = f"{ARN}: must be redrivable; found: Execution is 15 days old"
-    with StepFunctions("Execution is 15 days old") as server, pytest.raises(Fault, match=refused):
-        run.redrive(stack_at(server))
+    with pytest.raises(Fault, match=refused):
+        run.redrive(Stack("Execution is 15 days old").target)
 
 
 def test_an_execution_that_is_not_there_is_not_redriven() -> None:
-    refused = "EXECUTION: must be one that failed; found gone"
-    with StepFunctions() as server, pytest.raises(Fault, match=refused):
-        run.redrive(stack_at(server), "gone")
-    assert not server.is_redriven
+    stack = Stack()
+    with pytest.raises(Fault, match="EXECUTION: must be one that failed; found gone"):
+        run.redrive(stack.target, "gone")
+    assert not stack.redriven
 
 
 @pytest.mark.parametrize("stack", ["", "nightly"])

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import time
 import tracemalloc
 import uuid
@@ -15,7 +14,7 @@ import pytest
 from conftest import Make, Pipeline, checked
 from harness import advice, facts
 from harness.advice import ADVICE, BY_MESSAGE
-from harness.facts import record_of
+from harness.facts import Broken, record_of
 from harness.report import write
 from harness.report.write import KEPT
 from harness.settings import RESULT
@@ -42,40 +41,56 @@ def opened(replay: Replay) -> list[str]:
 
 def test_a_report_reads_neither_the_input_nor_the_workbook() -> None:
     replay = Replay("succeeded")
-    view = write.collect(replay.target, replay.run(), "en")
+    view = replay.view()
     assert opened(replay) == ["scatter/succeeded/facts.json", "gather/succeeded/facts.json"]
     assert view.facts.workbook and len(view.facts.workbook.first_rows) == 10
 
 
-def test_the_record_that_broke_costs_the_bytes_of_its_block() -> None:
+@pytest.mark.parametrize("counted_bytes", [1 << 20, 0])
+def test_the_record_that_broke_costs_the_text_to_the_end_of_its_block_or_the_block_alone(
+    counted_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(facts.COUNTED_BYTES, True, counted_bytes)
     replay = Replay("failed")
-    view = write.collect(replay.target, replay.run(), "en")
-    assert view.record and view.record["会員番号"] == "037"
+    view = replay.view()
+    assert view.broken.record and view.broken.record["会員番号"] == "037"
+    assert view.broken.segment == 3
     assert view.facts.scatter
     [read] = view.facts.scatter.objects
-    [asked, counted] = [asked for _, asked in replay.asked if asked.get("Key") == "failed.json"]
-    assert asked["Range"] == f"bytes={read.index[3][0]}-{read.size - 1}"
-    assert counted["Range"] == f"bytes=0-{read.size - 1}"  # its line is counted from the first
+    [asked] = [asked for _, asked in replay.asked if asked.get("Key") == "failed.json"]
+    start = 0 if counted_bytes else read.index[3][0]
+    assert asked["Range"] == f"bytes={start}-{read.size - 1}"
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("failed", "Record 37 of failed.json broke the run."),
+        ("out-of-memory", "Segment 0 failed."),
+    ],
+)
+def test_a_page_says_first_what_failed(name: str, sentence: str) -> None:
+    assert f'<p class="sentence">{sentence}</p>' in write.html(Replay(name).view())
 
 
 def test_a_record_of_an_input_that_was_replaced_is_not_shown() -> None:
     replay = Replay("failed")
     replay.recorded["input"]["etag"] = '"another"'
-    assert write.collect(replay.target, replay.run(), "en").record is None
+    assert replay.view().broken == Broken(segment=3)
 
 
 def test_a_record_beyond_the_input_is_not_looked_for() -> None:
     replay = Replay("failed")
-    found = facts.read(replay.target, replay.run())
+    scatter = facts.read_scatter(replay.target, replay.run())
     for record in (("failed.json", 40), ("other.json", 3), None):
-        assert facts.segment_of(found.scatter, record) is None
-        assert facts.record(replay.target, found, record) is None
+        assert facts.broken(replay.target, scatter, record) == Broken()
 
 
 @pytest.mark.parametrize("end", ["", " ]", ',{"cut o'])
 @pytest.mark.parametrize("text", ['{"a": "},{"}, {"b": 1}', ' , {"a": "},{"},\n{"b": 1}'])
 def test_a_record_is_found_in_a_slice_of_an_array(text: str, end: str) -> None:
-    assert record_of((text + end).encode(), 1) == {"b": 1}
+    given = ObjectFacts("a.json", 0, "e", 2, [(0, 0)])
+    assert record_of((text + end).encode(), 1, given) == ({"b": 1}, text.count("\n"))
 
 
 KEY, ANOTHER = "0f" * 32, "f0" * 32
@@ -98,8 +113,8 @@ def signed(replay: Replay, key: str = KEY) -> Replay:
 
 def test_what_the_functions_signed_is_told_without_a_doubt() -> None:
     replay = signed(Replay("succeeded"))
-    view = write.collect(replay.target, replay.run(), "en")
-    assert view.facts.workbook and view.facts.trust.doubts == []
+    view = replay.view()
+    assert view.facts.workbook and view.facts.doubts == []
     assert 'id="unchecked"' not in write.html(view) and 'id="refused"' not in write.html(view)
 
 
@@ -114,9 +129,9 @@ def test_what_another_wrote_is_named_and_not_told() -> None:
     faulty["another key"] = signed(Replay("succeeded"), ANOTHER)
     said = {}
     for name, replay in faulty.items():
-        view = write.collect(replay.target, replay.run(), "en")
+        view = replay.view()
         assert view.facts.workbook is None and "長野原" not in write.html(view)
-        said[name] = view.facts.trust.doubts
+        said[name] = view.facts.doubts
         assert said[name][0] in write.html(view)
     rule = f"{facts_of}: must be signed by this deployment; found"
     assert said["changed"] == said["moved"] == [f"{rule} another"]
@@ -139,8 +154,8 @@ def test_of_many_objects_that_are_refused_a_few_are_named() -> None:
         "metadata"
     ]
     found = facts.read(replay.target, replay.run())
-    assert (found.segments, len(found.trust.refused)) == ({}, 5)
-    assert len(found.trust.doubts) == 4 and found.trust.doubts[-1] == "and 2 more"
+    assert (found.segments, len(found.refused)) == ({}, 5)
+    assert len(found.doubts) == 4 and found.doubts[-1] == "and 2 more"
 
 
 class Denied(Replay):
@@ -168,11 +183,10 @@ def of_functions(environment: dict[str, Any]) -> Replay:
     ],
 )
 def test_what_could_not_be_checked_is_told_with_why(replay: Replay, why: str) -> None:
-    run = replay.run()
     for language in ("en", "ja"):
-        view = write.collect(replay.target, run, language)
+        view = replay.view(language)
         assert view.facts.workbook
-        [doubt] = view.facts.trust.doubts
+        [doubt] = view.facts.doubts
         assert doubt.startswith("not checked") and why in doubt
         [line] = [each for each in write.html(view).splitlines() if 'id="unchecked"' in each]
         assert why in line
@@ -188,12 +202,12 @@ def test_the_key_is_that_of_the_versions_that_an_execution_called() -> None:
         name: {"Environment": {"Variables": {"SIGNING_KEY": ANOTHER}}} for name in functions
     }
     found = facts.read(replay.target, replay.run())
-    assert found.workbook and found.trust.doubts == []
+    assert found.workbook and found.doubts == []
 
 
 def test_functions_that_keep_no_facts_cost_one_look() -> None:
     replay = Replay("wide")
-    view = write.collect(replay.target, replay.run(), "en")
+    view = replay.view()
     assert opened(replay) == ["scatter/wide/facts.json"]
     assert view.facts.workbook is None
     assert '<dt>Rows in → out</dt><dd><span class="unknown">unknown<' in write.html(view)
@@ -201,7 +215,7 @@ def test_functions_that_keep_no_facts_cost_one_look() -> None:
 
 def test_segments_of_a_failed_execution_tell_what_they_did() -> None:
     replay = Replay("failed")
-    view = write.collect(replay.target, replay.run(), "en")
+    view = replay.view()
     keys = [f"scatter/failed/job_{n:03d}.pkl" for n in range(3)]
     assert {key: facts.rows_out for key, facts in view.facts.segments.items()} == dict.fromkeys(
         keys, 10
@@ -214,7 +228,7 @@ def test_a_workbook_of_functions_that_told_less_has_its_size_and_no_profile() ->
     told = replay.recorded["objects"]["gather/succeeded/facts.json"]
     for name in ("profile", "first_rows", "segments"):
         del told[name]
-    view = write.collect(replay.target, replay.run(), "en")
+    view = replay.view()
     workbook = view.facts.workbook
     assert workbook and (workbook.rows, workbook.profile, view.facts.segments) == (30, [], {})
 
@@ -252,14 +266,13 @@ def of_five_million_rows() -> Replay:
 
 def test_a_report_of_five_million_rows_takes_a_second_and_60_mb_at_most(tmp_path: Path) -> None:
     replay = of_five_million_rows()
-    run = replay.run()
     begun_s = time.process_time()
-    path = write.write(replay.target, run, "en", "", tmp_path)
+    path = write.write(replay.view(), "", tmp_path)
     assert time.process_time() - begun_s < 1
     assert "The first 200 of 1,000,000 rows" in path.read_text()
     assert len(opened(replay)) == 2
     tracemalloc.start()  # which takes time
-    write.write(replay.target, run, "en", "", tmp_path)
+    write.write(replay.view(), "", tmp_path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 60_000_000
@@ -267,9 +280,9 @@ def test_a_report_of_five_million_rows_takes_a_second_and_60_mb_at_most(tmp_path
 
 def test_a_lone_surrogate_of_the_data_is_shown_as_its_escape(tmp_path: Path) -> None:
     replay = Replay("failed")
-    run = replay.run()
-    run.tasks[0].state = "\ud801"
-    path = write.write(replay.target, run, "en", "", tmp_path)
+    view = replay.view()
+    view.run.tasks[0].state = "\ud801"
+    path = write.write(view, "", tmp_path)
     page = path.read_text(encoding="utf-8")
     data = page.partition('<script type="application/json" id="data">')[2].partition("</script>")[0]
     assert "\ud801" in {row["label"] for row in json.loads(data)["rows"]}
@@ -282,11 +295,10 @@ def test_a_page_that_cannot_be_written_leaves_nothing(
     def fail(*paths: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    replay = Replay("failed")
-    run = replay.run()
+    view = Replay("failed").view()
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="No space left"):
-        write.write(replay.target, run, "en", "", tmp_path)
+        write.write(view, "", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -295,8 +307,7 @@ def test_only_the_last_reports_stay(tmp_path: Path) -> None:
         (tmp_path / f"old-{n}.html").touch()
         os.utime(tmp_path / f"old-{n}.html", (n, n))
     (tmp_path / "test.xlsx").touch()
-    replay = Replay("stopped")
-    write.write(replay.target, replay.run(), "en", "", tmp_path)
+    write.write(Replay("stopped").view(), "", tmp_path)
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {
         "aborted-scatter.html",
@@ -318,11 +329,13 @@ def test_an_execution_that_ended_before_its_first_state_has_a_page(kind: str, st
     first = replay.recorded["events"][0]
     replay.recorded["events"] = [first, {**first, "id": 2, "previousEventId": 1, "type": kind}]
     replay.recorded["described"] |= {"status": status, "name": "夜間集計"}
-    run = replay.run()
+    view = replay.view("ja")
+    run = view.run
     assert (run.stages, run.tasks, run.elapsed_s) == ({}, [], 0)
-    view = write.collect(replay.target, run, "ja")
-    assert "夜間集計" in write.html(view)
+    page = write.html(view)
+    assert "夜間集計" in page
     assert (run.failure is None) == (kind == "ExecutionAborted")
+    assert ("この実行 が失敗しました。" in page) == (run.failure is not None)
 
 
 def test_an_execution_whose_name_is_not_ascii_gets_its_report(
@@ -357,55 +370,41 @@ def test_each_error_has_advice_in_both_languages(error: str, message: str) -> No
     assert len(said) == 2 and not any("{" in text.replace('{"input_obj"', "") for text in said)
 
 
-@pytest.mark.parametrize(
-    ("flags", "full"),
-    [
-        ("", "the disk is full that holds "),
-        (" TARGET=stack STACK=x", "the disk is full that holds "),
-        (" TARGET=aws STACK=x REGION=y", "raise the gather's /tmp"),
-    ],
-)
-def test_a_full_disk_is_said_to_be_the_one_that_is_full(flags: str, full: str) -> None:
-    message = "exception while calling s3.PutObject: [Errno 28] No space left on device"
-    assert advice.advice("InternalError", message, stage="gather", flags=flags).startswith(full)
+FULL = "exception while calling s3.PutObject: [Errno 28] No space left on device"
+KILLED = "RequestId: x Error: Runtime exited with error: signal: killed"
+HERE, STACK, AWS = "", " TARGET=stack STACK=x", " TARGET=aws STACK=x REGION=y"
+MAKEFILE = "raise MEMORY in demo-gather/Makefile"
+PARAMETER = "make deploy TARGET=stack STACK=x PARAMETERS=GatherMemory=…"
 
 
 @pytest.mark.parametrize(
-    ("flags", "fix"),
+    ("error", "message", "flags", "said"),
     [
-        ("", "raise MEMORY in demo-gather/Makefile"),
-        (" TARGET=stack STACK=x", "make deploy TARGET=stack STACK=x PARAMETERS=GatherMemory=…"),
+        ("InternalError", FULL, HERE, "the disk is full that holds "),
+        ("InternalError", FULL, STACK, "the disk is full that holds "),
+        ("InternalError", FULL, AWS, "raise the gather's /tmp"),
+        ("Runtime.OutOfMemory", "", HERE, MAKEFILE),
+        ("Runtime.OutOfMemory", "", STACK, PARAMETER),
+        ("Runtime.ExitError", KILLED, HERE, MAKEFILE),
+        ("Runtime.ExitError", KILLED, STACK, PARAMETER),
     ],
 )
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        ("Runtime.OutOfMemory", ""),
-        ("Runtime.ExitError", "RequestId: x Error: Runtime exited with error: signal: killed"),
-    ],
-)
-def test_an_out_of_memory_is_told_by_its_message_too(
-    error: str, message: str, flags: str, fix: str
+def test_advice_goes_by_the_message_and_by_where_the_stage_runs(
+    error: str, message: str, flags: str, said: str
 ) -> None:
-    assert fix in advice.advice(error, message, stage="gather", flags=flags)
+    assert said in advice.advice(error, message, stage="gather", flags=flags)
 
 
-def test_a_workbook_that_a_later_upload_took_the_place_of_is_said(tmp_path: Path) -> None:
+def test_a_workbook_that_a_later_upload_took_the_place_of_is_said() -> None:
     replay = Replay("succeeded")
-    [key] = [
-        each for each in replay.recorded["objects"] if re.search("^gather/.*/facts.json$", each)
-    ]
     said = "not written: a later upload&#39;s stands there, or will"
-    assert said not in write.write(replay.target, replay.run(), "en", "", tmp_path).read_text()
-    replay.recorded["objects"][key]["later"] = True
-    assert said in write.write(replay.target, replay.run(), "en", "", tmp_path).read_text()
+    assert said not in write.html(replay.view())
+    replay.recorded["objects"]["gather/succeeded/facts.json"]["later"] = True
+    assert said in write.html(replay.view())
 
 
-def test_a_table_of_many_objects_is_counted(tmp_path: Path) -> None:
+def test_a_table_of_many_objects_is_counted() -> None:
     replay = Replay("succeeded")
-    [key] = [
-        each for each in replay.recorded["objects"] if re.search("^scatter/.*/facts.json$", each)
-    ]
-    replay.recorded["objects"][key] |= {"input_obj": "sales/", "passed_over": 2}
-    text = write.write(replay.target, replay.run(), "ja", "", tmp_path).read_text()
-    assert "（1 オブジェクト、対象外 2）" in text
+    told = replay.recorded["objects"]["scatter/succeeded/facts.json"]
+    told |= {"input_obj": "sales/", "passed_over": 2}
+    assert "（1 オブジェクト、対象外 2）" in write.html(replay.view("ja"))

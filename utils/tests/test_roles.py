@@ -61,14 +61,15 @@ class Account:
             config=Config(proxies={}, s3={"addressing_style": "path"}),
         )
 
-    def deploy(self, stack: str, definition: str, parameters: str = "") -> dict[str, str]:
-        """Deploy the pipeline; returns the stack's outputs."""
-        to = ["--target", "stack", "--stack", stack]
-        given = ["--definition", definition, "--parameters", parameters]
-        command = [sys.executable, "-m", "harness", *to, "deploy", *given]
+    def deploy(self, definition: str) -> dict[str, str]:
+        """Deploy the pipeline, or change its definition; returns the stack's outputs."""
+        to = ["--target", "stack", "--stack", STACK]
+        given = f"Inbox=inbox/,InputBucket={INPUT_BUCKET},Schedule=rate(1 day)"
+        asked = ["--definition", definition, "--parameters", given]
+        command = [sys.executable, "-m", "harness", *to, "deploy", *asked]
         env = {**os.environ, "ENDPOINT": self.endpoint}
         checked(subprocess.run(command, env=env, capture_output=True, text=True))
-        [found] = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        [found] = self.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
         return {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
 
     def as_role(self, role: str, service: str = "s3") -> Any:
@@ -88,18 +89,18 @@ class Account:
             service, session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"]
         )
 
-    def resources(self, stack: str) -> dict[str, str]:
+    def resources(self) -> dict[str, str]:
         """The physical names of a stack's resources."""
-        found = self.client("cloudformation").describe_stack_resources(StackName=stack)
+        found = self.client("cloudformation").describe_stack_resources(StackName=STACK)
         return {
             each["LogicalResourceId"]: each["PhysicalResourceId"]
             for each in found["StackResources"]
         }
 
-    def run(self, arn: str) -> dict[str, Any]:
-        """Run an execution as a schedule starts it."""
+    def run(self, arn: str, day: int) -> dict[str, Any]:
+        """Run an execution as a schedule starts it, on some day."""
         states = self.client("stepfunctions")
-        given: dict[str, Any] = {"scheduled_time": "2026-11-27T21:00:00Z", "zone": "Asia/Tokyo"}
+        given: dict[str, Any] = {"scheduled_time": f"2026-11-{day}T21:00:00Z", "zone": "Asia/Tokyo"}
         given |= {"input_obj": "members.json", "division_number": 2}
         started = states.start_execution(stateMachineArn=arn, input=json.dumps(given))
         asked = {"executionArn": started["executionArn"]}
@@ -112,49 +113,48 @@ def account(zips: dict[str, Path], guarded: MiniStack) -> Account:
     return Account(guarded.endpoint)
 
 
-@pytest.fixture(scope="module", params=["parallel", "distributed"])
-def outputs(account: Account, request: pytest.FixtureRequest) -> dict[str, str]:
-    outputs = account.deploy(f"{STACK}-{request.param}", request.param)
-    bucket = outputs["BucketName"]
-    account.s3.put_object(Bucket=bucket, Key="members.json", Body=json.dumps(TABLE).encode())
-    return outputs
+@pytest.fixture(scope="module")
+def policy(account: Account) -> str:
+    """That of the stack's bucket, which refuses plain HTTP. It is taken away: the emulator speaks
+    no other.
+    """
+    bucket = account.deploy("parallel")["BucketName"]
+    policy: str = account.s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    account.s3.delete_bucket_policy(Bucket=bucket)
+    return policy
 
 
 @pytest.fixture(scope="module")
-def bucket(account: Account) -> str:
-    """A stack's bucket, without the policy that refuses plain HTTP: the emulator speaks no other."""
-    given = f"Inbox=inbox/,InputBucket={INPUT_BUCKET},Schedule=rate(1 day)"
-    bucket = account.deploy(STACK, "parallel", given)["BucketName"]
-    account.s3.delete_bucket_policy(Bucket=bucket)
+def bucket(account: Account, policy: str) -> str:
+    """The stack's, beside another one and one that its scatter may read."""
     account.s3.create_bucket(Bucket="another-bucket")
     account.s3.create_bucket(Bucket=INPUT_BUCKET)
     account.s3.put_object(Bucket=INPUT_BUCKET, Key="members.json")
-    return bucket
+    return account.resources()["Bucket"]
 
 
 @pytest.fixture(scope="module")
 def as_stage(account: Account, bucket: str) -> dict[str, Any]:
-    names = account.resources(STACK)
+    names = account.resources()
     return {stage: account.as_role(names[f"{stage.title()}Role"]) for stage in STAGES}
 
 
-def test_the_bucket_refuses_plain_http(account: Account, outputs: dict[str, str]) -> None:
-    execution = account.run(outputs["StateMachineArn"])
-    assert execution["status"] == "FAILED"
-    assert "explicit deny in a resource-based policy" in execution["cause"]
-
-
+@pytest.mark.parametrize(("definition", "day"), [("parallel", 27), ("distributed", 28)])
 def test_an_execution_needs_nothing_that_its_roles_lack_even_to_render_a_segment_again(
-    account: Account, outputs: dict[str, str]
+    account: Account, bucket: str, definition: str, day: int
 ) -> None:
-    bucket = outputs["BucketName"]
-    account.s3.delete_bucket_policy(Bucket=bucket)
-    execution = account.run(outputs["StateMachineArn"])
+    outputs = account.deploy(definition)
+    machine = {"stateMachineArn": outputs["StateMachineArn"]}
+    there = account.client("stepfunctions").describe_state_machine(**machine)["definition"]
+    assert ("DISTRIBUTED" in there) == (definition == "distributed")
+    account.s3.put_object(Bucket=bucket, Key="members.json", Body=json.dumps(TABLE).encode())
+    execution = account.run(outputs["StateMachineArn"], day)
     assert execution["status"] == "SUCCEEDED", execution
     assert execution["output"] == '"members.xlsx"'
+    folder = f"gather/{execution['name']}/"
 
     def rendered() -> dict[str, str]:
-        found = account.s3.list_objects_v2(Bucket=bucket, Prefix="gather/")["Contents"]
+        found = account.s3.list_objects_v2(Bucket=bucket, Prefix=folder)["Contents"]
         return {each["Key"]: each["ETag"] for each in found if each["Key"].endswith(".deflate")}
 
     # In another order no segment's rows are where it rendered them.
@@ -166,6 +166,16 @@ def test_an_execution_needs_nothing_that_its_roles_lack_even_to_render_a_segment
     )
     assert json.loads(answer["Payload"].read()) == "test.xlsx"
     assert not before.items() & rendered().items()
+
+
+def test_the_bucket_refuses_plain_http(
+    account: Account, bucket: str, policy: str, as_stage: dict[str, Any]
+) -> None:
+    ask(as_stage["scatter"], bucket, "get members.json")
+    account.s3.put_bucket_policy(Bucket=bucket, Policy=policy)
+    with pytest.raises(ClientError, match="explicit deny in a resource-based policy"):
+        ask(as_stage["scatter"], bucket, "get members.json")
+    account.s3.delete_bucket_policy(Bucket=bucket)
 
 
 INPUT_BUCKET = "bucket-of-ones-own"
@@ -298,7 +308,7 @@ def test_the_gather_may_look_at_uploads_and_their_workbooks(
 def test_a_schedule_may_start_its_own_state_machine_and_keep_what_failed_and_nothing_else(
     account: Account, bucket: str
 ) -> None:
-    names = account.resources(STACK)
+    names = account.resources()
     role, queue = names["ScheduleRole"], names["ScheduleFailed"]
     states, sqs = account.as_role(role, "stepfunctions"), account.as_role(role, "sqs")
     own = names["StateMachine"]

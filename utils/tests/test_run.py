@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness import facts, run, uploads
+from harness import run, uploads
 from harness.advice import advice
 from harness.fault import Fault
 from harness.target import Target, emulator
@@ -15,8 +15,7 @@ from replay import Replay
 
 
 def screen(name: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    replay = Replay(name)
-    run.explain(replay.target, replay.run())
+    run.explain(Replay(name).view())
     return capsys.readouterr().out.splitlines()
 
 
@@ -234,8 +233,7 @@ def test_two_files_of_one_name_are_refused(sales: Path) -> None:
 def test_a_workbooks_sheets_and_summaries_are_said() -> None:
     said = {}
     for name in ("succeeded", "retried"):
-        replay = Replay(name)
-        workbook = facts.Reader(replay.target, replay.run()).workbook()
+        workbook = Replay(name).view().facts.workbook
         assert workbook
         said[name] = run.contents(workbook)
     assert said == {

@@ -4,7 +4,6 @@ import pytest
 
 from harness import schedule
 from harness.deploy import pairs
-from harness.execution import may_hold
 from harness.fault import Fault
 
 
@@ -116,9 +115,3 @@ def test_parameters_may_hold_the_commas_of_a_schedule() -> None:
 def test_parameters_without_a_name_are_refused(text: str) -> None:
     with pytest.raises(Fault, match="PARAMETERS: must be like A=1,B=2"):
         pairs("PARAMETERS", text)
-
-
-def test_an_error_of_an_object_that_a_date_names_is_of_the_input() -> None:
-    given = "sales/{yesterday:%Y-%m-%d}/"
-    assert may_hold(given, "sales/2026-11-26/a.csv")
-    assert not may_hold(given, "orders/2026-11-26/a.csv")

@@ -11,31 +11,25 @@ from typing import Any
 import pytest
 
 from conftest import ROOT, Make, Pipeline, checked, refused
-from harness import logs
-from harness.emulator import Emulator
-from harness.functions import WAIT
+from harness import cost, functions, logs, run
+from harness.report.write import report
 from harness.settings import RESULT
-from harness.target import STAGES, emulator, endpoint, function_name
-from test_pipeline import EXAMPLE
+from harness.target import STAGES, emulator, function_name
+from test_faults import call, configure
+from test_pipeline import EXAMPLE, failed
 
 ANOTHER = "0123456789abcdef" * 4
 
 
 def configuration(stage: str) -> dict[str, Any]:
-    functions = emulator().client("lambda")
-    return dict(functions.get_function_configuration(FunctionName=function_name(stage)))
+    client = emulator().client("lambda")
+    return dict(client.get_function_configuration(FunctionName=function_name(stage)))
 
 
 def keys() -> list[str | None]:
     """Of the three functions."""
     found = [configuration(stage)["Environment"]["Variables"] for stage in STAGES]
     return [variables.get("SIGNING_KEY") for variables in found]
-
-
-def configure(stage: str, **settings: Any) -> None:
-    functions, name = emulator().client("lambda"), function_name(stage)
-    functions.update_function_configuration(FunctionName=name, **settings)
-    functions.get_waiter("function_updated").wait(FunctionName=name, WaiterConfig=WAIT)
 
 
 def give(stage: str, key: str | None) -> None:
@@ -54,7 +48,8 @@ def key(pipeline: Pipeline) -> Iterator[str]:
     assert key
     yield key
     for stage in STAGES:
-        configure(stage, Environment=before[stage])
+        if configuration(stage)["Environment"] != before[stage]:
+            configure(stage, Environment=before[stage])
 
 
 def test_functions_that_have_no_key_get_one_for_all(key: str, make: Make) -> None:
@@ -75,16 +70,6 @@ def test_the_key_is_kept_in_the_middle_of_an_execution(
     key: str, pipeline: Pipeline, make: Make
 ) -> None:
     """Each function by hand, so that nothing goes on while they are configured anew."""
-
-    def call(stage: str, event: Any) -> Any:
-        functions = emulator().client("lambda", read_timeout=910)
-        answer = functions.invoke(
-            FunctionName=function_name(stage), Payload=json.dumps(event).encode()
-        )
-        told = json.loads(answer["Payload"].read())
-        assert "FunctionError" not in answer, told
-        return told
-
     table = pipeline.put(EXAMPLE)
     cut = call("scatter", {"input_obj": table, "division_number": 2, "execution": table[:-5]})
     for stage in STAGES:
@@ -116,14 +101,21 @@ def test_a_key_that_is_none_is_refused_and_not_replaced(given: str, key: str, ma
 
 
 def test_nothing_shows_the_key(
-    key: str, pipeline: Pipeline, make: Make, zips: dict[str, Path]
+    key: str,
+    pipeline: Pipeline,
+    make: Make,
+    zips: dict[str, Path],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Neither what the targets print, nor a page, a history, a log or a file of a zip."""
-    given = [EXAMPLE, [EXAMPLE[0] | {"会員ランク": 9}]]
-    inputs = [f'INPUT={{"input_obj": "{pipeline.put(table)}"}}' for table in given]
-    typed = [["create"], *(["stepfunctions", each] for each in inputs), ["invoke"], ["log"]]
-    typed += [["cost"], ["report", "LANG_=ja"]]
-    shown = [done.stdout + done.stderr for done in (make(*each) for each in typed)]
+    created = make("create")
+    run.run(emulator(), {"input_obj": pipeline.put(EXAMPLE)})
+    said = failed(capsys, input_obj=pipeline.put([EXAMPLE[0] | {"会員ランク": 9}]))
+    functions.invoke(emulator(), list(STAGES))
+    functions.log(emulator(), list(STAGES))
+    cost.last(emulator())
+    report(emulator(), language="ja")
+    shown = [created.stdout, created.stderr, said, *capsys.readouterr()]
     shown += [page.read_text() for page in RESULT.glob("*.html")]
     machine, client = emulator().machine(), emulator().client("logs")
     ran = pipeline.states.list_executions(stateMachineArn=machine)["executions"]
@@ -135,6 +127,7 @@ def test_nothing_shows_the_key(
     for archive in zips.values():
         with zipfile.ZipFile(archive) as packed:
             assert not any(key.encode() in packed.read(name) for name in packed.namelist())
-    folders = [Emulator(endpoint()).folder, ROOT / "utils" / "harness", ROOT / "state-machine"]
+    # The emulator's own folder is in that of the harness.
+    folders = [ROOT / "utils" / "harness", ROOT / "state-machine"]
     found = subprocess.run(["grep", "-rlF", key, *folders], capture_output=True, text=True)
     assert (found.stdout, found.returncode) == ("", 1)

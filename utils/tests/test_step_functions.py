@@ -11,9 +11,10 @@ import pytest
 from botocore.response import StreamingBody
 from urllib3 import HTTPResponse
 
-from conftest import ROOT, Pipeline
+from conftest import Pipeline
 from harness.machines import DEFINITIONS
 from harness.target import STAGES, emulator
+from harness.watch import code_of
 from test_limits import states_of
 
 
@@ -37,8 +38,7 @@ def test_a_wildcard_finds_every_element_and_none_in_nothing(
 
 def own_errors() -> set[str]:
     """The exceptions that the functions' sources define."""
-    folders = [*(ROOT / f"demo-{stage}" for stage in STAGES), ROOT / "utils" / "pipeline"]
-    files = [path for folder in folders for path in folder.rglob("*.py") if is_source(path, folder)]
+    files = {path for stage in STAGES for path in code_of(stage).values()}
     classes = [
         node
         for path in files
@@ -46,11 +46,6 @@ def own_errors() -> set[str]:
         if isinstance(node, ast.ClassDef)
     ]
     return {each.name for each in classes if any(is_error(base) for base in each.bases)}
-
-
-def is_source(path: Path, folder: Path) -> bool:
-    inner = path.relative_to(folder).parts
-    return not {"tests", ".venv", "bin", "deploy-packages"}.intersection(inner)
 
 
 def is_error(base: ast.expr) -> bool:

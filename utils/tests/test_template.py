@@ -161,19 +161,17 @@ def of_type(template: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     return [each["Properties"] for each in resources if each["Type"] == f"AWS::{kind}"]
 
 
-def test_every_log_group_forgets(template: dict[str, Any]) -> None:
-    groups = of_type(template, "Logs::LogGroup")
-    assert [group["RetentionInDays"] for group in groups] == [{"Ref": "LogRetentionDays"}] * 5
-    assert template["Parameters"]["LogRetentionDays"]["Default"] == 30
-
-
-def test_every_role_has_the_boundary_and_every_log_the_key(template: dict[str, Any]) -> None:
+def test_every_log_group_forgets_and_has_the_key_and_every_role_the_boundary(
+    template: dict[str, Any],
+) -> None:
     nothing = {"Ref": "AWS::NoValue"}
     boundary = {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundary"}, nothing]}
     key = {"Fn::If": ["HasKmsKey", {"Ref": "KmsKey"}, nothing]}
-    roles = of_type(template, "IAM::Role")
+    roles, groups = of_type(template, "IAM::Role"), of_type(template, "Logs::LogGroup")
     assert [role["PermissionsBoundary"] for role in roles] == [boundary] * 7
-    assert [group["KmsKeyId"] for group in of_type(template, "Logs::LogGroup")] == [key] * 5
+    assert [group["KmsKeyId"] for group in groups] == [key] * 5
+    assert [group["RetentionInDays"] for group in groups] == [{"Ref": "LogRetentionDays"}] * 5
+    assert template["Parameters"]["LogRetentionDays"]["Default"] == 30
 
 
 def test_no_function_runs_without_the_key(template: dict[str, Any]) -> None:

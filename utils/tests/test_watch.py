@@ -16,12 +16,14 @@ import pytest
 from openpyxl import load_workbook
 
 from conftest import ROOT, Pipeline
+from harness import watch
 from harness.settings import RESULT, local_copy
 from harness.target import STAGES, emulator, function_name
 from harness.watch import (
     SAMPLE,
     changes,
     code_of,
+    copy_references,
     hot_folder,
     link,
     put_sample,
@@ -32,102 +34,98 @@ from harness.watch import (
 from utils import members
 
 
-@pytest.fixture
-def cooled() -> Iterator[None]:
-    """No hot folder stays."""
-    yield
-    for stage in STAGES:
-        shutil.rmtree(hot_folder(stage), ignore_errors=True)
+@pytest.fixture(scope="module")
+def hot(zips: dict[str, Path]) -> Iterator[Path]:
+    """The segment function's hot folder, for these tests."""
+    unpack("segment")
+    yield hot_folder("segment")
+    shutil.rmtree(hot_folder("segment"), ignore_errors=True)
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_hot_folder_holds_what_the_zip_does(
-    zips: dict[str, Path], stage: str, cooled: None
-) -> None:
-    unpack(stage)
-    folder = hot_folder(stage)
-    names = zipfile.ZipFile(zips[stage]).namelist()
-    assert [name for name in names if name.endswith(".py") and not (folder / name).exists()] == []
-    for place, path in code_of(stage).items():
-        assert (folder / place).resolve() == path.resolve()
-    for cache in (folder / "__pycache__", folder / "etl" / "__pycache__"):
+def test_a_hot_folder_holds_what_the_zip_does(zips: dict[str, Path], hot: Path) -> None:
+    names = zipfile.ZipFile(zips["segment"]).namelist()
+    assert [name for name in names if name.endswith(".py") and not (hot / name).exists()] == []
+    for place, path in code_of("segment").items():
+        assert (hot / place).resolve() == path.resolve()
+    for cache in (hot / "__pycache__", hot / "etl" / "__pycache__"):
         compiled = {path.name.partition(".")[0] for path in cache.glob("*.pyc")}
-        assert not compiled & {path.stem for path in code_of(stage).values()}
+        assert not compiled & {path.stem for path in code_of("segment").values()}
 
 
-def watching(path: Path) -> list[str]:
+def watched_by(path: Path) -> list[str]:
     return [stage for stage, files in sources().items() if path in files]
 
 
 def test_a_module_of_the_library_belongs_to_all_functions() -> None:
-    assert watching(ROOT / "utils" / "pipeline" / "segments" / "frames.py") == list(STAGES)
-    assert watching(ROOT / "demo-segment" / "segment.py") == ["segment"]
+    assert watched_by(ROOT / "utils" / "pipeline" / "segments" / "frames.py") == list(STAGES)
+    assert watched_by(ROOT / "demo-segment" / "segment.py") == ["segment"]
 
 
 @pytest.fixture
-def module() -> Iterator[Path]:
-    """A new module of the segment function."""
-    path = ROOT / "demo-segment" / "just_written.py"
-    yield path
-    path.unlink(missing_ok=True)
+def functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folders of functions with hardly a package, where a test may write."""
+    for stage in STAGES:
+        packages = tmp_path / f"demo-{stage}" / "bin" / "packages.zip"
+        packages.parent.mkdir(parents=True)
+        with zipfile.ZipFile(packages, "w") as opened:
+            opened.writestr("package/__init__.py", "")
+    monkeypatch.setattr(watch, "folder", lambda stage: tmp_path / f"demo-{stage}")
+    monkeypatch.setattr(watch, "TESTS", tmp_path / "demo-segment" / "tests")
+    return tmp_path
 
 
-def test_a_new_module_is_noticed_and_belongs_to_the_hot_folder(
-    zips: dict[str, Path], module: Path, cooled: None
-) -> None:
+def test_a_new_module_is_noticed_and_belongs_to_the_hot_folder(functions: Path) -> None:
     unpack("segment")
-    saves, hot = changes(sources()), hot_folder("segment") / module.name
+    module = functions / "demo-segment" / "just_written.py"
+    saves, linked = changes(sources()), hot_folder("segment") / module.name
     module.write_text("NEW = True\n")
     assert next(saves) == ["segment"]
     link("segment")
-    assert hot.resolve() == module
+    assert linked.resolve() == module
     module.unlink()
     assert next(saves) == ["segment"]
     link("segment")
-    assert not hot.is_symlink()
+    assert not linked.is_symlink()
 
 
 def test_a_file_that_is_just_being_replaced_is_no_error(tmp_path: Path) -> None:
     assert stamp_of(tmp_path / "gone.py") == 0
 
 
-@pytest.fixture
-def table() -> Iterator[Path]:
-    """A reference table beside the segment function's tests."""
-    path = ROOT / "demo-segment" / "tests" / "reference" / "a" / "watched.csv"
-    path.parent.mkdir(parents=True)
-    path.write_text("a\n1\n")
-    yield path
-    path.unlink()
-    path.parent.rmdir()
-    path.parent.parent.rmdir()
-
-
-def test_a_watch_runs_on_a_file_and_tables_on_disk_and_gives_the_zips_back_when_it_ends(
-    pipeline: Pipeline, table: Path, tmp_path: Path
+def test_tables_on_disk_are_watched_and_copied_to_where_the_functions_look_them_up(
+    pipeline: Pipeline, functions: Path
 ) -> None:
-    assert watching(table) == ["segment"]
+    table = functions / "demo-segment" / "tests" / "reference" / "a" / "watched.csv"
+    table.parent.mkdir(parents=True)
+    table.write_text("a\n1\n")
+    assert watched_by(table) == ["segment"]
+    copy_references()
+    copied = pipeline.s3.get_object(Bucket=emulator().bucket, Key="reference/a/watched.csv")
+    assert copied["Body"].read() == table.read_bytes()
+
+
+def test_a_watch_runs_on_a_file_and_gives_the_zips_back_when_it_ends(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
     path = tmp_path / f"{uuid.uuid4()}.csv"
     path.write_text("会員番号,名前,会員ランク,ポイント,タイムスタンプ\n1,a,4,58,x\n2,b,2,75,y\n")
     pages = set(RESULT.glob("*.html"))
-    watch = subprocess.Popen(
+    watching = subprocess.Popen(
         [sys.executable, "-m", "harness", "watch", "--file", path, "--", "{}"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-    assert watch.stdout
+    assert watching.stdout
     said: list[str] = []
     while not (said and "Ctrl-C, SIGTERM or SIGHUP ends" in said[-1]):
-        said.append(watch.stdout.readline())
+        said.append(watching.stdout.readline())
         assert said[-1], said
-    copied = pipeline.s3.get_object(Bucket=emulator().bucket, Key="reference/a/watched.csv")
-    assert copied["Body"].read() == table.read_bytes()
     assert code_sha256("segment") != zip_sha256("segment")
-    watch.send_signal(signal.SIGTERM)
-    assert watch.stdout.read() == "the functions run their zips again\n"
-    assert watch.wait() == 128 + signal.SIGTERM
+    watching.send_signal(signal.SIGTERM)
+    assert watching.stdout.read() == "the functions run their zips again\n"
+    assert watching.wait() == 128 + signal.SIGTERM
     assert [code_sha256(stage) for stage in STAGES] == [zip_sha256(stage) for stage in STAGES]
     assert set(RESULT.glob("*.html")) - pages <= {RESULT / "watch.html"}
     assert not any(hot_folder(stage).exists() for stage in STAGES)

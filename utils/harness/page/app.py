@@ -25,14 +25,14 @@ from starlette.responses import (
 )
 from starlette.routing import Route
 
-from harness import calls, history, run
+from harness import facts, history, run
 from harness.bucket import there_or
 from harness.fault import Fault
 from harness.page import live, upload
 from harness.page.listing import Listing
 from harness.progress import snapshots
-from harness.report import formats, write
-from harness.report.view import MARKS, WORDS, outcome_of
+from harness.report import write
+from harness.report.view import WORDS
 from harness.settings import ROOT, etl_folder
 from harness.target import Target, remedy
 from pipeline import etl_names
@@ -62,30 +62,23 @@ class App:
         self.ended = lru_cache(8)(self.ended_page)
 
     def routes(self) -> Starlette:
-        one = "/executions/{machine}/{name}"
-        gets = {
-            "/": self.executions,
-            "/events": self.list_news,
-            "/language/{language}": self.speak,
-            "/assets/{name}": self.asset,
-            one: self.execution,
-            f"{one}/events": self.news,
-            f"{one}/workbook": self.workbook,
-        }
-        posts = {
-            "/check": self.check,
-            "/objects": self.put,
-            "/executions": self.begin,
-            f"{one}/{{act}}": self.act,
-        }
+        one, post = "/executions/{machine}/{name}", ["POST"]
+        faults = dict.fromkeys((Fault, BotoCoreError, ClientError, ClientDisconnect), sentence)
         return Starlette(
             routes=[
-                *(Route(path, function) for path, function in gets.items()),
-                *(Route(path, function, methods=["POST"]) for path, function in posts.items()),
+                Route("/", self.executions),
+                Route("/events", self.list_news),
+                Route("/language/{language}", self.speak),
+                Route("/assets/{name}", self.asset),
+                Route(one, self.execution),
+                Route(f"{one}/events", self.news),
+                Route(f"{one}/workbook", self.workbook),
+                Route("/check", self.check, methods=post),
+                Route("/objects", self.put, methods=post),
+                Route("/executions", self.begin, methods=post),
+                Route(f"{one}/{{act}}", self.act, methods=post),
             ],
-            exception_handlers=dict.fromkeys(
-                (Fault, BotoCoreError, ClientError, ClientDisconnect), sentence
-            ),
+            exception_handlers=faults,
         )
 
     def executions(self, request: Request) -> Response:
@@ -111,9 +104,8 @@ class App:
             return self.ended(arn, language, described.get("stopDate"))
 
     def ended_page(self, arn: str, language: str, _: Any) -> Response:
-        found = history.read(self.states, arn)
-        calls.add_logs(self.target, found)
-        view = write.collect(self.target, found, language)
+        ran = history.read(self.states, arn)
+        view = write.collect(self.target, ran, facts.read(self.target, ran), language)
         names = {"live": False, "here": address(arn), "heals": not self.target.emulated}
         return html("execution.html.j2", **names, **write.names(view))
 
@@ -206,13 +198,9 @@ class App:
         return {
             "encodings": upload.ENCODINGS,
             "etls": etl_names.names(etl_folder()),
-            "formats": formats,
             "language": language,
-            "marks": MARKS,
-            "outcome_of": outcome_of,
             "t": lambda *texts: texts[japanese],
             "target": self.target,
-            "where": write.where(self.target),
             "words": {name: texts[japanese] for name, texts in WORDS.items()},
         }
 

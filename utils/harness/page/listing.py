@@ -17,12 +17,11 @@ from pipeline.s3.signed import Objects, signing_key
 LAST = 50
 POLL_S = 1.0
 
-
 Listed = dict[str, Any]  # as ListExecutions names it, and what else a line says
 
 
 class Listing:
-    """Reads the last executions; of one that it knows, only what may have changed."""
+    """Reads the last executions; of one that it knows, nothing again."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
@@ -37,18 +36,17 @@ class Listing:
         each = (islice(machines.executions(self.target, m), LAST) for m in self.target.machines)
         found = sorted(chain.from_iterable(each), key=lambda one: one["startDate"], reverse=True)
         last = {(one["executionArn"], one["status"]): one for one in found[:LAST]}
-        fresh = [key for key in last if key not in self.known or self.may_change(key)]
-        if fresh:
+        told = dict(self.known)
+        if fresh := [key for key in last if key not in told]:
             secret = signing_key(run.variables(self.target, "scatter"))
             objects = Objects(self.target.client("s3"), self.target.bucket, secret)
             with ThreadPoolExecutor(facts.THREADS) as threads:
-                told = list(threads.map(lambda key: self.look_up(key[0], objects), fresh))
-            self.known = {**self.known, **dict(zip(fresh, told))}
-        self.known = {key: self.known[key] for key in last}
-        return [listed(one, *self.known[key]) for key, one in last.items()]
-
-    def may_change(self, key: tuple[str, str]) -> bool:
-        return key[1] == "RUNNING" and self.known[key][1] is None
+                read = threads.map(lambda key: self.look_up(key[0], objects), fresh)
+                told |= dict(zip(fresh, read))
+        # Those of a running one whose rows are not known yet are looked up again.
+        final = [key for key in last if key[1] != "RUNNING" or told[key][1] is not None]
+        self.known = {key: told[key] for key in final}
+        return [listed(one, *told[key]) for key, one in last.items()]
 
     def look_up(self, arn: str, objects: Objects) -> tuple[str, int | None]:
         """What the functions of today have signed; figures of another key are not told."""

@@ -89,12 +89,11 @@ class Feeds(dict[str, Feed]):
 def view_of(target: Target, snapshot: Snapshot, language: str) -> View:
     """A running execution: nothing that only its log or its end tells."""
     return View(
+        target,
         snapshot.run,
         language,
-        Facts(target.bucket, snapshot.scatter),
+        Facts(snapshot.scatter),
         states_of(target, snapshot.run.arn),
-        write.where(target),
-        target.flags,
         rows_per_s=snapshot.rows_per_s,
         bytes_per_s=snapshot.bytes_per_s,
     )

@@ -3,7 +3,6 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -11,11 +10,12 @@ from typing import Any
 
 from harness.advice import advice
 from harness.definition import State, followers, inner_functions
-from harness.execution import Attempt, Execution, Task
-from harness.facts import Facts
-from harness.history import RUNNING
+from harness.execution import Attempt, Execution, Task, outcome_of
+from harness.facts import Broken, Facts
 from harness.logs import Report
 from harness.report import formats
+from harness.settings import endpoint
+from harness.target import Target
 from pipeline.facts.column_profile import Column
 from pipeline.facts.stages import SummaryFacts
 
@@ -55,22 +55,17 @@ class View:
 
     Attributes:
         log: of the call that failed.
-        record: the record of the input that broke the run, `line` where it begins in the input, and
-            `segment` the number of its segment.
         rows_per_s, bytes_per_s: of segments while they run; 0 where not known.
     """
 
+    target: Target
     run: Execution
     language: str
     facts: Facts
     states: dict[str, State]
-    where: str
-    flags: str
     cost_usd: float | None = None
     log: list[str] = field(default_factory=list)
-    record: dict[str, Any] | None = None
-    line: int | None = None
-    segment: int | None = None
+    broken: Broken = field(default_factory=Broken)
     rows_per_s: float = 0.0
     bytes_per_s: float = 0.0
 
@@ -85,42 +80,28 @@ class View:
         return outcome_of(self.run.status)
 
     @property
-    def objects(self) -> str:
-        """How many objects the input is made of, where it names no single one."""
-        scatter = self.facts.scatter
-        if scatter is None or not scatter.of_many:
-            return ""
-        said = self.text(" ({0} objects; {1} passed over)", "（{0} オブジェクト、対象外 {1}）")
-        return said.format(*map(formats.number, (len(scatter.objects), scatter.passed_over)))
-
-    @property
     def parts(self) -> list[datetime]:
         """When the execution was started, and each time that it was redriven."""
         return [datetime.fromtimestamp(part.began_s, UTC) for part in self.run.parts]
 
     @property
-    def failure_sentence(self) -> str:
-        failure = self.run.failure
-        task = failure.task if failure else None
-        if failure and failure.record:
-            return self.text(
-                "Record {1} of {0} broke the run.", "{0} の {1} 番のレコードで失敗しました。"
-            ).format(*failure.record)
-        if task and task.index is not None and (task.key or not self.run.map_runs):
-            sentence = self.text("Segment {0} failed.", "セグメント {0} が失敗しました。")
-            return sentence.format(task.index)
-        states = [task.state] if task else list(self.run.visits)[-1:]
-        what = states[0] if states else self.text("The execution", "この実行")
-        return self.text("{0} failed.", "{0} が失敗しました。").format(what)
+    def failed_segment(self) -> int | None:
+        """The number of the segment to blame; a log need not number the calls of a Map Run."""
+        task = self.run.failure.task if self.run.failure else None
+        if task is None or (self.run.map_runs and not task.key):
+            return self.broken.segment
+        return task.index
 
-    @property
-    def failed_event(self) -> str:
+    def failed_event(self, indent: int | None = None) -> str:
         """What the failed call was given; a log does not tell it, but the record it names may."""
         task = self.run.failure.task if self.run.failure else None
         told = (task.attempts[-1].input or task.input) if task else ""
-        if not told and self.segment is not None and self.facts.scatter:
-            told = json.dumps(self.facts.scatter.segments[self.segment].key)
-        return pretty(told)
+        if not told and self.broken.segment is not None and self.facts.scatter:
+            told = json.dumps(self.facts.scatter.segments[self.broken.segment].key)
+        try:
+            return json.dumps(json.loads(told), ensure_ascii=False, indent=indent)
+        except ValueError:
+            return told
 
     @property
     def todo(self) -> str:
@@ -130,7 +111,7 @@ class View:
             failure.kind,
             failure.message,
             stage=failure.stage,
-            flags=self.flags,
+            flags=self.target.flags,
             logged=bool(self.log),
             language=self.language,
             execution=self.run.name,
@@ -149,13 +130,9 @@ class View:
         if outcome == "succeeded" and retries:
             outcome = "retried"
         end = (visit.exited_s or self.run.stopped_s) if visit else None
-        counts = {
-            each: sum(self.run.outcome(task) == each for task in inner)
-            for each in ("succeeded", "retried", "failed", "running", "stopped")
-        }
-        segments = self.text("{0} segments", "{0} セグメント").format(
-            formats.number(self.run.segments)
-        )
+        took_s = end - visit.entered_s if visit and end else None
+        counts = Counter(map(self.run.outcome, inner))
+        segments = self.text("{0} segments", "{0} セグメント")
         return {
             "name": name,
             "kind": state["Type"],
@@ -163,18 +140,12 @@ class View:
             "outcome": outcome,
             "mark": MARKS[outcome],
             "word": self.word(outcome),
-            "took": end - visit.entered_s if visit and end else None,
-            "segments_word": segments if functions else "",
-            "counts": {each: count for each, count in counts.items() if count},
+            "took_s": took_s,
+            "took": "" if took_s is None else formats.duration(took_s),
+            "segments_word": segments.format(formats.number(self.run.segments)) * bool(functions),
+            "counts": {each: counts[each] for each in MARKS if counts[each]},
             "retries": self.retries(retries),
         }
-
-    @property
-    def trouble(self) -> str:
-        """How many segments failed, and how many calls were made again."""
-        failed = self.text("{0} failed", "失敗 {0}").format(formats.number(self.run.failed))
-        said = [failed if self.run.failed else "", self.retries(self.run.retries)]
-        return ", ".join(filter(None, said))
 
     def retries(self, count: int) -> str:
         if not count:
@@ -182,11 +153,9 @@ class View:
         return self.text("{0} retries", "再試行 {0}").format(formats.number(count))
 
     @cached_property
-    def elapsed_s(self) -> float:
-        return self.run.elapsed_s
-
-    def pace(self, unit: str, each_s: float, shown: Callable[[int], str] = formats.number) -> str:
-        return f"{shown(round(each_s))}{unit}" if each_s else ""
+    def last_s(self) -> float:
+        """When the run ended, or was seen last."""
+        return self.run.started_s + self.run.elapsed_s
 
     @property
     def segments(self) -> list[str]:
@@ -223,7 +192,7 @@ class View:
 
     def row(self, task: Task) -> dict[str, Any]:
         begin = self.run.started_s
-        end = task.ended_s or self.run.stopped_s or begin + self.elapsed_s
+        end = task.ended_s or self.last_s
         outcome = self.run.outcome(task)
         label = name = task.state
         if task.index is not None:
@@ -269,14 +238,11 @@ class View:
         }
 
     def call_words(self, attempt: Attempt) -> str:
-        parts = []
+        said = [attempt.error] if attempt.error else []
         if report := attempt.report:
-            parts = [
-                self.environment(report),
-                formats.duration(report.duration_ms / 1000),
-                formats.megabytes(report.peak_mb),
-            ]
-        return ", ".join([*parts, *filter(None, [attempt.error])])
+            took = formats.duration(report.duration_ms / 1000)
+            said = [self.environment(report), took, formats.megabytes(report.peak_mb), *said]
+        return ", ".join(said)
 
     def environments(self, task: Task) -> str:
         return " → ".join(map(self.environment, task.reports))
@@ -307,12 +273,8 @@ class View:
     @property
     def data(self) -> dict[str, Any]:
         """What the page's script draws."""
-        stages = self.stages
-        for stage in stages:
-            took_s = stage["took"]
-            stage["took"] = "" if took_s is None else formats.duration(took_s)
         return {
-            "stages": stages,
+            "stages": self.stages,
             "rows": self.rows,
             "segments": "".join(str(OUTCOMES.index(each)) for each in self.segments),
             "outcomes": OUTCOMES,
@@ -320,9 +282,10 @@ class View:
         }
 
 
-def outcome_of(status: str) -> str:
-    outcomes = {"SUCCEEDED": "succeeded", "ABORTED": "stopped"}
-    return "running" if status in RUNNING else outcomes.get(status, "failed")
+def where(target: Target) -> str:
+    if target.emulated:
+        return f"LocalStack ({endpoint()})"
+    return f"AWS {target.region} ({target.account})"
 
 
 def cold_starts(reports: list[Report]) -> int:
@@ -360,10 +323,3 @@ def numeric(summary: SummaryFacts) -> list[bool]:
 
 def are_numbers(values: tuple[Any, ...]) -> bool:
     return {type(value) for value in values if value is not None} in ({int}, {float}, {int, float})
-
-
-def pretty(event: str) -> str:
-    try:
-        return json.dumps(json.loads(event), ensure_ascii=False, indent=2)
-    except ValueError:
-        return event

@@ -10,12 +10,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness import calls, cost, definition, facts, history, machines
-from harness.execution import Execution
+from harness.execution import Execution, outcome_of
+from harness.facts import Facts
 from harness.fault import Fault
 from harness.report import formats
-from harness.report.view import BAR, BAR_HEIGHT, MARKS, View, bars_of, cold_starts, numeric
+from harness.report.view import BAR, BAR_HEIGHT, MARKS, View, bars_of, cold_starts, numeric, where
 from harness.settings import RESULT
-from harness.target import Target, endpoint
+from harness.target import Target
 from pipeline.facts.column_profile import BINS
 
 HERE = Path(__file__).resolve().parent
@@ -30,6 +31,7 @@ def report(target: Target, execution: str = "", language: str = "") -> None:
         execution: a name or an ARN; default: the last execution.
         language: en or ja; default: that of LANG.
     """
+    language = spoken(language)
     arn = machines.find(target, execution)
     if arn is None and execution:
         hint = "" if target.stack else "; one of a stack: TARGET=… STACK=…"
@@ -37,26 +39,26 @@ def report(target: Target, execution: str = "", language: str = "") -> None:
     if arn is None:
         raise Fault(f"nothing was executed yet: make stepfunctions{target.flags}")
     run = history.read(target.client("stepfunctions"), arn)
-    calls.add_logs(target, run)
-    print(os.path.relpath(write(target, run, language)))
+    print(os.path.relpath(write(collect(target, run, facts.read(target, run), language))))
 
 
-def write(
-    target: Target, run: Execution, language: str = "", page: str = "", folder: Path = RESULT
-) -> Path:
-    """Write the report of an execution whose log was read; returns where it is.
+def spoken(language: str = "") -> str:
+    """The language of a page: that which is asked for, or that of LANG."""
+    language = language or ("ja" if os.environ.get("LANG", "").startswith("ja") else "en")
+    if language not in LANGUAGES:
+        raise Fault(f"language: must be one of {', '.join(LANGUAGES)}; found {language!r}")
+    return language
 
-    Only the last KEPT reports stay in the folder.
+
+def write(view: View, page: str = "", folder: Path = RESULT) -> Path:
+    """Write a report; returns where it is. Only the last KEPT ones stay in the folder.
 
     Args:
         page: its name; default: the execution's.
     """
-    language = language or ("ja" if os.environ.get("LANG", "").startswith("ja") else "en")
-    if language not in LANGUAGES:
-        raise Fault(f"language: must be one of {', '.join(LANGUAGES)}; found {language!r}")
-    path = folder / f"{page or run.name}.html"
-    partial = folder / f"{page or run.name}.part"
-    text = html(collect(target, run, language))
+    path = folder / f"{page or view.run.name}.html"
+    partial = path.with_suffix(".part")
+    text = html(view)
     try:
         # A lone surrogate of the data becomes \ud801, in the page as in the JSON for its script.
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")
@@ -69,32 +71,27 @@ def write(
     return path
 
 
-def collect(target: Target, run: Execution, language: str) -> View:
-    """Add to a run what its functions wrote, its definition, its log and its cost."""
-    found = facts.read(target, run)
-    broken = run.failure.record if run.failure else None
+def collect(target: Target, run: Execution, found: Facts, language: str) -> View:
+    """Read the log of an execution, and what else there is to show of it.
+
+    Args:
+        found: what its functions wrote.
+    """
+    calls.add_logs(target, run)
+    record = run.failure.record if run.failure else None
     return View(
-        run=run,
-        language=language,
-        facts=found,
+        target,
+        run,
+        language,
+        found,
         states=definition.read_states(target.client("stepfunctions"), run.arn),
-        where=where(target),
-        flags=target.flags,
         cost_usd=cost_usd(target, run, found),
         log=calls.failure_lines(target, run),
-        record=facts.record(target, found, broken),
-        line=facts.line(target, found, broken),
-        segment=facts.segment_of(found.scatter, broken),
+        broken=facts.broken(target, found.scatter, record),
     )
 
 
-def where(target: Target) -> str:
-    if target.emulated:
-        return f"LocalStack ({endpoint()})"
-    return f"AWS {target.region} ({target.account})"
-
-
-def cost_usd(target: Target, run: Execution, found: facts.Facts) -> float | None:
+def cost_usd(target: Target, run: Execution, found: Facts) -> float | None:
     """None where it is not known, as the S3 calls of an execution that has not succeeded."""
     if run.status != "SUCCEEDED" or not run.attempts or run.unreported:
         return None
@@ -134,26 +131,25 @@ def environment(*folders: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
-    return made
-
-
-def names(view: View) -> dict[str, Any]:
-    """What the templates name."""
-    return {
-        "view": view,
-        "run": view.run,
-        "facts": view.facts,
-        "failure": view.run.failure,
-        "t": view.text,
+    made.globals |= {
         "formats": formats,
         "marks": MARKS,
+        "outcome_of": outcome_of,
+        "where": where,
         "cold_starts": cold_starts,
         "bars_of": bars_of,
         "bars_width": BAR * BINS,
         "bars_height": BAR_HEIGHT,
         "numeric": numeric,
     }
+    made.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
+    return made
+
+
+def names(view: View) -> dict[str, Any]:
+    """What the templates name of a view."""
+    run = view.run
+    return {"view": view, "run": run, "facts": view.facts, "failure": run.failure, "t": view.text}
 
 
 def digest(inlined: str) -> str:

@@ -19,7 +19,7 @@ from pipeline.excel import check_formats
 from pipeline.keys import InvalidEvent
 from pipeline.reading.references import References, check_references
 from pipeline.segments.rules import check_columns
-from pipeline.sheet.layout import layout_of
+from pipeline.sheet.layout import Layout, layout_of
 from pipeline.summaries.summary import Summary, check_summaries
 
 # What a module declares: the type of it, and of what it holds.
@@ -58,7 +58,7 @@ class Etl:
     numbers: list[str] = field(default_factory=list)
     summaries: list[Summary] = field(default_factory=list)
     formats: dict[str, str] = field(default_factory=dict)
-    layout: dict[str, Any] = field(default_factory=dict)
+    layout: Layout = field(default_factory=Layout)
     references: dict[str, str] = field(default_factory=dict)
 
     def apply(self, df: pd.DataFrame, references: References) -> pd.DataFrame:
@@ -99,15 +99,15 @@ def load(folder: Path, name: str) -> Etl:
     rule = "process: must take df, or df and references, and nothing else without a default"
     _require(arguments(process) in (1, 2), rule, str(inspect.signature(process)))
     there = [each for each in DECLARED if hasattr(module, each.upper())]
-    etl = Etl(name, process, **{each: getattr(module, each.upper()) for each in there})
-    for each, (kind, of) in DECLARED.items():
-        value = getattr(etl, each)
+    declared: dict[str, Any] = {each: getattr(module, each.upper()) for each in there}
+    for each, value in declared.items():
+        kind, of = DECLARED[each]
         rule = f"{each.upper()}: must be a {WORDS.get(kind, 'list')}"
         _require(isinstance(value, kind), rule, value)
         for held in value:
             _require(isinstance(held, of), f"{each.upper()}: must hold {WORDS[of]}", held)
+    etl = Etl(name, process, **declared | {"layout": layout_of(declared.get("layout", {}))})
     check_formats(etl.formats)
-    layout_of(etl.layout)
     check_summaries(etl.summaries)
     check_references(etl.references)
     return etl

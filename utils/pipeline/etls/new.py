@@ -19,7 +19,7 @@ from pipeline import endings
 from pipeline.errors.wording import printable
 from pipeline.reading import formats
 from pipeline.reading.columns import Table
-from pipeline.reading.csv_table import ENCODINGS
+from pipeline.reading.csv_table import ENCODINGS, CSVColumns
 from pipeline.reading.gunzip import unpack
 from pipeline.segments.rules import is_number
 
@@ -133,10 +133,11 @@ def beginning(path: Path, encoding: str, texts: Any = ()) -> pd.DataFrame:
         file.seek(0)
         chunks = iter(partial(file.read, PIECE_BYTES), b"")
         text = unpack(chunks, path.name, PIECE_BYTES) if form.packed else chunks
-        reader = form.reader(text, path.name, encoding, texts)
+        columns = CSVColumns(texts)
+        reader = form.reader(text, path.name, columns, encoding)
         table = Table(itertools.islice(reader.blocks(PIECE_BYTES), PIECES))
-    if reader.mixed:
-        return beginning(path, encoding, reader.texts)
+    if columns.mixed:
+        return beginning(path, encoding, columns.texts)
     return pd.DataFrame(table.arrays(), columns=reader.header or None, copy=False)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from pipeline import dates, endings
-from pipeline.errors.wording import found
+from pipeline.errors.wording import found, require
 from pipeline.keys import GATHER, REFERENCE, SCATTER, InvalidEvent, is_key, segment_key
 from pipeline.reading.csv_table import ENCODINGS
 from pipeline.reading.cuts import SEGMENTS
@@ -21,7 +21,7 @@ from pipeline.reading.cuts import SEGMENTS
 STATE_BYTES = 256 * 1024
 ITERATIONS = 1_500  # of an inline Map; with three retries each, 16 of the 25,000 events
 NAME_CHARACTERS = 80  # of an execution
-BUCKET_NAME = re.compile("[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
 
 TOLD = ("etl", "rejects", "max_rejects", "sheets")  # what the segments are told with their rows
 READING = ("encoding", "delimiter", "sheet")  # how objects are read, for those of a format
@@ -46,23 +46,21 @@ class NotATable(ValueError):
     """An object of the inbox has no ending of a table; the state machine passes over it."""
 
 
-def is_input(key: object) -> bool:
-    """Whether it is an object's key, a folder's or a pattern."""
-    return isinstance(key, str) and is_key(key.removesuffix("/"))
-
-
 def workbook_of(input_obj: str | list[str], written: bool = False) -> str:
     return endings.workbook_key(input_obj, os.environ.get("INBOX", ""), written)
 
 
-def check_is_table(key: object) -> None:
-    """
-    Raises:
-        NotATable: the key is of the inbox, where everything that is put starts an execution: a
-            note, a folder's marker, a job's _SUCCESS.
-    """
+def in_inbox(key: object) -> str | None:
+    """`inbox/sales/a.csv` → `sales/a.csv`; None of a key beside the inbox."""
     inbox = os.environ.get("INBOX")
-    if inbox and isinstance(key, str) and key.startswith(inbox) and not endings.ends(key)[0]:
+    if not inbox or not isinstance(key, str) or not key.startswith(inbox):
+        return None
+    return key.removeprefix(inbox)
+
+
+def check_is_table(key: Any) -> None:
+    """Everything that is put into the inbox starts an execution: a note, a job's _SUCCESS."""
+    if in_inbox(key) is not None and not endings.ends(key)[0]:
         kinds = ", ".join(filter(None, endings.NAMES))
         raise NotATable(
             f"input_obj: a table of the inbox must end in {kinds}, or one of these with .gz; "
@@ -71,24 +69,21 @@ def check_is_table(key: object) -> None:
 
 
 def inbox_input(key: object) -> tuple[str, dict[str, Any]]:
-    """Of a table of the inbox its first folder there, and what InboxInput adds to its input.
-
-    Raises:
-        InvalidEvent: that is no input of an execution.
-    """
-    inbox = os.environ.get("INBOX")
-    if not inbox or not isinstance(key, str) or not key.startswith(inbox):
+    """Of a table of the inbox its first folder there, and what InboxInput adds to its input."""
+    name = in_inbox(key)
+    if name is None:
         return "", {}
-    folder, sign, _ = key.removeprefix(inbox).partition("/")
+    folder = name.partition("/")[0] if "/" in name else ""
     text = os.environ.get("INBOX_INPUT") or "{}"
     try:
         given = json.loads(text)
-        asked = {name: value for name, value in given.items() if not isinstance(value, dict)}
-        asked |= given.get(folder, {}) if sign else {}
+        folders = {name: own for name, own in given.items() if isinstance(own, dict)}
+        asked = {name: own for name, own in given.items() if name not in folders}
+        asked |= folders.get(folder, {})
     except (ValueError, AttributeError):
         raise InvalidEvent(f"InboxInput: must be a JSON object; found {found(text)}") from None
     check_known("InboxInput", asked)
-    return folder if sign else "", asked
+    return folder, asked
 
 
 def check_known(name: str, fields: dict[str, Any]) -> None:
@@ -98,50 +93,38 @@ def check_known(name: str, fields: dict[str, Any]) -> None:
         )
 
 
+def is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
 def is_whole(number: object, least: int) -> bool:
     return type(number) is int and number >= least
 
 
-# Of an event's fields, the rule in words and what tells whether a value keeps it.
+def is_execution(name: object) -> bool:
+    return is_key(name) and "/" not in str(name) and len(str(name)) <= NAME_CHARACTERS
+
+
+KEY = "must be the key of an object, a folder/, a pattern or a list of keys"
+SHORT = f"must be short enough for its workbook, whose key has at most {endings.KEY_BYTES:,} bytes"
+# Of an event's fields, the rule in words and what tells whether a value, or each key of a list, keeps it.
 RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
-    ("input_obj", "must be the key of an object, a folder/, a pattern or a list of keys", is_input),
-    (
-        "input_obj",
-        endings.RULE,
-        lambda key: endings.is_many(key) or endings.is_read(key),
-    ),
-    (
-        "input_obj",
-        f"must be short enough for its workbook, whose key has at most {endings.KEY_BYTES:,} bytes",
-        lambda key: len(workbook_of(key).encode()) <= endings.KEY_BYTES,
-    ),
-    (
-        "input_bucket",
-        "must be a bucket's name",
-        lambda name: isinstance(name, str) and bool(BUCKET_NAME.fullmatch(name)),
-    ),
-    (
-        "workbook",
-        "must be a key that ends in .xlsx",
-        lambda key: is_key(key) and key.endswith(".xlsx"),
-    ),
-    ("source_column", "must be a column's name", lambda name: isinstance(name, str) and name != ""),
+    ("input_obj", KEY, lambda key: isinstance(key, str) and is_key(key.removesuffix("/"))),
+    ("input_obj", endings.RULE, lambda key: endings.is_many(key) or endings.is_read(key)),
+    ("input_obj", SHORT, lambda key: len(workbook_of(key).encode()) <= endings.KEY_BYTES),
+    ("input_bucket", "must be a bucket's name", lambda it: is_text(it) and bool(BUCKET.match(it))),
+    ("workbook", "must be a key that ends in .xlsx", lambda it: is_key(it) and it[-5:] == ".xlsx"),
+    ("source_column", "must be a column's name", is_text),
     ("division_number", "must be a whole number from 1", lambda n: n is None or is_whole(n, 1)),
-    (
-        "execution",
-        "must be an execution's name",
-        lambda name: (
-            name is None or (is_key(name) and "/" not in name and len(name) <= NAME_CHARACTERS)
-        ),
-    ),
+    ("execution", "must be an execution's name", lambda name: name is None or is_execution(name)),
     ("encoding", f"must be {' or '.join(ENCODINGS)}", lambda name: name in ENCODINGS),
     (
         "delimiter",
         "must be one character, no quote and no line's end",
-        lambda sign: isinstance(sign, str) and len(sign) == 1 and sign not in '"\r\n\0',
+        lambda sign: is_text(sign) and len(sign) == 1 and sign not in '"\r\n\0',
     ),
-    ("sheet", "must be a sheet's name", lambda name: isinstance(name, str) and name != ""),
-    ("etl", "must be the name of an ETL", lambda name: isinstance(name, str) and name != ""),
+    ("sheet", "must be a sheet's name", is_text),
+    ("etl", "must be the name of an ETL", is_text),
     ("rejects", 'must be "sheet"', lambda place: place == "sheet"),
     ("max_rejects", "must be a whole number from 0", lambda n: is_whole(n, 0)),
     ("sheets", 'must be "summaries"', lambda which: which == "summaries"),
@@ -188,58 +171,46 @@ class Job:
             InvalidEvent: names the field, its rule and what was found.
             NotATable: see `check_is_table`.
         """
-        overrides = overrides_of(event)
+        overrides = event.get("overrides") or {}
+        require(
+            isinstance(overrides, dict), "overrides: must be an object", overrides, InvalidEvent
+        )
+        check_known("overrides", overrides)
         folder, asked = inbox_input(overrides.get("input_obj"))
         fields: dict[str, Any] = {"input_obj": None, **event, **asked, **overrides}
         at, bucket = time_of(fields), fields.get("input_bucket", "")
         fields |= dates.filled(fields, at, lambda key: is_key(key) and is_there(key, bucket))
-        keys = fields["input_obj"]
-        check_is_table(keys)
-        if isinstance(keys, list):
-            check_list(keys)
-        for name, rule, holds in RULES:
-            for value in listed(fields[name]) if name in fields else ():
-                if not holds(value):
-                    raise InvalidEvent(f"{name}: {rule}; found {found(value)}")
-        if "max_rejects" in fields and "rejects" not in fields:
-            raise InvalidEvent('rejects: must be "sheet"; found max_rejects alone')
-        number, execution = fields.get("division_number"), fields.get("execution")
-        told = {name: fields[name] for name in fields if name in TOLD}
-        if folder and "etl" not in fields:
-            told["folder"] = folder
-        named, column = fields.get("workbook", ""), fields.get("source_column", "")
-        manifest = bool(event.get("manifest"))
-        reading = {name: fields[name] for name in READING if name in fields}
+        check(fields)
+        told = {"folder": folder} if folder and "etl" not in fields else {}
         scheduled = f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if "scheduled_time" in fields else ""
-        given = (keys, number, execution, manifest, reading, told, named, column, bucket)
-        return cls(*given, scheduled_time=scheduled)
+        return cls(
+            *(fields["input_obj"], fields.get("division_number"), fields.get("execution")),
+            manifest=bool(event.get("manifest")),
+            reading={name: fields[name] for name in READING if name in fields},
+            told=told | {name: fields[name] for name in TOLD if name in fields},
+            named=fields.get("workbook", ""),
+            source_column=fields.get("source_column", ""),
+            input_bucket=bucket,
+            scheduled_time=scheduled,
+        )
 
     def of(self, keys: Iterable[str], written: bool) -> Self:
-        """The job of these objects.
-
-        Args:
-            written: input_obj is the key of the only one.
-
-        Raises:
-            InvalidEvent: they cannot be read so, or the workbook has no place.
-        """
+        """The job of these objects; `written`: input_obj is the key of the only one."""
         job = replace(self, written=written)
-        workbook, inbox = job.workbook, os.environ.get("INBOX")
+        workbook = job.workbook
         if not workbook:
             rule = "must be named for a list of keys, and for a pattern that begins with a star"
             raise InvalidEvent(f"workbook: {rule}; found none")
-        if workbook.startswith((SCATTER, GATHER, REFERENCE, *([inbox] if inbox else []))):
-            rule = f"must lie outside {SCATTER}, {GATHER}, {REFERENCE} and the inbox"
-            raise InvalidEvent(f"workbook: {rule}; found {found(workbook)}")
+        own = workbook.startswith((SCATTER, GATHER, REFERENCE)) or in_inbox(workbook) is not None
+        rule = f"must lie outside {SCATTER}, {GATHER}, {REFERENCE} and the inbox"
+        require(not own, f"workbook: {rule}", workbook, InvalidEvent)
+        encoding = self.reading.get("encoding", "utf-8")
         for key in keys:
-            if key == workbook and not self.input_bucket:
-                raise InvalidEvent(f"workbook: must be no object that is read; found {found(key)}")
-            encoding = self.reading.get("encoding", "utf-8")
+            is_new = key != workbook or self.input_bucket != ""
+            require(is_new, "workbook: must be no object that is read", key, InvalidEvent)
             if encoding != "utf-8" and not endings.is_csv(key):
-                told = found(encoding)
-                raise InvalidEvent(
-                    f"encoding: only CSV has another than UTF-8; found {told} of {key}"
-                )
+                rule = "only CSV has another than UTF-8"
+                raise InvalidEvent(f"encoding: {rule}; found {found(encoding)} of {key}")
         return job
 
     @property
@@ -250,9 +221,7 @@ class Job:
     @property
     def is_uploaded(self) -> bool:
         """Whether the input is an object of the inbox."""
-        inbox = os.environ.get("INBOX")
-        key = self.input_obj
-        return bool(inbox) and self.written and isinstance(key, str) and key.startswith(inbox or "")
+        return self.written and in_inbox(self.input_obj) is not None
 
     @property
     def added(self) -> list[str]:
@@ -281,11 +250,7 @@ class Job:
 
 
 def time_of(fields: dict[str, Any]) -> datetime:
-    """That which the execution is for, by its zone's clocks: scheduled, else of its start.
-
-    Raises:
-        InvalidEvent: it is none, or there is no such zone.
-    """
+    """That which the execution is for, by its zone's clocks: scheduled, else of its start."""
     time = fields.get("scheduled_time", fields.get("started") or str(datetime.now(UTC)))
     zone = fields.get("zone", "UTC")
     try:
@@ -295,34 +260,31 @@ def time_of(fields: dict[str, Any]) -> datetime:
         raise InvalidEvent(f"scheduled_time: {rule}; found {found(time)}, {found(zone)}") from None
 
 
-def listed(value: Any) -> list[Any]:
-    """The keys of a list, or a value by itself."""
-    return value if isinstance(value, list) and value else [value]
+def check(fields: dict[str, Any]) -> None:
+    """Refuse a field whose rule does not hold, by its name."""
+    keys = fields["input_obj"]
+    check_is_table(keys)
+    given = {name: [value] for name, value in fields.items()}
+    if isinstance(keys, list) and keys:
+        check_list(keys)
+        given["input_obj"] = keys
+    for name, rule, holds in RULES:
+        for value in given.get(name, []):
+            require(holds(value), f"{name}: {rule}", value, InvalidEvent)
+    if "max_rejects" in fields and "rejects" not in fields:
+        raise InvalidEvent('rejects: must be "sheet"; found max_rejects alone')
 
 
 def check_list(keys: list[Any]) -> None:
-    """
-    Raises:
-        InvalidEvent: names what is no key, or is there twice.
-    """
     for key in keys:
-        if not is_key(key):
-            raise InvalidEvent(f"input_obj: a list holds keys of objects; found {found(key)}")
+        require(is_key(key), "input_obj: a list holds keys of objects", key, InvalidEvent)
     for key, count in Counter(keys).most_common(1):
         if count > 1:
             raise InvalidEvent(f"input_obj: a list names a key once; found {found(key)} again")
 
 
 def check_fits_execution(segments: int, key: str, job: Job) -> None:
-    """Refuse a division that an inline Map cannot hold.
-
-    Args:
-        segments: how many there are so far.
-        key: the latest one's, the longest.
-
-    Raises:
-        TooManySegments: beyond ITERATIONS, or STATE_BYTES with a definition and a result each.
-    """
+    """Refuse a division that an inline Map cannot hold: of so many segments `key` is the last."""
     around = {"segment_definitions": [], "workbook": job.workbook, "segment_results": []}
     state = len(json.dumps(around)) + 2 * segments * len(json.dumps(key) + ", ")
     if segments > ITERATIONS or state > STATE_BYTES:
@@ -331,12 +293,3 @@ def check_fits_execution(segments: int, key: str, job: Job) -> None:
             f"bytes of state; division_number {job.division_number} passes that at segment "
             f"{segments}: choose a larger one, or DEFINITION=distributed"
         )
-
-
-def overrides_of(event: dict[str, Any]) -> dict[str, Any]:
-    """The fields that the execution's input overrides."""
-    overrides = event.get("overrides") or {}
-    if not isinstance(overrides, dict):
-        raise InvalidEvent(f"overrides: must be an object; found {found(overrides)}")
-    check_known("overrides", overrides)
-    return overrides

@@ -22,6 +22,7 @@ class Block:
     Attributes:
         columns: in first-seen order.
         kinds: the types of each column's values.
+        size: bytes of JSON, about, that were read for it.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class Block:
     ) -> None:
         self.columns = columns
         self.rows = rows
+        self.size = 0
         self.kinds = {name: set(map(type, values)) for name, values in columns.items()}
         self._records = records
 
@@ -45,11 +47,7 @@ class Block:
 
 
 class Table:
-    """Blocks joined, in first-seen order of their columns.
-
-    Args:
-        blocks: of which each is freed before the next is taken.
-    """
+    """Blocks joined, with columns in first-seen order; each is freed before the next is taken."""
 
     def __init__(self, blocks: Iterable[Block]) -> None:
         self.rows = 0
@@ -73,11 +71,7 @@ class Table:
 
 
 class Column:
-    """One column, block by block.
-
-    Args:
-        missing: how many rows had no such key before.
-    """
+    """One column, block by block, behind so many rows that had no such key."""
 
     def __init__(self, missing: int) -> None:
         self.blocks: list[list[Any] | NDArray[np.int64]] = []
@@ -113,22 +107,6 @@ class Column:
         blocks = (block if isinstance(block, list) else block.tolist() for block in self.blocks)
         rows = sum(map(len, self.blocks))
         return np.fromiter(itertools.chain.from_iterable(blocks), dtype=object, count=rows)
-
-
-def join(blocks: Sequence[Block]) -> Block:
-    """One block of several; a record of one that has not a column of another has None there."""
-    if len(blocks) == 1:
-        return blocks[0]
-    names = dict.fromkeys(name for block in blocks for name in block.columns)
-    columns = {
-        name: [*itertools.chain.from_iterable(values_of(block, name) for block in blocks)]
-        for name in names
-    }
-    return Block(columns, sum(block.rows for block in blocks))
-
-
-def values_of(block: Block, name: str) -> list[Any]:
-    return block.columns[name] if name in block.columns else [None] * block.rows
 
 
 def columns_of(records: Sequence[Record]) -> dict[str, list[Any]]:

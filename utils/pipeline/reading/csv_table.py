@@ -3,11 +3,9 @@
 import csv
 import io
 import itertools
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from pipeline.errors.wording import quoted
 from pipeline.reading.columns import Block
 from pipeline.reading.plain_numbers import numbers_of
 from pipeline.reading.reader import Reader
@@ -45,17 +43,43 @@ class Rows(NamedTuple):
     fault: str | None = None
 
 
-class CSVReader(Reader):
-    """
-    A column's cells are numbers only if all of the whole table are plain ones. Until the first other
-    text they are taken for numbers. If that comes after the first block, then `mixed` is set, no
-    more blocks are made, and the rest of the file is only searched for more such columns: read it
-    again with `texts`.
+class CSVColumns:
+    """Which columns of CSV are numbers: those of which all cells of the whole table are plain ones.
+
+    Until the first other text a column is taken for numbers. If that text comes after a block of
+    numbers, then `mixed` is set, and no more blocks are made: read the table again with `texts`.
 
     Attributes:
-        header: the names of the columns.
-        texts: those known to hold other texts than plain numbers.
-        numbers: those of which a block was made with numbers.
+        texts: columns known to hold other texts than plain numbers.
+    """
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        self.texts = set(texts)
+        self.mixed = False
+        self._numbers: set[str] = set()
+
+    def add_texts(self, names: set[str]) -> None:
+        self.texts |= names
+        self.mixed |= not self._numbers.isdisjoint(names)
+
+    def read(self, columns: dict[str, list[Any]]) -> None:
+        """Make numbers of the cells of each column that may be one of numbers."""
+        for name in columns.keys() - self.texts:
+            numbers = numbers_of(columns[name])
+            if numbers is None:
+                self.add_texts({name})
+            else:
+                columns[name] = numbers
+                self._numbers.add(name)
+
+
+class CSVReader(Reader):
+    """
+    Args:
+        columns: shared by all objects of a table. Where they are mixed, the rest of the file is only
+            searched for more columns of texts.
+
+    Attributes:
         line: of buffer[0].
     """
 
@@ -65,9 +89,9 @@ class CSVReader(Reader):
         self,
         chunks: Iterable[bytes],
         source: str,
+        columns: CSVColumns,
         encoding: str,
-        texts: Iterable[str] = (),
-        delimiter: str = ",",
+        delimiter: str,
     ) -> None:
         super().__init__(chunks, source)
         self.delimiter = delimiter
@@ -76,25 +100,26 @@ class CSVReader(Reader):
             f"'{delimiter}' expected after '\"'": "a quote must end its cell; found more of it behind",
         }
         self.encoding = encoding
-        self.texts.update(texts)
+        self.columns = columns
         self.line = 1
 
     def _parse(self) -> Block | None:
         text, size, invalid = self._text()
-        found = self._rows(text, None if self.header else 1)
+        found = read_rows(text, None if self.header else 1, self.delimiter)
         widths, width = set(map(len, found.rows)), len(self.header)
         if self.header and not widths <= {width, 0}:
             ragged = next(at for at, row in enumerate(found.rows) if len(row) not in (width, 0))
             cells = len(found.rows[ragged])
             fault = f"a row has as many cells as the header, {width}; found {cells}"
-            found = self._rows(text, ragged)._replace(fault=fault)
+            found = read_rows(text, ragged, self.delimiter)._replace(fault=fault)
         if not found.rows:
             self._refuse(found.fault, invalid)
             return None
         rows = list(filter(None, found.rows)) if 0 in widths else found.rows
         block = None
         if not self.header:
-            self._take_header(*rows)
+            names = rows[0] if rows else []  # of a blank line
+            self._take_header(names, lambda at: at + 1)
         elif rows:
             block = self._block(rows)
         if found.end < len(text):
@@ -102,9 +127,6 @@ class CSVReader(Reader):
         self._consume(size)
         self.line += found.lines
         return block
-
-    def _rows(self, text: str, most: int | None) -> Rows:
-        return read_rows(text, most, self.delimiter)
 
     def _text(self) -> tuple[str, int, int | None]:
         """The whole lines before any byte that is no text, their bytes, and where that one is."""
@@ -128,43 +150,21 @@ class CSVReader(Reader):
             self.line += len((self.buffer[:invalid] + b"x").splitlines()) - 1
             self._fail_at_byte(invalid)
 
-    def _take_header(self, names: Sequence[str] = ()) -> None:
-        """
-        Args:
-            names: none for a blank line.
-        """
-        if "" in names:
-            self._fail(0, f"each column has a name; found none for column {names.index('') + 1}")
-        for name, count in Counter(names).most_common(1):
-            if count > 1:
-                self._fail(0, f"a column's name may occur once; found {quoted(name)} again")
-        self.header = list(names)
-
     def _block(self, rows: list[list[str]]) -> Block | None:
         cells: list[Any] = list(itertools.chain.from_iterable(rows))
         width = len(self.header)
         columns = {name: cells[at::width] for at, name in enumerate(self.header)}
-        for name in columns.keys() - self.texts:
-            numbers = numbers_of(columns[name])
-            if numbers is None:
-                self.texts.add(name)
-                self.mixed |= name in self.numbers
-            else:
-                columns[name] = numbers
-                self.numbers.add(name)
+        self.columns.read(columns)
         self.index += len(rows)
-        return None if self.mixed else Block(columns, len(rows))
+        return None if self.columns.mixed else Block(columns, len(rows))
 
     def _place(self, at: int) -> str:
-        return f"record {self.index}, line {self.line}" if self.header else f"line {self.line}"
+        record = f" record {self.index}," if self.header else ""
+        return f"{record} line {self.line}"
 
 
-def read_rows(text: str, most: int | None = None, delimiter: str = ",") -> Rows:
-    """The complete rows of a text that begins with a row.
-
-    Args:
-        most: so many rows; all of them, unless told.
-    """
+def read_rows(text: str, most: int | None, delimiter: str) -> Rows:
+    """The complete rows of a text that begins with a row; at most so many of them."""
     file = io.StringIO(text, newline="")  # ends lines where csv does, and nowhere else
     reader = csv.reader(file, strict=True, delimiter=delimiter)
     rows: list[list[str]] = []

@@ -4,7 +4,6 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator
 
-from pipeline.reading import formats
 from pipeline.reading.columns import Block, Table
 from pipeline.reading.exact_parser import Record
 
@@ -22,44 +21,45 @@ BLOCK_BYTES = 240_000  # of JSON, read and parsed at a time: its records stay in
 BLOCK_ROWS = 1_000  # taken at a time where segments are cut by rows
 
 
-def segment_bytes(size: int) -> int:
-    """How much JSON a segment of a table of `size` bytes takes, unless it is cut by rows."""
-    if size <= SEGMENT_BYTES / 2:
-        return max(1, size)
-    pairs = math.ceil(size / (2 * SEGMENT_BYTES))
-    return math.ceil(size / (2 * pairs))
+def segment_bytes(json_bytes: int, most: float = math.inf) -> int:
+    """How much JSON a segment takes, unless cut by rows, if there may be so many at most."""
+    if json_bytes <= SEGMENT_BYTES / 2:
+        return max(1, json_bytes)
+    pairs = math.ceil(json_bytes / (2 * SEGMENT_BYTES))
+    return math.ceil(json_bytes / min(2 * pairs, most))
 
 
-def blocks_per_segment(size: int, most: float = math.inf) -> int:
-    """More where there would be more than so many segments."""
-    segments = math.ceil(size / segment_bytes(size))
-    return math.ceil(math.ceil(segment_bytes(size) / BLOCK_BYTES) * max(1, segments / most))
-
-
-def block_bytes(size: int, key: str) -> int:
-    """How much of a text of `size` bytes is read and parsed at a time."""
-    weight = formats.weight(key)
-    json_bytes = segment_bytes(size * weight) / blocks_per_segment(size * weight)
-    return math.ceil(json_bytes / weight)
+def block_bytes(json_bytes: int, weight: int = 1) -> int:
+    """How much of a text is parsed at a time, a byte of which holds `weight` bytes of JSON."""
+    segment = segment_bytes(json_bytes)
+    return math.ceil(segment / math.ceil(segment / BLOCK_BYTES) / weight)
 
 
 def tables(
-    blocks: Iterator[Block], size: int, division_number: int | None, most: float = SEGMENTS
+    blocks: Iterator[Block], json_bytes: int, division_number: int | None, most: float = SEGMENTS
 ) -> Iterator[Table]:
     """Divide the records into one table for each segment.
 
     Args:
-        size: bytes of the whole JSON text.
+        json_bytes: of the whole table.
         division_number: rows of each; None to choose by size, 0 to do so for small tables, too.
         most: segments that there may be, where the size chooses.
     """
     cuts: Iterator[Iterable[Block]]
-    if division_number or (division_number is None and size <= SMALL_TABLE_BYTES):
+    if division_number or (division_number is None and json_bytes <= SMALL_TABLE_BYTES):
         cuts = by_rows(blocks, division_number)
     else:
-        taken = blocks_per_segment(size, most)
-        cuts = (itertools.islice(blocks, taken) for _ in itertools.count())
+        wanted = segment_bytes(json_bytes, most)
+        cuts = (take_bytes(blocks, wanted) for _ in itertools.count())
     return itertools.takewhile(lambda table: table.rows, map(Table, cuts))
+
+
+def take_bytes(blocks: Iterator[Block], wanted: int) -> Iterator[Block]:
+    """The next blocks, for which at least so many bytes were read, or as many as are left."""
+    while wanted > 0 and (block := next(blocks, None)):
+        wanted -= block.size
+        yield block
+        del block  # before the next one is made
 
 
 def by_rows(blocks: Iterable[Block], division_number: int | None) -> Iterator[Iterable[Block]]:

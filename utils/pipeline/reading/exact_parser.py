@@ -11,7 +11,7 @@ import math
 import re
 import sys
 from collections import Counter
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from pipeline.errors.wording import found, quoted
 
@@ -28,34 +28,30 @@ _END = "found the end of the file"
 _LINE_END = "found the end of the line"
 
 
-class Fault(NamedTuple):
-    """The rule broken at a character of the text, and what was found there."""
-
-    at: int
-    rule: str
-
-
-class Parsed(NamedTuple):
-    """What a text holds.
+class Broken(ValueError):
+    """A text breaks a rule.
 
     Attributes:
-        records: the complete ones.
-        end: where the last of them ends, in characters.
-        fault: of the text behind them; None where more text may complete it, or the array ends.
+        at: the character where it does.
+        by_the_end: perhaps only because the text ends too early.
+        records: how many are complete before it.
     """
 
-    records: list[Record]
-    end: int
-    fault: Fault | None = None
+    def __init__(self, at: int, rule: str, by_the_end: bool = False, records: int = 0) -> None:
+        super().__init__(rule)
+        self.at, self.by_the_end, self.records = at, by_the_end, records
 
 
-def parse(text: str, first: bool, last: bool) -> Parsed:
+def parse(text: str, first: bool, last: bool) -> tuple[list[Record], int]:
     """Parse an array's records.
 
     Args:
         text: begins behind the array's bracket, or behind a record; it may end anywhere.
         first: no record comes before this text.
         last: the file ends with this text.
+
+    Returns:
+        The complete records, and the character where the last of them ends.
     """
     decoder = _Decoder()
     records: list[Record] = []
@@ -64,14 +60,14 @@ def parse(text: str, first: bool, last: bool) -> Parsed:
         while (start := _next_record(text, end, first and not records)) is not None:
             record, end = decoder.decode(text, start)
             records.append(record)
-    except _Broken as broken:
+    except Broken as broken:
         if last or not broken.by_the_end:
-            return Parsed(records, end, broken.fault)
-    return Parsed(records, end)
+            raise Broken(broken.at, str(broken), records=len(records)) from None
+    return records, end
 
 
-def parse_lines(text: str) -> Parsed:
-    """Parse whole lines, each a record or blank."""
+def parse_lines(text: str) -> tuple[list[Record], int]:
+    """Parse whole lines, each a record or blank; returns what `parse` does."""
     decoder = _Decoder()
     records: list[Record] = []
     start = 0
@@ -81,13 +77,13 @@ def parse_lines(text: str) -> Parsed:
                 record, end = decoder.decode(line, at)
                 after = _skip_space(line, end)
                 if after < len(line):
-                    raise _Broken(after, f"a line holds one object; {shown(line, after)}")
+                    raise Broken(after, f"a line holds one object; {shown(line, after)}")
                 records.append(record)
-        except _Broken as broken:
-            at, rule = broken.fault
-            return Parsed(records, start, Fault(start + at, rule.replace(_END, _LINE_END)))
+        except Broken as broken:
+            rule = str(broken).replace(_END, _LINE_END)
+            raise Broken(start + broken.at, rule, records=len(records)) from None
         start += len(line) + 1
-    return Parsed(records, len(text))
+    return records, len(text)
 
 
 def shown(text: str, at: int = 0) -> str:
@@ -95,35 +91,23 @@ def shown(text: str, at: int = 0) -> str:
     return f"found the characters {quoted(text[at : at + SHOWN])}" if at < len(text) else _END
 
 
-class _Broken(Exception):
-    """The text breaks a rule; `by_the_end`: perhaps only because it ends too early."""
-
-    def __init__(self, at: int, rule: str, by_the_end: bool = False) -> None:
-        self.fault = Fault(at, rule)
-        self.by_the_end = by_the_end
-
-
-class _Refused(ValueError):
-    """A complete object breaks a rule."""
-
-
 def _next_record(text: str, end: int, first: bool) -> int | None:
     """Where the record behind `end` starts; None where the array ends."""
     at = _skip_space(text, end)
     if at == len(text):
-        raise _Broken(at, f"the array must end with ]; {_END}", by_the_end=True)
+        raise Broken(at, f"the array must end with ]; {_END}", by_the_end=True)
     if text[at] == "]":
         after = _skip_space(text, at + 1)
         if after < len(text):
-            raise _Broken(after, f"nothing may follow the array; {shown(text, after)}")
+            raise Broken(after, f"nothing may follow the array; {shown(text, after)}")
         return None
     if first:
         return at
     if text[at] != ",":
-        raise _Broken(at, f"expected , or ]; {shown(text, at)}")
+        raise Broken(at, f"expected , or ]; {shown(text, at)}")
     start = _skip_space(text, at + 1)
     if start == len(text):
-        raise _Broken(at, f"a record must be complete; {_END}", by_the_end=True)
+        raise Broken(at, f"a record must be complete; {_END}", by_the_end=True)
     return start
 
 
@@ -141,6 +125,7 @@ class _Decoder:
 
     def __init__(self) -> None:
         self.refused: list[str] = []
+        self.start = 0
         self.json = json.JSONDecoder(
             parse_int=self._integer,
             parse_float=self._float,
@@ -150,24 +135,23 @@ class _Decoder:
 
     def decode(self, text: str, start: int) -> tuple[Record, int]:
         self.refused.clear()
+        self.start = start
         try:
             record, end = self.json.raw_decode(text, start)
         except json.JSONDecodeError as error:
             self._explain(text, start, error)
         except RecursionError:
-            raise _Broken(start, "values are nested too deeply") from None
-        except _Refused as error:
-            raise _Broken(start, str(error)) from None
+            raise Broken(start, "values are nested too deeply") from None
         if type(record) is not dict:
             rule = f"expected an object; found {found(record)}"
-            raise _Broken(start, rule, by_the_end=end + TOKEN >= len(text))
+            raise Broken(start, rule, by_the_end=end + TOKEN >= len(text))
         return record, end
 
     def _explain(self, text: str, start: int, error: json.JSONDecodeError) -> NoReturn:
         if error.pos == len(text) or error.msg.startswith("Unterminated string"):
-            raise _Broken(start, f"a record must be complete; {_END}", by_the_end=True) from None
+            raise Broken(start, f"a record must be complete; {_END}", by_the_end=True) from None
         rule = f"expected valid JSON ({error.msg}); {shown(text, error.pos)}"
-        raise _Broken(error.pos, rule, by_the_end=error.pos + TOKEN >= len(text)) from None
+        raise Broken(error.pos, rule, by_the_end=error.pos + TOKEN >= len(text)) from None
 
     def _integer(self, token: str) -> int:
         try:
@@ -190,9 +174,11 @@ class _Decoder:
 
     def _object(self, pairs: list[tuple[str, Any]]) -> Record:
         if self.refused:
-            raise _Refused(self.refused[0])
+            raise Broken(self.start, self.refused[0])
         record = dict(pairs)
         if len(record) < len(pairs):
             [(again, _)] = Counter(key for key, _ in pairs).most_common(1)
-            raise _Refused(f"a key may occur once in an object; found {quoted(again)} again")
+            raise Broken(
+                self.start, f"a key may occur once in an object; found {quoted(again)} again"
+            )
         return record

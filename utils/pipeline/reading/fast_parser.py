@@ -42,11 +42,7 @@ def parse(text: bytes, first: bool) -> Block | None:
 
 
 def parse_lines(text: bytes) -> Block | None:
-    """Parse whole lines, each a record or blank.
-
-    Returns:
-        The records; None if there are none, or the parser declines the text.
-    """
+    """Parse whole lines, each a record or blank; None if there is none, or they are declined."""
     lines = text.removesuffix(b"\n")
     characters = np.frombuffer(lines, np.uint8)
     braces, ends = characters == ord("}"), characters == ord("\n")

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline.endings import NAMES, ends
-from pipeline.reading.csv_table import CSVReader
+from pipeline.reading.csv_table import CSVColumns, CSVReader
 from pipeline.reading.fast_parser import SPACE
 from pipeline.reading.gunzip import MAGIC, beginning
 from pipeline.reading.json_records import ArrayReader, LinesReader
@@ -20,7 +20,7 @@ HEAD_BYTES = 240_000  # of what is packed: a table that the scatter calls small 
 class Format:
     """
     Attributes:
-        name: json, jsonl or csv.
+        name: json, jsonl, csv or xlsx.
         packed: by gzip.
         size: of the text in bytes; of what is packed, judged by its beginning.
     """
@@ -33,30 +33,27 @@ class Format:
         self,
         chunks: Iterable[bytes],
         source: str,
+        columns: CSVColumns,
         encoding: str = "utf-8",
-        texts: Iterable[str] = (),
         delimiter: str = "",
         sheet: str = "",
     ) -> Reader:
         """
         Args:
             chunks: of the text.
-            encoding, texts, delimiter: of CSV; "" for that of the key's ending.
+            columns, encoding, delimiter: of CSV; "" for that of the key's ending.
             sheet: of a workbook; "" for the first one.
         """
         if self.name == "xlsx":
             return XlsxReader(chunks, source, sheet)
         if self.name == "csv":
             delimiter = delimiter or ("\t" if ends(source)[0] == ".tsv" else ",")
-            return CSVReader(chunks, source, encoding, texts, delimiter)
+            return CSVReader(chunks, source, columns, encoding, delimiter)
         return (LinesReader if self.name == "jsonl" else ArrayReader)(chunks, source)
 
 
 def tell(key: str, head: bytes, size: int) -> Format:
-    """
-    Args:
-        head: the object's first bytes, of `size`.
-    """
+    """Judge by the key, and by the object's first bytes, of `size` in all."""
     end, packed = ends(key)
     if packed or (not end and head.startswith(MAGIC)):
         packed = True

@@ -21,10 +21,7 @@ class InvalidGzip(ValueError):
 
 
 def unpack(chunks: Iterable[bytes], source: str, piece_bytes: int) -> Iterator[bytes]:
-    """
-    Args:
-        chunks: one gzip stream, or several one behind the other.
-        source: the object's name, for errors.
+    """Unpack one gzip stream, or several one behind the other.
 
     Yields:
         Pieces of at most `piece_bytes`, none empty.

@@ -1,8 +1,11 @@
 """JSON: an array of objects, or an object a line."""
 
-from pipeline.reading import exact_parser, fast_parser, reader
+from collections.abc import Callable
+from functools import partial
+
+from pipeline.reading import fast_parser
 from pipeline.reading.columns import Block
-from pipeline.reading.exact_parser import Parsed, shown
+from pipeline.reading.exact_parser import Broken, Record, parse, parse_lines, shown
 from pipeline.reading.fast_parser import SPACE
 from pipeline.reading.reader import Reader
 
@@ -26,19 +29,20 @@ class JSONReader(Reader):
             self.index += block.rows
         return block
 
-    def _taken(self, text: str, parsed: Parsed, invalid: int | None) -> Block | None:
-        """What the exact parser took of a text; None if more bytes are needed, or the array has ended.
-
-        Args:
-            invalid: the byte behind it that is not UTF-8.
-        """
-        self.index += len(parsed.records)
-        if parsed.fault:
-            self._fail(len(text[: parsed.fault.at].encode()), parsed.fault.rule)
+    def _take(
+        self, text: str, parse: Callable[[str], tuple[list[Record], int]], invalid: int | None
+    ) -> Block | None:
+        """What the exact parser reads of a text, behind which an `invalid` byte may stand."""
+        try:
+            records, end = parse(text)
+        except Broken as broken:
+            self.index += broken.records
+            self._fail(len(text[: broken.at].encode()), str(broken))
+        self.index += len(records)
         if invalid is not None:
             self._fail_at_byte(invalid)
-        self._consume(len(text[: parsed.end].encode()))
-        return Block.of(parsed.records) if parsed.records else None
+        self._consume(len(text[:end].encode()))
+        return Block.of(records) if records else None
 
 
 class ArrayReader(JSONReader):
@@ -48,10 +52,8 @@ class ArrayReader(JSONReader):
         """Read up to the array's bracket, behind a byte order mark and any space, and on."""
         super()._open(wanted)
         while not self.ended and not self.buffer.lstrip(SPACE):
-            if len(self.buffer) > reader.RECORD_BYTES:
-                rule = f"an array begins within {reader.RECORD_BYTES} bytes; found only space"
-                self._fail(0, rule)
-            self._read(len(self.buffer))
+            self._consume(len(self.buffer))
+            self._read(wanted)
         if not self.buffer and not self.offset:
             self._fail(0, "must be a JSON array of objects; found an empty file")
         start = len(self.buffer) - len(self.buffer.lstrip(SPACE))
@@ -71,7 +73,7 @@ class ArrayReader(JSONReader):
         if invalid is not None and len(self.buffer) - invalid < 4 and not self.ended:
             invalid = None  # a character cut in two
         last = self.ended and invalid is None
-        return self._taken(text, exact_parser.parse(text, not self.index, last), invalid)
+        return self._take(text, partial(parse, first=not self.index, last=last), invalid)
 
 
 class LinesReader(JSONReader):
@@ -85,4 +87,4 @@ class LinesReader(JSONReader):
         text, invalid = self._decode(lines)
         if invalid is not None:
             text = text[: text.rfind("\n") + 1]
-        return self._taken(text, exact_parser.parse_lines(text), None if text else invalid)
+        return self._take(text, parse_lines, None if text else invalid)

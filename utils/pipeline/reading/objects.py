@@ -1,8 +1,8 @@
 """Which objects of a bucket a table is made of: one, those of a list, of a folder or of a pattern."""
 
 import os
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NotRequired, Self, TypedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from botocore.exceptions import ClientError
 
@@ -62,23 +62,9 @@ class Inputs:
     written: bool
     passed_over: int = 0
 
-    def pinned(self, etag: str) -> Self:
-        """The same, with the ETag of what was the only object when it was opened."""
-        if not self.written:
-            return self
-        return replace(self, objects=[replace(each, etag=etag) for each in self.objects])
-
 
 def input_bucket(s3: "S3Client", own: str, given: str) -> At:
-    """Where the input is, as each call names it.
-
-    Args:
-        own: the pipeline's bucket.
-        given: by the input; "" for that.
-
-    Raises:
-        NoInputBucket: the function may not list it, or it is somebody else's.
-    """
+    """Where the input is, as each call names it: in our `own` bucket, or the `given` one."""
     if given in ("", own):
         return {"Bucket": own}
     at: At = {"Bucket": given}
@@ -100,7 +86,7 @@ def find_objects(s3: "S3Client", at: At, input_obj: str | list[str]) -> Inputs:
         InvalidEvent: it is no pattern.
     """
     if isinstance(input_obj, list):
-        heads = map_ahead(lambda key: head(s3, at, key), input_obj, AT_ONCE, AT_ONCE)
+        heads = map_ahead(lambda key: head(s3, at, key), input_obj, AT_ONCE)
         return Inputs([found or _fail_absent(key) for key, found in zip(input_obj, heads)], False)
     if not endings.is_folder(input_obj):
         if not endings.is_pattern(input_obj):
@@ -111,11 +97,7 @@ def find_objects(s3: "S3Client", at: At, input_obj: str | list[str]) -> Inputs:
 
 
 def head(s3: "S3Client", at: At, key: str, ours: bool = True) -> Listed | None:
-    """An object; None where it is not there.
-
-    Args:
-        ours: whether a workbook that the pipeline made is one, too.
-    """
+    """An object; None where it is not there, or is a workbook of `ours` that is not wanted."""
     try:
         answer = s3.head_object(**at, Key=key)
     except ClientError as error:
@@ -152,7 +134,7 @@ def _list(s3: "S3Client", at: At, pattern: str) -> Inputs:
             rule = f"an execution reads at most {MOST_OBJECTS:,} objects"
             raise TooManyObjects(f"{pattern}: {rule}; found more")
     books = [each.key for each in found if endings.is_workbook(each.key)]
-    kept = map_ahead(lambda key: head(s3, at, key, ours=False), books, AT_ONCE, AT_ONCE)
+    kept = map_ahead(lambda key: head(s3, at, key, ours=False), books, AT_ONCE)
     results = {key for key, there in zip(books, kept) if not there}  # of earlier runs
     tables = [each for each in found if each.key not in results]
     passed_over += len(found) - len(tables)

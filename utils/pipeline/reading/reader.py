@@ -1,9 +1,11 @@
 """Read the records of a stream of bytes block by block, in bounded memory: what all formats share."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn
 
+from pipeline.errors.wording import quoted
 from pipeline.reading.columns import Block
 
 # A record of the widest sheet Excel takes is far smaller; a longer one is a broken file.
@@ -25,7 +27,8 @@ class Reader:
 
     Attributes:
         starts: the byte of the file where each block begins, and the number of its first record.
-        delimiter, header, texts, numbers, mixed: of CSV alone, see there.
+        header: the names of the columns, where the format has one.
+        delimiter: of CSV.
     """
 
     delimiter = ","
@@ -41,9 +44,6 @@ class Reader:
         self.ended = False
         self.starts: list[tuple[int, int]] = []
         self.header: list[str] = []
-        self.texts: set[str] = set()
-        self.numbers: set[str] = set()
-        self.mixed = False
 
     def blocks(self, block_bytes: int) -> Iterator[Block]:
         """Parse the file as it arrives; what was parsed already stays so.
@@ -123,7 +123,18 @@ class Reader:
 
     def _fail(self, at: int, fault: str) -> NoReturn:
         """Raise the format's error at a byte of the buffer."""
-        raise self.error(f"{self.source} {self._place(at)}: {fault}")
+        raise self.error(f"{self.source}{self._place(at)}: {fault}")
 
     def _place(self, at: int) -> str:
-        return f"record {self.index}, byte {self.offset + at}"
+        """Where a byte of the buffer is, in an error behind the object's name."""
+        return f" record {self.index}, byte {self.offset + at}"
+
+    def _take_header(self, names: list[str], column: Callable[[int], object]) -> None:
+        """Keep the columns' names; `column` tells what the format calls one without a name."""
+        if "" in names:
+            found = column(names.index(""))
+            self._fail(0, f"each column has a name; found none for column {found}")
+        for name, count in Counter(names).most_common(1):
+            if count > 1:
+                self._fail(0, f"a column's name may occur once; found {quoted(name)} again")
+        self.header = names

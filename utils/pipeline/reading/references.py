@@ -7,6 +7,7 @@ ETags of all of `reference/` to `scatter/<execution>/references.json`, and all s
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ import pandas as pd
 from botocore.exceptions import ClientError
 
 from pipeline import endings
-from pipeline.errors.wording import found
+from pipeline.errors.wording import require
 from pipeline.keys import REFERENCE, references_key
 from pipeline.s3.client import ABSENT, OTHERS, status
 from pipeline.s3.signed import Objects, signing_key
@@ -42,35 +43,24 @@ class ReferenceChanged(ValueError):
     """A table is not the version that the execution sees any more."""
 
 
+@dataclass
 class References:
     """The tables by their names, each read when it is first looked up.
 
-    Args:
+    Attributes:
         keys: REFERENCES.
         s3: None, as in an ETL's tests, reads files on disk instead.
         segment: key of the segment file. Without an execution in it, the tables are those of now.
         on_disk: the folder that stands for the bucket there.
     """
 
-    def __init__(
-        self,
-        keys: Mapping[str, str],
-        s3: "S3Client",
-        bucket: str,
-        segment: str,
-        on_disk: Path = Path("tests"),
-    ) -> None:
-        self.keys = keys
-        self.s3 = s3
-        self.bucket = bucket
-        self.segment = segment
-        self.on_disk = on_disk
+    keys: Mapping[str, str]
+    s3: "S3Client"
+    bucket: str
+    segment: str
+    on_disk: Path = Path("tests")
 
     def __getitem__(self, name: str) -> pd.DataFrame:
-        """
-        Raises:
-            MissingReference, ReferenceChanged, InvalidReference: names the object.
-        """
         if name not in self.keys:
             names = ", ".join(self.keys) or "nothing"
             raise MissingReference(f"REFERENCES: names {names}; found no {name}")
@@ -91,7 +81,14 @@ class References:
         key = references_key(self.segment)
         if key is None:
             return self._present()
-        return pinned(Objects(self.s3, self.bucket, signing_key()), key)
+        try:
+            pinned = Objects(self.s3, self.bucket, signing_key()).get(key)
+        except ClientError as error:
+            if status(error) not in ABSENT:
+                raise
+            return {}
+        etags: dict[str, str] = json.loads(pinned)
+        return etags
 
     def _present(self) -> dict[str, str]:
         etags = {}
@@ -123,11 +120,7 @@ class References:
 
 
 def pin(objects: Objects, segment: str) -> None:
-    """Write the version of each table that all segments of an execution see, if there is a table.
-
-    Args:
-        segment: key of a segment file. Without an execution in it, nothing is pinned.
-    """
+    """Write the version of each table that all segments of an execution see, if there is one."""
     key = references_key(segment)
     if key is None:
         return
@@ -139,59 +132,34 @@ def pin(objects: Objects, segment: str) -> None:
         objects.put(key, json.dumps(etags).encode())
 
 
-def pinned(objects: Objects, key: str) -> dict[str, str]:
-    """What `pin` wrote at a key; {} where there was no table."""
-    try:
-        etags: dict[str, str] = json.loads(objects.get(key))
-    except ClientError as error:
-        if status(error) not in ABSENT:
-            raise
-        return {}
-    return etags
-
-
 def check_references(keys: Mapping[str, str]) -> None:
-    """
-    Raises:
-        InvalidReference: names what has no key of a table that the segment's role may read.
-    """
+    """Refuse what is no key of a table that the segment's role may read."""
     for name, key in keys.items():
-        if (
-            not isinstance(key, str)
-            or not key.removeprefix(REFERENCE)
-            or not key.startswith(REFERENCE)
-        ):
-            rule = f"must have a key below {REFERENCE}, where the function may read"
-            raise InvalidReference(f"REFERENCES: {name} {rule}; found {found(key)}")
-        if not endings.is_read(key):
-            raise InvalidReference(f"REFERENCES: {name} {endings.RULE}; found {found(key)}")
+        below = isinstance(key, str) and key.startswith(REFERENCE) and key != REFERENCE
+        rule = f"must have a key below {REFERENCE}, where the function may read"
+        require(below, f"REFERENCES: {name} {rule}", key, InvalidReference)
+        require(endings.is_read(key), f"REFERENCES: {name} {endings.RULE}", key, InvalidReference)
 
 
 def read(data: bytes, key: str, texts: Iterable[str] = ()) -> pd.DataFrame:
-    """A table in UTF-8, of each format that the scatter reads and by the same rules.
-
-    Args:
-        texts: the columns of CSV that are known to hold other texts than numbers.
-
-    Raises:
-        InvalidReference: names the key, the record and the line or byte.
-    """
+    """A table in UTF-8; `texts` are columns of CSV known to hold other texts than numbers."""
     from pipeline.reading import (
         formats,  # the parsers, which an ETL without references does not load
     )
     from pipeline.reading.columns import Table
+    from pipeline.reading.csv_table import CSVColumns
     from pipeline.reading.gunzip import unpack
 
     chunks = iter(partial(io.BytesIO(data).read, PIECE_BYTES), b"")
-    form = formats.tell(key, data[:PIECE_BYTES], len(data))
+    form, columns = formats.tell(key, data[:PIECE_BYTES], len(data)), CSVColumns(texts)
     try:
         text = limited(unpack(chunks, key, PIECE_BYTES) if form.packed else chunks, key)
-        reader = form.reader(text, key, "utf-8", texts)
+        reader = form.reader(text, key, columns)
         table = Table(reader.blocks(PIECE_BYTES))
     except ValueError as error:
         raise InvalidReference(str(error)) from None
-    if reader.mixed:
-        return read(data, key, reader.texts)
+    if columns.mixed:
+        return read(data, key, columns.texts)
     return pd.DataFrame(table.arrays(), columns=reader.header or None, copy=False)
 
 

@@ -29,13 +29,15 @@ class Text:
 
     Attributes:
         buffer: what was read with the segment before it, from `offset` on.
-        blocks: how often chunks are read for it.
+        size: bytes that are read for it.
+        blocks: how often.
     """
 
     number: int
     offset: int
     buffer: bytes
     chunks: list[bytes] = field(default_factory=list)
+    size: int = 0
     blocks: int = 0
 
     def next(self, end: bytes) -> "Text":
@@ -48,17 +50,18 @@ class Text:
 def make_side_by_side(
     reader: Reader,
     block_bytes: int,
-    blocks: int,
+    segment_bytes: int,
     pickle: Callable[[Table, int, list[str]], bytes],
     workers: int,
 ) -> Iterator[Made]:
     """
     Args:
         reader: of an unread file; goes on where the segments end.
-        blocks: of each segment.
+        segment_bytes: that are read for each segment, at least.
         pickle: makes the segment file of a table, given the number of its first row and the columns so far.
     """
     unmade, end = deque[Text](), ENDS[type(reader)]
+    texts = read_texts(reader, block_bytes, segment_bytes, unmade)
     turns = [Pipe(duplex=False) for _ in range(workers)]
     turns[0][1].send_bytes(b"[0, []]")
 
@@ -78,7 +81,7 @@ def make_side_by_side(
         starts = [(byte, start + row - first) for byte, row in part.starts]
         return (columns, table.rows, pickle(table, start, columns)), starts
 
-    for result in map_forked(make, read_texts(reader, block_bytes, blocks, unmade), workers):
+    for result in map_forked(make, texts, workers):
         if not result:
             break
         made, starts = result
@@ -91,23 +94,20 @@ def make_side_by_side(
 
 
 def read_texts(
-    reader: Reader, block_bytes: int, blocks: int, unmade: deque[Text]
+    reader: Reader, block_bytes: int, segment_bytes: int, unmade: deque[Text]
 ) -> Iterator[Text]:
-    """The texts of all segments, as the file arrives; an error of its is left for the reader.
-
-    Args:
-        unmade: gets each text, and what is behind the last one.
-    """
+    """The texts of all segments, as the file arrives, each `unmade` until its file is there."""
     text = Text(0, 0, b"")
     while True:
         unmade.append(text)
         missing = 0
-        while text.blocks < blocks and missing <= 0:
+        while text.size < segment_bytes and missing <= 0:
             text.blocks, missing = text.blocks + 1, block_bytes
             try:
                 while missing > 0 and (chunk := next(reader.chunks, b"")):
                     text.chunks.append(chunk)
                     missing -= len(chunk)
+                    text.size += len(chunk)
             except Exception as error:
                 reader.chunks = raised(error)
                 return

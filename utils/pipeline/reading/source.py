@@ -3,18 +3,18 @@
 import io
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property, partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from pipeline import endings
-from pipeline.errors import places
 from pipeline.facts.stages import ObjectFacts
 from pipeline.reading import formats
-from pipeline.reading.columns import Block, join
+from pipeline.reading.columns import Block
+from pipeline.reading.csv_table import CSVColumns
 from pipeline.reading.cuts import block_bytes
 from pipeline.reading.gunzip import unpack
 from pipeline.reading.objects import AT_ONCE, At, Listed
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 READ_AHEAD = 8  # blocks
-WHOLE_BYTES = 2_000_000  # an object of a folder that is read at once, and ahead
+WHOLE_BYTES = 2_000_000  # an object of many that is read at once, and ahead
 AHEAD_BYTES = 8_000_000  # of such objects
 HEAD_BYTES = 240_000  # of a packed object, which tell how much it unpacks to
 NAMED = 10  # columns in a message
@@ -41,12 +41,8 @@ class NoCommonColumn(ValueError):
 
 
 @dataclass(frozen=True)
-class Source:
-    """An object as it is read.
-
-    Attributes:
-        size: in bytes.
-    """
+class Opened:
+    """An object as it is read."""
 
     key: str
     etag: str
@@ -55,71 +51,134 @@ class Source:
     reader: Reader
 
     @property
-    def json_bytes(self) -> int:
-        """How many bytes of JSON hold the table, about."""
-        return self.form.size * formats.weight(self.key)
-
-    @property
-    def columns(self) -> list[str]:
-        """Those that a header names."""
-        return self.reader.header
-
-    @property
-    def texts(self) -> set[str]:
-        return self.reader.texts
-
-    @property
-    def mixed(self) -> bool:
-        return self.reader.mixed
-
-    @property
-    def read(self) -> list[ObjectFacts]:
+    def facts(self) -> ObjectFacts:
         """What a scatter tells of the object, once it is read."""
-        reader, packed = self.reader, self.form.packed
-        index, header = reader.starts, reader.header
-        rows, sign = reader.index, reader.delimiter
-        return [ObjectFacts(self.key, self.size, self.etag, rows, index, packed, header, sign)]
+        reader = self.reader
+        table = reader.index, reader.starts, self.form.packed, reader.header, reader.delimiter
+        return ObjectFacts(self.key, self.size, self.etag, *table)
+
+
+@dataclass
+class Source:
+    """The objects of a table, read as one.
+
+    Attributes:
+        objects: each is opened when its turn comes.
+        json_bytes: how many bytes of JSON hold the table, about.
+        csv: which columns of CSV files are numbers, in all of them.
+        reader: of the only object.
+        begun: the first row of each object that is begun, and its key.
+        columns: of what is read so far, in first-seen order.
+        read: of each object that is read.
+    """
+
+    objects: Iterable[Opened]
+    json_bytes: int
+    csv: CSVColumns
+    reader: Reader | None = None
+    begun: list[tuple[int, str]] = field(default_factory=list)
+    columns: dict[str, None] = field(default_factory=dict)
+    read: list[ObjectFacts] = field(default_factory=list)
 
     def blocks(self) -> Iterator[Block]:
-        return self.reader.blocks(block_bytes(self.form.size, self.key))
+        """Those of all objects, in their order."""
+        rows = 0
+        for opened in self.objects:
+            if self.reader is None:
+                self.begun.append((rows, opened.key))
+            yield from self._blocks(opened)
+            self.read.append(opened.facts)
+            rows += opened.reader.index
 
-    def origins(self, start: int, stop: int) -> dict[str, str]:
-        """What tells of rows which records of which objects they are; of one object, nothing."""
-        return {}
+    def _blocks(self, opened: Opened) -> Iterator[Block]:
+        reader, weight = opened.reader, formats.weight(opened.key)
+        before, own = set(self.columns if self.read else ()), dict[str, None]()
+        read = reader.offset + len(reader.buffer)
+        for block in reader.blocks(block_bytes(self.json_bytes, weight)):
+            own |= dict.fromkeys(block.columns)
+            self.columns |= own
+            if not endings.is_csv(opened.key):
+                self.csv.add_texts({name for name, kinds in block.kinds.items() if str in kinds})
+            if not self.csv.mixed:
+                now = reader.offset + len(reader.buffer)
+                block.size, read = (now - read) * weight, now
+                yield block
+        own |= dict.fromkeys(reader.header)
+        self.columns |= own
+        if before and own and before.isdisjoint(own):
+            rule = f"must have a column of {self.begun[0][1]}, {some(before)}"
+            raise NoCommonColumn(f"{opened.key}: {rule}; found {some(own)}")
+
+
+def some(names: Iterable[str]) -> str:
+    """Some names of columns, in a message."""
+    first = list(itertools.islice(names, NAMED + 1))
+    return ", ".join([*first[:NAMED], *["…"] * (len(first) > NAMED)])
 
 
 def open_table(
     s3: "S3Client",
     at: At,
-    listed: Listed,
+    objects: Sequence[Listed],
     reading: Mapping[str, str],
     texts: Iterable[str] = (),
-    whole: bool = False,
 ) -> Source:
     """
     Args:
         reading: what `Format.reader` is told besides.
-        texts: the columns of a CSV file that are known to hold other texts than numbers.
-        whole: read all of it at once.
+        texts: the columns of CSV that are known to hold other texts than numbers.
 
     Raises:
-        InputChanged: it is not the object that was listed any more.
+        InputChanged: an object is not the one that was listed any more.
     """
-    key = listed.key
-    obj = get(s3, at, listed)
-    size = obj["ContentLength"]
-    if whole:
-        chunks = iter(partial(io.BytesIO(obj["Body"].read()).read, block_bytes(size, key)), b"")
-    else:
-        chunks = iter(obj["Body"].iter_chunks(block_bytes(size, key)))
-    head = next(chunks, b"")
-    form = formats.tell(key, head, size)
-    chunks = itertools.chain([head], chunks)
-    if form.packed:
-        chunks = unpack(chunks, key, block_bytes(form.size, key))
-    ahead = chunks if whole else read_ahead(chunks)
-    reader = form.reader(ahead, key, texts=texts, **reading)
-    return Source(key, obj["ETag"], size, form, reader)
+    csv = CSVColumns(texts)
+
+    def open_object(listed: Listed, whole: bool = False) -> Opened:
+        """`whole`: read all of it at once."""
+        key, answer = listed.key, get(s3, at, listed)
+        size, weight = answer["ContentLength"], formats.weight(key)
+        piece = block_bytes(size * weight, weight)
+        body = io.BytesIO(answer["Body"].read()) if whole else answer["Body"]
+        chunks = iter(partial(body.read, piece), b"")
+        head = next(chunks, b"")
+        form = formats.tell(key, head, size)
+        chunks = itertools.chain([head], chunks)
+        if form.packed:
+            chunks = unpack(chunks, key, block_bytes(form.size * weight, weight))
+        reader = form.reader(chunks if whole else read_ahead(chunks), key, csv, **reading)
+        return Opened(key, answer["ETag"], size, form, reader)
+
+    if len(objects) > 1:
+        size = json_bytes(objects, partial(get, s3, at))
+        return Source(open_ahead(open_object, objects), size, csv)
+    only = open_object(objects[0])
+    size = only.form.size * formats.weight(only.key)
+    return Source([only], size, csv, only.reader, begun=[(0, only.key)])
+
+
+def open_ahead(
+    open_object: Callable[[Listed, bool], Opened], objects: Sequence[Listed]
+) -> Iterator[Opened]:
+    """Small objects are read ahead, side by side; a large one when its turn comes."""
+    small = [each.size for each in objects if each.size <= WHOLE_BYTES]
+    at_once = min(AT_ONCE, AHEAD_BYTES // max(1, *small, 1))
+
+    def ahead(listed: Listed) -> Opened | None:
+        return open_object(listed, True) if listed.size <= WHOLE_BYTES else None
+
+    for listed, opened in zip(objects, map_ahead(ahead, objects, at_once)):
+        yield opened or open_object(listed, False)
+
+
+def json_bytes(objects: Sequence[Listed], get: Callable[..., Any]) -> int:
+    """How many bytes of JSON hold the objects, about: the first packed one tells of all that are."""
+    packed = {each.key for each in objects if endings.ends(each.key)[1]}
+    ratio = 1.0
+    if first := next((each for each in objects if each.key in packed and each.size), None):
+        head = get(first, Range=f"bytes=0-{HEAD_BYTES - 1}")["Body"].read()
+        ratio = formats.tell(first.key, head, first.size).size / first.size
+    sizes = {each.key: each.size * formats.weight(each.key) for each in objects}
+    return math.ceil(sum(size * (ratio if key in packed else 1) for key, size in sizes.items()))
 
 
 def get(s3: "S3Client", at: At, listed: Listed, **asked: Any) -> Any:
@@ -138,116 +197,3 @@ def read_ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
     turns = itertools.repeat(None)
     ahead = map_ahead(lambda _: next(chunks, b""), turns, READ_AHEAD, threads=1)
     return itertools.takewhile(bool, ahead)
-
-
-class Sources:
-    """The objects of one table, opened one after the other.
-
-    Args:
-        texts: the columns of CSV that are known to hold other texts than numbers.
-
-    Attributes:
-        columns: of what was read so far.
-        texts, mixed: see CSVReader; of all objects, as a text of JSON is none of a number either.
-        read: what is told of the objects that were read.
-    """
-
-    def __init__(
-        self,
-        s3: "S3Client",
-        at: At,
-        objects: list[Listed],
-        reading: Mapping[str, str],
-        texts: Iterable[str] = (),
-    ) -> None:
-        self.columns: dict[str, None] = {}
-        self.texts = set(texts)
-        self.mixed = False
-        self.read: list[ObjectFacts] = []
-        self._begun: list[tuple[int, str]] = []
-        self._numbers: set[str] = set()
-        self._objects = objects
-        self._get = partial(get, s3, at)
-        self._open = partial(open_table, s3, at, reading=reading)
-
-    @cached_property
-    def json_bytes(self) -> int:
-        """See Source; what the first packed object unpacks to tells of all that are packed."""
-        size = packed = 0
-        first = None
-        for each in self._objects:
-            if endings.ends(each.key)[1]:
-                first = first or each
-                packed += each.size * formats.weight(each.key)
-            else:
-                size += each.size * formats.weight(each.key)
-        if first is None or not first.size:
-            return size + packed
-        head = self._get(first, Range=f"bytes=0-{HEAD_BYTES - 1}")["Body"].read()
-        return size + packed * formats.tell(first.key, head, first.size).size // first.size
-
-    def blocks(self) -> Iterator[Block]:
-        """Blocks of about one size, of one object or of several; the last one comes when all of
-        the table is read."""
-        wanted = block_bytes(self.json_bytes, "")
-        held: list[Block] = []
-        size = 0
-        for block, taken in self._blocks(wanted):
-            if size >= wanted:
-                yield join(held)
-                held, size = [], size - wanted
-            held.append(block)
-            size += taken
-        if held:
-            yield join(held)
-
-    def origins(self, start: int, stop: int) -> dict[str, str]:
-        return places.written(self._begun, start, stop)
-
-    def _blocks(self, wanted: int) -> Iterator[tuple[Block, int]]:
-        """Each object's blocks, and how much JSON they hold."""
-        rows = 0
-        for source in self._opened():
-            reader, weight, at = source.reader, formats.weight(source.key), 0
-            reader.texts, reader.numbers, reader.mixed = self.texts, self._numbers, self.mixed
-            self._begun.append((rows, source.key))
-            before, own = set(self.columns), dict[str, None]()
-            for block in reader.blocks(math.ceil(wanted / weight)):
-                own |= dict.fromkeys(block.columns)
-                self.columns |= own
-                if not endings.is_csv(source.key):
-                    self._add_texts(reader, block)
-                if not reader.mixed:
-                    yield block, (reader.offset - at) * weight
-                at = reader.offset
-            own |= dict.fromkeys(reader.header)
-            self.columns |= own
-            if before and own and before.isdisjoint(own):
-                rule = f"must have a column of {self._begun[0][1]}, {some(before)}"
-                raise NoCommonColumn(f"{source.key}: {rule}; found {some(own)}")
-            self.mixed = reader.mixed
-            self.read += source.read
-            rows += reader.index
-
-    def _add_texts(self, reader: Reader, block: Block) -> None:
-        texts = {name for name, kinds in block.kinds.items() if str in kinds}
-        self.texts |= texts
-        reader.mixed |= not texts.isdisjoint(self._numbers)
-
-    def _opened(self) -> Iterator[Source]:
-        """Small objects are read ahead, side by side; a large one when its turn comes."""
-        small = [each.size for each in self._objects if each.size <= WHOLE_BYTES]
-        at_once = min(AT_ONCE, AHEAD_BYTES // max(1, *small, 1))
-
-        def ahead(listed: Listed) -> Source | None:
-            return self._open(listed, whole=True) if listed.size <= WHOLE_BYTES else None
-
-        opened = map_ahead(ahead, self._objects, at_once, at_once)
-        for listed, source in zip(self._objects, opened):
-            yield source or self._open(listed)
-
-
-def some(names: Iterable[str]) -> str:
-    """Some names of columns, in a message."""
-    first = list(itertools.islice(names, NAMED + 1))
-    return ", ".join([*first[:NAMED], *["…"] * (len(first) > NAMED)])

@@ -1,24 +1,27 @@
 """Workbooks of Excel: a sheet's rows, streamed off its XML; the first row names the columns."""
 
 import datetime as dt
+import itertools
 import math
 import posixpath
 import re
 import tempfile
 import zipfile
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from functools import cache, partial
-from typing import Any, NoReturn, Self
-from xml.parsers import expat
+import zlib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from string import digits
+from typing import IO, Any, NoReturn
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 from pipeline.errors.wording import quoted
-from pipeline.excel import column_letters
+from pipeline.excel import SHEET_COLUMNS, column_letters
 from pipeline.reading.columns import Block
 from pipeline.reading.gunzip import MOST_RATIO
 from pipeline.reading.reader import RECORD_BYTES, Reader
 
-PIECE_BYTES = 240_000  # of XML, at least, parsed at a time
+BLOCK_BYTES = 240_000  # of XML, at least, for each block
 DATES = {*range(14, 23), *range(27, 37), 45, 47, *range(50, 59)}  # built-in number formats
 ELAPSED = 46
 # What of a number format is no letter of a date: texts, colours, locales, General, and exponents.
@@ -32,10 +35,7 @@ DAY_MS = 86_400_000
 
 STRINGS, STYLES = "xl/sharedStrings.xml", "xl/styles.xml"
 
-type Pieces = Callable[..., Iterator[bytes]]
-type Refuse = Callable[[str, str], NoReturn]
-type Given = dict[str, str]
-type Row = dict[int, Any]
+type Row = dict[int, Any]  # the values of cells that hold something, by column
 
 
 class InvalidWorkbook(ValueError):
@@ -45,14 +45,16 @@ class InvalidWorkbook(ValueError):
     """
 
 
-class XlsxReader(Reader):
-    """
-    Args:
-        sheet: its name; "" for the first one.
+FAULTS = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, RuntimeError),  # of a package
+    *(ElementTree.ParseError, LookupError, ValueError),  # of its parts
+)
 
-    Attributes:
-        offset: of the object, in proportion to what was read of the sheet.
-        header: the names of the columns.
+
+class XlsxReader(Reader):
+    """The rows of a sheet, of the first one without a name.
+
+    `offset` is of the object, in proportion to what was read of the sheet.
     """
 
     error = InvalidWorkbook
@@ -67,196 +69,85 @@ class XlsxReader(Reader):
             try:
                 with zipfile.ZipFile(file) as package:
                     yield from self._blocks(package, size, block_bytes)
-            except (zipfile.BadZipFile, KeyError, expat.ExpatError, NotImplementedError) as error:
-                self._refuse("", f"must be a workbook of Excel; found {error}")
+            except InvalidWorkbook as error:
+                raise InvalidWorkbook(f"{self.source}{error}") from None
+            except FAULTS as error:
+                self._fail(0, f"must be a workbook of Excel; found {error}")
 
     def _blocks(self, package: zipfile.ZipFile, size: int, block_bytes: int) -> Iterator[Block]:
-        pieces = partial(self._pieces, package)
-        part, is_1904 = self._find_sheet(pieces)
+        check_sizes(package)
+        part, is_1904 = find_sheet(package, self.sheet)
         total = package.getinfo(part).file_size
-        wanted = max(PIECE_BYTES, block_bytes * total // size)
-        there = package.namelist()
-        texts = Strings().read(pieces(STRINGS)).found if STRINGS in there else []
-        styles = Styles().read(pieces(STYLES)).found if STYLES in there else []
-        rows = SheetRows(texts, styles, is_1904, self._refuse)
-        read = 0
-        for piece in pieces(part, wanted):
-            rows.parser.Parse(piece)
-            read += len(piece)
-            self.offset = size * read // total
-            if block := self._block(rows.take()):
-                yield block
+        wanted = max(BLOCK_BYTES, block_bytes * total // size)
+        sheet = Sheet(texts_of(package), kinds_of(package), is_1904)
+        with package.open(part) as file:
+            rows = filter(None, map(sheet.row, elements(file, "row")))
+            if first := next(rows, None):
+                names = [str(first.get(at, "")) for at in range(max(first) + 1)]
+                self._take_header(names, column_letters)
+            for _, some in itertools.groupby(rows, lambda _: file.tell() // wanted):
+                yield self._block(list(some), size * file.tell() // total)
 
-    def _block(self, rows: list[Row]) -> Block | None:
-        if rows and not self.header:
-            self._take_header(rows.pop(0))
+    def _block(self, rows: list[Row], end: int) -> Block:
         self.index += len(rows)
+        self.offset = end
         columns = {name: [row.get(at) for row in rows] for at, name in enumerate(self.header)}
-        return Block(columns, len(rows)) if rows else None
+        return Block(columns, len(rows))
 
-    def _take_header(self, row: Row) -> None:
-        for at in range(max(row) + 1):
-            if row.get(at, "") == "":
-                rule = "each column has a name; found none for column"
-                self._refuse("", f"{rule} {column_letters(at)}")
-        self.header = [str(row[at]) for at in sorted(row)]
-        [(name, count)] = Counter(self.header).most_common(1)
-        if count > 1:
-            self._refuse("", f"a column's name may occur once; found {quoted(name)} again")
+    def _place(self, at: int) -> str:
+        return ""
 
-    def _find_sheet(self, pieces: Pieces) -> tuple[str, bool]:
-        """The part of the package, and whether its days count from 1904."""
-        parts = Parts().read(pieces("xl/_rels/workbook.xml.rels")).found
-        book = Book().read(pieces("xl/workbook.xml"))
-        # A sheet of a chart alone is none.
-        sheets = {name: parts[number] for name, number in book.sheets.items() if number in parts}
-        wanted = self.sheet or next(iter(sheets), "")
-        if wanted not in sheets:
-            found = ", ".join(sheets) or "none"
-            self._refuse("", f"must have the sheet {quoted(wanted)}; found {found}")
-        return sheets[wanted], book.is_1904
 
-    def _pieces(
-        self, package: zipfile.ZipFile, part: str, wanted: int = PIECE_BYTES
-    ) -> Iterator[bytes]:
-        info = package.getinfo(part)
+def check_sizes(package: zipfile.ZipFile) -> None:
+    """Of a part no more is unpacked than its size, as the package tells it."""
+    for info in package.infolist():
         most = max(RECORD_BYTES, MOST_RATIO * info.compress_size)
         if info.file_size > most:
-            rule = f"{part} must unpack to at most {most} bytes"
-            self._refuse("", f"{rule}; found {info.file_size}")
-        with package.open(part) as file:  # which reads no more than that
-            while piece := file.read(wanted):
-                yield piece
-
-    def _refuse(self, cell: str, fault: str) -> NoReturn:
-        raise InvalidWorkbook(f"{self.source}{f' cell {cell}' if cell else ''}: {fault}")
+            rule = f"{info.filename} must unpack to at most {most} bytes"
+            raise InvalidWorkbook(f": {rule}; found {info.file_size}")
 
 
-class Elements:
-    """A parser of one part: `begin_c` and `end_c`, say, are called for an element of that name.
-
-    Attributes:
-        text: of the element that ends.
-        runs: the texts of its runs, without how they are read aloud.
-    """
-
-    def __init__(self) -> None:
-        self.text = ""
-        self.runs: list[str] = []
-        self.aloud = False
-        self.parser = expat.ParserCreate(namespace_separator=" ")
-        self.parser.buffer_text = True
-        self.parser.StartElementHandler = self._begin
-        self.parser.EndElementHandler = self._end
-        self.parser.CharacterDataHandler = self._say
-        self._begins = self._named("begin_")
-        self._ends = self._named("end_")
-
-    def read(self, pieces: Iterable[bytes]) -> Self:
-        for piece in pieces:
-            self.parser.Parse(piece)
-        self.parser.Parse(b"", True)
-        return self
-
-    def begin_rPh(self, given: Given) -> None:  # as the element is called
-        self.aloud = True
-
-    def end_rPh(self) -> None:
-        self.aloud = False
-
-    def end_t(self) -> None:
-        if not self.aloud:
-            self.runs.append(_ESCAPE.sub(lambda code: chr(int(code[1], 16)), self.text))
-
-    def taken_runs(self) -> str:
-        runs, self.runs = self.runs, []
-        return "".join(runs)
-
-    def _named(self, start: str) -> dict[str, Any]:
-        names = (name for name in dir(self) if name.startswith(start))
-        return {name.removeprefix(start): getattr(self, name) for name in names}
-
-    def _begin(self, name: str, given: Given) -> None:
-        self.text = ""
-        if call := self._begins.get(local(name)):
-            call(given)
-
-    def _end(self, name: str) -> None:
-        if call := self._ends.get(local(name)):
-            call()
-
-    def _say(self, text: str) -> None:
-        self.text += text
+def find_sheet(package: zipfile.ZipFile, name: str) -> tuple[str, bool]:
+    """The sheet's part, and whether its days count from 1904."""
+    relations = ElementTree.fromstring(package.read("xl/_rels/workbook.xml.rels"))
+    book = ElementTree.fromstring(package.read("xl/workbook.xml"))
+    parts = {
+        each.attrib["Id"]: posixpath.normpath(posixpath.join("/xl", each.attrib["Target"]))[1:]
+        for each in relations
+        if each.attrib["Type"].endswith("/worksheet")
+    }
+    sheets = {}
+    for each in book.iterfind("{*}sheets/{*}sheet"):
+        number = next(value for key, value in each.items() if key.endswith("}id"))
+        if number in parts:  # a sheet of a chart alone is none
+            sheets[each.attrib["name"]] = parts[number]
+    wanted = name or next(iter(sheets), "")
+    if wanted not in sheets:
+        found = ", ".join(sheets) or "none"
+        raise InvalidWorkbook(f": must have the sheet {quoted(wanted)}; found {found}")
+    properties = book.find("{*}workbookPr")
+    is_1904 = properties is not None and properties.get("date1904") in ("1", "true")
+    return sheets[wanted], is_1904
 
 
-@cache
-def local(name: str) -> str:
-    return name.rpartition(" ")[2]
-
-
-class Parts(Elements):
-    """The parts of worksheets, by the ids of their relationships."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: dict[str, str] = {}
-
-    def begin_Relationship(self, given: Given) -> None:
-        if given["Type"].endswith("/worksheet"):
-            part = posixpath.normpath(posixpath.join("/xl", given["Target"]))
-            self.found[given["Id"]] = part[1:]
-
-
-class Book(Elements):
-    """The sheets' ids, by their names, and whether days count from 1904."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sheets: dict[str, str] = {}
-        self.is_1904 = False
-
-    def begin_workbookPr(self, given: Given) -> None:
-        self.is_1904 = given.get("date1904") in ("1", "true")
-
-    def begin_sheet(self, given: Given) -> None:
-        number = next(value for key, value in given.items() if key.endswith(" id"))
-        self.sheets[given["name"]] = number
-
-
-class Strings(Elements):
+def texts_of(package: zipfile.ZipFile) -> list[str]:
     """The texts that cells share."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def end_si(self) -> None:
-        self.found.append(self.taken_runs())
+    if STRINGS not in package.namelist():
+        return []
+    with package.open(STRINGS) as file:
+        return list(map(text_of, elements(file, "si")))
 
 
-class Styles(Elements):
+def kinds_of(package: zipfile.ZipFile) -> list[str]:
     """What numbers of each style are: "", days or elapsed time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self._codes: dict[int, str] = {}
-        self._of_cells = False
-
-    def begin_numFmt(self, given: Given) -> None:
-        self._codes[int(given["numFmtId"])] = kind_of(given["formatCode"])
-
-    def begin_cellXfs(self, given: Given) -> None:
-        self._of_cells = True
-
-    def end_cellXfs(self) -> None:
-        self._of_cells = False
-
-    def begin_xf(self, given: Given) -> None:
-        if self._of_cells:
-            number = int(given.get("numFmtId", 0))
-            built_in = "elapsed" if number == ELAPSED else "days" if number in DATES else ""
-            self.found.append(self._codes.get(number, built_in))
+    if STYLES not in package.namelist():
+        return []
+    styles = ElementTree.fromstring(package.read(STYLES))
+    kinds = {ELAPSED: "elapsed", **dict.fromkeys(DATES, "days")}
+    for each in styles.iterfind("{*}numFmts/{*}numFmt"):
+        kinds[int(each.attrib["numFmtId"])] = kind_of(each.attrib["formatCode"])
+    cells = styles.iterfind("{*}cellXfs/{*}xf")
+    return [kinds.get(int(each.get("numFmtId", 0)), "") for each in cells]
 
 
 def kind_of(code: str) -> str:
@@ -264,81 +155,101 @@ def kind_of(code: str) -> str:
     return "elapsed" if "[" in letters else "days" if _DATE.search(letters) else ""
 
 
-class SheetRows(Elements):
-    """The rows of a sheet that hold something, the values of their cells by column."""
+def elements(file: IO[bytes], name: str) -> Iterator[Element]:
+    """Those of a name in a part, one by one: the tree keeps none of them."""
+    path: list[Element] = []
+    for event, element in ElementTree.iterparse(file, ("start", "end")):
+        if event == "start":
+            path.append(element)
+        elif local(path.pop().tag) == name:
+            path[-1].remove(element)
+            yield element
 
-    def __init__(self, texts: list[str], styles: list[str], is_1904: bool, refuse: Refuse) -> None:
-        super().__init__()
-        self._texts, self._styles, self._refuse = texts, styles, refuse
+
+@cache
+def local(tag: str) -> str:
+    return tag.rpartition("}")[2]
+
+
+def text_of(element: Element) -> str:
+    """The texts of its runs, without how they are read aloud."""
+    text = ""
+    for each in element:
+        match local(each.tag):
+            case "t":
+                text += unescaped(each.text or "")
+            case "r" | "is":
+                text += text_of(each)
+    return text
+
+
+def unescaped(text: str) -> str:
+    return _ESCAPE.sub(lambda code: chr(int(code[1], 16)), text)
+
+
+class Sheet:
+    """What the cells of a sheet hold, row by row.
+
+    Args:
+        texts: that cells share.
+        kinds: of numbers, by style, see `kinds_of`.
+        is_1904: whether days count from then.
+    """
+
+    def __init__(self, texts: list[str], kinds: list[str], is_1904: bool) -> None:
+        self._texts, self._kinds = texts, kinds
         self._epoch = dt.datetime(1904, 1, 1) if is_1904 else dt.datetime(1899, 12, 30)
         self._leap = 0 if is_1904 else LEAP
-        self._rows: list[Row] = []
-        self._width = 0  # of the first one
-        self._row: Row = {}
+        self._columns = {column_letters(at): at for at in range(SHEET_COLUMNS)}
+        self._width = 0  # of the first row that holds something
         self._number = 0
         self._column = -1
-        self._given: Given = {}
-        self._value: str | None = None
-        self._computed = False
 
-    def take(self) -> list[Row]:
-        rows, self._rows = self._rows, []
-        return rows
-
-    def begin_row(self, given: Given) -> None:
-        self._number = int(given.get("r", self._number + 1))
+    def row(self, element: Element) -> Row:
+        self._number = int(element.get("r", self._number + 1))
         self._column = -1
+        values: Row = {}
+        for cell in element:
+            name = cell.get("r", "").rstrip(digits)
+            self._column = self._columns[name] if name else self._column + 1
+            if (value := self._read(cell)) is None:
+                continue
+            if self._width and self._column >= self._width:
+                rule = f"a row has as many cells as the header, {self._width}"
+                self._fail(f"{rule}; found more")
+            values[self._column] = value
+        self._width = self._width or max(values, default=-1) + 1
+        return values
 
-    def begin_c(self, given: Given) -> None:
-        self._given, self._value, self._computed, self.runs = given, None, False, []
-        self._column = column_of(given["r"]) if "r" in given else self._column + 1
-
-    def begin_f(self, given: Given) -> None:
-        self._computed = True
-
-    def end_v(self) -> None:
-        self._value = self.text
-
-    def end_c(self) -> None:
-        try:
-            value = self._read(self._given.get("t", "n"))
-        except (ValueError, IndexError, OverflowError) as error:
-            if isinstance(error, InvalidWorkbook):
-                raise
-            self._fail(f"a cell holds what its type says; found {quoted(self._value or '')}")
-        if value is None:
-            return
-        if self._width and self._column >= self._width:
-            self._fail(f"a row has as many cells as the header, {self._width}; found more")
-        self._row[self._column] = value
-
-    def end_row(self) -> None:
-        if self._row:
-            self._width = self._width or max(self._row) + 1
-            self._rows.append(self._row)
-            self._row = {}
-
-    def _read(self, kind: str) -> Any:
-        value = self._value
+    def _read(self, cell: Element) -> Any:
+        kind, space = cell.get("t", "n"), cell.tag.removesuffix("c")
         if kind == "inlineStr":
-            return self.taken_runs()
-        if value is None:
-            if self._computed:
-                self._fail("a formula has a value, as Excel saves it; found none")
-            return None
+            return text_of(cell)
+        value = cell.findtext(f"{space}v")
+        if value or (value is not None and kind == "str"):
+            try:
+                return self._value(kind, value, int(cell.get("s", 0)))
+            except InvalidWorkbook:
+                raise
+            except (ValueError, IndexError, OverflowError):
+                self._fail(f"a cell holds what its type says; found {quoted(value)}")
+        if cell.find(f"{space}f") is not None:
+            self._fail("a formula has a value, as Excel saves it; found none")
+        return None
+
+    def _value(self, kind: str, value: str, style: int) -> Any:
         match kind:
+            case "str":
+                return unescaped(value)
             case "s":
                 return self._texts[int(value)]
-            case "str":
-                return _ESCAPE.sub(lambda code: chr(int(code[1], 16)), value)
             case "b":
                 return value == "1"
             case "d":
                 return dt.datetime.fromisoformat(value)
             case "e":
                 self._fail(f"a cell must hold a value; found the error {value}")
-        style = int(self._given.get("s", 0))
-        return self._number_of(value, self._styles[style] if style < len(self._styles) else "")
+        return self._number_of(value, self._kinds[style] if style < len(self._kinds) else "")
 
     def _number_of(self, value: str, kind: str) -> Any:
         if not kind:
@@ -356,13 +267,4 @@ class SheetRows(Elements):
         return self._epoch + dt.timedelta(days, milliseconds=round(part * DAY_MS))
 
     def _fail(self, fault: str) -> NoReturn:
-        self._refuse(f"{column_letters(self._column)}{self._number}", fault)
-
-
-@cache
-def column_of(reference: str) -> int:
-    """`AB12` → 27."""
-    number = 0
-    for letter in reference.rstrip("0123456789"):
-        number = 26 * number + ord(letter) - ord("A") + 1
-    return number - 1
+        raise InvalidWorkbook(f" cell {column_letters(self._column)}{self._number}: {fault}")

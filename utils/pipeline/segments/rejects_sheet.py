@@ -65,7 +65,7 @@ class Rejected:
                 f"max_rejects is {found.most}"
             )
 
-    def tables(self, formats: dict[str, str], own_styles: int | None = None) -> Iterator[Table]:
+    def tables(self, formats: dict[str, str], own_styles: int = 0) -> Iterator[Table]:
         """The sheet, also without a record; none where nobody asked for it.
 
         Args:

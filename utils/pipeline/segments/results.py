@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 from pipeline.events.gather import MissingSegment
-from pipeline.excel import style_formats
 from pipeline.facts.table import TableFacts
 from pipeline.keys import segment_facts_key, xml_key
 from pipeline.s3.overlap import map_ahead
@@ -108,7 +107,6 @@ class Results:
                 bodies,
                 holds=reduce(merged, (each.holds for each in held.values())),
                 formats=formats,
-                own_styles=len(style_formats(formats)),
             )
 
     def _align(self, columns: list[str]) -> None:

@@ -101,9 +101,7 @@ def _chart(
 ) -> Any:
     """Of the first values of all columns, of which the chart shows some."""
     kind, shown, is_cross = table.chart, len(values[0]), table.across is not None
-    cached = [list(map(_cached, column)) for column in values]
-    for index in columns:  # a number of more than 15 digits is a text in its cell
-        cached[index] = [None if isinstance(value, str) else value for value in cached[index]]
+    numbers = {index: list(map(_number, values[index])) for index in columns}
     stacked = {"subtype": "stacked"} if is_cross and kind != "line" else {}
     chart = workbook.add_chart({"type": kind, **stacked})
     chart.set_title({**_title(sheet, columns[0], shown, table), "name_font": {"size": 12}})
@@ -113,27 +111,21 @@ def _chart(
     x |= {"label_position": "low", "interval_unit": -(-shown // READABLE)}  # below what is negative
     x["num_font"] = SMALL | ({"rotation": -90} if kind in WIDE and shown > FEW else {})
     y["major_gridlines"] = {"visible": True, "line": {"color": "#D9D9D9"}}
-    if min(filter(None, chain(*(cached[index] for index in columns))), default=0) >= 0:
+    if min(filter(None, chain(*numbers.values())), default=0) >= 0:
         y["min"] = 0  # Excel lets bars begin elsewhere
     if kind == "bar":  # its y axis has the keys, the first of them at the bottom
         x, y = y, x | {"reverse": True}
     chart.set_x_axis(x)
     chart.set_y_axis(y)
     first, last = len(table.header), len(table.header) + shown - 1
-    categories: dict[str, Any] = {}
-    if has_long_label(values[: table.keys]):
-        categories["categories"] = OWN_LABELS
-        categories["categories_data"] = list(map(_label, zip(*values[: table.keys])))
-    elif table.keys:
-        categories["categories"] = [sheet, first, 0, last, table.keys - 1]
-        categories["categories_data"] = cached[: table.keys] if table.keys > 1 else cached[0]
-    for index in columns:
+    categories = _categories(sheet, values[: table.keys], first)
+    for index, data in numbers.items():
         header = index - (index - table.keys) % table.across.columns if table.across else index
         series = {
             "name": [sheet, 0, header],
             "name_data": [_cached(table.header[0][header])],
             "values": [sheet, first, index, last, index],
-            "values_data": cached[index],
+            "values_data": data,
         }
         chart.add_series(series | categories)
     return chart
@@ -155,9 +147,18 @@ def with_own_labels(xml: bytes) -> bytes:
     return _OWN_LABELS.sub(rb"<c:strLit>\1</c:strLit>", xml)
 
 
-def has_long_label(columns: Iterable[Iterable[Any]]) -> bool:
-    texts = (value for column in columns for value in column if isinstance(value, str))
-    return any(utf16_units(text) > CACHED_CHARACTERS for text in texts)
+def _categories(sheet: str, keys: list[list[Any]], first: int) -> dict[str, Any]:
+    """The labels of a chart's rows, from the first one on: the cells of their keys."""
+    if not keys:
+        return {}
+    texts = (value for value in chain(*keys) if isinstance(value, str))
+    if any(utf16_units(text) > CACHED_CHARACTERS for text in texts):
+        return {"categories": OWN_LABELS, "categories_data": list(map(_label, zip(*keys)))}
+    cached = [list(map(_cached, column)) for column in keys]
+    return {
+        "categories": [sheet, first, 0, first + len(keys[0]) - 1, len(keys) - 1],
+        "categories_data": cached if len(cached) > 1 else cached[0],
+    }
 
 
 def _label(keys: Iterable[Any]) -> "_Text":
@@ -176,6 +177,12 @@ def _axis(table: Table, index: int, values: list[Any]) -> dict[str, Any]:
     styles = (style for kind, style in kinds.items() if isinstance(values[0], kind))
     default = STYLE_FORMATS[next(styles, 0)]
     return {"num_format": table.formats.get(table.columns[index], default)}
+
+
+def _number(value: Any) -> Any:
+    """What a chart draws of a cell: one of more than 15 digits is a text."""
+    cached = _cached(value)
+    return None if isinstance(cached, str) else cached
 
 
 def _cached(value: Any) -> Any:

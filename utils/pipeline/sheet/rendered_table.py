@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import pandas as pd
 
-from pipeline.excel import EXACT_INTEGER, is_number, style_formats
+from pipeline.excel import EXACT_INTEGER, is_number
 from pipeline.sheet.parts import OTHER, SheetPart, merged
 from pipeline.sheet.sheet_xml import render_rows
 from pipeline.sheet.table import CHART_ROWS, FIRST_CELLS, Across, Table
@@ -26,7 +26,7 @@ def render_table(
     total: pd.DataFrame | None = None,
     chart: str | None = None,
     keys: int = 1,
-    own_styles: int | None = None,
+    own_styles: int = 0,
     across: Across | None = None,
 ) -> Table:
     """Render a table of which one block is in memory at a time.
@@ -36,8 +36,7 @@ def render_table(
             the header, even without rows.
         formats: all of the workbook, as render_rows takes them.
         total: its last row, of the same columns.
-        name, chart, keys, across: see Table.
-        own_styles: see Table; by default that behind the formats.
+        name, chart, keys, own_styles, across: see Table.
 
     Raises:
         InvalidCell, TooManyColumns: as render_rows does; it names the table.
@@ -48,7 +47,6 @@ def render_table(
     parts: list[SheetPart] = []
     first_rows: list[list[Any]] = []
     holds: list[int] = []
-    own_styles = len(style_formats(formats)) if own_styles is None else own_styles
     headers = across.headers if across else 1
     rows = 0
     for df in chain(blocks, [] if total is None else [total]):

@@ -5,15 +5,10 @@ column are made as a list, each distinct value once where values repeat, and a s
 bytes.join over all lists: no Python code runs per cell.
 """
 
-import datetime as dt
-import json
 import math
-import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal
-from functools import cache, partial
-from types import NoneType
+from collections.abc import Hashable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,24 +19,19 @@ from numpy.typing import NDArray
 from pipeline.arrays import plain_array
 from pipeline.errors.places import named
 from pipeline.excel import (
-    CELL_CHARACTERS,
     DATA_ROWS,
     DATE_STYLE,
     DURATION_STYLE,
     EXACT_INTEGER,
-    FIRST_DAY,
-    LAST_DAY,
-    LEAP_DAY,
     InvalidCell,
     check_columns,
     check_header,
     column_letters,
     excel_row,
-    integer_text,
-    is_number,
     style_formats,
-    text_element,
 )
+from pipeline.sheet import cell_xml
+from pipeline.sheet.cell_xml import Cells, Renderer
 from pipeline.sheet.parts import DATE, NUMBER, OTHER, TIME, RenderedRows, SheetPart
 from pipeline.sheet.widths import NO_FORMATS, first_rows, formatted, widest, widest_of, widest_texts
 
@@ -49,13 +39,8 @@ LEVEL = 1  # as fast as 0 here, and a fifth smaller; 3 takes three times as long
 CACHED_CELLS = 20_000  # of each column: some 2 MB
 SLICE_CELLS = 6_000  # rendered at a time: about 300 KB of XML, which stays in the CPU's cache
 
-_Cells = list[bytes]
-_Renderer = Callable[[list[Any]], _Cells]
-_NUMBER_OPENING = re.compile(rb'"(?: s="[0-9]+")?><v>')
-_TEXT = b'" t="inlineStr"><is><t>', b"</t></is></c>"
 _BELOW_THOUSAND = [b"%d" % n for n in range(1000)]
 _THREE_DIGITS = [b"%03d" % n for n in range(1000)]
-_CONTROLS = bytes(code for code in range(1, 32) if code not in b"\t\n")
 
 
 def render_rows(
@@ -64,7 +49,7 @@ def render_rows(
     source: str,
     formats: Mapping[str, str] = NO_FORMATS,
     first: pd.DataFrame | None = None,
-    own_styles: int | None = None,
+    own_styles: int = 0,
     headers: int = 1,
 ) -> RenderedRows:
     """Render all rows of a frame for their place in the whole table.
@@ -78,8 +63,8 @@ def render_rows(
             of the workbook, because they number its styles.
         first: the rows that tell how wide columns are; by default those of the whole table's first
             WIDTH_ROWS.
-        own_styles: number of the style of the first column's datetimes; the next column has the next
-            one. The workbook chooses their formats. By default they follow those of the formats.
+        own_styles: how many styles stand between those of the formats and that of the first column's
+            datetimes; the next column has the next one. The workbook chooses their formats.
         headers: rows of them on each sheet.
 
     Raises:
@@ -92,7 +77,7 @@ def render_rows(
     check_header(names, source)
     styles = style_formats(formats)
     numbers = [styles.index(formats[name]) if name in formats else None for name in names]
-    own = len(styles) if own_styles is None else own_styles
+    own = len(styles) + own_styles
     columns = [_Column(df, index, source, style, own) for index, style in enumerate(numbers)]
     rendered = [
         _render_part(columns, start, stop, position + start, headers)
@@ -133,13 +118,10 @@ class _Column:
         self._values = plain_array(df.iloc[:, index])
         self._opening = f'<c r="{column_letters(index)}'.encode()
         self._ends = (math.inf, -math.inf)  # of its numbers of up to 15 digits
-        self._cache: dict[type, dict[Any, bytes]] = {}
-        self._uncached_kinds: set[type] = set()
-        if self._values.dtype.kind == "f" and _has_negative_zero(self._values):
-            self._uncached_kinds.add(float)
+        self._cache: dict[Hashable, dict[Any, bytes]] = {}
+        self._uncached: set[Hashable] = {None}
         if self._values.dtype.kind in "iuf" and len(self._values):
-            ends = np.fmin.reduce(self._values), np.fmax.reduce(self._values)
-            self._note_numbers(self._values, *ends)
+            self._note_array(self._values)
 
     def pieces(self, start: int, stop: int, numbers: list[bytes]) -> list[bytes | list[bytes]]:
         """The cells of some rows as _interleave takes them; a missing cell leaves no trace."""
@@ -155,44 +137,36 @@ class _Column:
         low, high = self._ends
         return widest_of(formatted(end, number_format or "0") for end in (low, high) if low <= high)
 
-    def _cells(self, start: int, stop: int) -> _Cells:
+    def _cells(self, start: int, stop: int) -> Cells:
         """What follows the row number in each cell; b"" for a missing one."""
         try:
             return self._array_cells(self._values[start:stop])
-        except InvalidCell:
-            for row in range(start, stop):
-                self._check(row)
-            raise
-
-    def _check(self, row: int) -> None:
-        try:
-            self._array_cells(self._values[row : row + 1])
         except InvalidCell as error:
-            where = f"{self._named(self._labels[row])}, column {self.name}"
+            if stop - start > 1:  # which row's?
+                return [cell for row in range(start, stop) for cell in self._cells(row, row + 1)]
+            where = f"{self._named(self._labels[start])}, column {self.name}"
             raise InvalidCell(f"{where}: {error}") from None
 
-    def _array_cells(self, values: NDArray[Any]) -> _Cells:
+    def _array_cells(self, values: NDArray[Any]) -> Cells:
         if values.dtype.kind in "fMm":
-            return _skip_missing(values, self._present_cells)
+            return cell_xml.skip_missing(values, self._present_cells)
         return self._mixed_cells(values.tolist())
 
-    def _present_cells(self, values: NDArray[Any]) -> _Cells:
+    def _present_cells(self, values: NDArray[Any]) -> Cells:
+        """Of floats, dates, datetimes or durations; at least one."""
         if values.dtype.kind == "f":
-            return self._mixed_cells(values.tolist())
+            return self._rendered(float, values.tolist(), cell_xml.floats)
         if values.dtype.kind == "m":
             self.holds |= NUMBER
-            return self._serials(np.timedelta64, _duration_serials(values), DURATION_STYLE)
-        serials = _date_serials(values)
-        if not self.holds & TIME and len(serials):
-            self.holds |= TIME if (serials != np.floor(serials)).any() else DATE
-        return self._serials(np.datetime64, serials, self._datetime_style)
+            serials, style = cell_xml.duration_serials(values), DURATION_STYLE
+        else:
+            serials = cell_xml.date_serials(values)
+            style = DATE_STYLE if values.dtype == "M8[D]" else self._datetime_style
+            if not self.holds & TIME:
+                self.holds |= TIME if (serials != np.floor(serials)).any() else DATE
+        return self._rendered(style, serials.tolist(), cell_xml.floats, style)
 
-    def _serials(self, kind: type, serials: NDArray[Any], style: int) -> _Cells:
-        return self._cached(
-            kind, serials.tolist(), self._styled(partial(_number_cells, style=style))
-        )
-
-    def _mixed_cells(self, values: list[Any]) -> _Cells:
+    def _mixed_cells(self, values: list[Any]) -> Cells:
         """Render the values of each type together."""
         kinds = set(map(type, values))
         if len(kinds) == 1:
@@ -203,27 +177,27 @@ class _Column:
         }
         return [next(cells[type(value)]) for value in values]
 
-    def _cells_of(self, kind: type, values: list[Any]) -> _Cells:
-        base = _base(kind)
-        if base in _ARRAYS:
-            return _skip_missing(_ARRAYS[base](values), self._present_cells)
-        if self._values.dtype == object:
-            self._note(base, values)
-        short = base in _INTEGERS and not self.holds & OTHER
-        render = self._styled(_short_integers if short else _RENDERERS[base])
-        if kind is float and self._values.dtype == object and _has_negative_zero(np.array(values)):
-            return render(values)
-        return self._cached(kind, values, render) if kind in _REPEATING else render(values)
+    def _cells_of(self, kind: type, values: list[Any]) -> Cells:
+        base = cell_xml.base_of(kind)
+        if base in cell_xml.ARRAYS:
+            array = cell_xml.ARRAYS[base](values)
+            if array.dtype.kind == "f":
+                self._note_array(array)
+            return self._array_cells(array)
+        render = cell_xml.RENDERERS[base]
+        if base in cell_xml.INTEGERS:
+            if self._values.dtype == object:
+                self._note_numbers(values, min(values), max(values))
+            if not self.holds & OTHER:
+                render = cell_xml.short_integers
+        elif base not in cell_xml.MISSING:
+            self.holds |= OTHER
+        return self._rendered(kind if kind in cell_xml.REPEATING else None, values, render)
 
-    def _note(self, base: type, values: list[Any]) -> None:
-        """What the cells of values of one type hold."""
-        if base in _INTEGERS:
-            self._note_numbers(values, min(values), max(values))
-        elif base in _FLOATS:
-            distinct = np.array(list(set(values)), float)  # of NaN alone, one
-            self._note_numbers(distinct, np.fmin.reduce(distinct), np.fmax.reduce(distinct))
-        else:
-            self.holds |= _HELD.get(base, OTHER)
+    def _note_array(self, values: NDArray[Any]) -> None:
+        if values.dtype.kind == "f" and (np.signbit(values) & (values == 0)).any():
+            self._uncached.add(float)  # -0.0 equals 0.0 and is written otherwise
+        self._note_numbers(values, np.fmin.reduce(values), np.fmax.reduce(values))
 
     def _note_numbers(self, values: Any, low: Any, high: Any) -> None:
         """What the cells of numbers from low to high hold; NaN has no cell."""
@@ -234,40 +208,34 @@ class _Column:
             if isinstance(values, list):
                 values = np.array(values, object)
             self.holds |= 0 if values.dtype.kind == "f" else OTHER
-            numbers = values[(values >= -EXACT_INTEGER) & (values <= EXACT_INTEGER)]
-            if not len(numbers):
+            short = values[(values >= -EXACT_INTEGER) & (values <= EXACT_INTEGER)]
+            if not len(short):
                 return
-            low, high = numbers.min(), numbers.max()
+            low, high = short.min(), short.max()
         self._ends = min(self._ends[0], low), max(self._ends[1], high)
 
-    def _styled(self, render: _Renderer) -> _Renderer:
-        if self._style is None:
-            return render
-        opening = b'" s="%d"><v>' % self._style
-        return lambda values: [
-            opening + cell[number.end() :] if (number := _NUMBER_OPENING.match(cell)) else cell
-            for cell in render(values)
-        ]
+    def _rendered(
+        self, kind: Hashable, values: list[Any], render: Renderer, style: int | None = None
+    ) -> Cells:
+        """Render each distinct value of a kind once, unless few repeat.
 
-    def _cached(self, kind: type, values: list[Any], render: _Renderer) -> _Cells:
-        """Render each distinct value once, unless few repeat."""
-        cache = self._cache.setdefault(kind, {})
-        if kind in self._uncached_kinds:
-            return render(values)
+        Args:
+            kind: None for values of which none is kept.
+            style: of numbers, where the column has none.
+        """
+        opening = cell_xml.number_opening(style if self._style is None else self._style)
+        if kind in self._uncached:
+            return render(values, opening)
+        cells = self._cache.setdefault(kind, {})
         try:
-            return list(map(cache.__getitem__, values))
+            return list(map(cells.__getitem__, values))
         except KeyError:
-            new = set(values).difference(cache)
-        if len(new) > len(values) // 2 or len(cache) > CACHED_CELLS:
-            self._uncached_kinds.add(kind)
-            return render(values)
-        cache.update(zip(new, render(list(new))))
-        return list(map(cache.__getitem__, values))
-
-
-def _has_negative_zero(numbers: NDArray[Any]) -> bool:
-    """Whether -0.0, which equals 0.0 and is written otherwise, is among them."""
-    return bool((np.signbit(numbers) & (numbers == 0)).any())
+            new = set(values).difference(cells)
+        if len(new) > len(values) // 2 or len(cells) > CACHED_CELLS:
+            self._uncached.add(kind)
+            return render(values, opening)
+        cells.update(zip(new, render(list(new), opening)))
+        return list(map(cells.__getitem__, values))
 
 
 def _sheet_ranges(rows: int, position: int, headers: int) -> Iterator[tuple[int, int]]:
@@ -321,159 +289,3 @@ def _interleave(pieces: list[bytes | list[bytes]], rows: int) -> bytes:
         if isinstance(piece, list):
             joined[place :: len(pieces)] = piece
     return b"".join(joined)
-
-
-def _skip_missing(values: NDArray[Any], render: Callable[[NDArray[Any]], _Cells]) -> _Cells:
-    missing = np.isnan(values)
-    if not missing.any():
-        return render(values)
-    cells = iter(render(values[~missing]))
-    return [b"" if is_missing else next(cells) for is_missing in missing.tolist()]
-
-
-@cache
-def _base(kind: type) -> type:
-    """The type, of those that a cell can hold, that a kind is of."""
-    for base in kind.__mro__:
-        if base in _RENDERERS or base in _ARRAYS:
-            return base
-    found = kind.__qualname__
-    raise InvalidCell(f"a cell holds text, a number, a bool, a date or JSON; found {found}")
-
-
-def _texts(values: list[str]) -> _Cells:
-    if not all(values):
-        cells = iter(_texts(list(filter(None, values))))
-        return [next(cells) if value else b"" for value in values]
-    joined = "\0".join(values)
-    if not _is_plain(values, joined):
-        return [_text(value) for value in values]
-    xml = joined.encode().replace(b"&", b"&amp;").replace(b"<", b"&lt;").replace(b">", b"&gt;")
-    opening, closing = _TEXT
-    return (opening + xml.replace(b"\0", closing + b"\0" + opening) + closing).split(b"\0")
-
-
-def _is_plain(values: list[str], joined: str) -> bool:
-    """Whether only & < > need escaping; False may also mean that only a closer look can tell."""
-    return (
-        list(map(str.strip, values)) == values
-        and (len(joined) <= CELL_CHARACTERS // 2 or max(map(len, values)) <= CELL_CHARACTERS // 2)
-        and joined.count("\0") == len(values) - 1
-        and not any(suspect in joined for suspect in ("_x", "\ufffe", "\uffff"))
-        and _is_clean(joined)
-    )
-
-
-def _is_clean(joined: str) -> bool:
-    try:
-        encoded = joined.encode()
-    except UnicodeEncodeError:
-        return False
-    return len(encoded.translate(None, _CONTROLS)) == len(encoded)
-
-
-def _text(value: str) -> bytes:
-    return f'" t="inlineStr"><is>{text_element(value)}</is></c>'.encode()
-
-
-def _short_integers(values: list[int]) -> _Cells:
-    return [b'"><v>%d</v></c>' % value for value in values]
-
-
-def _integers(values: list[int]) -> _Cells:
-    if min(values) >= -EXACT_INTEGER and max(values) <= EXACT_INTEGER:
-        return _short_integers(values)
-    cells = iter(_texts([integer_text(value) for value in values if abs(value) > EXACT_INTEGER]))
-    return [
-        next(cells) if abs(value) > EXACT_INTEGER else b'"><v>%d</v></c>' % value
-        for value in values
-    ]
-
-
-def _floats(values: list[float]) -> _Cells:
-    if math.isfinite(sum(values)):
-        return _number_cells(values)
-    return [_float(value) for value in values]
-
-
-def _float(value: float) -> bytes:
-    if math.isfinite(value):
-        return _number_cells([value])[0]
-    return b"" if math.isnan(value) else _text(str(value))
-
-
-def _decimal(value: Decimal) -> bytes:
-    return _float(float(value)) if is_number(value) else _text(str(value))
-
-
-def _json(value: Any) -> bytes:
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError) as error:
-        raise InvalidCell(f"a dict or a list is written as JSON; found {error}") from None
-    return _text(text)
-
-
-def _datetimes(values: list[dt.datetime]) -> NDArray[Any]:
-    zoned = next((value for value in values if value.tzinfo), None)
-    if zoned is not None:
-        raise InvalidCell(f"Excel has no time zones; found {zoned}")
-    return np.array(values, "M8[us]")
-
-
-def _dates(values: list[dt.date]) -> _Cells:
-    return _number_cells(_date_serials(np.array(values, "M8[D]")).tolist(), DATE_STYLE)
-
-
-def _date_serials(values: NDArray[Any]) -> NDArray[Any]:
-    """Days of Excel's 1900 date system, which takes 1900 for a leap year, as XlsxWriter writes dates."""
-    days = values.astype("M8[D]")
-    serials = (days - np.datetime64("1899-12-31")).astype(np.int64)
-    serials = np.where(serials > LEAP_DAY - 1, serials + 1, serials)
-    if serials.min(initial=FIRST_DAY) < FIRST_DAY:
-        raise InvalidCell(f"the first date is 1900-01-01; found {values.min()}")
-    if serials.max(initial=FIRST_DAY) > LAST_DAY:
-        raise InvalidCell(f"the last date is 9999-12-31; found {values.max()}")
-    return _with_fraction(serials, values - days)
-
-
-def _duration_serials(values: NDArray[Any]) -> NDArray[Any]:
-    day = np.timedelta64(1, "D")
-    return _with_fraction(values // day, values % day)
-
-
-def _with_fraction(days: NDArray[Any], rest: NDArray[Any]) -> NDArray[Any]:
-    micros = rest.astype("m8[us]").astype(np.int64)
-    return days + (micros // 1_000_000 + micros % 1_000_000 / 1e6) / 86_400
-
-
-def _number_cells(numbers: list[float], style: int = 0) -> _Cells:
-    pattern = b'" s="%d"><v>%%.16G</v></c>' % style if style else b'"><v>%.16G</v></c>'
-    return [pattern % number for number in numbers]
-
-
-# What makes an array of objects that a column renders as one.
-_ARRAYS: dict[type, Callable[[list[Any]], NDArray[Any]]] = {
-    dt.datetime: _datetimes,
-    np.datetime64: partial(np.array, dtype="M8[us]"),
-    **dict.fromkeys((dt.timedelta, np.timedelta64), partial(np.array, dtype="m8[us]")),
-}
-_MISSING = (NoneType, type(pd.NA), type(pd.NaT))
-_REPEATING = {str, int, float, bool}
-
-_RENDERERS: dict[type, _Renderer] = {
-    **dict.fromkeys(_MISSING, lambda values: [b""] * len(values)),
-    **dict.fromkeys(
-        (bool, np.bool), lambda values: [b'" t="b"><v>%d</v></c>' % bool(value) for value in values]
-    ),
-    **dict.fromkeys((dict, list), lambda values: list(map(_json, values))),
-    str: _texts,
-    int: _integers,
-    np.integer: lambda values: _integers(list(map(int, values))),
-    float: _floats,
-    np.floating: lambda values: _floats(list(map(float, values))),
-    Decimal: lambda values: list(map(_decimal, values)),
-    dt.date: _dates,
-}
-_INTEGERS, _FLOATS = (int, np.integer), (float, np.floating)
-_HELD: dict[type, int] = {**dict.fromkeys(_MISSING, 0), Decimal: NUMBER, dt.date: DATE}

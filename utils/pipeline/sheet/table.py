@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from pipeline.excel import EXACT_INTEGER, STYLE_FORMATS, integer_text
+from pipeline.excel import EXACT_INTEGER, integer_text
 from pipeline.facts.stages import SummaryFacts
 from pipeline.sheet.parts import DATE, TIME, SheetPart
 
@@ -52,7 +52,7 @@ class Table:
         first_rows: the values of the first CHART_ROWS rows, or FIRST_CELLS cells, without the total.
         holds: for each column what its cells hold, without the total's label.
         formats: the number formats that its rows were rendered with.
-        own_styles: the number of the first column's own style.
+        own_styles: how many other tables' stand before the style of its first column's datetimes.
         across: of a cross table, what stands above its columns.
     """
 
@@ -67,7 +67,7 @@ class Table:
     first_rows: Sequence[Sequence[Any]] = ()
     holds: Sequence[int] = ()
     formats: Mapping[str, str] = field(default_factory=dict)
-    own_styles: int = len(STYLE_FORMATS)
+    own_styles: int = 0
     across: Across | None = None
 
     @cached_property
@@ -89,7 +89,9 @@ class Table:
 
     @property
     def next_style(self) -> int:
-        """The number behind those of its columns that hold datetimes."""
+        """The own_styles of the table that follows: it takes one for each column up to the last that
+        holds datetimes.
+        """
         own = [n for n, holds in enumerate(self.holds, 1) if holds & (DATE | TIME)]
         return self.own_styles + max(own, default=0)
 
@@ -111,9 +113,9 @@ def header_rows(columns: Sequence[str], keys: int, across: Across | None) -> lis
     return [[*[""] * keys, *over], [*columns]]
 
 
-def next_style(tables: Sequence[Table]) -> int | None:
-    """The own styles of the table that follows these; None for those behind the formats."""
-    return tables[-1].next_style if tables else None
+def next_style(tables: Sequence[Table]) -> int:
+    """The own_styles of the table that follows these."""
+    return tables[-1].next_style if tables else 0
 
 
 def json_cell(cell: Any) -> Any:

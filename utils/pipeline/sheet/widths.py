@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
 from numbers import Real
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unicodedata import combining, east_asian_width, normalize
 
-from pipeline.excel import COLUMN_WIDTH, integer_text, is_long
+import numpy as np
+import pandas as pd
 
-if TYPE_CHECKING:
-    import pandas as pd
+from pipeline.excel import COLUMN_WIDTH, integer_text, is_long
 
 WIDTH_ROWS = 200  # whose texts tell how wide columns are
 NO_FORMATS: Mapping[str, str] = MappingProxyType({})
@@ -89,16 +89,15 @@ def date_text(number_format: str) -> str:
     )
 
 
-def first_rows(df: "pd.DataFrame", position: int) -> "pd.DataFrame":
+def first_rows(df: pd.DataFrame, position: int) -> pd.DataFrame:
     """Those of the first WIDTH_ROWS of a whole table, in which the frame begins at a position."""
     return df.head(max(0, WIDTH_ROWS - position))
 
 
-def widest_texts(df: "pd.DataFrame", formats: Mapping[str, str] = NO_FORMATS) -> list[str]:
+def widest_texts(df: pd.DataFrame, formats: Mapping[str, str] = NO_FORMATS) -> list[str]:
     """The widest line of each column."""
     return [
-        _widest(df.iloc[:, index].dropna().tolist(), formats.get(str(name), ""))
-        for index, name in enumerate(df.columns)
+        _widest(column.dropna().tolist(), formats.get(str(name), "")) for name, column in df.items()
     ]
 
 
@@ -112,7 +111,7 @@ def _shown(value: Any, number_format: str) -> str:
     if (
         number_format
         and isinstance(value, Real)
-        and not (isinstance(value, bool) or is_long(value))
+        and not (isinstance(value, bool | np.timedelta64) or is_long(value))
     ):
         return formatted(value, number_format)
     if type(value) is int:

@@ -6,7 +6,6 @@ with a full flush, so that together they are one deflate stream. XlsxWriter writ
 
 import datetime as dt
 import re
-import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,9 +22,7 @@ from pipeline.excel import (
     DATA_ROWS,
     HEADER_STYLE,
     RIGHT_HEADER_STYLE,
-    check_columns,
     check_header,
-    check_sheet_names,
     column_letters,
     excel_row,
     numbered_sheet,
@@ -55,6 +52,7 @@ LOOKS = {
     CENTER_HEADER_STYLE: HEADER | {"align": "center"},
 }
 STYLES = "xl/styles.xml"
+PIECE_BYTES = 1 << 20
 CREATED = dt.datetime(1980, 1, 1)  # the date of each zip entry, as XlsxWriter has it
 
 
@@ -66,19 +64,20 @@ class WorkbookTooLarge(ValueError):
 class _Sheet:
     """
     Attributes:
-        header: its XML.
-        is_first: whether the table begins here.
         has_total: whether its last row is the table's total.
         source: the table's bodies.
     """
 
     name: str
     table: Table
-    header: str
     parts: list[SheetPart]
-    is_first: bool
     has_total: bool
     source: Chunks
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the table begins here."""
+        return not self.parts or self.parts[0].position == 0
 
     @property
     def last_row(self) -> int:
@@ -87,10 +86,6 @@ class _Sheet:
         if not self.parts:
             return headers
         return excel_row(self.parts[-1].position, headers) + self.parts[-1].rows - 1
-
-    @property
-    def last_data_row(self) -> int:
-        return self.last_row - self.has_total
 
 
 class Workbook:
@@ -102,13 +97,12 @@ class Workbook:
         layout: of all sheets.
 
     Attributes:
+        sheet_names: of all sheets, in order.
         size: in bytes.
 
     Raises:
         ValueError: parts that do not follow one another from row 0.
         InvalidCell: a header that a cell cannot hold.
-        InvalidSheetName: the name of a further table that Excel does not take.
-        TooManyColumns: more columns than a sheet has.
         WorkbookTooLarge: see there.
     """
 
@@ -119,8 +113,9 @@ class Workbook:
         formats: Mapping[str, str],
         layout: Layout | None = None,
     ) -> None:
-        check_sheet_names(table.name for table in tables[tables[0].name == SHEET :])
-        self._sheets = _sheets(name, tables)
+        self.name = name
+        self._sheets = list(_sheets(name, tables))
+        self.sheet_names = [sheet.name for sheet in self._sheets]
         self._zip = Zip([*_entries(self._sheets, formats, layout or Layout())])
         self.size = self._zip.size
         check_size(name, self.size)
@@ -143,35 +138,25 @@ def check_size(workbook: str, size: int) -> None:
         raise WorkbookTooLarge(f"{workbook}: {rule}; found {size:,}")
 
 
-def sheet_names(tables: Sequence[Table]) -> list[str]:
-    """Of all sheets, in order; a name that is taken gets the next free number."""
-    names: list[str] = []
+def _sheets(workbook: str, tables: Sequence[Table]) -> Iterator[_Sheet]:
     taken = {table.name.lower() for table in tables}
     for table in tables:
-        sheets = len(_parts_by_sheet(table))
-        numbered = (numbered_sheet(table.name, number) for number in count(2))
-        more = list(islice((name for name in numbered if name.lower() not in taken), sheets - 1))
-        taken.update(map(str.lower, more))
-        names += [table.name, *more]
-    return names
-
-
-def _sheets(workbook: str, tables: Sequence[Table]) -> list[_Sheet]:
-    names = iter(sheet_names(tables))
-    sheets = []
-    for table in tables:
         where = workbook if table.name == SHEET else f"{workbook} {table.name}"
-        check_columns(len(table.columns), where)
         for texts in table.header:
             check_header(texts, where)
-        header = _header_rows(table)
-        by_sheet = _parts_by_sheet(table)
-        source = Chunks(table.bodies)
-        for parts in by_sheet:
-            is_first, is_last = parts is by_sheet[0], parts is by_sheet[-1]
-            has_total = bool(table.total) and is_last
-            sheets.append(_Sheet(next(names), table, header, parts, is_first, has_total, source))
-    return sheets
+        by_sheet, source = _parts_by_sheet(table), Chunks(table.bodies)
+        names = _names(table.name, len(by_sheet), taken)
+        for number, (name, parts) in enumerate(zip(names, by_sheet, strict=True), 1):
+            has_total = bool(table.total) and number == len(by_sheet)
+            yield _Sheet(name, table, parts, has_total, source)
+
+
+def _names(name: str, sheets: int, taken: set[str]) -> list[str]:
+    """Of a table's sheets; a name that is taken gets the next free number."""
+    numbered = (numbered_sheet(name, number) for number in count(2))
+    more = list(islice((each for each in numbered if each.lower() not in taken), sheets - 1))
+    taken.update(map(str.lower, more))
+    return [name, *more]
 
 
 def _parts_by_sheet(table: Table) -> list[list[SheetPart]]:
@@ -180,8 +165,6 @@ def _parts_by_sheet(table: Table) -> list[list[SheetPart]]:
     for part in table.parts:
         if part.position != position:
             raise ValueError(f"parts must join: row {position} follows; found {part.position}")
-        if not 1 <= part.rows <= rows - position % rows:
-            raise ValueError(f"a part lies on one sheet; found {part.rows} rows from {position} on")
         if position == rows * len(sheets):
             sheets.append([])
         sheets[-1].append(part)
@@ -215,7 +198,7 @@ def _template(sheets: list[_Sheet], formats: Mapping[str, str], layout: Layout) 
             worksheet = workbook.add_worksheet(sheet.name)
             for row, style in enumerate(styles):
                 worksheet.write_blank(row, 0, None, style)
-            table, rows = sheet.table, sheet.last_data_row
+            table, rows = sheet.table, sheet.last_row - sheet.has_total
             shown = replace(layout, hidden=[]) if table.name == REJECTS else layout
             set_up_page(worksheet, table, shown)
             set_columns(worksheet, table, shown)
@@ -234,11 +217,11 @@ def _with_own_styles(xml: bytes, tables: Sequence[Table]) -> bytes:
     before, styles, after = re.split(b"(<cellXfs .*?</cellXfs>)", xml)
     known = re.findall(rb"<xf [^>]*/>|<xf .*?</xf>", styles)
     own = {
-        table.own_styles + index: datetime_style(table, index)
+        table.own_styles + index: known[datetime_style(table, index)]
         for table in tables
         for index in range(table.next_style - table.own_styles)
     }
-    known += [known[own[number]] for number in range(len(known), max(own, default=0) + 1)]
+    known += [own[number] for number in sorted(own)]
     all_styles = b'<cellXfs count="%d">%b</cellXfs>' % (len(known), b"".join(known))
     return before + all_styles + after
 
@@ -246,7 +229,7 @@ def _with_own_styles(xml: bytes, tables: Sequence[Table]) -> bytes:
 def _sheet_entry(name: str, template: bytes, sheet: _Sheet) -> Entry:
     before, _, after = re.split("<sheetData>(.*)</sheetData>", template.decode())
     before = re.sub('(?<=<dimension ref=")[^"]*', _dimension(sheet), before)
-    start_xml = f"{before}<sheetData>{sheet.header}".encode()
+    start_xml = f"{before}<sheetData>{_header_rows(sheet.table)}".encode()
     end_xml = f"</sheetData>{after}".encode()
     start, end = deflated(start_xml, zlib.Z_FULL_FLUSH), deflated(end_xml, zlib.Z_FINISH)
     crc32 = isal_zlib.crc32(start_xml)
@@ -297,8 +280,8 @@ def _header_cell(text: str, style: int) -> str:
 
 def _check_length(sheet: _Sheet) -> None:
     """Once all sheets are written: their table's bodies have no byte more or less."""
-    more = sum(map(len, sheet.source.take(sys.maxsize)))
-    less = sum(part.deflated_bytes for part in sheet.table.parts) + more - sheet.source.size
-    if more or less:
-        what = f"{more} bytes more" if more else f"{less} bytes less"
-        raise ValueError(f"bodies must be as long as parts say; found {what}")
+    while sheet.source.read(PIECE_BYTES):
+        pass
+    told = sum(part.deflated_bytes for part in sheet.table.parts)
+    if sheet.source.size != told:
+        raise ValueError(f"bodies must have {told} bytes, as parts say; found {sheet.source.size}")

@@ -9,12 +9,10 @@ from isal import isal_zlib
 
 # Past it a zip needs a zip64 directory, with which Excel has been seen to refuse workbooks.
 MOST_BYTES = 1 << 32
-# APPNOTE.TXT 4.4: a field with all bits set refers to a wider one in a zip64 record. In a file that
-# is no longer than that, only what an entry unpacks to can be.
-_IN_ZIP64 = ZIP32_LIMIT = 0xFFFF_FFFF
-_VERSION, _VERSION_ZIP64 = 20, 45
+# APPNOTE.TXT 4.4: a size with all bits set refers to a wider one in a zip64 field. In a file of no
+# more than that, only what an entry unpacks to can be.
+ZIP32_LIMIT = 0xFFFF_FFFF
 _UNIX, _READ_WRITE = 3 << 8, 0o600 << 16
-_DEFLATED_1980 = (zlib.DEFLATED, 0, 1 << 5 | 1)  # method, time, date
 
 
 class Entry(zipfile.ZipInfo):
@@ -69,36 +67,14 @@ def _header(entry: Entry) -> bytes:
 
 def _directory(entries: Sequence[Entry], offset: int) -> bytes:
     records = b"".join(map(_directory_record, entries))
-    counts = (len(entries), len(entries), len(records), _narrow(offset))
+    counts = (len(entries), len(entries), len(records), offset % MOST_BYTES)
     return records + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *counts, 0)
 
 
 def _directory_record(entry: Entry) -> bytes:
-    wide = entry.file_size >= ZIP32_LIMIT
-    zip64 = struct.pack("<2HQ", 1, 8, entry.file_size) if wide else b""
-    version = _VERSION_ZIP64 if wide else _VERSION
-    name = entry.filename.encode()
-    record = struct.pack(
-        "<4s6H3L5H2L",
-        b"PK\1\2",
-        _UNIX | version,  # made by
-        version,  # needed
-        0,  # flags
-        *_DEFLATED_1980,
-        entry.CRC,
-        _narrow(entry.compress_size),
-        _IN_ZIP64 if wide else entry.file_size,
-        len(name),
-        len(zip64),
-        0,  # comment
-        0,  # disk
-        0,  # internal attributes
-        _READ_WRITE,
-        _narrow(entry.header_offset),
-    )
-    return record + name + zip64
-
-
-def _narrow(number: int) -> int:
-    """What 32 bits hold of it."""
-    return min(number, _IN_ZIP64)
+    """It has all that the local header says."""
+    header = _header(entry)
+    made_by = struct.pack("<4sH", b"PK\1\2", _UNIX | entry.create_version)
+    # No comment, disk 0, no internal attributes.
+    place = struct.pack("<3H2L", 0, 0, 0, _READ_WRITE, entry.header_offset % MOST_BYTES)
+    return made_by + header[4:30] + place + header[30:]

@@ -56,7 +56,7 @@ class Summaries:
         else:
             self._waiting.append(key)
 
-    def tables(self, formats: dict[str, str], own_styles: int | None = None) -> Iterator[Table]:
+    def tables(self, formats: dict[str, str], own_styles: int = 0) -> Iterator[Table]:
         """Each summary as sheets beside the table's.
 
         Args:

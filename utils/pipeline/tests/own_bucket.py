@@ -43,6 +43,7 @@ def bucket(s3: "S3Client", monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     s3.create_bucket(Bucket=name)
     monkeypatch.setenv("BUCKET", name)
     yield name
-    for obj in s3.list_objects_v2(Bucket=name).get("Contents", []):
-        s3.delete_object(Bucket=name, Key=obj["Key"])
+    keys = [each["Key"] for each in s3.list_objects_v2(Bucket=name).get("Contents", [])]
+    if keys:
+        s3.delete_objects(Bucket=name, Delete={"Objects": [{"Key": key} for key in keys]})
     s3.delete_bucket(Bucket=name)

@@ -3,6 +3,7 @@
 import gc
 import io
 import os
+import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -159,6 +160,16 @@ def test_paths_and_definitions_are_parsed_once() -> None:
     for _ in range(2):
         with pytest.raises(ASLParserException):
             AmazonStateLanguageParser.parse("{")
+
+
+def test_step_functions_loads_no_models_of_ec2() -> None:
+    from localstack.services.stepfunctions.asl.component.state.state_execution.state_task.service import (
+        state_task_service_batch as batch,
+    )
+
+    module: Any = batch
+    assert module.JobStatus.SUCCEEDED
+    assert "moto.ec2" not in sys.modules
 
 
 def test_an_execution_of_any_name_is_found() -> None:

@@ -258,7 +258,7 @@ def test_an_edit_in_a_hot_reloading_folder_takes_effect_on_the_next_invocation(
     value, files, pid = emulator.invoke(name)["Payload"]
     assert [value, files] == [1, ["main.py", "part.py"]]
     assert emulator.invoke(name)["Payload"][2] == pid
-    for edit in range(2, 5):
+    for edit in (2, 3):
         (tmp_path / "part.py").write_text(f"value = {edit}")
         value, _, pid = emulator.invoke(name)["Payload"]
         assert value == edit

@@ -1,5 +1,6 @@
 """What stays in the folder for temporary files."""
 
+import fcntl
 import subprocess
 import sys
 import tempfile
@@ -37,8 +38,7 @@ class Holder:
 
 
 def test_a_workspace_goes_with_its_process(tmp_path: Path) -> None:
-    holder = Holder(tmp_path, then="")
-    holder.end()
+    Holder(tmp_path, then="").end()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -59,17 +59,16 @@ def test_a_start_leaves_the_folder_of_one_that_is_just_starting(
 ) -> None:
     """Between making its folder and locking it."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    lock = workspace.lock
+    lock = fcntl.flock
 
-    def another_starts(root: Path) -> int:
+    def another_starts(descriptor: int, how: int) -> None:
         Holder(tmp_path, then="").end()
-        return lock(root)
+        lock(descriptor, how)
 
-    monkeypatch.setattr(workspace, "lock", another_starts)
+    monkeypatch.setattr(fcntl, "flock", another_starts)
     made = workspace.create_locked()
     assert [entry.name for entry in made.iterdir()] == [workspace.LOCK]
-    later = Holder(tmp_path, then="")
-    later.end()
+    Holder(tmp_path, then="").end()
     assert list(tmp_path.iterdir()) == [made]
 
 

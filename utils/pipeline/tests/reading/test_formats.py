@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline import endings
 from pipeline.reading import formats, gunzip, reader
-from pipeline.reading.csv_table import InvalidCSV
+from pipeline.reading.csv_table import CSVColumns, InvalidCSV
 from pipeline.reading.gunzip import InvalidGzip
 from pipeline.reading.json_records import ArrayReader, InvalidJSON
 from pipeline.tests.reading.test_json_array_fuzz import (
@@ -64,14 +64,15 @@ def read(
         chunks = chunked(data, chunk)
         if form.packed:
             chunks = gunzip.unpack(chunks, key, chunk)
-        found = form.reader(chunks, key, encoding, texts)
+        columns = CSVColumns(texts)
+        found = form.reader(chunks, key, columns, encoding)
         blocks = list(found.blocks(block_bytes))
         assert all(block.rows for block in blocks), "no block is empty"
         assert len(found.starts) == len(blocks)
-        if not found.mixed:
+        if not columns.mixed:
             return [record for block in blocks for record in block.records]
-        assert texts < found.texts, "it is read again for what it did not know"
-        texts = found.texts
+        assert texts < columns.texts, "it is read again for what it did not know"
+        texts = columns.texts
 
 
 def refused(data: bytes, key: str, **given: Any) -> str:
@@ -103,19 +104,7 @@ def test_a_key_with_a_known_ending_or_none_is_read(key: str) -> None:
     assert endings.is_read(key)
 
 
-@pytest.mark.parametrize(
-    "key",
-    [
-        "t.txt",
-        "a/t.PARQUET",
-        "t.xls",
-        "t.XLSB",
-        "t.csv.zip",
-        "t.xlsm.gz",
-        "t.7z",
-        "t.csv.bak",
-    ],
-)
+@pytest.mark.parametrize("key", ["a/t.PARQUET", "t.xls", "t.csv.zip", "t.xlsm.gz", "t.7z"])
 def test_an_ending_that_is_no_format_is_not_read(key: str) -> None:
     assert not endings.is_read(key)
 
@@ -143,48 +132,27 @@ ARRAYS = {
     "utf-16": ('[{"a": 1}]'.encode("utf-16"), "record 0, byte 0: must be UTF-8; found UTF-16 or"),
     "latin-1": ('[{"a": "é"}]'.encode("latin-1"), "byte 8: must be UTF-8; found byte 0xe9"),
     "not an object": (b'[{"a": 1}, 7]', "1, byte 11: expected an object; found the number 7"),
-    "cut off in a record": (
+    "in a record": (
         b'[{"a": 1}, {"a": "xy',
-        "record 1, byte 11: a record must be complete; found the end of the file",
+        "1, byte 11: a record must be complete; found the end",
     ),
-    "cut off after a record": (b'[{"a": 1}', "record 1, byte 9: the array must end with ]"),
-    "cut off after a comma": (b'[{"a": 1},', "record 1, byte 9: a record must be complete"),
+    "after a record": (b'[{"a": 1}', "record 1, byte 9: the array must end with ]; found the end"),
+    "after a comma": (b'[{"a": 1},', "record 1, byte 9: a record must be complete; found the end"),
     "trailing comma": (b'[{"a": 1},]', "record 1, byte 10: expected valid JSON"),
     "no comma": (
         b'[{"a": 1} {"a": 2}]',
-        'record 1, byte 10: expected , or ]; found the characters "{\\"a\\": 2}]"',
+        '1, byte 10: expected , or ]; found the characters "{\\"a',
     ),
-    "text after the array": (
-        b'[{"a": 1}] x',
-        'record 1, byte 11: nothing may follow the array; found the characters "x"',
-    ),
-    "bad record": (
-        b'[{"a": 1}, {"a" 2}, {"a": 3, "b": 4}]',
-        "record 1, byte 16: expected valid JSON (Expecting ':' delimiter)",
-    ),
-    "bad record after kanji": (
-        '[{"漢": 1}, {"a" 2}, {"b": 3, "c": 4}]'.encode(),
-        "record 1, byte 18: expected valid JSON (Expecting ':'",
-    ),
+    "text behind": (b'[{"a": 1}] x', "1, byte 11: nothing may follow the array; found the charac"),
+    "colon": (b'[{"a": 1}, {"a" 2}, {"a": 3}]', "1, byte 16: expected valid JSON (Expecting ':'"),
+    "behind kanji": ('[{"漢": 1}, {"a" 2}]'.encode(), "record 1, byte 18: expected valid JSON"),
     "NaN": (b'[{"a": 1}, {"a": NaN}]', "byte 11: numbers must be finite; found NaN"),
-    "key twice": (
-        b'[{"a": 1, "b": 2, "a": 3}]',
-        'record 0, byte 1: a key may occur once in an object; found "a" again',
-    ),
-    "key twice beside an escaped colon": (b'[{"a": "\\u003a", "a": 3}]', 'found "a" again'),
-    "key twice in a nested object": (b'[{"a": {"b": 1, "b": 2}}]', 'found "b" again'),
-    "too deep": (
-        b'[{"a": ' + b"[" * 200_000 + b"]" * 200_000 + b"}]",
-        "record 0, byte 1: values are nested too deeply",
-    ),
-    "5,000 digits": (
-        b'[{"a": ' + b"7" * 5000 + b"}]",
-        "record 0, byte 1: an integer has at most 4300 digits; found 5000",
-    ),
-    "control character": (
-        b'[{"a": "x\ny", "b": "long enough"}]',
-        "record 0, byte 9: expected valid JSON (Invalid control character",
-    ),
+    "twice": (b'[{"a": 1, "a": 3}]', 'byte 1: a key may occur once in an object; found "a" again'),
+    "twice beside an escaped colon": (b'[{"a": "\\u003a", "a": 3}]', 'found "a" again'),
+    "twice in a nested object": (b'[{"a": {"b": 1, "b": 2}}]', 'found "b" again'),
+    "too deep": (b'[{"a": ' + b"[" * 200_000, "record 0, byte 1: values are nested too deeply"),
+    "5,000 digits": (b'[{"a": ' + b"7" * 5000 + b"}]", "has at most 4300 digits; found 5000"),
+    "control character": (b'[{"a": "x\ny"}]', "byte 9: expected valid JSON (Invalid control char"),
 }
 LINES = {
     "two objects": (b'{"a": 1}\n{"a": 2} {"a": 3}\n', "record 1, byte 18: a line holds one object"),
@@ -194,24 +162,18 @@ LINES = {
         "record 1, byte 9: a record must be complete; found the end",
     ),
     "on two lines": (b'{"a":\n1}\n', "record 0, byte 0: a record must be complete; found the end"),
-    "latin-1": (
-        '{"a": 1}\n{"a": "é"}\n'.encode("latin-1"),
-        "record 1, byte 16: must be UTF-8; found",
-    ),
+    "latin-1": (b'{"a": 1}\n{"a": "\xe9"}\n', "record 1, byte 16: must be UTF-8; found byte 0xe9"),
     "utf-16": ('{"a": 1}'.encode("utf-16"), "record 0, byte 0: must be UTF-8; found UTF-16"),
 }
 CSV = {
     "ragged": (
         b'a,b\n"x\ny",2\n\n3\n',
-        "record 1, line 5: a row has as many cells as the header, 2",
+        "1, line 5: a row has as many cells as the header, 2; found",
     ),
     "a name twice": (b"\na,b,a\n", 'line 2: a column\'s name may occur once; found "a" again'),
     "no name": (b"a,,b\n", "line 1: each column has a name; found none for column 2"),
     "a NUL": (b'a,b\n1,2\n"x\ny\0",3\n', "record 1, line 4: must be UTF-8; found byte 0x00"),
-    "shift jis": (
-        "a,b\n1,2\n漢,3\n".encode("cp932"),
-        "record 1, line 3: must be UTF-8; found byte 0x8a",
-    ),
+    "shift jis": ("a\n1\n漢\n".encode("cp932"), "record 1, line 3: must be UTF-8; found byte 0x8a"),
     "utf-16": ("a,b\n1,2\n".encode("utf-16"), "line 1: must be UTF-8; found UTF-16 or UTF-32"),
     "an open quote": (
         b'a,b\n1,2\n3,"x\n',

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.reading import plain_numbers
 from pipeline.reading.columns import Block, Table
-from pipeline.reading.csv_table import CSVReader
+from pipeline.reading.csv_table import CSVColumns, CSVReader
 from pipeline.segments import frames
 from pipeline.segments.rules import Fault, is_number, refuse, sift
 
@@ -78,7 +78,8 @@ def cut_csv(table: Records, rows: int) -> Iterator[pd.DataFrame]:
     writer = csv.DictWriter(text, NAMES)
     writer.writeheader()
     writer.writerows(table)
-    reader = CSVReader(iter([text.getvalue().encode()]), "orders.csv", "utf-8")
+    data = iter([text.getvalue().encode()])
+    reader = CSVReader(data, "orders.csv", CSVColumns(), "utf-8", ",")
     records = [each for block in reader.blocks(1 << 20) for each in block.records]
     for df in cut(records, rows):
         df.attrs["format"] = "csv"
@@ -130,7 +131,7 @@ def orders(
 
 
 @ANY_CUT
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(RECORDS)
 def test_the_first_snippet_answers_by_the_record_alone(table: Records) -> None:
     rows, faulty = orders(table, number)
@@ -143,7 +144,7 @@ def test_the_first_snippet_answers_by_the_record_alone(table: Records) -> None:
 
 
 @ANY_CUT
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(ROWS)
 def test_the_first_snippet_answers_by_the_line_of_a_csv_file_alone(table: Records) -> None:
     rows, faulty = orders(table, number_of_text)

@@ -12,14 +12,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.segments.frames import InvalidSegment, dump, load
-
-# The first text that hypothesis makes on a machine takes it a second, for its table of Unicode.
-settings.register_profile("frames", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("frames")
 
 KEY = "scatter/run-1/job_000.pkl"
 MEMBERS = pd.DataFrame(

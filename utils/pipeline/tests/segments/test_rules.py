@@ -145,31 +145,6 @@ def test_a_faulty_value_leaves_no_trace_in_the_type_of_its_column(
     assert (str(result["a"].dtype), kept) == (dtype, values)
 
 
-ELSEWHERE = {
-    "no record": lambda df: InvalidMember("members: no column"),
-    "records of a new index": lambda df: refuse_all(df.reset_index()),
-    "another error": lambda df: dict[str, Any]()["a"],
-}
-
-
-def refuse_all(df: pd.DataFrame) -> None:
-    refuse(df, "印", df["印"] != "", "x")
-
-
-@pytest.mark.parametrize("wrong", ELSEWHERE.values(), ids=ELSEWHERE)
-def test_what_blames_no_record_of_the_segment_rises_as_it_is(wrong: Any) -> None:
-    def failing(df: pd.DataFrame) -> pd.DataFrame:
-        if error := wrong(df):
-            raise error
-        return df
-
-    with pytest.raises((InvalidMember, KeyError)) as raised:
-        failing(table([1, 2]))
-    with pytest.raises(raised.type) as again:
-        sift(failing, table([1, 2]))
-    assert str(again.value) == str(raised.value)
-
-
 def test_errors_of_several_segments_are_one_story() -> None:
     errors = [
         message({"source": "m.json"}, {number: f"{RANK}9" for number in numbers})
@@ -209,21 +184,36 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(
         sift(look_up, table([1, 2]))
 
 
-OTHER_KEYS: dict[str, Callable[[pd.DataFrame], Any]] = {
-    "of a dictionary": lambda df: {"a": 1}["日付"],
-    "of a row": lambda df: df.set_index("印").loc["日付"],
-    "of a frame that lost a column of the input": lambda df: pd.DataFrame({"a": [1]})["印"],
-    "raised by hand": lambda df: df.pipe(lambda _: {}.popitem()),
-    "of a dictionary for each cell": lambda df: df["印"].map(lambda cell: {}[cell]),
+def blame_no_record(df: pd.DataFrame) -> None:
+    raise InvalidMember("members: no column")
+
+
+OTHERS: dict[str, tuple[Callable[[pd.DataFrame], Any], type[Exception]]] = {
+    "a key of a dictionary": (lambda df: {"a": 1}["日付"], KeyError),
+    "a key of a row": (lambda df: df.set_index("印").loc["日付"], KeyError),
+    "a column of the input that a frame lost": (
+        lambda df: pd.DataFrame({"a": [1]})["印"],
+        KeyError,
+    ),
+    "a key raised by hand": (lambda df: df.pipe(lambda _: {}.popitem()), KeyError),
+    "a key of each cell's": (lambda df: df["印"].map(lambda cell: {}[cell]), KeyError),
+    "no record": (blame_no_record, InvalidMember),
+    "a record of a new index": (
+        lambda df: refuse(df.reset_index(), "印", df.reset_index()["印"] != "", "x"),
+        InvalidMember,
+    ),
 }
 
 
-@pytest.mark.parametrize("look_up", OTHER_KEYS.values(), ids=OTHER_KEYS)
-def test_a_key_of_something_else_than_a_table_is_no_missing_column(
-    look_up: Callable[[pd.DataFrame], Any],
+@pytest.mark.parametrize(("rule", "error"), OTHERS.values(), ids=OTHERS)
+def test_what_is_neither_a_missing_column_nor_a_faulty_record_rises_as_it_is(
+    rule: Callable[[pd.DataFrame], Any], error: type[Exception]
 ) -> None:
-    with pytest.raises(KeyError):
-        sift(look_up, table([1, 2]))
+    with pytest.raises(error) as alone:
+        rule(table([1, 2]))
+    with pytest.raises(error) as sifted:
+        sift(rule, table([1, 2]))
+    assert (sifted.type, str(sifted.value)) == (alone.type, str(alone.value))
 
 
 def test_a_wide_table_is_not_listed_whole() -> None:

@@ -3,10 +3,11 @@
 import datetime as dt
 import re
 import zipfile
+from decimal import Decimal
 from io import BytesIO
 from typing import Any
 
-import openpyxl
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -19,7 +20,7 @@ from pipeline.sheet.layout import InvalidLayout, Layout, layout_of
 from pipeline.sheet.rendered_table import render_table
 from pipeline.sheet.table import SHEET, Table, next_style
 from pipeline.sheet.workbook import Workbook
-from pipeline.tests.sheet.test_workbook import MEMBERS, cells, spliced, table
+from pipeline.tests.sheet.test_workbook import MEMBERS, cells, opened, spliced, table
 
 NOON, MIDNIGHT = dt.datetime(2021, 5, 16, 12), dt.datetime(2021, 5, 16)
 ORDERS = pd.DataFrame({"店": ["a", "b"], "件数": [1, 2], "金額": [10, 20], "率": [0.5, None]})
@@ -42,10 +43,6 @@ def workbook(
     return b"".join(Workbook("x.xlsx", tables, formats, layout).chunks())
 
 
-def opened(file: bytes) -> Any:
-    return openpyxl.load_workbook(BytesIO(file))
-
-
 def test_every_sheet_prints_on_pages_as_wide_as_itself_with_its_header() -> None:
     book = opened(workbook(ORDERS, ORDERS, chart="column"))
     for sheet in book:
@@ -66,7 +63,10 @@ COLUMNS: dict[str, tuple[list[Any], bool]] = {
     "a text among numbers": ([1, "b"], False),
     "booleans": ([True, False], False),
     "a number of more than 15 digits": ([1, 10**15], False),
+    "decimals": ([Decimal("0.1"), Decimal(2)], True),
+    "a decimal of more than 15 digits": ([Decimal("0.1"), Decimal("1.0000000000000001")], False),
     "nothing": ([None, float("nan")], False),
+    "no duration": ([np.timedelta64("NaT", "s"), np.timedelta64("NaT", "s")], False),
 }
 
 
@@ -146,14 +146,14 @@ columns_of_cells = st.lists(st.tuples(cells, cells), max_size=6)
 
 
 @settings(max_examples=50)
-@given(columns_of_cells, st.lists(st.integers(0, 6)))
+@given(columns_of_cells, st.lists(st.integers(0, 6)), st.integers(1, 200))
 def test_a_workbook_holds_the_same_wherever_its_rows_are_cut(
-    rows: list[Any], cuts: list[int]
+    rows: list[Any], cuts: list[int], chunk: int
 ) -> None:
-    """All files in it, once they are inflated: styles, widths and headers, too."""
+    """And however they arrive: all files in it, once inflated: styles, widths and headers, too."""
     df = table(rows, ["a", "b"])
     ordered = tuple(sorted(min(cut, len(df)) for cut in cuts))
-    assert inflated(spliced(df, ordered)) == inflated(spliced(df))
+    assert inflated(spliced(df, ordered, chunk)) == inflated(spliced(df))
 
 
 def inflated(file: bytes) -> dict[str, bytes]:

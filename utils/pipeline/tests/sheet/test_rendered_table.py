@@ -1,6 +1,7 @@
 """Tables beside the segments' own have sheets, filters, totals, charts and formats that others read."""
 
 import datetime as dt
+import hashlib
 import json
 import math
 import re
@@ -11,17 +12,15 @@ from decimal import Decimal
 from io import BytesIO
 from typing import Any
 
-import openpyxl
 import pandas as pd
 import pytest
 
-from pipeline.excel import InvalidSheetName, style_formats
 from pipeline.sheet.rendered_table import render_table
-from pipeline.sheet.sheet_xml import render_rows
 from pipeline.sheet.table import SHEET, Table
-from pipeline.sheet.workbook import Workbook, sheet_names
+from pipeline.sheet.workbook import Workbook
 from pipeline.tests.sheet.test_workbook import (
     NAME,
+    opened,
     read_by_calamine,
     read_by_openpyxl_streaming,
     run_python,
@@ -47,18 +46,7 @@ TOTAL = pd.DataFrame([["合計", 33, 21_300, 645.5, None]], columns=RANKS.column
 
 
 def whole(df: pd.DataFrame, name: str = SHEET) -> Table:
-    rows = render_rows(df, 0, NAME, FORMATS)
-    parts, own_styles = rows.parts, len(style_formats(FORMATS))
-    return Table(
-        name,
-        rows.columns,
-        rows.widest,
-        parts,
-        [rows.xml],
-        holds=rows.holds,
-        formats=FORMATS,
-        own_styles=own_styles,
-    )
+    return render_table(name, [df], FORMATS)
 
 
 def beside(*tables: Table, formats: Mapping[str, str] = FORMATS) -> bytes:
@@ -73,10 +61,6 @@ def numbers(rows: int) -> pd.DataFrame:
 
 def ranks(chart: str | None = None) -> Table:
     return render_table("会員ランク別", [RANKS[:1], RANKS[1:]], FORMATS, total=TOTAL, chart=chart)
-
-
-def opened(file: bytes) -> Any:
-    return openpyxl.load_workbook(BytesIO(file))
 
 
 @pytest.fixture
@@ -106,7 +90,7 @@ def test_a_name_that_is_taken_gets_the_next_free_number(sheets_of_4: None) -> No
     long = ["x" * 30 + "a", "x" * 30 + "b"]
     counts = {"A": 9, "a (3)": 1, **dict.fromkeys(long, 5), "😀" * 15: 5}
     tables = [render_table(name, [numbers(rows)], {}) for name, rows in counts.items()]
-    names = sheet_names([whole(numbers(8)), *tables])
+    names = Workbook(NAME, [whole(numbers(8)), *tables], {}).sheet_names
     assert names == [
         *("Sheet1", "Sheet2"),
         *("A", "A (2)", "A (4)", "a (3)"),
@@ -114,12 +98,6 @@ def test_a_name_that_is_taken_gets_the_next_free_number(sheets_of_4: None) -> No
         *("😀" * 15, "😀" * 13 + " (2)"),
     ]
     assert opened(beside(*tables)).sheetnames == ["Sheet1", *names[2:]]
-
-
-@pytest.mark.parametrize("names", [["a", "A"], ["Sheet1"], ["a/b"]], ids=str)
-def test_a_name_that_excel_does_not_take_is_refused(names: list[str]) -> None:
-    with pytest.raises(InvalidSheetName):
-        beside(*(render_table(name, [numbers(1)], {}) for name in names))
 
 
 def test_a_filter_leaves_the_total_out(sheets_of_4: None) -> None:
@@ -150,14 +128,6 @@ def test_a_total_stands_out() -> None:
     assert str(area.sqref) == "A5:E5"
     assert rule.dxf.font.b and rule.dxf.border.top.style == "thin"
     assert rule.formula == ["TRUE"]
-
-
-def test_a_column_is_as_wide_as_its_formatted_numbers() -> None:
-    formats = {"円": '#,##0.00" 円"'}
-    tables = [render_table(name, [pd.DataFrame({name: [1e9]})], formats) for name in ("円", "素")]
-    book = opened(beside(*tables, formats=formats))
-    widths = {name: book[name].column_dimensions["A"].width for name in ("円", "素")}
-    assert widths["円"] > widths["素"] + len(",,,.00")
 
 
 CHARTS = {"column": "BarChart", "bar": "BarChart", "line": "LineChart", "pie": "PieChart"}
@@ -313,13 +283,12 @@ READABLE = {"column": 60, "bar": 30, "line": 200, "pie": 30}
 
 
 @pytest.mark.parametrize(("kind", "readable"), READABLE.items(), ids=READABLE)
-@pytest.mark.parametrize("more", [0, 1, 2_000])
-@pytest.mark.parametrize("total", [None, TOTAL], ids=["", "total"])
+@pytest.mark.parametrize("more", [0, 1_000])
 def test_a_chart_shows_the_first_rows_that_can_be_told_apart_and_says_so(
-    kind: str, readable: int, more: int, total: pd.DataFrame | None
+    kind: str, readable: int, more: int
 ) -> None:
     df = pd.concat([RANKS[:1]] * (readable + more))
-    chart, *_ = opened(beside(render_table("x", [df], {}, total=total, chart=kind)))["x"]._charts
+    chart, *_ = opened(beside(render_table("x", [df], {}, total=TOTAL, chart=kind)))["x"]._charts
     assert chart.series[0].val.numRef.f == f"x!$B$2:$B${readable + 1}"
     assert len(chart.series[0].val.numRef.numCache.pt) == readable
     title = chart.title.tx
@@ -355,17 +324,19 @@ def test_numbers_and_dates_have_the_format_of_their_column() -> None:
 
 
 def test_the_same_tables_make_the_same_bytes() -> None:
+    """Also in a process that hashes otherwise than this one."""
     script = (
         "import hashlib\nfrom pipeline.tests.sheet import test_rendered_table as t\n"
         "print(hashlib.sha256(t.beside(t.ranks('column'))).hexdigest())"
     )
-    assert len({run_python(script, PYTHONHASHSEED=seed) for seed in ("1", "2")}) == 1
+    ours = hashlib.sha256(beside(ranks("column"))).hexdigest()
+    assert run_python(script, PYTHONHASHSEED="1") == ours
 
 
 def test_no_more_than_a_block_is_in_memory() -> None:
     def blocks(count: int) -> Iterator[pd.DataFrame]:
         for _ in range(count):
-            yield pd.DataFrame({"n": range(5_000), "t": [f"{n}" * 9 for n in range(5_000)]})
+            yield pd.DataFrame({"n": range(2_000), "t": [f"{n}" * 9 for n in range(2_000)]})
 
     def peak(count: int) -> int:
         tracemalloc.start()
@@ -377,4 +348,4 @@ def test_no_more_than_a_block_is_in_memory() -> None:
         return highest
 
     peak(1)  # imports and caches
-    assert peak(40) < 1.5 * peak(2)
+    assert peak(16) < 1.5 * peak(2)

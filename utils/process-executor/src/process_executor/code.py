@@ -112,8 +112,7 @@ class ChangeDetector:
         self._folder = str(folder)
         self._lock = threading.Lock()
         self._looked = -1
-        self._paths = [self._folder]
-        self._states: list[State] = []
+        self._seen: dict[str, State] = {self._folder: None}
         self._generation = 0
 
     def generation(self) -> int:
@@ -129,11 +128,10 @@ class ChangeDetector:
             return self._generation
 
     def _look(self) -> None:
-        if self._states == [state(path) for path in self._paths]:
-            return
-        self._generation += 1
-        self._paths = list(walk(self._folder)) or [self._folder]
-        self._states = [state(path) for path in self._paths]
+        if any(state(path) != seen for path, seen in self._seen.items()):
+            self._generation += 1
+            found = {path: state(path) for path in walk(self._folder)}
+            self._seen = found or {self._folder: None}
 
 
 def state(path: str) -> State:

@@ -12,6 +12,7 @@ from localstack import config
 from localstack.runtime.shutdown import SHUTDOWN_HANDLERS
 from localstack.services.lambda_.invocation.lambda_models import (
     FunctionVersion,
+    HotReloadingCode,
     InitializationType,
 )
 from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
@@ -40,9 +41,7 @@ def pool_size() -> int:
     Raises:
         ValueError: the variable is no whole number of at least 1.
     """
-    text = os.environ.get("LAMBDA_PROCESS_POOL_SIZE")
-    if not text:
-        return os.process_cpu_count() or 1
+    text = os.environ.get("LAMBDA_PROCESS_POOL_SIZE") or str(os.process_cpu_count() or 1)
     if not text.isdecimal() or int(text) < 1:
         raise ValueError(
             f"LAMBDA_PROCESS_POOL_SIZE must be a whole number of at least 1; found {text!r}"
@@ -62,9 +61,8 @@ def revision(version: FunctionVersion) -> str:
 
 def new_pool(version: FunctionVersion) -> WorkerPool:
     code = version.config.code
-    if code and code.is_hot_reloading():
-        detector = ChangeDetector(code.get_unzipped_code_location())
-        return WorkerPool(pool_size(), detector.generation)
+    if isinstance(code, HotReloadingCode):
+        return WorkerPool(pool_size(), ChangeDetector(code.get_unzipped_code_location()).generation)
     return WorkerPool(pool_size())
 
 
@@ -86,7 +84,7 @@ def hold_files(version: FunctionVersion, holder: ExitStack) -> tuple[Path, Path 
     code: Any = version.config.code
     layers = [archive_of(layer) for layer in version.config.layers]
     opt = _code.hold(layers, holder) if layers else None
-    if code.is_hot_reloading():
+    if isinstance(code, HotReloadingCode):
         return code.get_unzipped_code_location(), opt
     return _code.hold([code], holder), opt
 

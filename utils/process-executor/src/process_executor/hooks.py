@@ -1,8 +1,11 @@
 """What this package mends in LocalStack and speeds up: the server here, the rest in `services`."""
 
 import io
+import sys
 import tempfile
 from functools import lru_cache, partial
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 import jsonpath_ng
@@ -40,6 +43,7 @@ def mend_localstack() -> None:
     move_large_pieces()
     jsonpath_ng.parse = lru_cache(jsonpath_ng.parse)
     jsonpath_ng.ext.parse = lru_cache(jsonpath_ng.ext.parse)
+    leave_batch_out()
     # Loaded here: services import what is set above.
     from process_executor import services
 
@@ -70,6 +74,15 @@ def move_large_pieces() -> None:
     FileDescriptor.SEND_LIMIT = SENT_BYTES
     FileDescriptor.bufferSize = RECEIVED_BYTES
     setattr(Request, "gotLength", got_length)
+
+
+def leave_batch_out() -> None:
+    """Step Functions asks moto's package of AWS Batch for a list of words; the package would load
+    all of EC2, too.
+    """
+    if "moto.batch" not in sys.modules and (moto := find_spec("moto")):
+        batch = sys.modules["moto.batch"] = ModuleType("moto.batch")
+        batch.__path__ = [f"{folder}/batch" for folder in moto.submodule_search_locations or ()]
 
 
 def got_length(request: Any, length: int | None) -> None:

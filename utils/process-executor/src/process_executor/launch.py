@@ -25,14 +25,16 @@ VAR_RUNTIME = Path(__file__).parent / "var_runtime"
 
 
 class Launch:
-    """Attributes:
-    opt: the layers' folder, if there are layers.
-    memory_mb: MemorySize, in MiB as Lambda counts.
-    timeout_s: for one invocation.
-    init_timeout_s: for loading the function.
-    variables: all that the function sees, but for what depends on the worker.
-    wrapper: a program that starts the interpreter, from AWS_LAMBDA_EXEC_WRAPPER.
-    writes_bytecode: whether Python may leave __pycache__ beside the code.
+    """A function as a worker process runs it.
+
+    Attributes:
+        opt: the layers' folder, if there are layers.
+        memory_mb: MemorySize, in MiB as Lambda counts.
+        timeout_s: for one invocation.
+        init_timeout_s: for loading the function.
+        variables: all that the function sees, but for what depends on the worker.
+        wrapper: a program that starts the interpreter, from AWS_LAMBDA_EXEC_WRAPPER.
+        writes_bytecode: whether Python may leave __pycache__ beside the code.
     """
 
     def __init__(

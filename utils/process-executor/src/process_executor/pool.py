@@ -30,9 +30,8 @@ class WorkerPool:
         self._lock = threading.Lock()
         self._idle: list[Worker] = []  # the next to be taken last
         self._busy = 0
-        # Events, and the workers that they get.
-        self._waiting: deque[tuple[bytes, Future[Worker | None]]] = deque()
-        self._deadly: set[bytes] = set()
+        self._waiting: deque[Future[Worker | None]] = deque()
+        self._deadly: set[int] = set()  # hashes of events: those may be large
         self._environments = set[str]()
 
     def attach(self, environment: str) -> None:
@@ -62,7 +61,7 @@ class WorkerPool:
         with self._worker(start, invocation.payload) as worker:
             outcome = worker.run(invocation)
             if not worker.has_process:
-                self._deadly.add(invocation.payload)
+                self._deadly.add(hash(invocation.payload))
             return outcome
 
     def initialise(self, start: Callable[[int], Worker]) -> None:
@@ -78,6 +77,9 @@ class WorkerPool:
     def _worker(self, start: Callable[[int], Worker], event: bytes = b"") -> Iterator[Worker]:
         generation = self._generation()
         worker = self._take(event)
+        if have_ended(event):
+            self._give_back(worker)
+            raise Dropped
         try:
             if worker and worker.generation < generation:
                 worker.kill()
@@ -96,27 +98,22 @@ class WorkerPool:
     def _take(self, event: bytes) -> Worker | None:
         """The right to run one worker, with a warm one where there is one."""
         with self._lock:
-            if have_ended(event):
-                raise Dropped
             if self._busy < self.size:
                 self._busy += 1
                 return self._idle.pop() if self._idle else None
             coming: Future[Worker | None] = Future()
-            if event in self._deadly:
-                self._deadly.remove(event)
-                self._waiting.appendleft((event, coming))
+            if hash(event) in self._deadly:
+                self._deadly.remove(hash(event))
+                self._waiting.appendleft(coming)
             else:
-                self._waiting.append((event, coming))
+                self._waiting.append(coming)
         return coming.result()
 
     def _give_back(self, worker: Worker | None) -> None:
         with self._lock:
-            while self._waiting:
-                event, coming = self._waiting.popleft()
-                if not have_ended(event):
-                    coming.set_result(worker)
-                    return
-                coming.set_exception(Dropped())
+            if self._waiting:
+                self._waiting.popleft().set_result(worker)
+                return
             self._busy -= 1
             if worker and self._environments:
                 # One without a process, after a fault, comes after all warm ones.

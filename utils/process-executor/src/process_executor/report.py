@@ -14,11 +14,13 @@ LEVELS = ("TRACE", "DEBUG", "INFO", "WARN")
 
 @dataclass(frozen=True)
 class Report:
-    """Attributes:
-    duration_ms: of the handler, the init phase excluded.
-    init_ms: of the init phase, None in a warm worker.
-    peak_mb: the most resident memory that the worker has held so far.
-    is_error: the caller gets an error, the handler's own or a fault.
+    """What the log tells of one invocation.
+
+    Attributes:
+        duration_ms: of the handler, the init phase excluded.
+        init_ms: of the init phase, None in a warm worker.
+        peak_mb: the most resident memory that the worker has held so far.
+        is_error: the caller gets an error, the handler's own or a fault.
     """
 
     request_id: str
@@ -42,6 +44,7 @@ class Report:
 
 
 def system_log(version: FunctionVersion, initialization_type: str = "") -> "TextLog":
+    """How the platform's lines are written for a function, by its LogFormat."""
     as_json = version.config.logging_config.get("LogFormat") == "JSON"
     return (JsonLog if as_json else TextLog)(version, initialization_type)
 

@@ -8,7 +8,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 import selectors
 import socket
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -48,9 +48,11 @@ class Request:
 
 
 class RuntimeApi:
-    """Attributes:
-    address: host:port, as AWS_LAMBDA_RUNTIME_API wants it.
-    requests: what the worker has asked and nobody has taken yet.
+    """Serves one worker, while somebody pumps it.
+
+    Attributes:
+        address: host:port, as AWS_LAMBDA_RUNTIME_API wants it.
+        requests: what the worker has asked and nobody has taken yet.
     """
 
     def __init__(self) -> None:
@@ -99,7 +101,9 @@ class RuntimeApi:
         try:
             chunk = connection.recv(CHUNK_BYTES)
             received += chunk
-            self.requests.extend(Request(connection, *request) for request in whole(received))
+            if request := whole(received):
+                received.clear()
+                self.requests.append(Request(connection, *request))
         except (OSError, ValueError):
             chunk = b""
         if not chunk:
@@ -107,21 +111,21 @@ class RuntimeApi:
             connection.close()
 
 
-def whole(received: bytearray) -> Iterator[tuple[str, bytes]]:
-    """Take the requests that have arrived in full: path and body.
+def whole(received: bytearray) -> tuple[str, bytes] | None:
+    """Path and body of a request that has arrived in full; nobody sends the next one before its answer.
 
     Raises:
         ValueError: what arrived is not HTTP/1.1 with a Content-Length.
     """
-    while (end := received.find(b"\r\n\r\n")) >= 0:
-        request_line, *lines = received[:end].decode("latin-1").split("\r\n")
-        _, path, _ = request_line.split(" ")
-        start, stop = end + 4, end + 4 + content_length(lines)
-        if len(received) < stop:
-            return
-        body = bytes(received[start:stop])
-        del received[:stop]
-        yield path, body
+    end = received.find(b"\r\n\r\n")
+    if end < 0:
+        return None
+    request_line, *lines = received[:end].decode("latin-1").split("\r\n")
+    _, path, _ = request_line.split(" ")
+    start = end + 4
+    return (
+        (path, bytes(received[start:])) if len(received) - start >= content_length(lines) else None
+    )
 
 
 def content_length(header_lines: list[str]) -> int:

@@ -43,6 +43,7 @@ _program: Any = Preprocessor
 
 
 def mend() -> None:
+    """Put what is below in the place of LocalStack's own."""
     # LocalStack's own folder, /tmp/localstack-s3-storage, is one for all users of a machine.
     s3.DEFAULT_S3_TMP_DIR = str(scratch_folder("s3"))
     setattr(StepFunctionsProvider, "_STATE_MACHINE_EXECUTION_ARN_REGEX", ANY_NAME)

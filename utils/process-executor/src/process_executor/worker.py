@@ -35,9 +35,11 @@ class Invocation:
 
 @dataclass
 class Outcome(InvocationResult):
-    """Attributes:
-    logs: what LogType=Tail shows.
-    init_log: the line before it that only CloudWatch Logs gets.
+    """What an invocation came to.
+
+    Attributes:
+        logs: what LogType=Tail shows.
+        init_log: the line before it that only CloudWatch Logs gets.
     """
 
     payload: bytes

@@ -31,33 +31,19 @@ def workspace() -> Path:
 
 
 def create_locked() -> Path:
-    """A new folder, locked before it has a name by which another LocalStack would look at it."""
-    unnamed = Path(tempfile.mkdtemp(prefix=f".{PREFIX}"))
-    (unnamed / LOCK).touch(mode=0o600)
-    lock(unnamed)
-    return unnamed.rename(unnamed.with_name(unnamed.name.removeprefix(".")))
+    """A new folder, locked before it has a name by which another LocalStack would look at it.
 
-
-def lock(root: Path) -> int:
-    """Hold a lock that the system frees when this process ends, however it does.
-
-    Raises:
-        BlockingIOError: another process holds it.
-        FileNotFoundError: the folder has gone, or no LocalStack made it.
+    The system frees the lock when this process ends, however it does.
     """
-    descriptor = os.open(root / LOCK, os.O_RDWR)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise
-    return descriptor
+    unnamed = Path(tempfile.mkdtemp(prefix=f".{PREFIX}"))
+    fcntl.flock(os.open(unnamed / LOCK, os.O_RDWR | os.O_CREAT, 0o600), fcntl.LOCK_EX)
+    return unnamed.rename(unnamed.with_name(unnamed.name.removeprefix(".")))
 
 
 def remove_abandoned() -> None:
     """Remove what LocalStacks that were killed have left behind."""
     for root in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with suppress(OSError):
-            descriptor = lock(root)
+        # Another holds the lock, or no LocalStack made the folder.
+        with suppress(OSError), (root / LOCK).open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(root, ignore_errors=True)
-            os.close(descriptor)

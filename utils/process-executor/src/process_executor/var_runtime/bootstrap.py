@@ -67,23 +67,21 @@ class PortableClient(ModuleType):
         from http.client import HTTPConnection
 
         self.connection = HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
-        self.user_agent = user_agent
 
     def next(self) -> tuple[bytes, dict[str, str]]:
         return self.call("GET", "next")
 
     def post_invocation_result(self, invoke_id: str, body: bytes, content_type: str) -> None:
-        self.call("POST", f"{invoke_id}/response", body, {"Content-Type": content_type})
+        self.call("POST", f"{invoke_id}/response", body)
 
     def post_error(self, invoke_id: str, error: str, xray_fault: str) -> None:
-        headers = {"Content-Type": "application/json"}
-        self.call("POST", f"{invoke_id}/error", error.encode(), headers)
+        self.call("POST", f"{invoke_id}/error", error.encode())
 
     def call(
-        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] = {}
+        self, method: str, path: str, body: bytes | None = None
     ) -> tuple[bytes, dict[str, str]]:
         path = f"/2018-06-01/runtime/invocation/{path}"
-        self.connection.request(method, path, body, {"User-Agent": self.user_agent, **headers})
+        self.connection.request(method, path, body)
         response = self.connection.getresponse()
         content = response.read()
         if response.status >= 300:
