@@ -46,7 +46,7 @@ class Contribution:
     """What a segment contributes to summaries.
 
     Attributes:
-        summaries: what it means, as `summary.carried` gives it; [] for nothing.
+        summaries: what it means, as `contribution.carried` gives it; [] for nothing.
         data: its blocks, in base64; much of it is an object of its own.
         etag: of that object; "" without one.
     """
@@ -139,7 +139,7 @@ def send(objects: Objects, key: str, rows: RenderedRows, told: Figures) -> Figur
 
 
 def contribution(objects: Objects, key: str, summaries: list[Any], data: bytes) -> Contribution:
-    """For the figures of the result at `key`: what `summary.carried` gives. Much of it goes to an
+    """For the figures of the result at `key`: what `contribution.carried` gives. Much of it goes to an
     object."""
     if len(data) <= INLINE_BYTES:
         return Contribution(summaries, base64.b64encode(data).decode())

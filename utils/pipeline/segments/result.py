@@ -16,7 +16,8 @@ from pipeline.segments.rules import Fault, refused, rejects
 from pipeline.sheet.layout import Layout
 from pipeline.sheet.sheet_xml import render_rows
 from pipeline.sheet.widths import WIDTH_ROWS, first_rows
-from pipeline.summaries.summary import Summary, carried
+from pipeline.summaries.contribution import carried
+from pipeline.summaries.summary import Summary
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import pandas as pd
 
-from pipeline.excel import is_number
+from pipeline.excel import EXACT_INTEGER, is_number
 from pipeline.sheet.parts import OTHER, SheetPart, merged
 from pipeline.sheet.sheet_xml import render_rows
 from pipeline.sheet.table import CHART_ROWS, FIRST_CELLS, Across, Table
@@ -81,12 +81,17 @@ def render_table(
 
 def plain_rows(df: pd.DataFrame) -> list[list[Any]]:
     """Its values as Python's own: None for a missing one, a Decimal that a cell holds as a number
-    as that one.
+    as that one; whole numbers as integers, whatever their column has beside them.
     """
     rows: list[list[Any]] = df.astype(object).where(df.notna(), None).values.tolist()
-    return [
-        [float(v) if isinstance(v, Decimal) and is_number(v) else v for v in row] for row in rows
-    ]
+    return [[*map(_plain, row)] for row in rows]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal) and is_number(value):
+        value = float(value)
+    is_whole = isinstance(value, float) and abs(value) <= EXACT_INTEGER and value.is_integer()
+    return int(value) if is_whole else value
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:

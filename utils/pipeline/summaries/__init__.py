@@ -1,3 +1,3 @@
 """Summaries of the whole table: declared, counted for each segment, merged exactly."""
 
-__all__ = ["combine", "merge", "summary"]
+__all__ = ["combine", "contribution", "merge", "summary"]

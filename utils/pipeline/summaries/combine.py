@@ -9,14 +9,13 @@ from pipeline.excel import COUNT_FORMAT
 from pipeline.facts.stages import INLINE_BYTES
 from pipeline.sheet.rendered_table import render_table
 from pipeline.sheet.table import Table
+from pipeline.summaries.contribution import Columns
 from pipeline.summaries.merge import Spool, sheet
-from pipeline.summaries.partials import Partials, Runs, combined, opened
+from pipeline.summaries.partials import Partials, Run, combined, opened
 from pipeline.summaries.rows import in_blocks
-from pipeline.summaries.summary import SORTED, Columns, Declared
+from pipeline.summaries.summary import Declared
 
-COUNTS = ("count", "size", "nunique")
 AT_ONCE = 64  # small contributions, combined into one
-SMALL_GROUPS = 20_000  # that a combined one may have and stay in memory
 
 
 class MissingPartials(ValueError):
@@ -42,7 +41,7 @@ class Summaries:
         """
         Args:
             key: of the segment's result.
-            fields, data: as `summary.carried` gives them; [] without a contribution.
+            fields, data: as `contribution.carried` gives them; [] without a contribution.
 
         Raises:
             MissingPartials: there are none, and others' cannot be made of the result.
@@ -50,15 +49,11 @@ class Summaries:
         declared = [Declared.of(each["declared"]) for each in fields]
         if declared and not self._declared:
             self._begin(declared)
-        known = declared and declared == self._declared
-        for scope, runs in self._contributed(fields, data) if known else []:
-            if len(data) <= INLINE_BYTES:
-                scope.add(runs.whole())
-            else:
-                scope.add_source(runs)
-        if not known and self._declared:
+        if declared and declared == self._declared:
+            self._add(fields, data)
+        elif self._declared:
             self._count(key)
-        elif not known:
+        else:
             self._waiting.append(key)
 
     def tables(self, formats: dict[str, str], own_styles: int = 0) -> Iterator[Table]:
@@ -68,7 +63,7 @@ class Summaries:
             own_styles: of the first one, see Table.
         """
         for declared, scopes in zip(self._declared, self._scopes):
-            counts = [each.name for each in declared.columns if each.how in COUNTS]
+            counts = [each.name for each, made in declared.aggregated if made.is_count]
             made = sheet(declared, [scope.sources() for scope in scopes])
             table = render_table(
                 declared.name,
@@ -90,18 +85,18 @@ class Summaries:
         for key in self._waiting:
             self._count(key)
 
-    def _contributed(self, fields: list[Any], data: bytes) -> list[tuple["_Scope", Runs]]:
-        read, start = (lambda at, size: data[at : at + size]), 0
-        if len(data) > INLINE_BYTES:
-            read, start = self._spool.read, self._spool.add(data)
-        contributed, end = [], start
-        for declared, each, scopes in zip(self._declared, fields, self._scopes, strict=True):
-            columns = declared.used(*SORTED)
+    def _add(self, fields: list[Any], data: bytes) -> None:
+        is_small = len(data) <= INLINE_BYTES
+        start = 0 if is_small else self._spool.add(data)
+        read = (lambda at, size: data[at : at + size]) if is_small else self._spool.read
+        for each, scopes in zip(fields, self._scopes, strict=True):
             for scope, tables in zip(scopes, each["scopes"], strict=True):
-                runs = opened(tables, end, scope.keys, columns, read)
-                contributed.append((scope, runs))
-                end = runs.end
-        return contributed
+                runs = opened(tables, start, scope.keys, read)
+                start = runs[-1].end
+                if is_small:
+                    scope.add([run.whole() for run in runs])
+                else:
+                    scope.add_source(runs)
 
     def _count(self, key: str) -> None:
         columns = Columns(self._load(key), key)
@@ -113,7 +108,7 @@ class Summaries:
                 )
             keys = {name: name for names in declared.scopes for name in names}
             for scope, parts in zip(scopes, columns.partials(declared, keys)):
-                scope.add(parts)
+                scope.add_source(self._spool.put(parts))
 
 
 class _Scope:
@@ -123,20 +118,18 @@ class _Scope:
         self.keys = keys
         self._spool = spool
         self._small: list[Partials] = []
-        self._sources: list[Runs] = []
+        self._sources: list[list[Run]] = []
 
     def add(self, parts: Partials) -> None:
         self._small.append(parts)
-        if len(self._small) == AT_ONCE or parts.groups.rows > SMALL_GROUPS:
-            self._small = [combined(self._small)]
-            if self._small[0].groups.rows > SMALL_GROUPS:
-                self._put_aside()
+        if len(self._small) == AT_ONCE:
+            self._put_aside()
 
-    def add_source(self, runs: Runs) -> None:
+    def add_source(self, runs: list[Run]) -> None:
         self._put_aside()
         self._sources.append(runs)
 
-    def sources(self) -> list[Runs]:
+    def sources(self) -> list[list[Run]]:
         self._put_aside()
         return self._sources
 

@@ -51,17 +51,6 @@ def square_digits(numbers: NDArray[np.float64]) -> dict[int, Integers]:
     return found
 
 
-def long_digits(integers: list[int]) -> dict[int, Integers]:
-    """The digits of integers of any length."""
-    found: defaultdict[int, Integers] = defaultdict(lambda: np.zeros(len(integers), np.int64))
-    for row, integer in enumerate(integers):
-        rest, sign, place = abs(integer), 1 if integer > 0 else -1, 0
-        while rest:
-            found[place][row] = sign * (rest & _MASK)
-            rest, place = rest >> BITS, place + 1
-    return found
-
-
 def _placed(whole: Integers, exponents: Any) -> dict[int, Integers]:
     """The digits of whole * 2**exponents; whole below 2**55."""
     places, shifts = np.divmod(exponents.astype(np.int64), BITS)
@@ -78,23 +67,22 @@ def _placed(whole: Integers, exponents: Any) -> dict[int, Integers]:
     return found
 
 
-def decimal_digits(numbers: list[int | Decimal], power: int) -> dict[tuple[int, int], Integers]:
-    """The digits of exact numbers' powers: (place, tens) → of each number, a digit worth
+def exact_digits(numbers: list[int | Decimal], power: int) -> dict[tuple[int, int], Integers]:
+    """The digits of integers' and Decimals' powers: (place, tens) → of each number, a digit worth
     2**(32 * place) / 10**tens.
     """
-    rows: defaultdict[int, dict[int, int]] = defaultdict(dict)
+    found: dict[tuple[int, int], Integers] = defaultdict(lambda: np.zeros(len(numbers), np.int64))
     for row, number in enumerate(numbers):
-        if isinstance(number, int):
-            rows[0][row] = number**power
-            continue
-        sign, digits, exponent = number.as_tuple()
-        whole = int(Decimal((sign, digits, max(0, int(exponent)))))
-        rows[power * max(0, -int(exponent))][row] = whole**power
-    found = {}
-    for tens, integers in rows.items():
-        for place, part in long_digits([*integers.values()]).items():
-            found[place, tens] = np.zeros(len(numbers), np.int64)
-            found[place, tens][[*integers]] = part
+        tens = 0
+        if isinstance(number, Decimal):
+            sign, digits, exponent = number.as_tuple()
+            tens = max(0, -int(exponent))
+            number = int(Decimal((sign, digits, int(exponent) + tens)))
+        whole, place = number**power, 0
+        rest, sign = abs(whole), -1 if whole < 0 else 1
+        while rest:
+            found[place, power * tens][row] = sign * (rest & _MASK)
+            rest, place = rest >> BITS, place + 1
     return found
 
 
@@ -151,20 +139,17 @@ def root(dividend: int, divisor: int) -> float:
     return quotient(found, 1 << shift)
 
 
-def terminating(number: Fraction) -> Decimal:
-    """All digits of a fraction whose denominator has no primes but 2 and 5."""
-    dividend, divisor = number.as_integer_ratio()
-    with localcontext(
-        prec=dividend.bit_length() + divisor.bit_length() + 1, Emin=MIN_EMIN, Emax=MAX_EMAX
-    ):
-        return Decimal(dividend) / Decimal(divisor)
-
-
 def exact_number(number: Fraction) -> int | float | Decimal:
-    """A number with a last digit as a cell has it: with at most 15 digits a float."""
-    if number.denominator == 1:
-        return number.numerator
-    exact = terminating(number)
+    """A number whose denominator has no primes but 2 and 5, as a cell has it: with at most 15 digits
+    a float.
+    """
+    over, under = number.as_integer_ratio()
+    if under == 1:
+        return over
+    with localcontext(
+        prec=over.bit_length() + under.bit_length() + 1, Emin=MIN_EMIN, Emax=MAX_EMAX
+    ):
+        exact = Decimal(over) / Decimal(under)
     return float(exact) if is_number(exact) else exact
 
 
@@ -245,10 +230,7 @@ class RunningSums:
         self._sums = [(Fraction(), False)] * columns
 
     def add(self, addends: Fractions, columns: Integers) -> Fractions:
-        """The sum of a column after each addend; what is no number has none, and adds nothing.
-
-        Args:
-            columns: of each addend.
+        """The sum of its column after each addend; what is no number has none, and adds nothing.
 
         Raises:
             TooLong: the divisors of thousands of addends have next to nothing in common.

@@ -48,13 +48,7 @@ class Name(NamedTuple):
     over: str = ""
 
 
-class Sign(NamedTuple):
-    """One of _OPERATORS, or a bracket."""
-
-    sign: str
-
-
-Step = Fraction | Name | Sign
+Step = Fraction | Name | str  # a number, a column, one of _OPERATORS or a bracket
 
 
 @dataclass(frozen=True)
@@ -66,21 +60,9 @@ class Formula:
 
     steps: list[Step]
 
-    @classmethod
-    def of(cls, text: str) -> "Formula":
-        """
-        Raises:
-            InvalidFormula: it is none.
-        """
-        return cls([*_in_order(_tokens(text))])
-
     @property
     def names(self) -> list[Name]:
         return [step for step in self.steps if isinstance(step, Name)]
-
-    @property
-    def columns(self) -> list[str]:
-        return [name.column for name in self.names]
 
     def value(self, operand: Callable[[Name], Fractions], rows: int) -> Fractions:
         """Of each of the rows."""
@@ -91,8 +73,8 @@ class Formula:
             elif isinstance(step, Name):
                 stack.append(operand(step))
             else:
-                operands = [stack.pop() for _ in range(1 if step.sign == "negative" else 2)]
-                stack.append(_OPERATORS[step.sign](*reversed(operands)))
+                operands = [stack.pop() for _ in range(1 if step == "negative" else 2)]
+                stack.append(_OPERATORS[step](*reversed(operands)))
         return stack.pop()
 
 
@@ -102,22 +84,24 @@ def read_formulas(texts: Mapping[str, str]) -> dict[str, Formula]:
     Raises:
         InvalidFormula: one is none, or computes with itself; names the column.
     """
-    left = {name: _read(name, text) for name, text in texts.items()}
+    left = {}
+    for name, text in texts.items():
+        try:
+            left[name] = Formula([*_in_order(_tokens(text))])
+        except InvalidFormula as error:
+            raise InvalidFormula(f"{name}: {error}") from None
     ordered: dict[str, Formula] = {}
     while left:
-        ready = {name: each for name, each in left.items() if not left.keys() & {*each.columns}}
+        ready = {
+            name: each
+            for name, each in left.items()
+            if not any(operand.column in left for operand in each.names)
+        }
         if not ready:
             raise InvalidFormula(f"a formula must not compute with itself; found {', '.join(left)}")
         ordered |= ready
         left = {name: each for name, each in left.items() if name not in ready}
     return ordered
-
-
-def _read(name: str, text: str) -> Formula:
-    try:
-        return Formula.of(text)
-    except InvalidFormula as error:
-        raise InvalidFormula(f"{name}: {error}") from None
 
 
 def _tokens(text: str) -> Iterator[Step]:
@@ -134,7 +118,7 @@ def _tokens(text: str) -> Iterator[Step]:
         elif name is not None:
             yield Name(name)
         elif sign in _BINDS or sign in ("(", ")"):
-            yield Sign(sign)
+            yield sign
         else:
             rule = (
                 "a formula has + − × ÷, brackets, numbers and names of columns, in ` ` if need be"
@@ -147,7 +131,7 @@ def _in_order(tokens: Iterable[Step]) -> Iterator[Step]:
     waiting: list[str] = []
     value_next = True  # or a sign
     for token in tokens:
-        sign = token.sign if isinstance(token, Sign) else ""
+        sign = token if isinstance(token, str) else ""
         _check(sign, value_next)
         if not sign:
             yield token
@@ -172,7 +156,7 @@ def _check(sign: str, value_next: bool) -> None:
 def _computed_before(sign: str, waiting: list[str]) -> Iterator[Step]:
     """The signs that bind at least as tightly; before a closing bracket all since it was opened."""
     while waiting and waiting[-1] != "(" and _BINDS[waiting[-1]] >= _BINDS.get(sign, 0):
-        yield Sign(waiting.pop())
+        yield waiting.pop()
     if sign in _BINDS:
         waiting.append(sign)
     elif bool(waiting) != (sign == ")"):

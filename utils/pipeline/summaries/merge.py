@@ -4,46 +4,45 @@ import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import batched, chain, islice, pairwise
+from dataclasses import replace
+from itertools import batched, islice
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from pipeline.sheet.table import Across, header_rows
-from pipeline.summaries.cells import NUMBER, Cells, Codes, Distinct, missing
+from pipeline.summaries.aggregations import DistinctValues, Merged, given
+from pipeline.summaries.cells import NUMBER, Cells, Codes, joined, missing, ranked
+from pipeline.summaries.contribution import Columns
 from pipeline.summaries.exact import Fractions, RunningSums, TooLong
-from pipeline.summaries.finish import DistinctValues, Range, compute, finished, given
 from pipeline.summaries.partials import (
-    EXACT_VALUE,
     SIZE,
     Groups,
-    Index,
     Key,
     Partials,
     Pick,
     Run,
-    Runs,
-    ends,
     grouped,
     no_groups,
     opened,
+    ranges,
     renumbered,
     written,
 )
-from pipeline.summaries.rows import Rows, header_texts, runs_of, side_by_side, top
-from pipeline.summaries.summary import (
-    SORTED,
-    Columns,
-    Declared,
-    InvalidSummary,
-    Summary,
-    check_across,
+from pipeline.summaries.rows import (
+    Rows,
+    compute,
+    finished,
+    header_texts,
+    runs_of,
+    side_by_side,
+    top,
 )
+from pipeline.summaries.summary import Declared, InvalidSummary, Summary, check_across
 from pipeline.workers import map_forked, vcpus
 
-RANGE_BYTES = 1 << 20  # of blocks merged at a time: some 100,000 groups
+RANGE_BYTES = 3 << 17  # of blocks merged at a time: some 100,000 groups
 RANGES = 8  # that a worker merges in one go: each begins with blocks that the last one ends with
 NONE = np.zeros(0, np.int64)
 PARTS = ("over", "under", "rounded")  # of a fraction
@@ -63,9 +62,9 @@ class Spool:
         self._size += len(data)
         return self._size - len(data)
 
-    def put(self, parts: Partials) -> Runs:
+    def put(self, parts: Partials) -> list[Run]:
         fields, data = written(parts)
-        return opened(fields, self.add(data), len(parts.groups.keys), parts.values, self.read)
+        return opened(fields, self.add(data), len(parts[0].keys), self.read)
 
     def read(self, start: int, size: int) -> bytes:
         return os.pread(self._file.fileno(), size, start)  # workers share the file, and its place
@@ -85,7 +84,7 @@ class Sheet(NamedTuple):
     across: Across | None
 
 
-def sheet(declared: Declared, scopes: Sequence[Sequence[Runs]]) -> Sheet:
+def sheet(declared: Declared, scopes: Sequence[Sequence[list[Run]]]) -> Sheet:
     """
     Args:
         scopes: what all sources contribute to each of the declared ones, in the order of their rows.
@@ -95,7 +94,7 @@ def sheet(declared: Declared, scopes: Sequence[Sequence[Runs]]) -> Sheet:
             total cannot be computed.
     """
     values, across, foot = _foot(declared, scopes[1::2])
-    rows = iter(_Rows(declared, scopes[::2], values, foot.exact))
+    rows = _rows(declared, scopes[::2], values, foot.exact)
     if declared.sort is not None:
         rows = _sorted(declared, rows, len(values))
     rows = _with_running(declared, top(rows, declared.top), foot.exact, len(values) + 1)
@@ -120,16 +119,16 @@ def summarize(df: pd.DataFrame, summary: Summary) -> pd.DataFrame:
 
 
 def _foot(
-    declared: Declared, scopes: Sequence[Sequence[Runs]]
+    declared: Declared, scopes: Sequence[Sequence[list[Run]]]
 ) -> tuple[Cells, Across | None, Rows]:
     """The values across, what stands above columns, and the row over everything, with the exact
     values of all columns.
     """
     values, across, foot = missing(0), None, Rows(pd.DataFrame(), {}, NONE, NONE)
     if scopes:
-        foot = finished(declared, [], _merge(declared, scopes[0], None), np.zeros(1, np.int64))
+        foot = finished(declared, [], _merge(declared, scopes[0]), np.zeros(1, np.int64))
     if declared.across is not None:
-        found = _merge(declared, scopes[1], None)
+        found = _merge(declared, scopes[1])
         (values,), count = found.groups.keys, found.groups.rows
         check_across(declared, count, "all segments")
         cells = finished(declared, [declared.across], found, np.arange(count))
@@ -142,83 +141,76 @@ def _foot(
     return values, across, foot
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """How the rows of the sheet are merged.
+def _rows(
+    declared: Declared,
+    scopes: Sequence[Sequence[list[Run]]],
+    values: Cells,
+    totals: Mapping[str, Fractions],
+) -> Iterator[Rows]:
+    """In the order of keys; in a cross table each row after its cells.
 
-    Attributes:
+    Args:
         scopes: of rows, and of the cells of a cross table, whose keys begin with those of rows.
         values: across.
-        totals: the exact values over everything of each column.
     """
 
-    declared: Declared
-    scopes: Sequence[Sequence[Runs]]
-    values: Cells
-    totals: Mapping[str, Fractions]
+    def merged(cuts: Sequence[tuple[Key, Key | None]]) -> list[Rows]:
+        found = ([_merge(declared, each, *ends) for each in scopes] for ends in cuts)
+        return [_joined(declared, values, totals, *each) for each in found]
 
-    def __iter__(self) -> Iterator[Rows]:
-        """In the order of keys; in a cross table each row after its cells."""
-        runs = [each.groups for sources in self.scopes for each in sources]
-        ends = [*_ends(runs, len(self.declared.by))]
-        workers, at_once = (vcpus(), RANGES) if len(ends) > RANGES else (1, 1)
-        batches = [*batched(pairwise([(), *ends]), at_once if workers > 1 else 1)]
-        for ranges, rows in zip(batches, map_forked(self._merged, batches, workers), strict=True):
-            yield from self._merged(ranges) if rows is None else rows
-
-    def _merged(self, ranges: Sequence[tuple[Key | None, Key | None]]) -> list[Rows]:
-        """Of consecutive ranges, each with its first key and the one behind its last."""
-        for each in chain(*self.scopes):
-            each.skip(ranges[0][0] or ())
-        merged = ([_merge(self.declared, each, end) for each in self.scopes] for _, end in ranges)
-        return [
-            self._joined(*found)
-            for found, (_, end) in zip(merged, ranges)
-            if found[0].groups.rows or end is None
-        ]
-
-    def _joined(self, margin: Range, *parts: Range) -> Rows:
-        """The rows of a range, and the cells."""
-        column = np.full(margin.groups.rows, len(self.values))
-        rows = finished(self.declared, self.declared.by, margin, column, self.totals)
-        for groups, distinct in parts:
-            *keys, across = groups.keys
-            column = Distinct([self.values, across]).places[1]
-            part = Range(replace(groups, keys=keys), distinct)
-            cells = finished(self.declared, self.declared.by, part, column, self.totals)
-            rows = replace(cells, at=runs_of(keys)).beside(rows)
-        return rows
+    groups = [runs[0] for sources in scopes for runs in sources]
+    cuts = [*_ranges(groups, len(declared.by))]
+    workers = vcpus() if len(cuts) > RANGES else 1
+    batches = [*batched(cuts, RANGES if workers > 1 else 1)]
+    for batch, rows in zip(batches, map_forked(merged, batches, workers), strict=True):
+        yield from merged(batch) if rows is None else rows
 
 
-def _merge(declared: Declared, sources: Sequence[Runs], end: Key | None) -> Range:
-    """The groups that follow in all sources and sort before the end; all, without one."""
-    starts = [each.groups.taken for each in sources]
-    pieces = [[*each.groups.before(end)] for each in sources]
-    tables = [*chain.from_iterable(pieces)] or [no_groups(sources[0].groups.keys)]
-    index = Index(tables)
-    groups = grouped(tables, index)
-    found = iter(index.numbers)
-    numbers = [np.concatenate([NONE, *islice(found, len(piece))]) for piece in pieces]
+def _joined(
+    declared: Declared,
+    values: Cells,
+    totals: Mapping[str, Fractions],
+    margin: Merged,
+    *parts: Merged,
+) -> Rows:
+    """The rows of a range, and the cells of a cross table."""
+    column = np.full(margin.groups.rows, len(values))
+    rows = finished(declared, declared.by, margin, column, totals)
+    for groups, distinct in parts:
+        *keys, across = groups.keys
+        both = joined([values, across])
+        column = ranked(both.order, len(both))[0][len(values) :]
+        part = Merged(replace(groups, keys=keys), distinct)
+        cells = finished(declared, declared.by, part, column, totals)
+        rows = replace(cells, at=runs_of(keys)).beside(rows)
+    return rows
+
+
+def _merge(
+    declared: Declared, sources: Sequence[list[Run]], start: Key = (), end: Key | None = None
+) -> Merged:
+    """The groups of all sources from a key on that sort before the end; all, without one."""
+    pieces = [[*runs[0].between(start, end)] for runs in sources]
+    tables = [table for each in pieces for _, table in each]
+    groups, numbers = grouped(tables or [no_groups(sources[0][0].keys)])
+    of_tables = iter(numbers)
+    own = [np.concatenate([NONE, *islice(of_tables, len(each))]) for each in pieces]
+    starts = [each[0][0] if each else 0 for each in pieces]
     distinct = {}
-    for column in declared.used(*SORTED):
-        runs = [each.values[column] for each in sources]
-        distinct[column] = DistinctValues(given(column, groups), declared.percents(column))
-        _merged(runs, starts, numbers, distinct[column])
-    return Range(groups, distinct)
+    for place, (column, percents) in enumerate(declared.distinct.items(), 1):
+        runs = [each[place] for each in sources]
+        distinct[column] = DistinctValues(given(column, groups), percents)
+        _merge_values([*zip(runs, starts, own, strict=True)], distinct[column])
+    return Merged(groups, distinct)
 
 
-def _ends(runs: Iterable[Run], keys: int) -> Iterator[Key | None]:
-    """
-    Args:
-        keys: how many columns of keys ranges are cut by.
-    """
+def _ranges(runs: Iterable[Run], keys: int) -> Iterator[tuple[Key, Key | None]]:
+    """Ranges that are cut by so many columns of keys."""
     blocks = ((block.first[: 3 * keys], block.size) for run in runs for block in run.blocks)
-    return ends(blocks, RANGE_BYTES)
+    return ranges(blocks, RANGE_BYTES)
 
 
-def _merged(
-    runs: list[Run], starts: list[int], numbers: list[Codes], found: DistinctValues
-) -> None:
+def _merge_values(sources: list[tuple[Run, int, Codes]], found: DistinctValues) -> None:
     """The distinct values of a range of groups, merged a range of values at a time.
 
     A source's values name its own groups, counted from its first one; merged ones name those of
@@ -232,37 +224,35 @@ def _merged(
     makes (0, x) once and (0, z) twice. Then come (1, y) and (2, y).
 
     Args:
-        starts: of each run, how many groups its source has before the range.
-        numbers: of each run, the number in the range of each of its source's groups there.
+        sources: of each its values, how many groups it has before the range, and the number in the
+            range of each of its groups there.
         found: of the range; takes the values.
     """
-    of_runs = [*zip(runs, starts, numbers, strict=True)]
-    blocks = [block for each in of_runs for block in _blocks(*each)]
-    for end in ends(blocks, RANGE_BYTES):
+    blocks = [block for each in sources for block in _blocks(*each)]
+    for first, last in ranges(blocks, RANGE_BYTES, (0,)):
         tables = []
-        for run, start, own in of_runs:
-            pieces = run.before(_own_end(end, start, own))
-            tables += [renumbered(table, own, start) for table in pieces]
+        for run, start, own in sources:
+            pieces = run.between(_own_key(first, start, own), _own_key(last, start, own))
+            tables += [renumbered(table, own, start) for _, table in pieces]
         if tables:
-            values = grouped(tables)
+            values, _ = grouped(tables)
             groups, cells = values.keys
-            found.add(groups.values, cells, values.sum(SIZE), values.sum(EXACT_VALUE))
+            found.add(groups.values, cells, values.sum(SIZE))
 
 
 def _blocks(run: Run, start: int, numbers: Codes) -> Iterator[tuple[Key, int]]:
     """The first key, by the group's number in the range, and the size of each block of the range."""
-    for _, size, _, (_, number, *value) in run.blocks:
-        if number >= start + len(numbers):
-            return
+    for block in run.among((NUMBER, start), (NUMBER, start + len(numbers))):
+        _, number, *value = block.first
         if number >= start:
-            yield (int(numbers[number - start]), *value), size
+            yield (int(numbers[number - start]), *value), block.size
 
 
-def _own_end(end: Key | None, start: int, numbers: Codes) -> Key:
-    """The end in a source's own numbers; without one, that of the range. See `_merged`."""
-    if end is None:
+def _own_key(key: Key | None, start: int, numbers: Codes) -> Key:
+    """The key in a source's own numbers; for None, the end of the range. See `_merge_values`."""
+    if key is None:
         return NUMBER, start + len(numbers)
-    number, *value = end
+    number, *value = key
     place = int(np.searchsorted(numbers, number))
     has_group = place < len(numbers) and numbers[place] == number
     return NUMBER, start + place, *(value if has_group else ())
@@ -284,15 +274,13 @@ def _with_running(
 
 
 def _sorted(declared: Declared, rows: Iterator[Rows], margin: int) -> Iterator[Rows]:
-    """In the order of a column; equal ones in the order that they have.
-
-    Args:
-        margin: the number of the column by whose rows it goes.
+    """In the order of a column, of a cross table that over all values, whose number is `margin`;
+    equal ones in the order that they have.
     """
     spool, count, runs = Spool(), 0, []
     sort = str(declared.sort)
     for each in rows:
-        cells = Cells.of(each.df[sort.removeprefix("-")][each.column == margin]).by_value()
+        cells = Cells.of(each.df[sort.removeprefix("-")][each.column == margin])
         keys = [
             (cells.descending() if sort.startswith("-") else cells).take(each.at),
             Cells.numbered(each.at + count),
@@ -303,22 +291,22 @@ def _sorted(declared: Declared, rows: Iterator[Rows], margin: int) -> Iterator[R
         for name, exact in each.exact.items():
             parts = zip(PARTS, exact.reduced().parts)
             picks |= {Pick(part, name): Cells.of(pd.Series(of, dtype=object)) for part, of in parts}
-        groups = grouped([Groups(len(each.df), keys, {}, picks)])
-        runs.append(spool.put(Partials(groups, {})).groups)
+        groups, _ = grouped([Groups(len(each.df), keys, {}, picks)])
+        runs += spool.put([groups])
         count += each.count
         empty = each.take(slice(0))
     if not count:
         yield empty
-    for end in _ends(runs, 2):
-        if tables := [table for run in runs for table in run.before(end)]:
-            groups = grouped(tables)
+    for start, end in _ranges(runs, 2):
+        if tables := [table for run in runs for _, table in run.between(start, end)]:
+            groups, _ = grouped(tables)
             found = {pick: cells.to_series() for pick, cells in groups.picks.items()}
             df = pd.DataFrame({name: found[Pick("shown", name)] for name in empty.df.columns})
-            exacts = {}
-            for name in empty.exact:
-                exacts[name] = Fractions(
-                    *(found[Pick(part, name)].to_numpy(object) for part in PARTS)
-                )
+            of_parts = {
+                name: [found[Pick(part, name)].to_numpy(object) for part in PARTS]
+                for name in empty.exact
+            }
+            exacts = {name: Fractions(*parts) for name, parts in of_parts.items()}
             at = runs_of(groups.keys[1:2])
             column = at * 0 if declared.across is None else groups.keys[2].values
             yield Rows(df, exacts, at, column)

@@ -1,18 +1,21 @@
 """Partial results: tables of groups that add up, sorted by their keys, in blocks that merge."""
 
 import json
-from bisect import bisect_left
-from collections import deque
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import batched
+from itertools import batched, chain
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
+from isal import isal_zlib
+from numpy.typing import NDArray
 
-from pipeline.summaries.cells import NUMBER, Cells, Codes, Distinct, missing, split
+from pipeline.summaries.cells import EXACT, Cells, Codes, joined, missing, ranked, split
 
-BLOCK_BYTES = 64 * 1024
+BLOCK_BYTES = 64 * 1024  # before it is deflated
+INFLATED_BYTES = 128 * 1024  # of most blocks, at most
 INTEGERS = ("|i1", "<i2", "<i4", "<i8")
 
 Read = Callable[[int, int], bytes]
@@ -23,10 +26,9 @@ class Sum(NamedTuple):
     """What adds up over rows.
 
     Attributes:
-        what: size, of all rows; exact, of the rows whose key or value is an exact number; of a
-            column's cells gaps, above (infinite ones), below, fractions; sum and square, of digits
-            there, each worth 2**(32 * place) / 10**tens.
-        column: of the table; of a key, its name.
+        what: size, of all rows; of a column's cells gaps, above (infinite ones), below, fractions;
+            sum and square, of digits there, each worth 2**(32 * place) / 10**tens.
+        column: of the table.
     """
 
     what: str
@@ -42,7 +44,7 @@ class Pick(NamedTuple):
     column: str
 
 
-SIZE, EXACT_VALUE = Sum("size"), Sum("exact")
+SIZE = Sum("size")
 
 
 @dataclass(frozen=True)
@@ -75,119 +77,86 @@ class Groups:
     def sum(self, what: Sum) -> Codes:
         return self.sums.get(what, np.zeros(self.rows, np.int64))
 
+    def pick(self, what: Pick) -> Cells:
+        return self.picks.get(what) or missing(self.rows)
 
-class Partials(NamedTuple):
-    """What some rows contribute to one summary, or to its total.
 
-    Attributes:
-        groups: the groups.
-        values: of a column the distinct values of each group and their counts, by the number of
-            the group and the value.
-    """
-
-    groups: Groups
-    values: dict[str, Groups]
+# What some rows contribute to one summary, or to its total: the groups; then of each column whose
+# distinct values are sought, those of each group and their counts, by the group's number and the value.
+Partials = list[Groups]
 
 
 def no_groups(keys: int) -> Groups:
     return Groups(0, [missing(0)] * keys, {}, {})
 
 
-class Index:
-    """The distinct keys of some tables, sorted.
+def grouped(tables: Sequence[Groups]) -> tuple[Groups, list[Codes]]:
+    """One table of groups, and of each table the numbers of its groups there.
 
-    Attributes:
-        numbers: of each table, the number of each group among them.
-        rows: how many there are.
+    Of equal keys the sums are added, and one of their cells is picked in the order of the tables.
     """
-
-    def __init__(self, tables: Sequence[Groups]) -> None:
-        self._levels: list[tuple[Distinct, Codes]] = []
-        self.numbers = [np.zeros(table.rows, np.int64) for table in tables]
-        self.rows = 1
-        for column in zip(*(table.keys for table in tables), strict=True):
-            distinct = Distinct(column)
-            if self._levels:
-                pairs = zip(self.numbers, distinct.places, strict=True)
-                wide = np.concatenate([above * len(distinct) + below for above, below in pairs])
-                # With return_index NumPy merges, which is faster where long runs are sorted.
-                level, _, ranks = np.unique(wide, return_index=True, return_inverse=True)
-                self.numbers = split(ranks, self.numbers)
-            else:
-                self.numbers, level = distinct.places, np.arange(len(distinct))
-            self._levels.append((distinct, level))
-            self.rows = len(level)
-
-    def keys(self) -> list[Cells]:
-        """Of each key column, the cell of each group."""
-        numbers, found = np.arange(self.rows), []
-        for distinct, level in reversed(self._levels):
-            numbers, places = np.divmod(level[numbers], len(distinct))
-            found.append(distinct.cells(places))
-        return found[::-1]
-
-
-def grouped(tables: Sequence[Groups], index: Index | None = None) -> Groups:
-    """One table of groups; of equal keys the sums are added, in the order of the tables picked."""
-    index = index or Index(tables)
+    keys = [joined(column) for column in zip(*(table.keys for table in tables), strict=True)]
+    rows = sum(table.rows for table in tables)
+    numbers, count = ranked(chain.from_iterable(cells.order for cells in keys), rows)
+    of_tables = split(numbers, [range(table.rows) for table in tables])
     sums: dict[Sum, Codes] = {}
-    for table, numbers in zip(tables, index.numbers, strict=True):
+    for table, own in zip(tables, of_tables, strict=True):
         for part, column in table.sums.items():
-            total = sums.setdefault(part, np.zeros(index.rows, np.int64))
-            if index.rows == 1:
+            total = sums.setdefault(part, np.zeros(count, np.int64))
+            if count == 1:
                 total += column.sum()
             else:
-                np.add.at(total, numbers, column)
+                np.add.at(total, own, column)
     picks = {}
     for pick in dict.fromkeys(pick for table in tables for pick in table.picks):
-        columns = [table.picks.get(pick) or missing(table.rows) for table in tables]
-        picks[pick] = _picked(pick.how, columns, index)
-    return Groups(index.rows, index.keys(), sums, picks)
+        columns = [table.pick(pick) for table in tables]
+        cells = joined([*columns, missing(1)])
+        picks[pick] = _last(_picked(pick.how, cells), cells, numbers, count)
+    keys = [_last(_exact_first(each), each, numbers, count) for each in keys]
+    return Groups(count, keys, sums, picks), of_tables
+
+
+def _exact_first(cells: Cells) -> Codes:
+    """All rows in an order in which the last one of equal numbers is a float, if any is."""
+    exact = cells.kinds == EXACT
+    return np.concatenate([np.flatnonzero(exact), np.flatnonzero(~exact)])
+
+
+def _picked(how: str, cells: Cells) -> Codes:
+    """The rows in an order in which the last one of a group is what it picks."""
+    rows = np.flatnonzero(cells.given)
+    if how in ("min", "max"):
+        given = cells.take(rows)
+        places, _ = ranked([*given.order, given.kinds], len(rows))
+        rows = rows[np.argsort(places, kind="stable")]
+    return rows[::-1] if how in ("min", "first") else rows
+
+
+def _last(rows: Codes, cells: Cells, numbers: Codes, count: int) -> Cells:
+    """Of each group the cell of the last of its rows; the last of all cells, where it has none."""
+    last = np.full(count, len(cells) - 1)
+    last[numbers[rows]] = rows
+    return cells.take(last)
 
 
 def combined(parts: Sequence[Partials]) -> Partials:
     """What they contribute together; the order of the parts is that of their rows."""
-    index = Index([each.groups for each in parts])
-    groups = grouped([each.groups for each in parts], index)
-    values = {}
-    for column in parts[0].values:
-        pairs = zip(parts, index.numbers, strict=True)
-        tables = [renumbered(each.values[column], numbers) for each, numbers in pairs]
-        values[column] = grouped(tables)
-    return Partials(groups, values)
+    tables, *of_columns = zip(*parts, strict=True)
+    groups, numbers = grouped(tables)
+    return [groups, *(grouped([*map(renumbered, each, numbers)])[0] for each in of_columns)]
 
 
 def renumbered(values: Groups, numbers: Codes, first: int = 0) -> Groups:
-    """
-    Args:
-        numbers: the new number of each group, from the number `first` on.
-    """
+    """With new numbers of the groups, of which `numbers` has those from the number `first` on."""
     group, value = values.keys
     numbered = Cells.numbered(numbers[group.values - first])
     return Groups(values.rows, [numbered, value], values.sums, {})
 
 
-def _picked(how: str, columns: list[Cells], index: Index) -> Cells:
-    distinct = Distinct(columns)
-    if not len(distinct):
-        return missing(index.rows)
-    given = np.flatnonzero(np.concatenate([cells.given for cells in columns]))
-    places = np.concatenate(distinct.places)[given]
-    groups = np.concatenate(index.numbers)[given]
-    order = np.argsort(places, kind="stable") if how in ("min", "max") else np.arange(len(given))
-    if how in ("min", "first"):
-        order = order[::-1]
-    best = np.full(index.rows, -1)  # the last one is missing, if any is
-    best[groups[order]] = places[order]  # of several for a group the last one stays
-    return distinct.cells(best)
-
-
 def written(parts: Partials) -> tuple[list[Any], bytes]:
-    """As it travels: of the groups, then of each column's values, the size, the rows and the first
-    key of each block; and all blocks.
-    """
+    """As it travels: of each table the size, the rows and the first key of each block; all blocks."""
     fields, bodies = [], []
-    for table in (parts.groups, *parts.values.values()):
+    for table in parts:
         blocks = [(packed(block), block.rows, block.key(0)) for block in _blocks(table)]
         fields.append([[len(body), rows, first] for body, rows, first in blocks])
         bodies += [body for body, _, _ in blocks]
@@ -212,12 +181,12 @@ def _size(table: Groups) -> int:
 
 
 def packed(table: Groups) -> bytes:
-    """A line of JSON, each group's integers in as few bytes as its columns need, and JSON of texts."""
+    """A line of JSON, the columns' integers in as few bytes as each needs, and JSON of texts; deflated."""
     cells = [*table.keys, *table.picks.values()]
     columns: list[Any] = [*table.sums.values()]
     for each in cells:
         columns += [each.kinds, each.values, each.places]
-    arrays = [_narrowed(column) for column in columns]
+    arrays = [*map(_narrowed, columns)]
     header = {
         "rows": table.rows,
         "keys": len(table.keys),
@@ -229,10 +198,12 @@ def packed(table: Groups) -> bytes:
         json.dumps(each, ensure_ascii=False).encode("utf-8", "surrogatepass")
         for each in (header, [each.texts for each in cells])
     )
-    return b"".join([line, b"\n", *(array.tobytes() for array in arrays), texts])
+    return isal_zlib.compress(
+        b"".join([line, b"\n", *(array.tobytes() for array in arrays), texts]), 1
+    )
 
 
-def _narrowed(column: Any) -> Any:
+def _narrowed(column: NDArray[Any]) -> NDArray[Any]:
     """Of equal numbers, one."""
     low, high = int(column.min()), int(column.max())
     kinds = (np.dtype(kind) for kind in INTEGERS)
@@ -242,7 +213,7 @@ def _narrowed(column: Any) -> Any:
 
 def unpacked(data: bytes) -> Groups:
     """What `packed` wrote."""
-    line, _, rest = data.partition(b"\n")
+    line, _, rest = isal_zlib.decompress(data, bufsize=INFLATED_BYTES).partition(b"\n")
     header = json.loads(line)
     rows, keys = header["rows"], header["keys"]
     sums = [Sum(*each) for each in header["sums"]]
@@ -263,12 +234,20 @@ def unpacked(data: bytes) -> Groups:
 
 
 class Block(NamedTuple):
-    """Some groups of a table as bytes: where they are, how many, and the key of the first."""
+    """Some groups of a table as bytes.
+
+    Attributes:
+        before: how many groups the table has before them.
+        first: the key of the first.
+    """
 
     start: int
     size: int
-    rows: int
+    before: int
     first: Key
+
+
+FIRST = attrgetter("first")
 
 
 class Run:
@@ -281,106 +260,74 @@ class Run:
         read: the bytes from a start on, of a length.
 
     Attributes:
-        keys: how many columns its keys have.
-        taken: groups that were given out or skipped.
+        end: of the last block.
     """
 
     def __init__(self, fields: Any, start: int, keys: int, read: Read) -> None:
-        self.blocks: deque[Block] = deque()
-        self.end = start
+        self.blocks: list[Block] = []
+        self.end, before = start, 0
         for size, rows, first in fields:
-            self.blocks.append(Block(self.end, size, rows, tuple(first)))
-            self.end += size
-        self.taken = 0
+            self.blocks.append(Block(self.end, size, before, tuple(first)))
+            self.end, before = self.end + size, before + rows
         self.keys = keys
         self._read = read
-        self._rest: Groups | None = None
+        self._rest: tuple[Block, int, Groups] | None = None  # of a block, from a number on
 
-    def before(self, end: Key | None) -> Iterator[Groups]:
-        """The groups that follow and sort before the end; all, without one."""
-        while self._rest or (self.blocks and (end is None or self.blocks[0].first < end)):
-            table = self._rest or self._next()
-            stop = table.rows
-            if end is not None:
-                stop = bisect_left(range(table.rows), end, key=table.key)
-            self._rest = table.take(slice(stop, None)) if stop < table.rows else None
-            self.taken += stop
-            if stop:
-                yield table.take(slice(0, stop)) if self._rest else table
-            if self._rest:
-                return
+    def among(self, start: Key, end: Key | None) -> list[Block]:
+        """The blocks that may have groups from a key on that sort before the end."""
+        first = bisect_right(self.blocks, start, key=FIRST) - 1
+        last = None if end is None else bisect_left(self.blocks, end, key=FIRST)
+        return self.blocks[max(0, first) : last]
 
-    def skip(self, end: Key) -> None:
-        """Pass over the groups that sort before the end, and read no block without need."""
-        if self._rest and self.blocks and self.blocks[0].first <= end:
-            self.taken += self._rest.rows
+    def between(self, start: Key, end: Key | None) -> Iterator[tuple[int, Groups]]:
+        """The groups from a key on that sort before the end, or all without one, in pieces, each
+        with the number of its first group.
+        """
+        for block in self.among(start, end):
+            first, table = self._groups(block, start)
+            low, high = 0, table.rows
+            if table.key(0) < start:
+                low = bisect_left(range(table.rows), start, key=table.key)
+            if end is not None and table.key(high - 1) >= end:
+                high = bisect_left(range(table.rows), end, low, key=table.key)
             self._rest = None
-        while len(self.blocks) > 1 and self.blocks[1].first <= end:
-            self.taken += self.blocks.popleft().rows
-        if not self._rest or self._rest.key(0) < end:
-            for _ in self.before(end):
-                pass
+            if high < table.rows:
+                self._rest = block, first + high, table.take(slice(high, None))
+            if low < high:
+                yield first + low, table.take(slice(low, high))
 
     def whole(self) -> Groups:
-        tables = [*self.before(None)] or [no_groups(self.keys)]
-        return tables[0] if len(tables) == 1 else grouped(tables)
+        tables = [table for _, table in self.between((), None)] or [no_groups(self.keys)]
+        return tables[0] if len(tables) == 1 else grouped(tables)[0]
 
-    def _next(self) -> Groups:
-        block = self.blocks.popleft()
-        return unpacked(self._read(block.start, block.size))
-
-
-class Runs(NamedTuple):
-    """Partial results to read block by block, as Partials has them."""
-
-    groups: Run
-    values: dict[str, Run]
-
-    def skip(self, end: Key) -> None:
-        """Pass over the groups that sort before the end, and their values."""
-        self.groups.skip(end)
-        for run in self.values.values():
-            run.skip((NUMBER, self.groups.taken))
-
-    @property
-    def end(self) -> int:
-        return max(run.end for run in (self.groups, *self.values.values()))
-
-    def whole(self) -> Partials:
-        values = {name: run.whole() for name, run in self.values.items()}
-        return Partials(self.groups.whole(), values)
+    def _groups(self, block: Block, start: Key) -> tuple[int, Groups]:
+        """The groups of a block, at least from a key on, and the number of the first: where a range
+        has ended, the next one begins.
+        """
+        if self._rest and self._rest[0] is block and self._rest[2].key(0) <= start:
+            return self._rest[1:]
+        return block.before, unpacked(self._read(block.start, block.size))
 
 
-def opened(fields: Any, start: int, keys: int, columns: Iterable[str], read: Read) -> Runs:
-    """Some partial results, to read block by block.
+def opened(fields: Any, start: int, keys: int, read: Read) -> list[Run]:
+    """Some partial results, to read block by block; the arguments are those of Run."""
+    runs: list[Run] = []
+    for each in fields:
+        runs.append(Run(each, start, 2 if runs else keys, read))
+        start = runs[-1].end
+    return runs
 
-    Args:
-        fields: as `written` gives them.
-        keys: how many columns the keys of the groups have.
-        columns: those of which there are distinct values.
-        start, read: see Run.
+
+def ranges(
+    blocks: Iterable[tuple[Key, int]], size: int, start: Key = ()
+) -> Iterator[tuple[Key, Key | None]]:
+    """Cut blocks, given by their first keys and sizes, into ranges of about `size` bytes: the first
+    key of each, and the one behind its last; None at last.
     """
-    of_groups, *of_values = fields
-    groups = Run(of_groups, start, keys, read)
-    values: dict[str, Run] = {}
-    end = groups.end
-    for name, each in zip(columns, of_values, strict=True):
-        values[name] = Run(each, end, 2, read)
-        end = values[name].end
-    return Runs(groups, values)
-
-
-def ends(blocks: Iterable[tuple[Key, int]], size: int) -> Iterator[Key | None]:
-    """Keys that cut all blocks into ranges, each of about `size` bytes; None at last.
-
-    Args:
-        blocks: the first key of each, and its size.
-    """
-    ordered = sorted(blocks)
-    taken, last = 0, ordered[0][0] if ordered else ()
-    for first, block_size in ordered:
-        if taken >= size and first > last:
-            yield first
-            taken, last = 0, first
+    taken = 0
+    for first, block_size in sorted(blocks):
+        if taken >= size and first > start:
+            yield start, first
+            taken, start = 0, first
         taken += block_size
-    yield None
+    yield start, None

@@ -1,8 +1,10 @@
-"""The rows of a summary on their way to its sheet, and how those of a cross table stand there."""
+"""The rows of a summary on their way to its sheet: keys, aggregations and formulas, and how those of
+a cross table stand there.
+"""
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.excel import integer_text
+from pipeline.summaries.aggregations import Merged, numbers
 from pipeline.summaries.cells import Cells, Codes
-from pipeline.summaries.exact import Fractions
+from pipeline.summaries.exact import Fractions, RunningSums
+from pipeline.summaries.formula import Formula, Name
+from pipeline.summaries.summary import Declared
 
 BLOCK_ROWS = 1 << 14  # rendered at a time, however the groups came: the same bytes for every cut
 BLOCK_CELLS = 1 << 20  # at most, of a wide table
@@ -53,6 +58,73 @@ class Rows:
         return joined.take(np.lexsort((column, at)))
 
 
+def finished(
+    declared: Declared,
+    by: list[str],
+    found: Merged,
+    column: Codes,
+    totals: Mapping[str, Fractions] | None = None,
+) -> Rows:
+    """The rows of a summary: its keys and its columns, but for what the rows' order decides.
+
+    Args:
+        column: of each row.
+        totals: the exact values over everything of each column; None for a row over everything.
+    """
+    groups, formulas = found.groups, declared.formulas
+    shown: dict[str, Any] = {
+        name: cells.to_series() for name, cells in zip(by, groups.keys, strict=True)
+    }
+    shown |= dict.fromkeys(column.name for column in declared.columns)  # formulas come last
+    exact = {}
+    for each, aggregation in declared.aggregated:
+        shown[each.name] = aggregation.shown(each.of, found)
+        if aggregation.exact and each.name in declared.operands:
+            exact[each.name] = aggregation.exact(each.of, found)
+    for name in declared.operands - formulas.keys() - exact.keys():
+        # A key is no number in the total.
+        exact[name] = Fractions.of(shown[name].tolist() if name in shown else [None] * groups.rows)
+    rows = Rows(pd.DataFrame(shown), exact, np.arange(groups.rows), column)
+    if totals is None:
+        compute(formulas, rows)
+        return rows
+    after = declared.after
+    compute({name: formulas[name] for name in formulas if name not in after}, rows, totals)
+    used = {name for formula in after.values() for name in formula.names if name.over != "total"}
+    left = {name.column for name in used} - after.keys()
+    return replace(rows, exact={name: exact[name] for name in left})
+
+
+def compute(
+    formulas: Mapping[str, Formula],
+    rows: Rows,
+    totals: Mapping[str, Fractions] | None = None,
+    sums: Mapping[str, RunningSums] | None = None,
+) -> None:
+    """Add columns to the rows.
+
+    Args:
+        totals: the exact values over everything of each column; None for a row over everything,
+            which is its own total, and the only row of a running total.
+        sums: of the rows before these, by column.
+    """
+    running: dict[Name, Fractions] = {}
+
+    def operand(name: Name) -> Fractions:
+        if name.over == "total" and totals is not None:
+            return totals[name.column].take(rows.column)
+        exact: Fractions = rows.exact[name.column]
+        if name.over != "running" or sums is None:
+            return exact
+        if name not in running:
+            running[name] = sums[name.column].add(exact, rows.column)
+        return running[name]
+
+    for name, formula in formulas.items():
+        rows.exact[name] = formula.value(operand, len(rows.df))
+        rows.df[name] = numbers(rows.exact[name].numbers())
+
+
 def top(rows: Iterator[Rows], count: int | None) -> Iterator[Rows]:
     """So many rows of the sheet, the first ones; all for None."""
     for each in rows:
@@ -65,7 +137,7 @@ def runs_of(keys: Sequence[Cells]) -> Codes:
     """Numbers each row of sorted keys; equal ones have one number."""
     changed = np.zeros(len(keys[0]), bool)
     for cells in keys:
-        for part in (cells.kinds, cells.values, cells.places):
+        for part in cells.order:
             changed[1:] |= part[1:] != part[:-1]
     return np.cumsum(changed)
 
@@ -97,8 +169,8 @@ def side_by_side(rows: Rows, keys: list[str], across: int | None) -> Iterator[pd
 
 def _table(values: NDArray[Any], at: Codes, column: Codes, shape: tuple[int, int]) -> NDArray[Any]:
     """Values at their rows and columns; a cell without one is missing."""
-    numbers = values.dtype.kind in "iuf"
-    table: NDArray[Any] = np.full(shape, np.nan if numbers else None, float if numbers else object)
+    plain = values.dtype.kind in "iuf"
+    table: NDArray[Any] = np.full(shape, np.nan if plain else None, float if plain else object)
     table[at, column] = values
     return table
 

@@ -1,52 +1,20 @@
-"""Summaries of the whole table: what an ETL declares, and what one segment contributes."""
+"""Summaries of the whole table, as an ETL declares them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any
 
-import numpy as np
 import pandas as pd
-from pandas.api.extensions import ExtensionArray
 
-from pipeline.arrays import only_texts
-from pipeline.errors.places import named
-from pipeline.errors.wording import found, require
-from pipeline.excel import EXACT_INTEGER, SHEET_COLUMNS, check_sheet_name, check_sheet_names
+from pipeline.errors.wording import require
+from pipeline.excel import SHEET_COLUMNS, check_sheet_name, check_sheet_names
 from pipeline.facts.json_dataclass import Json
 from pipeline.sheet.table import REJECTS
-from pipeline.summaries.cells import (
-    BOOLEAN,
-    MISSING,
-    NUMBER,
-    Cells,
-    Codes,
-    Distinct,
-    NoCell,
-    in_order,
-)
-from pipeline.summaries.exact import decimal_digits, digits, square_digits
+from pipeline.summaries.aggregations import AGGREGATIONS, PERCENTILES, Aggregation
 from pipeline.summaries.formula import Formula, InvalidFormula, Name, read_formulas
-from pipeline.summaries.partials import (
-    EXACT_VALUE,
-    SIZE,
-    Groups,
-    Partials,
-    Pick,
-    Sum,
-    combined,
-    written,
-)
 
-AGGREGATIONS = (
-    *("count", "size", "sum", "mean", "median", "min", "max"),
-    *("var", "std", "first", "last", "nunique"),
-)
-PERCENTILES = {"median": 50} | {f"p{percent}": percent for percent in range(1, 100)}
-MOST_DIGITS = 5_000  # before the point and after it, of a number that is computed with
-OF_NUMBERS = ("sum", "mean", "var", "std", *PERCENTILES)
-SORTED = ("nunique", *PERCENTILES)  # from the distinct values and their counts
-PICKED = ("min", "max", "first", "last")  # one of the cells
+KNOWN = AGGREGATIONS | PERCENTILES
 CHARTS = ("column", "bar", "line", "pie")
 MOST_ACROSS = 500  # values side by side
 
@@ -64,7 +32,7 @@ class Column:
     Attributes:
         name: its header.
         of: the table's column; or the formula, over other columns of the summary.
-        how: one of AGGREGATIONS or PERCENTILES; None for a formula.
+        how: one of KNOWN; None for a formula.
     """
 
     name: str
@@ -133,7 +101,7 @@ class Declared(Json):
         yield bool(self.columns), 'must name a column, as in 人数=("会員番号", "count")', None
         keys = self.by if self.across is None else [*self.by, self.across]
         for column in self.columns:
-            known = column.how in (None, *AGGREGATIONS, *PERCENTILES)
+            known = column.how is None or column.how in KNOWN
             hows = f"{', '.join(AGGREGATIONS)}, p1 … p99"
             yield known, f"{column.name} must be one of {hows}", column.how
             yield column.name not in keys, "a column has one name", column.name
@@ -170,21 +138,27 @@ class Declared(Json):
         """
         return read_formulas({each.name: each.of for each in self.columns if each.how is None})
 
+    @cached_property
     def operands(self) -> set[str]:
         """The columns that formulas compute with."""
         return {name.column for name in self._names()}
 
+    @cached_property
+    def aggregated(self) -> list[tuple[Column, Aggregation]]:
+        """The columns that are no formulas."""
+        return [(each, KNOWN[each.how]) for each in self.columns if each.how]
+
+    @cached_property
+    def distinct(self) -> dict[str, set[int]]:
+        """The table's columns whose distinct values are sought, and the percentiles of each."""
+        found: dict[str, set[int]] = {}
+        for column, aggregation in self.aggregated:
+            if aggregation.percents is not None:
+                found.setdefault(column.of, set()).update(aggregation.percents)
+        return found
+
     def _names(self) -> list[Name]:
         return [name for formula in self.formulas.values() for name in formula.names]
-
-    def used(self, *aggregations: str) -> list[str]:
-        """The table's columns to which these are applied."""
-        return list(dict.fromkeys(each.of for each in self.columns if each.how in aggregations))
-
-    def percents(self, column: str) -> set[int]:
-        """Of the percentiles of one of the table's columns; the median is the 50th."""
-        hows = (str(each.how) for each in self.columns if each.of == column)
-        return {PERCENTILES[how] for how in hows if how in PERCENTILES}
 
 
 class Summary:
@@ -277,157 +251,6 @@ class Summary:
         return [*pairs]
 
 
-class Columns:
-    """The columns of a result, each turned into what aggregations need once.
-
-    Args:
-        source: of its rows, for error messages.
-    """
-
-    def __init__(self, df: pd.DataFrame, source: str) -> None:
-        self._df = df
-        self._names = [str(name) for name in df.columns]
-        self._source = str(df.attrs.get("source", source))
-        self._summary = ""  # that is being made, for error messages
-        self._cells: dict[str, Cells] = {}
-        self._addends: dict[tuple[str, int], dict[Sum, Codes]] = {}
-
-    def partials(self, declared: Declared, keys: Mapping[str, Key]) -> list[Partials]:
-        """What the rows contribute: to the groups and, where one is declared, to the total.
-
-        Args:
-            keys: of the summary, see there.
-
-        Raises:
-            InvalidSummary: names the record, the rule and what was found.
-        """
-        self._summary = declared.name
-        of_keys = {name: self._of_key(name, made) for name, made in keys.items()}
-        operands = declared.operands()
-        for column in declared.columns:
-            if column.how in OF_NUMBERS or (column.how in PICKED and column.name in operands):
-                self._check_numbers(self._of(column.of), column.of, str(column.how))
-        for name, cells in of_keys.items():
-            if name in operands:
-                self._check_numbers(cells, name, "formula")
-        rows = self._rows(declared)
-        exact = {
-            Sum("exact", name): cells.exact.astype(np.int64)
-            for name, cells in of_keys.items()
-            if cells.exact.any()
-        }
-        by_value = {name: cells.by_value() for name, cells in of_keys.items()}
-        values = {column: self._values(column) for column in declared.used(*SORTED)}
-        found = []
-        for names in declared.scopes:
-            sums = rows.sums | {of: flags for of, flags in exact.items() if of.column in names}
-            groups = replace(rows, keys=[by_value[name] for name in names], sums=sums)
-            found.append(combined([Partials(groups, values)]))
-            if names == [declared.across]:
-                check_across(declared, found[-1].groups.rows, self._source)
-        return found
-
-    def _rows(self, declared: Declared) -> Groups:
-        """Each row as a group of its own, without a key."""
-        sums: dict[Sum, Any] = {SIZE: np.ones(len(self._df), np.int64)}
-        for column in declared.used(*{*AGGREGATIONS, *PERCENTILES} - {"size", *PICKED}):
-            series = self._series(column)
-            if not only_texts(series) and (gaps := series.isna().to_numpy(dtype=bool)).any():
-                sums[Sum("gaps", column)] = gaps.astype(np.int64)
-        for power, how in ((1, ("sum", "mean", "var", "std")), (2, ("var", "std"))):
-            for column in declared.used(*how):
-                if (column, power) not in self._addends:
-                    self._addends[column, power] = addends(column, self._of(column), power)
-                sums |= self._addends[column, power]
-        picks = {
-            Pick(column.how, column.of): self._of(column.of)
-            for column in declared.columns
-            if column.how in PICKED
-        }
-        return Groups(len(self._df), [], sums, picks)
-
-    def _values(self, column: str) -> Groups:
-        """The value of each row that has one, by the row's number."""
-        cells = self._of(column)
-        given = np.flatnonzero(cells.given)
-        values, ones = cells.take(given), np.ones_like(given)
-        sums = {SIZE: ones}
-        if (exact := values.exact).any():
-            sums[EXACT_VALUE] = exact.astype(np.int64)
-        return Groups(len(given), [Cells.numbered(given), values.by_value()], sums, {})
-
-    def _of_key(self, name: str, made: Key) -> Cells:
-        if isinstance(made, str):
-            return self._of(made)
-        column, rows = made(self._df), len(self._df)
-        if isinstance(column, pd.Series):
-            return self._cells_of(name, self._by_index(name, column))
-        is_list = isinstance(column, list | tuple | np.ndarray | pd.Index | ExtensionArray)
-        if not is_list or np.ndim(column) != 1 or len(column) != rows:
-            what = f"{len(column)} cells" if is_list and np.ndim(column) == 1 else found(column)
-            self._refuse_key(name, f"must be a column of {rows} cells", what)
-        dtype = None if isinstance(column, np.ndarray) else object
-        return self._cells_of(name, pd.Series(column, dtype=dtype))
-
-    def _by_index(self, name: str, column: "pd.Series[Any]") -> "pd.Series[Any]":
-        """Its cells in the order of the frame, as pandas' groupby takes them."""
-        index = self._df.index
-        if column.index.equals(index):
-            return column
-        if not column.index.is_unique:
-            again = column.index[column.index.duplicated()][0]
-            self._refuse_key(name, "must have each record once in its index", f"{again} again")
-        left_out = index[~index.isin(column.index)]
-        if len(left_out):
-            rule = f"must have the frame's {len(index)} records in its index"
-            self._refuse_key(name, rule, f"no {left_out[0]}")
-        return column.reindex(index)
-
-    def _refuse_key(self, name: str, rule: str, what: str) -> NoReturn:
-        raise InvalidSummary(
-            f"{self._source}: {name} of summary {self._summary} {rule}; found {what}"
-        )
-
-    def _of(self, name: str) -> Cells:
-        if name not in self._cells:
-            self._cells[name] = self._cells_of(name, self._series(name))
-        return self._cells[name]
-
-    def _series(self, name: str) -> "pd.Series[Any]":
-        if self._names.count(name) != 1:
-            raise InvalidSummary(
-                f"{self._source}: summary {self._summary} needs one column {name}; "
-                f"found {self._names.count(name)} among {', '.join(self._names)}"
-            )
-        return self._df.iloc[:, self._names.index(name)]
-
-    def _cells_of(self, name: str, column: "pd.Series[Any]") -> Cells:
-        try:
-            return Cells.of(column)
-        except NoCell as error:
-            rule = "must be a text, number, date or boolean"
-            self._refuse(error.row, name, rule, str(error))
-
-    def _check_numbers(self, cells: Cells, name: str, how: str) -> None:
-        kinds = [MISSING, NUMBER] if how in PERCENTILES else [MISSING, NUMBER, BOOLEAN]
-        strange = ~np.isin(cells.kinds, kinds)
-        if strange.any():
-            row = int(strange.argmax())
-            value = cells.take([row]).to_series().iloc[0]
-            self._refuse(row, name, f"must be a number for its {how}", found(value))
-        too_long = cells.digits > MOST_DIGITS
-        if too_long.any():
-            row = int(too_long.argmax())
-            value = cells.take([row]).to_series().iloc[0]
-            self._refuse(
-                row, name, f"must have at most {MOST_DIGITS} digits for its {how}", found(value)
-            )
-
-    def _refuse(self, row: int, column: str, rule: str, what: str) -> NoReturn:
-        record = named(self._df.attrs, self._df.index[row], self._source)
-        raise InvalidSummary(f"{record}: {column} {rule} in summary {self._summary}; found {what}")
-
-
 def check_across(declared: Declared, values: int, source: str) -> None:
     """Raise InvalidSummary unless so many values of a cross table can stand side by side."""
     rule = f"{source}: {declared.across} of summary {declared.name} must have"
@@ -437,48 +260,6 @@ def check_across(declared: Declared, values: int, source: str) -> None:
     require(columns <= SHEET_COLUMNS, rule, columns, InvalidSummary)
 
 
-def carried(summaries: Sequence[Summary], df: pd.DataFrame, source: str) -> tuple[list[Any], bytes]:
-    """What these rows contribute, as it travels: what it means, and its blocks one after another.
-
-    Raises:
-        InvalidSummary: names the record, the rule and what was found.
-    """
-    columns = Columns(df, source)
-    fields, bodies = [], []
-    for summary in summaries:
-        partials = columns.partials(summary.declared, summary.keys)
-        scopes, blocks = zip(*map(written, partials))
-        fields.append({"declared": asdict(summary.declared), "scopes": scopes})
-        bodies += blocks
-    return fields, b"".join(bodies)
-
-
 def check_summaries(summaries: Sequence[Summary]) -> None:
     """Raise InvalidSheetName unless each has a sheet of its own, which is not that of rejects."""
     check_sheet_names([REJECTS, *(summary.declared.name for summary in summaries)])
-
-
-def addends(column: str, cells: Cells, power: int) -> dict[Sum, Codes]:
-    long = cells.long
-    numbers = in_order(cells.values).view("f8")
-    if not (cells.kinds == NUMBER).all() or long.any():
-        numbers = np.where((cells.kinds == NUMBER) & ~long, numbers, 0.0)
-        numbers = np.where(cells.kinds == BOOLEAN, cells.values, numbers)
-    infinite = np.isinf(numbers)
-    parts: dict[Sum, Any] = {}
-    if infinite.any():
-        parts[Sum("above", column)] = infinite & (numbers > 0)
-        parts[Sum("below", column)] = infinite & (numbers < 0)
-        numbers = np.where(infinite, 0.0, numbers)
-    fractions = (np.abs(numbers) > EXACT_INTEGER) | (numbers != np.floor(numbers))
-    parts[Sum("fractions", column)] = fractions
-    what, split_up = ("sum", digits) if power == 1 else ("square", square_digits)
-    parts |= {Sum(what, column, place): part for place, part in split_up(numbers).items()}
-    rows = np.flatnonzero(long)
-    distinct = Distinct([cells.take(rows)])
-    values = distinct.cells(np.arange(len(distinct))).to_series().tolist() if len(rows) else []
-    for (place, tens), part in decimal_digits(values, power).items():
-        total = np.zeros(len(cells), np.int64) + parts.get(Sum(what, column, place, tens), 0)
-        total[rows] += part[distinct.places[0]]
-        parts[Sum(what, column, place, tens)] = total
-    return {part: total.astype(np.int64) for part, total in parts.items() if total.any()}

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.summaries import merge as merged_module
-from pipeline.summaries import partials
 from pipeline.summaries.merge import summarize
 from pipeline.summaries.summary import InvalidSummary, Summary
-from pipeline.tests.summaries.test_summary import cells, merged, plain
+from pipeline.tests.summaries.tables import cells, frame, merged, plain, segments, tiny_blocks
 
+SHORT = Decimal("0.1")
 PERCENTS = st.sampled_from([1, 5, 25, 33, 50, 75, 90, 99])
 NUMBERS = st.one_of(
     st.integers(-50, 50),
@@ -22,11 +21,6 @@ NUMBERS = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
 )
 ROWS = st.lists(st.tuples(st.integers(0, 2), NUMBERS | st.none()), min_size=1, max_size=40)
-
-
-def frame(rows: list[Any]) -> pd.DataFrame:
-    groups, numbers = zip(*rows)
-    return pd.DataFrame({"k": groups, "x": pd.Series(numbers, dtype=object)})
 
 
 def interpolated(numbers: list[Any], percent: int) -> Fraction:
@@ -42,14 +36,9 @@ def interpolated(numbers: list[Any], percent: int) -> Fraction:
 def test_a_percentile_is_exact_and_rounded_once_for_any_cut(
     rows: list[Any], percent: int, cuts: list[int]
 ) -> None:
-    df = frame(rows)
     named: Any = {"p": ("x", f"p{percent}"), "beside": ("x", "p7"), "twice": "p × 2"}
-    ends = [0, *sorted(min(cut, len(df)) for cut in cuts), len(df)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(partials, "BLOCK_BYTES", 1)
-        patch.setattr(merged_module, "RANGE_BYTES", 2_000)
-        pieces = [df.iloc[start:stop] for start, stop in zip(ends, ends[1:])]
-        found = merged(Summary("x", by="k", **named), pieces)
+    with tiny_blocks():
+        found = merged(Summary("x", by="k", **named), segments(frame("kx", rows), cuts))
     for key, shown, _, twice in found:
         numbers = [number for group, number in rows if group == key and number is not None]
         exact = interpolated(numbers, percent) if numbers else None
@@ -76,24 +65,36 @@ def test_a_percentile_is_pandas_quantile(numbers: list[float], percent: int) -> 
 @pytest.mark.parametrize(
     ("numbers", "how", "percentile"),
     [
+        ([1e308, 1.5e308], "median", 1.25e308),
+        ([-1.5e308, -1e308], "median", -1.25e308),
+        ([10**17, 10**17 + 2], "median", 10**17 + 1),
+        ([10**17, 10**17 + 1], "median", Decimal("100000000000000000.5")),
         ([10**17, 10**17 + 1], "p25", Decimal("100000000000000000.25")),
         ([10**17, 10**17 + 100], "p1", 10**17 + 1),
-        ([Decimal("0.1"), Decimal("0.10000000000000000000004")], "p25", None),
+        ([1e18, 2e18, 10**16], "median", 1e18),
+        ([0, 10**15 - 1], "median", 499999999999999.5),
+        ([10**400, 7], "median", Decimal(f"5{'0' * 398}3.5")),
+        ([SHORT, SHORT + Decimal("3E-23")], "median", SHORT + Decimal("1.5E-23")),
+        ([SHORT, SHORT + Decimal("4E-23")], "p25", SHORT + Decimal("1E-23")),
+        ([5e-324, 1e-323], "median", 1e-323),
         ([1e308, -1e308], "p75", 5e307),
         ([1.0, math.inf], "p1", math.inf),
         ([-math.inf, 1.0], "p99", -math.inf),
-        ([-math.inf, math.inf], "p99", None),
+        ([-math.inf, math.inf], "median", None),
         ([5.5, math.inf, math.inf], "p99", math.inf),
+        ([math.inf, 10**400], "median", math.inf),
     ],
     ids=lambda value: str(value)[:40],
 )
 def test_a_percentile_neither_overflows_nor_loses_digits(
     numbers: list[Any], how: str, percentile: Any
 ) -> None:
-    if isinstance(numbers[0], Decimal):
-        percentile = numbers[0] + (numbers[1] - numbers[0]) / 4
-    df = pd.DataFrame({"x": pd.Series(numbers, dtype=object)})
-    assert cells(summarize(df, Summary("x", p=("x", how)))) == [[percentile]]
+    """Nor does it change beside a group of other numbers."""
+    df = frame("kx", [*((1, number) for number in numbers), (2, 10**30)])
+    named: Any = {"p": ("x", how)}
+    assert cells(summarize(df[:-1], Summary("x", **named))) == [[percentile]]
+    found = cells(summarize(df, Summary("x", by="k", **named)))
+    assert [*map(repr, found)] == [*map(repr, [[1, percentile], [2, 10**30]])]
 
 
 @pytest.mark.parametrize("how", ["p0", "p100", "p05", "P50", "p"])

@@ -1,56 +1,38 @@
-"""What a summary shows of groups that are merged: sums, means, percentiles, formulas."""
+"""Each aggregation: what it takes of a segment's cells, and what it shows of merged groups."""
 
 import math
 import operator
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.excel import EXACT_INTEGER, is_long
-from pipeline.summaries.cells import Cells, Codes, whole
-from pipeline.summaries.exact import (
-    Fractions,
-    RunningSums,
-    exact_number,
-    quotient,
-    root,
-    small_totals,
-    totals,
-)
-from pipeline.summaries.formula import Formula, Name
+from pipeline.summaries.cells import BOOLEAN, NUMBER, Cells, Codes, whole
+from pipeline.summaries.exact import Fractions, exact_number, quotient, root, small_totals, totals
 from pipeline.summaries.partials import SIZE, Groups, Pick, Sum
-from pipeline.summaries.rows import Rows
-from pipeline.summaries.summary import PERCENTILES, PICKED, Column, Declared
 
+NUMERIC = (NUMBER, BOOLEAN)
 INFINITE = (math.inf, -math.inf)
 SMALL = 2.0**46  # 100 times a whole number below it is one of a float's
 
 
 class DistinctValues:
-    """How many distinct values groups have, and their percentiles.
-
-    Args:
-        given: how many values each group has.
-        percents: of the percentiles that are sought.
-    """
+    """How many distinct values groups have that are given so many, and the percentiles sought."""
 
     def __init__(self, given: Codes, percents: Iterable[int]) -> None:
         self.unique = np.zeros_like(given)
         self.percentiles = {percent: _Percentile(given, percent) for percent in percents}
         self._seen = np.zeros_like(given)
 
-    def add(self, groups: Codes, cells: Cells, counts: Codes, exact: Codes) -> None:
-        """Values that follow those before: groups ascend, and in each of them its values.
-
-        Args:
-            counts: how often each value is there.
-            exact: how often it is exact.
+    def add(self, groups: Codes, cells: Cells, counts: Codes) -> None:
+        """Values, and how often each is there: groups ascend from call to call, and in each of them
+        its values.
         """
         np.add.at(self.unique, groups, 1)
         through = np.cumsum(counts)
@@ -58,7 +40,7 @@ class DistinctValues:
         earlier = (through - counts)[starts].repeat(np.diff(starts, append=len(groups)))
         through += self._seen[groups] - earlier
         for percentile in self.percentiles.values():
-            percentile.add(groups, cells, through - counts, through, exact == counts)
+            percentile.add(groups, cells, through - counts, through)
         np.add.at(self._seen, groups, counts)
 
 
@@ -72,15 +54,11 @@ class _Percentile:
         self._places = [below, below + (self._rest > 0)]
         self._found: list[Any] = [np.full(len(given), math.nan) for _ in self._places]
 
-    def add(self, groups: Codes, cells: Cells, start: Codes, stop: Codes, exact: Any) -> None:
-        """
-        Args:
-            start, stop: of each value, the places that it takes in its group.
-            exact: whether it is exact.
-        """
+    def add(self, groups: Codes, cells: Cells, start: Codes, stop: Codes) -> None:
+        """Values, each of which takes the places from start to stop in its group."""
         for which, places in enumerate(self._places):
             rows = np.flatnonzero((start <= places[groups]) & (places[groups] < stop))
-            values = cells.take(rows).to_series(exact[rows])
+            values = cells.take(rows).to_series()
             if values.dtype == object:  # with an exact number
                 self._found[which] = self._found[which].astype(object)
             self._found[which][groups[rows]] = values
@@ -124,122 +102,46 @@ def _number_between(low: Any, high: Any, rest: int) -> Any:
 _between = np.frompyfunc(_number_between, 3, 1)
 
 
-class Range(NamedTuple):
+class Merged(NamedTuple):
     """Some groups, merged from all sources; of a column the distinct values of each."""
 
     groups: Groups
     distinct: dict[str, DistinctValues]
 
 
-def finished(
-    declared: Declared,
-    by: list[str],
-    found: Range,
-    column: Codes,
-    totals: Mapping[str, Fractions] | None = None,
-) -> Rows:
-    """The rows of a summary: its keys and its columns, but for what the rows' order decides.
+@dataclass(frozen=True)
+class Aggregation:
+    """An aggregation of a column.
 
-    Args:
-        column: of each row.
-        totals: the exact values over everything of each column; None for a row over everything.
+    Attributes:
+        shown: of the column, what the cells of groups hold.
+        exact: the values before they are rounded, for formulas; None where they are those shown.
+        kinds: of the cells that it can take; none for any.
+        gaps: whether missing cells are counted.
+        powers: of the numbers, those that are added up.
+        pick: which of the cells it is.
+        is_count: whether it shows how many there are of something.
+        percents: of the percentiles that it takes of the distinct values; None for no such values.
     """
-    groups, distinct = found
-    size = groups.sum(SIZE)
-    shown: dict[str, Any] = {
-        name: cells.to_series(groups.sum(Sum("exact", name)) == size)
-        for name, cells in zip(by, groups.keys, strict=True)
-    }
-    for each in declared.columns:
-        shown[each.name] = _shown(each, groups, distinct.get(each.of))
-    formulas, exact = declared.formulas, {}
-    for name in declared.operands() - formulas.keys():
-        exact[name] = _exact(name, declared, shown, groups, distinct)
-    rows = Rows(pd.DataFrame(shown), exact, np.arange(groups.rows), column)
-    if totals is None:
-        compute(formulas, rows)
-        return rows
-    after = declared.after
-    compute({name: formulas[name] for name in formulas if name not in after}, rows, totals)
-    used = {name for formula in after.values() for name in formula.names if name.over != "total"}
-    left = {name.column for name in used} - after.keys()
-    return replace(rows, exact={name: exact[name] for name in left})
 
-
-def compute(
-    formulas: Mapping[str, Formula],
-    rows: Rows,
-    totals: Mapping[str, Fractions] | None = None,
-    sums: Mapping[str, RunningSums] | None = None,
-) -> None:
-    """Add columns to the rows.
-
-    Args:
-        totals: the exact values over everything of each column; None for a row over everything,
-            which is its own total, and the only row of a running total.
-        sums: of the rows before these, by column.
-    """
-    running: dict[Name, Fractions] = {}
-
-    def operand(name: Name) -> Fractions:
-        if name.over == "total" and totals is not None:
-            return totals[name.column].take(rows.column)
-        exact: Fractions = rows.exact[name.column]
-        if name.over != "running" or sums is None:
-            return exact
-        if name not in running:
-            running[name] = sums[name.column].add(exact, rows.column)
-        return running[name]
-
-    for name, formula in formulas.items():
-        rows.exact[name] = formula.value(operand, len(rows.df))
-        rows.df[name] = _column(rows.exact[name].numbers())
-
-
-def _shown(column: Column, groups: Groups, distinct: DistinctValues | None) -> Any:
-    """What its cells hold; of a formula, which is computed last, nothing yet."""
-    match column.how:
-        case None:
-            return None
-        case "size":
-            return groups.sum(SIZE)
-        case "count":
-            return given(column.of, groups)
-        case "nunique" if distinct:
-            return distinct.unique
-        case how if how in PERCENTILES and distinct:
-            return _column(distinct.percentiles[PERCENTILES[how]].numbers())
-        case how if how in PICKED:
-            picked = groups.picks.get(Pick(how, column.of))
-            return pd.Series([None] * groups.rows) if picked is None else picked.to_series()
-    return _computed(str(column.how), column.of, groups)
-
-
-def _exact(
-    name: str,
-    declared: Declared,
-    shown: dict[str, Any],
-    groups: Groups,
-    distinct: dict[str, DistinctValues],
-) -> Fractions:
-    """The values of a column before they are rounded; a `std` is a root and has none.
-
-    A key is no number in the total.
-    """
-    column = next((each for each in declared.columns if each.name == name), None)
-    if column and column.how in ("sum", "mean", "var"):
-        return _moment(column.how, column.of, groups)
-    if column and column.how in PERCENTILES:
-        return distinct[column.of].percentiles[PERCENTILES[column.how]].exact()
-    return Fractions.of(shown[name].tolist() if name in shown else [None] * groups.rows)
+    shown: Callable[[str, Merged], Any]
+    exact: Callable[[str, Merged], Fractions] | None = None
+    kinds: tuple[int, ...] = ()
+    powers: tuple[int, ...] = ()
+    gaps: bool = True
+    pick: str = ""
+    is_count: bool = False
+    percents: tuple[int, ...] | None = None
 
 
 def given(column: str, groups: Groups) -> Codes:
+    """How many cells of the column are not missing."""
     return groups.sum(SIZE) - groups.sum(Sum("gaps", column))
 
 
-def _computed(how: str, column: str, groups: Groups) -> Any:
+def _computed(how: str, column: str, found: Merged) -> Any:
     """A sum, mean, var or std."""
+    groups = found.groups
     count, digits = given(column, groups), _digits("sum", column, groups)
     above = groups.sum(Sum("above", column))
     infinite = above + groups.sum(Sum("below", column))
@@ -247,20 +149,21 @@ def _computed(how: str, column: str, groups: Groups) -> Any:
     if small is not None and not infinite.any() and how in ("sum", "mean"):
         with np.errstate(invalid="ignore"):
             return whole(small) if how == "sum" else small / count
-    exact = _moment(how, column, groups)
-    found: Any
+    exact = _moment(how, column, found)
+    shown: Any
     if how == "sum":
-        found = _sums(exact.over, exact.under, exact.rounded)
+        shown = _sums(exact.over, exact.under, exact.rounded)
     else:
-        found = (_roots if how == "std" else _quotients)(exact.over, exact.under)
+        shown = (_roots if how == "std" else _quotients)(exact.over, exact.under)
     for row in np.flatnonzero(infinite).tolist():
         one_sign = above[row] in (0, infinite[row]) and how in ("sum", "mean")
-        found[row] = (math.inf if above[row] else -math.inf) if one_sign else math.nan
-    return _column(found) if how == "sum" else whole(found.astype(np.float64))
+        shown[row] = (math.inf if above[row] else -math.inf) if one_sign else math.nan
+    return numbers(shown)
 
 
-def _moment(how: str, column: str, groups: Groups) -> Fractions:
+def _moment(how: str, column: str, found: Merged) -> Fractions:
     """A sum, mean or var, or that of a std; of infinite numbers none."""
+    groups = found.groups
     sums, scale = totals(_digits("sum", column, groups), groups.rows)
     count = given(column, groups).astype(object)
     over, under = sums, np.full(groups.rows, scale, dtype=object)
@@ -295,10 +198,49 @@ def _digits(what: str, column: str, groups: Groups) -> dict[tuple[int, int], Cod
     }
 
 
-def _column(values: NDArray[Any]) -> NDArray[Any]:
+def numbers(values: NDArray[Any]) -> NDArray[Any]:
     """As numbers, unless one is kept exactly."""
     objects = values.tolist() if values.dtype == object else []
     others = [value for value in objects if type(value) is not float]
     if any(isinstance(value, Decimal) or is_long(value) for value in others):
         return values
     return whole(values.astype(np.float64))
+
+
+def _of_numbers(how: str, *powers: int) -> Aggregation:
+    exact = None if how == "std" else partial(_moment, how)
+    return Aggregation(partial(_computed, how), exact, NUMERIC, powers)
+
+
+def _picked(how: str) -> Aggregation:
+    return Aggregation(
+        lambda column, found: found.groups.pick(Pick(how, column)).to_series(), gaps=False, pick=how
+    )
+
+
+def _percentile(percent: int) -> Aggregation:
+    return Aggregation(
+        lambda column, found: numbers(found.distinct[column].percentiles[percent].numbers()),
+        lambda column, found: found.distinct[column].percentiles[percent].exact(),
+        (NUMBER,),
+        percents=(percent,),
+    )
+
+
+AGGREGATIONS = {
+    "count": Aggregation(lambda column, found: given(column, found.groups), is_count=True),
+    "size": Aggregation(lambda _, found: found.groups.sum(SIZE), gaps=False, is_count=True),
+    "sum": _of_numbers("sum", 1),
+    "mean": _of_numbers("mean", 1),
+    "median": _percentile(50),
+    "min": _picked("min"),
+    "max": _picked("max"),
+    "var": _of_numbers("var", 1, 2),
+    "std": _of_numbers("std", 1, 2),
+    "first": _picked("first"),
+    "last": _picked("last"),
+    "nunique": Aggregation(
+        lambda column, found: found.distinct[column].unique, is_count=True, percents=()
+    ),
+}
+PERCENTILES = {f"p{percent}": _percentile(percent) for percent in range(1, 100)}
