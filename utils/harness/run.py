@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -109,8 +110,8 @@ def follow(target: Target, arn: str, page: str = "") -> Execution:
         workbook = f"s3://{target.bucket}/{done.workbook}" if done.workbook else done.passed_over
         print(f"SUCCEEDED in {took}: {workbook}", flush=True)
     found = facts.read(target, done)
-    if succeeded:
-        say_what_was_made(found)
+    for line in closing_lines(found) if succeeded else ():
+        print(line, flush=True)
     write = report.result()
     view = write.collect(target, done, found, write.spoken())
     if not succeeded:
@@ -119,16 +120,16 @@ def follow(target: Target, arn: str, page: str = "") -> Execution:
     return done
 
 
-def say_what_was_made(found: facts.Facts) -> None:
-    if found.scatter and found.scatter.of_many:
-        scatter = found.scatter
-        print(f"{len(scatter.objects):,} objects, {scatter.passed_over:,} passed over")
-    if found.workbook:
-        print(contents(found.workbook))
-    if found.workbook and found.workbook.later:
-        print("not written: a later upload's workbook stands there, or will")
-    for doubt in found.doubts:
-        print(doubt)
+def closing_lines(found: facts.Facts) -> Iterator[str]:
+    """What was read and made."""
+    scatter, workbook = found.scatter, found.workbook
+    if scatter and scatter.of_many:
+        yield f"{len(scatter.objects):,} objects, {scatter.passed_over:,} passed over"
+    if workbook:
+        yield contents(workbook)
+    if workbook and workbook.later:
+        yield "not written: a later upload's workbook stands there, or will"
+    yield from found.doubts
 
 
 def start(target: Target, machine: str, given: dict[str, Any]) -> str:

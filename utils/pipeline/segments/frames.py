@@ -1,8 +1,8 @@
 """Segment files: DataFrames pickled to bytes, and loaded by an unpickler that knows few names.
 
 A pickle is a program: it calls what it names. Here it names what a frame of plain columns needs,
-and finds nothing else. A forged pickle of these names may still take memory, end the process, or
-be a frame that lies. A deployment's signatures (`signed.py`) refuse that before anything is
+and finds nothing else. A forged pickle of these names may still take memory, corrupt that of the
+process, or be a frame that lies. A deployment's signatures (`signed.py`) refuse that before anything is
 unpickled; without them, whoever may write the bucket is trusted not to do it.
 """
 

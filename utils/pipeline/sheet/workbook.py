@@ -252,30 +252,23 @@ def _dimension(sheet: _Sheet) -> str:
 
 def _header_rows(table: Table) -> str:
     """The headers, each aligned as its column; what stands over several of them, in the middle."""
-    rows = [
-        [
-            _header_cell(name, RIGHT_HEADER_STYLE if is_right(table, index) else HEADER_STYLE)
-            for index, name in enumerate(table.header[-1])
-        ]
-    ]
+    columns = range(len(table.columns))
+    aligned = [RIGHT_HEADER_STYLE if is_right(table, n) else HEADER_STYLE for n in columns]
+    rows = [_header_row(len(table.header), table.header[-1], aligned)]
     if table.over:
-        over = dict.fromkeys(range(len(table.columns)), f' s="{CENTER_HEADER_STYLE}"/>')
-        over |= {at[0]: _header_cell(text, CENTER_HEADER_STYLE) for text, at in table.over if text}
-        rows.insert(0, [*over.values()])
-    return "".join(map(_header_row, count(1), rows))
+        over = {at[0]: text for text, at in table.over}
+        texts = [over.get(index) or None for index in columns]
+        rows.insert(0, _header_row(1, texts, [CENTER_HEADER_STYLE] * len(columns)))
+    return "".join(rows)
 
 
-def _header_row(number: int, cells: list[str]) -> str:
-    """
-    Args:
-        cells: of each what follows its place.
-    """
-    places = (f'<c r="{column_letters(index)}{number}"' for index in range(len(cells)))
-    return f'<row r="{number}">{"".join(map(str.__add__, places, cells))}</row>'
-
-
-def _header_cell(text: str, style: int) -> str:
-    return f' s="{style}" t="inlineStr"><is>{text_element(text)}</is></c>'
+def _header_row(number: int, texts: Sequence[str | None], styles: Sequence[int]) -> str:
+    cells = (
+        f'<c r="{column_letters(index)}{number}" s="{style}"'
+        + ("/>" if text is None else f' t="inlineStr"><is>{text_element(text)}</is></c>')
+        for index, (text, style) in enumerate(zip(texts, styles, strict=True))
+    )
+    return f'<row r="{number}">{"".join(cells)}</row>'
 
 
 def _check_length(sheet: _Sheet) -> None:

@@ -52,6 +52,7 @@ def test_every_sheet_prints_on_pages_as_wide_as_itself_with_its_header() -> None
         assert sheet.print_title_rows == "$1:$1"
         assert (sheet.oddFooter.left.text, sheet.oddFooter.right.text) == ("&A", "&P / &N")
         assert sheet.oddHeader.center.text is None and sheet.freeze_panes == "A2"
+        assert [sheet[place].font.b for place in ("A1", "D1", "A2")] == [True, True, False]
 
 
 COLUMNS: dict[str, tuple[list[Any], bool]] = {

@@ -22,7 +22,7 @@ from python_calamine import CalamineWorkbook
 
 from pipeline import excel
 from pipeline.excel import SHEET_ROWS, STYLE_FORMATS, InvalidCell
-from pipeline.sheet import sheet_xml, workbook, zip_file
+from pipeline.sheet import zip_file
 from pipeline.sheet.parts import SheetPart
 from pipeline.sheet.rendered_table import render_table
 from pipeline.sheet.sheet_xml import render_rows
@@ -193,22 +193,6 @@ def test_the_first_dates_are_read_as_they_were_given() -> None:
 
 def test_a_header_that_looks_like_rich_text_markup_stays_text() -> None:
     assert read_by_calamine(spliced(table([], ["<r>&</r>"]))) == {"Sheet1": [["<r>&</r>"]]}
-
-
-@pytest.mark.parametrize("rows", [4, 9])
-def test_a_table_continues_on_the_next_sheet(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (sheet_xml, excel, workbook):
-        monkeypatch.setattr(module, "DATA_ROWS", 4)
-    file = spliced(table([[n] for n in range(rows)], ["n"]), cuts=(rows // 3,))
-    starts = range(0, rows, 4)
-    assert [*read_by_openpyxl_streaming(file).items()] == [
-        (f"Sheet{number}", [("n",), *((n,) for n in range(start, min(start + 4, rows)))])
-        for number, start in enumerate(starts, 1)
-    ]
-    for worksheet in opened(file).worksheets:
-        assert worksheet.freeze_panes == "A2"
-        assert all(cell.font.bold for cell in worksheet[1])
-        assert not any(cell.font.bold for cell in worksheet[2])
 
 
 def test_excels_last_row_is_used_and_not_passed() -> None:
