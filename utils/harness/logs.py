@@ -59,33 +59,45 @@ class Report:
 
     @classmethod
     def parse(cls, message: str, timestamp_ms: int, stream: str = "") -> Self | None:
-        """Read a line of either log format; None for any other line."""
-        if message.startswith("REPORT RequestId: "):
-            parts = (part.partition(": ") for part in message.split("\t"))
-            record: dict[str, Any] = {name: value.split()[0] for name, _, value in parts if value}
-            request_id = record["REPORT RequestId"]
-            figures = [record.get(name) for name in TEXT_FIGURES]
-            status = record.get("Error Type") or record.get("Status")
-        elif record := platform_record(message, "platform.report"):
-            request_id = record["requestId"]
-            figures = [record["metrics"].get(name) for name in JSON_FIGURES]
-            status = record.get("errorType") or record["status"]
-        else:
+        """Read a line of either log format; None for any other line, such as one that a rule printed."""
+        try:
+            request_id, figures, status = _text_report(message) or _json_report(message)
+            duration, billed, memory, peak, *init = (
+                float(each) for each in figures if each is not None
+            )
+            return cls(
+                request_id,
+                ended_s=timestamp_ms / 1000,
+                duration_ms=duration,
+                billed_ms=int(billed),
+                memory_mb=int(memory),
+                peak_mb=int(peak),
+                init_ms=init[0] if init else None,
+                status=None if status == "success" else status,
+                stream=stream,
+            )
+        except (LookupError, AttributeError, TypeError, ValueError, OverflowError):
             return None
-        duration, billed, memory, peak, *init = (
-            float(each) for each in figures if each is not None
-        )
-        return cls(
-            request_id,
-            ended_s=timestamp_ms / 1000,
-            duration_ms=duration,
-            billed_ms=int(billed),
-            memory_mb=int(memory),
-            peak_mb=int(peak),
-            init_ms=init[0] if init else None,
-            status=None if status == "success" else status,
-            stream=stream,
-        )
+
+
+type _Told = tuple[str, list[Any], str | None]
+
+
+def _text_report(message: str) -> _Told | None:
+    """A REPORT line's request, its TEXT_FIGURES and its status; None for any other line."""
+    if not message.startswith("REPORT RequestId: "):
+        return None
+    parts = (part.partition(": ") for part in message.split("\t"))
+    record = {name: value.split()[0] for name, _, value in parts if value}
+    figures = [record.get(name) for name in TEXT_FIGURES]
+    return record["REPORT RequestId"], figures, record.get("Error Type") or record.get("Status")
+
+
+def _json_report(message: str) -> _Told:
+    """The same of a record in the JSON log format, and its JSON_FIGURES; KeyError for any other line."""
+    record = platform_record(message, "platform.report")
+    figures = [record["metrics"].get(name) for name in JSON_FIGURES]
+    return record["requestId"], figures, record.get("errorType") or record["status"]
 
 
 @dataclass

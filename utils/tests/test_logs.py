@@ -49,8 +49,20 @@ def test_lambda_bills_configured_memory_times_billed_time() -> None:
     assert Report("r", 0, 577, 1157, 2048, 58).gb_seconds == pytest.approx(2 * 1.157)
 
 
+# As a rule may print them.
+FORGED = [
+    "REPORT RequestId: x",
+    "REPORT RequestId: \tDuration: \t",
+    WARM.replace("42.66", "inf").replace("43 ms", "inf ms"),
+    platform("platform.report"),
+    platform("platform.report", status="success", metrics="none"),
+    platform("platform.report", status="success", metrics=METRICS | {"durationMs": "long"}),
+]
+
+
 @pytest.mark.parametrize(
-    "line", ["START RequestId: x Version: 1\n", "members", '{"level": "INFO"}', "[1]", "{", ""]
+    "line",
+    ["START RequestId: x Version: 1\n", "members", '{"level": "INFO"}', "[1]", "{", "", *FORGED],
 )
 def test_other_log_lines_are_no_reports(line: str) -> None:
     assert Report.parse(line, 0) is None

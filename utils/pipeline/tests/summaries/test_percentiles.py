@@ -103,8 +103,9 @@ def test_what_is_no_percentile_is_refused(how: str) -> None:
         _ = Summary("x", p=("x", how)).declared
 
 
-def test_a_percentile_of_texts_or_booleans_is_refused() -> None:
-    for value in ("a", True):
-        df = pd.DataFrame({"x": [value]})
-        with pytest.raises(InvalidSummary, match="record 0: x must be a number for its p90"):
-            summarize(df, Summary("x", p=("x", "p90")))
+@pytest.mark.parametrize("how", ["p90", "median"])
+@pytest.mark.parametrize("value", ["a", True, pd.Timestamp("2021-05-16")], ids=repr)
+def test_a_percentile_of_what_is_no_number_is_refused(how: str, value: Any) -> None:
+    df = pd.DataFrame({"x": [value]})
+    with pytest.raises(InvalidSummary, match=f"record 0: x must be a number for its {how}"):
+        summarize(df, Summary("x", p=("x", how)))
