@@ -66,7 +66,7 @@ class Etl:
         Raises:
             MissingColumn: one of `columns` is not there.
         """
-        table = df if len(df.columns) else df.reindex(columns=self.columns)
+        table = df if len(df.columns) else df.reindex(columns=self.columns).astype(object)
         check_columns(table, self.columns)
         return self.process(*[table, references][: arguments(self.process)])
 
