@@ -206,7 +206,7 @@ def test_columns_agree_where_later_records_bring_new_ones(s3: "S3Client", bucket
     segments = scattered(s3, input_obj=KEY, division_number=1)
     assert [list(df.columns) for df in segments] == [["a", "c", "b"]] * 3
     assert pd.concat(segments).to_json(orient="values") == (
-        '[[1.0,null,null],[2.0,"x",null],[null,null,3.0]]'
+        '[[1,null,null],[2,"x",null],[null,null,3]]'
     )
 
 

@@ -101,8 +101,8 @@ def test_declarations_are_stored_unread_so_that_a_module_loads_with_its_faults()
 
 def test_texts_are_cut_and_numbers_multiplied_in_an_empty_table() -> None:
     def process(df: pd.DataFrame) -> pd.DataFrame:
-        return df.assign(月=df["日付"].str[:7], 倍=df["点"] * 2)
+        return df.assign(月=df["日付"].str[:7], 倍=df["点"].round(1) * 2)
 
-    etl = Etl("own", process, columns=["日付", "点"])
+    etl = Etl("own", process, columns=["日付", "点"], numbers=["点"])
     made = etl.apply(pd.DataFrame(), References({}, None, "", ""))  # type: ignore[arg-type]
     assert (list(made.columns), len(made)) == (["日付", "点", "月", "倍"], 0)

@@ -151,6 +151,7 @@ def test_texts_are_cut_where_the_only_value_of_a_column_is_refused(faulty: objec
     df = pd.DataFrame({"a": [None, None, faulty], "印": ["", "", "faulty"]})
     result, _ = sift(lambda df: identity(df).assign(月=df["a"].str[:7]), df)
     assert result["a"].tolist() == result["月"].tolist() == [None, None]
+    assert sift(identity, df, ["a"])[0]["a"].dtype == float
 
 
 def test_errors_of_several_segments_are_one_story() -> None:
