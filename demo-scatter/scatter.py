@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline import endings
@@ -175,4 +176,11 @@ class ScatterHandler:
 
 
 def with_columns(df: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    return df if list(df.columns) == columns else df.reindex(columns=columns)
+    """One that no record of the segment has is as one of nulls: what a rule does with numbers and
+    what it does with texts passes over them."""
+    if list(df.columns) == columns:
+        return df
+    nulls = np.full(len(df), None)
+    made = pd.DataFrame({name: df.get(name, nulls) for name in columns}, df.index)
+    made.attrs = df.attrs
+    return made

@@ -19,7 +19,7 @@ from pipeline.reading.formats import Format
 from pipeline.reading.json_records import ArrayReader
 from pipeline.reading.source import InputChanged, Opened, Source
 from pipeline.segments import frames
-from scatter import ScatterHandler, Segment
+from scatter import ScatterHandler, Segment, with_columns
 from tests.scattering import put, scattered
 
 if TYPE_CHECKING:
@@ -206,8 +206,19 @@ def test_columns_agree_where_later_records_bring_new_ones(s3: "S3Client", bucket
     segments = scattered(s3, input_obj=KEY, division_number=1)
     assert [list(df.columns) for df in segments] == [["a", "c", "b"]] * 3
     assert pd.concat(segments).to_json(orient="values") == (
-        '[[1.0,null,null],[2.0,"x",null],[null,null,3.0]]'
+        '[[1,null,null],[2,"x",null],[null,null,3]]'
     )
+
+
+def test_a_rule_works_where_no_record_of_a_segment_has_a_column() -> None:
+    given = pd.DataFrame({"a": [1, 2]}, index=[7, 8])
+    given.attrs["source"] = KEY
+    df = with_columns(given, ["b", "a"])
+    assert (df["a"].tolist(), df["b"].tolist()) == ([1, 2], [None, None])
+    assert (df.index.tolist(), df.attrs) == ([7, 8], {"source": KEY})
+    assert df["b"].str[:7].isna().all()
+    assert (df["a"] * df["b"]).isna().all()
+    assert not (df["b"] > 3).any()
 
 
 VALUES = {

@@ -183,6 +183,15 @@ def test_of_json_nothing_is_read_as_numbers() -> None:
     pd.testing.assert_frame_equal(read_cells(table().astype(str), NUMBERS), table().astype(str))
 
 
+def test_a_column_of_numbers_without_one_in_a_segment_is_of_floats() -> None:
+    df = pd.DataFrame({"点": [None, None], "名前": [None, None]}, dtype=object)
+    df.attrs["source"] = "members.json"
+    read = read_cells(df, ["点", "absent"])
+    assert [str(dtype) for dtype in read.dtypes] == ["float64", "object"]
+    assert read["点"].round(1).isna().all() and read["名前"].str[:1].isna().all()
+    assert read.attrs == df.attrs
+
+
 @pytest.mark.usefixtures("points")
 def test_summaries_alone_are_refused_where_there_are_none(s3: "S3Client", bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key=KEY, Body=frames.dump(table(sheets="summaries")))

@@ -66,7 +66,8 @@ class Etl:
         Raises:
             MissingColumn: one of `columns` is not there.
         """
-        table = df if len(df.columns) else df.reindex(columns=self.columns)
+        texts = {name: object for name in self.columns if name not in self.numbers}
+        table = df if len(df.columns) else df.reindex(columns=self.columns).astype(texts)
         check_columns(table, self.columns)
         return self.process(*[table, references][: arguments(self.process)])
 

@@ -1,5 +1,6 @@
 """Write an ETL and its tests from a table of the user's: what `make etl` runs."""
 
+import datetime as dt
 import itertools
 import json
 import keyword
@@ -219,8 +220,11 @@ def literal(value: Any) -> str:
     """As Python's source writes it, a text in double quotes."""
     if isinstance(value, str):
         return printable(json.dumps(value, ensure_ascii=False))
-    missing = not isinstance(value, list | dict) and pd.isna(value)
-    return "None" if missing else repr(value)
+    if not isinstance(value, list | dict) and pd.isna(value):
+        return "None"
+    if isinstance(value, dt.timedelta):
+        return f"pd.{pd.Timedelta(value)!r}"
+    return f"pd.{pd.Timestamp(value)!r}" if isinstance(value, dt.datetime) else repr(value)
 
 
 def bracketed(brackets: str, items: Iterable[str], indent: str = "") -> str:

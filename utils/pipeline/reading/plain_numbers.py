@@ -33,16 +33,20 @@ def numbers_of(texts: list[str]) -> list[Number] | None:
 def read_cells(df: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     """A segment of CSV files, with the plain numbers of these columns as numbers, cell by cell.
 
-    Other texts stay, so that one is one record's fault. Of JSON nothing changes: it says itself
-    what is a number.
+    Other texts stay, so that one is one record's fault. JSON says itself what is a number: there,
+    only a column without a value becomes one of floats.
     """
+    there = [name for name in names if name in df.columns]
     if "format" not in df.attrs:
-        return df
+        return df.astype({name: float for name in there if _is_of_nulls(df[name])})
     read = df.copy(deep=False)
-    for name in names:
-        if name in df.columns:
-            read[name] = _read_column(df[name], _texts_of_csv(df))
+    for name in there:
+        read[name] = _read_column(df[name], _texts_of_csv(df))
     return read
+
+
+def _is_of_nulls(column: pd.Series) -> bool:
+    return column.dtype == object and bool(column.isna().all())
 
 
 def _texts_of_csv(df: pd.DataFrame) -> Iterable[bool]:

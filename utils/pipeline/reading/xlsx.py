@@ -72,7 +72,8 @@ class XlsxReader(Reader):
             except InvalidWorkbook as error:
                 raise InvalidWorkbook(f"{self.source}{error}") from None
             except FAULTS as error:
-                self._fail(0, f"must be a workbook of Excel; found {error}")
+                fault = f"must be a workbook of Excel; found {error}"
+                raise InvalidWorkbook(f"{self.source}: {fault}") from None
 
     def _blocks(self, package: zipfile.ZipFile, size: int, block_bytes: int) -> Iterator[Block]:
         check_sizes(package)
@@ -94,8 +95,8 @@ class XlsxReader(Reader):
         columns = {name: [row.get(at) for row in rows] for at, name in enumerate(self.header)}
         return Block(columns, len(rows))
 
-    def _place(self, at: int) -> str:
-        return ""
+    def _fail(self, at: int, fault: str) -> NoReturn:
+        raise InvalidWorkbook(f": {fault}")  # behind the object's name, see `blocks`
 
 
 def check_sizes(package: zipfile.ZipFile) -> None:

@@ -165,7 +165,9 @@ def without(df: pd.DataFrame, faults: Mapping[int, Fault], numbers: Sequence[str
     if rest.empty:  # NumPy multiplies no empty texts
         return rest.astype({name: float for name in numbers if name in rest.columns})
     for name, dtype in df.dtypes.items():
-        if dtype in (object, float):
+        if rest[name].isna().all():
+            rest[name] = np.full(len(rest), np.nan if name in numbers else None)
+        elif dtype in (object, float):
             rest[name] = inferred(rest[name], df[name][faulty])
     return rest
 

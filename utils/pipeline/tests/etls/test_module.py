@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from pipeline.etl import Summary
-from pipeline.etls.module import check_all
+from pipeline.etls.module import Etl, check_all
+from pipeline.reading.references import References
 
 PROCESS = "def process(df): return df\n"
 API = "from pipeline.etl import Summary\n"
@@ -95,3 +97,12 @@ def test_declarations_are_stored_unread_so_that_a_module_loads_with_its_faults()
     """An error of a module that is being loaded is lost where names are Japanese."""
     summary: Any = Summary("商品別", by=5, chart="pizza")  # type: ignore[arg-type]
     assert (summary.by, summary.chart) == (5, "pizza")
+
+
+def test_texts_are_cut_and_numbers_multiplied_in_an_empty_table() -> None:
+    def process(df: pd.DataFrame) -> pd.DataFrame:
+        return df.assign(月=df["日付"].str[:7], 倍=df["点"].round(1) * 2)
+
+    etl = Etl("own", process, columns=["日付", "点"], numbers=["点"])
+    made = etl.apply(pd.DataFrame(), References({}, None, "", ""))  # type: ignore[arg-type]
+    assert (list(made.columns), len(made)) == (["日付", "点", "月", "倍"], 0)

@@ -1,6 +1,7 @@
 """What `make etl` writes runs at once, whatever the columns of the table are called."""
 
 import ast
+import datetime as dt
 import json
 import random
 import re
@@ -9,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import openpyxl
 import pytest
 
 from pipeline.etls.new import Draft, main, read
@@ -61,6 +63,26 @@ def test_any_table_has_an_etl_whose_tests_pass(
     tests = executed(draft.tests(), "test_own")
     ran = [test() for name, test in [*vars(tests).items()] if name.startswith("test_")]
     assert len(ran) == 3
+
+
+def test_what_a_workbook_holds_is_of_the_tests_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book, path = openpyxl.Workbook(), tmp_path / "t.xlsx"
+    day, night = dt.datetime(2024, 2, 29), dt.timedelta(hours=30, milliseconds=5)
+    for row in (
+        ["day", "some", "night"],
+        [day, day, night],
+        [None, "x", None],
+        [day, night, night],
+    ):
+        book.worksheets[0].append(row)
+    book.save(path)
+    draft = Draft("own", *read(path))
+    monkeypatch.setitem(sys.modules, "etl.own", executed(draft.module(), "etl.own"))
+    tests = executed(draft.tests(), "test_own")
+    assert [[day, day, night], [None, "x", None], [day, night, night]] == tests.ROWS
+    tests.test_every_record_is_counted()
 
 
 CSV = "日,店,売上,備考\n1/1,東京,1200,\n1/2,大阪,80,x\n1/3,東京,,y\n"

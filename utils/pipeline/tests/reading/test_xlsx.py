@@ -231,7 +231,7 @@ FAULTS: dict[str, tuple[bytes, str]] = {
 def test_what_is_no_table_is_refused_by_its_cell(data: bytes, fault: str) -> None:
     with pytest.raises(InvalidWorkbook) as raised:
         read(data)
-    assert str(raised.value).replace("t.xlsx ", "").replace("t.xlsx", "").startswith(fault)
+    assert str(raised.value).removeprefix("t.xlsx").removeprefix(" ").startswith(fault)
 
 
 def test_a_sheet_that_unpacks_to_more_than_a_table_would_is_refused() -> None:

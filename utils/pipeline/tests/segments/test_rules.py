@@ -134,6 +134,7 @@ def identity(df: pd.DataFrame) -> pd.DataFrame:
         ([True, False], "bool"),
         ([True, 1], "object"),
         ([[1], {}], "object"),
+        ([None, None], "object"),
     ],
 )
 def test_a_faulty_value_leaves_no_trace_in_the_type_of_its_column(
@@ -143,6 +144,14 @@ def test_a_faulty_value_leaves_no_trace_in_the_type_of_its_column(
     result, _ = sift(identity, df)
     kept = result["a"].astype(object).where(result["a"].notna(), None).tolist()
     assert (str(result["a"].dtype), kept) == (dtype, values)
+
+
+@pytest.mark.parametrize("faulty", ["x", 5, 0.5], ids=repr)
+def test_texts_are_cut_where_the_only_value_of_a_column_is_refused(faulty: object) -> None:
+    df = pd.DataFrame({"a": [None, None, faulty], "印": ["", "", "faulty"]})
+    result, _ = sift(lambda df: identity(df).assign(月=df["a"].str[:7]), df)
+    assert result["a"].tolist() == result["月"].tolist() == [None, None]
+    assert sift(identity, df, ["a"])[0]["a"].dtype == float
 
 
 def test_errors_of_several_segments_are_one_story() -> None:
