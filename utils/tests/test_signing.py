@@ -111,6 +111,8 @@ def test_nothing_shows_the_key(
     created = make("create")
     run.run(emulator(), {"input_obj": pipeline.put(EXAMPLE)})
     said = failed(capsys, input_obj=pipeline.put([EXAMPLE[0] | {"会員ランク": 9}]))
+    own = {"Bucket": emulator().bucket, "Key": "test.json"}  # what scatter is invoked with
+    pipeline.s3.put_object(**own, Body=json.dumps(EXAMPLE).encode())
     functions.invoke(emulator(), list(STAGES))
     functions.log(emulator(), list(STAGES))
     cost.last(emulator())

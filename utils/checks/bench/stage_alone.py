@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property, partial
 from io import BytesIO
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise, repeat
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,6 +34,22 @@ NUMBER = re.compile(r"(?<=/job_)[0-9]+")
 PARTS_HELD = 4  # by an upload: two on their way, two that wait
 
 
+class Records:
+    """The input: a file's JSON records, so many times over."""
+
+    def __init__(self, file: Path, times: int) -> None:
+        records = file.read_bytes().strip(b"[]\n")
+        self.pieces = chain([b"[", records], *repeat([b",\n", records], times - 1), [b"]"])
+        self.held = bytearray()
+
+    def read(self, size: int) -> bytes:
+        while len(self.held) < size and (piece := next(self.pieces, b"")):
+            self.held += piece
+        taken = bytes(self.held[:size])
+        del self.held[:size]
+        return taken
+
+
 class Storage:
     """What the stages call of S3."""
 
@@ -46,19 +62,10 @@ class Storage:
     def get_object(self, Key: str, **_: Any) -> dict[str, Any]:
         if Key == self.file.name:
             size = os.path.getsize(self.file) * self.times
-            return {"Body": self, "ContentLength": size, "ETag": ETAG}
+            body = Records(self.file, self.times)
+            return {"Body": body, "ContentLength": size, "ETag": ETAG}
         body = self.stored(Key)
         return {"Body": BytesIO(body), "Metadata": {METADATA: signature(SECRET, Key, body)}}
-
-    def iter_chunks(self, size: int) -> Iterator[bytes]:
-        """Of the input."""
-        records, held = self.file.read_bytes().strip(b"[]\n"), bytearray(b"[")
-        for number in range(self.times):
-            held += b",\n" * bool(number) + records
-            while len(held) >= size:
-                yield bytes(held[:size])
-                del held[:size]
-        yield bytes(held) + b"]"
 
     def stored(self, key: str) -> bytes:
         number = int(found[0]) if (found := NUMBER.search(key)) else 0
