@@ -316,6 +316,12 @@ def test_only_the_last_reports_stay(tmp_path: Path) -> None:
     }
 
 
+def test_a_page_that_another_run_just_removed_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "gone.html").symlink_to(tmp_path / "nowhere")
+    path = write.write(Replay("stopped").view(), "", tmp_path)
+    assert path.is_file()
+
+
 @pytest.mark.parametrize(
     ("kind", "status"),
     [

@@ -118,10 +118,10 @@ def test_nothing_shows_the_key(
     cost.last(emulator())
     report(emulator(), language="ja")
     shown = [created.stdout, created.stderr, said, *capsys.readouterr()]
-    shown += [page.read_text() for page in RESULT.glob("*.html")]
     machine, client = emulator().machine(), emulator().client("logs")
-    ran = pipeline.states.list_executions(stateMachineArn=machine)["executions"]
-    shown += [json.dumps(pipeline.history(each["executionArn"]), default=str) for each in ran[:2]]
+    for ran in pipeline.states.list_executions(stateMachineArn=machine)["executions"][:2]:
+        shown.append((RESULT / f"{ran['name']}.html").read_text())
+        shown.append(json.dumps(pipeline.history(ran["executionArn"]), default=str))
     for stage in STAGES:
         shown += logs.last_lines(client, function_name(stage), 1000)
     assert "InvalidMember" in "".join(shown)

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,9 @@ def write(view: View, page: str = "", folder: Path = RESULT) -> Path:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-    pages = sorted(folder.glob("*.html"), key=lambda each: each.stat().st_mtime)
-    for old in pages[:-KEPT]:
-        old.unlink(missing_ok=True)
+    with suppress(FileNotFoundError):  # another run removes the same pages
+        for old in sorted(folder.glob("*.html"), key=lambda each: each.stat().st_mtime)[:-KEPT]:
+            old.unlink()
     return path
 
 
