@@ -166,18 +166,18 @@ def kind_of(code: str) -> str:
 def elements(file: IO[bytes], name: str) -> Iterator[Element]:
     """Those of a name in a part, one by one: the tree keeps nothing behind the one that is read."""
     path: list[Element] = []
-    wanted: Element | None = None
+    depth = 0  # of the one that is read
     for event, element in ElementTree.iterparse(file, ("start", "end")):
         if event == "start":
             path.append(element)
-            if wanted is None and local(element.tag) == name:
-                wanted = element
+            if not depth and local(element.tag) == name:
+                depth = len(path)
             continue
-        path.pop()
-        if element is wanted:
+        if depth == len(path):
             yield element
-            wanted = None
-        if path and wanted is None:
+            depth = 0
+        path.pop()
+        if path and not depth:
             path[-1].remove(element)
 
 

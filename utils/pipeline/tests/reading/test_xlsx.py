@@ -136,7 +136,7 @@ def test_the_first_sheet_or_that_of_a_name_is_read() -> None:
 
 
 def test_parts_may_have_other_names_as_excel_for_the_web_gives_them() -> None:
-    rows = [["a", "b"], ["x", dt.datetime(2026, 11, 27)]]
+    rows: list[list[Any]] = [["a", "b"], ["x", dt.datetime(2026, 11, 27)]]
     data, file = written(*rows), io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as given, zipfile.ZipFile(file, "w") as made:
         for name in given.namelist():
