@@ -33,8 +33,9 @@ STYLE_FORMATS = [
     *("General", "General", COUNT_FORMAT),
 ]
 
-_ESCAPE_LITERALS = re.compile("(_x[0-9a-fA-F]{4}_)")
-_NOT_IN_XML = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
+# What a text has in escapes: what XML cannot hold, and _ where an escape would be read.
+_NOT_IN_XML = r"[\x00-\x08\x0b-\x1f\ufffe\uffff]"
+_ESCAPED = re.compile(f"{_NOT_IN_XML}|_(?=x[0-9a-fA-F]{{4}}(?:_|{_NOT_IN_XML}))")
 _NOT_IN_AN_ATTRIBUTE = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
 _NOT_IN_A_SHEET_NAME = re.compile(r"[\[\]:*?/\\]")
 # What a number format is made of (ECMA-376, part 1, 18.8.31). Letters beyond ASCII need no quotes.
@@ -224,7 +225,7 @@ def text_element(text: str) -> str:
         InvalidCell: more than CELL_CHARACTERS, or a lone surrogate.
     """
     _check_text(text)
-    text = _NOT_IN_XML.sub(_hex_escape, _ESCAPE_LITERALS.sub(r"_x005F\1", text))
+    text = _ESCAPED.sub(_hex_escape, text)
     preserve = ' xml:space="preserve"' if text != text.strip() else ""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return f"<t{preserve}>{text}</t>"
