@@ -140,8 +140,7 @@ invoke: $(TARGET_READY) ## call each function by itself; results are kept in dem
 log: $(TARGET_READY) ## show the functions' last log lines
 	@$(HARNESS) log $(FUNCTIONS)
 
-test: zip ## all tests, on LocalStacks of their own
-	@$(SIDE_BY_SIDE) .venv/.ready
+test: $(TOOLS_READY) ## all tests, on LocalStacks of their own
 	@$(MAKE) --no-print-directory $(JOBS) $(TOGETHER) -f utils/tests.mk check
 
 clean: down ## stop LocalStack and remove everything built; workbooks stay
