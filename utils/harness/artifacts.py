@@ -18,6 +18,7 @@ TEMPLATE = DEFINITIONS / "template.yaml"
 # By the template's names.
 FUNCTIONS = [f"{stage.title()}Function" for stage in STAGES]
 VERSIONS = [f"{stage.title()}Version" for stage in STAGES]
+ZIPS = [f"{stage.title()}Zip" for stage in STAGES]
 
 # What the definitions name as they run on an emulator, and the template's name for it.
 SUBSTITUTIONS = {
@@ -90,7 +91,7 @@ class Artifacts:
 def made_from(definition: str) -> tuple[dict[str, str], dict[str, bytes]]:
     """What a stack is made from: the template's parameters, and the objects by their keys."""
     states = substitutable(read_definition(definition)).encode()
-    zips = {f"{stage.title()}Zip": read_zip(stage) for stage in STAGES}
+    zips = {name: read_zip(stage) for name, stage in zip(ZIPS, STAGES, strict=True)}
     bodies = zips | {"DefinitionKey": states}
     keys = {name: key_of(name, body) for name, body in bodies.items()}
     return {"Definition": definition, **keys}, {keys[name]: bodies[name] for name in keys}
@@ -128,6 +129,12 @@ def declarations() -> dict[str, dict[str, Any]]:
     """The template's parameters, but for those whose values nobody is shown."""
     known = yamlhelper.yaml_parse(TEMPLATE.read_text())["Parameters"]
     return {name: each for name, each in known.items() if not each.get("NoEcho")}
+
+
+def settable() -> dict[str, dict[str, Any]]:
+    """Those of the template that PARAMETERS may give: not what ARCH, DEFINITION and the zips say."""
+    made = {"ArtifactBucket", "Architecture", "Definition", "DefinitionKey", *ZIPS}
+    return {name: each for name, each in declarations().items() if name not in made}
 
 
 def with_defaults(

@@ -171,7 +171,7 @@ def signing_key(kept: dict[str, str], rotate: bool) -> tuple[str, str | None]:
 def given_parameters(text: str) -> dict[str, str]:
     """
     Raises:
-        Fault: the key is among them.
+        Fault: the key is among them, or what the template does not take.
     """
     given = pairs("PARAMETERS", text)
     if (added := given.get("InboxInput")) and not json_object(added):
@@ -180,6 +180,22 @@ def given_parameters(text: str) -> dict[str, str]:
         raise Fault(
             f"PARAMETERS: must not hold the key; found {name}\nto do: ROTATE_KEY=1 makes a new one"
         )
+    return checked(given)
+
+
+def checked(given: dict[str, str]) -> dict[str, str]:
+    """LocalStack takes a parameter that the template has not, and any value.
+
+    Raises:
+        Fault: one is no parameter, is none to give, or has a value that it may not have.
+    """
+    free = artifacts.settable()
+    for name, value in given.items():
+        if name not in free:
+            raise Fault(f"PARAMETERS: must be of {', '.join(free)}; found {name}")
+        allowed = [str(each) for each in free[name].get("AllowedValues", [value])]
+        if value not in allowed:
+            raise Fault(f"{name}: must be {' or '.join(allowed)}; found {value}")
     return given
 
 

@@ -531,6 +531,19 @@ def test_a_key_of_ones_own_is_refused(given: str) -> None:
         given_parameters(f"{given}=7")
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("Schedules=rate(1 day)", "PARAMETERS: must be of"),
+        ("Architecture=arm64", "PARAMETERS: must be of"),
+        ("LogRetentionDays=8", "LogRetentionDays: must be 1 or 3 or"),
+    ],
+)
+def test_a_parameter_that_the_template_does_not_take_is_refused(given: str, said: str) -> None:
+    with pytest.raises(Fault, match=f"^{said}.*; found "):
+        given_parameters(given)
+
+
 def test_an_accounts_own_limits_are_told_before_they_are_met() -> None:
     assert warnings(1000, {"ScatterMemory": "10240"}) == []
     [segments] = warnings(10, {"ScatterMemory": "1769", "Definition": "parallel"})
