@@ -542,6 +542,11 @@ def test_what_is_no_parameter_or_is_given_in_another_way_is_refused(given: str, 
         given_parameters(given)
 
 
+def test_a_value_that_the_template_does_not_take_is_refused() -> None:
+    with pytest.raises(Fault, match="^LogRetentionDays: must be 1 or 3 or .*; found 8$"):
+        given_parameters("LogRetentionDays=8")
+
+
 def test_an_accounts_own_limits_are_told_before_they_are_met() -> None:
     assert warnings(1000, {"ScatterMemory": "10240"}) == []
     [segments] = warnings(10, {"ScatterMemory": "1769", "Definition": "parallel"})
