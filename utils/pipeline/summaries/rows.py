@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.excel import integer_text
+from pipeline.excel import float_text, integer_text
 from pipeline.summaries.aggregations import Merged, numbers
 from pipeline.summaries.cells import Cells, Codes
 from pipeline.summaries.exact import Fractions, RunningSums
@@ -206,5 +206,5 @@ def _header_text(value: Any) -> str:
         case int():
             return integer_text(value)
         case float():
-            return "" if value != value else f"{value:.16G}"
+            return "" if value != value else float_text(value)
     return "" if value is None else str(value)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -147,6 +148,13 @@ def test_values_across_are_headers_in_the_order_of_keys() -> None:
         *("", "b", "TRUE", ""),
     ]
     assert cells(found) == [[1, *[1] * 10]]
+
+
+def test_a_price_across_is_the_header_that_one_typed() -> None:
+    typed = ["0.07", "0.56", "10.1", "619.57", "8.95"]
+    df = pd.DataFrame({"k": 1, "a": map(float, typed)})
+    found = summarize(df, Summary("x", by="k", across="a", n=("k", "size")))
+    assert [*found.columns] == ["k", *sorted(typed, key=Decimal)]
 
 
 def test_a_table_without_rows_has_its_total() -> None:
