@@ -157,6 +157,14 @@ def test_a_price_across_is_the_header_that_one_typed() -> None:
     assert [*found.columns] == ["k", *sorted(typed, key=Decimal)]
 
 
+@pytest.mark.parametrize("sort", [None, "-k"])
+def test_a_group_of_a_cross_table_is_spelled_as_without_across(sort: str | None) -> None:
+    """It shows the float, if it has one, whatever stands under the first value across."""
+    df = pd.DataFrame({"k": pd.Series([10**16, 1e16], dtype=object), "a": ["a", "b"]})
+    found = summarize(df, Summary("x", by="k", across="a", sort=sort, n=("k", "size")))
+    assert [*map(type, found["k"])] == [float]
+
+
 def test_a_table_without_rows_has_its_total() -> None:
     summary = Summary(
         "x", by="商品", across="月", total="合計", n=("数量", "sum"), m=("数量", "max")
