@@ -123,6 +123,11 @@ def integer_text(value: int) -> str:
     return str(value) if value.bit_length() < STR_BITS else f"{Decimal(value):f}"
 
 
+def float_text(value: float) -> str:
+    """As Excel shows it: 0.07, of which a cell's XML has 16 digits, 0.07000000000000001."""
+    return f"{value:.15G}"
+
+
 def is_number(value: Decimal) -> bool:
     """Whether a cell holds it as a number, which has 15 digits, and not as a text."""
     return value.is_nan() or Decimal(f"{float(value):.15G}") == value
