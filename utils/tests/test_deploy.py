@@ -640,8 +640,8 @@ def test_every_verb_works_on_a_stack_and_nowhere_else(
     assert list(load_workbook(workbook)["Sheet1"].values) == expected(EXAMPLE)
     workbook.unlink()
 
-    verbs = ("stepfunctions", "report", "download")
-    said = checked(make(*verbs, *at, 'INPUT={"input_obj": "a/b.json"}'))
+    again = ("stepfunctions", "report", "download")
+    said = checked(make(*again, *at, 'INPUT={"input_obj": "a/b.json"}'))
     *_, page, copied = said.splitlines()
     assert f"s3://{bucket}/a/b.xlsx" in said and copied == f"result/{working}.xlsx"
     assert page != f"result/{name}.html" and f"s3://{bucket}/a/b.xlsx" in (ROOT / page).read_text()
