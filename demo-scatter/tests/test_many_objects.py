@@ -4,7 +4,6 @@ import csv
 import gzip
 import io
 import itertools
-import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,7 @@ from pipeline.reading.source import InputChanged, NoCommonColumn
 from pipeline.reading.xlsx import InvalidWorkbook
 from pipeline.segments.rules import is_number, refuse, rejects, sift
 from scatter import ScatterHandler, Segment
-from tests.scattering import facts, put, scattered
+from tests.scattering import as_json, as_lines, facts, put, scattered
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -34,14 +33,6 @@ if TYPE_CHECKING:
     from pipeline.reading.source import Source
 
 type Record = dict[str, Any]
-
-
-def as_json(records: list[Record]) -> bytes:
-    return json.dumps(records, ensure_ascii=False).encode()
-
-
-def as_lines(records: list[Record]) -> bytes:
-    return "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in records).encode()
 
 
 def as_csv(records: list[Record], delimiter: str = ",") -> bytes:

@@ -13,13 +13,10 @@ from pipeline.events import scatter as events
 from pipeline.events.scatter import Job, TooManySegments
 from pipeline.reading import cuts
 from pipeline.reading.columns import Block, Table
-from pipeline.reading.csv_table import CSVColumns
-from pipeline.reading.formats import Format
-from pipeline.reading.json_records import ArrayReader
-from pipeline.reading.source import InputChanged, Opened, Source
+from pipeline.reading.source import InputChanged, Source
 from pipeline.segments import frames
 from scatter import ScatterHandler, Segment, with_columns
-from tests.scattering import put, scattered
+from tests.scattering import put, scattered, source_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -41,11 +38,8 @@ def make_segments(
 ) -> list[pd.DataFrame]:
     size = cuts.block_bytes(len(data))
     chunks = [data[at : at + size] for at in range(0, len(data), size)]
-    reader = ArrayReader(chunks, KEY)
-    opened = Opened(KEY, "", len(data), Format("json", False, len(data)), reader)
-    source = Source([opened], len(data), CSVColumns(), reader)
     job = Job(KEY, division_number, None, manifest, written=True)
-    segments = HANDLER.make_segments(source, job)
+    segments = HANDLER.make_segments(source_of(KEY, chunks, len(data)), job)
     return [frames.load(segment.pickled, KEY) for segment in segments]
 
 
