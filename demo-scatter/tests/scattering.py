@@ -46,4 +46,5 @@ def source_of(key: str, chunks: Iterable[bytes], size: int) -> Source:
     """An object of JSON, of so many bytes, that lies in no bucket."""
     form, columns = tell(key, b"[", size), CSVColumns()
     reader = form.reader(chunks, key, columns)
-    return Source([Opened(key, "", size, form, reader)], size, columns, reader)
+    opened = Opened(key, "", size, form, reader)
+    return Source([opened], size, columns, reader, begun=[(0, key)])

@@ -17,7 +17,7 @@ from openpyxl import Workbook
 from pipeline.events.scatter import Job
 from pipeline.facts.stages import workbook_metadata
 from pipeline.keys import InvalidEvent
-from pipeline.reading import cuts, objects, plain_numbers, segment_files, source
+from pipeline.reading import cuts, objects, plain_numbers, source
 from pipeline.reading.csv_table import InvalidCSV
 from pipeline.reading.json_records import InvalidJSON
 from pipeline.reading.objects import NoObjects, TooManyObjects
@@ -139,7 +139,7 @@ def test_any_cut_into_objects_is_one_table(
     assert told.rows == len(table)
 
 
-@pytest.mark.parametrize("count", [1, 7, 100])
+@pytest.mark.parametrize("count", [1, 7, 40])
 @pytest.mark.parametrize("ending", [".jsonl", ".csv"])
 def test_segments_are_as_large_however_many_objects_hold_the_table(
     s3: "S3Client", bucket: str, small_scale: None, count: int, ending: str
@@ -211,7 +211,6 @@ def test_a_workbook_of_the_pipelines_own_is_no_input_of_a_folder(
 
 def test_a_sheet_is_read_by_its_name(s3: "S3Client", bucket: str) -> None:
     put(s3, bucket, {"t.xlsx": as_workbook([{"番号": "x", "数": 1}])})
-    assert cells(*scattered(s3, input_obj="t.xlsx", workbook="u.xlsx", sheet="Sheet")) == [["x", 1]]
     with pytest.raises(InvalidWorkbook, match='^t.xlsx: must have the sheet "控え"; found Sheet$'):
         scattered(s3, input_obj="t.xlsx", workbook="u.xlsx", sheet="控え")
 
@@ -387,20 +386,6 @@ def test_the_inbox_holds_no_workbook(
     assert ScatterHandler(event, None, s3).main()["workbook"] == "outbox/a.xlsx"
     with pytest.raises(InvalidEvent, match="^workbook: must lie outside"):
         scattered(s3, input_obj="inbox/a/*.csv", workbook="inbox/a.xlsx")
-
-
-@pytest.mark.parametrize("given", ["t/a.json", "t/"])
-def test_workers_and_one_process_make_the_same_of_one_object_with_its_key(
-    s3: "S3Client", bucket: str, small_scale: None, monkeypatch: pytest.MonkeyPatch, given: str
-) -> None:
-    table = [{"番号": f"x{n:05d}", "数": n} for n in range(1_400)]
-    put(s3, bucket, {"t/a.json": as_json(table)})
-    made = {}
-    for workers in (1, 2):
-        monkeypatch.setattr(segment_files, "vcpus", lambda workers=workers: workers)
-        made[workers] = pd.concat(scattered(s3, input_obj=given, source_column="k"))
-    pd.testing.assert_frame_equal(made[1], made[2])
-    assert made[1]["k"].tolist() == ["t/a.json"] * 1_400
 
 
 def test_the_gather_is_told_which_upload_the_table_is(

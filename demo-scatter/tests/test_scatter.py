@@ -175,7 +175,7 @@ def test_columns_agree_where_later_records_bring_new_ones(s3: "S3Client", bucket
 def test_a_rule_works_where_no_record_of_a_segment_has_a_column() -> None:
     given = pd.DataFrame({"a": [1, 2]}, index=[7, 8])
     given.attrs["source"] = KEY
-    df = with_columns(given, ["b", "a"])
+    df = with_columns(given, ["b", "a"], {})
     assert (df["a"].tolist(), df["b"].tolist()) == ([1, 2], [None, None])
     assert (df.index.tolist(), df.attrs) == ([7, 8], {"source": KEY})
     assert df["b"].str[:7].isna().all()

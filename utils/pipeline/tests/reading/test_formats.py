@@ -88,6 +88,7 @@ KEYS = {
     "t.ndjson.gz": ("jsonl", True),
     "t.json.csv": ("csv", False),
     "2026.07/t.Csv.GZ": ("csv", True),
+    "a/T.XLSX": ("xlsx", False),
     "t.gz": ("json", True),
     "2026.11.27": ("json", False),
 }

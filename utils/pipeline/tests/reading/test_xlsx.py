@@ -16,7 +16,7 @@ from openpyxl.cell.rich_text import CellRichText, TextBlock
 from openpyxl.cell.text import InlineFont
 from openpyxl.utils.datetime import CALENDAR_MAC_1904
 
-from pipeline.reading import formats, xlsx
+from pipeline.reading import xlsx
 from pipeline.reading.columns import Table
 from pipeline.reading.xlsx import InvalidWorkbook, XlsxReader, kind_of
 
@@ -283,7 +283,3 @@ def test_entities_do_not_grow() -> None:
     data = bent(written(["a"], [1]), SHEET, "<worksheet", bomb)
     with pytest.raises(InvalidWorkbook, match="must be a workbook of Excel; found"):
         read(bent(data, SHEET, "<v>1</v>", "<v>&e8;</v>"))
-
-
-def test_the_end_of_the_key_tells_a_workbook() -> None:
-    assert formats.tell("a/T.XLSX", b"PK", 10).name == "xlsx"
