@@ -148,6 +148,8 @@ ARRAYS = {
     "colon": (b'[{"a": 1}, {"a" 2}, {"a": 3}]', "1, byte 16: expected valid JSON (Expecting ':'"),
     "behind kanji": ('[{"漢": 1}, {"a" 2}]'.encode(), "record 1, byte 18: expected valid JSON"),
     "NaN": (b'[{"a": 1}, {"a": NaN}]', "byte 11: numbers must be finite; found NaN"),
+    "1e999": (b'[{"a": 1e999}]', "byte 1: numbers must be within a float's range; found 1e999"),
+    "lost": (b'[{"a": 0.' + b"0" * 330 + b"1}]", "a float's range; found 0." + "0" * 18 + "…"),
     "twice": (b'[{"a": 1, "a": 3}]', 'byte 1: a key may occur once in an object; found "a" again'),
     "twice beside an escaped colon": (b'[{"a": "\\u003a", "a": 3}]', 'found "a" again'),
     "twice in a nested object": (b'[{"a": {"b": 1, "b": 2}}]', 'found "b" again'),
