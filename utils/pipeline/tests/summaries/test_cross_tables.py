@@ -195,7 +195,7 @@ FAULTY: dict[str, tuple[dict[str, Any], str]] = {
     "the same": ({"by": "月", "across": "月"}, "by must name each column once; found an array"),
     "a column's name": ({"by": "商品", "across": "n"}, "a column has one name"),
     "a pie": ({"by": "商品", "across": "月", "chart": "pie"}, "must not be a pie"),
-    "computed with": ({"by": "商品", "across": "月", "f": "月 + 1"}, "f must compute with 商品, n;"),
+    "computed with": ({"by": "商品", "across": "月", "f": "月 + 1"}, "compute with 商品, n;"),
     "sorted by": ({"by": "商品", "across": "月", "sort": "月"}, "sort must be one of 商品, n"),
     "running": (
         {"by": "商品", "sort": "-g", "f": "running(n)", "g": "f / 2"},
