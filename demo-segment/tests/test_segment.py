@@ -263,8 +263,6 @@ def test_a_result_has_its_segments_name(name: str) -> None:
 
 
 OTHER_KEYS = {
-    "": 'the text ""',
-    "job_000.pkl": 'the text "job_000.pkl"',
     "gather/job_000.pkl": 'the text "gather/job_000.pkl"',
     "scatter/../x.pkl": 'the text "scatter/../x.pkl"',
     "scatter/a.json": 'the text "scatter/a.json"',
