@@ -10,6 +10,7 @@ import pytest
 import segment
 from pipeline.etl_names import UnknownEtl, names
 from pipeline.etls.module import load
+from pipeline.excel import InvalidCell
 from pipeline.keys import InvalidEvent, rejects_key, result_key
 from pipeline.reading.plain_numbers import read_cells
 from pipeline.segments import frames
@@ -150,6 +151,23 @@ def test_a_faulty_etl_fails_its_own_tables_only(write: Write) -> None:
     for _ in range(2):
         with pytest.raises(InvalidSummary, match="^summary 商品別: 数 must be one of .*avg"):
             process(table(etl="sums"))
+
+
+OTHER_FRAMES = {
+    "joined": ("df.join(pd.DataFrame({'x': ['\\ud800']}, df.index[2:]))", "points.json record 22"),
+    "of an index": ("df.assign(x=['', '', '\\ud800']).reset_index()", "gather/job_000.pkl record 2"),
+}
+
+
+@pytest.mark.parametrize(("made", "named"), OTHER_FRAMES.values(), ids=OTHER_FRAMES)
+def test_a_cell_is_named_by_the_record_that_it_is_made_of_or_by_its_result(
+    s3: "S3Client", bucket: str, write: Write, made: str, named: str
+) -> None:
+    """Of a joined frame pandas forgets what it is made of, of a new index the records."""
+    write(points=f"import pandas as pd\ndef process(df): return {made}")
+    s3.put_object(Bucket=bucket, Key=KEY, Body=frames.dump(table()))
+    with pytest.raises(InvalidCell, match=f"^{named}, column x: "):
+        SegmentHandler(KEY, None, s3).main()
 
 
 REFERENCE = {
