@@ -623,8 +623,8 @@ def test_every_verb_works_on_a_stack_and_nowhere_else(
     at = ("TARGET=stack", f"STACK={working}", f"BUCKET={elsewhere}", f"WORKBOOK={working}.xlsx")
 
     verbs = ("json", "upload", "stepfunctions", "invoke", "log", "cost", "stop")
-    given = ("ROWS=10", f"FILE={table}", "KEY=a/b.json", 'INPUT={"division_number": 1}')
-    said = checked(make(*verbs, *given, *at))
+    named = ("ROWS=10", f"FILE={table}", "KEY=a/b.json", 'INPUT={"division_number": 1}')
+    said = checked(make(*verbs, *named, *at))
     last = machines.find(replace(emulator(), name="stack", stack=working))
     assert last
     name, workbook = last.split(":")[-1], ROOT / "result" / f"{working}.xlsx"
@@ -637,8 +637,9 @@ def test_every_verb_works_on_a_stack_and_nowhere_else(
     assert list(load_workbook(workbook)["Sheet1"].values) == expected(EXAMPLE)
     workbook.unlink()
 
-    verbs = ("stepfunctions", "report", "download")
-    said = checked(make(*verbs, *at, 'INPUT={"input_obj": "a/b.json"}'))
+    said = checked(
+        make("stepfunctions", "report", "download", *at, 'INPUT={"input_obj": "a/b.json"}')
+    )
     *_, page, copied = said.splitlines()
     assert f"s3://{bucket}/a/b.xlsx" in said and copied == f"result/{working}.xlsx"
     assert page != f"result/{name}.html" and f"s3://{bucket}/a/b.xlsx" in (ROOT / page).read_text()
