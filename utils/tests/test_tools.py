@@ -175,13 +175,14 @@ def test_pips_environment_wins_over_its_section_and_that_over_the_global_one(
 def test_further_indexes_wheels_and_hosts_are_uvs_too_and_missing_folders_are_not(
     tmp_path: Path,
 ) -> None:
-    conf = tmp_path / "pip.conf"
+    conf, certificates = tmp_path / "pip.conf", tmp_path / "of mine"
+    certificates.mkdir()
     conf.write_text(
         "[global]\nextra-index-url =\n  https://a.test/simple\n  https://b.test/simple\n"
         f"find-links = {tmp_path} {tmp_path}/missing https://c.test/wheels\n"
         "trusted-host = a.test\n  b.test\n"
         "no-index = true\nclient-cert = /mine.pem\n"
-        f"cert = {tmp_path}\n"
+        f"cert = {certificates}\n"
     )
     found = as_pip(untold(tmp_path) | {"PIP_CONFIG_FILE": str(conf)})
     assert found["UV_EXTRA_INDEX_URL"] == "https://a.test/simple https://b.test/simple"
@@ -189,7 +190,7 @@ def test_further_indexes_wheels_and_hosts_are_uvs_too_and_missing_folders_are_no
     assert found["UV_INSECURE_HOST"] == "a.test b.test"
     assert found["UV_OFFLINE"] == "true"
     assert found["SSL_CLIENT_CERT"] == "/mine.pem"
-    assert found["SSL_CERT_DIR"] == found["PIP_CERT"] == str(tmp_path)
+    assert found["SSL_CERT_DIR"] == found["PIP_CERT"] == str(certificates)
 
 
 def test_settings_of_uv_that_ask_for_another_python_or_index_are_not_heard(tmp_path: Path) -> None:
