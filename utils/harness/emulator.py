@@ -75,8 +75,10 @@ class Emulator:
             return None
 
     def check_port_is_free(self) -> None:
-        if self.host not in ("localhost", "127.0.0.1", "::1"):
-            raise Fault(f"nothing answers at {self.endpoint}, and only a local one can be started")
+        if self.host not in ("localhost", "127.0.0.1"):
+            raise Fault(
+                f"nothing answers at {self.endpoint}, and only one at localhost can be started"
+            )
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", self.port)):
                 return

@@ -54,6 +54,14 @@ def test_an_endpoint_may_name_any_host(monkeypatch: pytest.MonkeyPatch, given: s
     assert endpoint() == given.removesuffix("/")
 
 
+@pytest.mark.parametrize("host", ["emulator.test", "[::1]"])
+def test_an_emulator_is_started_at_localhost_alone(host: str) -> None:
+    emulator = Emulator(f"http://{host}:{free_port()}")
+    with pytest.raises(Fault, match="only one at localhost can be started"):
+        emulator.up()
+    shutil.rmtree(emulator.folder)
+
+
 @pytest.mark.parametrize(
     ("flags", "left"),
     [

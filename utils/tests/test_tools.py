@@ -206,6 +206,39 @@ def test_where_uvs_cache_cannot_be_written_the_tools_have_one_of_their_own(tmp_p
     assert Path(as_pip(env)["UV_CACHE_DIR"]).is_relative_to(ROOT / "utils/tools/.venv")
 
 
+def made(recipe: str, env: dict[str, str]) -> str:
+    """What a recipe prints in the environment of every make target."""
+    makefile = f"include {ROOT}/utils/tools/tools.mk\nshow: ; @{recipe}\n"
+    command = ["make", "-s", "-f", "-", "show"]
+    return checked(subprocess.run(command, input=makefile, env=env, capture_output=True, text=True))
+
+
+@pytest.mark.parametrize("name", ["no_proxy", "NO_PROXY"])
+def test_hosts_that_need_no_proxy_stay_so_in_either_spelling(name: str, tmp_path: Path) -> None:
+    env = {key: value for key, value in untold(tmp_path).items() if key.lower() != "no_proxy"}
+    said = made("echo $$no_proxy $$NO_PROXY", env | {name: ".corp"})
+    assert said.split() == ["localhost,127.0.0.1,.corp"] * 2
+
+
+def test_pips_setting_to_install_for_the_user_alone_is_not_heard(tmp_path: Path) -> None:
+    conf = tmp_path / "pip.conf"
+    conf.write_text("[install]\nuser = true\n")
+    env = untold(tmp_path) | {"PIP_CONFIG_FILE": str(conf)}
+    assert "pip" in made("$(PY) -m pip install --dry-run pip", env)
+
+
+def test_tools_whose_python_has_gone_are_installed_again(tmp_path: Path) -> None:
+    copy_sources("scatter", tmp_path)
+    environment = tmp_path / "utils/tools/.venv"
+    environment.unlink()
+    (environment / "bin").mkdir(parents=True)
+    (environment / "bin/python").symlink_to(tmp_path / "gone")
+    (environment / ".ready").touch()
+    command = ["make", "-n", "-C", str(tmp_path / "demo-scatter"), environment / ".ready"]
+    said = checked(subprocess.run(command, capture_output=True, text=True))
+    assert f"{tmp_path}/utils/tools/install" in said
+
+
 def test_a_lock_moves_what_the_pipfile_asks_for_and_it_lacks(tmp_path: Path) -> None:
     wanted = ['a = "*"', 'b_b = "~=1.4"', 'c = "==2.0"', 'd = {version = ">=3", extras = ["s3"]}']
     (tmp_path / "Pipfile").write_text("\n".join(["[packages]", *wanted, 'e = "*"', 'f = "<2"']))
