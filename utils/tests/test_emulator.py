@@ -159,23 +159,11 @@ def test_the_running_emulator_reads_the_index_of_services_and_makes_none() -> No
 
 def test_a_report_of_an_execution_elsewhere_starts_no_emulator(tmp_path: Path) -> None:
     at = f"http://localhost:{free_port()}"
+    execution = "arn:aws:states:us-east-1:123456789012:execution:a:b"
+    command = ["make", "report", "TARGET=aws", "REGION=us-east-1", f"EXECUTION={execution}"]
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}
     made = subprocess.run(
-        [
-            "make",
-            "report",
-            "TARGET=aws",
-            "REGION=us-east-1",
-            "EXECUTION=arn:aws:states:us-east-1:123456789012:execution:a:b",
-            f"ENDPOINT={at}",
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": str(tmp_path),
-            "AWS_EC2_METADATA_DISABLED": "true",
-        },
+        [*command, f"ENDPOINT={at}"], cwd=ROOT, env=env, capture_output=True, text=True
     )
     assert "to do: log in" in made.stderr
     assert Emulator(at).version() is None
