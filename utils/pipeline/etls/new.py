@@ -53,7 +53,7 @@ def process(df: pd.DataFrame) -> pd.DataFrame:
         refuse(df, name, df[name].notna() & ~is_number(df[name]), "must be a number")
     return df
 '''
-ENCODING = """ It is in CP932: start it with
+ENCODING = """ The table is in CP932: start it with
 INPUT='{"encoding": "cp932"}'.
 """
 TESTS = """import pandas as pd
