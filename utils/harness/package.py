@@ -27,11 +27,11 @@ def package(out: str, arch: str = "", definition: str = "", parameters: str = ""
     if arch not in ("", "x86_64", "arm64"):
         raise Fault(f"ARCH: must be x86_64 or arm64; found {arch}")
     made, objects = artifacts.made_from(definition or "parallel")
-    fixed = {"Architecture": arch or "x86_64", **made}
+    given = checked(pairs("PARAMETERS", parameters))
+    schedule.check(given)
+    given |= {"Architecture": arch or "x86_64", **made}
     # The key and the bucket are of the place.
     known = {name: each for name, each in artifacts.declarations().items() if name != BUCKET}
-    given = checked(pairs("PARAMETERS", parameters)) | fixed
-    schedule.check(given)
     template = json.loads(artifacts.rendered(given))
     texts = {"template.json": template, "parameters.json": artifacts.with_defaults(known, given)}
     files = {name: (json.dumps(text, indent=1) + "\n").encode() for name, text in texts.items()}

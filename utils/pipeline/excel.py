@@ -33,8 +33,9 @@ STYLE_FORMATS = [
     *("General", "General", COUNT_FORMAT),
 ]
 
-_ESCAPE_LITERALS = re.compile("(_x[0-9a-fA-F]{4}_)")
-_NOT_IN_XML = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
+# What a text has in escapes: what XML cannot hold, and _ where an escape would be read.
+_NOT_IN_XML = r"[\x00-\x08\x0b-\x1f\ufffe\uffff]"
+_ESCAPED = re.compile(f"{_NOT_IN_XML}|_(?=x[0-9a-fA-F]{{4}}(?:_|{_NOT_IN_XML}))")
 _NOT_IN_AN_ATTRIBUTE = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
 _NOT_IN_A_SHEET_NAME = re.compile(r"[\[\]:*?/\\]")
 # What a number format is made of (ECMA-376, part 1, 18.8.31). Letters beyond ASCII need no quotes.
@@ -120,6 +121,11 @@ def is_long(value: Any) -> bool:
 def integer_text(value: int) -> str:
     """All its digits, of which `str` has a limit."""
     return str(value) if value.bit_length() < STR_BITS else f"{Decimal(value):f}"
+
+
+def float_text(value: float) -> str:
+    """As Excel shows it: 0.07, of which a cell's XML has 16 digits, 0.07000000000000001."""
+    return f"{value:.15G}"
 
 
 def is_number(value: Decimal) -> bool:
@@ -227,7 +233,7 @@ def text_element(text: str) -> str:
         InvalidCell: more than CELL_CHARACTERS, or a lone surrogate.
     """
     _check_text(text)
-    text = _NOT_IN_XML.sub(_hex_escape, _ESCAPE_LITERALS.sub(r"_x005F\1", text))
+    text = _ESCAPED.sub(_hex_escape, text)
     preserve = ' xml:space="preserve"' if text != text.strip() else ""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return f"<t{preserve}>{text}</t>"

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -147,6 +148,21 @@ def test_values_across_are_headers_in_the_order_of_keys() -> None:
         *("", "b", "TRUE", ""),
     ]
     assert cells(found) == [[1, *[1] * 10]]
+
+
+def test_a_price_across_is_the_header_that_one_typed() -> None:
+    typed = ["0.07", "0.56", "10.1", "619.57", "8.95"]
+    df = pd.DataFrame({"k": 1, "a": map(float, typed)})
+    found = summarize(df, Summary("x", by="k", across="a", n=("k", "size")))
+    assert [*found.columns] == ["k", *sorted(typed, key=Decimal)]
+
+
+@pytest.mark.parametrize("sort", [None, "-k"])
+def test_a_group_of_a_cross_table_is_spelled_as_without_across(sort: str | None) -> None:
+    """It shows the float, if it has one, whatever stands under the first value across."""
+    df = pd.DataFrame({"k": pd.Series([10**16, 1e16], dtype=object), "a": ["a", "b"]})
+    found = summarize(df, Summary("x", by="k", across="a", sort=sort, n=("k", "size")))
+    assert [*map(type, found["k"])] == [float]
 
 
 def test_a_table_without_rows_has_its_total() -> None:
