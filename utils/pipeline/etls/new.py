@@ -92,9 +92,8 @@ def main(name: str, file: str, folder: Path) -> str:
     """
     module, tests = folder / f"{name}.py", folder / "tests" / f"test_{name}.py"
     if not name or name != argument(name) or name.startswith("_") or name == tests.parent.name:
-        sys.exit(
-            f"error: NAME: must be a name of Python's, such as sales, not tests; found {name!r}"
-        )
+        rule = "must be a name of Python's, such as sales, and not tests"
+        sys.exit(f"error: NAME: {rule}; found {name!r}")
     for path in (module, tests):
         if path.exists():
             sys.exit(f"error: NAME: {os.path.relpath(path)} must not be there; found it")

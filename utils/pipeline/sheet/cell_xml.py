@@ -49,7 +49,8 @@ def base_of(kind: type) -> type:
         if base in RENDERERS or base in ARRAYS:
             return base
     found = kind.__qualname__
-    raise InvalidCell(f"a cell holds text, a number, a bool, a date or JSON; found {found}")
+    rule = "a cell holds text (by labels or .astype(str)), a number, a bool, a date or JSON"
+    raise InvalidCell(f"{rule}; found {found}")
 
 
 @cache

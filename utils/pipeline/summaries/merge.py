@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import weakref
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -52,7 +53,8 @@ class Spool:
     """Partial results put aside, in a file without a name."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed with it
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
         self._size = 0
 
     def add(self, data: bytes) -> int:

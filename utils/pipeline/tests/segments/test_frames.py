@@ -172,6 +172,7 @@ COLUMNS: dict[str, st.SearchStrategy[Any]] = {
     "float16": st.floats(width=16),
     "float32": st.floats(width=32),
     "float64": st.floats(),
+    "Sparse[float64]": st.floats(),
     "Float32": st.none() | st.floats(width=32, allow_nan=False),
     "Float64": st.none() | st.floats(allow_nan=False),
     **{f"datetime64[{unit}]": st.none() | times for unit in ("s", "ms", "us", "ns")},
@@ -244,6 +245,7 @@ def described(value: Any) -> tuple[type, str]:
 @example(pd.DataFrame(np.arange(6).reshape(2, 3)).T)
 @example(pd.DataFrame(np.arange(6, dtype=object).reshape(2, 3)).T)
 @example(pd.DataFrame({"a": [1], "b": ["x"], "c": [2], "d": [3]}))
+@example(pd.DataFrame({"a": pd.Categorical(pd.to_timedelta(["1h", None]))}))
 @example(pd.DataFrame())
 def test_plain_frames_go_through_as_they_are(df: pd.DataFrame) -> None:
     read = load(dump(df), KEY)

@@ -386,7 +386,9 @@ def test_the_xml_of_a_part_is_never_whole_in_memory() -> None:
 
 
 JSON_RULE = "a dict or a list is written as JSON; found Object of type set is not JSON serializable"
-KINDS_RULE = "a cell holds text, a number, a bool, a date or JSON; found "
+KINDS_RULE = (
+    "a cell holds text (by labels or .astype(str)), a number, a bool, a date or JSON; found "
+)
 
 
 @pytest.mark.parametrize(
@@ -403,6 +405,7 @@ KINDS_RULE = "a cell holds text, a number, a bool, a date or JSON; found "
         (1j, KINDS_RULE + "complex"),
         (dt.time(12), KINDS_RULE + "time"),
         (pd.Period("2021-05"), KINDS_RULE + "Period"),
+        (pd.Interval(0, 1), KINDS_RULE + "Interval"),
         (
             pd.Timestamp("2021-05-16", tz="Asia/Tokyo"),
             "Excel has no time zones; found 2021-05-16 00:00:00+09:00",

@@ -101,9 +101,12 @@ def test_each_block_of_sorted_segments_is_read_once(monkeypatch: pytest.MonkeyPa
     """Most of them have no group in a range."""
     starts: list[int] = []
     read = merged.Spool.read
-    monkeypatch.setattr(
-        merged.Spool, "read", lambda *given: starts.append(given[1]) or read(*given)
-    )
+
+    def noted(spool: merged.Spool, start: int, size: int) -> bytes:
+        starts.append(start)
+        return read(spool, start, size)
+
+    monkeypatch.setattr(merged.Spool, "read", noted)
     monkeypatch.setattr(summaries_module, "INLINE_BYTES", 0)
     monkeypatch.setattr(merged, "RANGE_BYTES", 1_000)
     monkeypatch.setattr(merged, "vcpus", lambda: 1)

@@ -214,13 +214,13 @@ FAULTY: dict[str, tuple[dict[str, Any], str]] = {
         {"by": "商品", "across": "月", "chart": "pie"},
         'must not be a pie; found the text "pie"',
     ),
-    "computed with": ({"by": "商品", "across": "月", "f": "月 + 1"}, "columns of the summary"),
+    "computed with": ({"by": "商品", "across": "月", "f": "月 + 1"}, "compute with 商品, n;"),
     "sorted by": ({"by": "商品", "across": "月", "sort": "月"}, "sort must be one of 商品, n"),
     "running": (
         {"by": "商品", "sort": "-g", "f": "running(n)", "g": "f / 2"},
         'sort must not go by a running total; found the text "-g"',
     ),
-    "a key's total": ({"by": "商品", "f": "total(商品)"}, "columns of the summary"),
+    "a key's total": ({"by": "商品", "f": "total(商品)"}, "f must compute with n;"),
     "a sum's total": ({"by": "商品", "f": "total(n + n)"}, "total(…) is of one column"),
     "itself": ({"by": "商品", "f": "running(f)"}, "must not compute with itself; found f"),
 }

@@ -100,6 +100,12 @@ def test_a_summary_is_what_pandas_answers_over_the_whole_table(
             )
 
 
+@pytest.mark.filterwarnings("error")
+def test_an_etls_tests_may_make_errors_of_warnings() -> None:
+    """An open file is one."""
+    assert cells(summarize(pd.DataFrame({"x": [1]}), Summary("x", n=("x", "size")))) == [[1]]
+
+
 def test_a_zero_has_no_sign_whatever_stands_beside_it() -> None:
     df = pd.DataFrame({"k": [1, 1, 2, 2], "x": [-5e-324, 0.0, 1.5, 1.0]})
     summary = Summary("x", by="k", mean=("x", "mean"), median=("x", "median"))
