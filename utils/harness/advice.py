@@ -79,8 +79,9 @@ ADVICE = {
     ),
     "MissingColumn": (
         "correct the name of that column, in the table's header or in the ETL; a table that is cut "
-        "by another sign than a comma has one column",
-        "その列の名前を、表の見出しか ETL で直してください。カンマ以外で区切られた表は 1 列になります",
+        'by another sign than a comma has one column: name the sign as "delimiter" in the input',
+        "その列の名前を、表の見出しか ETL で直してください。カンマ以外で区切られた表は 1 列になるので、"
+        '入力の "delimiter" で区切りを示してください',
     ),
     "InvalidResult": (
         "end process in the ETL with the table that it made: return df",
