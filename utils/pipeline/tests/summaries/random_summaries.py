@@ -41,7 +41,12 @@ FUNCTIONS: list[Callable[[pd.DataFrame], Any]] = [
     lambda df: df["k"].tolist(),
 ]
 SIGNS = [("({} − {})", "({} - {})"), ("{} + {}", "{} + {}"), ("{}×{}", "{} * {}")]
-SIGNS += [("({}) / ({})", "({}) / ({})"), ("-{} * {}", "-{} * {}"), ("{} - -({})", "{} - -({})")]
+SIGNS += [
+    ("({}) ÷ ({})", "({}) / ({})"),
+    ("({}) / ({})", "({}) / ({})"),
+    ("-{} * {}", "-{} * {}"),
+    ("{} - -({})", "{} - -({})"),
+]
 
 
 def random_table(random: Random) -> pd.DataFrame:
@@ -120,4 +125,5 @@ def random_formula(
         return number, f"Fraction('{number}')"
     over = random.choice(["", "", "total", "running"])
     name = random.choice(operands if over else [*operands, *keys])
-    return f"{over}(`{name}`)" if over else f"`{name}`", f"{over or 'own'}['{name}']"
+    text = name if name.isidentifier() else f"`{name}`"
+    return f"{over}( {text})" if over else text, f"{over or 'own'}['{name}']"
