@@ -428,6 +428,15 @@ def test_advice_goes_by_the_message_and_by_where_the_stage_runs(
     assert said in advice.advice(error, message, stage="gather", flags=flags)
 
 
+@pytest.mark.parametrize(
+    ("status", "said"), [("RUNNING", "Not written yet."), ("ABORTED", "This execution wrote none.")]
+)
+def test_a_workbook_is_still_to_come_while_an_execution_runs(status: str, said: str) -> None:
+    view = Replay("succeeded").view()
+    view.run.status = status
+    assert said in write.html(view)
+
+
 def test_a_workbook_that_a_later_upload_took_the_place_of_is_said() -> None:
     replay = Replay("succeeded")
     said = "not written: a later upload&#39;s stands there, or will"

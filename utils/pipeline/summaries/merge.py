@@ -107,9 +107,7 @@ def sheet(declared: Declared, scopes: Sequence[Sequence[list[Run]]]) -> Sheet:
 
 
 def summarize(df: pd.DataFrame, summary: Summary) -> pd.DataFrame:
-    """The summary of one frame, its total row last: for an ETL's own tests. The columns of a cross
-    table are values across; where several stand under each, pairs of a value and a name.
-    """
+    """See `pipeline.etl`."""
     spool, declared = Spool(), summary.declared
     partials = Columns(df, "table").partials(declared, summary.keys)
     made = sheet(declared, [[spool.put(each)] for each in partials])
