@@ -268,7 +268,7 @@ def test_tools_whose_python_has_gone_are_installed_again(tmp_path: Path) -> None
     (environment / "bin").mkdir(parents=True)
     (environment / "bin/python").symlink_to(tmp_path / "gone")
     (environment / ".ready").touch()
-    command = ["make", "-n", "-C", str(tmp_path / "demo-scatter"), environment / ".ready"]
+    command = ["make", "-n", "-C", str(tmp_path / "demo-scatter"), f"{environment}/.ready"]
     said = checked(subprocess.run(command, capture_output=True, text=True))
     assert f"{tmp_path}/utils/tools/install" in said
 
