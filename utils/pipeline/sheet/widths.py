@@ -12,7 +12,7 @@ from unicodedata import combining, east_asian_width, normalize
 import numpy as np
 import pandas as pd
 
-from pipeline.excel import COLUMN_WIDTH, integer_text, is_long
+from pipeline.excel import COLUMN_WIDTH, float_text, integer_text, is_long
 
 WIDTH_ROWS = 200  # whose texts tell how wide columns are
 NO_FORMATS: Mapping[str, str] = MappingProxyType({})
@@ -118,7 +118,7 @@ def _shown(value: Any, number_format: str) -> str:
         return integer_text(value)
     if isinstance(value, dt.datetime):
         return str(value).removesuffix(" 00:00:00")
-    return f"{value:.16G}" if isinstance(value, float) else str(value)
+    return float_text(value) if isinstance(value, float) else str(value)
 
 
 def formatted(number: Any, number_format: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.excel import integer_text
+from pipeline.excel import float_text, integer_text
 from pipeline.summaries.aggregations import Merged, numbers
 from pipeline.summaries.cells import Cells, Codes
 from pipeline.summaries.exact import Fractions, RunningSums
@@ -153,14 +153,14 @@ def side_by_side(rows: Rows, keys: list[str], across: int | None) -> Iterator[pd
         yield rows.df
         return
     names = [name for name in rows.df.columns if name not in keys]
-    heads = np.flatnonzero(np.diff(rows.at, prepend=-1))
+    ends = np.flatnonzero(np.diff(rows.at, append=-1))  # over all values: with all spellings of keys
     step = block_rows(len(keys) + len(names) * across)
-    for start in range(0, len(heads) or 1, step):
-        head = heads[start : start + step]
+    for start in range(0, len(ends) or 1, step):
+        end = ends[start : start + step]
         first, last = np.searchsorted(rows.at, [start, start + step])
         at, column = rows.at[first:last] - start, rows.column[first:last]
-        arrays = [rows.df[name].to_numpy()[head] for name in keys]
-        shape = len(head), across + 1  # with the one over all values, shown or not
+        arrays = [rows.df[name].to_numpy()[end] for name in keys]
+        shape = len(end), across + 1  # with the one over all values, shown or not
         tables = [_table(rows.df[name].to_numpy()[first:last], at, column, shape) for name in names]
         arrays += [table[:, number] for number in range(across) for table in tables]
         df = pd.DataFrame(dict(enumerate(arrays)))
@@ -206,5 +206,5 @@ def _header_text(value: Any) -> str:
         case int():
             return integer_text(value)
         case float():
-            return "" if value != value else f"{value:.16G}"
+            return "" if value != value else float_text(value)
     return "" if value is None else str(value)

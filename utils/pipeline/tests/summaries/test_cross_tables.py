@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+from decimal import Decimal
 from typing import Any
 
 import pandas as pd
@@ -93,6 +94,21 @@ def test_values_across_are_headers_in_the_order_of_keys() -> None:
     assert cells(found) == [[1, *[1] * 10]]
 
 
+def test_a_price_across_is_the_header_that_one_typed() -> None:
+    typed = ["0.07", "0.56", "10.1", "619.57", "8.95"]
+    df = pd.DataFrame({"k": 1, "a": map(float, typed)})
+    found = summarize(df, Summary("x", by="k", across="a", n=("k", "size")))
+    assert [*found.columns] == ["k", *sorted(typed, key=Decimal)]
+
+
+@pytest.mark.parametrize("sort", [None, "-k"])
+def test_a_group_of_a_cross_table_is_spelled_as_without_across(sort: str | None) -> None:
+    """It shows the float, if it has one, whatever stands under the first value across."""
+    df = pd.DataFrame({"k": pd.Series([10**16, 1e16], dtype=object), "a": ["a", "b"]})
+    found = summarize(df, Summary("x", by="k", across="a", sort=sort, n=("k", "size")))
+    assert [*map(type, found["k"])] == [float]
+
+
 def test_a_table_without_rows_has_its_total() -> None:
     summary = Summary(
         "x", by="商品", across="月", total="合計", n=("数量", "sum"), m=("数量", "max")
@@ -138,7 +154,10 @@ FAULTY: dict[str, tuple[dict[str, Any], str]] = {
     "number": ({"by": "商品", "across": 5}, "across must be a column, "),
     "the same": ({"by": "月", "across": "月"}, "by must name each column once; found an array"),
     "a column's name": ({"by": "商品", "across": "n"}, "a column has one name"),
-    "a pie": ({"by": "商品", "across": "月", "chart": "pie"}, "must not be a pie"),
+    "a pie": (
+        {"by": "商品", "across": "月", "chart": "pie"},
+        'must not be a pie; found the text "pie"',
+    ),
     "computed with": ({"by": "商品", "across": "月", "f": "月 + 1"}, "compute with 商品, n;"),
     "sorted by": ({"by": "商品", "across": "月", "sort": "月"}, "sort must be one of 商品, n"),
     "running": (
