@@ -61,7 +61,8 @@ def cell(value: Any) -> Any:
         case float() if math.isinf(value):
             return str(value)
         case float():
-            return float(f"{value:.16G}") + 0.0  # no -0.0
+            short = float(f"{value:.16G}") + 0.0  # no -0.0
+            return value if math.isinf(short) else short
         case int() if abs(value) < 10**15:
             return float(value)
         case int():
