@@ -261,8 +261,7 @@ UNFIT = {
     ),
     "a key that no cell holds": (
         "Summary('x', by='一覧', 件数=('番号', 'count'))",
-        "record 21: 一覧 must be a text (by labels or .astype(str)), number, date or boolean in "
-        "summary x; found ",
+        r"record 21: 一覧 must be a text \(by labels or .*\), number, date or boolean in summary x; ",
     ),
 }
 

@@ -27,9 +27,10 @@ TIMES = [dt.date(2024, 1, 1), dt.date(2024, 1, 2), dt.datetime(2024, 1, 1), dt.t
 TIMES += [dt.datetime(2024, 1, 1, 12, 30, 15, 250_000)]
 TEXTS = ["1", "0.1", "a", "b", "あ", "\U0010ffff", "a\U0010ffff", "a\U0010ffffa", "ab", "1e15"]
 SMALL = [1, 2, 3, 2.5, 4]
+EQUAL = [10**15, 1e15, 10**16, 1e16, Decimal("0.1"), 0.1]
 NUMBERS: list[list[Any]] = [
-    *(INTEGERS, FLOATS, [*FLOATS, math.inf, -math.inf], SHORT, DECIMALS),
-    *(SMALL, [*SMALL, True, False], [*INTEGERS, *FLOATS, *DECIMALS, True, False]),
+    *(INTEGERS, FLOATS, [2.5, 1e308, math.inf, -math.inf], SHORT, DECIMALS),
+    *(SMALL, EQUAL, [*SMALL, True, False], [*INTEGERS, *FLOATS, *DECIMALS, True, False]),
 ]
 ANY = [*NUMBERS[-1], *TIMES, *TEXTS]
 KEYS: list[list[Any]] = [[1, 2.0, "a"], TEXTS, ANY, *NUMBERS]
