@@ -51,6 +51,7 @@ class Store:
 
     s3: "S3Client"
     bucket: str
+    folder: str = "gather/"  # of results
 
     @property
     def objects(self) -> Objects:
@@ -65,7 +66,7 @@ class Store:
 
     def put_pickle(self, number: int, df: pd.DataFrame) -> str:
         """Write a segment's result alone."""
-        key = f"gather/job_{number:03d}.pkl"
+        key = f"{self.folder}job_{number:03d}.pkl"
         self.put(key, frames.dump(df))
         return key
 
@@ -86,7 +87,7 @@ class Store:
             position: of its first row in the whole table; by default its index tells.
             attrs: of its segment.
         """
-        key = f"gather/job_{number:03d}.pkl"
+        key = f"{self.folder}job_{number:03d}.pkl"
         segment = df.copy()
         if position is not None:
             segment = pd.DataFrame(index=range(position, position + 3))

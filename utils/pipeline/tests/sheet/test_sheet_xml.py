@@ -25,7 +25,6 @@ from pipeline.excel import (
     TooManyColumns,
     column_letters,
 )
-from pipeline.sheet import sheet_xml
 from pipeline.sheet.parts import SheetPart
 from pipeline.sheet.sheet_xml import render_rows
 from pipeline.sheet.widths import widest_texts
@@ -348,19 +347,6 @@ def test_a_sheet_ends_at_excels_last_row_and_the_next_begins_below_its_header() 
         (SHEET_ROWS - 1, 1),
     ]
     assert re.findall('<row r="([0-9]+)"', inflated(parts, body)) == ["1048575", "1048576", "2"]
-
-
-@given(typed_columns(), st.integers(0, 12), st.integers(1, 40))
-def test_where_a_table_is_cut_changes_nothing(
-    columns: list[tuple[str, list[Any]]], cut: int, slice_cells: int
-) -> None:
-    df = frame(columns)
-    whole = inflated(*render_parts(df, 0))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sheet_xml, "SLICE_CELLS", slice_cells)
-        patch.setattr(sheet_xml, "CACHED_CELLS", 3)
-        head, tail = render_parts(df[:cut], 0), render_parts(df[cut:], len(df[:cut]))
-    assert inflated(head[0] + tail[0], head[1] + tail[1]) == whole
 
 
 def test_the_xml_of_a_part_is_never_whole_in_memory() -> None:

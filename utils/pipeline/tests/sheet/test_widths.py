@@ -9,9 +9,8 @@ import pytest
 from xlsxwriter.utility import CHAR_WIDTHS
 
 from pipeline.sheet.rendered_table import render_table
-from pipeline.sheet.table import SHEET
 from pipeline.sheet.widths import MARGIN, date_text, text_pixels, widest
-from pipeline.sheet.workbook import Workbook
+from pipeline.tests.sheet.test_rendered_table import beside
 from pipeline.tests.sheet.test_workbook import opened
 
 ASCII = [chr(code) for code in range(32, 127)]
@@ -73,9 +72,7 @@ def excels(text: str) -> int:
 
 def columns(*blocks: pd.DataFrame, formats: dict[str, str], **kwargs: Any) -> dict[str, float]:
     """The widths in pixels of a table's columns, by the letters of their names."""
-    main = render_table(SHEET, [pd.DataFrame({"n": [1]})], formats)
-    beside = render_table("x", blocks, formats, **kwargs)
-    file = b"".join(Workbook("x.xlsx", [main, beside], formats).chunks())
+    file = beside(render_table("x", blocks, formats, **kwargs), formats=formats)
     widths = opened(file)["x"].column_dimensions
     return {letters: each.width * 7 + 5 for letters, each in widths.items()}
 
