@@ -58,6 +58,7 @@ def head(target: Target, key: str) -> dict[str, Any] | None:
 def download(target: Target, workbook: str = "test.xlsx") -> None:
     """Copy a workbook from the bucket into result/, whole or not at all."""
     path = local_copy(workbook)
+    path.parent.mkdir(exist_ok=True)
     partial = path.with_suffix(".part")
     fix = f"make stepfunctions{target.flags}"
     try:

@@ -174,6 +174,11 @@ def test_what_is_no_file_is_refused_before_anything_is_called(
         uploads.upload(emulator(), str(tmp_path / name))
 
 
+def test_a_file_that_is_not_named_is_not_the_folder_that_make_runs_in() -> None:
+    with pytest.raises(Fault, match="^FILE: must be a file, a folder or a pattern .*; found ''$"):
+        uploads.find("")
+
+
 @pytest.fixture
 def sales(tmp_path: Path) -> Path:
     """A folder of tables and of other things."""
