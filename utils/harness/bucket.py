@@ -72,6 +72,7 @@ def download(target: Target, workbook: str = "test.xlsx") -> None:
 
 def clean_segments(target: Target) -> None:
     """Remove the segment files of past executions; those of running ones, inputs and workbooks stay."""
+    check_bucket(target)
     s3, at = target.client("s3"), {"Bucket": target.bucket}
     keys = [key for folder in (SCATTER, GATHER) for key in keys_of(s3, **at, Prefix=folder)]
     needed = machines.running(target)  # after the listing: one that starts later has nothing in it

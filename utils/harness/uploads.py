@@ -85,6 +85,7 @@ def find(file: str, key: str = "") -> Upload:
         return matching(Path("/".join(steps[:first]) or path.anchor), "/".join(steps[first:]), key)
     paths = [Path(each).expanduser() for each in words(file)]
     if path.exists() or len(paths) < 2:
+        path = path if path.exists() else paths[0]
         return Upload({key or path.name: path}, {"input_obj": key or path.name})
     folder = key.rstrip("/") or endings.stem(paths[0].name)
     files: dict[str, Path] = {}

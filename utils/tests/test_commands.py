@@ -134,6 +134,14 @@ def test_a_result_folder_that_was_removed_is_made_again(
     assert [path.read_bytes() for path in (tmp_path / "result").iterdir()] == [b"[]"]
 
 
+def test_a_bucket_that_is_not_there_is_named_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BUCKET", "not-there")
+    with pytest.raises(Fault, match="^the bucket not-there does not exist: make bucket$"):
+        clean_segments(emulator())
+
+
 def test_an_interrupted_upload_ends_at_once_and_leaves_nothing(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:

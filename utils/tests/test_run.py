@@ -214,6 +214,7 @@ FILES: dict[str, tuple[str, str, list[str], dict[str, Any], int]] = {
         0,
     ),
     "a name with a space": ("{}/a b/3.csv", "", ["3.csv"], {"input_obj": "3.csv"}, 0),
+    "a quoted name": ("'{}/a b/3.csv'", "", ["3.csv"], {"input_obj": "3.csv"}, 0),
 }
 
 
