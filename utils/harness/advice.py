@@ -139,8 +139,8 @@ ADVICE = {
         "そのオブジェクトの見出しを直すか、input_obj から外して、もう一度実行してください",
     ),
     "NoInputBucket": (
-        "correct input_bucket; which one a stack reads, make deploy PARAMETERS=InputBucket=… says",
-        "input_bucket を直してください。スタックが読むバケットは make deploy PARAMETERS=InputBucket=… で決めます",
+        "correct input_bucket; which one a stack reads, make deploy{flags} PARAMETERS=InputBucket=… says",
+        "input_bucket を直してください。スタックが読むバケットは make deploy{flags} PARAMETERS=InputBucket=… で決めます",
     ),
     "TooManyColumns": (
         "leave columns out in the ETL's process; where the input has too many, divide it",

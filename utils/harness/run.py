@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -241,7 +242,9 @@ def check_object(target: Target, given: dict[str, Any]) -> None:
     bucket.check_bucket(target)
     if isinstance(key, list) or endings.is_many(key) or dates.has(key) or "input_bucket" in given:
         return  # the scatter finds it
-    fix = "make json" if key == "test.json" else f"make upload FILE={key}"
+    named = shlex.quote(key)  # a file's is its key's last step, unless KEY says more
+    fix = f"make upload FILE={named}" + (f" KEY={named}" if "/" in key else "")
+    fix = "make json" if key == "test.json" else fix
     with bucket.there_or(f"s3://{target.bucket}/{key} does not exist: {fix}{target.flags}"):
         target.client("s3").head_object(Bucket=target.bucket, Key=key)
 

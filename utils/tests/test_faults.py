@@ -225,13 +225,9 @@ def written(pipeline: Pipeline, name: str) -> list[str]:
     machine = emulator().machine()
     found = pipeline.states.list_executions(stateMachineArn=machine, statusFilter="RUNNING")
     [running] = found["executions"]
-    return [
-        key
-        for folder in (SCATTER, GATHER)
-        for key in keys_of(
-            pipeline.s3, Bucket=emulator().bucket, Prefix=f"{folder}{running['name']}/{name}"
-        )
-    ]
+    where = [f"{folder}{running['name']}/{name}" for folder in (SCATTER, GATHER)]
+    at = emulator().bucket
+    return [key for place in where for key in keys_of(pipeline.s3, Bucket=at, Prefix=place)]
 
 
 @fault(

@@ -31,13 +31,10 @@ def put(pipeline: Pipeline, **objects: bytes) -> str:
     return folder
 
 
-@pytest.mark.parametrize("definition", MACHINES)
-def test_a_folder_of_any_formats_makes_the_workbook_of_one_object(
-    pipeline: Pipeline, definition: str
-) -> None:
+def test_a_folder_of_any_formats_makes_the_workbook_of_one_object(pipeline: Pipeline) -> None:
     packed = gzip.compress(LINES.encode())
     folder = put(pipeline, **{"a.csv": CSV.encode(), "b.jsonl.gz": packed, "_SUCCESS": b""})
-    execution = pipeline.run(definition, input_obj=folder)
+    execution = pipeline.run(input_obj=folder)
     assert json.loads(execution["output"]) == folder[:-1] + ".xlsx"
     assert pipeline.rows(execution) == expected(EXAMPLE)
 

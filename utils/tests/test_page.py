@@ -229,6 +229,15 @@ def test_a_port_that_is_held_is_named_with_its_holder(page: Served) -> None:
         serve.page(emulator(), str(page.port))
 
 
+def test_a_port_that_is_the_systems_own_is_not_called_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(socket, "create_server", refuse)
+    with pytest.raises(Fault, match="PAGE: must be a port that you may open, from 1024; found 80"):
+        serve.page(emulator(), "80")
+
+
 def table_of(page: str) -> list[list[str]]:
     """The texts of a table's cells, row by row."""
     return [

@@ -16,6 +16,7 @@ from conftest import Make, Pipeline, checked
 from harness import advice, facts
 from harness.advice import ADVICE, BY_MESSAGE
 from harness.facts import Broken, record_of
+from harness.fault import Fault
 from harness.report import write
 from harness.report.write import KEPT
 from harness.settings import RESULT, ROOT
@@ -357,6 +358,11 @@ def test_an_execution_whose_name_is_not_ascii_gets_its_report(
     assert pipeline.wait(arn)["status"] == "SUCCEEDED"
     checked(make("report", f"EXECUTION={name}"))
     assert name in (RESULT / f"{name}.html").read_text()
+
+
+def test_a_language_that_no_report_is_in_is_refused() -> None:
+    with pytest.raises(Fault, match="^LANG_: must be en or ja; found 'fr'$"):
+        write.report(emulator(), language="fr")
 
 
 @pytest.mark.parametrize(("language", "above"), [("en", "its log is above"), ("ja", "上のとおり")])

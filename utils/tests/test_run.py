@@ -180,6 +180,11 @@ def test_what_is_no_file_is_refused_before_anything_is_called(
         uploads.upload(emulator(), str(tmp_path / name))
 
 
+def test_a_file_that_is_not_named_is_not_the_folder_that_make_runs_in() -> None:
+    with pytest.raises(Fault, match="^FILE: must be a file, a folder or a pattern .*; found ''$"):
+        uploads.find("")
+
+
 @pytest.fixture
 def sales(tmp_path: Path) -> Path:
     """A folder of tables and of other things."""
@@ -215,6 +220,7 @@ FILES: dict[str, tuple[str, str, list[str], dict[str, Any], int]] = {
         0,
     ),
     "a name with a space": ("{}/a b/3.csv", "", ["3.csv"], {"input_obj": "3.csv"}, 0),
+    "a quoted name": ("'{}/a b/3.csv'", "", ["3.csv"], {"input_obj": "3.csv"}, 0),
 }
 
 
