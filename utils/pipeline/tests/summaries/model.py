@@ -61,7 +61,8 @@ def cell(value: Any) -> Any:
         case float() if math.isinf(value):
             return str(value)
         case float():
-            return float(f"{value:.16G}") + 0.0  # no -0.0
+            short = float(f"{value:.16G}") + 0.0  # no -0.0
+            return value if math.isinf(short) else short
         case int() if abs(value) < 10**15:
             return float(value)
         case int():
@@ -171,7 +172,7 @@ def aggregated(how: str, column: list[Any]) -> list[Any]:
 def percentile(given: list[Any], percent: int, value: Fraction | None) -> list[Any]:
     low, high, _ = neighbours(given, percent)
     if place(low) == place(high):
-        return [each for each in given if place(each) == place(low)] or [None]
+        return spelled([each for each in given if place(each) == place(low)]) or [None]
     if value is None:
         return [infinite_sum([low, high])]
     inexact = {place(each) for each in given if not is_exact(each)}
@@ -242,7 +243,12 @@ def by_key(rows: list[Row], by: list[str]) -> list[list[Row]]:
 
 
 def keys_of(group: list[Row], by: list[str]) -> Shown:
-    return [[row[name] for row in group] for name in by]
+    return [spelled([row[name] for row in group]) for name in by]
+
+
+def spelled(equal: list[Any]) -> list[Any]:
+    """Of values that sort as one those that may be shown: floats, if there are any."""
+    return [value for value in equal if type(value) is float and not is_missing(value)] or equal
 
 
 def line(

@@ -28,7 +28,7 @@ TIMES += [dt.datetime(2024, 1, 1, 12, 30, 15, 250_000)]
 TEXTS = ["1", "0.1", "a", "b", "あ", "\U0010ffff", "a\U0010ffff", "a\U0010ffffa", "ab", "1e15"]
 SMALL = [1, 2, 3, 2.5, 4]
 NUMBERS: list[list[Any]] = [
-    *(INTEGERS, FLOATS, [*FLOATS, math.inf, -math.inf], SHORT, DECIMALS),
+    *(INTEGERS, FLOATS, [2.5, 1e308, math.inf, -math.inf], SHORT, DECIMALS),
     *(SMALL, [*SMALL, True, False], [*INTEGERS, *FLOATS, *DECIMALS, True, False]),
 ]
 ANY = [*NUMBERS[-1], *TIMES, *TEXTS]

@@ -75,10 +75,10 @@ def test_a_zero_has_no_sign_whatever_stands_beside_it() -> None:
 
 
 NUMBERS_BY_VALUE: list[Any] = [
-    *(-math.inf, -(10**400), -(10**309), -1.5e308, -(10**20), -1e15, -5e-324, 0, 5e-324, 0.1),
-    *(Decimal("0.10000000000000000000001"), Decimal("0.3"), 1, 2.5, 10**15 - 1, 1e15),
-    *(2**53, 2**53 + 1, 10**16, 10**16 + 1, 1e18, 2e18, 1.7976931348623157e308, 10**309, 10**400),
-    *(10**400 + 1, math.inf),
+    *(-math.inf, -(10**400), -(10**309), -1.5e308, -(10**20), -1e15, -5e-324, 0, 5e-324),
+    *(Decimal("0.09999999999999999999999"), 0.1, Decimal("0.10000000000000000000001")),
+    *(Decimal("0.3"), 1, 2.5, 10**15 - 1, 1e15, 2**53, 2**53 + 1, 10**16, 10**16 + 1, 1e18, 2e18),
+    *(2**70 - 1, 2.0**70, 1.7976931348623157e308, 10**309, 10**400, 10**400 + 1, math.inf),
 ]
 
 
@@ -199,6 +199,25 @@ def test_what_is_no_column_of_keys_is_refused(made: Any, words: str) -> None:
         summarize(TIMES, Summary("x", by={"t": lambda df: made}, n=("n", "sum")))
     assert str(caught.value).startswith("table: t of summary x must ")
     assert str(caught.value).endswith(words)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "answer"),
+    [
+        ([math.inf, 1.5], [math.inf, math.inf, None]),
+        ([-math.inf, 1.5], [-math.inf, -math.inf, None]),
+        ([math.inf, -math.inf], [None, None, None]),
+        ([None, None], [0, None, None]),
+        ([1e308, 1e308], [math.inf, 1e308, 0]),
+    ],
+    ids=str,
+)
+def test_infinite_and_missing_numbers_answer_as_in_pandas(
+    numbers: list[Any], answer: list[Any]
+) -> None:
+    df = pd.DataFrame({"x": pd.Series(numbers, dtype=float)})
+    summary = Summary("x", sum=("x", "sum"), mean=("x", "mean"), var=("x", "var"))
+    assert cells(summarize(df, summary)) == [answer]
 
 
 def test_groups_are_kept_apart_and_sorted_as_excel_sorts() -> None:
