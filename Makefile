@@ -46,18 +46,22 @@ SETTINGS = $(foreach function,$(FUNCTIONS),$$($(MAKE) --silent --no-print-direct
 .DEFAULT_GOAL := help
 # Targets run in the order in which they are named, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help demo etl up running down zip create update delete bucket json upload stepfunctions stop redrive download invoke log \
+.PHONY: help demo etl up starting running down zip create update delete bucket json upload stepfunctions stop redrive download invoke log \
 	report page watch deploy package destroy smoke cost test clean clean-segments
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  ENDPOINT=$$ENDPOINT  BUCKET=$$BUCKET  ROWS=$$ROWS  INPUT='$$INPUT'"
 
-demo: up zip create bucket json stepfunctions download ## everything: from an empty machine to result/test.xlsx
+demo: starting zip create bucket json stepfunctions download ## everything: from an empty machine to result/test.xlsx
 	@$(HARNESS) show -- "$$WORKBOOK"
 
 up: $(TOOLS_READY) ## start LocalStack at ENDPOINT, unless one answers there
 	@$(HARNESS) up
+
+# LocalStack starts while functions are packaged.
+starting: $(TOOLS_READY)
+	@$(HARNESS) up --at-once
 
 running: $(TOOLS_READY)
 	@$(HARNESS) ensure
@@ -140,8 +144,7 @@ invoke: $(TARGET_READY) ## call each function by itself; results are kept in dem
 log: $(TARGET_READY) ## show the functions' last log lines
 	@$(HARNESS) log $(FUNCTIONS)
 
-test: zip ## all tests, on LocalStacks of their own
-	@$(SIDE_BY_SIDE) .venv/.ready
+test: $(TOOLS_READY) ## all tests, on LocalStacks of their own
 	@$(MAKE) --no-print-directory $(JOBS) $(TOGETHER) -f utils/tests.mk check
 
 clean: down ## stop LocalStack and remove everything built; workbooks stay

@@ -1,4 +1,5 @@
-# What `make test` runs, in parts that do not need each other: make -j3 -f utils/tests.mk check
+# What `make test` runs, in parts that do not need each other, the longest first:
+# make -j3 -f utils/tests.mk check
 include utils/tools/tools.mk
 OWN_EMULATOR := $(HARNESS) with-emulator
 # A make that a test starts is none of these: it gets neither their flags nor their job server.
@@ -6,9 +7,15 @@ PYTEST := env MAKEFLAGS= $(PY) -m pytest -q
 # They change this checkout, its packages, samples and results: one after another.
 TYPED := $(addprefix tests/test_,deploy.py package.py commands.py pipeline.py report.py watch.py)
 
-PARTS := lint typed functions rest executor types checkov
-.PHONY: check $(PARTS)
+PARTS := rest typed functions executor types lint checkov
+.PHONY: check installed $(PARTS)
 check: $(PARTS)
+installed $(PARTS): $(TOOLS_READY)
+rest typed functions: installed
+
+# The functions' environments, and their zips with the tests' ETLs; other parts run meanwhile.
+installed:
+	@$(MAKE) --no-print-directory -f utils/functions.mk zip .venv/.ready ETL_FOLDER=$(ROOT)/utils/tests/etl
 
 typed:
 	@cd utils && $(OWN_EMULATOR) $(PYTEST) $(TYPED)

@@ -40,6 +40,9 @@ TABLE = pd.DataFrame(
 )
 PLAIN = Layout()
 THIRDS = [TABLE[0:3], TABLE[3:6], TABLE[6:9]]
+LABELLED = TABLE.set_index(pd.to_timedelta(TABLE.index)).set_axis(
+    pd.CategoricalIndex(TABLE.columns), axis=1
+)
 
 
 @dataclass
@@ -147,6 +150,7 @@ ETLS: dict[str, list[pd.DataFrame]] = {
     "added rows": [pd.concat([TABLE[0:3]] * 3), TABLE[3:6], TABLE[6:9]],
     "a reset index": [df.reset_index(drop=True) for df in THIRDS],
     "a column of some": [TABLE[0:3], TABLE[3:6].assign(備考="x"), TABLE[6:9][["ポイント"]]],
+    "labels of other kinds": [LABELLED[n : n + 2] for n in (0, 3, 6)],
     "columns of one name": [TABLE[["日", "日", "会員番号"]][n : n + 3] for n in (0, 3, 6)],
 }
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from openpyxl import Workbook
 
 from pipeline.errors.places import record_of
+from pipeline.events.scatter import Job
 from pipeline.facts.stages import workbook_metadata
 from pipeline.keys import InvalidEvent
 from pipeline.reading import objects, plain_numbers, segment_files, source
@@ -30,7 +31,6 @@ from tests.scattering import facts, put, scattered
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-    from pipeline.events.scatter import Job
     from pipeline.reading.source import Source
 
 type Record = dict[str, Any]
@@ -164,6 +164,16 @@ def test_segments_are_as_large_however_many_objects_hold_the_table(
     assert max(sizes) <= 2 * sum(sizes) / len(sizes)
 
 
+def test_a_day_without_rows_tells_nothing_of_how_the_others_are_packed(
+    s3: "S3Client", bucket: str, small_scale: None
+) -> None:
+    table = [{"番号": f"x{n:05d}", "数": n} for n in range(1_400)]
+    put(s3, bucket, {"t/2.json.gz": written(table, ".json.gz")})
+    alone = scattered(s3, input_obj="t/")
+    put(s3, bucket, {"t/1.json.gz": written([], ".json.gz")})
+    assert len(scattered(s3, input_obj="t/")) == len(alone)
+
+
 def test_a_column_that_is_text_in_one_object_is_text_in_all(s3: "S3Client", bucket: str) -> None:
     put(s3, bucket, {"t/1.csv": b"a,b\n1,1\n", "t/2.csv": b"a,b\nx,2\n", "t/3.csv": b"a,b\n3,3\n"})
     segments = scattered(s3, input_obj="t/", division_number=1)
@@ -291,7 +301,7 @@ def test_an_object_that_changes_after_the_listing_is_named(
 
 def test_an_object_that_comes_after_the_listing_is_not_read(s3: "S3Client", bucket: str) -> None:
     class Adding(ScatterHandler):
-        def make_segments(self, source: "Source", job: "Job") -> Iterator[Segment]:
+        def make_segments(self, source: "Source", job: Job) -> Iterator[Segment]:
             put(s3, bucket, {"t/0.csv": b"a\n9\n"})
             yield from super().make_segments(source, job)
 
@@ -435,10 +445,13 @@ def test_the_gather_is_told_which_upload_the_table_is(
 ) -> None:
     monkeypatch.setenv("INBOX", "inbox/")
     put(s3, bucket, {"inbox/a.csv": b"a\n1\n", "b.csv": b"a\n1\n"})
-    told = {
-        key: ScatterHandler({"input_obj": key, "execution": "e"}, None, s3).main()
-        for key in ("inbox/a.csv", "b.csv")
-    }
     etag = s3.head_object(Bucket=bucket, Key="inbox/a.csv")["ETag"]
-    assert told["inbox/a.csv"]["upload"] == {"key": "inbox/a.csv", "etag": etag}
-    assert "upload" not in told["b.csv"]
+
+    def told(**event: str) -> Any:
+        return ScatterHandler({**event, "execution": "e"}, None, s3).main().get("upload")
+
+    assert told(input_obj="inbox/a.csv") == {"key": "inbox/a.csv", "etag": etag}
+    assert told(input_obj="b.csv") is None
+    assert told(input_obj="inbox/a.csv", input_bucket=bucket) == told(input_obj="inbox/a.csv")
+    of_others = Job("inbox/a.csv", None, "e", input_bucket="others", written=True)
+    assert not of_others.is_uploaded

@@ -295,6 +295,8 @@ EXECUTION = "execution: must be an execution's name; found "
 DELIMITER = "delimiter: must be one character, no quote and no line's end; found the text "
 ENCODING = "encoding: must be utf-8 or cp932; found "
 CSV_ALONE = 'encoding: only CSV has another than UTF-8; found the text "cp932" of members.json'
+BUCKET = "input_bucket: must be a bucket's name; found "
+READ = 'workbook: must be no object that is read; found the text "a.xlsx"'
 LIMIT = "max_rejects: must be a whole number from 0; found "
 KNOWN = (
     "input_obj, input_bucket, workbook, source_column, division_number, scheduled_time, zone, "
@@ -314,11 +316,12 @@ EVENTS: list[tuple[dict[str, Any], str]] = [
     ({"input_obj": "漢" * 340 + ".csv"}, LONG + f'the text "{KANJI}"'),
     ({"input_obj": "a.xls"}, ENDING + '"a.xls"'),
     ({"overrides": {"input_obj": "b/a.csv.zip"}}, ENDING + '"b/a.csv.zip"'),
-    ({"input_obj": "a.xlsx"}, 'workbook: must be no object that is read; found the text "a.xlsx"'),
+    ({"input_obj": "a.xlsx"}, READ),
     ({"workbook": ["a.xlsx"]}, "workbook: must be a key that ends in .xlsx; found an array"),
     ({"delimiter": ";;"}, DELIMITER + '";;"'),
     ({"delimiter": '"'}, DELIMITER + r'"\""'),
-    ({"input_bucket": "A_b"}, 'input_bucket: must be a bucket\'s name; found the text "A_b"'),
+    ({"input_bucket": "A_b"}, BUCKET + 'the text "A_b"'),
+    ({"input_obj": "a.xlsx", "input_bucket": "own"}, READ),
     ({"sheet": ""}, 'sheet: must be a sheet\'s name; found the text ""'),
     ({"encoding": "sjis"}, ENCODING + 'the text "sjis"'),
     ({"encoding": ["utf-8"]}, ENCODING + "an array"),
@@ -348,7 +351,10 @@ EVENTS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("event", "fault"), EVENTS, ids=[ascii(each)[:40] for each, _ in EVENTS])
-def test_a_wrong_event_is_named(event: dict[str, Any], fault: str) -> None:
+def test_a_wrong_event_is_named(
+    event: dict[str, Any], fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BUCKET", "own")
     with pytest.raises(InvalidEvent) as raised:
         Job.from_event({"input_obj": KEY, **event}).of(
             [event.get("input_obj") or KEY], written=True
@@ -441,8 +447,10 @@ def test_a_division_beyond_the_limits_is_refused(
 ) -> None:
     monkeypatch.setattr(events, "ITERATIONS", 20)
     put_table(s3, bucket, [member(n) for n in range(25)])
-    with pytest.raises(TooManySegments, match="division_number 1 passes that at segment 21"):
-        scattered(s3, input_obj=KEY, division_number=1)
+    for event in ({"division_number": 1}, {}):
+        with pytest.raises(TooManySegments, match="division_number 1 passes that at segment 21"):
+            scattered(s3, input_obj=KEY, **event)
+        monkeypatch.setenv("DIVISION_NUMBER", "1")
 
 
 def test_a_thousand_segments_fit_an_execution() -> None:

@@ -65,6 +65,7 @@ LIKE = "scheduled_time: must be like 2026-11-27T21:00:00Z, and zone like Asia/To
     [
         ({"scheduled_time": "yesterday"}, 'the text "yesterday", the text "UTC"'),
         ({"scheduled_time": "2026-13-01T00:00:00Z"}, 'the text "2026-13-01T00:00:00Z", '),
+        ({"scheduled_time": "2026-11-27T21:00:00"}, 'the text "2026-11-27T21:00:00", '),
         ({"scheduled_time": None}, "null, "),
         ({"scheduled_time": TIME, "zone": "Asia/Edo"}, f'the text "{TIME}", the text "Asia/Edo"'),
         ({"scheduled_time": TIME, "zone": "../etc"}, f'the text "{TIME}", the text "../etc"'),

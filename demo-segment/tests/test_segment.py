@@ -152,6 +152,33 @@ def test_a_faulty_etl_fails_its_own_tables_only(write: Write) -> None:
             process(table(etl="sums"))
 
 
+REFERENCE = {
+    "a record": (
+        'refuse(rates, "率", rates["率"] < 1, "must be above 0")',
+        "InvalidMember: reference/rates.csv record 1: 率 must be above 0; found the number 0",
+    ),
+    "a column": ('rates["割合"]', "MissingColumn: reference/rates.csv has the columns 点, 率; found no 割合"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "error"), REFERENCE.values(), ids=REFERENCE)
+@pytest.mark.parametrize("first", [0, 20])
+def test_what_is_wrong_with_a_reference_is_not_told_of_the_input(
+    s3: "S3Client", bucket: str, write: Write, line: str, error: str, first: int
+) -> None:
+    """Wherever the segment begins."""
+    write(
+        points='from pipeline.etl import refuse\nREFERENCES = {"率": "reference/rates.csv"}\n'
+        f'def process(df, references):\n    rates = references["率"]\n    {line}\n    return df\n'
+    )
+    s3.put_object(Bucket=bucket, Key="reference/rates.csv", Body="点,率\n58,3\n75,0\n".encode())
+    df = table().set_axis(range(first, first + 3))
+    s3.put_object(Bucket=bucket, Key=KEY, Body=frames.dump(df))
+    with pytest.raises(ValueError) as raised:
+        SegmentHandler(KEY, None, s3).main()
+    assert f"{raised.type.__name__}: {raised.value}" == error
+
+
 @pytest.mark.usefixtures("points")
 def test_cells_of_csv_are_numbers_one_by_one_where_the_etl_says_so(
     s3: "S3Client", bucket: str

@@ -114,6 +114,32 @@ ADVICE = {
         "pack the table again, upload it whole, and start again",
         "表を圧縮し直し、最後までアップロードして、もう一度実行してください",
     ),
+    "InvalidWorkbook": (
+        'correct the workbook there and save it in Excel, or choose its sheet by "sheet" in the input; '
+        "start again",
+        'ワークブックのその箇所を直して Excel で保存するか、入力の "sheet" でシートを選び、'
+        "もう一度実行してください",
+    ),
+    "NoObjects": (
+        "make upload{flags} FILE=… KEY=… puts a table there; or correct input_obj",
+        "表は make upload{flags} FILE=… KEY=… で置けます。または input_obj を直してください",
+    ),
+    "TooManyObjects": (
+        "choose fewer of them by a pattern, or join them into larger objects",
+        "パターンで絞るか、より大きいオブジェクトにまとめてください",
+    ),
+    "NoCommonColumn": (
+        "correct that object's header, or leave the object out of input_obj, and start again",
+        "そのオブジェクトの見出しを直すか、input_obj から外して、もう一度実行してください",
+    ),
+    "NoInputBucket": (
+        "correct input_bucket; which one a stack reads, make deploy PARAMETERS=InputBucket=… says",
+        "input_bucket を直してください。スタックが読むバケットは make deploy PARAMETERS=InputBucket=… で決めます",
+    ),
+    "TooManyColumns": (
+        "leave columns out in the ETL's process; where the input has too many, divide it",
+        "ETL の process で列を減らしてください。入力の列が多すぎるときは、入力を分けてください",
+    ),
     "InputChanged": (
         "the input object was replaced while it was read: start again",
         "読んでいる間に入力オブジェクトが置き換えられました。もう一度実行してください",
@@ -171,8 +197,8 @@ ADVICE = {
         "その結果は古い segment-lambda のものです。make zip create のあと、もう一度実行してください",
     ),
     "InvalidEvent": (
-        'start the execution with an input such as {{"input_obj": "members.json"}}',
-        '{{"input_obj": "members.json"}} のような入力で実行してください',
+        "correct that field of the input, and start again: utils/harness/README.md lists them",
+        "入力のその項目を直して、もう一度実行してください。項目は utils/harness/README.ja.md にあります",
     ),
     "ScheduledTwice": (
         "the execution that it names makes that workbook; where that one failed, redrive it; or start "

@@ -1,5 +1,6 @@
 """What a stack is made from: the zips and the definition, in a bucket of their own."""
 
+import base64
 import hashlib
 import json
 from typing import Any
@@ -9,7 +10,7 @@ from awscli.customizations.cloudformation import yamlhelper  # type: ignore[impo
 
 from harness.bucket import delete_keys, keys_of
 from harness.fault import Fault
-from harness.functions import read_zip, sha256
+from harness.functions import read_zip
 from harness.machines import DEFINITIONS, read_definition
 from harness.stack import Found
 from harness.target import STAGES, Target
@@ -18,6 +19,9 @@ TEMPLATE = DEFINITIONS / "template.yaml"
 # By the template's names.
 FUNCTIONS = [f"{stage.title()}Function" for stage in STAGES]
 VERSIONS = [f"{stage.title()}Version" for stage in STAGES]
+ZIPS = [f"{stage.title()}Zip" for stage in STAGES]
+# Parameters that the place, the sources, ARCH and DEFINITION give.
+FIXED = ["ArtifactBucket", "Architecture", "Definition", "DefinitionKey", *ZIPS]
 
 # What the definitions name as they run on an emulator, and the template's name for it.
 SUBSTITUTIONS = {
@@ -90,7 +94,7 @@ class Artifacts:
 def made_from(definition: str) -> tuple[dict[str, str], dict[str, bytes]]:
     """What a stack is made from: the template's parameters, and the objects by their keys."""
     states = substitutable(read_definition(definition)).encode()
-    zips = {f"{stage.title()}Zip": read_zip(stage) for stage in STAGES}
+    zips = dict(zip(ZIPS, map(read_zip, STAGES), strict=True))
     bodies = zips | {"DefinitionKey": states}
     keys = {name: key_of(name, body) for name, body in bodies.items()}
     return {"Definition": definition, **keys}, {keys[name]: bodies[name] for name in keys}
@@ -139,12 +143,12 @@ def with_defaults(
 def rendered(parameters: dict[str, str], emulated: bool = False) -> str:
     """The template with a name for each function's version that changes with code and settings.
 
-    Lambda publishes no second version of the same code and settings, and CloudFormation none under
-    a name that it knows.
+    CloudFormation publishes no second version under a name that it knows, and Lambda none of a
+    function that has not changed: its description changes with the name.
 
     Args:
-        parameters: those given and those that the stack has, but for the key, whose number
-            stands for it; the template's defaults need not be.
+        parameters: the zips' keys, those given and those that the stack has, but for the key, whose
+            number stands for it; the template's defaults need not be.
     """
     template = yamlhelper.yaml_parse(TEMPLATE.read_text())
     resources = template["Resources"]
@@ -152,11 +156,13 @@ def rendered(parameters: dict[str, str], emulated: bool = False) -> str:
     if emulated:
         suit_localstack(template, values)
     names = {}
-    for stage, function, version in zip(STAGES, FUNCTIONS, VERSIONS, strict=True):
-        resources[version]["Properties"]["CodeSha256"] = sha256(read_zip(stage))
-        settings = json.dumps(resources[function]["Properties"], sort_keys=True)
+    for archive, function, version in zip(ZIPS, FUNCTIONS, VERSIONS, strict=True):
+        resources[version]["Properties"]["CodeSha256"] = sha256_of(values[archive])
+        properties = resources[function]["Properties"]
+        settings = json.dumps(properties, sort_keys=True)
         used = [each for each in sorted(values.items()) if f'{{"Ref": "{each[0]}"}}' in settings]
         digest = hashlib.sha256(f"{settings}{used}".encode()).hexdigest()[:12]
+        properties["Description"]["Fn::Join"][1].append(digest)
         names[version] = f"{version}{digest}"
     text = json.dumps(template)
     for version, name in names.items():
@@ -191,6 +197,11 @@ def is_met(condition: dict[str, Any], values: dict[str, str]) -> bool:
 
 def key_of(parameter: str, body: bytes) -> str:
     return f"{parameter}/{hashlib.sha256(body).hexdigest()}"
+
+
+def sha256_of(key: str) -> str:
+    """A zip's digest as Lambda writes it."""
+    return base64.b64encode(bytes.fromhex(key.split("/")[1])).decode()
 
 
 def substitutable(definition: str, names: dict[str, str] = SUBSTITUTIONS) -> str:

@@ -9,7 +9,7 @@ from harness import artifacts, machines, schedule
 from harness.artifacts import Artifacts, owned
 from harness.fault import Fault
 from harness.logs import json_object
-from harness.stack import Change, described
+from harness.stack import REPLACED, Change, described
 from harness.target import Target
 
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
@@ -138,7 +138,7 @@ def check_may_empty(target: Target, bucket: str | None, empty: bool) -> None:
 
 def check_bucket_stays(changes: list[Change]) -> None:
     for change in changes:
-        lost = change["Action"] == "Remove" or change.get("Replacement") == "True"
+        lost = change["Action"] == "Remove" or change.get("Replacement") in REPLACED
         if change["LogicalResourceId"] == "Bucket" and lost:
             raise Fault(
                 f"this deploy would {described(change)}, and leave its tables and workbooks behind\n"
@@ -171,15 +171,31 @@ def signing_key(kept: dict[str, str], rotate: bool) -> tuple[str, str | None]:
 def given_parameters(text: str) -> dict[str, str]:
     """
     Raises:
-        Fault: the key is among them.
+        Fault: the key is among them, or what `checked` refuses.
     """
     given = pairs("PARAMETERS", text)
-    if (added := given.get("InboxInput")) and not json_object(added):
-        raise Fault(f"PARAMETERS: InboxInput must be a JSON object; found {added}")
     for name in given.keys() & {KEY, KEY_NUMBER}:
         raise Fault(
             f"PARAMETERS: must not hold the key; found {name}\nto do: ROTATE_KEY=1 makes a new one"
         )
+    return checked(given)
+
+
+def checked(given: dict[str, str]) -> dict[str, str]:
+    """
+    Raises:
+        Fault: one is no parameter, is none to give, or has a value that it may not have.
+    """
+    free = {n: each for n, each in artifacts.declarations().items() if n not in artifacts.FIXED}
+    for name, value in given.items():
+        if name not in free:
+            among = f"{', '.join(free)}, beside ARCH and DEFINITION"
+            raise Fault(f"PARAMETERS: must be of {among}; found {name}")
+        allowed = [str(each) for each in free[name].get("AllowedValues", [value])]
+        if value not in allowed:
+            raise Fault(f"{name}: must be {' or '.join(allowed)}; found {value}")
+    if (added := given.get("InboxInput")) and not json_object(added):
+        raise Fault(f"PARAMETERS: InboxInput must be a JSON object; found {added}")
     return given
 
 

@@ -47,19 +47,21 @@ class Emulator:
         self.log = self.folder / "log"
         self.pid_file = self.folder / "pid"
 
-    def up(self) -> str:
-        """Make sure that a LocalStack answers; returns what it is."""
+    def up(self, at_once: bool = False) -> str:
+        """Make sure that a LocalStack answers, or starts at least; returns what it is."""
         with self.locked():
             if version := self.version():
                 return f"{self.name} {version} answers at {self.endpoint}"
-            self.check_port_is_free()
-            remove_leftovers()
-            started = time.monotonic()
-            self.start()
-            return (
-                f"{self.name} {self.version()} started at {self.endpoint} in "
-                f"{time.monotonic() - started:.1f} s (log: {os.path.relpath(self.log)})"
-            )
+            began = time.monotonic()
+            if not self.process():  # one that still starts is waited for
+                self.check_port_is_free()
+                remove_leftovers()
+                self.launch()
+            log = f"(log: {os.path.relpath(self.log)})"
+            if at_once:
+                return f"{self.name} starts at {self.endpoint} {log}"
+            version, took_s = self.wait(), time.monotonic() - began
+            return f"{self.name} {version} started at {self.endpoint} in {took_s:.1f} s {log}"
 
     def version(self) -> str | None:
         """The version of a LocalStack that answers; None if nothing of the kind does."""
@@ -83,17 +85,18 @@ class Emulator:
             f"choose another: make ENDPOINT=http://localhost:{self.port + 1} …"
         )
 
-    def start(self) -> None:
-        process = self.launch()
+    def wait(self) -> str:
+        """Wait until it answers; returns its version."""
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not self.version():
-            if process.poll() is not None or time.monotonic() > deadline:
+        while not (version := self.version()):
+            if self.process() is None or time.monotonic() > deadline:
                 self.down()
                 end = "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_LINES:])
                 raise Fault(f"{self.name} did not start; the end of {self.log}:\n{end}")
             time.sleep(0.05)
+        return version
 
-    def launch(self) -> subprocess.Popen[bytes]:
+    def launch(self) -> None:
         """Start it, and wait for nothing."""
         shutil.rmtree(self.folder / "tmp", ignore_errors=True)
         self.link_catalog()
@@ -108,7 +111,6 @@ class Emulator:
                 start_new_session=True,
             )
         self.pid_file.write_text(str(process.pid))
-        return process
 
     def link_catalog(self) -> None:
         """Let LocalStack find its index of AWS's services, which tools/install makes: one that
@@ -219,11 +221,15 @@ def chosen() -> Emulator:
     return Emulator(settings.endpoint())
 
 
-def up() -> None:
+def up(at_once: bool = False) -> None:
+    """
+    Args:
+        at_once: wait for nothing.
+    """
     emulator = chosen()
     signals.heed_interrupts()
     try:
-        print(emulator.up())
+        print(emulator.up(at_once))
     except KeyboardInterrupt:
         if process := emulator.process():
             print(
@@ -252,11 +258,7 @@ def run(command: list[str], at_once: bool = False) -> int:
     emulator = Emulator(f"http://localhost:{free_port()}")
     signals.heed_interrupts()
     try:
-        if at_once:
-            with emulator.locked():
-                emulator.launch()
-        else:
-            emulator.up()
+        emulator.up(at_once)
         return call(command, environment(emulator.endpoint))
     finally:
         signals.ignore_signals()

@@ -2,10 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from harness import artifacts, schedule
-from harness.deploy import pairs
+from harness.deploy import checked, pairs
 from harness.fault import Fault
 from harness.machines import DEFINITIONS
 
@@ -28,11 +27,11 @@ def package(out: str, arch: str = "", definition: str = "", parameters: str = ""
     if arch not in ("", "x86_64", "arm64"):
         raise Fault(f"ARCH: must be x86_64 or arm64; found {arch}")
     made, objects = artifacts.made_from(definition or "parallel")
-    fixed = {"Architecture": arch or "x86_64", **made}
+    given = checked(pairs("PARAMETERS", parameters))
+    schedule.check(given)
+    given |= {"Architecture": arch or "x86_64", **made}
     # The key and the bucket are of the place.
     known = {name: each for name, each in artifacts.declarations().items() if name != BUCKET}
-    free = {name: each for name, each in known.items() if name not in fixed}
-    given = checked(pairs("PARAMETERS", parameters), free) | fixed
     template = json.loads(artifacts.rendered(given))
     texts = {"template.json": template, "parameters.json": artifacts.with_defaults(known, given)}
     files = {name: (json.dumps(text, indent=1) + "\n").encode() for name, text in texts.items()}
@@ -42,21 +41,3 @@ def package(out: str, arch: str = "", definition: str = "", parameters: str = ""
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
         print(folder / name)
-
-
-def checked(given: dict[str, str], free: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """
-    Args:
-        free: the parameters that may be given, as the template declares them.
-
-    Raises:
-        Fault: one is no parameter, is none to give, or has a value that it may not have.
-    """
-    for name, value in given.items():
-        if name not in free:
-            raise Fault(f"PARAMETERS: must be of {', '.join(free)}; found {name}")
-        allowed = [str(each) for each in free[name].get("AllowedValues", [value])]
-        if value not in allowed:
-            raise Fault(f"{name}: must be {' or '.join(allowed)}; found {value}")
-    schedule.check(given)
-    return given

@@ -34,6 +34,8 @@ STUCK = {
         "aws cloudformation continue-update-rollback --stack-name {stack}, and make deploy{flags}"
     ),
 }
+# What a change's Replacement means; CloudFormation may know only while it updates.
+REPLACED = {"True": " (replaced)", "Conditional": " (perhaps replaced)"}
 # What AWS says of more memory than an account has, and what it leaves open.
 TOO_MUCH_MEMORY = "less than or equal to 3008"
 LESS_MEMORY = (
@@ -264,7 +266,7 @@ def given(parameter: str, value: str | None) -> dict[str, Any]:
 
 
 def described(change: Change) -> str:
-    replaced = " (replaced)" if change.get("Replacement") == "True" else ""
+    replaced = REPLACED.get(change.get("Replacement", ""), "")
     return f"{change['Action']} {change['LogicalResourceId']}{replaced}"
 
 

@@ -37,6 +37,8 @@ EMULATED = {
 
 # When each stage's files were saved.
 Sources = dict[str, dict[Path, int]]
+# Where a file of that name, checksum and size is.
+Unpacked = dict[tuple[str, int, int], Path]
 
 
 def watch(given: Any = None, file: str = "", etl: str = "") -> None:
@@ -75,29 +77,40 @@ def put_sample() -> None:
 @contextmanager
 def hot_functions() -> Iterator[None]:
     """Let the functions run their folders instead of their zips, for the length of the block."""
+    kept, unpacked = dict[str, str](), Unpacked()
     try:
         for stage in STAGES:
-            unpack(stage)
+            kept[stage] = keep_zip(stage)
+            unpack(stage, unpacked)
             set_code(stage, S3Bucket=HOT_BUCKET, S3Key=str(hot_folder(stage)))
         yield
     finally:
         ignore_signals()
         with ThreadPoolExecutor() as each_even_if_another_fails:
-            list(each_even_if_another_fails.map(give_zip, STAGES))
+            list(each_even_if_another_fails.map(give_zip, kept, kept.values()))
         for stage in STAGES:
             shutil.rmtree(hot_folder(stage), ignore_errors=True)
         print("the functions run their zips again", flush=True)
 
 
-def give_zip(stage: str) -> None:
+def keep_zip(stage: str) -> str:
+    """Publish a version: while it is there, LocalStack need not unpack the zip again."""
+    name = function_name(stage)
+    with there_or(f"{name} does not exist: make create"):
+        published = emulator().client("lambda").publish_version(FunctionName=name)
+    return str(published["Version"])
+
+
+def give_zip(stage: str, version: str) -> None:
     set_code(stage, ZipFile=read_zip(stage))
+    functions = emulator().client("lambda")
+    functions.delete_function(FunctionName=function_name(stage), Qualifier=version)
 
 
 def set_code(stage: str, **code: Any) -> None:
     functions = emulator().client("lambda")
     name = function_name(stage)
-    with there_or(f"{name} does not exist: make create"):
-        functions.update_function_code(FunctionName=name, **code)
+    functions.update_function_code(FunctionName=name, **code)
     functions.get_waiter("function_updated").wait(FunctionName=name, WaiterConfig=WAIT)
 
 
@@ -105,12 +118,22 @@ def hot_folder(stage: str) -> Path:
     return folder(stage) / "bin" / "hot"
 
 
-def unpack(stage: str) -> None:
-    """Let the hot folder hold what the zip does: the packages with their bytecode, and links."""
+def unpack(stage: str, unpacked: Unpacked) -> None:
+    """Let the hot folder hold what the zip does: the packages with their bytecode, and links.
+
+    Args:
+        unpacked: files of other stages, which share most of their packages.
+    """
     hot = hot_folder(stage)
     shutil.rmtree(hot, ignore_errors=True)
     with zipfile.ZipFile(hot.with_name("packages.zip")) as packages:
-        packages.extractall(hot)
+        for each in packages.infolist():
+            path, content = hot / each.filename, (each.filename, each.CRC, each.file_size)
+            if content in unpacked:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.hardlink_to(unpacked[content])
+            else:
+                unpacked[content] = Path(packages.extract(each, hot))
     (hot / LIBRARY.name).symlink_to(LIBRARY)
     link(stage)
 

@@ -34,8 +34,9 @@ STYLE_FORMATS = [
     *("General", "General", COUNT_FORMAT),
 ]
 
-_ESCAPE_LITERALS = re.compile("(_x[0-9a-fA-F]{4}_)")
-_NOT_IN_XML = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
+# What a text has in escapes: what XML cannot hold, and _ where an escape would be read.
+_NOT_IN_XML = r"[\x00-\x08\x0b-\x1f\ufffe\uffff]"
+_ESCAPED = re.compile(f"{_NOT_IN_XML}|_(?=x[0-9a-fA-F]{{4}}(?:_|{_NOT_IN_XML}))")
 _NOT_IN_AN_ATTRIBUTE = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
 _NOT_IN_A_SHEET_NAME = re.compile(r"[\[\]:*?/\\]")
 # What a number format is made of (ECMA-376, part 1, 18.8.31). Letters beyond ASCII need no quotes.
@@ -54,10 +55,10 @@ _FORMAT_TOKEN = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _FORMAT_RULES = {
-    '"': "ends its quotes",
-    "[": "has a color, a condition, a currency or a duration in brackets",
-    "]": "has no bracket alone",
-    **dict.fromkeys("\\*_", "has a character behind \\, * and _"),
+    '"': "must end its quotes",
+    "[": "must have a color, a condition, a currency or a duration in brackets",
+    "]": "must have no bracket alone",
+    **dict.fromkeys("\\*_", "must have a character behind \\, * and _"),
 }
 _NAME_OF_THE_TABLE = re.compile("sheet[0-9]+", re.IGNORECASE)
 
@@ -209,9 +210,12 @@ def _check_format(name: str, number_format: str) -> None:
     while token := _FORMAT_TOKEN.match(number_format, at):
         sections, at = sections + (token[0] == ";"), token.end()
     if sections > FORMAT_SECTIONS:
-        rule, what = f"has at most {FORMAT_SECTIONS} sections", f"{sections} in {number_format}"
+        rule, what = (
+            f"must have at most {FORMAT_SECTIONS} sections",
+            f"{sections} in {number_format}",
+        )
     elif at < len(number_format):
-        rule = _FORMAT_RULES.get(number_format[at], "has texts in quotes")
+        rule = _FORMAT_RULES.get(number_format[at], "must have its texts in quotes")
         what = f"{number_format[at:]} in {number_format}"
     else:
         return
@@ -230,7 +234,7 @@ def text_element(text: str) -> str:
         InvalidCell: more than CELL_CHARACTERS, or a lone surrogate.
     """
     _check_text(text)
-    text = _NOT_IN_XML.sub(_hex_escape, _ESCAPE_LITERALS.sub(r"_x005F\1", text))
+    text = _ESCAPED.sub(_hex_escape, text)
     preserve = ' xml:space="preserve"' if text != text.strip() else ""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return f"<t{preserve}>{text}</t>"

@@ -22,10 +22,12 @@ from openpyxl import Workbook
 
 from conftest import ROOT, Make, Pipeline, checked, refused, start_waiting
 from harness import __main__ as command_line
-from harness import history, logs, machines
+from harness import functions, history, logs, machines, run
+from harness.bucket import clean_segments, download
 from harness.fault import Fault
 from harness.functions import EVENTS, configuration, wait_until_active
 from harness.settings import local_copy
+from harness.show import show
 from harness.target import STAGES, emulator, function_name
 from test_formats import csv_of
 from test_pipeline import EXAMPLE
@@ -48,16 +50,16 @@ def test_a_file_that_is_no_table_ends_with_what_the_scatter_says(
 
 
 def test_a_workbook_made_from_another_object_is_named_before_it_is_replaced(
-    pipeline: Pipeline, make: Make
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stem = f"{uuid.uuid4()}/ 注文 1%"
     tables = {f"{stem}.json": json.dumps(EXAMPLE).encode(), f"{stem}.csv": csv_of(EXAMPLE)}
     for key, body in tables.items():
         pipeline.s3.put_object(Bucket=emulator().bucket, Key=key, Body=body)
-    ran = [
-        checked(make("stepfunctions", f"INPUT={json.dumps({'input_obj': key})}")).splitlines()
-        for key in (f"{stem}.json", f"{stem}.json", f"{stem}.csv")
-    ]
+    ran = []
+    for key in (f"{stem}.json", f"{stem}.json", f"{stem}.csv"):
+        run.run(emulator(), {"input_obj": key})
+        ran.append(capsys.readouterr().out.splitlines())
     said = f"replaces s3://{emulator().bucket}/{stem}.xlsx, which was made from {stem}.json"
     assert [lines.count(said) for lines in ran] == [0, 0, 1]
     assert ran[2][0] == said  # before anything runs
@@ -125,28 +127,25 @@ def test_an_input_is_json() -> None:
         command_line.json_value("{'a': 1}")
 
 
-def test_another_bucket_than_the_functions_own_is_refused(pipeline: Pipeline, make: Make) -> None:
-    message = refused(make("stepfunctions", "BUCKET=other-bucket"))
-    assert (
-        f"BUCKET: must be that of scatter-lambda, {emulator().bucket}; found other-bucket"
-        in message
-    )
-    assert "make create BUCKET=other-bucket" in message
+def test_another_bucket_than_the_functions_own_is_refused(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = emulator().bucket
+    monkeypatch.setenv("BUCKET", "other-bucket")
+    rule = f"BUCKET: must be that of scatter-lambda, {own}; found other-bucket"
+    with pytest.raises(Fault, match=f"{rule}\n.*make create BUCKET=other-bucket"):
+        run.run(emulator())
 
 
-def test_a_state_machine_is_there_after_create(pipeline: Pipeline, make: Make) -> None:
-    arn = emulator().machine()
-    pipeline.states.delete_state_machine(stateMachineArn=arn)
-    assert "Aggregate: created" in checked(make("create"))
-    assert pipeline.run(input_obj=pipeline.put(EXAMPLE))["status"] == "SUCCEEDED"
-
-
-def test_a_function_whose_creation_failed_is_replaced(pipeline: Pipeline, make: Make) -> None:
-    functions, name, content = emulator().client("lambda"), function_name("gather"), io.BytesIO()
+def test_create_makes_what_is_not_there_and_replaces_what_failed(
+    pipeline: Pipeline, make: Make
+) -> None:
+    pipeline.states.delete_state_machine(stateMachineArn=emulator().machine())
+    client, name, content = emulator().client("lambda"), function_name("gather"), io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("lambda.py", "as it was")
-    functions.delete_function(FunctionName=name)
-    functions.create_function(
+    client.delete_function(FunctionName=name)
+    client.create_function(
         FunctionName=name,
         Runtime="python3.13",
         Handler="lambda.lambda_handler",
@@ -154,8 +153,9 @@ def test_a_function_whose_creation_failed_is_replaced(pipeline: Pipeline, make: 
         Code={"ZipFile": content.getvalue().replace(b"as it was", b"as it is!")},
     )
     with pytest.raises(Fault, match=f"^{name}: Error while creating lambda: Bad CRC-32"):
-        wait_until_active(functions, name)
-    assert f"{name}: replaced" in checked(make("create"))
+        wait_until_active(client, name)
+    created = checked(make("create"))
+    assert f"{name}: replaced" in created and "Aggregate: created" in created
     assert pipeline.run(input_obj=pipeline.put(EXAMPLE))["status"] == "SUCCEEDED"
 
 
@@ -205,12 +205,12 @@ def test_functions_called_by_themselves_leave_the_workbook_alone(
 
 
 def test_the_log_has_a_heading_a_function_and_no_carriage_return(
-    pipeline: Pipeline, make: Make
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pipeline.s3.put_object(Bucket=emulator().bucket, Key="test.json", Body=b"[7]")
-    failed = make("invoke")
-    assert failed.returncode != 0
-    assert "[ERROR] InvalidJSON" in failed.stdout
+    with pytest.raises(Fault, match="^scatter-lambda: InvalidJSON: "):
+        functions.invoke(emulator(), ["scatter"])
+    assert "[ERROR] InvalidJSON" in capsys.readouterr().out
     # Not text: text mode makes newlines of them.
     shown = subprocess.run(["make", "log"], cwd=ROOT, capture_output=True).stdout
     headings = [line for line in shown.decode().splitlines() if line.startswith("── ")]
@@ -255,14 +255,15 @@ def waiting(pipeline: Pipeline) -> Iterator[dict[str, Any]]:
 def test_a_running_execution_is_stopped_by_its_name(
     pipeline: Pipeline, make: Make, waiting: dict[str, Any]
 ) -> None:
-    named = f"EXECUTION={waiting['name']}"
-    assert f"stopped {waiting['arn']}" in checked(make("stop", named))
+    name = waiting["name"]
+    assert f"stopped {waiting['arn']}" in checked(make("stop", f"EXECUTION={name}"))
     assert pipeline.wait(waiting["arn"])["status"] == "ABORTED"
-    assert "must be one that runs" in refused(make("stop", named))
+    with pytest.raises(Fault, match="must be one that runs"):
+        machines.stop(emulator(), name)
 
 
 def test_segment_files_of_a_running_execution_stay(
-    pipeline: Pipeline, make: Make, waiting: dict[str, Any]
+    pipeline: Pipeline, make: Make, waiting: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     bucket = emulator().bucket
     kept = [f"{folder}/{waiting['name']}/job_000.pkl" for folder in ("scatter", "gather")]
@@ -270,8 +271,9 @@ def test_segment_files_of_a_running_execution_stay(
         pipeline.s3.put_object(Bucket=bucket, Key=key, Body=b"1")
     assert "2 of running executions stay" in checked(make("clean-segments"))
     assert segments(pipeline) == sorted(kept)
-    assert f"stopped {waiting['arn']}" in checked(make("stop"))
-    checked(make("clean-segments"))
+    machines.stop(emulator())
+    assert capsys.readouterr().out == f"stopped {waiting['arn']}\n"
+    clean_segments(emulator())
     assert segments(pipeline) == []
 
 
@@ -281,7 +283,7 @@ def segments(pipeline: Pipeline) -> list[str]:
 
 
 def test_an_interrupted_command_says_that_its_execution_goes_on(
-    pipeline: Pipeline, make: Make
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = {"input_obj": pipeline.put(list(members(300, seed=5))), "division_number": 1}
     command = subprocess.Popen(
@@ -299,14 +301,17 @@ def test_an_interrupted_command_says_that_its_execution_goes_on(
     assert command.wait() != 0
     assert "goes on: make stop ends it" in rest
     assert "Traceback" not in rest
-    stopped = checked(make("stop")).removeprefix("stopped ").strip()
+    machines.stop(emulator())
+    stopped = capsys.readouterr().out.removeprefix("stopped ").strip()
     assert stopped.split(":")[-1] in rest
     pipeline.wait(stopped)
-    run = history.read(pipeline.states, stopped)
-    assert run.status == "ABORTED", run.ended
+    ran = history.read(pipeline.states, stopped)
+    assert ran.status == "ABORTED", ran.ended
 
 
-def test_a_workbook_in_a_folder_of_the_bucket_is_shown(pipeline: Pipeline, make: Make) -> None:
+def test_a_workbook_in_a_folder_of_the_bucket_is_shown(
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
     book = Workbook()
     assert book.active
     book.active.append(["名前"])
@@ -315,11 +320,9 @@ def test_a_workbook_in_a_folder_of_the_bucket_is_shown(pipeline: Pipeline, make:
     book.save(content)
     key = f"nightly/{uuid.uuid4()}.xlsx"
     pipeline.s3.put_object(Bucket=emulator().bucket, Key=key, Body=content.getvalue())
-    checked(make("download", f"WORKBOOK={key}"))
-    shown = subprocess.run(
-        [sys.executable, "-m", "harness", "show", key], capture_output=True, text=True
-    )
-    assert "1 rows in" in checked(shown)
+    download(emulator(), key)
+    show(key)
+    assert "1 rows in" in capsys.readouterr().out
     local_copy(key).unlink()
 
 

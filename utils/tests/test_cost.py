@@ -1,11 +1,12 @@
 import pytest
 
-from conftest import Make, Pipeline, checked
+from conftest import Pipeline
 from harness import cost
 from harness.execution import Attempt, Execution, Task, Visit
 from harness.facts import Facts, read
 from harness.fault import Fault
 from harness.logs import Report
+from harness.target import emulator
 from pipeline.facts.stages import ObjectFacts, ScatterFacts, SegmentCut, SegmentFacts, WorkbookFacts
 from replay import Replay
 from test_pipeline import EXAMPLE
@@ -92,9 +93,12 @@ def test_a_distributed_execution_bills_each_child_and_its_state() -> None:
     assert (bill["invocation"], bill["state transition"]) == (run.segments + 2, 3 + run.segments)
 
 
-def test_make_cost_bills_the_last_execution(pipeline: Pipeline, make: Make) -> None:
+def test_the_cost_is_that_of_the_last_execution(
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
     execution = pipeline.run(input_obj=pipeline.put(EXAMPLE), division_number=1)
-    shown = checked(make("cost"))
+    cost.last(emulator())
+    shown = capsys.readouterr().out
     assert execution["name"] in shown
     rows = [line.split("│") for line in shown.splitlines() if line.startswith("│")]
     amounts = {cells[1].strip(): cells[2].strip() for cells in rows}

@@ -173,7 +173,19 @@ def test_a_report_of_an_execution_elsewhere_starts_no_emulator(tmp_path: Path) -
     assert Emulator(at).version() is None
 
 
-def test_an_interrupted_up_says_what_runs_on() -> None:
+def test_one_that_ends_before_it_answers_is_told_by_the_end_of_its_log() -> None:
+    class Broken(Emulator):
+        def argv(self) -> list[str]:
+            return ["sh", "-c", "echo no; echo good"]
+
+    emulator = Broken(f"http://localhost:{free_port()}")
+    said = f"LocalStack did not start; the end of {emulator.log}:\nno\ngood"
+    with pytest.raises(Fault, match=re.escape(said) + "$"):
+        emulator.up()
+    shutil.rmtree(emulator.folder)
+
+
+def test_an_interrupted_up_says_what_runs_on_and_the_next_one_waits_for_it() -> None:
     endpoint = f"http://localhost:{free_port()}"
     emulator, env = Emulator(endpoint), {**os.environ, "ENDPOINT": endpoint}
     command = subprocess.Popen([*HARNESS, "up"], env=env, stdout=subprocess.PIPE, text=True)
@@ -189,6 +201,8 @@ def test_an_interrupted_up_says_what_runs_on() -> None:
         f"LocalStack goes on starting at {endpoint} (pid {process.pid}): "
         f"make down ENDPOINT={endpoint} ends it\n"
     )
-    down = [*HARNESS, "down"]
-    assert "stopped" in checked(subprocess.run(down, env=env, capture_output=True, text=True))
+    for verb, done in (("up", "started"), ("down", "stopped")):
+        ended = subprocess.run([*HARNESS, verb], env=env, capture_output=True, text=True)
+        assert done in checked(ended)
+    assert not process.is_running()
     shutil.rmtree(emulator.folder)

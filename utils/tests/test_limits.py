@@ -103,20 +103,23 @@ def test_the_most_segments_that_the_scatter_allows_fit_the_history() -> None:
 
 
 @fault(
-    "more segments than 25,000 events of history hold",
-    "履歴の 25,000 イベントに収まらないセグメント数",
+    "more segments than an execution's history or state holds",
+    "実行の履歴や状態に収まらないセグメント数",
     "refused before any segment runs",
     "セグメントの実行前に拒否",
 )
 def test_a_division_beyond_the_limits_fails_before_any_segment_runs(pipeline: Pipeline) -> None:
-    """The scatter keeps the limits that the emulator does not."""
-    key = pipeline.put([EXAMPLE[0]] * (ITERATIONS + 1))
-    execution = pipeline.run(input_obj=key, division_number=1)
+    """The scatter keeps the limits that the emulator does not; a long name fills the state soon."""
+    key = pipeline.put([EXAMPLE[0]] * 300)
+    arn = pipeline.states.start_execution(
+        stateMachineArn=emulator().machine(),
+        name=uuid.uuid4().hex[:8].ljust(NAME_CHARACTERS, "長"),
+        input=json.dumps({"input_obj": key, "division_number": 1}),
+    )["executionArn"]
+    execution = pipeline.wait(arn)
     assert (execution["status"], execution["error"]) == ("FAILED", "TooManySegments")
-    assert f"{key}: an execution holds at most" in execution["cause"]
-    assert not any(
-        event["type"] == "MapStateStarted" for event in pipeline.history(execution["executionArn"])
-    )
+    assert f"{key}: an execution holds at most {ITERATIONS} segments" in execution["cause"]
+    assert "MapStateStarted" not in {event["type"] for event in pipeline.history(arn)}
 
 
 def test_segments_of_ten_seconds_may_wait_for_their_turn() -> None:

@@ -1,11 +1,11 @@
-"""A stack as files, deployed from its folder alone with plain calls of CloudFormation."""
+"""A stack as files, deployed from its folder alone, as its README says."""
 
 import json
+import os
 import platform
 import re
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,28 +13,27 @@ from typing import Any
 import pytest
 from openpyxl import load_workbook
 
-from conftest import Make, checked, follow
+from conftest import ROOT, Make, checked
 from harness.artifacts import TEMPLATE
 from harness.fault import Fault
 from harness.package import package as write_package
-from harness.target import emulator
+from harness.target import emulator, endpoint
 from test_pipeline import EXAMPLE, expected
 
-PARAMETERS = "GatherTimeout=600,MaxConcurrency=3"
+# A value of several words, as a shell would see it.
+PARAMETERS = 'GatherTimeout=600,MaxConcurrency=3,ScheduleInput={"input_obj": "a b.csv"}'
 # That of this machine, whose processes the emulator runs.
 ARCH = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
-KEY_LINE = re.compile(r"^python3 (-c) '(import secrets.*)'$", re.MULTILINE)
-
-
-def package(make: Make, folder: Path) -> None:
-    given = [f"OUT={folder}", f"PARAMETERS={PARAMETERS}", f"ARCH={ARCH}"]
-    checked(make("package", "TARGET=aws", *given))
+# As the folder's README calls the stack.
+STACK = "nightly"
 
 
 @pytest.fixture(scope="module")
 def folder(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("package") / "a b"
-    package(make, made)
+    checked(
+        make("package", "TARGET=aws", f"OUT={made}", f"PARAMETERS={PARAMETERS}", f"ARCH={ARCH}")
+    )
     return made
 
 
@@ -43,92 +42,83 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
-def test_another_package_has_the_same_bytes(folder: Path, make: Make, tmp_path: Path) -> None:
-    package(make, tmp_path)
+def test_another_package_has_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    write_package(str(tmp_path), ARCH, parameters=PARAMETERS)
     assert files(tmp_path) == files(folder)
     assert len(files(folder)) == 8
 
 
 @pytest.fixture(scope="module")
-def key(folder: Path) -> str:
-    """As the folder's own README says that it is made."""
-    [line] = KEY_LINE.findall((folder / "README.md").read_text())
-    made = subprocess.run([sys.executable, *line], capture_output=True, text=True)
-    return checked(made).strip()
-
-
-@pytest.fixture(scope="module")
-def outputs(folder: Path, key: str) -> Iterator[dict[str, str]]:
-    """A stack's, which was made with what is in the folder and in no other place."""
-    name = f"package-{uuid.uuid4().hex[:8]}"
+def outputs(folder: Path) -> Iterator[dict[str, str]]:
+    """A stack's, which was made as the folder's own README says, and of nothing else."""
     s3, cfn = emulator().client("s3"), emulator().client("cloudformation")
-    s3.create_bucket(Bucket=f"{name}-artifacts")
-    for path in (folder / "artifacts").rglob("*"):
-        if path.is_file():
-            at = str(path.relative_to(folder / "artifacts"))
-            s3.put_object(Bucket=f"{name}-artifacts", Key=at, Body=path.read_bytes())
-    parameters = json.loads((folder / "parameters.json").read_text())
-    parameters |= {"ArtifactBucket": f"{name}-artifacts", "SigningKey": key}
-    cfn.create_stack(
-        StackName=name,
-        TemplateBody=(folder / "template.json").read_text(),
-        Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
-        Capabilities=["CAPABILITY_IAM"],
+    s3.create_bucket(Bucket=f"{STACK}-artifacts")
+    commands = "".join(
+        re.findall(r"^```sh\n(.*?)^```", (folder / "README.md").read_text(), re.S | re.M)
     )
-    cfn.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
-    [found] = cfn.describe_stacks(StackName=name)["Stacks"]
-    made = {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
-    yield {**made, "name": name}
-    for bucket in (made["BucketName"], f"{name}-artifacts"):
-        for each in s3.list_objects_v2(Bucket=bucket).get("Contents", []):
-            s3.delete_object(Bucket=bucket, Key=each["Key"])
-    cfn.delete_stack(StackName=name)
-    s3.delete_bucket(Bucket=f"{name}-artifacts")
-
-
-def test_a_stack_made_from_the_folder_alone_makes_a_workbook(
-    outputs: dict[str, str], tmp_path: Path
-) -> None:
-    s3, bucket = emulator().client("s3"), outputs["BucketName"]
-    s3.put_object(Bucket=bucket, Key="test.json", Body=json.dumps(EXAMPLE).encode())
-    states = emulator().client("stepfunctions")
-    started = states.start_execution(stateMachineArn=outputs["StateMachineArn"])["executionArn"]
-    execution = follow(emulator(), started)
-    assert execution["status"] == "SUCCEEDED", execution["cause"]
-    s3.download_file(bucket, "test.xlsx", str(tmp_path / "test.xlsx"))
-    assert list(load_workbook(tmp_path / "test.xlsx")["Sheet1"].values) == expected(EXAMPLE)
+    # The CLI's own waiting for the end takes half a minute.
+    script = commands.replace(
+        "cloudformation deploy", "cloudformation deploy --no-execute-changeset"
+    )
+    env = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(folder.parent),
+    }
+    env |= {
+        "AWS_ENDPOINT_URL": endpoint().replace("localhost", "127.0.0.1"),
+        "BUCKET": f"{STACK}-artifacts",
+    }
+    env |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+    env |= {"AWS_DEFAULT_REGION": "us-east-1"}
+    said = checked(
+        subprocess.run(["sh", "-euc", script], cwd=folder, env=env, capture_output=True, text=True)
+    )
+    [change_set] = re.findall(r"arn:aws:cloudformation:\S+", said)
+    cfn.execute_change_set(ChangeSetName=change_set)
+    cfn.get_waiter("stack_create_complete").wait(StackName=STACK, WaiterConfig={"Delay": 1})
+    [found] = cfn.describe_stacks(StackName=STACK)["Stacks"]
+    yield {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
+    for each in s3.list_objects_v2(Bucket=f"{STACK}-artifacts")["Contents"]:
+        s3.delete_object(Bucket=f"{STACK}-artifacts", Key=each["Key"])
+    s3.delete_bucket(Bucket=f"{STACK}-artifacts")
 
 
 def test_what_was_asked_for_is_what_executions_get(outputs: dict[str, str]) -> None:
     functions, states = (emulator().client(each) for each in ("lambda", "stepfunctions"))
     gather = functions.get_function_configuration(FunctionName=outputs["GatherFunction"])
     assert gather["Timeout"] == 600
+    assert re.fullmatch("[0-9a-f]{64}", gather["Environment"]["Variables"]["SIGNING_KEY"])
     machine = states.describe_state_machine(stateMachineArn=outputs["StateMachineArn"])
     definition: dict[str, Any] = json.loads(machine["definition"])
     assert definition["States"]["ProcessAllSegments"]["MaxConcurrency"] == 3
 
 
-def test_every_verb_knows_a_stack_made_from_the_folder(outputs: dict[str, str], make: Make) -> None:
-    at = ("TARGET=stack", f"STACK={outputs['name']}")
-    assert f"s3://{outputs['BucketName']}/test.json" in checked(make("json", "ROWS=3", *at))
-    assert "SUCCEEDED" in checked(make("stepfunctions", *at))
+def test_every_verb_knows_a_stack_made_from_the_folder(
+    outputs: dict[str, str], make: Make, tmp_path: Path
+) -> None:
+    at, table = ("TARGET=stack", f"STACK={STACK}"), tmp_path / f"{STACK}.json"
+    table.write_text(json.dumps(EXAMPLE))
+    workbook = ROOT / "result" / f"{STACK}.xlsx"
+    assert "SUCCEEDED" in checked(make("stepfunctions", f"FILE={table}", *at))
+    assert list(load_workbook(workbook)["Sheet1"].values) == expected(EXAMPLE)
+    workbook.unlink()
+    deployed = checked(make("deploy", f"STACK={STACK}", "PARAMETERS=MaxConcurrency=4"))
+    assert f"bucket   {outputs['BucketName']}" in deployed
+    assert f"make stepfunctions TARGET=stack STACK={STACK} FILE=…" in deployed
+    assert ": deleted" in checked(make("destroy", f"STACK={STACK}", "YES=1", "EMPTY=1"))
 
 
-def test_the_folder_fits_into_a_request_and_holds_no_key(folder: Path, key: str) -> None:
+def test_the_folder_fits_into_a_request_and_holds_no_key(folder: Path) -> None:
     content = files(folder)
     assert len(content["template.json"]) < 51_200, "a template in a request"
     template = json.loads(content["template.json"])
     assert template["Parameters"]["SigningKey"]["NoEcho"] is True
-    assert re.fullmatch(template["Parameters"]["SigningKey"]["AllowedPattern"], key)
     # Nobody's key: all 64 digits that it holds are digests of its own files.
     texts = b" ".join(each for name, each in content.items() if not name.startswith("artifacts/"))
     digests = {Path(name).name for name in content if name.startswith("artifacts/")}
     assert set(re.findall(r"\b[0-9a-f]{64}\b", texts.decode())) == digests
-    declared = set(template["Parameters"])
-    assert set(json.loads(content["parameters.json"])) == declared - {
-        "SigningKey",
-        "ArtifactBucket",
-    }
+    left = set(template["Parameters"]) - set(json.loads(content["parameters.json"]))
+    assert left == {"SigningKey", "ArtifactBucket"}
 
 
 @pytest.mark.parametrize(
@@ -137,7 +127,7 @@ def test_the_folder_fits_into_a_request_and_holds_no_key(folder: Path, key: str)
         pytest.param({"out": ""}, "OUT: must be a new or an empty folder; found ''", id="nowhere"),
         pytest.param({"parameters": "SigningKey=7"}, "found SigningKey", id="the key"),
         pytest.param({"parameters": "ArtifactBucket=b"}, "found ArtifactBucket", id="the bucket"),
-        pytest.param({"parameters": "Architecture=arm64"}, "found Architecture", id="not by ARCH"),
+        pytest.param({"parameters": "Architecture=arm64"}, "beside ARCH and DEFINITION; found Architecture", id="not by ARCH"),
         pytest.param({"parameters": "GatherTimout=9"}, "found GatherTimout", id="a misspelt one"),
         pytest.param({"parameters": "LogRetentionDays=8"}, "LogRetentionDays: must be 1 or 3 or", id="no such value"),
         pytest.param({"arch": "arm"}, "ARCH: must be x86_64 or arm64; found arm", id="no architecture"),

@@ -14,6 +14,8 @@ from conftest import ROOT
 from harness.artifacts import (
     FUNCTIONS,
     TEMPLATE,
+    VERSIONS,
+    ZIPS,
     is_deployed,
     made_from,
     rendered,
@@ -55,15 +57,27 @@ def test_the_stacks_etl_is_that_of_executions_that_name_none(template: dict[str,
     assert (variables["ETL"], template["Parameters"]["Etl"]["Default"]) == ({"Ref": "Etl"}, "")
 
 
-def test_cfn_lint_finds_nothing_in_what_is_sent(zips: dict[str, Path], tmp_path: Path) -> None:
+# As `make deploy` names the zips.
+KEYS = {name: f"{name}/{'0f' * 32}" for name in ZIPS}
+
+
+def test_cfn_lint_finds_nothing_in_what_is_sent(tmp_path: Path) -> None:
     sent = tmp_path / "template.json"
-    sent.write_text(rendered({}))
+    sent.write_text(rendered(KEYS))
     lint = Path(sys.executable).with_name("cfn-lint")
     found = subprocess.run([lint, sent], capture_output=True, text=True)
     assert found.stdout + found.stderr == ""
 
 
-VERSIONS = re.compile(r'"(\w+?Version)(\w+)": {"Type": "AWS::Lambda::Version"')
+def versions(parameters: dict[str, str]) -> dict[str, str]:
+    """What is appended to each version's name, and to its function's description."""
+    resources = json.loads(rendered({**KEYS, "Architecture": "x86_64", **parameters}))["Resources"]
+    names = [name for name, each in resources.items() if each["Type"] == "AWS::Lambda::Version"]
+    found = {each[:-12]: each[-12:] for each in names}
+    for version, digest in found.items():
+        function = resources[version.replace("Version", "Function")]["Properties"]
+        assert function["Description"]["Fn::Join"][1][-1] == digest, "Lambda publishes no other"
+    return found
 
 
 @pytest.mark.parametrize(
@@ -72,25 +86,18 @@ VERSIONS = re.compile(r'"(\w+?Version)(\w+)": {"Type": "AWS::Lambda::Version"')
         pytest.param({}, [], id="nothing"),
         pytest.param({"AlarmTopic": "arn:topic"}, [], id="what no function has"),
         pytest.param({"SegmentMemory": "1024"}, ["SegmentVersion"], id="a setting"),
-        pytest.param({"GatherZip": "GatherZip/1"}, ["GatherVersion"], id="code"),
-        pytest.param(
-            {"Architecture": "arm64"},
-            ["ScatterVersion", "SegmentVersion", "GatherVersion"],
-            id="a setting of all",
-        ),
-        pytest.param(
-            {"SigningKeyNumber": "2"},
-            ["ScatterVersion", "SegmentVersion", "GatherVersion"],
-            id="another key",
-        ),
+        pytest.param({"GatherZip": f"GatherZip/{'f0' * 32}"}, ["GatherVersion"], id="code"),
+        pytest.param({"Architecture": "arm64"}, VERSIONS, id="a setting of all"),
+        pytest.param({"SigningKeyNumber": "2"}, VERSIONS, id="another key"),
+        # Its own account's number, for one, is what the function had before.
+        pytest.param({"InputBucketOwner": "0" * 12}, ["ScatterVersion"], id="perhaps the same"),
     ],
 )
-def test_a_version_is_published_where_code_or_settings_change(
-    changed: dict[str, str], published: list[str], zips: dict[str, Path]
+def test_a_version_is_published_where_code_or_settings_change_and_its_function_changes_then(
+    changed: dict[str, str], published: list[str]
 ) -> None:
-    before = dict(VERSIONS.findall(rendered({"Architecture": "x86_64"})))
-    after = dict(VERSIONS.findall(rendered({"Architecture": "x86_64"} | changed)))
-    assert len(before) == 3
+    before, after = versions({}), versions(changed)
+    assert list(before) == VERSIONS
     assert [name for name in before if before[name] != after[name]] == published
 
 
@@ -172,6 +179,21 @@ def test_every_log_group_forgets_and_has_the_key_and_every_role_the_boundary(
     assert [group["KmsKeyId"] for group in groups] == [key] * 5
     assert [group["RetentionInDays"] for group in groups] == [{"Ref": "LogRetentionDays"}] * 5
     assert template["Parameters"]["LogRetentionDays"]["Default"] == 30
+
+
+def test_an_input_bucket_of_another_account_may_be_encrypted_with_its_own_key(
+    template: dict[str, Any],
+) -> None:
+    """Across accounts the key's policy alone is not enough: the role's must allow it, too."""
+    policies = template["Resources"]["ScatterRole"]["Properties"]["Policies"]
+    [own] = [each["Fn::If"][1] for each in policies if "HasInputBucket" in str(each)]
+    statements = {each["Action"]: each for each in own["PolicyDocument"]["Statement"]}
+    bucket = statements["s3:ListBucket"]["Resource"]["Fn::Sub"]
+    [allowed] = statements["kms:Decrypt"]["Condition"].values()
+    # What S3 tells KMS of an object, or of its bucket where that has a key of its own.
+    assert allowed == {
+        "kms:EncryptionContext:aws:s3:arn": [{"Fn::Sub": bucket}, {"Fn::Sub": f"{bucket}/*"}]
+    }
 
 
 def test_no_function_runs_without_the_key(template: dict[str, Any]) -> None:

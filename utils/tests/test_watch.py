@@ -3,13 +3,11 @@
 import base64
 import hashlib
 import json
-import shutil
 import signal
 import subprocess
 import sys
 import uuid
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,24 +30,6 @@ from harness.watch import (
     unpack,
 )
 from utils import members
-
-
-@pytest.fixture(scope="module")
-def hot(zips: dict[str, Path]) -> Iterator[Path]:
-    """The segment function's hot folder, for these tests."""
-    unpack("segment")
-    yield hot_folder("segment")
-    shutil.rmtree(hot_folder("segment"), ignore_errors=True)
-
-
-def test_a_hot_folder_holds_what_the_zip_does(zips: dict[str, Path], hot: Path) -> None:
-    names = zipfile.ZipFile(zips["segment"]).namelist()
-    assert [name for name in names if name.endswith(".py") and not (hot / name).exists()] == []
-    for place, path in code_of("segment").items():
-        assert (hot / place).resolve() == path.resolve()
-    for cache in (hot / "__pycache__", hot / "etl" / "__pycache__"):
-        compiled = {path.name.partition(".")[0] for path in cache.glob("*.pyc")}
-        assert not compiled & {path.stem for path in code_of("segment").values()}
 
 
 def watched_by(path: Path) -> list[str]:
@@ -75,7 +55,7 @@ def functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_new_module_is_noticed_and_belongs_to_the_hot_folder(functions: Path) -> None:
-    unpack("segment")
+    unpack("segment", {})
     module = functions / "demo-segment" / "just_written.py"
     saves, linked = changes(sources()), hot_folder("segment") / module.name
     module.write_text("NEW = True\n")
@@ -86,6 +66,17 @@ def test_a_new_module_is_noticed_and_belongs_to_the_hot_folder(functions: Path) 
     assert next(saves) == ["segment"]
     link("segment")
     assert not linked.is_symlink()
+
+
+def test_what_functions_share_is_unpacked_once(functions: Path) -> None:
+    """Alike are files of one name and content."""
+    with zipfile.ZipFile(functions / "demo-gather" / "bin" / "packages.zip", "w") as packages:
+        packages.writestr("package/__init__.py", "ANOTHER = True")
+    unpacked: dict[tuple[str, int, int], Path] = {}
+    for stage in STAGES:
+        unpack(stage, unpacked)
+    scatter, segment, gather = (hot_folder(stage) / "package" / "__init__.py" for stage in STAGES)
+    assert segment.samefile(scatter) and gather.read_text() == "ANOTHER = True"
 
 
 def test_a_file_that_is_just_being_replaced_is_no_error(tmp_path: Path) -> None:
@@ -115,7 +106,7 @@ def execution_on(key: str, pipeline: Pipeline) -> str:
 
 
 def test_a_watch_runs_on_a_file_and_gives_the_zips_back_when_it_ends(
-    pipeline: Pipeline, tmp_path: Path
+    pipeline: Pipeline, zips: dict[str, Path], tmp_path: Path
 ) -> None:
     path = tmp_path / f"{uuid.uuid4()}.csv"
     path.write_text("会員番号,名前,会員ランク,ポイント,タイムスタンプ\n1,a,4,58,x\n2,b,2,75,y\n")
@@ -132,10 +123,12 @@ def test_a_watch_runs_on_a_file_and_gives_the_zips_back_when_it_ends(
         said.append(watching.stdout.readline())
         assert said[-1], said
     assert code_sha256("segment") != zip_sha256("segment")
+    assert_holds_what_the_zip_does(hot_folder("segment"), zips["segment"])
     watching.send_signal(signal.SIGTERM)
     assert watching.stdout.read() == "the functions run their zips again\n"
     assert watching.wait() == 128 + signal.SIGTERM
     assert [code_sha256(stage) for stage in STAGES] == [zip_sha256(stage) for stage in STAGES]
+    assert [versions(stage) for stage in STAGES] == [["$LATEST"]] * 3
     assert path.name in (RESULT / "watch.html").read_text()
     assert not (RESULT / f"{execution_on(path.name, pipeline)}.html").exists()
     assert not any(hot_folder(stage).exists() for stage in STAGES)
@@ -144,6 +137,16 @@ def test_a_watch_runs_on_a_file_and_gives_the_zips_back_when_it_ends(
     rows = list(load_workbook(workbook)["Sheet1"].values)
     assert [row[-1] for row in rows] == ["ボーナスポイント", 72.5, 75]
     workbook.unlink()
+
+
+def assert_holds_what_the_zip_does(hot: Path, archive: Path) -> None:
+    names = zipfile.ZipFile(archive).namelist()
+    assert [name for name in names if name.endswith(".py") and not (hot / name).exists()] == []
+    for place, path in code_of("segment").items():
+        assert (hot / place).resolve() == path.resolve()
+    for cache in (hot / "__pycache__", hot / "etl" / "__pycache__"):
+        compiled = {path.name.partition(".")[0] for path in cache.glob("*.pyc")}
+        assert not compiled & {path.stem for path in code_of("segment").values()}
 
 
 def test_a_watch_of_no_file_runs_on_the_first_members(pipeline: Pipeline) -> None:
@@ -158,6 +161,12 @@ def code_sha256(stage: str) -> str:
     functions = emulator().client("lambda")
     found = functions.get_function_configuration(FunctionName=function_name(stage))
     return str(found["CodeSha256"])
+
+
+def versions(stage: str) -> list[str]:
+    functions = emulator().client("lambda")
+    found = functions.list_versions_by_function(FunctionName=function_name(stage))
+    return [each["Version"] for each in found["Versions"]]
 
 
 def zip_sha256(stage: str) -> str:

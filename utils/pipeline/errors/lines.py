@@ -33,7 +33,7 @@ def gathered(messages: Iterable[str]) -> tuple[list[str], int]:
     """The lines of the lowest records of several errors, and the number of all."""
     found: dict[str, tuple[str, int]] = {}
     count = 0
-    for text in messages:
+    for text in dict.fromkeys(messages):  # each segment names the same record of a reference
         lines = [match for line in text.splitlines() if (match := _LINE.fullmatch(line))]
         found |= {match[0]: (match[1], int(match[2])) for match in lines}
         told = _COUNT.search(text)

@@ -5,6 +5,7 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -78,9 +79,13 @@ class Etl:
 
 
 def arguments(process: Callable[..., Any]) -> int:
-    """How many of df and references it takes."""
-    given = inspect.signature(process).parameters.values()
-    return sum(each.default is each.empty for each in given)
+    """How many it takes: 1 for df, 2 for df and references, 0 for neither."""
+    signature = inspect.signature(process)
+    for count in (1, 2):
+        with suppress(TypeError):
+            signature.bind(*range(count))
+            return count
+    return 0
 
 
 @cache
@@ -98,7 +103,7 @@ def load(folder: Path, name: str) -> Etl:
     process: Any = getattr(module, "process", None)
     _require(callable(process), "process: must be a function process(df)", process)
     rule = "process: must take df, or df and references, and nothing else without a default"
-    _require(arguments(process) in (1, 2), rule, str(inspect.signature(process)))
+    _require(arguments(process), rule, str(inspect.signature(process)))
     there = [each for each in DECLARED if hasattr(module, each.upper())]
     declared: dict[str, Any] = {each: getattr(module, each.upper()) for each in there}
     for each, value in declared.items():
@@ -139,7 +144,7 @@ def fault_of(folder: Path, name: str) -> str:
     path = folder / f"{name}.py"
     try:
         load(folder, name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [each.lineno for each in frames if each.filename == str(path)]
         line = f":{lines[-1]}" if lines else ""

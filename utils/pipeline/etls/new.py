@@ -62,7 +62,7 @@ import pytest
 from etl.{name} import COLUMNS, NUMBERS, SUMMARIES, process
 from pipeline.etl import InvalidMember, summarize
 
-ROWS = {rows}
+ROWS: list = {rows}
 TABLE = pd.DataFrame(ROWS, columns=COLUMNS)
 
 
@@ -91,8 +91,10 @@ def main(name: str, file: str, folder: Path) -> str:
         SystemExit: the name is none or taken, or the file is no table.
     """
     module, tests = folder / f"{name}.py", folder / "tests" / f"test_{name}.py"
-    if not name or name != argument(name) or name.startswith("_"):
-        sys.exit(f"error: NAME: must be a name of Python's, such as sales; found {name!r}")
+    if not name or name != argument(name) or name.startswith("_") or name == tests.parent.name:
+        sys.exit(
+            f"error: NAME: must be a name of Python's, such as sales, not tests; found {name!r}"
+        )
     for path in (module, tests):
         if path.exists():
             sys.exit(f"error: NAME: {os.path.relpath(path)} must not be there; found it")

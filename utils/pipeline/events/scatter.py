@@ -112,7 +112,6 @@ RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
     ("input_obj", KEY, lambda key: isinstance(key, str) and is_key(key.removesuffix("/"))),
     ("input_obj", endings.RULE, lambda key: endings.is_many(key) or endings.is_read(key)),
     ("input_obj", SHORT, lambda key: len(workbook_of(key).encode()) <= endings.KEY_BYTES),
-    ("input_bucket", "must be a bucket's name", lambda it: is_text(it) and bool(BUCKET.match(it))),
     ("workbook", "must be a key that ends in .xlsx", lambda it: is_key(it) and it[-5:] == ".xlsx"),
     ("source_column", "must be a column's name", is_text),
     ("division_number", "must be a whole number from 1", lambda n: n is None or is_whole(n, 1)),
@@ -178,7 +177,7 @@ class Job:
         check_known("overrides", overrides)
         folder, asked = inbox_input(overrides.get("input_obj"))
         fields: dict[str, Any] = {"input_obj": None, **event, **asked, **overrides}
-        at, bucket = time_of(fields), fields.get("input_bucket", "")
+        at, bucket = time_of(fields), bucket_of(fields)
         fields |= dates.filled(fields, at, lambda key: is_key(key) and is_there(key, bucket))
         check(fields)
         told = {"folder": folder} if folder and "etl" not in fields else {}
@@ -221,7 +220,7 @@ class Job:
     @property
     def is_uploaded(self) -> bool:
         """Whether the input is an object of the inbox."""
-        return self.written and in_inbox(self.input_obj) is not None
+        return self.written and not self.input_bucket and in_inbox(self.input_obj) is not None
 
     @property
     def added(self) -> list[str]:
@@ -254,10 +253,21 @@ def time_of(fields: dict[str, Any]) -> datetime:
     time = fields.get("scheduled_time", fields.get("started") or str(datetime.now(UTC)))
     zone = fields.get("zone", "UTC")
     try:
-        return datetime.fromisoformat(time).astimezone(ZoneInfo(zone))
+        at = datetime.fromisoformat(time)
+        if at.tzinfo:
+            return at.astimezone(ZoneInfo(zone))
     except (TypeError, ValueError, LookupError, OSError, OverflowError):
-        rule = "must be like 2026-11-27T21:00:00Z, and zone like Asia/Tokyo"
-        raise InvalidEvent(f"scheduled_time: {rule}; found {found(time)}, {found(zone)}") from None
+        pass
+    rule = "must be like 2026-11-27T21:00:00Z, and zone like Asia/Tokyo"
+    raise InvalidEvent(f"scheduled_time: {rule}; found {found(time)}, {found(zone)}")
+
+
+def bucket_of(fields: dict[str, Any]) -> str:
+    """That of the input; "" for the pipeline's own, by its name, too."""
+    bucket = fields.get("input_bucket", "")
+    is_name = "input_bucket" not in fields or (is_text(bucket) and BUCKET.match(bucket))
+    require(is_name, "input_bucket: must be a bucket's name", bucket, InvalidEvent)
+    return "" if bucket == os.environ.get("BUCKET", "test-bucket") else bucket
 
 
 def check(fields: dict[str, Any]) -> None:
@@ -290,6 +300,6 @@ def check_fits_execution(segments: int, key: str, job: Job) -> None:
     if segments > ITERATIONS or state > STATE_BYTES:
         raise TooManySegments(
             f"{job.table}: an execution holds at most {ITERATIONS} segments and {STATE_BYTES} "
-            f"bytes of state; division_number {job.division_number} passes that at segment "
+            f"bytes of state; division_number {job.rows_per_segment} passes that at segment "
             f"{segments}: choose a larger one, or DEFINITION=distributed"
         )

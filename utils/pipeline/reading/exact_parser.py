@@ -1,11 +1,12 @@
 """The exact parser: strict JSON, and where and how a text breaks it. It does no I/O.
 
-It is Python's own JSON decoder with four rules added: a key occurs once in an object; a number is
-finite; an integer has no more digits than Python converts; and a number with a fraction or an
-exponent is within a float's range, so that it becomes neither infinite nor zero. Within that range
-it is the nearest float, however many digits it has.
+It is Python's own JSON decoder with five rules added: a key occurs once in an object; a number is
+finite; an integer has no more digits than Python converts; a number with a fraction or an exponent
+is within a float's range, so that it becomes neither infinite nor zero (within that range it is the
+nearest float, however many digits it has); and values are no deeper than a pickle takes.
 """
 
+import itertools
 import json
 import math
 import re
@@ -21,11 +22,13 @@ SHOWN = 20  # characters of a faulty text
 # An error this close to the end of a text may be a token that goes on in the next text: the longest
 # that json does not report as unterminated are \ud83d\ude00 and -Infinity.
 TOKEN = 16
+DEPTH = 2_000  # of arrays and objects: more than the fast parser takes, less than pickle does
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _NOT_ZERO = re.compile(r"[-0.]*[1-9]")
 _END = "found the end of the file"
 _LINE_END = "found the end of the line"
+TOO_DEEP = f"values are nested at most {DEPTH} deep; found more"
 
 
 class Broken(ValueError):
@@ -116,6 +119,15 @@ def _skip_space(text: str, at: int) -> int:
     return match.end() if match else at
 
 
+def _depth(value: Any) -> int:
+    """How deep a value's arrays and objects are nested, by no recursion."""
+    inner, depth = [value], 0
+    while inner := [each for each in inner if type(each) in (dict, list)]:
+        held = (each.values() if type(each) is dict else each for each in inner)
+        inner, depth = list(itertools.chain.from_iterable(held)), depth + 1
+    return depth
+
+
 class _Decoder:
     """Python's JSON decoder, and the rules that it lacks.
 
@@ -141,10 +153,13 @@ class _Decoder:
         except json.JSONDecodeError as error:
             self._explain(text, start, error)
         except RecursionError:
-            raise Broken(start, "values are nested too deeply") from None
+            raise Broken(start, TOO_DEEP) from None
         if type(record) is not dict:
             rule = f"expected an object; found {found(record)}"
             raise Broken(start, rule, by_the_end=end + TOKEN >= len(text))
+        brackets = text.count("[", start, end) + text.count("{", start, end)
+        if brackets > DEPTH and _depth(record) > DEPTH:
+            raise Broken(start, TOO_DEEP)
         return record, end
 
     def _explain(self, text: str, start: int, error: json.JSONDecodeError) -> NoReturn:

@@ -160,7 +160,9 @@ def read(data: bytes, key: str, texts: Iterable[str] = ()) -> pd.DataFrame:
         raise InvalidReference(str(error)) from None
     if columns.mixed:
         return read(data, key, columns.texts)
-    return pd.DataFrame(table.arrays(), columns=reader.header or None, copy=False)
+    df = pd.DataFrame(table.arrays(), columns=reader.header or None, copy=False)
+    df.attrs["source"] = key
+    return df
 
 
 def limited(chunks: Iterable[bytes], key: str) -> Iterator[bytes]:

@@ -103,6 +103,7 @@ class Source:
                 now = reader.offset + len(reader.buffer)
                 block.size, read = (now - read) * weight, now
                 yield block
+            del block  # before the next one is made
         own |= dict.fromkeys(reader.header)
         self.columns |= own
         if before and own and before.isdisjoint(own):
@@ -171,14 +172,18 @@ def open_ahead(
 
 
 def json_bytes(objects: Sequence[Listed], get: Callable[..., Any]) -> int:
-    """How many bytes of JSON hold the objects, about: the first packed one tells of all that are."""
-    packed = {each.key for each in objects if endings.ends(each.key)[1]}
+    """How many bytes of JSON hold the objects, about: the largest packed one tells of all that are."""
+    packed = [each for each in objects if endings.ends(each.key)[1]]
     ratio = 1.0
-    if first := next((each for each in objects if each.key in packed and each.size), None):
-        head = get(first, Range=f"bytes=0-{HEAD_BYTES - 1}")["Body"].read()
-        ratio = formats.tell(first.key, head, first.size).size / first.size
-    sizes = {each.key: each.size * formats.weight(each.key) for each in objects}
-    return math.ceil(sum(size * (ratio if key in packed else 1) for key, size in sizes.items()))
+    largest = max(packed, key=lambda each: each.size, default=None)
+    if largest and largest.size:
+        head = get(largest, Range=f"bytes=0-{HEAD_BYTES - 1}")["Body"].read()
+        ratio = formats.tell(largest.key, head, largest.size).size / largest.size
+    return math.ceil(weighed(objects) + (ratio - 1) * weighed(packed))
+
+
+def weighed(objects: Iterable[Listed]) -> int:
+    return sum(each.size * formats.weight(each.key) for each in objects)
 
 
 def get(s3: "S3Client", at: At, listed: Listed, **asked: Any) -> Any:

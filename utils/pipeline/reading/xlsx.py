@@ -8,6 +8,7 @@ import re
 import tempfile
 import zipfile
 import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cache
 from string import digits
@@ -26,14 +27,12 @@ DATES = {*range(14, 23), *range(27, 37), 45, 47, *range(50, 59)}  # built-in num
 ELAPSED = 46
 # What of a number format is no letter of a date: texts, colours, locales, General, and exponents.
 _OTHERS = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?![hms]+\])[^]]*\]|General|E[+-]', re.IGNORECASE)
-_DATE = re.compile("[dmyhsge]", re.IGNORECASE)
+_DATE = re.compile("[dmyhsge]|aaa", re.IGNORECASE)  # aaa: 曜日
 _INTEGER = re.compile(r"-?[0-9]{1,15}")
 _ESCAPE = re.compile("_x([0-9A-Fa-f]{4})_")
 LEAP = 60  # Excel's 29 February 1900, which never was
 LAST = 2_958_466  # the day after 9999
 DAY_MS = 86_400_000
-
-STRINGS, STYLES = "xl/sharedStrings.xml", "xl/styles.xml"
 
 type Row = dict[int, Any]  # the values of cells that hold something, by column
 
@@ -77,10 +76,13 @@ class XlsxReader(Reader):
 
     def _blocks(self, package: zipfile.ZipFile, size: int, block_bytes: int) -> Iterator[Block]:
         check_sizes(package)
-        part, is_1904 = find_sheet(package, self.sheet)
+        [book] = related(package, "")["officeDocument"].values()
+        parts = related(package, book)
+        part, is_1904 = find_sheet(package.read(book), parts["worksheet"], self.sheet)
         total = package.getinfo(part).file_size
         wanted = max(BLOCK_BYTES, block_bytes * total // size)
-        sheet = Sheet(texts_of(package), kinds_of(package), is_1904)
+        texts = texts_of(package, *parts["sharedStrings"].values())
+        sheet = Sheet(texts, kinds_of(package, *parts["styles"].values()), is_1904)
         with package.open(part) as file:
             rows = filter(None, map(sheet.row, elements(file, "row")))
             if first := next(rows, None):
@@ -108,18 +110,23 @@ def check_sizes(package: zipfile.ZipFile) -> None:
             raise InvalidWorkbook(f": {rule}; found {info.file_size}")
 
 
-def find_sheet(package: zipfile.ZipFile, name: str) -> tuple[str, bool]:
-    """The sheet's part, and whether its days count from 1904."""
-    relations = ElementTree.fromstring(package.read("xl/_rels/workbook.xml.rels"))
-    book = ElementTree.fromstring(package.read("xl/workbook.xml"))
-    parts = {
-        each.attrib["Id"]: posixpath.normpath(posixpath.join("/xl", each.attrib["Target"]))[1:]
-        for each in relations
-        if each.attrib["Type"].endswith("/worksheet")
-    }
+def related(package: zipfile.ZipFile, part: str) -> defaultdict[str, dict[str, str]]:
+    """The parts that a part names, of each type by their ids; "" names the workbook."""
+    folder, name = posixpath.split(part)
+    relations = package.read(posixpath.join(folder, "_rels", f"{name}.rels"))
+    parts = defaultdict[str, dict[str, str]](dict)
+    for each in ElementTree.fromstring(relations):
+        target = posixpath.normpath(posixpath.join("/", folder, each.attrib["Target"]))
+        parts[posixpath.basename(each.attrib["Type"])][each.attrib["Id"]] = target[1:]
+    return parts
+
+
+def find_sheet(workbook: bytes, parts: dict[str, str], name: str) -> tuple[str, bool]:
+    """The part of a sheet, of the first one without a name; and whether its days count from 1904."""
+    book = ElementTree.fromstring(workbook)
     sheets = {}
     for each in book.iterfind("{*}sheets/{*}sheet"):
-        number = next(value for key, value in each.items() if key.endswith("}id"))
+        number = {local(key): value for key, value in each.items()}["id"]
         if number in parts:  # a sheet of a chart alone is none
             sheets[each.attrib["name"]] = parts[number]
     wanted = name or next(iter(sheets), "")
@@ -131,19 +138,19 @@ def find_sheet(package: zipfile.ZipFile, name: str) -> tuple[str, bool]:
     return sheets[wanted], is_1904
 
 
-def texts_of(package: zipfile.ZipFile) -> list[str]:
-    """The texts that cells share."""
-    if STRINGS not in package.namelist():
+def texts_of(package: zipfile.ZipFile, part: str = "") -> list[str]:
+    """The texts that cells share, where there are some."""
+    if not part:
         return []
-    with package.open(STRINGS) as file:
+    with package.open(part) as file:
         return list(map(text_of, elements(file, "si")))
 
 
-def kinds_of(package: zipfile.ZipFile) -> list[str]:
+def kinds_of(package: zipfile.ZipFile, part: str = "") -> list[str]:
     """What numbers of each style are: "", days or elapsed time."""
-    if STYLES not in package.namelist():
+    if not part:
         return []
-    styles = ElementTree.fromstring(package.read(STYLES))
+    styles = ElementTree.fromstring(package.read(part))
     kinds = {ELAPSED: "elapsed", **dict.fromkeys(DATES, "days")}
     for each in styles.iterfind("{*}numFmts/{*}numFmt"):
         kinds[int(each.attrib["numFmtId"])] = kind_of(each.attrib["formatCode"])
@@ -157,14 +164,21 @@ def kind_of(code: str) -> str:
 
 
 def elements(file: IO[bytes], name: str) -> Iterator[Element]:
-    """Those of a name in a part, one by one: the tree keeps none of them."""
+    """Those of a name in a part, one by one: the tree keeps nothing behind the one that is read."""
     path: list[Element] = []
+    depth = 0  # of the one that is read
     for event, element in ElementTree.iterparse(file, ("start", "end")):
         if event == "start":
             path.append(element)
-        elif local(path.pop().tag) == name:
-            path[-1].remove(element)
+            if not depth and local(element.tag) == name:
+                depth = len(path)
+            continue
+        if depth == len(path):
             yield element
+            depth = 0
+        path.pop()
+        if path and not depth:
+            path[-1].remove(element)
 
 
 @cache

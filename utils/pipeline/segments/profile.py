@@ -21,9 +21,9 @@ HEAD = 1000  # rows that show at once that a column has more than DISTINCT value
 
 KINDS = {
     bool | np.bool_: "booleans",
+    timedelta | np.timedelta64: "durations",  # NumPy's are its integers, too
     int | float | np.number: "numbers",
-    date: "dates",
-    timedelta: "durations",
+    date | np.datetime64: "dates",
 }
 
 
@@ -72,11 +72,11 @@ def kinds_of(given: pd.Series) -> dict[str, int]:
 
 
 def kind_of(cell: Any) -> str:
-    if isinstance(cell, int | np.integer) and abs(int(cell)) > EXACT_INTEGER:
-        return "texts"
     if isinstance(cell, Decimal):
         return "numbers" if is_number(cell) else "texts"
-    return next((kind for types, kind in KINDS.items() if isinstance(cell, types)), "texts")
+    kind = next((kind for types, kind in KINDS.items() if isinstance(cell, types)), "texts")
+    whole = kind == "numbers" and isinstance(cell, int | np.integer)
+    return "texts" if whole and abs(int(cell)) > EXACT_INTEGER else kind
 
 
 def spread(given: pd.Series) -> tuple[float | None, float | None, Histogram | None]:

@@ -58,7 +58,7 @@ def send(
     shown = df.head(0) if alone else df
     position = start_of(segment)
     with ThreadPoolExecutor(1) as thread:
-        pickled = thread.submit(put_pickle, objects, key, df)
+        pickled = thread.submit(put_pickle, objects, key, plainly_labelled(df))
         if left_out:
             pickled.result()  # meanwhile, others tell what they left out
             position = max(0, position - figures.rejected_before(objects, key))
@@ -72,6 +72,12 @@ def send(
         etag, facts=facts, summaries=contribution, rejects=left_out, layout=layout, alone=alone
     )
     figures.send(objects, key, rows, told)
+
+
+def plainly_labelled(df: pd.DataFrame) -> pd.DataFrame:
+    """With names that are texts and an index of numbers: a segment file knows few kinds of labels."""
+    named = df.set_axis([str(name) for name in df.columns], axis=1)
+    return named if df.index.dtype.kind in "iu" else named.reset_index(drop=True)
 
 
 def start_of(segment: pd.DataFrame) -> int:

@@ -14,7 +14,8 @@ from pipeline.excel import EXACT_INTEGER, has_long
 
 OBJECT = "object"
 COLUMNS = ["record", "column", "rule", "found"]  # of rejects, before the record's own
-NUMBERS = (int, float, np.integer, np.floating)  # bool is an int, too
+NUMBERS = (int, float, np.integer, np.floating)
+NO_NUMBERS = (bool, np.timedelta64)  # which are of those, too
 # A frame's methods that ask for columns.
 LOOK_UPS = ("__getitem__", "groupby", "sort_values", "merge")
 LISTED = 30  # names of columns in a message
@@ -83,7 +84,11 @@ def is_number(column: pd.Series) -> pd.Series:
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         return column.notna()
     kinds = column.astype(object).map(type)
-    numeric = [kind for kind in kinds.unique() if issubclass(kind, NUMBERS) and kind is not bool]
+    numeric = [
+        kind
+        for kind in kinds.unique()
+        if issubclass(kind, NUMBERS) and not issubclass(kind, NO_NUMBERS)
+    ]
     return kinds.isin(numeric) & column.notna()
 
 

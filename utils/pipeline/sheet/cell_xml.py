@@ -34,6 +34,8 @@ Renderer = Callable[[list[Any], bytes], Cells]
 
 _TEXT = b'" t="inlineStr"><is><t>', b"</t></is></c>"
 _CONTROLS = bytes(code for code in range(1, 32) if code not in b"\t\n")
+LAST_SECOND = LAST_DAY + 86_399 / 86_400  # a later moment is rounded to a day that Excel has not
+LONGEST = dt.timedelta(microseconds=2**63 - 1)  # of NumPy
 
 
 @cache
@@ -73,13 +75,19 @@ def integers(values: list[int], opening: bytes) -> Cells:
 
 
 def floats(values: list[float], opening: bytes) -> Cells:
+    """None of them NaN."""
     pattern = opening + b"%.16G</v></c>"
-    if math.isfinite(sum(values)):
+    if math.isfinite(math.sumprod(values, values)):
         return [pattern % value for value in values]
-    return [
-        pattern % value if math.isfinite(value) else b"" if value != value else _text(str(value))
-        for value in values
-    ]
+    return [_large(value, opening) for value in values]
+
+
+def _large(value: float, opening: bytes) -> bytes:
+    """One that may be infinite, or may be rounded to what readers take for infinity."""
+    if math.isinf(value):
+        return _text(str(value))
+    number = b"%.16G" % value
+    return opening + (b"%.17G" % value if math.isinf(float(number)) else number) + b"</v></c>"
 
 
 def _texts(values: list[str]) -> Cells:
@@ -149,6 +157,13 @@ def _datetimes(values: list[dt.datetime]) -> NDArray[Any]:
     return np.array(values, "M8[us]")
 
 
+def _durations(values: list[dt.timedelta]) -> NDArray[Any]:
+    longest = max(values, key=abs)
+    if abs(longest) > LONGEST:
+        raise InvalidCell(f"a duration has at most {LONGEST.days} days; found {longest}")
+    return np.array(values, "m8[us]")
+
+
 def date_serials(values: NDArray[Any]) -> NDArray[Any]:
     """Days of Excel's 1900 date system, which takes 1900 for a leap year, as XlsxWriter writes dates."""
     days = values.astype("M8[D]")
@@ -158,7 +173,7 @@ def date_serials(values: NDArray[Any]) -> NDArray[Any]:
         raise InvalidCell(f"the first date is 1900-01-01; found {values.min()}")
     if serials.max() > LAST_DAY:
         raise InvalidCell(f"the last date is 9999-12-31; found {values.max()}")
-    return _with_fraction(serials, values - days)
+    return np.minimum(_with_fraction(serials, values - days), LAST_SECOND)
 
 
 def duration_serials(values: NDArray[Any]) -> NDArray[Any]:
@@ -182,7 +197,8 @@ ARRAYS: dict[type, Callable[[list[Any]], NDArray[Any]]] = {
     dt.datetime: _datetimes,
     dt.date: partial(np.array, dtype="M8[D]"),
     np.datetime64: partial(np.array, dtype="M8[us]"),
-    **dict.fromkeys((dt.timedelta, np.timedelta64), partial(np.array, dtype="m8[us]")),
+    dt.timedelta: _durations,
+    np.timedelta64: partial(np.array, dtype="m8[us]"),
 }
 RENDERERS: dict[type, Renderer] = {
     **dict.fromkeys(MISSING, lambda values, _: [b""] * len(values)),

@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cached_property
 from itertools import chain
 from operator import lt
 from types import NoneType
@@ -120,7 +121,7 @@ class Cells:
         long: NDArray[np.bool_] = (self.kinds <= EXACT) & ~is_float
         return long
 
-    @property
+    @cached_property
     def digits(self) -> Codes:
         """How many digits each has before its point or after it, of numbers; short ones 0."""
         found, long = np.zeros(len(self), np.int64), self.long

@@ -272,12 +272,16 @@ class Run:
         self.keys = keys
         self._read = read
         self._rest: tuple[Block, int, Groups] | None = None  # of a block, from a number on
+        self._last_keys: dict[Block, Key] = {}  # of those that were read
 
     def among(self, start: Key, end: Key | None) -> list[Block]:
         """The blocks that may have groups from a key on that sort before the end."""
-        first = bisect_right(self.blocks, start, key=FIRST) - 1
+        if start == end:
+            return []
+        first = max(0, bisect_right(self.blocks, start, key=FIRST) - 1)
         last = None if end is None else bisect_left(self.blocks, end, key=FIRST)
-        return self.blocks[max(0, first) : last]
+        blocks = self.blocks[first:last]
+        return [block for block in blocks if self._last_keys.get(block, start) >= start]
 
     def between(self, start: Key, end: Key | None) -> Iterator[tuple[int, Groups]]:
         """The groups from a key on that sort before the end, or all without one, in pieces, each
@@ -285,6 +289,7 @@ class Run:
         """
         for block in self.among(start, end):
             first, table = self._groups(block, start)
+            self._last_keys[block] = table.key(table.rows - 1)
             low, high = 0, table.rows
             if table.key(0) < start:
                 low = bisect_left(range(table.rows), start, key=table.key)

@@ -127,7 +127,7 @@ class Declared(Json):
         charts = ", ".join(CHARTS)
         yield self.chart in (None, *CHARTS), f"chart must be one of {charts}", self.chart
         is_pie = self.across is not None and self.chart == "pie"
-        yield not is_pie, "chart of a cross table must not be a pie", self.across
+        yield not is_pie, "chart of a cross table must not be a pie", self.chart
 
     @cached_property
     def formulas(self) -> dict[str, Formula]:

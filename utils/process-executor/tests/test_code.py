@@ -2,12 +2,13 @@
 
 import os
 import tempfile
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from stat import S_IFLNK
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import pytest
 from localstack.services.lambda_.invocation.lambda_models import (
@@ -83,6 +84,16 @@ def test_functions_share_the_files_that_are_the_same() -> None:
     holder.close()
     again, _ = held(store, one)
     assert packages[1].read_text() == (again / "python" / "package.py").read_text() == "1"
+
+
+def test_what_is_packed_alike_and_reads_otherwise_is_another_file(tmp_path: Path) -> None:
+    packed = zlib.compress(b"x = 1", wbits=-zlib.MAX_WBITS)
+    store, codes = CodeStore(), [archive("deflated"), archive("stored")]
+    for code, how, content in zip(codes, (ZIP_DEFLATED, ZIP_STORED), (b"x = 1", packed)):
+        with ZipFile(tmp_path / code.id, "w") as file:
+            file.writestr("module.py", content, how)
+        folder, _ = held(store, code)
+        assert (folder / "module.py").read_bytes() == content
 
 
 def test_a_member_stays_inside_the_folder() -> None:

@@ -20,6 +20,7 @@ FAULTS = {
     ),
     "a rule of nothing": ("def process(): ...", "InvalidEtl: process: must take df, or .*"),
     "a rule of three": ("def process(a, b, c): ...", r"InvalidEtl: .*; found .*\(a, b, c\).*"),
+    "a rule of a keyword": ("def process(df, *, k): ...", "InvalidEtl: process: must take df, .*"),
     "columns in a text": (
         PROCESS + 'NUMBERS = "単価"',
         'InvalidEtl: NUMBERS: must be a list; found the text "単価"',
@@ -75,6 +76,7 @@ FAULTS = {
     ),
     "a name that is none": ("x = 単価\n" + PROCESS, "NameError: name '単価' is not defined"),
     "another import": ("import absent", "ModuleNotFoundError: No module named 'absent'"),
+    "an exit": (PROCESS + "raise SystemExit", "SystemExit: "),
     "a file that is no Python": ("def process(:", "SyntaxError: .*"),
 }
 

@@ -112,6 +112,16 @@ def test_a_name_that_python_has_not_is_made_one(tmp_path: Path) -> None:
     assert etl.SUMMARIES[0].named == {"count": ("Unit price ($)", "size"), **sums}
 
 
+def test_what_is_empty_of_a_header_alone_tells_its_type(tmp_path: Path) -> None:
+    """Mypy cannot tell it."""
+    table = tmp_path / "t.csv"
+    table.write_text("a,b\n")
+    draft = Draft("own", *read(table))
+    statements = ast.parse(draft.module()).body + ast.parse(draft.tests()).body
+    empty = [each for each in statements if ast.unparse(each).endswith((" = []", " = {}"))]
+    assert [type(each) for each in empty] == [ast.AnnAssign] * 3
+
+
 def test_what_is_there_is_not_touched(tmp_path: Path) -> None:
     table = tmp_path / "sales.csv"
     table.write_text(CSV)
@@ -128,7 +138,7 @@ def test_what_is_there_is_not_touched(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "a-b", "../x", "class", "_x", "1", "x.py", "ﾎﾟｲﾝﾄ", "a\nb"], ids=repr
+    "name", ["", "a-b", "../x", "class", "_x", "1", "x.py", "ﾎﾟｲﾝﾄ", "a\nb", "tests"], ids=repr
 )
 def test_a_name_that_no_module_can_have_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(SystemExit, match="^error: NAME: must be a name of Python's, .*; found '"):

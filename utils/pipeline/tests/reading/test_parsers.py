@@ -3,12 +3,14 @@
 import json
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.reading import exact_parser, fast_parser
 from pipeline.reading.exact_parser import Broken
+from pipeline.segments import frames
 
 DIGITS = st.text("0123456789", min_size=1, max_size=330)
 EXPONENTS = st.sampled_from(
@@ -128,3 +130,12 @@ def test_a_number_is_judged_when_it_is_complete(token: str) -> None:
         assert exact_parser.parse(text[:cut], first=True, last=False) == ([], 0)
     records, _ = exact_parser.parse(text, first=True, last=False)
     assert records == [{"a": float(token)}]
+
+
+@pytest.mark.parametrize("begin, end", [("[", "]"), ('{"b":', "}")], ids=["arrays", "objects"])
+def test_what_is_as_deep_as_may_be_is_pickled(begin: str, end: str) -> None:
+    levels = exact_parser.DEPTH - 1
+    text = '{"a":' + begin * levels + "1" + end * levels + "}"
+    assert parse_fast(text) is None
+    records, _ = exact_parser.parse(text, first=True, last=False)
+    assert frames.load(frames.dump(pd.DataFrame(records)), "x")["a"].tolist() == [records[0]["a"]]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -169,8 +170,8 @@ TYPES = {
         [True, True, False, False, False, False, False, False],
     ),
     "NumPy's objects": (
-        pd.Series([*pd.Series([1]).to_numpy(), *pd.Series([0.5]).to_numpy()], dtype=object),
-        [True, True],
+        pd.Series([np.int64(1), np.float64(0.5), np.timedelta64(1, "D")], dtype=object),
+        [True, True, False],
     ),
 }
 

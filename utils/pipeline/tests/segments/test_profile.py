@@ -1,9 +1,10 @@
 """A profile is of the whole table, however that was cut."""
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -41,10 +42,15 @@ def profile(*cells: Any) -> Column:
             0,
         ),
         ([10**15, 1], {"texts": 1, "numbers": 1}, 0),
+        (
+            [timedelta(1), np.timedelta64(1, "D"), np.datetime64("2021-05-16")],
+            {"durations": 2, "dates": 1},
+            0,
+        ),
         ([[1], {"a": 1}], {"texts": 2}, 0),
         ([], {}, 0),
     ],
-    ids=["numbers", "a gap", "texts", "mixed", "beyond 15 digits", "nested", "nothing"],
+    ids=["numbers", "a gap", "texts", "mixed", "beyond 15 digits", "moments", "nested", "nothing"],
 )
 def test_cells_are_counted_by_kind(cells: list[Any], kinds: dict[str, int], missing: int) -> None:
     found = profile(*pd.Series(cells, dtype=object))

@@ -165,6 +165,11 @@ def test_errors_of_several_segments_are_one_story() -> None:
     assert count == 81
 
 
+def test_a_record_of_a_reference_that_each_segment_names_is_one() -> None:
+    error = message({"source": "reference/rates.csv"}, {3: "rate must be above 0; found 0"})
+    assert gathered([error] * 7) == ([error], 1)
+
+
 def test_an_error_fits_into_what_an_execution_keeps_of_it() -> None:
     text = message(
         {"source": "漢" * 341 + ".json"}, {number: RANK + "漢" * 200 for number in range(1000)}

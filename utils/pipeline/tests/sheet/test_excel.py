@@ -80,20 +80,20 @@ def test_a_format_that_a_workbook_cannot_hold_is_refused(value: Any, found: str)
         check_formats({"ポイント": "0", "平均": value})
 
 
-BRACKETS = "has a color, a condition, a currency or a duration in brackets; found "
+BRACKETS = "must have a color, a condition, a currency or a duration in brackets; found "
 NO_FORMATS = {
     "yyyy-[mm": BRACKETS + "[mm in yyyy-[mm",
     "[赤]0": BRACKETS + "[赤]0 in [赤]0",
     "[Color 57]0": BRACKETS + "[Color 57]0 in [Color 57]0",
     "[<x]0": BRACKETS + "[<x]0 in [<x]0",
-    "0]": "has no bracket alone; found ] in 0]",
-    '#,##0"円': 'ends its quotes; found "円 in #,##0"円',
-    "0;0;0;@;0": "has at most 4 sections; found 5 in 0;0;0;@;0",
-    "{:,.1f}": "has texts in quotes; found f} in {:,.1f}",
-    "0.0 kg": "has texts in quotes; found kg in 0.0 kg",
-    "0\\": "has a character behind \\, * and _; found \\ in 0\\",
-    "0*": "has a character behind \\, * and _; found * in 0*",
-    "0`": "has texts in quotes; found ` in 0`",
+    "0]": "must have no bracket alone; found ] in 0]",
+    '#,##0"円': 'must end its quotes; found "円 in #,##0"円',
+    "0;0;0;@;0": "must have at most 4 sections; found 5 in 0;0;0;@;0",
+    "{:,.1f}": "must have its texts in quotes; found f} in {:,.1f}",
+    "0.0 kg": "must have its texts in quotes; found kg in 0.0 kg",
+    "0\\": "must have a character behind \\, * and _; found \\ in 0\\",
+    "0*": "must have a character behind \\, * and _; found * in 0*",
+    "0`": "must have its texts in quotes; found ` in 0`",
 }
 
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import itertools
+import math
 import os
 import re
 import subprocess
@@ -189,6 +190,19 @@ def test_the_first_dates_are_read_as_they_were_given() -> None:
             time.date() for time in times
         ]
         assert [pd.Timestamp(time).round("s") for _, time in rows] == times
+
+
+def test_the_greatest_numbers_and_the_last_second_are_read_as_they_were_given() -> None:
+    """Rounded to 16 digits, these are infinite, or a day that Excel does not have."""
+    greatest = sys.float_info.max
+    numbers = [greatest, -greatest, math.nextafter(greatest, 0), 1e308]
+    last = dt.datetime(9999, 12, 31, 23, 59, 59)
+    moments = [last, last.replace(microsecond=999_999), last - dt.timedelta(seconds=1), None]
+    file = spliced(table([*zip(numbers, moments)], ["n", "時刻"]))
+    for read in (read_by_openpyxl_streaming, read_by_calamine):
+        found, times = zip(*read(file)["Sheet1"][1:])
+        assert [*found] == numbers
+        assert [pd.Timestamp(time).round("s") for time in times[:3]] == [last, last, moments[2]]
 
 
 def test_a_header_that_looks_like_rich_text_markup_stays_text() -> None:

@@ -97,6 +97,21 @@ def test_as_many_groups_as_records_make_the_same_sheet_as_one_segment(
     assert gathered([300, 600, 900], lambda _: [ids]) == whole
 
 
+def test_each_block_of_sorted_segments_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of them have no group in a range."""
+    starts: list[int] = []
+    read = merged.Spool.read
+    monkeypatch.setattr(
+        merged.Spool, "read", lambda *given: starts.append(given[1]) or read(*given)
+    )
+    monkeypatch.setattr(summaries_module, "INLINE_BYTES", 0)
+    monkeypatch.setattr(merged, "RANGE_BYTES", 1_000)
+    monkeypatch.setattr(merged, "vcpus", lambda: 1)
+    ids = Summary("ids", by="id", u=("points", "nunique"))
+    gathered([*range(100, 1000, 100)], lambda _: [ids])
+    assert sorted(starts) == sorted({*starts})
+
+
 def test_large_contributions_make_the_same_sheets(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = gathered([500])
     monkeypatch.setattr(summaries_module, "INLINE_BYTES", 0)

@@ -223,7 +223,10 @@ FAULTY: dict[str, tuple[dict[str, Any], str]] = {
     "number": ({"by": "商品", "across": 5}, "across must be a column, "),
     "the same": ({"by": "月", "across": "月"}, "by must name each column once; found an array"),
     "a column's name": ({"by": "商品", "across": "n"}, "a column has one name"),
-    "a pie": ({"by": "商品", "across": "月", "chart": "pie"}, "must not be a pie"),
+    "a pie": (
+        {"by": "商品", "across": "月", "chart": "pie"},
+        'must not be a pie; found the text "pie"',
+    ),
     "computed with": ({"by": "商品", "across": "月", "f": "月 + 1"}, "columns of the summary"),
     "sorted by": ({"by": "商品", "across": "月", "sort": "月"}, "sort must be one of 商品, n"),
     "running": (

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import struct
 import tempfile
 import threading
 import time
@@ -11,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from stat import S_ISLNK
-from zipfile import ZipFile
+from typing import IO
+from zipfile import ZipFile, ZipInfo
 
 from localstack.services.lambda_.invocation.lambda_models import LayerVersion, S3Code
 
@@ -20,6 +22,8 @@ from process_executor.workspace import scratch_folder
 
 # Inode, size, and when it last changed, in ns: that moves even where the time of writing is set.
 type State = tuple[int, int, int] | None
+
+NAME_LENGTH = 26  # where a zip's header of a member tells it
 
 
 class CodeStore:
@@ -33,7 +37,7 @@ class CodeStore:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._folders: dict[str, Path] = {}
-        self._files: dict[tuple[str, bytes], Path] = {}
+        self._files: dict[bytes, Path] = {}
         self._holders: Counter[str] = Counter()
 
     def hold(self, archives: Sequence[S3Code], holder: ExitStack) -> Path:
@@ -70,25 +74,37 @@ class CodeStore:
             archive._download_archive_to_file(file)
             with ZipFile(file) as zipped:
                 members = {safe_name(member.filename): member for member in zipped.infolist()}
+                for parent in {parent_of(name, member) for name, member in members.items()}:
+                    (folder / parent).mkdir(parents=True, exist_ok=True)
                 for name, member in members.items():
                     path = folder / name
-                    if member.is_dir():
-                        path.mkdir(parents=True, exist_ok=True)
-                    elif not os.path.lexists(path):
-                        path.parent.mkdir(parents=True, exist_ok=True)
-                        self._write(name, zipped.read(member), member.external_attr >> 16, path)
+                    if not os.path.lexists(path):
+                        self._write(path, zipped, member, digest(name, member, file))
 
-    def _write(self, name: str, content: bytes, mode: int, path: Path) -> None:
-        if S_ISLNK(mode):
-            path.symlink_to(content.decode())
+    def _write(self, path: Path, zipped: ZipFile, member: ZipInfo, digest: bytes) -> None:
+        if S_ISLNK(member.external_attr >> 16):
+            path.symlink_to(zipped.read(member).decode())
             return
-        key = name, hashlib.sha256(content).digest()
         try:
-            os.link(self._files[key], path)
+            os.link(self._files[digest], path)
         except (KeyError, OSError):  # it is new, or the folder that held it has gone
-            path.write_bytes(content)
+            path.write_bytes(zipped.read(member))
             path.chmod(0o755)  # as LocalStack sets it
-            self._files[key] = path
+            self._files[digest] = path
+
+
+def parent_of(name: str, member: ZipInfo) -> str:
+    return name if member.is_dir() else os.path.dirname(name)
+
+
+def digest(name: str, member: ZipInfo, file: IO[bytes]) -> bytes:
+    """Of a member's name and of its bytes as the archive has them: who compares these need not inflate."""
+    file.seek(member.header_offset + NAME_LENGTH)
+    lengths = struct.unpack("<HH", file.read(4))  # of the name and of the extra field
+    file.seek(sum(lengths), os.SEEK_CUR)
+    found = hashlib.sha256(f"{name} {member.compress_type} ".encode())
+    found.update(file.read(member.compress_size))
+    return found.digest()
 
 
 def safe_name(name: str) -> str:
