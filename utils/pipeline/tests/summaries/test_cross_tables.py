@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.summaries import merge, partials
 from pipeline.summaries import rows as rows_module
 from pipeline.summaries.merge import summarize
 from pipeline.summaries.summary import InvalidSummary, Summary
@@ -129,6 +130,19 @@ def test_shares_and_running_totals_are_exact_down_each_column(
         of_total = Fraction(1) if total else None
         wanted[-1] += map(shown, [total, of_total, total * 3, of_total])
     assert found == wanted
+
+
+@pytest.mark.parametrize("sort", [None, "-k"])
+def test_as_many_rows_are_shown_as_asked_for_however_few_groups_are_merged_at_a_time(
+    sort: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each row of the sheet is made of a row for each value across, and one over all."""
+    monkeypatch.setattr(partials, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(merge, "RANGE_BYTES", 1)
+    rows = [(key, across, 1) for key in range(10) for across in "xyz"]
+    summary = Summary("x", by="k", across="a", sort=sort, top=7, n=("x", "sum"))
+    keys = range(9, 2, -1) if sort else range(7)
+    assert merged(summary, [frame("kax", rows)]) == [[key, 1, 1, 1] for key in keys]
 
 
 def test_a_first_value_of_all_is_the_first_record_of_all() -> None:
