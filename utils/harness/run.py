@@ -125,7 +125,8 @@ def closing_lines(found: facts.Facts) -> Iterator[str]:
     """What was read and made."""
     scatter, workbook = found.scatter, found.workbook
     if scatter and scatter.of_many:
-        yield f"{len(scatter.objects):,} objects, {scatter.passed_over:,} passed over"
+        objects = len(scatter.objects)
+        yield f"{objects:,} object{'s' * (objects != 1)}, {scatter.passed_over:,} passed over"
     if workbook:
         yield contents(workbook)
     if workbook and workbook.later:

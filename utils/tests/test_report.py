@@ -419,12 +419,28 @@ PARAMETER = "make deploy TARGET=stack STACK=x PARAMETERS=GatherMemory=…"
         ("Runtime.OutOfMemory", "", STACK, PARAMETER),
         ("Runtime.ExitError", KILLED, HERE, MAKEFILE),
         ("Runtime.ExitError", KILLED, STACK, PARAMETER),
+        ("SlowDown", "", HERE, "fewer segments at once: MaxConcurrency in state-machine/*.json"),
+        (
+            "SlowDown",
+            "",
+            AWS,
+            "make deploy TARGET=aws STACK=x REGION=y PARAMETERS=MaxConcurrency=…",
+        ),
     ],
 )
 def test_advice_goes_by_the_message_and_by_where_the_stage_runs(
     error: str, message: str, flags: str, said: str
 ) -> None:
     assert said in advice.advice(error, message, stage="gather", flags=flags)
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [("RUNNING", "Not written yet."), ("ABORTED", "This execution wrote none.")]
+)
+def test_a_workbook_is_still_to_come_while_an_execution_runs(status: str, said: str) -> None:
+    view = Replay("succeeded").view()
+    view.run.status = status
+    assert said in write.html(view)
 
 
 def test_a_workbook_that_a_later_upload_took_the_place_of_is_said() -> None:
