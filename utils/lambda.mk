@@ -33,7 +33,7 @@ bin/lambda.zip: bin/packages.zip $(SOURCES)
 	@$(PY) $(TOOLS)/make_zip.py function $@ $(filter %.zip %.py,$^)
 
 # Packed once for each lock: a saved source costs no more than its own packing.
-bin/packages.zip: deploy-packages/.$(PLATFORM)
+bin/packages.zip: deploy-packages/.$(PLATFORM) $(TOOLS)/make_zip.py
 	@mkdir -p $(@D)
 	@$(PY) $(TOOLS)/make_zip.py packages $@ deploy-packages
 

@@ -204,8 +204,8 @@ ALLOWED = {
         "put gather/run/job_000.pkl",
         "put gather/run/job_000.xml.deflate",
         "put gather/run/job_000.json",
-        "put gather/run/job_000.rejects-7.pkl",
-        "list gather/run/job_",
+        "put gather/run/rejects/job_000-7.pkl",
+        "list gather/run/rejects/",
     ],
     "gather": [
         "list gather/run/job_0",

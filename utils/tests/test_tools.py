@@ -209,13 +209,14 @@ def test_pips_environment_wins_over_its_section_and_that_over_the_global_one(
 def test_further_indexes_wheels_and_hosts_are_uvs_too_and_missing_folders_are_not(
     tmp_path: Path,
 ) -> None:
-    conf = tmp_path / "pip.conf"
+    conf, certificates = tmp_path / "pip.conf", tmp_path / "of mine"
+    certificates.mkdir()
     conf.write_text(
         "[global]\nextra-index-url =\n  https://a.test/simple\n  https://b.test/simple\n"
         f"find-links = {tmp_path} {tmp_path}/missing https://c.test/wheels\n"
         "trusted-host = a.test\n  b.test\n"
         "no-index = true\nclient-cert = /mine.pem\n"
-        f"cert = {tmp_path}\n"
+        f"cert = {certificates}\n"
     )
     found = as_pip(untold(tmp_path) | {"PIP_CONFIG_FILE": str(conf)})
     assert found["UV_EXTRA_INDEX_URL"] == "https://a.test/simple https://b.test/simple"
@@ -223,7 +224,7 @@ def test_further_indexes_wheels_and_hosts_are_uvs_too_and_missing_folders_are_no
     assert found["UV_INSECURE_HOST"] == "a.test b.test"
     assert found["UV_OFFLINE"] == "true"
     assert found["SSL_CLIENT_CERT"] == "/mine.pem"
-    assert found["SSL_CERT_DIR"] == found["PIP_CERT"] == str(tmp_path)
+    assert found["SSL_CERT_DIR"] == found["PIP_CERT"] == str(certificates)
 
 
 def test_settings_of_uv_that_ask_for_another_python_or_index_are_not_heard(tmp_path: Path) -> None:
@@ -237,6 +238,39 @@ def test_where_uvs_cache_cannot_be_written_the_tools_have_one_of_their_own(tmp_p
     (tmp_path / "file").touch()
     env = untold(tmp_path) | {"XDG_CACHE_HOME": str(tmp_path / "file")}
     assert Path(as_pip(env)["UV_CACHE_DIR"]).is_relative_to(ROOT / "utils/tools/.venv")
+
+
+def made(recipe: str, env: dict[str, str]) -> str:
+    """What a recipe prints in the environment of every make target."""
+    makefile = f"include {ROOT}/utils/tools/tools.mk\nshow: ; @{recipe}\n"
+    command = ["make", "-s", "-f", "-", "show"]
+    return checked(subprocess.run(command, input=makefile, env=env, capture_output=True, text=True))
+
+
+@pytest.mark.parametrize("name", ["no_proxy", "NO_PROXY"])
+def test_hosts_that_need_no_proxy_stay_so_in_either_spelling(name: str, tmp_path: Path) -> None:
+    env = {key: value for key, value in untold(tmp_path).items() if key.lower() != "no_proxy"}
+    said = made("echo $$no_proxy $$NO_PROXY", env | {name: ".corp"})
+    assert said.split() == ["localhost,127.0.0.1,.corp"] * 2
+
+
+def test_pips_setting_to_install_for_the_user_alone_is_not_heard(tmp_path: Path) -> None:
+    conf = tmp_path / "pip.conf"
+    conf.write_text("[install]\nuser = true\n")
+    env = untold(tmp_path) | {"PIP_CONFIG_FILE": str(conf)}
+    assert "pip" in made("$(PY) -m pip install --dry-run pip", env)
+
+
+def test_tools_whose_python_has_gone_are_installed_again(tmp_path: Path) -> None:
+    copy_sources("scatter", tmp_path)
+    environment = tmp_path / "utils/tools/.venv"
+    environment.unlink()
+    (environment / "bin").mkdir(parents=True)
+    (environment / "bin/python").symlink_to(tmp_path / "gone")
+    (environment / ".ready").touch()
+    command = ["make", "-n", "-C", str(tmp_path / "demo-scatter"), f"{environment}/.ready"]
+    said = checked(subprocess.run(command, capture_output=True, text=True))
+    assert f"{tmp_path}/utils/tools/install" in said
 
 
 def test_a_lock_moves_what_the_pipfile_asks_for_and_it_lacks(tmp_path: Path) -> None:

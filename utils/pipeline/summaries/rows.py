@@ -153,7 +153,8 @@ def side_by_side(rows: Rows, keys: list[str], across: int | None) -> Iterator[pd
         yield rows.df
         return
     names = [name for name in rows.df.columns if name not in keys]
-    ends = np.flatnonzero(np.diff(rows.at, append=-1))  # over all values: with all spellings of keys
+    # The rows over all values, whose keys have all spellings.
+    ends = np.flatnonzero(np.diff(rows.at, append=-1))
     step = block_rows(len(keys) + len(names) * across)
     for start in range(0, len(ends) or 1, step):
         end = ends[start : start + step]
