@@ -180,6 +180,8 @@ REFERENCE = {
         "InvalidMember: reference/rates.csv record 1: 率 must be above 0; found the number 0",
     ),
     "a column": ('rates["割合"]', "MissingColumn: reference/rates.csv has the columns 点, 率; found no 割合"),
+    "an index": ('rates.set_index("割合")', "MissingColumn: reference/rates.csv has the columns 点, 率; found no 割合"),
+    "a merge": ('df.assign(割合=1).merge(rates, on="割合")', "MissingColumn: reference/rates.csv has the columns 点, 率; found no 割合"),
 }  # fmt: skip
 
 

@@ -339,7 +339,7 @@ REFUSED = [
     pytest.param("scatter/a.json", b"[]", "must be in no folder of the pipeline's own", id="own"),
     pytest.param("outbox/a.json", b"[]", "must be in no folder of the pipeline's own", id="outbox"),
     pytest.param("a/../b.json", b"[]", "no step that is empty or climbs", id="climbs"),
-    pytest.param("a.txt", b"a", "must end in .json, .jsonl", id="text"),
+    pytest.param("a.txt", b"a", "a.txt: must end in .json, .jsonl", id="text"),
     pytest.param(
         "a.xlsx", b"\xd0\xcf\x11\xe0", "must be a workbook as Excel saves", id="old workbook"
     ),

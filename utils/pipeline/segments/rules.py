@@ -16,8 +16,11 @@ OBJECT = "object"
 COLUMNS = ["record", "column", "rule", "found"]  # of rejects, before the record's own
 NUMBERS = (int, float, np.integer, np.floating)
 NO_NUMBERS = (bool, np.timedelta64)  # which are of those, too
-# A frame's methods that ask for columns.
-LOOK_UPS = ("__getitem__", "groupby", "sort_values", "merge")
+# A frame's methods that ask for columns, and the arguments that name them.
+LOOK_UPS = {
+    **{"__getitem__": "key", "set_index": "keys", "groupby": "by", "sort_values": "by"},
+    "_get_label_or_level_values": "key",  # of either frame that is merged
+}
 LISTED = 30  # names of columns in a message
 
 
@@ -161,11 +164,10 @@ def look_up_again(error: KeyError, df: pd.DataFrame) -> None:
     for frame, _ in traceback.walk_tb(error.__traceback__):
         table, method = frame.f_locals.get("self"), frame.f_code.co_name
         if isinstance(table, pd.DataFrame) and method in LOOK_UPS:
-            asked = frame.f_locals["key"] if method == "__getitem__" else error.args[0]
+            asked = frame.f_locals[LOOK_UPS[method]]
             names = asked if isinstance(asked, list) else [asked]
             missing = [each for each in names if type(each) is str and each not in table.columns]
             check_columns(table if "source" in table.attrs else df, missing)
-            return
 
 
 def without(df: pd.DataFrame, faults: Mapping[int, Fault], numbers: Sequence[str]) -> pd.DataFrame:

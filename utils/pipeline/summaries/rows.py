@@ -208,4 +208,13 @@ def _header_text(value: Any) -> str:
             return integer_text(value)
         case float():
             return "" if value != value else float_text(value)
+        case dt.timedelta():
+            return _duration_text(value)
     return "" if value is None else str(value)
+
+
+def _duration_text(value: dt.timedelta) -> str:
+    """As [h]:mm:ss shows it, 36:00:00; a negative one, which Excel does not show, with its sign."""
+    minutes, seconds = divmod(round(abs(value).total_seconds()), 60)
+    sign = "-" if value < dt.timedelta() else ""
+    return f"{sign}{minutes // 60}:{minutes % 60:02}:{seconds:02}"

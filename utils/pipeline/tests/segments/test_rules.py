@@ -172,6 +172,8 @@ LOOK_UPS: dict[str, Callable[[pd.DataFrame], Any]] = {
     "columns": lambda df: df[["印", "日付"]],
     "groups": lambda df: df.groupby("日付"),
     "an order": lambda df: df.sort_values("日付"),
+    "an index": lambda df: df.set_index(["印", "日付"]),
+    "a merge": lambda df: df.merge(df, on="日付"),
     "of a part": lambda df: df[df["印"] != ""].reset_index()["日付"],
     "refuse": lambda df: refuse(df, "日付", df["印"] == "", "must be given"),
     "of a frame made of it": lambda df: pd.DataFrame({"印": df["印"]})["日付"],

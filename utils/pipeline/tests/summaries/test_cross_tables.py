@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.summaries import merge, partials
 from pipeline.summaries import rows as rows_module
 from pipeline.summaries.merge import summarize
 from pipeline.summaries.summary import InvalidSummary, Summary
@@ -82,6 +83,19 @@ def test_a_cross_table_with_margins_is_pandas_pivot_table(
             assert one == other or math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-6)
 
 
+@pytest.mark.parametrize("sort", [None, "-k"])
+def test_as_many_rows_are_shown_as_asked_for_however_few_groups_are_merged_at_a_time(
+    sort: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each row of the sheet is made of a row for each value across, and one over all."""
+    monkeypatch.setattr(partials, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(merge, "RANGE_BYTES", 1)
+    rows = [(key, across, 1) for key in range(10) for across in "xyz"]
+    summary = Summary("x", by="k", across="a", sort=sort, top=7, n=("x", "sum"))
+    keys = range(9, 2, -1) if sort else range(7)
+    assert merged(summary, [frame("kax", rows)]) == [[key, 1, 1, 1] for key in keys]
+
+
 def test_values_across_are_headers_in_the_order_of_keys() -> None:
     days = [dt.datetime(2024, 3, 1), dt.datetime(2024, 2, 1)]
     values = ["b", True, None, 1.5, 10**20, *days, dt.date(2024, 1, 9), "", 2.0]
@@ -99,6 +113,13 @@ def test_a_price_across_is_the_header_that_one_typed() -> None:
     df = pd.DataFrame({"k": 1, "a": map(float, typed)})
     found = summarize(df, Summary("x", by="k", across="a", n=("k", "size")))
     assert [*found.columns] == ["k", *sorted(typed, key=Decimal)]
+
+
+def test_a_duration_across_reads_as_its_cells_do() -> None:
+    hours = {"0:00:00": 0, "1:30:00": 1.5, "36:00:05": 36 + 5 / 3600, "100:00:00": 100}
+    df = pd.DataFrame({"k": 1, "a": [dt.timedelta(hours=each) for each in hours.values()]})
+    found = summarize(df, Summary("x", by="k", across="a", n=("k", "size")))
+    assert [*found.columns] == ["k", *hours]
 
 
 def test_an_infinite_value_across_is_the_text_that_its_cells_hold() -> None:
