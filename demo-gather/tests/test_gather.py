@@ -51,6 +51,7 @@ class Store:
 
     s3: "S3Client"
     bucket: str
+    folder: str = "gather/"  # of results
 
     @property
     def objects(self) -> Objects:
@@ -65,7 +66,7 @@ class Store:
 
     def put_pickle(self, number: int, df: pd.DataFrame) -> str:
         """Write a segment's result alone."""
-        key = f"gather/job_{number:03d}.pkl"
+        key = f"{self.folder}job_{number:03d}.pkl"
         self.put(key, frames.dump(df))
         return key
 
@@ -86,7 +87,7 @@ class Store:
             position: of its first row in the whole table; by default its index tells.
             attrs: of its segment.
         """
-        key = f"gather/job_{number:03d}.pkl"
+        key = f"{self.folder}job_{number:03d}.pkl"
         segment = df.copy()
         if position is not None:
             segment = pd.DataFrame(index=range(position, position + 3))
@@ -527,10 +528,6 @@ def test_columns_are_as_wide_wherever_the_table_was_cut(
 
 EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "empty": ({}, "InvalidEvent: event: segment_results must be a list of keys; found null"),
-    "text": (
-        {"segment_results": "gather/job_000.pkl"},
-        'InvalidEvent: event: segment_results must be a list of keys; found the text "gather/job_000.pkl"',
-    ),
     "definitions that are no list": (
         {"segment_definitions": 3, "segment_results": ["a"]},
         "InvalidEvent: event: segment_definitions must be a list of keys; found the number 3",

@@ -112,7 +112,7 @@ CELLS = "[...e.children].map(cell => cell.textContent)"
 
 
 def numbers(text: str) -> list[int]:
-    """The whole numbers in a text, such as 1 and 2000 in `1 failed, 2,000 retries`."""
+    """The whole numbers in a text, such as 1 and 2000 in `1 failed, retries: 2,000`."""
     return [int(found.replace(",", "")) for found in re.findall(r"\d+(?:,\d{3})*", text)]
 
 

@@ -153,13 +153,15 @@ def targets(of: str, name: str, stack: str, region: str) -> list[Any]:
 
 
 def explained(error: Exception) -> str:
-    """The message of an error of boto3's; any other is raised as it is."""
+    """The message of an error of boto3's or the system's; any other is raised as it is."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     from harness.target import remedy
 
     if isinstance(error, (BotoCoreError, ClientError)):
         return f"error: {error}\nto do: {remedy(error)}"
+    if isinstance(error, OSError):  # such as of a full disk
+        return f"error: {error}"
     raise error
 
 

@@ -15,6 +15,11 @@ RAISE = {
         "make deploy{flags} PARAMETERS={Stage}{Setting}=… を実行する",
     ),
 }
+# Run fewer segments at once.
+FEWER = {
+    False: ("MaxConcurrency in state-machine/*.json", "state-machine/*.json の MaxConcurrency"),
+    True: ("make deploy{flags} PARAMETERS=MaxConcurrency=…",) * 2,
+}
 # Redrive repeats what failed with the same code, settings and input: it is named where these are right.
 AGAIN = {
     False: ("start again later", "後でもう一度実行してください"),
@@ -59,12 +64,12 @@ TRANSIENT = (
     "ServiceUnavailable",
 )
 THROTTLED = (
-    "the function's concurrency is used up: {again}; raise it, or lower MaxConcurrency",
-    "関数の同時実行数を使い切りました。{again}。同時実行数を増やすか、MaxConcurrency を下げてください",
+    "the function's concurrency is used up: {again}; raise it, or run fewer segments at once: {fewer}",
+    "関数の同時実行数を使い切りました。{again}。同時実行数を増やすか、同時に動くセグメントを減らしてください: {fewer}",
 )
 SLOW_DOWN = (
-    "S3 asks for fewer requests: {again}, or lower MaxConcurrency",
-    "S3 へのリクエストが多すぎます。{again}。または MaxConcurrency を下げてください",
+    "S3 asks for fewer requests: {again}, or run fewer segments at once: {fewer}",
+    "S3 へのリクエストが多すぎます。{again}。または同時に動くセグメントを減らしてください: {fewer}",
 )
 SMALLER = ("or choose a smaller division_number", "か、division_number を小さくしてください")
 ADVICE = {
@@ -79,8 +84,9 @@ ADVICE = {
     ),
     "MissingColumn": (
         "correct the name of that column, in the table's header or in the ETL; a table that is cut "
-        "by another sign than a comma has one column",
-        "その列の名前を、表の見出しか ETL で直してください。カンマ以外で区切られた表は 1 列になります",
+        'by another sign than a comma has one column: name the sign as "delimiter" in the input',
+        "その列の名前を、表の見出しか ETL で直してください。カンマ以外で区切られた表は 1 列になるので、"
+        '入力の "delimiter" で区切りを示してください',
     ),
     "InvalidResult": (
         "end process in the ETL with the table that it made: return df",
@@ -107,8 +113,8 @@ ADVICE = {
         "入力オブジェクトのその箇所を直し、もう一度実行してください",
     ),
     "InvalidCSV": (
-        'correct the input object at that line, or add "encoding": "cp932", and start again',
-        '入力オブジェクトのその行を直すか "encoding": "cp932" を加え、もう一度実行してください',
+        "correct the input object at that line, and start again",
+        "入力オブジェクトのその行を直し、もう一度実行してください",
     ),
     "InvalidGzip": (
         "pack the table again, upload it whole, and start again",
@@ -133,8 +139,8 @@ ADVICE = {
         "そのオブジェクトの見出しを直すか、input_obj から外して、もう一度実行してください",
     ),
     "NoInputBucket": (
-        "correct input_bucket; which one a stack reads, make deploy PARAMETERS=InputBucket=… says",
-        "input_bucket を直してください。スタックが読むバケットは make deploy PARAMETERS=InputBucket=… で決めます",
+        "correct input_bucket; which one a stack reads, make deploy{flags} PARAMETERS=InputBucket=… says",
+        "input_bucket を直してください。スタックが読むバケットは make deploy{flags} PARAMETERS=InputBucket=… で決めます",
     ),
     "TooManyColumns": (
         "leave columns out in the ETL's process; where the input has too many, divide it",
@@ -276,6 +282,14 @@ BY_MESSAGE = {
         "save the table as UTF-8 (in Excel: CSV UTF-8), and start again",
         "表を UTF-8（Excel では CSV UTF-8）で保存し、もう一度実行してください",
     ),
+    "; found the byte order mark of UTF-8": (
+        'leave "encoding" out of the input, and start again',
+        '入力から "encoding" を除いて、もう一度実行してください',
+    ),
+    ": must be UTF-8; found ": (
+        'save the table as UTF-8, or, of CSV in Shift_JIS, add "encoding": "cp932" to the input; start again',
+        '表を UTF-8 で保存するか、Shift_JIS の CSV なら入力に "encoding": "cp932" を加え、もう一度実行してください',
+    ),
     "without providing a reason": (
         "its worker was lost: {again}",
         "ワーカーが失われました。{again}",
@@ -320,6 +334,7 @@ def advice(
         memory=raised.format(SETTING="MEMORY", Setting="Memory", **names),
         timeout=raised.format(SETTING="TIMEOUT", Setting="Timeout", **names),
         log=ABOVE[which] if logged else LOG[which].format(**names),
+        fewer=FEWER[bool(flags)][which].format(**names),
         again=AGAIN[redriven][which].format(**names),
         **names,
     )

@@ -58,6 +58,7 @@ def head(target: Target, key: str) -> dict[str, Any] | None:
 def download(target: Target, workbook: str = "test.xlsx") -> None:
     """Copy a workbook from the bucket into result/, whole or not at all."""
     path = local_copy(workbook)
+    path.parent.mkdir(exist_ok=True)
     partial = path.with_suffix(".part")
     fix = f"make stepfunctions{target.flags}"
     try:
@@ -71,6 +72,7 @@ def download(target: Target, workbook: str = "test.xlsx") -> None:
 
 def clean_segments(target: Target) -> None:
     """Remove the segment files of past executions; those of running ones, inputs and workbooks stay."""
+    check_bucket(target)
     s3, at = target.client("s3"), {"Bucket": target.bucket}
     keys = [key for folder in (SCATTER, GATHER) for key in keys_of(s3, **at, Prefix=folder)]
     needed = machines.running(target)  # after the listing: one that starts later has nothing in it

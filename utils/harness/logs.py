@@ -61,10 +61,8 @@ class Report:
     def parse(cls, message: str, timestamp_ms: int, stream: str = "") -> Self | None:
         """Read a line of either log format; None for any other line, such as one that a rule printed."""
         try:
-            request_id, figures, status = _text_report(message) or _json_report(message)
-            duration, billed, memory, peak, *init = (
-                float(each) for each in figures if each is not None
-            )
+            request_id, (*figures, init), status = _text_report(message) or _json_report(message)
+            duration, billed, memory, peak = map(float, figures)
             return cls(
                 request_id,
                 ended_s=timestamp_ms / 1000,
@@ -72,7 +70,7 @@ class Report:
                 billed_ms=int(billed),
                 memory_mb=int(memory),
                 peak_mb=int(peak),
-                init_ms=init[0] if init else None,
+                init_ms=None if init is None else float(init),
                 status=None if status == "success" else status,
                 stream=stream,
             )

@@ -188,9 +188,9 @@ def milestones(snapshot: Snapshot) -> Iterator[str]:
             if 0 < quarter < 4:
                 yield f"segment {quarter * 25} % of {run.segments} segments done"
             if run.failed:
-                yield f"segment {failures(run)}"
+                yield f"segment: {failures(run)}"
         if said := retries(run, name):
-            yield f"{name} {said}"
+            yield f"{name}: {said}"
         if visit.exited_s is not None:
             yield f"{name} done in {snapshot.took_s(name):.1f} s{of_segments(name, snapshot)}"
 

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -124,7 +125,8 @@ def closing_lines(found: facts.Facts) -> Iterator[str]:
     """What was read and made."""
     scatter, workbook = found.scatter, found.workbook
     if scatter and scatter.of_many:
-        yield f"{len(scatter.objects):,} objects, {scatter.passed_over:,} passed over"
+        objects = len(scatter.objects)
+        yield f"{objects:,} object{'s' * (objects != 1)}, {scatter.passed_over:,} passed over"
     if workbook:
         yield contents(workbook)
     if workbook and workbook.later:
@@ -240,7 +242,9 @@ def check_object(target: Target, given: dict[str, Any]) -> None:
     bucket.check_bucket(target)
     if isinstance(key, list) or endings.is_many(key) or dates.has(key) or "input_bucket" in given:
         return  # the scatter finds it
-    fix = "make json" if key == "test.json" else f"make upload FILE={key}"
+    named = shlex.quote(key)  # a file's is its key's last step, unless KEY says more
+    fix = f"make upload FILE={named}" + (f" KEY={named}" if "/" in key else "")
+    fix = "make json" if key == "test.json" else fix
     with bucket.there_or(f"s3://{target.bucket}/{key} does not exist: {fix}{target.flags}"):
         target.client("s3").head_object(Bucket=target.bucket, Key=key)
 

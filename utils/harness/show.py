@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+import shlex
 from collections import deque
 from collections.abc import Iterable
 from typing import Any
@@ -23,7 +24,9 @@ def show(workbook: str = "test.xlsx", rows: int = 5) -> None:
     """Print a downloaded workbook's first rows, its summaries, and where it is."""
     path = local_copy(workbook)
     if not path.exists():
-        raise Fault(f"{os.path.relpath(path)} does not exist: make download WORKBOOK={workbook}")
+        raise Fault(
+            f"{os.path.relpath(path)} does not exist: make download WORKBOOK={shlex.quote(workbook)}"
+        )
     book = load_workbook(path, read_only=True)
     first, *others = book.worksheets
     own = [first, *(sheet for sheet in others if OF_THE_TABLE.fullmatch(sheet.title))]

@@ -7,8 +7,8 @@ import shlex
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from boto3.s3.transfer import TransferConfig
@@ -19,6 +19,7 @@ from harness.target import Target
 from pipeline import endings
 
 AT_ONCE = 8
+RULE = "must be a file, a folder or a pattern of files"
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,7 @@ class Upload:
     def send(self, target: Target) -> None:
         for path in self.files.values():
             if not path.is_file():
-                raise Fault(
-                    f"FILE: must be a file, a folder or a pattern of files; found {str(path)!r}"
-                )
+                raise Fault(f"FILE: {RULE}; found {str(path)!r}")
         check_bucket(target)
         put(target, self.files)
         key, *more = self.files
@@ -75,6 +74,8 @@ def find(file: str, key: str = "") -> Upload:
     Raises:
         Fault: no table is there, or two files have one name.
     """
+    if not file.strip():
+        raise Fault(f"FILE: {RULE}; found {file!r}")
     path = Path(file).expanduser()
     if path.is_dir():
         return matching(path, "", key)
@@ -84,6 +85,7 @@ def find(file: str, key: str = "") -> Upload:
         return matching(Path("/".join(steps[:first]) or path.anchor), "/".join(steps[first:]), key)
     paths = [Path(each).expanduser() for each in words(file)]
     if path.exists() or len(paths) < 2:
+        path = path if path.exists() else paths[0]
         return Upload({key or path.name: path}, {"input_obj": key or path.name})
     folder = key.rstrip("/") or endings.stem(paths[0].name)
     files: dict[str, Path] = {}
@@ -115,21 +117,29 @@ def words(file: str) -> list[str]:
 
 
 def put(target: Target, files: dict[str, Path]) -> None:
-    """Upload files side by side, with a bar on a terminal."""
+    """Upload files side by side, with a bar on a terminal; a fault or Ctrl-C ends those under way."""
     from rich.console import Console
     from rich.progress import Progress
 
-    s3, config = target.client("s3"), TransferConfig(use_threads=False)
+    s3, config, over = target.client("s3"), TransferConfig(use_threads=False), Event()
     bar = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
     with bar, ThreadPoolExecutor(AT_ONCE) as threads:
         task = bar.add_task("upload", total=sum(path.stat().st_size for path in files.values()))
 
         def send(key: str, path: Path) -> None:
-            told = partial(bar.advance, task)
             s3.upload_file(str(path), target.bucket, key, Config=config, Callback=told)
 
-        for sent in [threads.submit(send, *each) for each in files.items()]:
-            sent.result()
+        def told(size: int) -> None:
+            if over.is_set():
+                raise Fault("FILE: must be sent to its end")  # nobody reads it
+            bar.advance(task, size)
+
+        try:
+            for sent in [threads.submit(send, *each) for each in files.items()]:
+                sent.result()
+        finally:
+            over.set()
+            threads.shutdown(cancel_futures=True)
 
 
 def upload(target: Target, file: str, key: str = "") -> None:

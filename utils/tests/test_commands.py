@@ -105,6 +105,62 @@ def test_a_value_of_the_environment_arrives_as_well() -> None:
     assert f"INPUT='{ODD}'" in shown.stdout
 
 
+def test_an_error_of_the_system_is_a_sentence() -> None:
+    full = OSError(28, "No space left on device", "result/test.part")
+    said = command_line.explained(full)
+    assert said == "error: [Errno 28] No space left on device: 'result/test.part'"
+
+
+@pytest.mark.parametrize(
+    ("key", "fix"),
+    [
+        ("a.csv", "make upload FILE=a.csv"),
+        ("a b.csv", "make upload FILE='a b.csv'"),
+        ("sales/a.csv", "make upload FILE=sales/a.csv KEY=sales/a.csv"),
+    ],
+)
+def test_what_is_said_of_an_object_that_is_not_there_puts_it_there(
+    pipeline: Pipeline, key: str, fix: str
+) -> None:
+    with pytest.raises(Fault, match=f"/{key} does not exist: {fix}$"):
+        run.check_object(emulator(), {"input_obj": key})
+
+
+def test_a_result_folder_that_was_removed_is_made_again(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.settings.RESULT", tmp_path / "result")
+    download(emulator(), pipeline.put(b"[]"))
+    assert [path.read_bytes() for path in (tmp_path / "result").iterdir()] == [b"[]"]
+
+
+def test_a_bucket_that_is_not_there_is_named_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BUCKET", "not-there")
+    with pytest.raises(Fault, match="^the bucket not-there does not exist: make bucket$"):
+        clean_segments(emulator())
+
+
+def test_an_interrupted_upload_ends_at_once_and_leaves_nothing(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    path = tmp_path / f"{uuid.uuid4()}.csv"
+    path.touch()
+    os.truncate(path, 16 << 30)
+    command = subprocess.Popen([sys.executable, "-m", "harness", "upload", path])
+    while not unfinished(pipeline, path.name):
+        assert command.poll() is None
+    command.send_signal(signal.SIGINT)
+    assert command.wait(10) == 130
+    assert unfinished(pipeline, path.name) == []
+
+
+def unfinished(pipeline: Pipeline, key: str) -> list[Any]:
+    found = pipeline.s3.list_multipart_uploads(Bucket=emulator().bucket, Prefix=key)
+    return list(found.get("Uploads", []))
+
+
 def test_an_argument_that_is_no_utf_8_is_named() -> None:
     command = [sys.executable, "-m", "harness", "download", os.fsdecode(b"\xff.xlsx")]
     message = refused(subprocess.run(command, capture_output=True, text=True))

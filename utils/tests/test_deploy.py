@@ -285,7 +285,9 @@ def test_a_stack_beside_another_is_destroyed_whole_and_its_tables_only_when_aske
 
 
 def test_the_smoke_test_passes_and_leaves_nothing(make: Make) -> None:
-    assert "2,000 rows, distributed" in checked(make("smoke", "SMOKE_ROWS=2000"))
+    said = checked(make("smoke", "SMOKE_ROWS=2000"))
+    assert "2,000 rows, distributed" in said
+    assert "no bill" not in said and "have not come" not in said
     assert leftovers("smoke-") == []
 
 
@@ -567,25 +569,13 @@ def test_aws_own_words_for_too_much_memory_get_a_remedy() -> None:
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"}
 
 
-NOBODY = {
-    "no credentials": (
-        {"AWS_REGION": "us-east-1"},
-        ["Unable to locate credentials", "to do: log in"],
-    ),
-    "no region": (KEYS, ["You must specify a region", "REGION=us-east-1"]),
-    "a region that is none": (
-        {**KEYS, "AWS_DEFAULT_REGION": "us-est-1"},
-        ["REGION: must be a region of AWS that has Lambda; found us-est-1"],
-    ),
-    "no region's name": (
-        {**KEYS, "AWS_REGION": "tokyo"},
-        ["Unknown region", "REGION=us-east-1"],
-    ),
-    "no such profile": (
-        {"AWS_PROFILE": "none", "AWS_REGION": "us-east-1"},
-        ["The config profile (none) could not be found", "list-profiles"],
-    ),
-}
+NOBODY = [
+    pytest.param({"AWS_REGION": "us-east-1"}, "Unable to locate credentials.*to do: log in", id="no credentials"),
+    pytest.param(KEYS, "You must specify a region.*REGION=us-east-1", id="no region"),
+    pytest.param({**KEYS, "AWS_DEFAULT_REGION": "us-est-1"}, "REGION: must be a region of AWS that has Lambda; found us-est-1", id="none"),
+    pytest.param({**KEYS, "AWS_REGION": "tokyo"}, "Unknown region.*REGION=us-east-1", id="no region's name"),
+    pytest.param({"AWS_PROFILE": "none", "AWS_REGION": "us-east-1"}, r"The config profile \(none\) could not be found.*list-profiles", id="no such profile"),
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -602,13 +592,13 @@ def own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..
     return give
 
 
-@pytest.mark.parametrize(("settings", "said"), NOBODY.values(), ids=NOBODY)
+@pytest.mark.parametrize(("settings", "said"), NOBODY)
 def test_without_an_account_it_says_what_to_do(
-    settings: dict[str, str], said: list[str], own_settings: Callable[..., None]
+    settings: dict[str, str], said: str, own_settings: Callable[..., None]
 ) -> None:
     own_settings(settings)
     message = refused(harness(*at("test", "aws"), "deploy"))
-    assert [words for words in said if words not in message] == []
+    assert re.search(said, message, re.DOTALL), message
 
 
 @pytest.mark.parametrize("name", ["", "Upper", "9lives", "a" * 25, "under_score"])
@@ -806,7 +796,10 @@ def test_an_execution_goes_on_with_the_code_and_the_key_that_it_began_with(
     found = facts.read(target, history.read(states, started))
     assert found.workbook and found.workbook.rows == len(EXAMPLE)
     assert found.doubts == []
-    # The function that notifies has the new key alone.
+    # The function that notifies has the new key alone. LocalStack may lose the event: what polls
+    # for a function that was changed takes one more while it ends.
+    notice = json.dumps({"detail": {"executionArn": started}})
+    emulator().client("lambda").invoke(FunctionName=f"{working}-notify", Payload=notice)
     [told] = served.told(1, execution["name"])
     assert told["rows"].startswith("not told: ")
     anew = run(working, "{}")

@@ -31,13 +31,10 @@ def put(pipeline: Pipeline, **objects: bytes) -> str:
     return folder
 
 
-@pytest.mark.parametrize("definition", MACHINES)
-def test_a_folder_of_any_formats_makes_the_workbook_of_one_object(
-    pipeline: Pipeline, definition: str
-) -> None:
+def test_a_folder_of_any_formats_makes_the_workbook_of_one_object(pipeline: Pipeline) -> None:
     packed = gzip.compress(LINES.encode())
     folder = put(pipeline, **{"a.csv": CSV.encode(), "b.jsonl.gz": packed, "_SUCCESS": b""})
-    execution = pipeline.run(definition, input_obj=folder)
+    execution = pipeline.run(input_obj=folder)
     assert json.loads(execution["output"]) == folder[:-1] + ".xlsx"
     assert pipeline.rows(execution) == expected(EXAMPLE)
 
@@ -90,7 +87,7 @@ def test_the_closing_lines_count_objects_and_what_was_passed_over(
         pipeline, **{"a.json": json.dumps(EXAMPLE).encode(), "_SUCCESS": b"", "x.txt": b""}
     )
     run.run(emulator(), {"input_obj": folder})
-    assert "1 objects, 2 passed over" in capsys.readouterr().out
+    assert "1 object, 2 passed over" in capsys.readouterr().out
     key = folder[:-1] + ".xlsx"
     there = pipeline.s3.head_object(Bucket=emulator().bucket, Key=key)
     assert there["Metadata"] == {"made-by": "scatter-gather", "input": folder}
@@ -175,7 +172,7 @@ def test_what_an_earlier_upload_left_in_a_folder_is_not_read_unasked(
         run.run(emulator(), file=str(folder))
     run.run(emulator(), file=f"{folder}/*-02.csv.gz")
     (ROOT / "result" / f"{folder.name}.xlsx").unlink()
-    assert "1 objects, 0 passed over" in capsys.readouterr().out
+    assert "1 object, 0 passed over" in capsys.readouterr().out
 
 
 def test_every_branchs_workbook_makes_one(pipeline: Pipeline, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_each_line_is_said_once() -> None:
     ]
     assert news(snapshot(1), said) == []
     assert news(snapshot(2), said) == ["segment 25 % of 8 segments done"]
-    assert news(snapshot(3, failed=1), said) == ["segment 1 failed"]
+    assert news(snapshot(3, failed=1), said) == ["segment: 1 failed"]
     assert news(snapshot(3, failed=1), said) == []
 
 
@@ -74,17 +74,17 @@ def task(state: str, *errors: str, gave_up: bool = False) -> Task:
 def test_what_is_retried_and_what_failed_is_said_by_name() -> None:
     state, said = snapshot(3), list[str]()
     state.run.tasks = [task("ScatterLambda", "SlowDown", "SlowDown"), task("SegmentLambda")]
-    assert "scatter 2 retried: SlowDown" in news(state, said)
+    assert "scatter: 2 retried: SlowDown" in news(state, said)
     state.run.tasks.append(task("SegmentLambda", "Runtime.ExitError"))
-    assert news(state, said) == ["segment 1 retried: Runtime.ExitError"]
+    assert news(state, said) == ["segment: 1 retried: Runtime.ExitError"]
     state.run.tasks += [
         task("SegmentLambda", "InternalError", "Runtime.ExitError"),
         task("SegmentLambda", "InvalidCell", gave_up=True),
     ]
     state.run.failed = 1
     assert news(state, said) == [
-        "segment 1 failed: InvalidCell",
-        "segment 3 retried: Runtime.ExitError, InternalError",
+        "segment: 1 failed: InvalidCell",
+        "segment: 3 retried: Runtime.ExitError, InternalError",
     ]
     lines = shown(state).splitlines()
     assert lines[0].rstrip().endswith("2 retried: SlowDown")

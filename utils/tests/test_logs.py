@@ -54,7 +54,13 @@ FORGED = [
     "REPORT RequestId: x",
     "REPORT RequestId: \tDuration: \t",
     WARM.replace("42.66", "inf").replace("43 ms", "inf ms"),
+    COLD.replace("Max Memory Used", "Memory Used"),
     platform("platform.report"),
+    platform(
+        "platform.report",
+        status="success",
+        metrics={"initDurationMs": 1} | {**METRICS, "maxMemoryUsedMB": None},
+    ),
     platform("platform.report", status="success", metrics="none"),
     platform("platform.report", status="success", metrics=METRICS | {"durationMs": "long"}),
 ]

@@ -96,16 +96,18 @@ def test_what_was_asked_for_is_what_executions_get(outputs: dict[str, str]) -> N
 def test_every_verb_knows_a_stack_made_from_the_folder(
     outputs: dict[str, str], make: Make, tmp_path: Path
 ) -> None:
-    at, table = ("TARGET=stack", f"STACK={STACK}"), tmp_path / f"{STACK}.json"
+    table, workbook = tmp_path / f"{STACK}.json", ROOT / "result" / f"{STACK}.xlsx"
     table.write_text(json.dumps(EXAMPLE))
-    workbook = ROOT / "result" / f"{STACK}.xlsx"
-    assert "SUCCEEDED" in checked(make("stepfunctions", f"FILE={table}", *at))
-    assert list(load_workbook(workbook)["Sheet1"].values) == expected(EXAMPLE)
-    workbook.unlink()
-    deployed = checked(make("deploy", f"STACK={STACK}", "PARAMETERS=MaxConcurrency=4"))
+    given = (f"FILE={table}", "PARAMETERS=MaxConcurrency=4", "YES=1", "EMPTY=1")
+    at = ("TARGET=stack", f"STACK={STACK}")
+    said = checked(make("stepfunctions", "deploy", "destroy", *given, *at))
+    ran, deployed, destroyed = re.split("^(?=stack )", said, flags=re.MULTILINE)
+    assert "SUCCEEDED" in ran
     assert f"bucket   {outputs['BucketName']}" in deployed
     assert f"make stepfunctions TARGET=stack STACK={STACK} FILE=…" in deployed
-    assert ": deleted" in checked(make("destroy", f"STACK={STACK}", "YES=1", "EMPTY=1"))
+    assert ": deleted" in destroyed
+    assert list(load_workbook(workbook)["Sheet1"].values) == expected(EXAMPLE)
+    workbook.unlink()
 
 
 def test_the_folder_fits_into_a_request_and_holds_no_key(folder: Path) -> None:

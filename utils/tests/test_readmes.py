@@ -1,5 +1,6 @@
 """The READMEs of a room say the same in both languages, and fit."""
 
+import ast
 import re
 import subprocess
 from collections.abc import Callable
@@ -58,6 +59,12 @@ def test_each_room_with_a_readme_has_both() -> None:
 @pytest.mark.parametrize("path", ["README.md", "README.ja.md"])
 def test_the_front_page_is_short(path: str) -> None:
     assert len((ROOT / path).read_text().splitlines()) <= FRONT_LINES
+
+
+def test_the_front_page_declares_what_is_shipped_and_shown() -> None:
+    [declared] = ast.parse(code((ROOT / "README.md").read_text())[0]).body
+    shipped = ast.parse((ROOT / "demo-segment" / "etl" / "members.py").read_text()).body
+    assert ast.dump(declared) in map(ast.dump, shipped)
 
 
 def anchors(text: str) -> set[str]:

@@ -16,6 +16,7 @@ from conftest import Make, Pipeline, checked
 from harness import advice, facts
 from harness.advice import ADVICE, BY_MESSAGE
 from harness.facts import Broken, record_of
+from harness.fault import Fault
 from harness.report import write
 from harness.report.write import KEPT
 from harness.settings import RESULT, ROOT
@@ -359,6 +360,11 @@ def test_an_execution_whose_name_is_not_ascii_gets_its_report(
     assert name in (RESULT / f"{name}.html").read_text()
 
 
+def test_a_language_that_no_report_is_in_is_refused() -> None:
+    with pytest.raises(Fault, match="^LANG_: must be en or ja; found 'fr'$"):
+        write.report(emulator(), language="fr")
+
+
 @pytest.mark.parametrize(("language", "above"), [("en", "its log is above"), ("ja", "上のとおり")])
 @pytest.mark.parametrize("logged", [True, False])
 def test_advice_speaks_of_a_log_above_only_where_there_is_one(
@@ -413,12 +419,28 @@ PARAMETER = "make deploy TARGET=stack STACK=x PARAMETERS=GatherMemory=…"
         ("Runtime.OutOfMemory", "", STACK, PARAMETER),
         ("Runtime.ExitError", KILLED, HERE, MAKEFILE),
         ("Runtime.ExitError", KILLED, STACK, PARAMETER),
+        ("SlowDown", "", HERE, "fewer segments at once: MaxConcurrency in state-machine/*.json"),
+        (
+            "SlowDown",
+            "",
+            AWS,
+            "make deploy TARGET=aws STACK=x REGION=y PARAMETERS=MaxConcurrency=…",
+        ),
     ],
 )
 def test_advice_goes_by_the_message_and_by_where_the_stage_runs(
     error: str, message: str, flags: str, said: str
 ) -> None:
     assert said in advice.advice(error, message, stage="gather", flags=flags)
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [("RUNNING", "Not written yet."), ("ABORTED", "This execution wrote none.")]
+)
+def test_a_workbook_is_still_to_come_while_an_execution_runs(status: str, said: str) -> None:
+    view = Replay("succeeded").view()
+    view.run.status = status
+    assert said in write.html(view)
 
 
 def test_a_workbook_that_a_later_upload_took_the_place_of_is_said() -> None:

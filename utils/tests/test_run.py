@@ -143,14 +143,20 @@ def nothing(service: str) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "ja"])
-def test_utf_16_is_not_advised_to_be_cp932(language: str) -> None:
-    fault = "orders.csv line 1: must be UTF-8; found "
-    utf_16, other = (
-        advice("InvalidCSV", fault + found, language=language)
-        for found in ("UTF-16 or UTF-32", "byte 0x8a")
+def test_what_is_not_utf_8_alone_is_advised_to_be_cp932(language: str) -> None:
+    utf_16, other, quote = (
+        advice("InvalidCSV", f"orders.csv line 1: {fault}", language=language)
+        for fault in (
+            "must be UTF-8; found UTF-16 or UTF-32",
+            "must be UTF-8; found byte 0x8a",
+            "a quote must end its cell; found more of it behind",
+        )
     )
+    marked = "orders.csv line 1: must be CP932; found the byte order mark of UTF-8"
+    assert '"encoding"' in advice("InvalidCSV", marked, language=language)
     assert "CSV UTF-8" in utf_16 and "cp932" not in utf_16
     assert "cp932" in other
+    assert "cp932" not in quote
 
 
 @pytest.mark.parametrize(
@@ -172,6 +178,11 @@ def test_what_is_no_file_is_refused_before_anything_is_called(
 ) -> None:
     with pytest.raises(Fault, match=f"^FILE: must {said}"):
         uploads.upload(emulator(), str(tmp_path / name))
+
+
+def test_a_file_that_is_not_named_is_not_the_folder_that_make_runs_in() -> None:
+    with pytest.raises(Fault, match="^FILE: must be a file, a folder or a pattern .*; found ''$"):
+        uploads.find("")
 
 
 @pytest.fixture
@@ -209,6 +220,7 @@ FILES: dict[str, tuple[str, str, list[str], dict[str, Any], int]] = {
         0,
     ),
     "a name with a space": ("{}/a b/3.csv", "", ["3.csv"], {"input_obj": "3.csv"}, 0),
+    "a quoted name": ("'{}/a b/3.csv'", "", ["3.csv"], {"input_obj": "3.csv"}, 0),
 }
 
 

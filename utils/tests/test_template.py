@@ -58,12 +58,12 @@ def test_the_stacks_etl_is_that_of_executions_that_name_none(template: dict[str,
 
 
 # As `make deploy` names the zips.
-KEYS = {name: f"{name}/{'0f' * 32}" for name in ZIPS}
+ZIP_KEYS = {name: f"{name}/{'0f' * 32}" for name in ZIPS}
 
 
 def test_cfn_lint_finds_nothing_in_what_is_sent(tmp_path: Path) -> None:
     sent = tmp_path / "template.json"
-    sent.write_text(rendered(KEYS))
+    sent.write_text(rendered(ZIP_KEYS))
     lint = Path(sys.executable).with_name("cfn-lint")
     found = subprocess.run([lint, sent], capture_output=True, text=True)
     assert found.stdout + found.stderr == ""
@@ -71,7 +71,9 @@ def test_cfn_lint_finds_nothing_in_what_is_sent(tmp_path: Path) -> None:
 
 def versions(parameters: dict[str, str]) -> dict[str, str]:
     """What is appended to each version's name, and to its function's description."""
-    resources = json.loads(rendered({**KEYS, "Architecture": "x86_64", **parameters}))["Resources"]
+    resources = json.loads(rendered({**ZIP_KEYS, "Architecture": "x86_64", **parameters}))[
+        "Resources"
+    ]
     names = [name for name, each in resources.items() if each["Type"] == "AWS::Lambda::Version"]
     found = {each[:-12]: each[-12:] for each in names}
     for version, digest in found.items():
@@ -168,17 +170,40 @@ def of_type(template: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     return [each["Properties"] for each in resources if each["Type"] == f"AWS::{kind}"]
 
 
-def test_every_log_group_forgets_and_has_the_key_and_every_role_the_boundary(
-    template: dict[str, Any],
-) -> None:
-    nothing = {"Ref": "AWS::NoValue"}
-    boundary = {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundary"}, nothing]}
-    key = {"Fn::If": ["HasKmsKey", {"Ref": "KmsKey"}, nothing]}
+def where(condition: str, value: Any) -> dict[str, Any]:
+    """A property that is there where a condition is met."""
+    return {"Fn::If": [condition, value, {"Ref": "AWS::NoValue"}]}
+
+
+KEY = {"Ref": "KmsKey"}
+
+
+def test_every_log_group_forgets_and_every_role_has_the_boundary(template: dict[str, Any]) -> None:
+    boundary = where("HasBoundary", {"Ref": "PermissionsBoundary"})
     roles, groups = of_type(template, "IAM::Role"), of_type(template, "Logs::LogGroup")
     assert [role["PermissionsBoundary"] for role in roles] == [boundary] * 7
-    assert [group["KmsKeyId"] for group in groups] == [key] * 5
     assert [group["RetentionInDays"] for group in groups] == [{"Ref": "LogRetentionDays"}] * 5
     assert template["Parameters"]["LogRetentionDays"]["Default"] == 30
+
+
+def test_logs_variables_and_histories_are_encrypted_with_the_key_that_their_roles_may_use(
+    template: dict[str, Any],
+) -> None:
+    groups = of_type(template, "Logs::LogGroup")
+    assert [group["KmsKeyId"] for group in groups] == [where("HasKmsKey", KEY)] * 5
+    for function in of_type(template, "Lambda::Function"):
+        assert function["KmsKeyArn"] == where("HasKmsKey", KEY)
+        [role, _] = function["Role"]["Fn::GetAtt"]
+        policies = json.dumps(template["Resources"][role]["Properties"]["Policies"])
+        assert re.search(r'"Action": (\[?)"kms:Decrypt".*?"Resource": {"Ref": "KmsKey"}', policies)
+    [machine] = of_type(template, "StepFunctions::StateMachine")
+    encrypted = {"Type": "CUSTOMER_MANAGED_KMS_KEY", "KmsKeyId": KEY}
+    assert machine["EncryptionConfiguration"] == where("HasKmsKey", encrypted)
+    # In the role itself: a policy beside it would come after the state machine.
+    [policy] = template["Resources"]["StateMachineRole"]["Properties"]["Policies"]
+    allowed = ["kms:Decrypt", "kms:GenerateDataKey"]
+    statement = {"Sid": "EncryptHistory", "Effect": "Allow", "Action": allowed, "Resource": KEY}
+    assert policy["PolicyDocument"]["Statement"][-1] == where("HasKmsKey", statement)
 
 
 def test_an_input_bucket_of_another_account_may_be_encrypted_with_its_own_key(
@@ -255,17 +280,6 @@ def test_a_message_tells_the_time_since_the_last_redrive(
     assert f"time      {said}" in published[0].splitlines()
 
 
-def test_what_encrypts_a_functions_variables_is_the_key_that_its_role_may_use(
-    template: dict[str, Any],
-) -> None:
-    nothing = {"Ref": "AWS::NoValue"}
-    for function in of_type(template, "Lambda::Function"):
-        assert function["KmsKeyArn"] == {"Fn::If": ["HasKmsKey", {"Ref": "KmsKey"}, nothing]}
-        [role, _] = function["Role"]["Fn::GetAtt"]
-        policies = json.dumps(template["Resources"][role]["Properties"]["Policies"])
-        assert re.search(r'"Action": (\[?)"kms:Decrypt".*?"Resource": {"Ref": "KmsKey"}', policies)
-
-
 def test_what_an_execution_leaves_stays_for_as_long_as_it_can_be_redriven(
     template: dict[str, Any],
 ) -> None:
@@ -276,28 +290,13 @@ def test_what_an_execution_leaves_stays_for_as_long_as_it_can_be_redriven(
     assert len(rules) == len(days) + 1 and not any("TagFilters" in rule for rule in rules)
 
 
-def test_a_history_is_encrypted_with_the_key_that_the_state_machine_may_use(
-    template: dict[str, Any],
-) -> None:
-    [machine] = of_type(template, "StepFunctions::StateMachine")
-    own, nothing = {"Ref": "KmsKey"}, {"Ref": "AWS::NoValue"}
-    encrypted = {"Type": "CUSTOMER_MANAGED_KMS_KEY", "KmsKeyId": own}
-    assert machine["EncryptionConfiguration"] == {"Fn::If": ["HasKmsKey", encrypted, nothing]}
-    # In the role itself: a policy beside it would come after the state machine.
-    [policy] = template["Resources"]["StateMachineRole"]["Properties"]["Policies"]
-    conditional = policy["PolicyDocument"]["Statement"][-1]["Fn::If"]
-    assert conditional[0] == "HasKmsKey"
-    assert set(conditional[1]["Action"]) == {"kms:Decrypt", "kms:GenerateDataKey"}
-    assert conditional[1]["Resource"] == own
-
-
 @each_definition
 def test_an_execution_that_never_ends_is_told(name: str, template: dict[str, Any]) -> None:
     assert json.loads(read_definition(name))["TimeoutSeconds"] == 24 * 3600
     found = of_type(template, "CloudWatch::Alarm")
     alarms = {each["MetricName"]: each for each in found}
     assert alarms["ExecutionsTimedOut"]["Dimensions"] == alarms["ExecutionsFailed"]["Dimensions"]
-    topic = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopic"}], {"Ref": "AWS::NoValue"}]}
+    topic = where("HasAlarmTopic", [{"Ref": "AlarmTopic"}])
     assert [each["AlarmActions"] for each in found] == [topic] * 4
 
 
@@ -438,6 +437,10 @@ def test_as_many_segments_run_at_once_as_on_the_emulator(
     assert template["Parameters"]["MaxConcurrency"]["Default"] == own["MaxConcurrency"]
     given = json.loads(substituted(name, template))
     assert [s["MaxConcurrency"] for _, s in states_of(given) if s["Type"] == "Map"] == [40]
+    edited = read_definition(name).replace('"MaxConcurrency": 200', '"MaxConcurrency": 50')
+    assert substitutable(edited) == substitutable(read_definition(name)), (
+        "a stack has its parameter"
+    )
 
 
 @each_definition

@@ -7,10 +7,12 @@ import http.server
 import json
 import os
 import re
+import shutil
 import ssl
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -21,7 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from flit_core.wheel import make_wheel_in  # type: ignore[import-untyped]  # it ships no types
 
-from conftest import ROOT, checked
+from conftest import ROOT, checked, refused
 from test_zips import copy_sources
 
 PIPFILE = """
@@ -45,11 +47,11 @@ description = "a package that no other index has"
 """
 
 
-@pytest.fixture
-def pip_conf(tmp_path: Path) -> Iterator[Path]:
+@pytest.fixture(scope="module")
+def pip_conf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """pip's settings for an index over TLS that no certificate of the system's vouches for."""
-    folder = tmp_path / "index"
-    certificate, key = make_certificate(tmp_path)
+    folder = tmp_path_factory.mktemp("index")
+    certificate, key = make_certificate(folder)
     write_index(folder / "simple" / "only-here")
     server = http.server.ThreadingHTTPServer(
         ("127.0.0.1", 0), partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
@@ -58,7 +60,7 @@ def pip_conf(tmp_path: Path) -> Iterator[Path]:
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever).start()
-    path = tmp_path / "pip.conf"
+    path = folder / "pip.conf"
     index = f"https://localhost:{server.server_port}/simple"
     path.write_text(f"[global]\nindex-url = {index}\ncert = {certificate}\n")
     yield path
@@ -106,7 +108,7 @@ def untold(folder: Path) -> dict[str, str]:
     told = ("PIP_", "PIPENV_", "UV_", "SSL_", "REQUESTS_", "CURL_")
     env = {name: value for name, value in os.environ.items() if not name.startswith(told)}
     home = folder / "home"
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     return env | {"PIP_CONFIG_FILE": os.devnull, "HOME": str(home)}
 
 
@@ -117,17 +119,49 @@ def as_pip(env: dict[str, str]) -> dict[str, str]:
     return dict(line.partition("=")[::2] for line in said.splitlines())
 
 
-def test_a_function_is_locked_packed_and_tested_from_pips_index_by_its_certificate(
-    pip_conf: Path, tmp_path: Path
+def built(folder: Path, target: str, pip_conf: Path) -> subprocess.CompletedProcess[str]:
+    """Make a target of a copy of the scatter."""
+    env = untold(folder) | {"PIP_CONFIG_FILE": str(pip_conf)}
+    command = ["make", "--no-print-directory", "-C", str(folder / "demo-scatter"), target]
+    return subprocess.run(command, env=env, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def locked(pip_conf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone whose scatter needs one package, with the lock that was made for it."""
+    folder = tmp_path_factory.mktemp("locked")
+    copy_sources("scatter", folder)
+    (folder / "demo-scatter" / "Pipfile").write_text(PIPFILE)
+    (folder / "demo-scatter" / "Pipfile.lock").unlink()
+    checked(built(folder, "lock", pip_conf))
+    return folder
+
+
+def test_a_function_is_tested_with_what_is_locked_from_pips_index_by_its_certificate(
+    locked: Path, pip_conf: Path
 ) -> None:
+    checked(built(locked, ".venv/.ready", pip_conf))
+    assert list((locked / "demo-scatter" / ".venv").glob("lib/*/site-packages/only_here.py"))
+
+
+def test_another_build_in_another_folder_gives_the_same_bytes_and_a_syntax_error_none(
+    locked: Path, pip_conf: Path, tmp_path: Path
+) -> None:
+    ours, other = locked / "demo-scatter", tmp_path / "demo-scatter"
     copy_sources("scatter", tmp_path)
-    folder = tmp_path / "demo-scatter"
-    (folder / "Pipfile").write_text(PIPFILE)
-    (folder / "Pipfile.lock").unlink()
-    env = untold(tmp_path) | {"PIP_CONFIG_FILE": str(pip_conf)}
-    for target in ("lock", "zip", ".venv/.ready"):
-        command = ["make", "--no-print-directory", "-C", str(folder), target]
-        checked(subprocess.run(command, env=env, capture_output=True, text=True))
+    for name in ("Pipfile", "Pipfile.lock"):
+        shutil.copy(ours / name, other)
+    for folder in (locked, tmp_path):
+        checked(built(folder, "zip", pip_conf))
+    archive = other / "bin" / "lambda.zip"
+    assert archive.read_bytes() == (ours / "bin" / "lambda.zip").read_bytes()
+    assert {"only_here.py", "scatter.py"} <= {*zipfile.ZipFile(archive).namelist()}
+    archive.unlink()
+    source = "utils/pipeline/s3/client.py"
+    (tmp_path / source).write_text("first = 1\ndef second(:\n")
+    said = refused(built(tmp_path, "zip", pip_conf))
+    assert f"scatter-lambda: {source}:2: SyntaxError: " in said
+    assert not archive.exists()
 
 
 @pytest.mark.parametrize("name", ["PIP_CERT", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
@@ -239,7 +273,7 @@ def test_tools_whose_python_has_gone_are_installed_again(tmp_path: Path) -> None
     (environment / "bin").mkdir(parents=True)
     (environment / "bin/python").symlink_to(tmp_path / "gone")
     (environment / ".ready").touch()
-    command = ["make", "-n", "-C", str(tmp_path / "demo-scatter"), environment / ".ready"]
+    command = ["make", "-n", "-C", str(tmp_path / "demo-scatter"), f"{environment}/.ready"]
     said = checked(subprocess.run(command, capture_output=True, text=True))
     assert f"{tmp_path}/utils/tools/install" in said
 

@@ -69,6 +69,10 @@ def listeners(port: int) -> Iterator[socket.socket]:
             continue
         try:
             yield socket.create_server((address, port), family=family)
+        except PermissionError:
+            raise Fault(
+                f"PAGE: must be a port that you may open, from 1024; found {port}"
+            ) from None
         except OSError:
             raise Fault(
                 f"PAGE: must be a free port; found {port}, held by {emulator.holder(port)}"

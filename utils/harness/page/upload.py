@@ -52,7 +52,7 @@ def check_key(target: Target, key: str) -> None:
     own = (SCATTER, GATHER, REFERENCE, endings.OUTBOX)
     inbox = run.variables(target, "scatter").get("INBOX", "")
     if not is_key(key) or not endings.is_read(key):
-        raise Fault(f"{key!r}: {endings.RULE}, and no step that is empty or climbs")
+        raise Fault(f"{key}: {endings.RULE}, and no step that is empty or climbs")
     if key.startswith(own) or (inbox and key.startswith(inbox)):
         raise Fault(f"{key}: must be in no folder of the pipeline's own; found one")
     run.check_key(endings.workbook_key(key))

@@ -132,7 +132,7 @@ class View:
         end = (visit.exited_s or self.run.stopped_s) if visit else None
         took_s = end - visit.entered_s if visit and end else None
         counts = Counter(map(self.run.outcome, inner))
-        segments = self.text("{0} segments", "{0} セグメント")
+        segments = self.text("segments: {0}", "{0} セグメント")
         return {
             "name": name,
             "kind": state["Type"],
@@ -150,7 +150,7 @@ class View:
     def retries(self, count: int) -> str:
         if not count:
             return ""
-        return self.text("{0} retries", "再試行 {0}").format(formats.number(count))
+        return self.text("retries: {0}", "再試行 {0}").format(formats.number(count))
 
     @cached_property
     def last_s(self) -> float:

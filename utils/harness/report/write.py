@@ -47,7 +47,7 @@ def spoken(language: str = "") -> str:
     """The language of a page: that which is asked for, or that of LANG."""
     language = language or ("ja" if os.environ.get("LANG", "").startswith("ja") else "en")
     if language not in LANGUAGES:
-        raise Fault(f"language: must be one of {', '.join(LANGUAGES)}; found {language!r}")
+        raise Fault(f"LANG_: must be {' or '.join(LANGUAGES)}; found {language!r}")
     return language
 
 
@@ -58,6 +58,7 @@ def write(view: View, page: str = "", folder: Path = RESULT) -> Path:
         page: its name; default: the execution's.
     """
     path = folder / f"{page or view.run.name}.html"
+    folder.mkdir(exist_ok=True)
     partial = path.with_suffix(".part")
     text = html(view)
     try:

@@ -8,8 +8,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from pipeline import endings
 from pipeline.errors.wording import printable
 from pipeline.reading import formats
 from pipeline.reading.columns import Table
-from pipeline.reading.csv_table import ENCODINGS, CSVColumns
+from pipeline.reading.csv_table import CSVColumns
 from pipeline.reading.gunzip import unpack
 from pipeline.segments.rules import is_number
 
@@ -30,10 +29,17 @@ SAMPLE_ROWS = 3  # of the tests
 GROUPS = 50  # of a first summary, at most
 SUMS = 3  # of it
 WIDTH = 100  # of a line
+# How CSV may be written, as the execution's input says it: the likeliest first.
+WAYS: list[dict[str, str]] = [
+    {},
+    {"encoding": "cp932"},
+    {"delimiter": ";"},
+    {"encoding": "cp932", "delimiter": ";"},
+]
 # Names that no column of a Summary can have as an argument.
 TAKEN = {*keyword.kwlist, "by", "across", "total", "sort", "top", "chart"}
 
-MODULE = '''"""{name}: what its rule makes of each record, and what they sum to.{encoding}"""
+MODULE = '''"""{name}: what its rule makes of each record, and what they sum to.{start}"""
 
 import pandas as pd
 
@@ -53,8 +59,8 @@ def process(df: pd.DataFrame) -> pd.DataFrame:
         refuse(df, name, df[name].notna() & ~is_number(df[name]), "must be a number")
     return df
 '''
-ENCODING = """ It is in CP932: start it with
-INPUT='{"encoding": "cp932"}'.
+START = """ Start it with
+INPUT='{given}'.
 """
 TESTS = """import pandas as pd
 import pytest
@@ -92,12 +98,13 @@ def main(name: str, file: str, folder: Path) -> str:
     """
     module, tests = folder / f"{name}.py", folder / "tests" / f"test_{name}.py"
     if not name or name != argument(name) or name.startswith("_") or name == tests.parent.name:
-        sys.exit(
-            f"error: NAME: must be a name of Python's, such as sales, not tests; found {name!r}"
-        )
+        rule = "must be a name of Python's, such as sales, and not tests"
+        sys.exit(f"error: NAME: {rule}; found {name!r}")
     for path in (module, tests):
         if path.exists():
             sys.exit(f"error: NAME: {os.path.relpath(path)} must not be there; found it")
+    if not Path(file).is_file():
+        sys.exit(f"error: FILE: must be a file; found {file!r}")
     try:
         draft = Draft(name, *read(Path(file)))
     except (OSError, ValueError) as error:
@@ -110,37 +117,45 @@ def main(name: str, file: str, folder: Path) -> str:
     columns, numbers = len(draft.df.columns), len(draft.numbers)
     summary = f"by {draft.by}" if draft.by else "of all"
     wrote = f"{os.path.relpath(module)} and {os.path.relpath(tests)}"
-    return f"{wrote}: {columns} columns, {numbers} of numbers; a summary {summary}"
+    counted = f"{columns} column{'s' * (columns != 1)}"
+    return f"{wrote}: {counted}, {numbers} of numbers; a summary {summary}"
 
 
-def read(path: Path) -> tuple[pd.DataFrame, str]:
-    """The beginning of a table, and its encoding.
+def read(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The beginning of a table, and what the input must say of it: one of WAYS.
 
     Raises:
         OSError: the file cannot be read.
         ValueError: it is no table; names the record and the line or byte.
     """
-    utf_8, cp932 = ENCODINGS
-    try:
-        return beginning(path, utf_8), utf_8
-    except ValueError:
-        if endings.is_csv(path.name):
-            with suppress(ValueError):
-                return beginning(path, cp932), cp932
-        raise
+    faults: list[ValueError] = []
+    found: list[tuple[pd.DataFrame, dict[str, str]]] = []
+    for given in WAYS if endings.is_csv(path.name) else WAYS[:1]:
+        try:
+            df = beginning(path, given)
+        except ValueError as error:
+            faults.append(error)
+            continue
+        if len(df.columns) > 1:
+            return df, given
+        if "delimiter" not in given:  # any sign cuts a table into one column at least
+            found.append((df, given))
+    if found:
+        return found[0]
+    raise faults[0]
 
 
-def beginning(path: Path, encoding: str, texts: Any = ()) -> pd.DataFrame:
+def beginning(path: Path, given: dict[str, str], texts: Any = ()) -> pd.DataFrame:
     with path.open("rb") as file:
         form = formats.tell(path.name, file.read(PIECE_BYTES), path.stat().st_size)
         file.seek(0)
         chunks = iter(partial(file.read, PIECE_BYTES), b"")
         text = unpack(chunks, path.name, PIECE_BYTES) if form.packed else chunks
         columns = CSVColumns(texts)
-        reader = form.reader(text, path.name, columns, encoding)
+        reader = form.reader(text, path.name, columns, **given)
         table = Table(itertools.islice(reader.blocks(PIECE_BYTES), PIECES))
     if columns.mixed:
-        return beginning(path, encoding, columns.texts)
+        return beginning(path, given, columns.texts)
     return pd.DataFrame(table.arrays(), columns=reader.header or None, copy=False)
 
 
@@ -150,7 +165,7 @@ class Draft:
 
     name: str
     df: pd.DataFrame
-    encoding: str = "utf-8"
+    given: dict[str, str] = field(default_factory=dict)  # of WAYS
 
     @cached_property
     def numbers(self) -> list[str]:
@@ -199,7 +214,7 @@ class Draft:
         arguments += [f"{key}={pair}" for key, pair in pairs.items()]
         return MODULE.format(
             name=self.name,
-            encoding=ENCODING if self.encoding == "cp932" else "",
+            start=START.format(given=json.dumps(self.given)) if self.given else "",
             columns=bracketed("[]", map(literal, self.df.columns)),
             numbers=bracketed("[]", map(literal, self.numbers)),
             summary="Summary" + bracketed("()", arguments, "    "),

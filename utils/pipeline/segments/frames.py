@@ -22,18 +22,21 @@ NAMES = {
     "numpy": "dtype ndarray",
     "numpy._core.multiarray": "_reconstruct scalar",
     "numpy._core.numeric": "_frombuffer",
-    "pandas": "Categorical CategoricalDtype DataFrame DatetimeIndex DatetimeTZDtype Index MultiIndex"
-    " NA RangeIndex StringDtype BooleanDtype Float32Dtype Float64Dtype Int8Dtype Int16Dtype"
-    " Int32Dtype Int64Dtype UInt8Dtype UInt16Dtype UInt32Dtype UInt64Dtype",
-    "pandas.arrays": "BooleanArray DatetimeArray FloatingArray IntegerArray StringArray"
+    # Of moments, indexes are what a column's categories stand in.
+    "pandas": "Categorical CategoricalDtype DataFrame DatetimeIndex DatetimeTZDtype Index NA"
+    " RangeIndex StringDtype TimedeltaIndex BooleanDtype Float32Dtype Float64Dtype Int8Dtype"
+    " Int16Dtype Int32Dtype Int64Dtype SparseDtype UInt8Dtype UInt16Dtype UInt32Dtype UInt64Dtype",
+    "pandas.arrays": "BooleanArray DatetimeArray FloatingArray IntegerArray SparseArray StringArray"
     " TimedeltaArray",
     "pandas._libs.arrays": "__pyx_unpickle_NDArrayBacked",
     "pandas._libs.internals": "_unpickle_block",
+    "pandas._libs.sparse": "BlockIndex IntIndex",
     "pandas._libs.tslibs.nattype": "_nat_unpickle",
     "pandas._libs.tslibs.timedeltas": "_timedelta_unpickle",
     "pandas._libs.tslibs.timestamps": "_unpickle_timestamp",
     "pandas.core.indexes.base": "_new_Index",
     "pandas.core.indexes.datetimes": "_new_DatetimeIndex",
+    "pandas.core.indexes.timedeltas": "_new_TimedeltaIndex",
     "pandas.core.internals.managers": "BlockManager",
     "zoneinfo": "ZoneInfo",
 }

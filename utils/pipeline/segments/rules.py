@@ -16,8 +16,11 @@ OBJECT = "object"
 COLUMNS = ["record", "column", "rule", "found"]  # of rejects, before the record's own
 NUMBERS = (int, float, np.integer, np.floating)
 NO_NUMBERS = (bool, np.timedelta64)  # which are of those, too
-# A frame's methods that ask for columns.
-LOOK_UPS = ("__getitem__", "groupby", "sort_values", "merge")
+# A frame's methods that ask for columns, and the arguments that name them.
+LOOK_UPS = {
+    **{"__getitem__": "key", "set_index": "keys", "groupby": "by", "sort_values": "by"},
+    "_get_label_or_level_values": "key",  # of either frame that is merged
+}
 LISTED = 30  # names of columns in a message
 
 
@@ -33,7 +36,7 @@ class Fault(NamedTuple):
 
 
 class InvalidMember(ValueError):
-    """Records break a rule of the members table.
+    """Records break a rule of their table's ETL.
 
     Attributes:
         faults: by record numbers; none where no record is to blame.
@@ -56,31 +59,36 @@ class InvalidResult(ValueError):
     """What `process` returns is no table."""
 
 
-def refuse(df: pd.DataFrame, name: str, faulty: pd.Series, rule: str) -> None:
-    """Raise InvalidMember, which names the faulty rows of a column by their index, if there are any.
+def refuse(df: pd.DataFrame, column: str, faulty: pd.Series, rule: str) -> None:
+    """Refuse the faulty rows, if there are any; `process` runs again on the others.
 
     Args:
+        df: rows that `process` was given, under their own index.
+        column: whose cells are at fault, as the message shows them.
         faulty: for each row, found by its index as well, whether it breaks the rule.
+        rule: as the message says it after the column's name, such as "must be 1 to 5".
 
     Raises:
+        InvalidMember: names the faulty rows by their index.
         InvalidMask: faulty has a missing value, as comparing with one may give.
+        MissingColumn: df has no such column.
     """
-    check_columns(df, [name])
+    check_columns(df, [column])
     faulty = pd.Series(faulty, df.index)
     if faulty.isna().any():
-        told = f"what refuse is told of {name} must be true or false; found neither"
+        told = f"what refuse is told of {column} must be true or false; found neither"
         raise InvalidMask(message(df.attrs, dict.fromkeys(df.index[faulty.isna()], told)))
     if faulty.any():
-        cells = df[name][faulty.to_numpy(bool)]
+        cells = df[column][faulty.to_numpy(bool)]
         faults = {
-            label: Fault(name, rule, "nothing" if gap else found(cell))
+            label: Fault(column, rule, "nothing" if gap else found(cell))
             for label, cell, gap in zip(cells.index, cells.tolist(), cells.isna())
         }
         raise refused(df, faults)
 
 
 def is_number(column: pd.Series) -> pd.Series:
-    """Of each cell by itself, whatever stands beside it: a missing one is no number, nor is True."""
+    """Whether each cell is a number, whatever stands beside it: a missing one is none, nor is True."""
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         return column.notna()
     kinds = column.astype(object).map(type)
@@ -156,11 +164,10 @@ def look_up_again(error: KeyError, df: pd.DataFrame) -> None:
     for frame, _ in traceback.walk_tb(error.__traceback__):
         table, method = frame.f_locals.get("self"), frame.f_code.co_name
         if isinstance(table, pd.DataFrame) and method in LOOK_UPS:
-            asked = frame.f_locals["key"] if method == "__getitem__" else error.args[0]
+            asked = frame.f_locals[LOOK_UPS[method]]
             names = asked if isinstance(asked, list) else [asked]
             missing = [each for each in names if type(each) is str and each not in table.columns]
             check_columns(table if "source" in table.attrs else df, missing)
-            return
 
 
 def without(df: pd.DataFrame, faults: Mapping[int, Fault], numbers: Sequence[str]) -> pd.DataFrame:

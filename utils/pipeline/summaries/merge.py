@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import weakref
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -52,7 +53,8 @@ class Spool:
     """Partial results put aside, in a file without a name."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed with it
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
         self._size = 0
 
     def add(self, data: bytes) -> int:
@@ -105,9 +107,7 @@ def sheet(declared: Declared, scopes: Sequence[Sequence[list[Run]]]) -> Sheet:
 
 
 def summarize(df: pd.DataFrame, summary: Summary) -> pd.DataFrame:
-    """The summary of one frame, its total row last: for an ETL's own tests. The columns of a cross
-    table are values across; where several stand under each, pairs of a value and a name.
-    """
+    """See `pipeline.etl`."""
     spool, declared = Spool(), summary.declared
     partials = Columns(df, "table").partials(declared, summary.keys)
     made = sheet(declared, [[spool.put(each)] for each in partials])

@@ -153,7 +153,8 @@ def side_by_side(rows: Rows, keys: list[str], across: int | None) -> Iterator[pd
         yield rows.df
         return
     names = [name for name in rows.df.columns if name not in keys]
-    ends = np.flatnonzero(np.diff(rows.at, append=-1))  # over all values: with all spellings of keys
+    # The rows over all values, whose keys have all spellings.
+    ends = np.flatnonzero(np.diff(rows.at, append=-1))
     step = block_rows(len(keys) + len(names) * across)
     for start in range(0, len(ends) or 1, step):
         end = ends[start : start + step]
@@ -207,4 +208,13 @@ def _header_text(value: Any) -> str:
             return integer_text(value)
         case float():
             return "" if value != value else float_text(value)
+        case dt.timedelta():
+            return _duration_text(value)
     return "" if value is None else str(value)
+
+
+def _duration_text(value: dt.timedelta) -> str:
+    """As [h]:mm:ss shows it, 36:00:00; a negative one, which Excel does not show, with its sign."""
+    minutes, seconds = divmod(round(abs(value).total_seconds()), 60)
+    sign = "-" if value < dt.timedelta() else ""
+    return f"{sign}{minutes // 60}:{minutes % 60:02}:{seconds:02}"

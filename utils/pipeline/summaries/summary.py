@@ -109,8 +109,9 @@ class Declared(Json):
         shown = [*self.by, *columns]
         for formula, read in self.formulas.items():
             for name in read.names:
-                known = name.column in (columns if name.over else shown)
-                yield known, f"{formula} must compute with columns of the summary", name.column
+                operands = [each for each in (columns if name.over else shown) if each != formula]
+                rule = f"{formula} must compute with {', '.join(operands)}"
+                yield name.column in operands, rule, name.column
         for key in keys:
             yield type(key) is str, "by must name columns", key
         yield len({*keys}) == len(keys), "by must name each column once", keys

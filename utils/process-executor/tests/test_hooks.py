@@ -210,6 +210,23 @@ def test_an_object_comes_back_as_it_was_sent_and_lies_in_the_emulators_own_folde
     assert not Path("/tmp/localstack-s3-storage/pieces").exists()
 
 
+def test_pages_of_objects_hold_each_name_once_in_order_whatever_its_letters(
+    emulator: Emulator,
+) -> None:
+    s3, names = emulator.client("s3"), ["a", "a b", "b%", "é", "売上/1", "売上/2", "𠮷"]
+    s3.create_bucket(Bucket="letters")
+    for name in names:
+        s3.put_object(Bucket="letters", Key=name, Body=b"")
+    pages = s3.get_paginator("list_objects_v2")
+    for size in range(1, len(names) + 1):
+        asked: dict[str, Any] = {"Bucket": "letters", "PaginationConfig": {"PageSize": size}}
+        assert [
+            each["Key"] for page in pages.paginate(**asked) for each in page["Contents"]
+        ] == names
+        folders = pages.paginate(**asked, Prefix="売", Delimiter="/")
+        assert {each["Prefix"] for page in folders for each in page["CommonPrefixes"]} == {"売上/"}
+
+
 def test_localstack_and_its_workers_listen_on_loopback_only(emulator: Emulator) -> None:
     emulator.invoke(emulator.create("def handler(event, context): pass"))
     assert emulator.listens_on() == {"127.0.0.1"}

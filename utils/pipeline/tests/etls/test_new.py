@@ -103,6 +103,32 @@ def test_a_first_summary_is_by_the_texts_with_few_values(tmp_path: Path, encodin
     assert summary.named == {"件数": ("日", "size"), "売上": ("売上", "sum")}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "cp932"])
+def test_a_semicolon_that_cuts_a_table_is_found(tmp_path: Path, encoding: str) -> None:
+    table = tmp_path / "sales.csv"
+    table.write_text("日;店;売上;率\n1/1;東京;1200;1,5\n1/2;大阪;80;2,25\n", encoding)
+    said = main("sales", str(table), tmp_path / "etl")
+    assert said.endswith("test_sales.py: 4 columns, 1 of numbers; a summary of all")
+    source = (tmp_path / "etl" / "sales.py").read_text(encoding="utf-8")
+    [told] = re.findall("INPUT='(.*)'", ast.get_docstring(ast.parse(source)) or "")
+    shift_jis = {"encoding": "cp932"} if encoding == "cp932" else {}
+    assert json.loads(told) == {**shift_jis, "delimiter": ";"}
+
+
+def test_a_table_of_one_column_needs_no_delimiter(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("a;b\n1\n2\n")
+    df, given = read(table)
+    assert (df.columns.tolist(), given) == (["a;b"], {})
+
+
+def test_a_fault_of_a_table_is_that_of_the_likeliest_way_to_read_it(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text('a,b\n1,2\n"x"y,2\n')
+    with pytest.raises(ValueError, match=r"record 1, line 3: a quote must end its cell"):
+        read(table)
+
+
 def test_a_name_that_python_has_not_is_made_one(tmp_path: Path) -> None:
     path = tmp_path / "t.json"
     names = {"Unit price ($)": "Unit_price____", "2026": "_2026", "by": "by_"}
@@ -147,7 +173,7 @@ def test_a_name_that_no_module_can_have_is_refused(tmp_path: Path, name: str) ->
 
 
 NO_TABLES = {
-    "absent": (None, "No such file"),
+    "absent": (None, "must be a file; found '"),
     "no record": (b"[]", "must have a record; found none"),
     "no JSON": (b'[{"a": }]', "record 0, byte 7"),
 }

@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from openpyxl.utils.cell import range_boundaries
 from openpyxl.worksheet.worksheet import Worksheet
 
+from pipeline.sheet import sheet_xml
 from pipeline.sheet.chart import MOST
 from pipeline.sheet.layout import InvalidLayout, Layout, layout_of
 from pipeline.sheet.rendered_table import render_table
 from pipeline.sheet.table import SHEET, Table, next_style
 from pipeline.sheet.workbook import Workbook
-from pipeline.tests.sheet.test_workbook import MEMBERS, cells, opened, spliced, table
+from pipeline.tests.sheet.test_sheet_xml import frame, typed_columns
+from pipeline.tests.sheet.test_workbook import MEMBERS, opened, spliced
 
 NOON, MIDNIGHT = dt.datetime(2021, 5, 16, 12), dt.datetime(2021, 5, 16)
 ORDERS = pd.DataFrame({"店": ["a", "b"], "件数": [1, 2], "金額": [10, 20], "率": [0.5, None]})
@@ -143,18 +145,19 @@ def test_a_format_of_the_etls_holds_for_dates() -> None:
     assert [cell.number_format for cell in opened(file)["Sheet1"][2]] == ["m/d", "yyyy-mm-dd"]
 
 
-columns_of_cells = st.lists(st.tuples(cells, cells), max_size=6)
-
-
 @settings(max_examples=50)
-@given(columns_of_cells, st.lists(st.integers(0, 6)), st.integers(1, 200))
+@given(typed_columns(), st.lists(st.integers(0, 12)), st.integers(1, 200), st.integers(1, 40))
 def test_a_workbook_holds_the_same_wherever_its_rows_are_cut(
-    rows: list[Any], cuts: list[int], chunk: int
+    columns: list[tuple[str, list[Any]]], cuts: list[int], chunk: int, slice_cells: int
 ) -> None:
     """And however they arrive: all files in it, once inflated: styles, widths and headers, too."""
-    df = table(rows, ["a", "b"])
+    df = frame(columns)
     ordered = tuple(sorted(min(cut, len(df)) for cut in cuts))
-    assert inflated(spliced(df, ordered, chunk)) == inflated(spliced(df))
+    whole = inflated(spliced(df))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sheet_xml, "SLICE_CELLS", slice_cells)
+        patch.setattr(sheet_xml, "CACHED_CELLS", 3)
+        assert inflated(spliced(df, ordered, chunk)) == whole
 
 
 def inflated(file: bytes) -> dict[str, bytes]:

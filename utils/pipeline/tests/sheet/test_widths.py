@@ -9,9 +9,8 @@ import pytest
 from xlsxwriter.utility import CHAR_WIDTHS
 
 from pipeline.sheet.rendered_table import render_table
-from pipeline.sheet.table import SHEET
 from pipeline.sheet.widths import MARGIN, date_text, text_pixels, widest
-from pipeline.sheet.workbook import Workbook
+from pipeline.tests.sheet.test_rendered_table import beside
 from pipeline.tests.sheet.test_workbook import opened
 
 ASCII = [chr(code) for code in range(32, 127)]
@@ -73,9 +72,7 @@ def excels(text: str) -> int:
 
 def columns(*blocks: pd.DataFrame, formats: dict[str, str], **kwargs: Any) -> dict[str, float]:
     """The widths in pixels of a table's columns, by the letters of their names."""
-    main = render_table(SHEET, [pd.DataFrame({"n": [1]})], formats)
-    beside = render_table("x", blocks, formats, **kwargs)
-    file = b"".join(Workbook("x.xlsx", [main, beside], formats).chunks())
+    file = beside(render_table("x", blocks, formats, **kwargs), formats=formats)
     widths = opened(file)["x"].column_dimensions
     return {letters: each.width * 7 + 5 for letters, each in widths.items()}
 
@@ -108,8 +105,8 @@ def test_a_late_number_or_date_is_not_shown_as_hashes() -> None:
 def test_all_prices_of_four_characters_have_one_width() -> None:
     """Of 0.07 a cell's XML has 16 digits, of which Excel shows 15."""
     prices = [f"0.{cents:02}" for cents in range(1, 100) if cents % 10]
-    shown = [columns(pd.DataFrame({"n": [float(price)]}), formats={})["A"] for price in prices]
-    assert set(shown) == {columns(pd.DataFrame({"n": ["0.25"]}), formats={})["A"]}
+    df = pd.DataFrame([[*map(float, prices), "0.25"]], columns=["n"] * (len(prices) + 1))
+    assert [*columns(df, formats={})] == ["A"]  # which stands for its neighbours of one width
 
 
 def test_a_total_has_room_in_bold() -> None:

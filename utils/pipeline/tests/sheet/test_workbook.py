@@ -18,7 +18,6 @@ import openpyxl
 import pandas as pd
 import pytest
 import xlsxwriter
-from hypothesis import strategies as st
 from python_calamine import CalamineWorkbook
 
 from pipeline import excel
@@ -29,7 +28,7 @@ from pipeline.sheet.rendered_table import render_table
 from pipeline.sheet.sheet_xml import render_rows
 from pipeline.sheet.table import SHEET, Table
 from pipeline.sheet.workbook import Workbook, WorkbookTooLarge
-from pipeline.tests.sheet.test_sheet_xml import FIRST, LEAP, render_parts, write_cell
+from pipeline.tests.sheet.test_sheet_xml import render_parts, write_cell
 
 NAME = "members.xlsx"
 MEMBERS = pd.DataFrame(
@@ -52,18 +51,6 @@ AWKWARD = [
     [10**15, -(10**30), 0.1, 1e300, float("nan"), float("inf"), -float("inf")],
     [dt.date(2021, 5, 16), dt.datetime(2021, 5, 16, 12, 30), dt.timedelta(1.5), None, 1, 1.5, "1"],
 ]
-
-texts = st.text(max_size=20)
-cells = st.one_of(
-    st.none(),
-    texts,
-    st.floats(),
-    st.integers(-(10**20), 10**20),
-    st.booleans(),
-    st.dates(dt.date(1900, 1, 1)) | st.dates(dt.date(1900, 1, 1), dt.date(1900, 3, 1)),
-    st.datetimes(FIRST) | st.datetimes(FIRST, LEAP),
-    st.timedeltas(dt.timedelta(0), dt.timedelta(days=1_000)),
-)
 
 
 def table(rows: list[Any], names: list[str]) -> pd.DataFrame:
@@ -169,9 +156,7 @@ def assert_same_content(ours: bytes, theirs: bytes) -> None:
 TABLES = {
     "empty": table([], ["空"]),
     "no columns": pd.DataFrame(),
-    "missing values": table([(None, None), ("a", None), (None, None)], ["all", "missing"]),
     "awkward": table(AWKWARD, ["=1+1", "_x0041_", " a ", "&<>", "\n", "😀", "列"]),
-    "wide": table([range(800), ["x"] * 800], [f"column {n}" for n in range(800)]),
 }
 
 

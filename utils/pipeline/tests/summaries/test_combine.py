@@ -11,7 +11,6 @@ import pytest
 from pipeline.sheet.table import Table
 from pipeline.summaries import combine as summaries_module
 from pipeline.summaries import merge as merged
-from pipeline.summaries import partials
 from pipeline.summaries.combine import MissingPartials, Summaries
 from pipeline.summaries.contribution import carried
 from pipeline.summaries.summary import Summary
@@ -65,13 +64,6 @@ def segment_at(key: str) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    "ends", [[1, 999], [0, 0, 1000], list(range(0, 1000, 7)), [300, 600, 900]], ids=len
-)
-def test_the_sheets_are_the_same_bytes_for_every_cut(ends: list[int]) -> None:
-    assert gathered(ends) == gathered([])
-
-
-@pytest.mark.parametrize(
     ("rows", "found", "total"),
     [(0, [], ["all", 0, 0, 0]), (1, [[0, 1, 0, 1]], ["all", 1, 0, 1])],
 )
@@ -85,37 +77,26 @@ def test_a_table_of_no_rows_or_one_has_its_header_and_its_total(
     assert table.total == total
 
 
-def test_as_many_groups_as_records_make_the_same_sheet_as_one_segment(
+def test_sorted_segments_with_a_group_for_each_record_make_one_sheet_and_are_read_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(summaries_module, "INLINE_BYTES", 0)
-    monkeypatch.setattr(merged, "RANGE_BYTES", 4_000)
-    monkeypatch.setattr(partials, "BLOCK_BYTES", 1_000)
+    """Most of their blocks have no group in a range."""
+    starts: list[int] = []
+    read = merged.Spool.read
+
+    def noted(spool: merged.Spool, start: int, size: int) -> bytes:
+        starts.append(start)
+        return read(spool, start, size)
+
     ids = Summary("ids", by="id", first=("day", "first"), median=("points", "median"))
     whole = gathered([], lambda _: [ids])
     assert whole[0][3] == [[*each] for each in MEMBERS[["id", "day", "points"]].values[:200]]
-    assert gathered([300, 600, 900], lambda _: [ids]) == whole
-
-
-def test_each_block_of_sorted_segments_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most of them have no group in a range."""
-    starts: list[int] = []
-    read = merged.Spool.read
-    monkeypatch.setattr(
-        merged.Spool, "read", lambda *given: starts.append(given[1]) or read(*given)
-    )
     monkeypatch.setattr(summaries_module, "INLINE_BYTES", 0)
     monkeypatch.setattr(merged, "RANGE_BYTES", 1_000)
     monkeypatch.setattr(merged, "vcpus", lambda: 1)
-    ids = Summary("ids", by="id", u=("points", "nunique"))
-    gathered([*range(100, 1000, 100)], lambda _: [ids])
+    monkeypatch.setattr(merged.Spool, "read", noted)
+    assert gathered([*range(100, 1000, 100)], lambda _: [ids]) == whole
     assert sorted(starts) == sorted({*starts})
-
-
-def test_large_contributions_make_the_same_sheets(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = gathered([500])
-    monkeypatch.setattr(summaries_module, "INLINE_BYTES", 0)
-    assert gathered([300, 600, 900]) == whole
 
 
 @pytest.mark.fault(

@@ -12,8 +12,7 @@ import pytest
 from pipeline.sheet.rendered_table import render_table
 from pipeline.sheet.table import Table
 from pipeline.sheet.workbook import Workbook
-from pipeline.summaries import combine, partials
-from pipeline.summaries import merge as merged
+from pipeline.summaries import combine
 from pipeline.summaries.contribution import carried
 from pipeline.summaries.summary import Summary
 from pipeline.tests.summaries.test_combine import no_pickle
@@ -70,37 +69,6 @@ def test_one_column_stands_under_the_values_across_alone() -> None:
     assert not sheet.merged_cells.ranges
     assert (sheet.freeze_panes, sheet.auto_filter.ref) == ("A2", "A1:N12")
     assert {cell.number_format for cell in sheet[2][1:] if cell.value} == {"#,##0.0"}
-
-
-@pytest.mark.parametrize("sort", [None, "-金額"])
-@pytest.mark.parametrize("cuts", [(0, 0, 299), range(0, 300, 7)], ids=len)
-def test_the_workbook_is_the_same_bytes_for_every_cut(
-    cuts: tuple[int, ...], sort: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shares: dict[str, Any] = {"構成比": "金額 / total(金額)", "累計": "running(構成比)"}
-    summary = Summary("月別", **BY_SHOP, sort=sort, chart="column", **TWO, **shares)
-    whole = workbook(summary)
-    assert workbook(summary, VISITS, *cuts) == whole
-    monkeypatch.setattr(combine, "INLINE_BYTES", 0)
-    monkeypatch.setattr(partials, "BLOCK_BYTES", 200)
-    monkeypatch.setattr(merged, "RANGE_BYTES", 1_000)
-    assert workbook(summary, VISITS, *cuts) == whole
-    monkeypatch.setattr(merged, "vcpus", lambda: 2)
-    monkeypatch.setattr(merged, "RANGES", 2)
-    assert workbook(summary, VISITS, *cuts) == whole
-
-
-def test_a_chart_is_the_same_bytes_however_its_rows_were_merged(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A column with an integer of many digits holds each value as it came."""
-    df = pd.DataFrame({"k": range(3), "x": pd.Series([1.0, 2.5, 10**20], dtype=object)})
-    summary = Summary("x", by="k", chart="column", x=("x", "max"), y=("x", "sum"))
-    whole = workbook(summary, df)
-    monkeypatch.setattr(combine, "INLINE_BYTES", 0)
-    monkeypatch.setattr(partials, "BLOCK_BYTES", 1)
-    monkeypatch.setattr(merged, "RANGE_BYTES", 1)
-    assert workbook(summary, df) == whole
 
 
 def test_both_headers_stand_on_each_sheet(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 import math
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 import pandas as pd
@@ -10,47 +9,10 @@ from hypothesis import strategies as st
 
 from pipeline.summaries.merge import summarize
 from pipeline.summaries.summary import InvalidSummary, Summary
-from pipeline.tests.summaries.tables import cells, frame, merged, plain, segments, tiny_blocks
+from pipeline.tests.summaries.tables import cells, frame
 
 SHORT = Decimal("0.1")
 PERCENTS = st.sampled_from([1, 5, 25, 33, 50, 75, 90, 99])
-NUMBERS = st.one_of(
-    st.integers(-50, 50),
-    st.integers(-(10**15) + 1, 10**15 - 1),
-    st.floats(-1e6, 1e6),
-    st.floats(allow_nan=False, allow_infinity=False),
-)
-ROWS = st.lists(st.tuples(st.integers(0, 2), NUMBERS | st.none()), min_size=1, max_size=40)
-
-
-def interpolated(numbers: list[Any], percent: int) -> Fraction:
-    """By the definition: at (n - 1) × percent / 100 of the ordered numbers, linear between two."""
-    ordered = sorted(map(Fraction, numbers))
-    place = Fraction((len(ordered) - 1) * percent, 100)
-    below = ordered[math.floor(place)]
-    return below + (ordered[math.ceil(place)] - below) * (place - math.floor(place))
-
-
-@settings(deadline=None)
-@given(ROWS, PERCENTS, st.lists(st.integers(0, 40), max_size=4))
-def test_a_percentile_is_exact_and_rounded_once_for_any_cut(
-    rows: list[Any], percent: int, cuts: list[int]
-) -> None:
-    named: Any = {"p": ("x", f"p{percent}"), "beside": ("x", "p7"), "twice": "p × 2"}
-    with tiny_blocks():
-        found = merged(Summary("x", by="k", **named), segments(frame("kx", rows), cuts))
-    for key, shown, _, twice in found:
-        numbers = [number for group, number in rows if group == key and number is not None]
-        exact = interpolated(numbers, percent) if numbers else None
-        assert shown == (None if exact is None else plain(float(exact)))
-        assert twice == (None if exact is None else plain(rounded(exact * 2)))
-
-
-def rounded(exact: Fraction) -> float:
-    try:
-        return float(exact)
-    except OverflowError:
-        return math.inf if exact > 0 else -math.inf
 
 
 @settings(deadline=None)

@@ -2,8 +2,7 @@ import math
 import multiprocessing
 from collections.abc import Callable
 from datetime import date, datetime
-from decimal import Decimal, localcontext
-from fractions import Fraction
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -24,44 +23,7 @@ EVERY_TEXT = {
     f"{how} of s": ("s", how) for how in ("count", "min", "max", "first", "last", "nunique")
 }
 
-KEYS = st.one_of(
-    st.none(),
-    st.integers(-3, 3),
-    st.floats(-2, 2).map(lambda x: round(x, 1)),
-    st.integers(10**15 - 2, 10**15 + 2) | st.integers(-(10**15) - 2, -(10**15) + 2),
-    st.text("aあ😀\0\ud800_", max_size=3),
-    st.dates(date(2024, 1, 1), date(2024, 1, 3)),
-    st.datetimes(datetime(2024, 1, 1), datetime(2024, 1, 1, 0, 0, 1)),
-)
-NUMBERS = st.one_of(
-    st.none(),
-    st.integers(-(10**15), 10**15),
-    st.integers(-(10**40), 10**40),
-    st.floats(-1e6, 1e6),
-    st.floats(allow_nan=False, allow_infinity=False, min_value=-1e150, max_value=1e150),
-    st.booleans(),
-)
 TEXTS = st.none() | st.text("abあ", max_size=2)
-ROWS = st.lists(st.tuples(KEYS, KEYS, NUMBERS, TEXTS), max_size=30)
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    ROWS,
-    st.lists(st.integers(0, 30), max_size=4),
-    st.sampled_from([None, "mean of x", "-k"]),
-    st.sampled_from([{"by": ["k", "j"]}, {"by": {"k": "k"}, "across": {"of": lambda df: df["j"]}}]),
-)
-def test_a_summary_does_not_depend_on_the_cut(
-    rows: list[Any], cuts: list[int], sort: str | None, keys: dict[str, Any]
-) -> None:
-    numbers = {name: made for name, made in EVERY_NUMBER.items() if "median" not in name}
-    named: Any = {**numbers, **EVERY_TEXT, "each": "`size of x` / `sum of x`"}
-    summary = Summary("x", **keys, total="all", sort=sort, **named)
-    df = frame("kjxs", rows)
-    whole = merged(summary, [df])
-    with tiny_blocks():
-        assert repr(merged(summary, segments(df, cuts))) == repr(whole)
 
 
 SORTABLE = st.lists(
@@ -100,56 +62,23 @@ def test_a_summary_is_what_pandas_answers_over_the_whole_table(
             )
 
 
+@pytest.mark.filterwarnings("error")
+def test_an_etls_tests_may_make_errors_of_warnings() -> None:
+    """An open file is one."""
+    assert cells(summarize(pd.DataFrame({"x": [1]}), Summary("x", n=("x", "size")))) == [[1]]
+
+
 def test_a_zero_has_no_sign_whatever_stands_beside_it() -> None:
     df = pd.DataFrame({"k": [1, 1, 2, 2], "x": [-5e-324, 0.0, 1.5, 1.0]})
     summary = Summary("x", by="k", mean=("x", "mean"), median=("x", "median"))
     assert summarize(df, summary).iloc[0].map(str).tolist() == ["1.0", "0.0", "0.0"]
 
 
-@settings(deadline=None)
-@given(st.lists(st.floats(-1e306, 1e306), min_size=1, max_size=50))
-def test_a_sum_is_rounded_once(numbers: list[float]) -> None:
-    df = pd.DataFrame({"x": numbers})
-    (row,) = cells(summarize(df, Summary("x", sum=("x", "sum"), mean=("x", "mean"))))
-    exact = sum(map(Fraction, numbers), Fraction())
-    assert row == [plain(float(exact)), plain(float(exact / len(numbers)))]
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(-(10**9), 10**9) | st.floats(-1e9, 1e9), min_size=2, max_size=50))
-def test_a_variance_is_right_to_the_last_digit(numbers: list[float]) -> None:
-    df = pd.DataFrame({"x": pd.Series(numbers, dtype=object)})
-    ((variance, deviation),) = cells(
-        summarize(df, Summary("x", var=("x", "var"), std=("x", "std")))
-    )
-    mean = sum(map(Fraction, numbers), Fraction()) / len(numbers)
-    exact = sum(((Fraction(n) - mean) ** 2 for n in numbers), Fraction()) / (len(numbers) - 1)
-    assert variance == float(exact)
-    assert deviation == float(exact_root(exact))
-
-
-def exact_root(number: Fraction) -> Decimal:
-    with localcontext(prec=900):
-        return (Decimal(number.numerator) / Decimal(number.denominator)).sqrt()
-
-
-@pytest.mark.parametrize(
-    "numbers",
-    [[1e200, -1e200], [1e-200, 3e-200], [5e-324, 0.0], [1e308, -1e308], [10**400, 10**400 + 2]],
-    ids=str,
-)
-def test_a_deviation_is_the_root_of_the_exact_variance(numbers: list[Any]) -> None:
-    df = pd.DataFrame({"x": pd.Series(numbers, dtype=object)})
-    low, high = map(Fraction, numbers)
-    root = float(exact_root((high - low) ** 2 / 2))
-    assert cells(summarize(df, Summary("x", std=("x", "std")))) == [[plain(root)]]
-
-
 NUMBERS_BY_VALUE: list[Any] = [
-    *(-math.inf, -(10**400), -(10**309), -1.5e308, -(10**20), -1e15, -5e-324, 0, 5e-324, 0.1),
-    *(Decimal("0.10000000000000000000001"), Decimal("0.3"), 1, 2.5, 10**15 - 1, 1e15),
-    *(2**53, 2**53 + 1, 10**16, 10**16 + 1, 1e18, 2e18, 1.7976931348623157e308, 10**309, 10**400),
-    *(10**400 + 1, math.inf),
+    *(-math.inf, -(10**400), -(10**309), -1.5e308, -(10**20), -1e15, -5e-324, 0, 5e-324),
+    *(Decimal("0.09999999999999999999999"), 0.1, Decimal("0.10000000000000000000001")),
+    *(Decimal("0.3"), 1, 2.5, 10**15 - 1, 1e15, 2**53, 2**53 + 1, 10**16, 10**16 + 1, 1e18, 2e18),
+    *(2**70 - 1, 2.0**70, 1.7976931348623157e308, 10**309, 10**400, 10**400 + 1, math.inf),
 ]
 
 
@@ -200,16 +129,6 @@ def test_equal_numbers_are_one_group_however_the_table_is_cut(equal: list[Any], 
     assert (found, type(found[0][0])) == (row, type(shown))
 
 
-def test_decimals_keep_their_digits() -> None:
-    short, long = Decimal("0.1"), Decimal("0.10000000000000000000001")
-    df = pd.DataFrame({"d": pd.Series([long, short, short, short], dtype=object)})
-    named: Any = {how: ("d", how) for how in ("sum", "min", "max", "first", "nunique")}
-    total = Decimal("0.40000000000000000000001")
-    assert cells(summarize(df, Summary("x", **named))) == [[total, short, long, long, 2]]
-    groups = cells(summarize(df, Summary("x", by="d", n=("d", "size"), sum=("d", "sum"))))
-    assert groups == [[short, 3, 0.3], [long, 1, long]]
-
-
 def test_a_number_of_too_many_digits_to_compute_with_is_named() -> None:
     df = pd.DataFrame({"d": pd.Series([1, Decimal("1E+999999999")], dtype=object)})
     assert cells(summarize(df, Summary("x", max=("d", "max")))) == [[Decimal("1E+999999999")]]
@@ -219,22 +138,8 @@ def test_a_number_of_too_many_digits_to_compute_with_is_named() -> None:
         summarize(df, Summary("x", sum=("d", "sum")))
 
 
-@LONG_NUMBERS
-@pytest.mark.parametrize(
-    "numbers", [[10**309, 2.5], [10**400, -1e308, True], [-(10**320), 10**320 + 1, None]], ids=str
-)
-def test_integers_beyond_the_floats_add_up(numbers: list[Any]) -> None:
-    df = pd.DataFrame({"x": pd.Series(numbers, dtype=object)})
-    given = [number for number in numbers if number is not None]
-    exact, whole = sum(map(Fraction, given), Fraction()), not any(type(n) is float for n in given)
-    total = int(exact) if whole else math.inf
-    mean = math.inf if abs(exact) > 10**308 else float(exact / len(given))
-    (row,) = cells(summarize(df, Summary("x", sum=("x", "sum"), mean=("x", "mean"))))
-    assert row == [total, plain(mean)]
-
-
-def test_the_last_of_all_characters_sorts_both_ways() -> None:
-    texts = ["a", "a\U0010ffff", "a\U0010ffffa", "b", "\U0010ffff"]
+def test_the_first_and_the_last_of_all_characters_sort_both_ways() -> None:
+    texts = ["\0", "a", "a\U0010ffff", "a\U0010ffffa", "b", "\ud800", "\U0010ffff"]
     df = pd.DataFrame({"k": texts[::-1]})
     for sort, order in {"k": texts, "-k": texts[::-1]}.items():
         found = cells(summarize(df, Summary("x", by="k", sort=sort, n=("k", "size"))))

@@ -1,5 +1,6 @@
 """What is mended and sped up in LocalStack's Lambda, S3 and Step Functions."""
 
+import base64
 import re
 import time
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
 from localstack.aws.connect import ClientFactory
 from localstack.services.lambda_.invocation.assignment import AssignmentService
@@ -32,6 +34,7 @@ ANY_NAME = re.compile(
     r"arn:aws[a-z-]*:states:[a-z0-9-]+:\d{12}:(stateMachine|execution|express):\S+$"
 )
 
+_list: Any = s3.S3Provider.list_objects_v2
 _choose = AssignmentService.get_environment
 _store_logs = LambdaVersionManager.store_logs
 _stop_version = LambdaService.stop_version
@@ -46,6 +49,8 @@ def mend() -> None:
     """Put what is below in the place of LocalStack's own."""
     # LocalStack's own folder, /tmp/localstack-s3-storage, is one for all users of a machine.
     s3.DEFAULT_S3_TMP_DIR = str(scratch_folder("s3"))
+    setattr(s3, "decode_continuation_token", last_key)
+    setattr(s3.S3Provider, "list_objects_v2", list_in_one_order)
     setattr(StepFunctionsProvider, "_STATE_MACHINE_EXECUTION_ARN_REGEX", ANY_NAME)
     setattr(AssignmentService, "get_environment", choose_environments_safely)
     setattr(LambdaVersionManager, "store_logs", store_the_whole_log)
@@ -55,6 +60,22 @@ def mend() -> None:
     setattr(StepFunctionsProvider, "get_execution_history", page_through_histories)
     setattr(AmazonStateLanguageParser, "parse", staticmethod(parse_once))
     setattr(ClientFactory, "with_assumed_role", assume_once)
+
+
+def last_key(token: str | None) -> str:
+    """LocalStack reads the token of a page of keys as ASCII."""
+    return base64.b64decode(token or "", altchars=b"._").decode()
+
+
+def list_in_one_order(provider: Any, context: Any, **asked: Any) -> Any:
+    """LocalStack sorts keys as they are, and looks for those of the next page by what a URL has."""
+    if asked.get("encoding_type") != "url":
+        return _list(provider, context, **asked)
+    found = _list(provider, context, **{**asked, "encoding_type": None}) | {"EncodingType": "url"}
+    for each in (found, *found.get("Contents", []), *found.get("CommonPrefixes", [])):
+        for name in {"Key", "Prefix", "Delimiter", "StartAfter"} & each.keys():
+            each[name] = quote(each[name])
+    return found
 
 
 @contextmanager
