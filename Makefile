@@ -25,7 +25,7 @@ $(foreach name,$(TYPED),$(eval override $(name) := $$(value $(name))))
 export $(TYPED)
 # What else may be typed, for the targets of utils/checks and for the programs that recipes run.
 KNOWN := $(TYPED) PLAN REPLACE_BUCKET ROTATE_KEY EMPTY YES SMOKE_ROWS ENDPOINT BUCKET ETL_FOLDER SIZES REPEAT MEMBERS ORDERS FUZZ_S
-PASSED_ON := ALREADY_UP PLATFORM PYTHON SHELL CHROMIUM LANG LC_% LS_LOG DEBUG AUTH LAMBDA_% AWS_% PIP_% UV_% %_proxy %_PROXY
+PASSED_ON := ALREADY_UP PLATFORM PYTHON SHELL CHROMIUM LANG LC_% LS_LOG DEBUG LAMBDA_PROCESS_POOL_SIZE AWS_% PIP_% UV_% %_proxy %_PROXY
 # A misspelt name would be as good as none, and make silent.
 MISSPELT := $(filter-out $(KNOWN) $(PASSED_ON),$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
 ifneq ($(MISSPELT),)

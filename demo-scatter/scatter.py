@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from pipeline.events.scatter import Job, check_fits_execution
 from pipeline.facts.stages import ScatterFacts, SegmentCut
 from pipeline.keys import InvalidEvent, claim_key, facts_key, manifest_key
 from pipeline.reading import references
-from pipeline.reading.columns import Table
+from pipeline.reading.columns import Array, Table
 from pipeline.reading.objects import At, Listed, find_objects, head, input_bucket
 from pipeline.reading.segment_files import make_files
 from pipeline.reading.source import Source, open_table
@@ -127,11 +127,12 @@ class ScatterHandler:
         formats = {endings.is_csv(key) for _, key in origins_of(df.attrs)}
         if True in formats:
             df.attrs["format"] = "csv" if len(formats) == 1 else "mixed"
+        added: dict[str, Array] = {}
         for name in job.added:
             rule = "must be a column that the table has not"
             require(name not in df.columns, f"source_column: {rule}", name, InvalidEvent)
-            df[name] = pd.array(list(objects_of(df.attrs, start, stop)), dtype="str")
-        return with_columns(df, [*job.added, *columns])
+            added[name] = pd.array(list(objects_of(df.attrs, start, stop)), dtype="str")
+        return with_columns(df, [*job.added, *columns], added)
 
     def make_df(self, table: Table, start: int, source: str) -> pd.DataFrame:
         """The table indexed by the row numbers of the whole one, from `start` on.
@@ -162,7 +163,7 @@ class ScatterHandler:
     def widen(self, cut: SegmentCut, columns: list[str]) -> SegmentCut:
         """Add the columns that first came up in later segments."""
         df = frames.load(self.objects.get(cut.key), cut.key)
-        pickled = frames.dump(with_columns(df, columns))
+        pickled = frames.dump(with_columns(df, columns, {}))
         self.objects.put(cut.key, pickled)
         return replace(cut, size=len(pickled))
 
@@ -175,12 +176,12 @@ class ScatterHandler:
         self.objects.put(facts_key(job.segment_key(0)), facts.to_json())
 
 
-def with_columns(df: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+def with_columns(df: pd.DataFrame, columns: list[str], added: Mapping[str, Array]) -> pd.DataFrame:
     """One that no record of the segment has is as one of nulls: what a rule does with numbers and
     what it does with texts passes over them."""
     if list(df.columns) == columns:
         return df
     nulls = np.full(len(df), None)
-    made = pd.DataFrame({name: df.get(name, nulls) for name in columns}, df.index)
+    made = pd.DataFrame({name: df.get(name, added.get(name, nulls)) for name in columns}, df.index)
     made.attrs = df.attrs
     return made

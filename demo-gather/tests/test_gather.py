@@ -527,10 +527,6 @@ def test_columns_are_as_wide_wherever_the_table_was_cut(
 
 EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "empty": ({}, "InvalidEvent: event: segment_results must be a list of keys; found null"),
-    "text": (
-        {"segment_results": "gather/job_000.pkl"},
-        'InvalidEvent: event: segment_results must be a list of keys; found the text "gather/job_000.pkl"',
-    ),
     "definitions that are no list": (
         {"segment_definitions": 3, "segment_results": ["a"]},
         "InvalidEvent: event: segment_definitions must be a list of keys; found the number 3",

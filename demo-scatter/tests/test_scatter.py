@@ -10,17 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.events import scatter as events
-from pipeline.events.scatter import Job, NotATable, TooManySegments
-from pipeline.keys import InvalidEvent, gathered
+from pipeline.events.scatter import Job, TooManySegments
 from pipeline.reading import cuts
 from pipeline.reading.columns import Block, Table
-from pipeline.reading.csv_table import CSVColumns
-from pipeline.reading.formats import Format
-from pipeline.reading.json_records import ArrayReader
-from pipeline.reading.source import InputChanged, Opened, Source
+from pipeline.reading.source import InputChanged, Source
 from pipeline.segments import frames
 from scatter import ScatterHandler, Segment, with_columns
-from tests.scattering import put, scattered
+from tests.scattering import put, scattered, source_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -42,11 +38,8 @@ def make_segments(
 ) -> list[pd.DataFrame]:
     size = cuts.block_bytes(len(data))
     chunks = [data[at : at + size] for at in range(0, len(data), size)]
-    reader = ArrayReader(chunks, KEY)
-    opened = Opened(KEY, "", len(data), Format("json", False, len(data)), reader)
-    source = Source([opened], len(data), CSVColumns(), reader)
     job = Job(KEY, division_number, None, manifest, written=True)
-    segments = HANDLER.make_segments(source, job)
+    segments = HANDLER.make_segments(source_of(KEY, chunks, len(data)), job)
     return [frames.load(segment.pickled, KEY) for segment in segments]
 
 
@@ -130,37 +123,6 @@ def keys_of(s3: "S3Client", bucket: str) -> list[str]:
     return [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]]
 
 
-@pytest.mark.parametrize(
-    ("inbox", "key", "workbook"),
-    [
-        ("", "test.json", "test.xlsx"),
-        ("", "2026/members.json", "2026/members.xlsx"),
-        ("", "data.2024.01", "data.2024.01.xlsx"),
-        ("", "data.2024.02.json", "data.2024.02.xlsx"),
-        ("", "orders.csv.gz", "orders.xlsx"),
-        ("", "2026/ORDERS.CSV", "2026/ORDERS.xlsx"),
-        ("", "a.json.jsonl", "a.json.xlsx"),
-        ("", "inbox/members.json", "inbox/members.xlsx"),
-        ("inbox/", "inbox/a/members.json", "outbox/a/members.xlsx"),
-        ("in/new/", "in/new/members.json", "outbox/members.xlsx"),
-        ("inbox/", "members.json", "members.xlsx"),
-        ("inbox/", "a/inbox/members.json", "a/inbox/members.xlsx"),
-    ],
-)
-def test_the_workbook_is_named_after_the_input_and_out_of_the_inbox(
-    inbox: str, key: str, workbook: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("INBOX", inbox)
-    assert Job(key, None, "run-1").workbook == workbook
-
-
-def test_what_others_write_into_an_input_is_no_fault() -> None:
-    event = {"version": "0", "id": "1", "detail-type": "x", "source": "aws.s3", "detail": {}}
-    event |= {"account": "1", "time": "t", "region": "r", "resources": [], "Comment": "c"}
-    event |= {"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": "arn:aws:states:…"}
-    assert Job.from_event({"overrides": {**event, "input_obj": KEY}}) == Job(KEY, None, None)
-
-
 @pytest.mark.parametrize("size", [1, 10_000, 123_457, 4_700_000, 700_000_000])
 def test_no_table_makes_more_than_200_segments(size: int, small_scale: None) -> None:
     """The sizes are bytes of records of 7 bytes, before they are scaled down."""
@@ -213,7 +175,7 @@ def test_columns_agree_where_later_records_bring_new_ones(s3: "S3Client", bucket
 def test_a_rule_works_where_no_record_of_a_segment_has_a_column() -> None:
     given = pd.DataFrame({"a": [1, 2]}, index=[7, 8])
     given.attrs["source"] = KEY
-    df = with_columns(given, ["b", "a"])
+    df = with_columns(given, ["b", "a"], {})
     assert (df["a"].tolist(), df["b"].tolist()) == ([1, 2], [None, None])
     assert (df.index.tolist(), df.attrs) == ([7, 8], {"source": KEY})
     assert df["b"].str[:7].isna().all()
@@ -284,147 +246,6 @@ def test_no_float_holds_an_integer_beyond_15_digits_in_any_segment(
     assert all(type(found[row]) is int for row, _ in long)
 
 
-INPUT = "input_obj: must be the key of an object, a folder/, a pattern or a list of keys; found "
-LONG = "input_obj: must be short enough for its workbook, whose key has at most 1,024 bytes; found "
-ENDS = ".json, .jsonl, .ndjson, .csv, .tsv, .xlsx"
-ENDING = (
-    f"input_obj: must end in {ENDS} or one of these with .gz, or have no ending; found the text "
-)
-NUMBER = "division_number: must be a whole number from 1; found "
-EXECUTION = "execution: must be an execution's name; found "
-DELIMITER = "delimiter: must be one character, no quote and no line's end; found the text "
-ENCODING = "encoding: must be utf-8 or cp932; found "
-CSV_ALONE = 'encoding: only CSV has another than UTF-8; found the text "cp932" of members.json'
-BUCKET = "input_bucket: must be a bucket's name; found "
-READ = 'workbook: must be no object that is read; found the text "a.xlsx"'
-LIMIT = "max_rejects: must be a whole number from 0; found "
-KNOWN = (
-    "input_obj, input_bucket, workbook, source_column, division_number, scheduled_time, zone, "
-    "encoding, delimiter, sheet, etl, rejects, max_rejects, sheets"
-)
-KANJI = "漢" * 60 + "…"
-EVENTS: list[tuple[dict[str, Any], str]] = [
-    ({"input_obj": None}, INPUT + "null"),
-    ({"input_obj": 7}, INPUT + "the number 7"),
-    ({"input_obj": ""}, INPUT + 'the text ""'),
-    ({"input_obj": "a/../b"}, INPUT + 'the text "a/../b"'),
-    ({"input_obj": "/a.json"}, INPUT + 'the text "/a.json"'),
-    ({"input_obj": "a\nb"}, INPUT + r'the text "a\nb"'),
-    ({"input_obj": "a\ud83d"}, INPUT + r'the text "a\ud83d"'),
-    ({"input_obj": "漢" * 342}, INPUT + f'the text "{KANJI}"'),
-    ({"input_obj": "漢" * 340}, LONG + f'the text "{KANJI}"'),
-    ({"input_obj": "漢" * 340 + ".csv"}, LONG + f'the text "{KANJI}"'),
-    ({"input_obj": "a.xls"}, ENDING + '"a.xls"'),
-    ({"overrides": {"input_obj": "b/a.csv.zip"}}, ENDING + '"b/a.csv.zip"'),
-    ({"input_obj": "a.xlsx"}, READ),
-    ({"workbook": ["a.xlsx"]}, "workbook: must be a key that ends in .xlsx; found an array"),
-    ({"delimiter": ";;"}, DELIMITER + '";;"'),
-    ({"delimiter": '"'}, DELIMITER + r'"\""'),
-    ({"input_bucket": "A_b"}, BUCKET + 'the text "A_b"'),
-    ({"input_obj": "a.xlsx", "input_bucket": "own"}, READ),
-    ({"sheet": ""}, 'sheet: must be a sheet\'s name; found the text ""'),
-    ({"encoding": "sjis"}, ENCODING + 'the text "sjis"'),
-    ({"encoding": ["utf-8"]}, ENCODING + "an array"),
-    ({"encoding": "cp932"}, CSV_ALONE),
-    ({"division_number": 0}, NUMBER + "the number 0"),
-    (json.loads('{"division_number": 1e400}'), NUMBER + "the number inf"),
-    ({"division_number": 2.5}, NUMBER + "the number 2.5"),
-    ({"division_number": True}, NUMBER + "true"),
-    ({"division_number": "9"}, NUMBER + 'the text "9"'),
-    ({"overrides": {"division": 9}}, f"overrides: knows {KNOWN}; found division"),
-    ({"overrides": [1]}, "overrides: must be an object; found an array"),
-    ({"overrides": {"etl": 5}}, "etl: must be the name of an ETL; found the number 5"),
-    ({"etl": ""}, 'etl: must be the name of an ETL; found the text ""'),
-    ({"rejects": None}, 'rejects: must be "sheet"; found null'),
-    ({"overrides": {"rejects": "file"}}, 'rejects: must be "sheet"; found the text "file"'),
-    ({"max_rejects": 3}, 'rejects: must be "sheet"; found max_rejects alone'),
-    ({"rejects": "sheet", "max_rejects": -1}, LIMIT + "the number -1"),
-    ({"rejects": "sheet", "max_rejects": True}, LIMIT + "true"),
-    ({"sheets": "table"}, 'sheets: must be "summaries"; found the text "table"'),
-    ({"overrides": {"sheets": None}}, 'sheets: must be "summaries"; found null'),
-    ({"execution": "../x"}, EXECUTION + 'the text "../x"'),
-    ({"execution": "a/b"}, EXECUTION + 'the text "a/b"'),
-    ({"execution": 5}, EXECUTION + "the number 5"),
-    ({"execution": "漢" * 81}, EXECUTION + f'the text "{KANJI}"'),
-    ({"execution": ""}, EXECUTION + 'the text ""'),
-]
-
-
-@pytest.mark.parametrize(("event", "fault"), EVENTS, ids=[ascii(each)[:40] for each, _ in EVENTS])
-def test_a_wrong_event_is_named(
-    event: dict[str, Any], fault: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BUCKET", "own")
-    with pytest.raises(InvalidEvent) as raised:
-        Job.from_event({"input_obj": KEY, **event}).of(
-            [event.get("input_obj") or KEY], written=True
-        )
-    assert str(raised.value) == fault
-
-
-@pytest.mark.parametrize("key", ["notes.txt", "a/_SUCCESS", "x.gz", "x.json.part", "2026/", ""])
-def test_of_the_inbox_is_passed_over_what_does_not_end_as_a_table(
-    key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("INBOX", "inbox/")
-    with pytest.raises(NotATable) as raised:
-        Job.from_event({"input_obj": "test.json", "overrides": {"input_obj": f"inbox/{key}"}})
-    assert str(raised.value) == (
-        f"input_obj: a table of the inbox must end in {ENDS}, or one of these with .gz; "
-        f'found the text "inbox/{key}", which is passed over'
-    )
-
-
-@pytest.mark.parametrize("inbox", ["", "inbox/"])
-@pytest.mark.parametrize("end", [".json", ".CSV", ".jsonl.gz", ".ndjson"])
-def test_a_table_of_the_inbox_is_a_job_and_so_is_one_beside_it_without_an_ending(
-    end: str, inbox: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("INBOX", inbox)
-    assert Job.from_event({"input_obj": f"inbox/a/x{end}"}).input_obj == f"inbox/a/x{end}"
-    assert Job.from_event({"input_obj": "other/inbox/x"}).input_obj == "other/inbox/x"
-
-
-@pytest.mark.parametrize("key", [7, None, ["inbox/"]])
-def test_what_is_no_key_is_no_object_of_the_inbox(
-    key: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("INBOX", "inbox/")
-    with pytest.raises(InvalidEvent):
-        Job.from_event({"input_obj": key})
-
-
-@pytest.mark.parametrize("execution", [None, "e" * 73, "漢" * 80], ids=["none", "long", "kanji"])
-@pytest.mark.parametrize("key", ["members.json", "漢" * 330 + ".json"], ids=["short", "kanji"])
-def test_the_state_of_every_division_that_is_allowed_is_at_most_256_kib(
-    execution: str | None, key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As the Map leaves it, whichever way its texts are written."""
-    monkeypatch.setattr(events, "ITERATIONS", 10**6)
-    job = Job.from_event({"input_obj": key, "execution": execution})
-
-    def state(segments: int) -> int:
-        keys = [job.segment_key(number) for number in range(segments)]
-        whole = {
-            "segment_definitions": keys,
-            "workbook": job.workbook,
-            "segment_results": [gathered(each) for each in keys],
-        }
-        return max(len(json.dumps(whole)), len(json.dumps(whole, ensure_ascii=False).encode()))
-
-    refused = next(n for n in range(1, 10**6) if not fits(n, job))
-    # Keys of later segments are longer: not much is refused that would fit.
-    assert state(refused - 1) <= 256 * 1024 < state(refused + refused // 30)
-
-
-def fits(segments: int, job: Job) -> bool:
-    try:
-        events.check_fits_execution(segments, job.segment_key(segments - 1), job)
-    except TooManySegments:
-        return False
-    return True
-
-
 def test_segment_files_tell_the_etl_and_where_faulty_records_go(
     s3: "S3Client", bucket: str
 ) -> None:
@@ -451,11 +272,6 @@ def test_a_division_beyond_the_limits_is_refused(
         with pytest.raises(TooManySegments, match="division_number 1 passes that at segment 21"):
             scattered(s3, input_obj=KEY, **event)
         monkeypatch.setenv("DIVISION_NUMBER", "1")
-
-
-def test_a_thousand_segments_fit_an_execution() -> None:
-    job = Job(KEY, 10, "e" * 36)
-    events.check_fits_execution(1000, job.segment_key(999), job)
 
 
 def test_a_manifest_lists_any_number_of_segments(
@@ -503,46 +319,3 @@ def test_an_input_that_is_replaced_between_its_two_readings_is_named(
 def test_a_missing_object_is_s3s_own_error(s3: "S3Client", bucket: str) -> None:
     with pytest.raises(s3.exceptions.NoSuchKey):
         scattered(s3, input_obj=KEY)
-
-
-INBOX_INPUT = {"encoding": "cp932", "orders": {"rejects": "sheet", "encoding": "utf-8"}}
-SHEET, CP932 = {"rejects": "sheet"}, {"encoding": "cp932"}
-FOLDERS: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, str]]] = [
-    ("inbox/orders/2026/a.csv", {}, {"folder": "orders", **SHEET}, {"encoding": "utf-8"}),
-    ("inbox/x/a.csv", {}, {"folder": "x"}, CP932),
-    ("inbox/orders.csv", {}, {}, CP932),
-    ("inbox/orders/a.csv", {"etl": "sales", **CP932}, {"etl": "sales", **SHEET}, CP932),
-    ("orders/a.csv", {}, {}, {}),
-]
-
-
-@pytest.mark.parametrize(("key", "given", "told", "reading"), FOLDERS)
-def test_a_table_of_the_inbox_has_the_etl_and_the_input_of_its_folder(
-    key: str,
-    given: dict[str, Any],
-    told: dict[str, Any],
-    reading: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("INBOX", "inbox/")
-    monkeypatch.setenv("INBOX_INPUT", json.dumps(INBOX_INPUT))
-    job = Job.from_event({"input_obj": "test.json", "overrides": {"input_obj": key, **given}})
-    assert (job.told, job.reading) == (told, reading)
-
-
-@pytest.mark.parametrize(
-    ("text", "fault"),
-    [
-        ("[1]", "InboxInput: must be a JSON object; found the text "),
-        ('{"orders": {"etls": 1}}', "InboxInput: knows input_obj, .*; found etls"),
-        ('{"orders": 1}', "InboxInput: knows input_obj, .*; found orders"),
-        ('{"encoding": 1}', "encoding: must be utf-8 or cp932; found the number 1"),
-    ],
-)
-def test_an_inbox_input_that_is_none_is_named(
-    text: str, fault: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("INBOX", "inbox/")
-    monkeypatch.setenv("INBOX_INPUT", text)
-    with pytest.raises(InvalidEvent, match=f"^{fault}"):
-        Job.from_event({"overrides": {"input_obj": "inbox/orders/a.csv"}})

@@ -11,6 +11,7 @@ import pytest
 import segment
 from pipeline.etl_names import UnknownEtl, names
 from pipeline.etls.module import load
+from pipeline.excel import InvalidCell
 from pipeline.keys import InvalidEvent, rejects_key, result_key
 from pipeline.reading.plain_numbers import read_cells
 from pipeline.segments import frames
@@ -153,6 +154,26 @@ def test_a_faulty_etl_fails_its_own_tables_only(write: Write) -> None:
             process(table(etl="sums"))
 
 
+OTHER_FRAMES = {
+    "joined": ("df.join(pd.DataFrame({'x': ['\\ud800']}, df.index[2:]))", "points.json record 22"),
+    "of an index": (
+        "df.assign(x=['', '', '\\ud800']).reset_index()",
+        "gather/job_000.pkl record 2",
+    ),
+}
+
+
+@pytest.mark.parametrize(("made", "named"), OTHER_FRAMES.values(), ids=OTHER_FRAMES)
+def test_a_cell_is_named_by_the_record_that_it_is_made_of_or_by_its_result(
+    s3: "S3Client", bucket: str, write: Write, made: str, named: str
+) -> None:
+    """Of a joined frame pandas forgets what it is made of, of a new index the records."""
+    write(points=f"import pandas as pd\ndef process(df): return {made}")
+    s3.put_object(Bucket=bucket, Key=KEY, Body=frames.dump(table()))
+    with pytest.raises(InvalidCell, match=f"^{named}, column x: "):
+        SegmentHandler(KEY, None, s3).main()
+
+
 REFERENCE = {
     "a record": (
         'refuse(rates, "率", rates["率"] < 1, "must be above 0")',
@@ -265,8 +286,6 @@ def test_a_result_has_its_segments_name(name: str) -> None:
 
 
 OTHER_KEYS = {
-    "": 'the text ""',
-    "job_000.pkl": 'the text "job_000.pkl"',
     "gather/job_000.pkl": 'the text "gather/job_000.pkl"',
     "scatter/../x.pkl": 'the text "scatter/../x.pkl"',
     "scatter/a.json": 'the text "scatter/a.json"',

@@ -15,6 +15,11 @@ RAISE = {
         "make deploy{flags} PARAMETERS={Stage}{Setting}=… を実行する",
     ),
 }
+# Run fewer segments at once.
+FEWER = {
+    False: ("MaxConcurrency in state-machine/*.json", "state-machine/*.json の MaxConcurrency"),
+    True: ("make deploy{flags} PARAMETERS=MaxConcurrency=…",) * 2,
+}
 # Redrive repeats what failed with the same code, settings and input: it is named where these are right.
 AGAIN = {
     False: ("start again later", "後でもう一度実行してください"),
@@ -59,12 +64,12 @@ TRANSIENT = (
     "ServiceUnavailable",
 )
 THROTTLED = (
-    "the function's concurrency is used up: {again}; raise it, or lower MaxConcurrency",
-    "関数の同時実行数を使い切りました。{again}。同時実行数を増やすか、MaxConcurrency を下げてください",
+    "the function's concurrency is used up: {again}; raise it, or run fewer segments at once: {fewer}",
+    "関数の同時実行数を使い切りました。{again}。同時実行数を増やすか、同時に動くセグメントを減らしてください: {fewer}",
 )
 SLOW_DOWN = (
-    "S3 asks for fewer requests: {again}, or lower MaxConcurrency",
-    "S3 へのリクエストが多すぎます。{again}。または MaxConcurrency を下げてください",
+    "S3 asks for fewer requests: {again}, or run fewer segments at once: {fewer}",
+    "S3 へのリクエストが多すぎます。{again}。または同時に動くセグメントを減らしてください: {fewer}",
 )
 SMALLER = ("or choose a smaller division_number", "か、division_number を小さくしてください")
 ADVICE = {
@@ -329,6 +334,7 @@ def advice(
         memory=raised.format(SETTING="MEMORY", Setting="Memory", **names),
         timeout=raised.format(SETTING="TIMEOUT", Setting="Timeout", **names),
         log=ABOVE[which] if logged else LOG[which].format(**names),
+        fewer=FEWER[bool(flags)][which].format(**names),
         again=AGAIN[redriven][which].format(**names),
         **names,
     )

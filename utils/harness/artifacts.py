@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from typing import Any
 
 # It ships no types.
@@ -27,7 +28,9 @@ FIXED = ["ArtifactBucket", "Architecture", "Definition", "DefinitionKey", *ZIPS]
 SUBSTITUTIONS = {
     f"arn:aws:lambda:us-east-1:000000000000:function:{stage}-lambda": f"${{{name}}}"
     for stage, name in zip(STAGES, FUNCTIONS, strict=True)
-} | {'"MaxConcurrency": 200': "${MaxConcurrency}"}
+}
+# A number of the emulator's, whatever it is; a stack has its parameter.
+AT_ONCE = re.compile(r'"MaxConcurrency": \d+')
 
 
 class Artifacts:
@@ -204,8 +207,12 @@ def sha256_of(key: str) -> str:
     return base64.b64encode(bytes.fromhex(key.split("/")[1])).decode()
 
 
-def substitutable(definition: str, names: dict[str, str] = SUBSTITUTIONS) -> str:
+def substitutable(definition: str) -> str:
     """The definition with the names that CloudFormation's DefinitionSubstitutions fills in."""
+    return AT_ONCE.sub("${MaxConcurrency}", with_names(definition, SUBSTITUTIONS))
+
+
+def with_names(definition: str, names: dict[str, str]) -> str:
     for found, name in names.items():
         definition = definition.replace(found, name)
     return definition.strip()
@@ -216,7 +223,7 @@ def is_deployed(definition: str, stack: Found) -> bool:
     at_once = stack.parameters.get("MaxConcurrency")
     names = {stack.outputs[name]: f"${{{name}}}" for name in FUNCTIONS}
     names[f'"MaxConcurrency": {at_once}'] = "${MaxConcurrency}"
-    given = key_of("DefinitionKey", substitutable(definition, names).encode())
+    given = key_of("DefinitionKey", with_names(definition, names).encode())
     return at_once is None or stack.parameters["DefinitionKey"] == given  # None: an older version's
 
 

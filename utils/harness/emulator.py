@@ -53,7 +53,7 @@ class Emulator:
             if version := self.version():
                 return f"{self.name} {version} answers at {self.endpoint}"
             began = time.monotonic()
-            if not self.process():  # one that still starts is waited for
+            if not self.process():  # one that starts, or is busy, is waited for
                 self.check_port_is_free()
                 remove_leftovers()
                 self.launch()
@@ -75,8 +75,10 @@ class Emulator:
             return None
 
     def check_port_is_free(self) -> None:
-        if self.host not in ("localhost", "127.0.0.1", "::1"):
-            raise Fault(f"nothing answers at {self.endpoint}, and only a local one can be started")
+        if self.host not in ("localhost", "127.0.0.1"):
+            raise Fault(
+                f"nothing answers at {self.endpoint}, and only one at localhost can be started"
+            )
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", self.port)):
                 return
@@ -90,9 +92,10 @@ class Emulator:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not (version := self.version()):
             if self.process() is None or time.monotonic() > deadline:
-                self.down()
                 end = "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_LINES:])
-                raise Fault(f"{self.name} did not start; the end of {self.log}:\n{end}")
+                raise Fault(
+                    f"{self.name} does not answer at {self.endpoint}; the end of {self.log}:\n{end}"
+                )
             time.sleep(0.05)
         return version
 

@@ -1,5 +1,6 @@
 """Excel's limits, and how a workbook writes the names of columns and texts."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -125,7 +126,7 @@ def integer_text(value: int) -> str:
 
 def float_text(value: float) -> str:
     """As Excel shows it: 0.07, of which a cell's XML has 16 digits, 0.07000000000000001."""
-    return f"{value:.15G}"
+    return f"{value:.15G}" if math.isfinite(value) else str(value)
 
 
 def is_number(value: Decimal) -> bool:

@@ -9,7 +9,7 @@
                          job_000.xml.deflate    its rows, rendered
                          job_000.json           what the gather must know of those rows, and the segment's facts
                          job_000.partials       what it contributes to summaries, if that is much
-                         job_000.rejects-7.pkl  the 7 records that it leaves out
+                         rejects/job_000-7.pkl  the 7 records that it leaves out
                          facts.json             what the gather tells
     reference/                                  tables that an ETL looks something up in
     outbox/                                     workbooks of tables from the inbox
@@ -28,7 +28,7 @@ SCATTER, GATHER = "scatter/", "gather/"
 REFERENCE = "reference/"
 
 _SEGMENT = re.compile(r".*/job_([0-9]+)\.pkl")
-_REJECTS = re.compile(r"(.+)\.rejects-([0-9]+)\.pkl")
+_REJECTS = re.compile(r"(.+/)rejects/([^/]+)-([0-9]+)\.pkl")
 
 
 class InvalidEvent(ValueError):
@@ -103,15 +103,22 @@ def partials_key(result_key: str) -> str:
     return result_key.removesuffix(".pkl") + ".partials"
 
 
+def rejects_folder(result_key: str) -> str:
+    """What all segments leave out lies apart, so that one list of keys tells of many segments."""
+    folder, _, _ = result_key.rpartition("/")
+    return f"{folder}/rejects/"
+
+
 def rejects_key(result_key: str, count: int) -> str:
     """The count is in the name, so that a list of keys tells it, see `rejects_of`."""
-    return f"{result_key.removesuffix('.pkl')}.rejects-{count}.pkl"
+    _, _, name = result_key.removesuffix(".pkl").rpartition("/")
+    return f"{rejects_folder(result_key)}{name}-{count}.pkl"
 
 
 def rejects_of(key: str) -> tuple[str, int] | None:
-    """`gather/job_000.rejects-7.pkl` → `gather/job_000.pkl` and 7; None for another object."""
+    """`gather/rejects/job_000-7.pkl` → `gather/job_000.pkl` and 7; None for another object."""
     match = _REJECTS.fullmatch(key)
-    return (f"{match[1]}.pkl", int(match[2])) if match else None
+    return (f"{match[1]}{match[2]}.pkl", int(match[3])) if match else None
 
 
 def references_key(segment_key: str) -> str | None:

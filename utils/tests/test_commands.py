@@ -174,7 +174,7 @@ def test_a_functions_makefile_holds_numbers() -> None:
 
 
 def test_a_misspelt_variable_is_named(make: Make) -> None:
-    for typed in ("FIL=x", "file=x"):
+    for typed in ("FIL=x", "file=x", "LAMBDA_KEEPALIVE_MS=x"):
         message = refused(make("help", typed, "FILE=y", "AWS_PROFILE=z"))
         assert f"no such variable: {typed.removesuffix('=x')}; there are ARCH BUCKET " in message
     checked(make("help", "FILE=y", "DEBUG=1", "SIZES=1"))

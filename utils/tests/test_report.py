@@ -413,6 +413,13 @@ PARAMETER = "make deploy TARGET=stack STACK=x PARAMETERS=GatherMemory=…"
         ("Runtime.OutOfMemory", "", STACK, PARAMETER),
         ("Runtime.ExitError", KILLED, HERE, MAKEFILE),
         ("Runtime.ExitError", KILLED, STACK, PARAMETER),
+        ("SlowDown", "", HERE, "fewer segments at once: MaxConcurrency in state-machine/*.json"),
+        (
+            "SlowDown",
+            "",
+            AWS,
+            "make deploy TARGET=aws STACK=x REGION=y PARAMETERS=MaxConcurrency=…",
+        ),
     ],
 )
 def test_advice_goes_by_the_message_and_by_where_the_stage_runs(

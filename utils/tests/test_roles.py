@@ -1,9 +1,6 @@
 """The template's policies, in an emulator that enforces them: MiniStack with AUTH=true."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +11,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.waiter import WaiterModel, create_waiter_with_client
 
-from conftest import checked, refused
-from harness.target import STAGES
+from harness.__main__ import main
+from harness.deploy import deploy
+from harness.target import STAGES, connect
 from ministack import MiniStack
 from test_pipeline import EXAMPLE
 
@@ -63,14 +61,12 @@ class Account:
 
     def deploy(self, definition: str) -> dict[str, str]:
         """Deploy the pipeline, or change its definition; returns the stack's outputs."""
-        to = ["--target", "stack", "--stack", STACK]
         given = f"Inbox=inbox/,InputBucket={INPUT_BUCKET},Schedule=rate(1 day)"
-        asked = ["--definition", definition, "--parameters", given]
-        command = [sys.executable, "-m", "harness", *to, "deploy", *asked]
-        env = {**os.environ, "ENDPOINT": self.endpoint}
-        checked(subprocess.run(command, env=env, capture_output=True, text=True))
-        [found] = self.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
-        return {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ENDPOINT", self.endpoint)
+            stack = connect("stack", STACK)
+            deploy(stack, definition=definition, parameters=given)
+            return stack.outputs
 
     def as_role(self, role: str, service: str = "s3") -> Any:
         """A client with a role's policies, as what has the role would have them."""
@@ -114,23 +110,27 @@ def account(zips: dict[str, Path], guarded: MiniStack) -> Account:
 
 
 @pytest.fixture(scope="module")
-def policy(account: Account) -> str:
+def outputs(account: Account) -> dict[str, str]:
+    """The stack's, with the parallel definition, beside another bucket and one that it may read."""
+    account.s3.create_bucket(Bucket="another-bucket")
+    account.s3.create_bucket(Bucket=INPUT_BUCKET)
+    account.s3.put_object(Bucket=INPUT_BUCKET, Key="members.json")
+    return account.deploy("parallel")
+
+
+@pytest.fixture(scope="module")
+def policy(account: Account, outputs: dict[str, str]) -> str:
     """That of the stack's bucket, which refuses plain HTTP. It is taken away: the emulator speaks
     no other.
     """
-    bucket = account.deploy("parallel")["BucketName"]
-    policy: str = account.s3.get_bucket_policy(Bucket=bucket)["Policy"]
-    account.s3.delete_bucket_policy(Bucket=bucket)
+    policy: str = account.s3.get_bucket_policy(Bucket=outputs["BucketName"])["Policy"]
+    account.s3.delete_bucket_policy(Bucket=outputs["BucketName"])
     return policy
 
 
 @pytest.fixture(scope="module")
-def bucket(account: Account, policy: str) -> str:
-    """The stack's, beside another one and one that its scatter may read."""
-    account.s3.create_bucket(Bucket="another-bucket")
-    account.s3.create_bucket(Bucket=INPUT_BUCKET)
-    account.s3.put_object(Bucket=INPUT_BUCKET, Key="members.json")
-    return account.resources()["Bucket"]
+def bucket(outputs: dict[str, str], policy: str) -> str:
+    return outputs["BucketName"]
 
 
 @pytest.fixture(scope="module")
@@ -139,18 +139,12 @@ def as_stage(account: Account, bucket: str) -> dict[str, Any]:
     return {stage: account.as_role(names[f"{stage.title()}Role"]) for stage in STAGES}
 
 
-@pytest.mark.parametrize(("definition", "day"), [("parallel", 27), ("distributed", 28)])
 def test_an_execution_needs_nothing_that_its_roles_lack_even_to_render_a_segment_again(
-    account: Account, bucket: str, definition: str, day: int
+    account: Account, bucket: str, outputs: dict[str, str]
 ) -> None:
-    outputs = account.deploy(definition)
-    machine = {"stateMachineArn": outputs["StateMachineArn"]}
-    there = account.client("stepfunctions").describe_state_machine(**machine)["definition"]
-    assert ("DISTRIBUTED" in there) == (definition == "distributed")
     account.s3.put_object(Bucket=bucket, Key="members.json", Body=json.dumps(TABLE).encode())
-    execution = account.run(outputs["StateMachineArn"], day)
-    assert execution["status"] == "SUCCEEDED", execution
-    assert execution["output"] == '"members.xlsx"'
+    execution = account.run(outputs["StateMachineArn"], 27)
+    assert execution["output"] == '"members.xlsx"', execution
     folder = f"gather/{execution['name']}/"
 
     def rendered() -> dict[str, str]:
@@ -166,6 +160,17 @@ def test_an_execution_needs_nothing_that_its_roles_lack_even_to_render_a_segment
     )
     assert json.loads(answer["Payload"].read()) == "test.xlsx"
     assert not before.items() & rendered().items()
+
+
+def test_a_distributed_execution_needs_nothing_that_its_roles_lack(
+    account: Account, bucket: str
+) -> None:
+    machine = account.deploy("distributed")["StateMachineArn"]
+    states = account.client("stepfunctions")
+    assert "DISTRIBUTED" in states.describe_state_machine(stateMachineArn=machine)["definition"]
+    account.s3.put_object(Bucket=bucket, Key="members.json", Body=json.dumps(TABLE).encode())
+    execution = account.run(machine, 28)
+    assert execution["output"] == '"members.xlsx"', execution
 
 
 def test_the_bucket_refuses_plain_http(
@@ -199,8 +204,8 @@ ALLOWED = {
         "put gather/run/job_000.pkl",
         "put gather/run/job_000.xml.deflate",
         "put gather/run/job_000.json",
-        "put gather/run/job_000.rejects-7.pkl",
-        "list gather/run/job_",
+        "put gather/run/rejects/job_000-7.pkl",
+        "list gather/run/rejects/",
     ],
     "gather": [
         "list gather/run/job_0",
@@ -344,15 +349,12 @@ def test_nothing_else_may_be_done_in_the_input_bucket(
         ask(as_stage[stage], INPUT_BUCKET, call)
 
 
-def test_keys_of_no_user_are_refused_with_advice(account: Account, tmp_path: Path) -> None:
-    env = {
-        "HOME": str(tmp_path),
-        "AWS_ENDPOINT_URL": account.endpoint,
-        "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "AKIA0000000000000000",
-        "AWS_SECRET_ACCESS_KEY": "of nobody",
-    }
-    command = [sys.executable, "-m", "harness", "--target", "aws", "--stack", "test", "deploy"]
-    said = refused(subprocess.run(command, env=env, capture_output=True, text=True))
+def test_keys_of_no_user_are_refused_with_advice(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", account.endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA0000000000000000")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of nobody")
+    said = str(main(["--target", "aws", "--stack", "test", "--region", "us-east-1", "deploy"]))
     assert "InvalidClientTokenId" in said
     assert "to do: these keys are of no user" in said

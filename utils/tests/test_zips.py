@@ -11,27 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, checked, refused
+from conftest import ROOT, checked
 from harness.target import STAGES
 
 MB = 1024 * 1024
 LIBRARY = ROOT / "utils/pipeline"
 
 each_stage = pytest.mark.parametrize("stage", STAGES)
-
-
-def test_another_build_in_another_folder_gives_the_same_bytes_and_a_syntax_error_none(
-    zips: dict[str, Path], tmp_path: Path
-) -> None:
-    copy_sources("gather", tmp_path)
-    built = tmp_path / "demo-gather/bin/lambda.zip"
-    checked(make_zip("gather", tmp_path))
-    assert built.read_bytes() == zips["gather"].read_bytes()
-    built.unlink()
-    source = "utils/pipeline/s3/client.py"
-    (tmp_path / source).write_text("first = 1\ndef second(:\n")
-    assert f"gather-lambda: {source}:2: SyntaxError: " in refused(make_zip("gather", tmp_path))
-    assert not built.exists()
 
 
 def test_packages_for_the_other_architecture_are_installed_on_this_one(tmp_path: Path) -> None:
@@ -47,11 +33,6 @@ def test_packages_for_the_other_architecture_are_installed_on_this_one(tmp_path:
     assert len(libraries) > 50
     # e_machine of the ELF header
     assert {int.from_bytes(library[18:20], "little") for library in libraries} == {machine}
-
-
-def make_zip(stage: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = ["make", "--no-print-directory", "-C", f"{folder}/demo-{stage}", "zip"]
-    return subprocess.run(command, capture_output=True, text=True)
 
 
 def test_an_interrupted_packing_prints_no_traceback_and_leaves_nothing(

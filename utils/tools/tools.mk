@@ -15,14 +15,18 @@ override ENDPOINT := $(value ENDPOINT)
 override BUCKET := $(value BUCKET)
 
 export ENDPOINT BUCKET ETL_FOLDER
-export NO_PROXY := localhost,127.0.0.1,$(NO_PROXY)
+export NO_PROXY := localhost,127.0.0.1,$(or $(no_proxy),$(NO_PROXY))
 export no_proxy := $(NO_PROXY)
+# pip's setting of that name has no place in an environment of its own, and ends with an error there.
+export PIP_USER := no
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-# The stamp's Python proves that the environment still runs: an upgrade of the host's may break it.
 TOOLS_READY := $(TOOLS)/.venv/.ready
-$(TOOLS_READY): $(ROOT)/utils/pyproject.toml $(addprefix $(TOOLS)/,install uv.txt tools.txt runtime.txt) $(wildcard $(addprefix $(ROOT)/utils/process-executor/,pyproject.toml src/*/*.py))
+$(TOOLS_READY): $(PY) $(ROOT)/utils/pyproject.toml $(addprefix $(TOOLS)/,install uv.txt tools.txt runtime.txt) $(wildcard $(addprefix $(ROOT)/utils/process-executor/,pyproject.toml src/*/*.py))
 	@$(TOOLS)/install
+
+# A link to the host's, which an upgrade may break.
+$(PY): ;
 
 # What only some targets need has an environment of its own.
 VENVS := $(TOOLS)/.venvs

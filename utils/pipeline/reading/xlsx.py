@@ -23,6 +23,7 @@ from pipeline.reading.gunzip import MOST_RATIO
 from pipeline.reading.reader import RECORD_BYTES, Reader
 
 BLOCK_BYTES = 240_000  # of XML, at least, for each block
+ELEMENTS = 1_000_000  # of a row or of a shared text, far more than Excel writes
 DATES = {*range(14, 23), *range(27, 37), 45, 47, *range(50, 59)}  # built-in number formats
 ELAPSED = 46
 # What of a number format is no letter of a date: texts, colours, locales, General, and exponents.
@@ -78,7 +79,7 @@ class XlsxReader(Reader):
         check_sizes(package)
         [book] = related(package, "")["officeDocument"].values()
         parts = related(package, book)
-        part, is_1904 = find_sheet(package.read(book), parts["worksheet"], self.sheet)
+        part, is_1904 = find_sheet(tree(package, book), parts["worksheet"], self.sheet)
         total = package.getinfo(part).file_size
         wanted = max(BLOCK_BYTES, block_bytes * total // size)
         texts = texts_of(package, *parts["sharedStrings"].values())
@@ -104,26 +105,33 @@ class XlsxReader(Reader):
 def check_sizes(package: zipfile.ZipFile) -> None:
     """Of a part no more is unpacked than its size, as the package tells it."""
     for info in package.infolist():
-        most = max(RECORD_BYTES, MOST_RATIO * info.compress_size)
-        if info.file_size > most:
-            rule = f"{info.filename} must unpack to at most {most} bytes"
-            raise InvalidWorkbook(f": {rule}; found {info.file_size}")
+        check_size(info, max(RECORD_BYTES, MOST_RATIO * info.compress_size))
+
+
+def check_size(info: zipfile.ZipInfo, most: int) -> None:
+    if info.file_size > most:
+        rule = f"{info.filename} must unpack to at most {most} bytes"
+        raise InvalidWorkbook(f": {rule}; found {info.file_size}")
+
+
+def tree(package: zipfile.ZipFile, part: str) -> Element:
+    """All of a part that tells of others, or of formats."""
+    check_size(package.getinfo(part), RECORD_BYTES)
+    return ElementTree.fromstring(package.read(part))
 
 
 def related(package: zipfile.ZipFile, part: str) -> defaultdict[str, dict[str, str]]:
     """The parts that a part names, of each type by their ids; "" names the workbook."""
     folder, name = posixpath.split(part)
-    relations = package.read(posixpath.join(folder, "_rels", f"{name}.rels"))
     parts = defaultdict[str, dict[str, str]](dict)
-    for each in ElementTree.fromstring(relations):
+    for each in tree(package, posixpath.join(folder, "_rels", f"{name}.rels")):
         target = posixpath.normpath(posixpath.join("/", folder, each.attrib["Target"]))
         parts[posixpath.basename(each.attrib["Type"])][each.attrib["Id"]] = target[1:]
     return parts
 
 
-def find_sheet(workbook: bytes, parts: dict[str, str], name: str) -> tuple[str, bool]:
+def find_sheet(book: Element, parts: dict[str, str], name: str) -> tuple[str, bool]:
     """The part of a sheet, of the first one without a name; and whether its days count from 1904."""
-    book = ElementTree.fromstring(workbook)
     sheets = {}
     for each in book.iterfind("{*}sheets/{*}sheet"):
         number = {local(key): value for key, value in each.items()}["id"]
@@ -150,7 +158,7 @@ def kinds_of(package: zipfile.ZipFile, part: str = "") -> list[str]:
     """What numbers of each style are: "", days or elapsed time."""
     if not part:
         return []
-    styles = ElementTree.fromstring(package.read(part))
+    styles = tree(package, part)
     kinds = {ELAPSED: "elapsed", **dict.fromkeys(DATES, "days")}
     for each in styles.iterfind("{*}numFmts/{*}numFmt"):
         kinds[int(each.attrib["numFmtId"])] = kind_of(each.attrib["formatCode"])
@@ -166,10 +174,13 @@ def kind_of(code: str) -> str:
 def elements(file: IO[bytes], name: str) -> Iterator[Element]:
     """Those of a name in a part, one by one: the tree keeps nothing behind the one that is read."""
     path: list[Element] = []
-    depth = 0  # of the one that is read
+    held = depth = 0  # how many the tree has, and where the one is that is read
     for event, element in ElementTree.iterparse(file, ("start", "end")):
         if event == "start":
             path.append(element)
+            held += 1
+            if held > ELEMENTS:
+                raise InvalidWorkbook(f": a <{name}> has at most {ELEMENTS} elements; found more")
             if not depth and local(element.tag) == name:
                 depth = len(path)
             continue
@@ -179,6 +190,7 @@ def elements(file: IO[bytes], name: str) -> Iterator[Element]:
         path.pop()
         if path and not depth:
             path[-1].remove(element)
+            held = len(path)
 
 
 @cache

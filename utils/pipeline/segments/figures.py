@@ -3,11 +3,10 @@
 `gather/job_000.pkl` has `gather/job_000.xml.deflate`, its rows as deflated sheet XML, and
 `gather/job_000.json`, the figures that the gather needs to splice them in, and
 `gather/job_000.partials`, what it contributes to summaries, if that is much, and
-`gather/job_000.rejects-7.pkl`, the 7 records that its result leaves out, if there are any.
+`gather/rejects/job_000-7.pkl`, the 7 records that its result leaves out, if there are any.
 """
 
 import base64
-import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +15,7 @@ from botocore.exceptions import ClientError
 from pipeline.events.gather import MissingSegment
 from pipeline.facts.json_dataclass import Json
 from pipeline.facts.stages import INLINE_BYTES, SegmentFacts
-from pipeline.keys import partials_key, rejects_of, segment_facts_key, xml_key
+from pipeline.keys import partials_key, rejects_folder, rejects_of, segment_facts_key, xml_key
 from pipeline.s3.client import OTHERS, status
 from pipeline.s3.signed import Objects
 from pipeline.sheet.layout import Layout
@@ -91,13 +90,13 @@ class Figures(Json):
 
 
 def rejected_before(objects: Objects, key: str) -> int:
-    """How many records the segments before this one have left out so far, as one request tells.
+    """How many records the segments before this one have left out so far, as one request tells: of
+    1,000 segments.
 
     Where that is not all of them the gather renders the segment's rows again.
     """
-    prefix = re.sub("[0-9]+[.]pkl$", "", key)
-    listed = objects.s3.list_objects_v2(Bucket=objects.bucket, Prefix=prefix).get("Contents", [])
-    rejected = filter(None, (rejects_of(each["Key"]) for each in listed))
+    told = objects.s3.list_objects_v2(Bucket=objects.bucket, Prefix=rejects_folder(key))
+    rejected = filter(None, (rejects_of(each["Key"]) for each in told.get("Contents", [])))
     return sum(count for other, count in rejected if (len(other), other) < (len(key), key))
 
 

@@ -22,9 +22,10 @@ NAMES = {
     "numpy": "dtype ndarray",
     "numpy._core.multiarray": "_reconstruct scalar",
     "numpy._core.numeric": "_frombuffer",
-    "pandas": "Categorical CategoricalDtype DataFrame DatetimeIndex DatetimeTZDtype Index MultiIndex"
-    " NA RangeIndex StringDtype BooleanDtype Float32Dtype Float64Dtype Int8Dtype Int16Dtype"
-    " Int32Dtype Int64Dtype SparseDtype TimedeltaIndex UInt8Dtype UInt16Dtype UInt32Dtype UInt64Dtype",
+    # Of moments, indexes are what a column's categories stand in.
+    "pandas": "Categorical CategoricalDtype DataFrame DatetimeIndex DatetimeTZDtype Index NA"
+    " RangeIndex StringDtype TimedeltaIndex BooleanDtype Float32Dtype Float64Dtype Int8Dtype"
+    " Int16Dtype Int32Dtype Int64Dtype SparseDtype UInt8Dtype UInt16Dtype UInt32Dtype UInt64Dtype",
     "pandas.arrays": "BooleanArray DatetimeArray FloatingArray IntegerArray SparseArray StringArray"
     " TimedeltaArray",
     "pandas._libs.arrays": "__pyx_unpickle_NDArrayBacked",

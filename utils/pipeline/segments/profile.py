@@ -3,13 +3,14 @@
 import math
 from collections import Counter
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline.arrays import only_texts
-from pipeline.excel import EXACT_INTEGER
+from pipeline.excel import EXACT_INTEGER, is_number
 from pipeline.facts.column_profile import DISTINCT, Column, Histogram, exponent_of
 from pipeline.facts.stages import FIRST_ROWS, SegmentFacts
 
@@ -71,6 +72,8 @@ def kinds_of(given: pd.Series) -> dict[str, int]:
 
 
 def kind_of(cell: Any) -> str:
+    if isinstance(cell, Decimal):
+        return "numbers" if is_number(cell) else "texts"
     kind = next((kind for types, kind in KINDS.items() if isinstance(cell, types)), "texts")
     whole = kind == "numbers" and isinstance(cell, int | np.integer)
     return "texts" if whole and abs(int(cell)) > EXACT_INTEGER else kind
@@ -115,7 +118,7 @@ def cell_text(cell: Any) -> str:
     """A cell as the report shows it; numbers as Excel does, without a .0."""
     if cell is None or cell is pd.NA or cell is pd.NaT:
         return ""
-    if isinstance(cell, float):
-        return "" if math.isnan(cell) else f"{cell:.15g}"
+    if isinstance(cell, float) or (isinstance(cell, Decimal) and is_number(cell)):
+        return "" if math.isnan(cell) else f"{float(cell):.15g}"
     text = str(cell)
     return text if len(text) <= CHARACTERS + 1 else text[:CHARACTERS] + "…"

@@ -52,6 +52,8 @@ def send(
     if faults and "rejects" not in segment.attrs:
         raise refused(segment, faults)
     objects = Objects(s3, bucket, signing_key())
+    df = df.copy(deep=False)
+    df.attrs = segment.attrs if is_of(df, segment) else {}
     left_out = send_rejects(objects, key, segment, faults)
     fields, blocks = carried(summaries, df, key)
     alone = "sheets" in segment.attrs
@@ -89,10 +91,14 @@ def made_of_first_rows(df: pd.DataFrame, segment: pd.DataFrame) -> pd.DataFrame:
 
     The index of the result tells, unless an ETL has given it another one: then, their places.
     """
-    numbers = df.index
-    if numbers.dtype.kind not in "iu" or not numbers.isin(segment.index).all():
-        return first_rows(df, start_of(segment))
-    return df[numbers < WIDTH_ROWS]
+    if is_of(df, segment):
+        return df[df.index < WIDTH_ROWS]
+    return first_rows(df, start_of(segment))
+
+
+def is_of(df: pd.DataFrame, segment: pd.DataFrame) -> bool:
+    """Whether a result's index tells which records its rows are made of: merging has given others."""
+    return df.index.dtype.kind in "iu" and bool(df.index.isin(segment.index).all())
 
 
 def send_rejects(

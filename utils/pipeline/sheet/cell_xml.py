@@ -174,7 +174,8 @@ def date_serials(values: NDArray[Any]) -> NDArray[Any]:
         raise InvalidCell(f"the first date is 1900-01-01; found {values.min()}")
     if serials.max() > LAST_DAY:
         raise InvalidCell(f"the last date is 9999-12-31; found {values.max()}")
-    return np.minimum(_with_fraction(serials, values - days), LAST_SECOND)
+    moments: NDArray[Any] = np.minimum(_with_fraction(serials, values - days), LAST_SECOND)
+    return moments
 
 
 def duration_serials(values: NDArray[Any]) -> NDArray[Any]:

@@ -19,15 +19,14 @@ Change = Callable[["S3Client", str, str, bytes, dict[str, str]], object]
 def assert_refused(
     s3: "S3Client", bucket: str, key: str, tampered: str, read: Callable[[], object]
 ) -> None:
-    """What reads the object names it, after each change of it as it was."""
+    """What reads the object names it, after a change of it as it was."""
     found = s3.get_object(Bucket=bucket, Key=key)
     body, metadata = found["Body"].read(), found["Metadata"]
     what = "none" if tampered == "unsigned" else "another"
-    for change in TAMPERED[tampered]:
-        change(s3, bucket, key, body, metadata)
-        with pytest.raises(InvalidSignature) as error:
-            read()
-        assert str(error.value) == f"{key}: must be signed by this deployment; found {what}"
+    TAMPERED[tampered](s3, bucket, key, body, metadata)
+    with pytest.raises(InvalidSignature) as error:
+        read()
+    assert str(error.value) == f"{key}: must be signed by this deployment; found {what}"
     s3.put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)
 
 
@@ -38,27 +37,20 @@ def replaced(change: Callable[[bytes], bytes]) -> Change:
     )
 
 
-def moved_from(other: Callable[[str], str]) -> Change:
-    """What the deployment signed for another key."""
-
-    def change(
-        s3: "S3Client", bucket: str, key: str, body: bytes, metadata: dict[str, str]
-    ) -> None:
-        Objects(s3, bucket, SECRET).put(other(key), body)
-        s3.copy_object(Bucket=bucket, Key=key, CopySource={"Bucket": bucket, "Key": other(key)})
-
-    return change
+def moved(s3: "S3Client", bucket: str, key: str, body: bytes, metadata: dict[str, str]) -> None:
+    """What the deployment signed for another execution."""
+    other = key.replace("/x/", "/y/")
+    Objects(s3, bucket, SECRET).put(other, body)
+    s3.copy_object(Bucket=bucket, Key=key, CopySource={"Bucket": bucket, "Key": other})
 
 
-TAMPERED: dict[str, list[Change]] = {
-    "a bit changed": [replaced(lambda body: bytes([body[0] ^ 1]) + body[1:])],
-    "cut off": [replaced(lambda body: body[:-1]), replaced(lambda body: body[: len(body) // 2])],
-    "empty": [replaced(lambda body: b"")],
-    "unsigned": [lambda s3, bucket, key, body, _: s3.put_object(Bucket=bucket, Key=key, Body=body)],
-    "signed by another key": [
-        lambda s3, bucket, key, body, _: Objects(s3, bucket, ANOTHER).put(key, body)
-    ],
-    "of another execution": [moved_from(lambda key: key.replace("/x/", "/y/"))],
-    "of another stage": [moved_from(lambda key: f"other-{key}")],
-    "of another segment": [moved_from(lambda key: key.replace("/x/", "/x/other-"))],
+# How a signature is compared, test_signed proves; these, that it is.
+TAMPERED: dict[str, Change] = {
+    "a bit changed": replaced(lambda body: bytes([body[0] ^ 1]) + body[1:]),
+    "cut off": replaced(lambda body: body[:-1]),
+    "unsigned": lambda s3, bucket, key, body, _: s3.put_object(Bucket=bucket, Key=key, Body=body),
+    "signed by another key": lambda s3, bucket, key, body, _: Objects(s3, bucket, ANOTHER).put(
+        key, body
+    ),
+    "moved": moved,
 }

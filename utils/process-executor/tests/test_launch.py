@@ -16,16 +16,11 @@ from process_executor.launch import (
 )
 
 
-def test_localstacks_own_interpreter_runs_functions_of_its_version(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_runtime_has_an_interpreter_in_the_runtimes_folder_or_localstacks_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("LAMBDA_PROCESS_RUNTIMES", raising=False)
     assert find_interpreter(version()) == Path(sys.executable)
-
-
-def test_the_runtimes_folder_has_one_interpreter_per_runtime(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
     python = tmp_path / "python3.9" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.symlink_to(sys.executable)

@@ -70,27 +70,6 @@ def client(function: Functions) -> Iterator[Callable[..., Client]]:
         yield make
 
 
-def test_invocations_wait_in_order_of_arrival(client: Callable[..., Client]) -> None:
-    source = """
-        import pathlib, time
-        def handler(event, context):
-            while event == "first" and not pathlib.Path("gate").exists():
-                time.sleep(0.005)
-            with open("order", "a") as file:
-                print(event, file=file)
-    """
-    each = client(source, size=1)
-    waiting = [each.threads.submit(each.run, "first")]
-    wait_until(lambda: each.pool._busy)
-    for event in map(str, range(8)):
-        waiting.append(each.threads.submit(each.run, event))
-        wait_until(lambda: len(each.pool._waiting) == len(waiting) - 1)
-    (each.function.folder / "gate").touch()
-    wait(waiting)
-    order = (each.function.folder / "order").read_text().split()
-    assert order == ["first", *map(str, range(8))]
-
-
 def test_waiting_for_a_worker_is_no_part_of_timeout(client: Callable[..., Client]) -> None:
     source = "import time\ndef handler(event, context): time.sleep(0.3)"
     each = client(source, size=1, timeout_s=0.8)
@@ -231,9 +210,8 @@ def test_calls_of_an_execution_that_has_ended_are_dropped(
     with ExitStack() as calls:
         for event, execution in (("a", failed), ("b", other), ("both", failed), ("both", other)):
             calls.enter_context(awaiting(json.dumps(event).encode(), execution))
-        waiting = dict(
-            zip(["a", "b", "by hand", "both"], queue(each, ["a", "b", "by hand", "both"]))
-        )
+        events = ["a", "b", "by hand", "both"]
+        waiting = dict(zip(events, queue(each, events)))
         failed.running = False
         (tmp_path / "gate").touch()
         pid = running.result()
@@ -245,7 +223,7 @@ def test_calls_of_an_execution_that_has_ended_are_dropped(
     assert int(each.run("a").payload) == pid
 
 
-def test_an_event_that_killed_its_worker_goes_first_when_it_comes_again_once(
+def test_invocations_wait_in_order_but_for_an_event_that_killed_its_worker_which_goes_first_once(
     client: Callable[..., Client], tmp_path: Path
 ) -> None:
     source = """

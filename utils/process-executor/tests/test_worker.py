@@ -234,72 +234,64 @@ def test_what_is_initialised_in_time_reports_it_with_its_first_invocation(
         function("import time\ntime.sleep(60)", init_timeout_s=0.2).start().initialise()
 
 
-HOG = """
-    import subprocess, sys, time
-    def handler(event, context):
-        {hog}
-"""
+TAKES = "x = bytes([1]) * (200 << 20)"
+WAITS = "import time; time.sleep(60)"
 
 
 @pytest.mark.parametrize(
-    "hog",
+    "source",
     [
-        "x = bytes([1]) * (200 << 20); time.sleep(60)",
-        "x = bytes([1]) * (200 << 20); del x",
-        "child = subprocess.Popen([sys.executable, '-c',"
-        " 'x = bytes([1]) * (200 << 20); import time; time.sleep(60)']); child.wait()",
+        f"def handler(event, context): {TAKES}; {WAITS}",
+        f"def handler(event, context): {TAKES}; del x",
+        f"def handler(event, context): subprocess.run([sys.executable, '-c', '{TAKES}; {WAITS}'])",
+        f"{TAKES}; {WAITS}",
     ],
-    ids=["holding it", "for a moment", "in a child"],
+    ids=["holding it", "for a moment", "in a child", "while loading"],
 )
-def test_a_function_that_outgrows_its_memory_is_killed(function: Functions, hog: str) -> None:
-    worker = function(HOG.format(hog=hog), memory_mb=128, timeout_s=30).start()
-    outcome = worker.run(invocation())
-    assert_out_of_memory(outcome)
-    assert number(outcome, "Max Memory Used") > number(outcome, "Memory Size") == 128
-    assert not runs(worker.pid)
-
-
-def assert_out_of_memory(outcome: Outcome) -> None:
+def test_a_function_that_outgrows_its_memory_is_killed(function: Functions, source: str) -> None:
     """As AWS tells it: the caller learns of the kill, the REPORT line of the memory."""
+    limits = {"memory_mb": 128, "timeout_s": 30, "init_timeout_s": 30}
+    worker = function(f"import subprocess, sys\n{source}", **limits).start()
+    outcome = worker.run(invocation())
     message = "Error: Runtime exited with error: signal: killed"
     assert error(outcome)["errorType"] == "Runtime.ExitError"
     assert error(outcome)["errorMessage"].endswith(message)
     assert f"{message}\nRuntime.ExitError\nEND" in outcome.logs
     assert outcome.logs.endswith("\tStatus: error\tError Type: Runtime.OutOfMemory\t\n")
+    assert number(outcome, "Max Memory Used") > number(outcome, "Memory Size") == 128
+    assert not runs(worker.pid)
 
 
-def test_memory_that_was_freed_before_a_child_took_as_much_counts_once(
-    function: Functions,
-) -> None:
-    hog = """
+FREED = """
+    import subprocess, sys
+    def handler(event, context):
         x = bytes([1]) * (100 << 20); del x
-        subprocess.run([sys.executable, "-c",
-            "x = bytes([1]) * (100 << 20); import time; time.sleep(0.2)"])
-    """
-    assert not function(HOG.format(hog=hog.strip()), memory_mb=200, timeout_s=30).run().is_error
+        child = "x = bytes([1]) * (100 << 20); import time; time.sleep(0.2)"
+        subprocess.run([sys.executable, "-c", child])
+"""
+
+FORKED = """
+    import os, time
+    x = bytes([1]) * (100 << 20)
+    def handler(event, context):
+        pid = os.fork()
+        if not pid:
+            time.sleep(0.2)
+            os._exit(0)
+        os.waitpid(pid, 0)
+"""
+tells = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is shared")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is shared")
-def test_memory_that_forks_share_counts_once(function: Functions) -> None:
-    source = """
-        import os, time
-        x = bytes([1]) * (100 << 20)
-        def handler(event, context):
-            pid = os.fork()
-            if not pid:
-                time.sleep(0.2)
-                os._exit(0)
-            os.waitpid(pid, 0)
-    """
+@pytest.mark.parametrize(
+    "source", [FREED, pytest.param(FORKED, marks=tells)], ids=["freed", "forked"]
+)
+def test_memory_that_a_child_takes_after_it_or_shares_with_it_counts_once(
+    function: Functions, source: str
+) -> None:
     outcome = function(source, memory_mb=200, timeout_s=30).run()
     assert not outcome.is_error
     assert 100 < number(outcome, "Max Memory Used") < 200
-
-
-def test_a_module_that_outgrows_the_memory_is_killed(function: Functions) -> None:
-    source = "import time\nx = bytes([1]) * (200 << 20)\ntime.sleep(60)"
-    outcome = function(source, memory_mb=128, init_timeout_s=30).run()
-    assert_out_of_memory(outcome)
 
 
 def test_the_log_is_lambdas(function: Functions) -> None:

@@ -88,6 +88,7 @@ KEYS = {
     "t.ndjson.gz": ("jsonl", True),
     "t.json.csv": ("csv", False),
     "2026.07/t.Csv.GZ": ("csv", True),
+    "a/T.XLSX": ("xlsx", False),
     "t.gz": ("json", True),
     "2026.11.27": ("json", False),
 }
@@ -99,14 +100,13 @@ def test_the_end_of_the_key_tells_the_format(key: str, found: tuple[str, bool]) 
     assert (form.name, form.packed) == found
 
 
-@pytest.mark.parametrize("key", [*KEYS, "t", "t.gz", "a.tsv/t", "3.5 of t", "名簿.令和"])
-def test_a_key_with_a_known_ending_or_none_is_read(key: str) -> None:
-    assert endings.is_read(key)
+READ = [*KEYS, "t", "t.gz", "a.tsv/t", "3.5 of t", "名簿.令和"]
+NOT_READ = ["a/t.PARQUET", "t.xls", "t.csv.zip", "t.xlsm.gz", "t.7z"]
 
 
-@pytest.mark.parametrize("key", ["a/t.PARQUET", "t.xls", "t.csv.zip", "t.xlsm.gz", "t.7z"])
-def test_an_ending_that_is_no_format_is_not_read(key: str) -> None:
-    assert not endings.is_read(key)
+@pytest.mark.parametrize("key", [*READ, *NOT_READ])
+def test_a_key_with_a_known_ending_or_none_is_read_and_no_other(key: str) -> None:
+    assert endings.is_read(key) == (key in READ)
 
 
 HEADS = {
@@ -148,6 +148,8 @@ ARRAYS = {
     "colon": (b'[{"a": 1}, {"a" 2}, {"a": 3}]', "1, byte 16: expected valid JSON (Expecting ':'"),
     "behind kanji": ('[{"漢": 1}, {"a" 2}]'.encode(), "record 1, byte 18: expected valid JSON"),
     "NaN": (b'[{"a": 1}, {"a": NaN}]', "byte 11: numbers must be finite; found NaN"),
+    "1e999": (b'[{"a": 1e999}]', "byte 1: numbers must be within a float's range; found 1e999"),
+    "lost": (b'[{"a": 0.' + b"0" * 330 + b"1}]", "a float's range; found 0." + "0" * 18 + "…"),
     "twice": (b'[{"a": 1, "a": 3}]', 'byte 1: a key may occur once in an object; found "a" again'),
     "twice beside an escaped colon": (b'[{"a": "\\u003a", "a": 3}]', 'found "a" again'),
     "twice in a nested object": (b'[{"a": {"b": 1, "b": 2}}]', 'found "b" again'),
@@ -355,15 +357,9 @@ def test_a_csv_file_that_is_cut_or_bent_is_refused_by_place_or_read_as_csv_does(
 
 NUMBERS = {
     "leading zeros": (["0", "000"], ["0", "000"]),
-    "integers": (["0", "-12", "999999999999999"], [0, -12, 999999999999999]),
-    "16 digits": (["1", "1000000000000000"], ["1", "1000000000000000"]),
-    "decimals": (["0.5", "-1.50", "3"], [0.5, -1.5, 3]),
-    "gaps": (["1", "", "2.5"], [1, None, 2.5]),
     "only gaps": (["", ""], [None, None]),
     "what Excel would guess": (["1E5", "=1+1", "2026-07-01"], ["1E5", "=1+1", "2026-07-01"]),
-    "spaces": (["1", " 2"], ["1", " 2"]),
     "two lines in a cell": (["1", "2\n3"], ["1", "2\n3"]),
-    "a gap in a text column": (["x", "", "007"], ["x", "", "007"]),
     "a text after many blocks": ([*["1"] * 500, "-"], [*["1"] * 500, "-"]),
 }
 
@@ -390,11 +386,6 @@ def test_utf_16_is_named_with_a_mark_or_without(text: str, form: str, encoding: 
     data = text.encode(form)
     said = refused(data, "t.csv", encoding=encoding, chunk=1000, block_bytes=1000)
     assert said.endswith(f"must be {encoding.upper()}; found UTF-16 or UTF-32")
-
-
-@pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf", b"\r\n", b"a,b", b"a,b\r\n\r\n"])
-def test_a_csv_file_without_rows_is_an_empty_table(data: bytes) -> None:
-    assert read(data, "t.csv") == []
 
 
 def test_a_utf_8_mark_is_no_shift_jis() -> None:

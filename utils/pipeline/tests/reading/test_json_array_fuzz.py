@@ -153,18 +153,12 @@ def agrees(
 
 
 @GENERATED
-@given(nearly_json(), sizes, sizes)
+@given(nearly_json() | st.binary(max_size=60) | st.text().map(str.encode), sizes, sizes)
 @example(b" [ \n] ", 1, 1)
 @example(b'[{"a": 1.7976931348623157e308, "b": 5e-324, "c": 0.000e-999, "d": -0.0}]', 300, 300)
 def test_nearly_valid_arrays_are_read_or_refused_as_json_does(
     data: bytes, block_bytes: int, chunk: int
 ) -> None:
-    agrees(data, block_bytes, chunk)
-
-
-@GENERATED
-@given(st.binary(max_size=60) | st.text().map(str.encode), sizes, sizes)
-def test_bytes_of_any_kind_are_refused_by_place(data: bytes, block_bytes: int, chunk: int) -> None:
     agrees(data, block_bytes, chunk)
 
 

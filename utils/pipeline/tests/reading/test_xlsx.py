@@ -16,7 +16,7 @@ from openpyxl.cell.rich_text import CellRichText, TextBlock
 from openpyxl.cell.text import InlineFont
 from openpyxl.utils.datetime import CALENDAR_MAC_1904
 
-from pipeline.reading import formats, xlsx
+from pipeline.reading import xlsx
 from pipeline.reading.columns import Table
 from pipeline.reading.xlsx import InvalidWorkbook, XlsxReader, kind_of
 
@@ -46,12 +46,13 @@ def read(data: bytes, sheet: str = "") -> list[list[Any]]:
 
 def bent(data: bytes, part: str, old: str, new: str) -> bytes:
     file = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(data)) as given, zipfile.ZipFile(file, "w") as made:
+    packed = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(io.BytesIO(data)) as given, packed as made:
         for name in given.namelist():
             text = given.read(name)
             if name == part:
-                assert re.search(old.encode(), text), text
-                text = re.sub(old.encode(), new.encode(), text)
+                text, count = re.subn(old.encode(), new.encode(), text)
+                assert count, text
             made.writestr(name, text)
     return file.getvalue()
 
@@ -63,6 +64,7 @@ def overwritten(data: bytes, part: str, packed: bytes) -> bytes:
 
 
 SHEET, TEXTS = "xl/worksheets/sheet1.xml", "xl/sharedStrings.xml"
+STYLES = "xl/styles.xml"
 CELLS = (
     st.none() | st.text("aあ<&> \n'\"", max_size=5) | st.booleans() | st.integers(-(10**9), 10**9)
 )
@@ -97,8 +99,8 @@ VALUES: dict[str, tuple[Any, str, Any]] = {
 
 @pytest.mark.parametrize(("value", "format", "found"), VALUES.values(), ids=VALUES)
 def test_a_format_tells_days_from_numbers(value: Any, format: str, found: Any) -> None:
-    assert read(written(["a", "b"], [1, value], format=format)) == [["a", "b"], [1, found]]
-    assert type(found) is type(read(written(["a", "b"], [1, value], format=format))[1][1])
+    [_, [_, cell]] = read(written(["a", "b"], [1, value], format=format))
+    assert (cell, type(cell)) == (found, type(found))
 
 
 def test_days_may_count_from_1904() -> None:
@@ -254,14 +256,25 @@ def test_what_is_no_table_is_refused_by_its_cell(data: bytes, fault: str) -> Non
     assert str(raised.value).removeprefix("t.xlsx").removeprefix(" ").startswith(fault)
 
 
-def test_a_sheet_that_unpacks_to_more_than_a_table_would_is_refused() -> None:
-    file = io.BytesIO()
-    given = zipfile.ZipFile(io.BytesIO(written(["a"], [1])))
-    with given, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
-        for name in given.namelist():
-            made.writestr(name, given.read(name) + b" " * 80_000_000 * (name == SHEET))
-    with pytest.raises(InvalidWorkbook, match="sheet1.xml must unpack to at most 67108864 bytes"):
-        read(file.getvalue())
+EMPTY, MORE = "<c/>" * 2_000, "a <row> has at most 1000 elements; found more"
+BOMBS = {
+    "a part": (SHEET, "$", " " * 1_000_000, f"{SHEET} must unpack to at most [0-9]+ bytes; found"),
+    "formats": (STYLES, "$", " " * 5_000, f"{STYLES} must unpack to at most 4000 bytes; found"),
+    "a row": (SHEET, "</row>", f"{EMPTY}</row>", MORE),
+    "no row": (SHEET, "<sheetData>", "<x>" * 2_000, MORE),
+}
+
+
+@pytest.mark.parametrize(("part", "old", "new", "fault"), BOMBS.values(), ids=BOMBS)
+def test_what_unpacks_to_more_than_a_table_would_is_refused(
+    part: str, old: str, new: str, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(xlsx, "RECORD_BYTES", 4_000)
+    monkeypatch.setattr(xlsx, "ELEMENTS", 1_000)
+    data = written(["a"], [1])
+    assert read(data) == [["a"], [1]]
+    with pytest.raises(InvalidWorkbook, match=f"^t.xlsx: {fault}"):
+        read(bent(data, part, old, new))
 
 
 def test_entities_do_not_grow() -> None:
@@ -270,7 +283,3 @@ def test_entities_do_not_grow() -> None:
     data = bent(written(["a"], [1]), SHEET, "<worksheet", bomb)
     with pytest.raises(InvalidWorkbook, match="must be a workbook of Excel; found"):
         read(bent(data, SHEET, "<v>1</v>", "<v>&e8;</v>"))
-
-
-def test_the_end_of_the_key_tells_a_workbook() -> None:
-    assert formats.tell("a/T.XLSX", b"PK", 10).name == "xlsx"

@@ -31,24 +31,17 @@ def test_what_is_signed_is_accepted() -> None:
         ({}, "none"),
         ({"signature": ""}, "another"),
         ({"signature": "名"}, "another"),
+        ({"signature": signature(SECRET, KEY, b"row")}, "another"),
         ({"signature": signature(SECRET, "gather/x/job_004.pkl", b"rows")}, "another"),
         ({"signature": signature(bytes(32), KEY, b"rows")}, "another"),
         ({"signature": signature(SECRET, KEY + "r", b"ows")}, "another"),
     ],
-    ids=["none", "empty", "no ASCII", "key", "secret", "bounds"],
+    ids=["none", "empty", "no ASCII", "content", "key", "secret", "bounds"],
 )
 def test_what_is_not_is_refused(metadata: Mapping[str, str], found: str) -> None:
     with pytest.raises(InvalidSignature) as error:
         check(SECRET, KEY, b"rows", metadata)
     assert str(error.value) == f"{KEY}: must be signed by this deployment; found {found}"
-
-
-def test_no_bit_of_the_content_can_change() -> None:
-    metadata = {"signature": signature(SECRET, KEY, b"rows")}
-    for bit in range(8 * len(b"rows")):
-        changed = (int.from_bytes(b"rows") ^ 1 << bit).to_bytes(4)
-        with pytest.raises(InvalidSignature):
-            check(SECRET, KEY, changed, metadata)
 
 
 def test_a_deployment_may_have_no_key() -> None:

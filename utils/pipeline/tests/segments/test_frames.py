@@ -4,7 +4,6 @@ import contextlib
 import datetime as dt
 import os
 import pickle
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -46,10 +45,6 @@ TOUCH = "open('owned', 'w').close()"
 PAYLOADS: dict[str, tuple[bytes, str]] = {
     "os.system": (pickle.dumps(Calls(os.system, "touch owned")), f"{os.name}.system"),
     "eval, protocol 0": (pickle.dumps(Calls(eval, TOUCH), 0), "__builtin__.eval"),
-    "getattr": (
-        b"cbuiltins\ngetattr\n(cimportlib\nimport_module\n(Vos\ntRVsystem\ntR(Vtouch owned\ntR.",
-        "builtins.getattr",
-    ),
     "dotted name": (
         b"\x80\x04cpandas\nio.common.os.system\n(Vtouch owned\ntR.",
         "pandas.io.common.os.system",
@@ -58,15 +53,6 @@ PAYLOADS: dict[str, tuple[bytes, str]] = {
         b"\x80\x04cpandas\nDataFrame.eval\n(V1\ntR.",
         "pandas.DataFrame.eval",
     ),
-    "NumPy's exec": (
-        f"cnumpy.testing\nrunstring\n(V{TOUCH}\n}}tR.".encode(),
-        "numpy.testing.runstring",
-    ),
-    "nested pickle": (
-        pickle.dumps(Calls(pickle.loads, pickle.dumps(Calls(eval, TOUCH)))),
-        "_pickle.loads",
-    ),
-    "argument": (pickle.dumps(Calls(Decimal, Calls(eval, TOUCH))), "builtins.eval"),
     "cell": (dump(pd.DataFrame({"a": [Calls(eval, TOUCH)]}, dtype=object)), "builtins.eval"),
     "INST": (b"(Vtouch owned\nios\nsystem\n.", "os.system"),
 }
@@ -156,6 +142,7 @@ cells = st.one_of(
     st.booleans().map(np.bool),
     texts.filter(lambda value: "\0" not in value).map(np.str_),
 )
+MOMENTS = pd.Timedelta(0), pd.Timestamp("2021-05-16"), pd.Timestamp("2021-05-16", tz="Asia/Tokyo")
 COLUMNS: dict[str, st.SearchStrategy[Any]] = {
     "str": st.none() | texts,
     "string": st.none() | texts,
@@ -183,46 +170,24 @@ COLUMNS: dict[str, st.SearchStrategy[Any]] = {
     },
     **{f"timedelta64[{unit}]": st.none() | durations for unit in ("s", "ms", "us", "ns")},
 }
-LABELS: dict[str, st.SearchStrategy[Any]] = {
-    "str": texts,
-    "int64": int64s,
-    "float64": st.floats(allow_nan=False),
-    "datetime64[us]": times,
-    "datetime64[us, Asia/Tokyo]": times,
-}
 
 
 @st.composite
 def tables(draw: st.DrawFn) -> pd.DataFrame:
-    """Frames of all supported columns and indexes, also sliced, transposed and out of order."""
+    """Frames of all supported columns, also sliced and out of order."""
     rows = draw(st.integers(0, 8))
-    names = draw(st.lists(texts | st.integers(0, 9) | st.tuples(texts, texts), max_size=6))
+    names = draw(st.lists(texts | st.integers(0, 9), max_size=6))
     dtypes = [draw(st.sampled_from(sorted(COLUMNS))) for _ in names]
     columns = [
         pd.Series(draw(st.lists(COLUMNS[dtype], min_size=rows, max_size=rows)), dtype=dtype)
         for dtype in dtypes
     ]
     df = pd.concat(columns, axis=1) if columns else pd.DataFrame(index=pd.RangeIndex(rows))
-    df.columns = pd.Index(names, tupleize_cols=False, dtype=object if names else None)
-    df.index = draw(indexes(rows))
+    df.columns = pd.Index(names, dtype=object if names else None)
+    start = draw(st.integers(0, 10**9))
+    df.index = pd.RangeIndex(start, start + rows)
     df.attrs = draw(st.dictionaries(texts, json_values, max_size=2))
     return df[:: draw(st.sampled_from([1, -1, 2]))]
-
-
-@st.composite
-def indexes(draw: st.DrawFn, rows: int) -> pd.Index:
-    start = draw(st.integers(0, 10**9))
-    kind = draw(st.sampled_from(["range", "levels", *LABELS]))
-    if kind == "range":
-        return pd.RangeIndex(start, start + rows, name=draw(st.none() | texts))
-    if kind == "levels":
-        pairs = draw(st.lists(st.tuples(texts, int64s), min_size=rows, max_size=rows))
-        return pd.MultiIndex.from_arrays(
-            [[a for a, _ in pairs], [b for _, b in pairs]], names=["x", None]
-        )
-    labels = draw(st.lists(LABELS[kind], min_size=rows, max_size=rows))
-    index: pd.Index = pd.Index(labels, dtype=kind, name=draw(st.none() | texts))
-    return index
 
 
 def same_cells(left: pd.DataFrame, right: pd.DataFrame) -> bool:
@@ -243,9 +208,8 @@ def described(value: Any) -> tuple[type, str]:
 @given(tables())
 @example(pd.DataFrame({"a": [pd.NA, pd.NaT, None, float("nan")]}, dtype=object))
 @example(pd.DataFrame(np.arange(6).reshape(2, 3)).T)
-@example(pd.DataFrame(np.arange(6, dtype=object).reshape(2, 3)).T)
-@example(pd.DataFrame({"a": [1], "b": ["x"], "c": [2], "d": [3]}))
-@example(pd.DataFrame({"a": pd.Categorical(pd.to_timedelta(["1h", None]))}))
+@example(MEMBERS.iloc[[1, 0, 1]])
+@example(pd.DataFrame([[*MOMENTS], [*MOMENTS]]).astype("category"))
 @example(pd.DataFrame())
 def test_plain_frames_go_through_as_they_are(df: pd.DataFrame) -> None:
     read = load(dump(df), KEY)
@@ -257,29 +221,11 @@ def test_plain_frames_go_through_as_they_are(df: pd.DataFrame) -> None:
     assert read.flags.allows_duplicate_labels
 
 
-FRAMES = (
-    MEMBERS,
-    pd.DataFrame({"a": pd.to_datetime(["2021-05-16"]).tz_localize("Asia/Tokyo")}),
-    pd.DataFrame({"a": pd.Categorical(["x", "y"]), "b": pd.array([1, None])}),
-    pd.DataFrame(
-        {"a": [1, 2]}, index=pd.MultiIndex.from_tuples([("k", 300), ("l", 301)], names=["x", "y"])
-    ),
-)
-
-
 def test_an_ordinary_unpickler_reads_what_is_written() -> None:
-    for df in FRAMES:
-        pd.testing.assert_frame_equal(pickle.loads(dump(df)), df)
+    df = MEMBERS.assign(a=pd.to_datetime("2021-05-16").tz_localize("Asia/Tokyo"))
+    pd.testing.assert_frame_equal(pickle.loads(dump(df)), df)
 
 
 @pytest.mark.parametrize("protocol", [3, 4, 5])
 def test_python_3s_protocols_go_through(protocol: int) -> None:
     pd.testing.assert_frame_equal(load(pickle.dumps(MEMBERS, protocol), KEY), MEMBERS)
-
-
-def test_a_frame_can_be_written_to() -> None:
-    """As far as what pandas itself would have read."""
-    df = pd.DataFrame({"a": ["x", "y"], "b": [1, 2], "c": pd.to_datetime(["2021", "2022"])})
-    for read in (load(dump(df), KEY), pickle.loads(dump(df))):
-        read.loc[0, "a"], read.loc[0, "b"], read.loc[0, "c"] = "z", 9, pd.Timestamp("2023")
-        assert read.iloc[0].tolist() == ["z", 9, pd.Timestamp("2023")]

@@ -1,6 +1,7 @@
 """A profile is of the whole table, however that was cut."""
 
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,18 @@ def profile(*cells: Any) -> Column:
 def test_cells_are_counted_by_kind(cells: list[Any], kinds: dict[str, int], missing: int) -> None:
     found = profile(*pd.Series(cells, dtype=object))
     assert (found.kinds, found.missing) == (kinds, missing)
+
+
+def test_decimals_are_the_numbers_or_texts_that_their_cells_show() -> None:
+    spelled = ["1.10", "1.1", "2.0", "1E+2", "NaN"]
+    short = profile(*map(Decimal, spelled))
+    assert (short.kinds, short.missing, short.low, short.high) == ({"numbers": 4}, 1, 1.1, 100)
+    assert short.values == {"1.1": 2, "2": 1, "100": 1}
+    long = "1.0000000000000001"
+    assert profile(Decimal(long), Decimal(1)).values == {long: 1, "1": 1}
+    assert profile(Decimal(long), Decimal(1)).kinds == {"texts": 1, "numbers": 1}
+    df = pd.DataFrame({"x": [Decimal("1.10"), Decimal(long)]})
+    assert segment_facts(df, 2).first_rows == [["1.1"], [long]]
 
 
 def test_numbers_have_a_range_and_a_histogram_of_all() -> None:

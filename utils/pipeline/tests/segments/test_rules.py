@@ -21,7 +21,7 @@ from pipeline.segments.rules import (
     sift,
 )
 
-RANK, POINTS = "会員ランク must be 1 to 5; found ", "ポイント must be a number; found "
+RANK = "会員ランク must be 1 to 5; found "
 
 
 def table(ranks: list[Any], points: list[Any] | None = None) -> pd.DataFrame:
@@ -63,18 +63,6 @@ def test_each_faulty_record_is_found_and_the_others_are_processed(faulty: int) -
         assert gathered(["\n".join(lines)]) == (lines[: len(first)], faulty)
 
 
-def test_a_record_is_named_for_the_first_rule_that_it_breaks() -> None:
-    df = table([4, "x", 4, None, 4], [1, "y", "z", 1, 1])
-    _, faults = sift(process, df)
-    assert {number: str(fault) for number, fault in faults.items()} == {
-        71: RANK + 'the text "x"',
-        72: POINTS + 'the text "zz"',
-        73: RANK + "nothing",
-    }
-    with pytest.raises(InvalidMember, match="^members.json record 71: 会員ランク"):
-        raise refused(df, faults)
-
-
 MASKS: dict[str, tuple[Any, list[int]]] = {
     "a nullable one": (lambda df: df["ポイント"].astype("Int64") > 50, [71, 73]),
     "objects": (lambda df: df["ポイント"].map({60: True, 40: False}), [71, 73]),
@@ -105,15 +93,15 @@ def test_a_rule_tells_of_rows_by_their_index(dtype: str) -> None:
             refuse(df, "会員ランク", each, "must be 1 to 5")
 
 
-def test_rejects_are_the_records_as_they_were() -> None:
-    df = table([4, "x", 4, 9], [1, [2], "z", 1]).rename(columns={"印": "rule"})
+def test_rejects_are_the_records_as_they_were_with_the_first_rule_that_each_breaks() -> None:
+    df = table([4, "x", 4, None], [1, [2], "z", 1]).rename(columns={"印": "rule"})
     _, faults = sift(process, df)
     left_out = rejects(df, faults)
     assert left_out.columns.tolist() == [*COLUMNS, "会員ランク", "ポイント", "rule"]
     assert left_out.values.tolist() == [
         [71, "会員ランク", "must be 1 to 5", 'the text "x"', "x", [2], "001"],
         [72, "ポイント", "must be a number", 'the text "zz"', 4, "z", "002"],
-        [73, "会員ランク", "must be 1 to 5", "the number 9", 9, 1, "003"],
+        [73, "会員ランク", "must be 1 to 5", "nothing", None, 1, "003"],
     ]
 
 
@@ -234,8 +222,8 @@ def test_a_wide_table_is_not_listed_whole() -> None:
     def look_up(df: pd.DataFrame) -> Any:
         return df["日付"]
 
-    df = pd.DataFrame({f"c{n}": [n] for n in range(16_000)})
-    with pytest.raises(MissingColumn, match=rf", c{LISTED - 1}, … \(16000\); found no 日付$"):
+    df = pd.DataFrame({f"c{n}": [n] for n in range(100)})
+    with pytest.raises(MissingColumn, match=rf", c{LISTED - 1}, … \(100\); found no 日付$"):
         sift(look_up, df)
 
 

@@ -169,9 +169,7 @@ def assert_same_content(ours: bytes, theirs: bytes) -> None:
 TABLES = {
     "empty": table([], ["空"]),
     "no columns": pd.DataFrame(),
-    "missing values": table([(None, None), ("a", None), (None, None)], ["all", "missing"]),
     "awkward": table(AWKWARD, ["=1+1", "_x0041_", " a ", "&<>", "\n", "😀", "列"]),
-    "wide": table([range(800), ["x"] * 800], [f"column {n}" for n in range(800)]),
 }
 
 
