@@ -46,7 +46,7 @@ def test_bold_letters_are_wider_and_bold_digits_are_not() -> None:
 
 def test_a_duration_is_as_wide_as_excel_shows_it_whoever_holds_it() -> None:
     day = dt.timedelta(hours=30, minutes=5)
-    for held in (pd.Series([day]), pd.Series([day, np.timedelta64(day)], dtype=object)):
+    for held in (pd.Series([day]), pd.Series([day, np.timedelta64(day, "ns")], dtype=object)):
         (text,) = widest_texts(held.to_frame())
         assert text_pixels(text) == text_pixels("30:05:00")
 
