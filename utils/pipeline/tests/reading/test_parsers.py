@@ -58,6 +58,7 @@ arrays = st.lists(records, min_size=1, max_size=4).map(
 
 @given(arrays, sizes, sizes)
 @example('{"a": 1e-400}', 300, 300)
+@example('{"a": 1E-400}', 300, 300)
 @example('{"a": 18446744073709551616}', 300, 300)
 @example('{"a": -9223372036854775809}', 300, 300)
 @example('{"a": 0.%s1}' % ("0" * 330), 300, 300)
@@ -69,6 +70,16 @@ def test_whichever_parser_takes_a_text_reads_it_as_json_does(
     text: str, block_bytes: int, chunk: int
 ) -> None:
     agrees(f"[{text}]".encode(), block_bytes, chunk)
+
+
+SPLIT = {"an array": '{"a": [1\n2]}, {"b": 1}', "an object": '{"a": {"b": 1}\n"c": 2}'}
+
+
+@pytest.mark.parametrize("text", SPLIT.values(), ids=SPLIT)
+def test_lines_that_would_be_records_if_a_comma_stood_between_are_refused(text: str) -> None:
+    assert fast_parser.parse_lines(text.encode()) is None
+    with pytest.raises(exact_parser.Broken):
+        exact_parser.parse_lines(text)
 
 
 def parse_fast(text: str, first: bool = True) -> list[exact_parser.Record] | None:

@@ -118,6 +118,15 @@ def test_times_that_are_all_midnight_are_shown_as_dates(values: list[Any], shown
         ]
 
 
+def test_a_time_behind_the_rows_that_are_rendered_first_is_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sheet_xml, "SLICE_CELLS", 1)
+    sheet = opened(workbook(pd.DataFrame({"日時": [MIDNIGHT, NOON, MIDNIGHT]})))["Sheet1"]
+    formats = [row[0].number_format for row in sheet.iter_rows(min_row=2)]
+    assert formats == ["yyyy-mm-dd hh:mm:ss"] * 3
+
+
 def test_tables_beside_each_other_choose_for_themselves() -> None:
     frames = [
         pd.DataFrame({"a": [NOON], "b": [MIDNIGHT]}),

@@ -115,6 +115,13 @@ def test_a_price_across_is_the_header_that_one_typed() -> None:
     assert [*found.columns] == ["k", *sorted(typed, key=Decimal)]
 
 
+def test_a_time_across_is_shown_with_all_times() -> None:
+    texts = ["2024-02-01 00:00:00", "2024-02-01 12:30:00", "2024-03-01 00:00:00"]
+    df = pd.DataFrame({"k": 1, "a": map(pd.Timestamp, texts)})
+    found = summarize(df, Summary("x", by="k", across="a", n=("k", "size")))
+    assert [*found.columns] == ["k", *texts]
+
+
 def test_a_duration_across_reads_as_its_cells_do() -> None:
     hours = {"0:00:00": 0, "1:30:00": 1.5, "36:00:05": 36 + 5 / 3600, "100:00:00": 100}
     df = pd.DataFrame({"k": 1, "a": [dt.timedelta(hours=each) for each in hours.values()]})

@@ -50,6 +50,15 @@ def test_a_whole_answer_of_whole_numbers_keeps_its_digits() -> None:
     assert cells(summarize(df, summary)) == [[10**17 + 1, 10**18 + 11, 1e16]]
 
 
+def test_a_running_total_of_a_float_of_many_digits_is_a_float_from_there_on() -> None:
+    """Of whole numbers alone it keeps its digits, as a sum does."""
+    for first, kind in ((1e16, float), (10**16, int)):
+        df = pd.DataFrame({"k": [1, 2], "n": pd.Series([first, 4], dtype=object)})
+        found = summarize(df, Summary("x", by="k", n=("n", "sum"), down="running(n)"))
+        downs = found["down"].tolist()
+        assert [(type(down), down) for down in downs] == [(kind, first), (kind, first + 4)]
+
+
 FAULTY = {
     "": "a formula must have a value there; found the end",
     "n /": "a formula must have a value there; found the end",
