@@ -152,7 +152,7 @@ def test_an_interrupted_upload_ends_at_once_and_leaves_nothing(
     while not unfinished(pipeline, path.name):
         assert command.poll() is None
     command.send_signal(signal.SIGINT)
-    assert command.wait(10) == 130
+    assert command.wait(30) == 130
     assert unfinished(pipeline, path.name) == []
 
 

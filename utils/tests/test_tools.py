@@ -261,6 +261,11 @@ def test_pips_setting_to_install_for_the_user_alone_is_not_heard(tmp_path: Path)
     assert "pip" in made("$(PY) -m pip install --dry-run pip", env)
 
 
+@pytest.mark.parametrize("name", ["PYTHONPATH", "PYTHONOPTIMIZE", "VIRTUAL_ENV", "PIPENV_PIPFILE"])
+def test_what_is_set_for_another_project_is_not_heard(name: str, tmp_path: Path) -> None:
+    assert made(f'echo "[$${name}]"', untold(tmp_path) | {name: "1"}) == "[]\n"
+
+
 def test_tools_whose_python_has_gone_are_installed_again(tmp_path: Path) -> None:
     copy_sources("scatter", tmp_path)
     environment = tmp_path / "utils/tools/.venv"

@@ -19,7 +19,7 @@ export NO_PROXY := localhost,127.0.0.1,$(or $(no_proxy),$(NO_PROXY))
 export no_proxy := $(NO_PROXY)
 # pip's setting of that name has no place in an environment of its own, and ends with an error there.
 export PIP_USER := no
-unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+unexport PYTHONPATH PYTHONHOME PYTHONOPTIMIZE VIRTUAL_ENV PIPENV_PIPFILE
 
 TOOLS_READY := $(TOOLS)/.venv/.ready
 $(TOOLS_READY): $(PY) $(ROOT)/utils/pyproject.toml $(addprefix $(TOOLS)/,install uv.txt tools.txt runtime.txt) $(wildcard $(addprefix $(ROOT)/utils/process-executor/,pyproject.toml src/*/*.py))

@@ -111,25 +111,6 @@ def test_workers_end_with_the_last_environment(client: Callable[..., Client]) ->
     assert not runs(pid)
 
 
-def test_a_running_invocation_outlives_its_environment_and_then_its_worker_ends(
-    client: Callable[..., Client], tmp_path: Path
-) -> None:
-    each = client()
-    running = each.begin(tmp_path / "gate")
-    each.pool.detach("one")
-    (tmp_path / "gate").touch()
-    pid = running.result()
-    wait_until(lambda: not runs(pid))
-
-
-def test_workers_of_other_code_are_replaced(function: Functions) -> None:
-    generations = iter([1, 1, 2])
-    pool, made = WorkerPool(1, lambda: next(generations)), function(SOURCE)
-    pool.attach("one")
-    first, second, third = (pool.run(invocation('""'), made.start).payload for _ in range(3))
-    assert first == second != third
-
-
 def test_a_failure_to_start_frees_the_place(function: Functions) -> None:
     pool, made = WorkerPool(1), function(SOURCE)
     pool.attach("one")

@@ -168,6 +168,8 @@ def test_a_formula_has_the_value_that_excel_saved() -> None:
     data = written(["a", "b"], [1, "=A2+1"])
     saved = bent(data, SHEET, "<v ?/>|<v></v>", "<v>2</v>")
     assert read(saved) == [["a", "b"], [1, 2]]
+    empty = bent(data, SHEET, "(?=><f>)", ' t="str"')
+    assert read(empty) == [["a", "b"], [1, ""]]
 
 
 def test_a_column_of_moments_is_one_of_datetimes() -> None:

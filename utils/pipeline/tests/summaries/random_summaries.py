@@ -81,7 +81,9 @@ def random_summary(random: Random, df: pd.DataFrame) -> tuple[Summary, dict[str,
         operands.append(f"f{number}")
     if random.random() < 0.3:
         named = dict(random.sample([*named.items()], len(named)))
-    shown = [*by, *(name for name in named if "running" not in formulas.get(name, ""))]
+    running = [name for name, python in formulas.items() if "running" in python]
+    down = [name for name, python in formulas.items() if "f0" in python] if running else []
+    shown = [name for name in [*by, *named] if name not in {*running, *down}]
     functions: dict[str, Any] = {n: random.choice(FUNCTIONS) if n == "k" else n for n in by}
     keyed: Any = random.choice([by, functions])
     across = random.choice([None, None, *sorted({"s", "j", "x"} - {*by})]) if by else None
