@@ -3,6 +3,8 @@ import multiprocessing
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
+from fractions import Fraction
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -63,6 +65,17 @@ def test_a_summary_is_what_pandas_answers_over_the_whole_table(
 
 
 @pytest.mark.filterwarnings("error")
+def test_sums_and_means_of_floats_with_all_their_bits_are_rounded_once() -> None:
+    random = Random(1)
+    for count in range(2, 40):
+        numbers = [random.uniform(2**28, 2**30) for _ in range(count)]
+        total = sum(map(Fraction, numbers))
+        found = summarize(
+            pd.DataFrame({"x": numbers}), Summary("x", s=("x", "sum"), m=("x", "mean"))
+        )
+        assert found.values.tolist() == [[float(total), float(total / count)]]
+
+
 def test_an_etls_tests_may_make_errors_of_warnings() -> None:
     """An open file is one."""
     assert cells(summarize(pd.DataFrame({"x": [1]}), Summary("x", n=("x", "size")))) == [[1]]
