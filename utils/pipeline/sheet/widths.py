@@ -14,6 +14,7 @@ import pandas as pd
 
 from pipeline.excel import COLUMN_WIDTH, float_text, integer_text, is_long
 
+HOUR = np.timedelta64(1, "h")
 WIDTH_ROWS = 200  # whose texts tell how wide columns are
 NO_FORMATS: Mapping[str, str] = MappingProxyType({})
 
@@ -118,6 +119,8 @@ def _shown(value: Any, number_format: str) -> str:
         return integer_text(value)
     if isinstance(value, dt.datetime):
         return str(value).removesuffix(" 00:00:00")
+    if isinstance(value, dt.timedelta | np.timedelta64):
+        return f"{abs(int(value / HOUR))}:00:00"
     return float_text(value) if isinstance(value, float) else str(value)
 
 

@@ -4,12 +4,13 @@ import datetime as dt
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from xlsxwriter.utility import CHAR_WIDTHS
 
 from pipeline.sheet.rendered_table import render_table
-from pipeline.sheet.widths import MARGIN, date_text, text_pixels, widest
+from pipeline.sheet.widths import MARGIN, date_text, text_pixels, widest, widest_texts
 from pipeline.tests.sheet.test_rendered_table import beside
 from pipeline.tests.sheet.test_workbook import opened
 
@@ -41,6 +42,13 @@ def test_bold_letters_are_wider_and_bold_digits_are_not() -> None:
     letters = "abcdefghijklmnopqrstuvwxyz"
     assert text_pixels(letters, bold=True) > text_pixels(letters)
     assert text_pixels("0123456789", bold=True) == text_pixels("0123456789")
+
+
+def test_a_duration_is_as_wide_as_excel_shows_it_whoever_holds_it() -> None:
+    day = dt.timedelta(hours=30, minutes=5)
+    for held in (pd.Series([day]), pd.Series([day, np.timedelta64(day, "ns")], dtype=object)):
+        (text,) = widest_texts(held.to_frame())
+        assert text_pixels(text) == text_pixels("30:05:00")
 
 
 def test_a_column_is_as_wide_as_its_widest_text_of_any_block() -> None:
