@@ -17,7 +17,7 @@ from openpyxl import Workbook
 from pipeline.events.scatter import Job
 from pipeline.facts.stages import workbook_metadata
 from pipeline.keys import InvalidEvent
-from pipeline.reading import cuts, objects, plain_numbers, source
+from pipeline.reading import cuts, objects, plain_numbers, segment_files, source
 from pipeline.reading.csv_table import InvalidCSV
 from pipeline.reading.json_records import InvalidJSON
 from pipeline.reading.objects import NoObjects, TooManyObjects
@@ -173,6 +173,8 @@ def test_a_column_that_is_text_in_one_object_is_text_in_all(s3: "S3Client", buck
     segments = scattered(s3, input_obj="t/", division_number=1)
     assert [cells(df) for df in segments] == [[["1", 1]], [["2", 2]], [["x", 3]], [["3", 3]]]
     assert [df.attrs.get("format") for df in segments] == ["csv", "csv", None, "csv"]
+    [whole] = scattered(s3, input_obj="t/")
+    assert whole.attrs["format"] == "mixed"
 
 
 def test_columns_unite_in_first_seen_order(s3: "S3Client", bucket: str) -> None:
@@ -386,6 +388,17 @@ def test_the_inbox_holds_no_workbook(
     assert ScatterHandler(event, None, s3).main()["workbook"] == "outbox/a.xlsx"
     with pytest.raises(InvalidEvent, match="^workbook: must lie outside"):
         scattered(s3, input_obj="inbox/a/*.csv", workbook="inbox/a.xlsx")
+
+
+@pytest.mark.parametrize("given", ["t/a.json", "t/"])
+def test_the_text_of_one_object_is_for_workers_however_it_is_named(
+    s3: "S3Client", bucket: str, small_scale: None, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setattr(segment_files, "vcpus", lambda: 2)
+    put(s3, bucket, {"t/a.json": as_json([{"n": n} for n in range(1_400)])})
+    at: objects.At = {"Bucket": bucket}
+    opened = source.open_table(s3, at, objects.find_objects(s3, at, given).objects, {})
+    assert opened.reader and segment_files.for_workers(opened) is opened.reader
 
 
 def test_the_gather_is_told_which_upload_the_table_is(

@@ -167,12 +167,6 @@ def test_an_argument_that_is_no_utf_8_is_named() -> None:
     assert message == "error: arguments: must be UTF-8; found '\\udcff.xlsx'\n"
 
 
-def test_a_name_that_no_file_can_have_is_refused() -> None:
-    assert local_copy("a" * 250 + ".xlsx").name.endswith("a.xlsx")
-    with pytest.raises(Fault, match="its name must have at most 255 bytes, as a file's; found 280"):
-        local_copy("2026/" + "a" * 275 + ".xlsx")
-
-
 def test_an_input_is_json() -> None:
     assert command_line.json_value('{"a": true, "b": null, "c": "x\\/y"}') == {
         "a": True,
