@@ -5,7 +5,7 @@ OWN_EMULATOR := $(HARNESS) with-emulator
 # A make that a test starts is none of these: it gets neither their flags nor their job server.
 PYTEST := env MAKEFLAGS= $(PY) -m pytest -q
 # They change this checkout, its packages, samples and results: one after another.
-TYPED := $(addprefix tests/test_,deploy.py package.py commands.py pipeline.py report.py watch.py)
+TYPED := $(addprefix tests/test_,commands.py deploy.py folder.py package.py pipeline.py report.py signing.py watch.py)
 
 PARTS := rest typed functions executor types lint checkov
 .PHONY: check installed $(PARTS)
