@@ -262,7 +262,7 @@ UNFIT = {
     ),
     "a key that no cell holds": (
         "Summary('x', by='一覧', 件数=('番号', 'count'))",
-        r"record 21: 一覧 must be a text \(by labels or .*\), number, date or boolean in summary x; ",
+        r"record 21: 一覧 must be a text \(.astype\(str\) makes it\), number, date or boolean in summary x; ",
     ),
 }
 

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from decimal import Decimal
 from string import digits
 from typing import Any
@@ -129,6 +130,13 @@ def float_text(value: float) -> str:
     return f"{value:.15G}" if math.isfinite(value) else str(value)
 
 
+def duration_text(value: timedelta) -> str:
+    """As [h]:mm:ss shows it, 36:00:00; a negative one, which Excel does not show, with its sign."""
+    minutes, seconds = divmod(round(abs(value).total_seconds()), 60)
+    sign = "-" if value < timedelta() else ""
+    return f"{sign}{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+
+
 def is_number(value: Decimal) -> bool:
     """Whether a cell holds it as a number, which has 15 digits, and not as a text."""
     return value.is_nan() or Decimal(f"{float(value):.15G}") == value
@@ -210,10 +218,8 @@ def _check_format(name: str, number_format: str) -> None:
     while token := _FORMAT_TOKEN.match(number_format, at):
         sections, at = sections + (token[0] == ";"), token.end()
     if sections > FORMAT_SECTIONS:
-        rule, what = (
-            f"must have at most {FORMAT_SECTIONS} sections",
-            f"{sections} in {number_format}",
-        )
+        rule = f"must have at most {FORMAT_SECTIONS} sections"
+        what = f"{sections} in {number_format}"
     elif at < len(number_format):
         rule = _FORMAT_RULES.get(number_format[at], "must have its texts in quotes")
         what = f"{number_format[at:]} in {number_format}"
