@@ -126,7 +126,7 @@ def integer_text(value: int) -> str:
 
 
 def float_text(value: float) -> str:
-    """As Excel shows it: 0.07, of which a cell's XML has 16 digits, 0.07000000000000001."""
+    """As Excel shows it, with 15 digits: 0.07, where a cell's XML has 0.07000000000000001."""
     return f"{value:.15G}" if math.isfinite(value) else str(value)
 
 
