@@ -97,7 +97,11 @@ def made_of_first_rows(df: pd.DataFrame, segment: pd.DataFrame) -> pd.DataFrame:
 
 
 def is_of(df: pd.DataFrame, segment: pd.DataFrame) -> bool:
-    """Whether a result's index tells which records its rows are made of: `merge` makes a new one."""
+    """Whether a result's index tells which records its rows are made of: `merge` makes a new one,
+    which looks like that of a table's first records.
+    """
+    if len(df) != len(segment) and df.index.equals(pd.RangeIndex(len(df))):
+        return False
     return df.index.dtype.kind in "iu" and bool(df.index.isin(segment.index).all())
 
 
