@@ -177,8 +177,10 @@ class ScatterHandler:
 
 
 def with_columns(df: pd.DataFrame, columns: list[str], added: Mapping[str, Array]) -> pd.DataFrame:
-    """One that no record of the segment has is as one of nulls: what a rule does with numbers and
-    what it does with texts passes over them."""
+    """The columns of the whole table, of which the segment's records have some, and `added` others.
+
+    The rest holds nulls, which rules for numbers and rules for texts pass over.
+    """
     if list(df.columns) == columns:
         return df
     nulls = np.full(len(df), None)

@@ -154,21 +154,32 @@ def test_a_faulty_etl_fails_its_own_tables_only(write: Write) -> None:
 
 
 OTHER_FRAMES = {
-    "joined": ("df.join(pd.DataFrame({'x': ['\\ud800']}, df.index[2:]))", "points.json record 22"),
+    "joined": (
+        "df.join(pd.DataFrame({'x': ['\\ud800']}, df.index[2:]))",
+        20,
+        "points.json record 22",
+    ),
     "of an index": (
         "df.assign(x=['', '', '\\ud800']).reset_index()",
+        20,
         "gather/job_000.pkl record 2",
+    ),
+    "of fewer rows, numbered anew": (
+        "df.assign(x=['', '', '\\ud800'])[1:].reset_index(drop=True)",
+        0,
+        "gather/job_000.pkl record 1",
     ),
 }
 
 
-@pytest.mark.parametrize(("made", "named"), OTHER_FRAMES.values(), ids=OTHER_FRAMES)
+@pytest.mark.parametrize(("made", "first", "named"), OTHER_FRAMES.values(), ids=OTHER_FRAMES)
 def test_a_cell_is_named_by_the_record_that_it_is_made_of_or_by_its_result(
-    s3: "S3Client", bucket: str, write: Write, made: str, named: str
+    s3: "S3Client", bucket: str, write: Write, made: str, first: int, named: str
 ) -> None:
     """Of a joined frame pandas forgets what it is made of, of a new index the records."""
     write(points=f"import pandas as pd\ndef process(df): return {made}")
-    s3.put_object(Bucket=bucket, Key=KEY, Body=frames.dump(table()))
+    df = table().set_axis(range(first, first + 3))
+    s3.put_object(Bucket=bucket, Key=KEY, Body=frames.dump(df))
     with pytest.raises(InvalidCell, match=f"^{named}, column x: "):
         SegmentHandler(KEY, None, s3).main()
 
@@ -262,7 +273,7 @@ UNFIT = {
     ),
     "a key that no cell holds": (
         "Summary('x', by='一覧', 件数=('番号', 'count'))",
-        r"record 21: 一覧 must be a text \(by labels or .*\), number, date or boolean in summary x; ",
+        r"record 21: 一覧 must be a text \(.astype\(str\) makes it\), number, date or boolean in summary x; ",
     ),
 }
 

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from decimal import Decimal
 from string import digits
 from typing import Any
@@ -125,8 +126,15 @@ def integer_text(value: int) -> str:
 
 
 def float_text(value: float) -> str:
-    """As Excel shows it: 0.07, of which a cell's XML has 16 digits, 0.07000000000000001."""
+    """As Excel shows it, with 15 digits: 0.07, where a cell's XML has 0.07000000000000001."""
     return f"{value:.15G}" if math.isfinite(value) else str(value)
+
+
+def duration_text(value: timedelta) -> str:
+    """As [h]:mm:ss shows it, 36:00:00; a negative one, which Excel does not show, with its sign."""
+    minutes, seconds = divmod(round(abs(value).total_seconds()), 60)
+    sign = "-" if value < timedelta() else ""
+    return f"{sign}{minutes // 60}:{minutes % 60:02}:{seconds:02}"
 
 
 def is_number(value: Decimal) -> bool:
@@ -210,10 +218,8 @@ def _check_format(name: str, number_format: str) -> None:
     while token := _FORMAT_TOKEN.match(number_format, at):
         sections, at = sections + (token[0] == ";"), token.end()
     if sections > FORMAT_SECTIONS:
-        rule, what = (
-            f"must have at most {FORMAT_SECTIONS} sections",
-            f"{sections} in {number_format}",
-        )
+        rule = f"must have at most {FORMAT_SECTIONS} sections"
+        what = f"{sections} in {number_format}"
     elif at < len(number_format):
         rule = _FORMAT_RULES.get(number_format[at], "must have its texts in quotes")
         what = f"{number_format[at:]} in {number_format}"

@@ -138,7 +138,7 @@ def read(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
             continue
         if len(df.columns) > 1:
             return df, given
-        if "delimiter" not in given:  # any sign cuts a table into one column at least
+        if "delimiter" not in given:  # whatever a file holds, a wrong delimiter makes it one column
             found.append((df, given))
     if found:
         return found[0]

@@ -6,6 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -252,18 +253,16 @@ def time_of(fields: dict[str, Any]) -> datetime:
     """That which the execution is for, by its zone's clocks: scheduled, else of its start."""
     time = fields.get("scheduled_time", fields.get("started") or str(datetime.now(UTC)))
     zone = fields.get("zone", "UTC")
-    try:
+    with suppress(TypeError, ValueError, LookupError, OSError, OverflowError):
         at = datetime.fromisoformat(time)
         if at.tzinfo:
             return at.astimezone(ZoneInfo(zone))
-    except (TypeError, ValueError, LookupError, OSError, OverflowError):
-        pass
     rule = "must be like 2026-11-27T21:00:00Z, and zone like Asia/Tokyo"
     raise InvalidEvent(f"scheduled_time: {rule}; found {found(time)}, {found(zone)}")
 
 
 def bucket_of(fields: dict[str, Any]) -> str:
-    """That of the input; "" for the pipeline's own, by its name, too."""
+    """That of the input; "" where it is the pipeline's own, even if it is named."""
     bucket = fields.get("input_bucket", "")
     is_name = "input_bucket" not in fields or (is_text(bucket) and BUCKET.match(bucket))
     require(is_name, "input_bucket: must be a bucket's name", bucket, InvalidEvent)

@@ -120,7 +120,7 @@ def _skip_space(text: str, at: int) -> int:
 
 
 def _depth(value: Any) -> int:
-    """How deep a value's arrays and objects are nested, by no recursion."""
+    """How deep a value's arrays and objects are nested; found without recursion."""
     inner, depth = [value], 0
     while inner := [each for each in inner if type(each) in (dict, list)]:
         held = (each.values() if type(each) is dict else each for each in inner)

@@ -64,8 +64,8 @@ class Inputs:
 
 
 def input_bucket(s3: "S3Client", own: str, given: str) -> At:
-    """Where the input is, as each call names it: in our `own` bucket, or the `given` one."""
-    if given in ("", own):
+    """Where the input is, as each call names it: in our `own` bucket without a `given` one."""
+    if not given:
         return {"Bucket": own}
     at: At = {"Bucket": given}
     if owner := os.environ.get("INPUT_BUCKET_OWNER"):

@@ -119,4 +119,4 @@ def read_texts(
 
 def raised(error: Exception) -> Iterator[bytes]:
     raise error
-    yield  # it is raised where the next chunk is asked for
+    yield  # so that it is raised where the next chunk is asked for

@@ -77,17 +77,17 @@ class XlsxReader(Reader):
 
     def _blocks(self, package: zipfile.ZipFile, size: int, block_bytes: int) -> Iterator[Block]:
         check_sizes(package)
-        [book] = related(package, "")["officeDocument"].values()
+        book = first(related(package, "")["officeDocument"])
         parts = related(package, book)
         part, is_1904 = find_sheet(tree(package, book), parts["worksheet"], self.sheet)
         total = package.getinfo(part).file_size
         wanted = max(BLOCK_BYTES, block_bytes * total // size)
-        texts = texts_of(package, *parts["sharedStrings"].values())
-        sheet = Sheet(texts, kinds_of(package, *parts["styles"].values()), is_1904)
+        texts = texts_of(package, first(parts["sharedStrings"]))
+        sheet = Sheet(texts, kinds_of(package, first(parts["styles"])), is_1904)
         with package.open(part) as file:
             rows = filter(None, map(sheet.row, elements(file, "row")))
-            if first := next(rows, None):
-                names = [str(first.get(at, "")) for at in range(max(first) + 1)]
+            if header := next(rows, None):
+                names = [str(header.get(at, "")) for at in range(max(header) + 1)]
                 self._take_header(names, column_letters)
             for _, some in itertools.groupby(rows, lambda _: file.tell() // wanted):
                 yield self._block(list(some), size * file.tell() // total)
@@ -130,6 +130,11 @@ def related(package: zipfile.ZipFile, part: str) -> defaultdict[str, dict[str, s
     return parts
 
 
+def first(parts: dict[str, str]) -> str:
+    """Of the parts of a type; "" where there is none."""
+    return next(iter(parts.values()), "")
+
+
 def find_sheet(book: Element, parts: dict[str, str], name: str) -> tuple[str, bool]:
     """The part of a sheet, of the first one without a name; and whether its days count from 1904."""
     sheets = {}
@@ -146,7 +151,7 @@ def find_sheet(book: Element, parts: dict[str, str], name: str) -> tuple[str, bo
     return sheets[wanted], is_1904
 
 
-def texts_of(package: zipfile.ZipFile, part: str = "") -> list[str]:
+def texts_of(package: zipfile.ZipFile, part: str) -> list[str]:
     """The texts that cells share, where there are some."""
     if not part:
         return []
@@ -154,7 +159,7 @@ def texts_of(package: zipfile.ZipFile, part: str = "") -> list[str]:
         return list(map(text_of, elements(file, "si")))
 
 
-def kinds_of(package: zipfile.ZipFile, part: str = "") -> list[str]:
+def kinds_of(package: zipfile.ZipFile, part: str) -> list[str]:
     """What numbers of each style are: "", days or elapsed time."""
     if not part:
         return []

@@ -90,10 +90,10 @@ class Figures(Json):
 
 
 def rejected_before(objects: Objects, key: str) -> int:
-    """How many records the segments before this one have left out so far, as one request tells: of
-    1,000 segments.
+    """How many records the segments before this one have left out so far.
 
-    Where that is not all of them the gather renders the segment's rows again.
+    One request tells, of 1,000 segments at most; where that is not all, the gather renders the
+    segment's rows again.
     """
     told = objects.s3.list_objects_v2(Bucket=objects.bucket, Prefix=rejects_folder(key))
     rejected = filter(None, (rejects_of(each["Key"]) for each in told.get("Contents", [])))

@@ -52,7 +52,7 @@ def send(
     if faults and "rejects" not in segment.attrs:
         raise refused(segment, faults)
     objects = Objects(s3, bucket, signing_key())
-    df = df.copy(deep=False)
+    df = df.copy(deep=False)  # may be a frame that the ETL keeps
     df.attrs = segment.attrs if is_of(df, segment) else {}
     left_out = send_rejects(objects, key, segment, faults)
     fields, blocks = carried(summaries, df, key)
@@ -77,7 +77,7 @@ def send(
 
 
 def plainly_labelled(df: pd.DataFrame) -> pd.DataFrame:
-    """With names that are texts and an index of numbers: a segment file knows few kinds of labels."""
+    """With texts for names and an index of numbers: a segment file knows few kinds of labels."""
     named = df.set_axis([str(name) for name in df.columns], axis=1)
     return named if df.index.dtype.kind in "iu" else named.reset_index(drop=True)
 
@@ -97,7 +97,11 @@ def made_of_first_rows(df: pd.DataFrame, segment: pd.DataFrame) -> pd.DataFrame:
 
 
 def is_of(df: pd.DataFrame, segment: pd.DataFrame) -> bool:
-    """Whether a result's index tells which records its rows are made of: merging has given others."""
+    """Whether a result's index tells which records its rows are made of: `merge` makes a new one,
+    which looks like that of a table's first records.
+    """
+    if len(df) != len(segment) and df.index.equals(pd.RangeIndex(len(df))):
+        return False
     return df.index.dtype.kind in "iu" and bool(df.index.isin(segment.index).all())
 
 

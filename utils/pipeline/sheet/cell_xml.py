@@ -49,7 +49,7 @@ def base_of(kind: type) -> type:
         if base in RENDERERS or base in ARRAYS:
             return base
     found = kind.__qualname__
-    rule = "a cell holds text (by labels or .astype(str)), a number, a bool, a date or JSON"
+    rule = "a cell holds text (.astype(str) makes it), a number, a bool, a date or JSON"
     raise InvalidCell(f"{rule}; found {found}")
 
 
@@ -78,7 +78,7 @@ def integers(values: list[int], opening: bytes) -> Cells:
 def floats(values: list[float], opening: bytes) -> Cells:
     """None of them NaN."""
     pattern = opening + b"%.16G</v></c>"
-    if math.isfinite(math.sumprod(values, values)):
+    if math.isfinite(math.sumprod(values, values)):  # then each is far from the greatest float
         return [pattern % value for value in values]
     return [_large(value, opening) for value in values]
 

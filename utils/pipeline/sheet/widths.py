@@ -12,9 +12,8 @@ from unicodedata import combining, east_asian_width, normalize
 import numpy as np
 import pandas as pd
 
-from pipeline.excel import COLUMN_WIDTH, float_text, integer_text, is_long
+from pipeline.excel import COLUMN_WIDTH, duration_text, float_text, integer_text, is_long
 
-HOUR = np.timedelta64(1, "h")
 WIDTH_ROWS = 200  # whose texts tell how wide columns are
 NO_FORMATS: Mapping[str, str] = MappingProxyType({})
 
@@ -120,7 +119,7 @@ def _shown(value: Any, number_format: str) -> str:
     if isinstance(value, dt.datetime):
         return str(value).removesuffix(" 00:00:00")
     if isinstance(value, dt.timedelta | np.timedelta64):
-        return f"{abs(int(value / HOUR))}:00:00"
+        return duration_text(pd.Timedelta(value))
     return float_text(value) if isinstance(value, float) else str(value)
 
 

@@ -138,7 +138,7 @@ class Columns:
         try:
             return Cells.of(column)
         except NoCell as error:
-            rule = "must be a text (by labels or .astype(str)), number, date or boolean"
+            rule = "must be a text (.astype(str) makes it), number, date or boolean"
             self._refuse(error.row, name, rule, str(error))
 
     def _check_numbers(self, cells: Cells, name: str, how: str, kinds: Sequence[int]) -> None:

@@ -272,10 +272,13 @@ class Run:
         self.keys = keys
         self._read = read
         self._rest: tuple[Block, int, Groups] | None = None  # of a block, from a number on
-        self._last_keys: dict[Block, Key] = {}  # of those that were read
+        self._last_keys: dict[Block, Key] = {}
 
     def among(self, start: Key, end: Key | None) -> list[Block]:
-        """The blocks that may have groups from a key on that sort before the end."""
+        """The blocks that may have groups from a key on that sort before the end.
+
+        The last key of a block is known once it was read.
+        """
         if start == end:
             return []
         first = max(0, bisect_right(self.blocks, start, key=FIRST) - 1)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.excel import float_text, integer_text
+from pipeline.excel import duration_text, float_text, integer_text
 from pipeline.summaries.aggregations import Merged, numbers
 from pipeline.summaries.cells import Cells, Codes
 from pipeline.summaries.exact import Fractions, RunningSums
@@ -209,12 +209,5 @@ def _header_text(value: Any) -> str:
         case float():
             return "" if value != value else float_text(value)
         case dt.timedelta():
-            return _duration_text(value)
+            return duration_text(value)
     return "" if value is None else str(value)
-
-
-def _duration_text(value: dt.timedelta) -> str:
-    """As [h]:mm:ss shows it, 36:00:00; a negative one, which Excel does not show, with its sign."""
-    minutes, seconds = divmod(round(abs(value).total_seconds()), 60)
-    sign = "-" if value < dt.timedelta() else ""
-    return f"{sign}{minutes // 60}:{minutes % 60:02}:{seconds:02}"

@@ -19,7 +19,7 @@ Change = Callable[["S3Client", str, str, bytes, dict[str, str]], object]
 def assert_refused(
     s3: "S3Client", bucket: str, key: str, tampered: str, read: Callable[[], object]
 ) -> None:
-    """What reads the object names it, after a change of it as it was."""
+    """Once the object is changed, what reads it names it; then it is put back."""
     found = s3.get_object(Bucket=bucket, Key=key)
     body, metadata = found["Body"].read(), found["Metadata"]
     what = "none" if tampered == "unsigned" else "another"
@@ -44,7 +44,7 @@ def moved(s3: "S3Client", bucket: str, key: str, body: bytes, metadata: dict[str
     s3.copy_object(Bucket=bucket, Key=key, CopySource={"Bucket": bucket, "Key": other})
 
 
-# How a signature is compared, test_signed proves; these, that it is.
+# That signatures are compared; test_signed proves how.
 TAMPERED: dict[str, Change] = {
     "a bit changed": replaced(lambda body: bytes([body[0] ^ 1]) + body[1:]),
     "cut off": replaced(lambda body: body[:-1]),

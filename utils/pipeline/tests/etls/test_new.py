@@ -138,7 +138,7 @@ def test_a_name_that_python_has_not_is_made_one(tmp_path: Path) -> None:
     assert etl.SUMMARIES[0].named == {"count": ("Unit price ($)", "size"), **sums}
 
 
-def test_what_is_empty_of_a_header_alone_tells_its_type(tmp_path: Path) -> None:
+def test_what_is_written_empty_for_a_header_alone_has_a_type(tmp_path: Path) -> None:
     """Mypy cannot tell it."""
     table = tmp_path / "t.csv"
     table.write_text("a,b\n")

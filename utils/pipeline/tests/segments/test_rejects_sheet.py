@@ -9,7 +9,9 @@ from pipeline.segments.rejects_sheet import Rejected, TooManyRejects
 
 @pytest.mark.parametrize("most", [3, 4, None])
 def test_as_many_as_the_input_allows_are_left_out(most: int | None) -> None:
-    left_out(most).check()
+    found = left_out(most)
+    found.check()
+    assert found.told == 3
 
 
 def test_one_more_than_the_input_allows_fails_the_execution() -> None:

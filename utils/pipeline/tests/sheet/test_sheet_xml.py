@@ -359,9 +359,7 @@ def test_the_xml_of_a_part_is_never_whole_in_memory() -> None:
 
 
 JSON_RULE = "a dict or a list is written as JSON; found Object of type set is not JSON serializable"
-KINDS_RULE = (
-    "a cell holds text (by labels or .astype(str)), a number, a bool, a date or JSON; found "
-)
+KINDS_RULE = "a cell holds text (.astype(str) makes it), a number, a bool, a date or JSON; found "
 
 
 @pytest.mark.parametrize(

@@ -201,19 +201,7 @@ def sheet(rows: list[Row], summary: Summary, formulas: Mapping[str, str]) -> lis
     groups = by_key(rows, declared.by) if declared.by else [rows]
     if declared.sort:
         total = line(rows, summary, formulas)[1]
-        name = declared.sort.removeprefix("-")
-        at = [*declared.by, *summary.named].index(name)
-        values = [
-            [
-                *keys_of(group, declared.by),
-                *line(group, summary, formulas, total, {})[0],
-            ][at][0]
-            for group in groups
-        ]
-        given = [n for n, value in enumerate(values) if not is_missing(value)]
-        given.sort(key=lambda n: place(values[n]), reverse=declared.sort != name)
-        left = [n for n in range(len(groups)) if n not in given]
-        groups = [groups[n] for n in [*given, *left]]
+        groups = ordered(groups, declared.sort, summary, formulas, total)
     groups = groups[: declared.top]
     found = [keys_of(group, declared.by) for group in groups]
     if declared.total is not None:
@@ -233,6 +221,24 @@ def sheet(rows: list[Row], summary: Summary, formulas: Mapping[str, str]) -> lis
         if declared.total is not None:
             found[-1] += last
     return found
+
+
+def ordered(
+    groups: list[list[Row]],
+    sort: str,
+    summary: Summary,
+    formulas: Mapping[str, str],
+    total: Exact,
+) -> list[list[Row]]:
+    """By a column of the sheet, those last that have nothing there."""
+    by, name = summary.declared.by, sort.removeprefix("-")
+    at = [*by, *summary.named].index(name)
+    rows = [[*keys_of(each, by), *line(each, summary, formulas, total, {})[0]] for each in groups]
+    values = [row[at][0] for row in rows]
+    given = [n for n, value in enumerate(values) if not is_missing(value)]
+    given.sort(key=lambda n: place(values[n]), reverse=sort != name)
+    left = [n for n in range(len(groups)) if n not in given]
+    return [groups[n] for n in [*given, *left]]
 
 
 def by_key(rows: list[Row], by: list[str]) -> list[list[Row]]:

@@ -64,7 +64,6 @@ def test_a_summary_is_what_pandas_answers_over_the_whole_table(
             )
 
 
-@pytest.mark.filterwarnings("error")
 def test_sums_and_means_of_floats_with_all_their_bits_are_rounded_once() -> None:
     random = Random(1)
     for count in range(2, 40):
@@ -76,6 +75,7 @@ def test_sums_and_means_of_floats_with_all_their_bits_are_rounded_once() -> None
         assert found.values.tolist() == [[float(total), float(total / count)]]
 
 
+@pytest.mark.filterwarnings("error")
 def test_an_etls_tests_may_make_errors_of_warnings() -> None:
     """An open file is one."""
     assert cells(summarize(pd.DataFrame({"x": [1]}), Summary("x", n=("x", "size")))) == [[1]]
