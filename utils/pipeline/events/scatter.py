@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
@@ -254,7 +254,7 @@ def time_of(fields: dict[str, Any]) -> datetime:
     zone = fields.get("zone", "UTC")
     try:
         at = datetime.fromisoformat(time)
-        if at.tzinfo:
+        if at.tzinfo and MINYEAR < at.year < MAXYEAR:  # the days around it are dates, too
             return at.astimezone(ZoneInfo(zone))
     except (TypeError, ValueError, LookupError, OSError, OverflowError):
         pass
