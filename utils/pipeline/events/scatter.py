@@ -175,10 +175,13 @@ class Job:
             isinstance(overrides, dict), "overrides: must be an object", overrides, InvalidEvent
         )
         check_known("overrides", overrides)
-        folder, asked = inbox_input(overrides.get("input_obj"))
+        others = bucket_of({**event, **overrides}) != ""
+        folder, asked = ("", {}) if others else inbox_input(overrides.get("input_obj"))
         fields: dict[str, Any] = {"input_obj": None, **event, **asked, **overrides}
         at, bucket = time_of(fields), bucket_of(fields)
         fields |= dates.filled(fields, at, lambda key: is_key(key) and is_there(key, bucket))
+        if not bucket:
+            check_is_table(fields["input_obj"])
         check(fields)
         told = {"folder": folder} if folder and "etl" not in fields else {}
         scheduled = f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if "scheduled_time" in fields else ""
@@ -273,7 +276,6 @@ def bucket_of(fields: dict[str, Any]) -> str:
 def check(fields: dict[str, Any]) -> None:
     """Refuse a field whose rule does not hold, by its name."""
     keys = fields["input_obj"]
-    check_is_table(keys)
     given = {name: [value] for name, value in fields.items()}
     if isinstance(keys, list) and keys:
         check_list(keys)
