@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from pipeline.errors.places import named
+from pipeline.excel import InvalidCell
 from pipeline.keys import rejects_key
 from pipeline.s3.signed import Objects, signing_key
 from pipeline.segments import figures, frames
@@ -55,6 +58,7 @@ def send(
     df = df.copy(deep=False)
     df.attrs = segment.attrs if is_of(df, segment) else {}
     left_out = send_rejects(objects, key, segment, faults)
+    check_decimals(df, key)
     fields, blocks = carried(summaries, df, key)
     alone = "sheets" in segment.attrs
     shown = df.head(0) if alone else df
@@ -74,6 +78,20 @@ def send(
         etag, facts=facts, summaries=contribution, rejects=left_out, layout=layout, alone=alone
     )
     figures.send(objects, key, rows, told)
+
+
+def check_decimals(df: pd.DataFrame, source: str) -> None:
+    """Raise InvalidCell, which names the record and the column, of a NaN at which pandas fails."""
+    for place, name in enumerate(df.columns):
+        cells = df.iloc[:, place]
+        try:
+            cells.isna()
+        except InvalidOperation:
+            signals = [isinstance(cell, Decimal) and cell.is_snan() for cell in cells]
+            row = signals.index(True)
+            where = f"{named(df.attrs, df.index[row], source)}, column {name}"
+            rule = f"a Decimal must be a number or NaN; found {cells.iloc[row]}"
+            raise InvalidCell(f"{where}: {rule}") from None
 
 
 def plainly_labelled(df: pd.DataFrame) -> pd.DataFrame:
