@@ -47,7 +47,6 @@ ALLOWED = {
     for module, names in NAMES.items()
     for name in names.split()
 }
-
 KNOWN = set(ALLOWED.values())
 
 
@@ -58,13 +57,13 @@ class InvalidSegment(ValueError):
 def dump(df: pd.DataFrame) -> bytes:
     """Pickle a segment; its index, row numbers of the whole table, is kept.
 
-    Raises:
-        InvalidCell: names the type or the function that `load` would refuse.
-
     `fast` leaves out the memo, by which a pickler writes an object once: three times the speed for
     a tenth more bytes. A pickle needs one only for an object that contains itself; no cell does.
     Text in Arrow's memory becomes Python's: whoever loads it needs no pyarrow. Moments of a
     frequency, as categories may be, lose it.
+
+    Raises:
+        InvalidCell: names the type or the function that `load` would refuse.
     """
     file = io.BytesIO()
     pickler = _Pickler(file, protocol=5)
@@ -81,6 +80,10 @@ def dump(df: pd.DataFrame) -> bytes:
 def _reduce_arrow_text(array: Any) -> Any:
     kind = pd.StringDtype("python", na_value=array.dtype.na_value)
     return array.astype(kind).__reduce_ex__(5)
+
+
+def _reduce_moments(index: Any) -> Any:
+    return type(index)(index.array, name=index.name).__reduce__()
 
 
 def load(data: bytes, key: str) -> pd.DataFrame:
@@ -114,8 +117,7 @@ class _Pickler(pickle.Pickler):
     dispatch_table = copyreg.dispatch_table | {
         pd.arrays.ArrowStringArray: _reduce_arrow_text,
         ZoneInfo: lambda zone: (ZoneInfo, (zone.key,)),
-        pd.DatetimeIndex: lambda index: pd.DatetimeIndex(index, freq=None).__reduce__(),
-        pd.TimedeltaIndex: lambda index: pd.TimedeltaIndex(index, freq=None).__reduce__(),
+        **dict.fromkeys((pd.DatetimeIndex, pd.TimedeltaIndex), _reduce_moments),
     }
 
     def reducer_override(self, given: Any) -> Any:
