@@ -12,6 +12,7 @@ from openpyxl import load_workbook
 
 from gather import GatherHandler
 from pipeline.events.gather import MissingSegment, result_keys
+from pipeline.excel import SHEET_COLUMNS
 from pipeline.facts.stages import WorkbookFacts, made_from, workbook_metadata
 from pipeline.keys import InvalidEvent, partials_key
 from pipeline.s3 import upload as uploads
@@ -276,6 +277,15 @@ def test_summaries_alone_leave_the_table_out_and_render_no_row(store: Store) -> 
     assert (facts["table"], facts["rows"], facts["sheets"]) == (False, 9, ["all"])
     assert facts["columns"] == [*late.columns]
     assert {store.get(f"gather/job_00{n}.xml.deflate") for n in range(3)} == {b""}
+
+
+def test_a_table_that_is_left_out_may_be_wider_than_a_sheet(store: Store) -> None:
+    names = [f"c{n}" for n in range(SHEET_COLUMNS)]
+    df = pd.concat([TABLE[:3], pd.DataFrame(0, index=range(3), columns=names)], axis=1)
+    store.gather([store.send(0, df, summaries=[POINTS], sheets="summaries")])
+    assert load_workbook(io.BytesIO(store.get())).sheetnames == ["all"]
+    assert store.read(sheet="all") == [("n", "points"), (3, 0 + 1 + 2)]
+    assert json.loads(store.get("gather/facts.json"))["columns"] == [*df.columns]
 
 
 def test_summaries_alone_keep_the_sheet_of_rejects_that_was_asked_for(store: Store) -> None:

@@ -146,6 +146,22 @@ def test_a_table_of_the_inbox_is_a_job_and_so_is_one_beside_it_without_an_ending
         assert Job.from_event({"input_obj": each}).input_obj == each
 
 
+def test_an_inbox_of_another_bucket_is_not_ours(
+    monkeypatch: pytest.MonkeyPatch, inbox: None
+) -> None:
+    monkeypatch.setenv("BUCKET", "own")
+    monkeypatch.setenv("INBOX_INPUT", json.dumps(INBOX_INPUT))
+
+    def job_of(key: str, bucket: str) -> Job:
+        return Job.from_event({"overrides": {"input_obj": key, "input_bucket": bucket}})
+
+    assert job_of("inbox/orders/x", "others").input_obj == "inbox/orders/x"
+    assert job_of("inbox/orders/a.csv", "others").told == {}
+    with pytest.raises(NotATable):
+        job_of("inbox/orders/x", "own")
+    assert job_of("inbox/orders/a.csv", "own").told == {"folder": "orders", **SHEET}
+
+
 @pytest.mark.parametrize("execution", [None, "e" * 73, "漢" * 80], ids=["none", "long", "kanji"])
 @pytest.mark.parametrize("key", ["members.json", "漢" * 330 + ".json"], ids=["short", "kanji"])
 def test_the_state_of_every_division_that_is_allowed_is_at_most_256_kib(

@@ -67,6 +67,8 @@ LIKE = "scheduled_time: must be like 2026-11-27T21:00:00Z, and zone like Asia/To
         ({"scheduled_time": "2026-13-01T00:00:00Z"}, 'the text "2026-13-01T00:00:00Z", '),
         ({"scheduled_time": "2026-11-27T21:00:00"}, 'the text "2026-11-27T21:00:00", '),
         ({"scheduled_time": None}, "null, "),
+        ({"scheduled_time": "0001-01-01T00:00:00Z"}, 'the text "0001-01-01T00:00:00Z", '),
+        ({"scheduled_time": "9999-12-31T23:00:00-09:00"}, 'the text "9999-12-31T23:00:00-09:00", '),
         ({"scheduled_time": TIME, "zone": "Asia/Edo"}, f'the text "{TIME}", the text "Asia/Edo"'),
         ({"scheduled_time": TIME, "zone": "../etc"}, f'the text "{TIME}", the text "../etc"'),
         ({"scheduled_time": TIME, "zone": 9}, f'the text "{TIME}", the number 9'),

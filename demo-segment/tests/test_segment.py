@@ -184,6 +184,22 @@ def test_a_cell_is_named_by_the_record_that_it_is_made_of_or_by_its_result(
         SegmentHandler(KEY, None, s3).main()
 
 
+@pytest.mark.parametrize("sheets", [{}, {"sheets": "summaries"}], ids=["table", "summaries alone"])
+@pytest.mark.parametrize("of", ["点", "額"])
+def test_a_signaling_nan_at_which_pandas_fails_is_named_by_its_record(
+    s3: "S3Client", bucket: str, write: Write, of: str, sheets: dict[str, str]
+) -> None:
+    made = "df.assign(額=[1, None, Decimal('-sNaN7')])"
+    imports = "from decimal import Decimal\nfrom pipeline.etl import Summary"
+    summaries = f"SUMMARIES = [Summary('x', 件数=('{of}', 'count'))]"
+    write(points=f"{imports}\n{summaries}\ndef process(df): return {made}")
+    s3.put_object(Bucket=bucket, Key=KEY, Body=frames.dump(table(**sheets)))
+    with pytest.raises(InvalidCell) as raised:
+        SegmentHandler(KEY, None, s3).main()
+    rule = "a Decimal must be a number or NaN; found -sNaN7"
+    assert str(raised.value) == f"points.json record 22, column 額: {rule}"
+
+
 REFERENCE = {
     "a record": (
         'refuse(rates, "率", rates["率"] < 1, "must be above 0")',

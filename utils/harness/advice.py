@@ -88,6 +88,10 @@ ADVICE = {
         "その列の名前を、表の見出しか ETL で直してください。カンマ以外で区切られた表は 1 列になるので、"
         '入力の "delimiter" で区切りを示してください',
     ),
+    "RepeatedColumn": (
+        "rename or drop one of those columns in the ETL before the rule",
+        "ETL でルールの前に、その列の一つを改名するか除いてください",
+    ),
     "InvalidResult": (
         "end process in the ETL with the table that it made: return df",
         "ETL の process の最後で、作った表を返してください: return df",

@@ -22,6 +22,7 @@ FIRST_DAY, LEAP_DAY, LAST_DAY = 1, 60, 2_958_465
 SHEET_NAME_CHARACTERS = 31  # UTF-16 units
 FORMAT_CHARACTERS = 255
 FORMAT_SECTIONS = 4  # of positive numbers, negative ones, zero and texts
+FORMAT_PERCENTS = 100  # each multiplies by 100; of 155, a float passes its range
 FORMATS = 200  # number formats in a workbook; some languages' Excel takes 50 more
 
 DATA_ROWS = SHEET_ROWS - 1  # each sheet repeats the header
@@ -220,6 +221,9 @@ def _check_format(name: str, number_format: str) -> None:
     if sections > FORMAT_SECTIONS:
         rule = f"must have at most {FORMAT_SECTIONS} sections"
         what = f"{sections} in {number_format}"
+    elif (percents := number_format.count("%")) > FORMAT_PERCENTS:
+        rule = f"must have at most {FORMAT_PERCENTS} percent signs"
+        what = f"{percents} in {number_format}"
     elif at < len(number_format):
         rule = _FORMAT_RULES.get(number_format[at], "must have its texts in quotes")
         what = f"{number_format[at:]} in {number_format}"

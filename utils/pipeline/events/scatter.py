@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
@@ -176,10 +176,13 @@ class Job:
             isinstance(overrides, dict), "overrides: must be an object", overrides, InvalidEvent
         )
         check_known("overrides", overrides)
-        folder, asked = inbox_input(overrides.get("input_obj"))
+        others = bucket_of({**event, **overrides}) != ""
+        folder, asked = ("", {}) if others else inbox_input(overrides.get("input_obj"))
         fields: dict[str, Any] = {"input_obj": None, **event, **asked, **overrides}
         at, bucket = time_of(fields), bucket_of(fields)
         fields |= dates.filled(fields, at, lambda key: is_key(key) and is_there(key, bucket))
+        if not bucket:
+            check_is_table(fields["input_obj"])
         check(fields)
         told = {"folder": folder} if folder and "etl" not in fields else {}
         scheduled = f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if "scheduled_time" in fields else ""
@@ -255,7 +258,7 @@ def time_of(fields: dict[str, Any]) -> datetime:
     zone = fields.get("zone", "UTC")
     with suppress(TypeError, ValueError, LookupError, OSError, OverflowError):
         at = datetime.fromisoformat(time)
-        if at.tzinfo:
+        if at.tzinfo and MINYEAR < at.year < MAXYEAR:  # the days around it are dates, too
             return at.astimezone(ZoneInfo(zone))
     rule = "must be like 2026-11-27T21:00:00Z, and zone like Asia/Tokyo"
     raise InvalidEvent(f"scheduled_time: {rule}; found {found(time)}, {found(zone)}")
@@ -272,7 +275,6 @@ def bucket_of(fields: dict[str, Any]) -> str:
 def check(fields: dict[str, Any]) -> None:
     """Refuse a field whose rule does not hold, by its name."""
     keys = fields["input_obj"]
-    check_is_table(keys)
     given = {name: [value] for name, value in fields.items()}
     if isinstance(keys, list) and keys:
         check_list(keys)

@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
+from pipeline.excel import InvalidCell
+
 NAMES = {
     "builtins": "slice",
     "datetime": "date datetime time timedelta timezone",
@@ -45,6 +47,7 @@ ALLOWED = {
     for module, names in NAMES.items()
     for name in names.split()
 }
+KNOWN = set(ALLOWED.values())
 
 
 class InvalidSegment(ValueError):
@@ -56,22 +59,31 @@ def dump(df: pd.DataFrame) -> bytes:
 
     `fast` leaves out the memo, by which a pickler writes an object once: three times the speed for
     a tenth more bytes. A pickle needs one only for an object that contains itself; no cell does.
-    Text in Arrow's memory becomes Python's: whoever loads it needs no pyarrow.
+    Text in Arrow's memory becomes Python's: whoever loads it needs no pyarrow. Moments of a
+    frequency, as categories may be, lose it.
+
+    Raises:
+        InvalidCell: names the type or the function that `load` would refuse.
     """
     file = io.BytesIO()
-    pickler = pickle.Pickler(file, protocol=5)
-    pickler.dispatch_table = copyreg.dispatch_table | {
-        pd.arrays.ArrowStringArray: _reduce_arrow_text,
-        ZoneInfo: lambda zone: (ZoneInfo, (zone.key,)),
-    }
+    pickler = _Pickler(file, protocol=5)
     pickler.fast = True
-    pickler.dump(df)
+    try:
+        pickler.dump(df)
+    except _UnknownName as error:
+        source = df.attrs.get("source", "members")
+        rule = "cells and columns must be of plain types, as .astype makes them"
+        raise InvalidCell(f"{source}: {rule}; found {error}") from None
     return file.getvalue()
 
 
 def _reduce_arrow_text(array: Any) -> Any:
     kind = pd.StringDtype("python", na_value=array.dtype.na_value)
     return array.astype(kind).__reduce_ex__(5)
+
+
+def _reduce_moments(index: Any) -> Any:
+    return type(index)(index.array, name=index.name).__reduce__()
 
 
 def load(data: bytes, key: str) -> pd.DataFrame:
@@ -84,7 +96,8 @@ def load(data: bytes, key: str) -> pd.DataFrame:
     try:
         df = _Unpickler(io.BytesIO(data)).load()
     except _UnknownName as error:
-        fault = str(error)
+        rule = "a segment file names only what a DataFrame of plain columns needs"
+        fault = f"{rule}; found {error}"
     except Exception as error:
         fault = f"must be a pickled DataFrame; found {type(error).__name__}: {error}"
     else:
@@ -98,9 +111,23 @@ class _UnknownName(Exception):
     """A pickle names what no frame of plain columns needs."""
 
 
+class _Pickler(pickle.Pickler):
+    """Writes no name that an _Unpickler refuses: whether it reads depends on the table's cut."""
+
+    dispatch_table = copyreg.dispatch_table | {
+        pd.arrays.ArrowStringArray: _reduce_arrow_text,
+        ZoneInfo: lambda zone: (ZoneInfo, (zone.key,)),
+        **dict.fromkeys((pd.DatetimeIndex, pd.TimedeltaIndex), _reduce_moments),
+    }
+
+    def reducer_override(self, given: Any) -> Any:
+        if hasattr(given, "__qualname__") and given not in KNOWN:
+            raise _UnknownName(f"{given.__module__}.{given.__qualname__}")
+        return NotImplemented
+
+
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ALLOWED:
-            rule = "a segment file names only what a DataFrame of plain columns needs"
-            raise _UnknownName(f"{rule}; found {module}.{name}")
+            raise _UnknownName(f"{module}.{name}")
         return ALLOWED[module, name]

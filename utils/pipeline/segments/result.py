@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from pipeline.errors.places import named
+from pipeline.excel import InvalidCell
 from pipeline.keys import rejects_key
 from pipeline.s3.signed import Objects, signing_key
 from pipeline.segments import figures, frames
@@ -14,6 +17,7 @@ from pipeline.segments.figures import Figures, Rejects
 from pipeline.segments.profile import segment_facts
 from pipeline.segments.rules import Fault, refused, rejects
 from pipeline.sheet.layout import Layout
+from pipeline.sheet.parts import RenderedRows
 from pipeline.sheet.sheet_xml import render_rows
 from pipeline.sheet.widths import WIDTH_ROWS, first_rows
 from pipeline.summaries.contribution import carried
@@ -55,16 +59,19 @@ def send(
     df = df.copy(deep=False)  # may be a frame that the ETL keeps
     df.attrs = segment.attrs if is_of(df, segment) else {}
     left_out = send_rejects(objects, key, segment, faults)
+    check_decimals(df, key)
     fields, blocks = carried(summaries, df, key)
     alone = "sheets" in segment.attrs
-    shown = df.head(0) if alone else df
     position = start_of(segment)
     with ThreadPoolExecutor(1) as thread:
         pickled = thread.submit(put_pickle, objects, key, plainly_labelled(df))
         if left_out:
             pickled.result()  # meanwhile, others tell what they left out
             position = max(0, position - figures.rejected_before(objects, key))
-        rows = render_rows(shown, position, key, formats, made_of_first_rows(shown, segment))
+        if alone:
+            rows = no_rows(df, formats)
+        else:
+            rows = render_rows(df, position, key, formats, made_of_first_rows(df, segment))
         contribution = figures.contribution(objects, key, fields, blocks)
         facts = segment_facts(df, len(segment))
         etag, size = pickled.result()
@@ -74,6 +81,26 @@ def send(
         etag, facts=facts, summaries=contribution, rejects=left_out, layout=layout, alone=alone
     )
     figures.send(objects, key, rows, told)
+
+
+def no_rows(df: pd.DataFrame, formats: dict[str, str]) -> RenderedRows:
+    """Of a table that no sheet holds, however wide it is."""
+    names = [str(name) for name in df.columns]
+    return RenderedRows(names, widest=[], parts=[], xml=b"", formats=formats, holds=[])
+
+
+def check_decimals(df: pd.DataFrame, source: str) -> None:
+    """Raise InvalidCell, which names the record and the column, of a NaN at which pandas fails."""
+    for place, name in enumerate(df.columns):
+        cells = df.iloc[:, place]
+        try:
+            cells.isna()
+        except InvalidOperation:
+            signals = [isinstance(cell, Decimal) and cell.is_snan() for cell in cells]
+            row = signals.index(True)
+            where = f"{named(df.attrs, df.index[row], source)}, column {name}"
+            rule = f"a Decimal must be a number or NaN; found {cells.iloc[row]}"
+            raise InvalidCell(f"{where}: {rule}") from None
 
 
 def plainly_labelled(df: pd.DataFrame) -> pd.DataFrame:

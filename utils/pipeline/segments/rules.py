@@ -55,6 +55,10 @@ class MissingColumn(ValueError):
     """A table has not all the columns that an ETL looks up."""
 
 
+class RepeatedColumn(ValueError):
+    """A rule is of one column, and several have its name."""
+
+
 class InvalidResult(ValueError):
     """What `process` returns is no table."""
 
@@ -70,16 +74,20 @@ def refuse(df: pd.DataFrame, column: str, faulty: pd.Series, rule: str) -> None:
 
     Raises:
         InvalidMember: names the faulty rows by their index.
-        InvalidMask: faulty has a missing value, as comparing with one may give.
-        MissingColumn: df has no such column.
+        InvalidMask: faulty is neither true nor false somewhere: a missing value, as comparing with
+            one may give, or a text.
+        MissingColumn, RepeatedColumn: df has no such column, or several.
     """
     check_columns(df, [column])
+    check_is_one(df[column])
     faulty = pd.Series(faulty, df.index)
-    if faulty.isna().any():
+    neither = ~is_boolean(faulty)
+    if neither.any():
         told = f"what refuse is told of {column} must be true or false; found neither"
-        raise InvalidMask(message(df.attrs, dict.fromkeys(df.index[faulty.isna()], told)))
-    if faulty.any():
-        cells = df[column][faulty.to_numpy(bool)]
+        raise InvalidMask(message(df.attrs, dict.fromkeys(df.index[neither], told)))
+    rows = faulty.to_numpy(bool)
+    if rows.any():
+        cells = df[column][rows]
         faults = {
             label: Fault(column, rule, "nothing" if gap else found(cell))
             for label, cell, gap in zip(cells.index, cells.tolist(), cells.isna())
@@ -87,8 +95,19 @@ def refuse(df: pd.DataFrame, column: str, faulty: pd.Series, rule: str) -> None:
         raise refused(df, faults)
 
 
+def is_boolean(column: pd.Series) -> pd.Series:
+    if pd.api.types.is_bool_dtype(column):
+        return column.notna()
+    return column.astype(object).map(type).isin([bool, np.bool])
+
+
 def is_number(column: pd.Series) -> pd.Series:
-    """Whether each cell is a number, whatever stands beside it: a missing one is none, nor is True."""
+    """Whether each cell is a number, whatever stands beside it: a missing one is none, nor is True.
+
+    Raises:
+        RepeatedColumn: what `df[name]` gives where several columns have the name.
+    """
+    check_is_one(column)
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         return column.notna()
     kinds = column.astype(object).map(type)
@@ -110,6 +129,13 @@ def check_columns(df: pd.DataFrame, names: Iterable[str]) -> None:
         has = f"the columns {listed(df.columns)}" if len(df.columns) else "no columns"
         source = df.attrs.get("source", "members")
         raise MissingColumn(f"{source} has {has}; found no {listed(missing)}")
+
+
+def check_is_one(column: pd.Series | pd.DataFrame) -> None:
+    if isinstance(column, pd.DataFrame):
+        source = column.attrs.get("source", "members")
+        what = listed(column.columns)
+        raise RepeatedColumn(f"{source}: a rule is of one column; found {what}")
 
 
 def refused(df: pd.DataFrame, faults: Mapping[int, Fault]) -> InvalidMember:

@@ -4,6 +4,8 @@ import contextlib
 import datetime as dt
 import os
 import pickle
+from collections import Counter
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,6 +16,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pipeline.excel import InvalidCell
 from pipeline.segments.frames import InvalidSegment, dump, load
 
 KEY = "scatter/run-1/job_000.pkl"
@@ -53,7 +56,10 @@ PAYLOADS: dict[str, tuple[bytes, str]] = {
         b"\x80\x04cpandas\nDataFrame.eval\n(V1\ntR.",
         "pandas.DataFrame.eval",
     ),
-    "cell": (dump(pd.DataFrame({"a": [Calls(eval, TOUCH)]}, dtype=object)), "builtins.eval"),
+    "cell": (
+        pickle.dumps(pd.DataFrame({"a": [Calls(eval, TOUCH)]}, dtype=object)),
+        "builtins.eval",
+    ),
     "INST": (b"(Vtouch owned\nios\nsystem\n.", "os.system"),
 }
 
@@ -99,7 +105,34 @@ class Subclass(pd.DataFrame):
 
 
 def test_a_subclass_is_no_frame() -> None:
-    assert refusal(dump(Subclass({"a": [1]}))).endswith(f"found {__name__}.Subclass")
+    assert refusal(pickle.dumps(Subclass({"a": [1]}))).endswith(f"found {__name__}.Subclass")
+
+
+class Rank(IntEnum):
+    GOLD = 1
+
+
+class Text(str):
+    pass
+
+
+STRANGERS: dict[str, tuple[Any, str]] = {
+    "an enumeration": (["a", Rank.GOLD], f"{__name__}.Rank"),
+    "a kind of text": ([Text("a")], f"{__name__}.Text"),
+    "a kind of dictionary": ([Counter("a")], "collections.Counter"),
+    "in a list": ([["a", [Rank.GOLD]]], f"{__name__}.Rank"),
+    "periods": (pd.period_range("2021-01", periods=1), "pandas.arrays.PeriodArray"),
+    "a call": ([Calls(eval, TOUCH)], "builtins.eval"),
+}
+
+
+@pytest.mark.parametrize(("cells", "name"), STRANGERS.values(), ids=STRANGERS)
+def test_what_could_not_be_loaded_is_refused_before_it_is_written(cells: Any, name: str) -> None:
+    df = pd.DataFrame({"a": cells})
+    df.attrs["source"] = "members.json"
+    rule = "cells and columns must be of plain types, as .astype makes them"
+    with pytest.raises(InvalidCell, match=f"^members.json: {rule}; found {name}$"):
+        dump(df)
 
 
 def test_a_file_cut_off_anywhere_is_refused() -> None:
@@ -210,6 +243,8 @@ def described(value: Any) -> tuple[type, str]:
 @example(pd.DataFrame(np.arange(6).reshape(2, 3)).T)
 @example(MEMBERS.iloc[[1, 0, 1]])
 @example(pd.DataFrame([[*MOMENTS], [*MOMENTS]]).astype("category"))
+@example(pd.DataFrame({"a": pd.Categorical(pd.date_range("2021-05-16", periods=3))}))
+@example(pd.DataFrame({"a": pd.Categorical(pd.timedelta_range("1h", periods=3))}))
 @example(pd.DataFrame())
 def test_plain_frames_go_through_as_they_are(df: pd.DataFrame) -> None:
     read = load(dump(df), KEY)

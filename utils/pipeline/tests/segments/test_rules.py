@@ -15,6 +15,8 @@ from pipeline.segments.rules import (
     InvalidMember,
     InvalidResult,
     MissingColumn,
+    RepeatedColumn,
+    is_number,
     refuse,
     refused,
     rejects,
@@ -66,6 +68,10 @@ def test_each_faulty_record_is_found_and_the_others_are_processed(faulty: int) -
 MASKS: dict[str, tuple[Any, list[int]]] = {
     "a nullable one": (lambda df: df["ポイント"].astype("Int64") > 50, [71, 73]),
     "objects": (lambda df: df["ポイント"].map({60: True, 40: False}), [71, 73]),
+    "texts": (lambda df: df["ポイント"].map({60: "", 40: "no"}).astype("str"), [70, 71, 72, 73]),
+    "numbers": (lambda df: df["ポイント"].astype(float), [70, 71, 72, 73]),
+    "some texts": (lambda df: df["ポイント"].map({60: True, 40: "no"}), [71, 72, 73]),
+    "categories": (lambda df: pd.Categorical([True, None, "no", False]), [71, 72]),
     "of some rows": (lambda df: df["ポイント"].dropna() > 50, [71, 73]),
     "of other rows": (lambda df: (df["ポイント"] > 50).reset_index(drop=True), [70, 71, 72, 73]),
 }
@@ -84,13 +90,29 @@ def test_a_rule_that_does_not_tell_of_a_row_is_named_with_column_and_rows(
     assert count == f"in this segment: {len(records)} faulty records"
 
 
-@pytest.mark.parametrize("dtype", ["bool", "boolean", "object"])
+@pytest.mark.parametrize("dtype", ["bool", "boolean", "object", "category", "Sparse[bool]"])
 def test_a_rule_tells_of_rows_by_their_index(dtype: str) -> None:
     df = table([1, 9, 5])
     told: Any = pd.Series([False, True, False], df.index, dtype)
     for each in (told, told.iloc[::-1], told.to_numpy()):
         with pytest.raises(InvalidMember, match=f"^members.json record 71: {RANK}the number 9$"):
             refuse(df, "会員ランク", each, "must be 1 to 5")
+
+
+RULES: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "refuse": lambda df: refuse(df, "印", df["会員ランク"] == 1, "must be given"),
+    "is_number": lambda df: is_number(df["印"]),
+}
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_a_column_that_stands_twice_is_named(rule: Callable[[pd.DataFrame], Any]) -> None:
+    df = table([1, 2])
+    twice = pd.concat([df, df[["印"]]], axis=1)
+    twice.attrs = df.attrs
+    with pytest.raises(RepeatedColumn) as raised:
+        rule(twice)
+    assert str(raised.value) == "members.json: a rule is of one column; found 印, 印"
 
 
 def test_rejects_are_the_records_as_they_were_with_the_first_rule_that_each_breaks() -> None:

@@ -94,6 +94,7 @@ NO_FORMATS = {
     "0\\": "must have a character behind \\, * and _; found \\ in 0\\",
     "0*": "must have a character behind \\, * and _; found * in 0*",
     "0`": "must have its texts in quotes; found ` in 0`",
+    "%" * 101: f"must have at most 100 percent signs; found 101 in {'%' * 101}",
 }
 
 
@@ -127,7 +128,7 @@ JAPANESE = [
 ]
 
 
-@pytest.mark.parametrize("number_format", [*BUILTIN_FORMATS.values(), *JAPANESE])
+@pytest.mark.parametrize("number_format", [*BUILTIN_FORMATS.values(), *JAPANESE, "%" * 100])
 def test_what_excel_reads_as_a_format_is_taken(number_format: str) -> None:
     check_formats({"平均": number_format})
 

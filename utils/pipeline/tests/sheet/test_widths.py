@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from xlsxwriter.utility import CHAR_WIDTHS
 
+from pipeline.excel import EXACT_INTEGER, FORMAT_PERCENTS
 from pipeline.sheet.rendered_table import render_table
-from pipeline.sheet.widths import MARGIN, date_text, text_pixels, widest, widest_texts
+from pipeline.sheet.widths import MARGIN, date_text, formatted, text_pixels, widest, widest_texts
 from pipeline.tests.sheet.test_rendered_table import beside
 from pipeline.tests.sheet.test_workbook import opened
 
@@ -108,6 +109,13 @@ def test_a_late_number_or_date_is_not_shown_as_hashes() -> None:
         assert excels(LATE[name][3]) + 5 <= whole[header], name
     assert columns(df[:300], df[300:], formats=formats) == whole
     assert columns(df.infer_objects(), formats=formats) == whole
+
+
+def test_a_number_has_a_width_in_a_format_of_as_many_percent_signs_as_one_may_have() -> None:
+    signs = "%" * FORMAT_PERCENTS
+    text = formatted(EXACT_INTEGER, signs)
+    assert text.endswith(signs)
+    assert float(text.rstrip("%")) == pytest.approx(EXACT_INTEGER * 100**FORMAT_PERCENTS)
 
 
 def test_all_prices_of_four_characters_have_one_width() -> None:
