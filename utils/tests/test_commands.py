@@ -209,6 +209,17 @@ def test_create_makes_what_is_not_there_and_replaces_what_failed(
     assert pipeline.run(input_obj=pipeline.put(EXAMPLE))["status"] == "SUCCEEDED"
 
 
+def test_create_makes_the_bucket(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUCKET", f"made-{uuid.uuid4()}")
+    functions.create([], whole=True)
+    assert emulator().bucket in bucket_names(pipeline)
+    pipeline.s3.delete_bucket(Bucket=emulator().bucket)
+
+
+def bucket_names(pipeline: Pipeline) -> list[str]:
+    return [each["Name"] for each in pipeline.s3.list_buckets()["Buckets"]]
+
+
 @pytest.mark.parametrize("verb", command_line.VERBS)
 def test_a_verb_has_a_function_that_takes_what_is_typed(verb: str) -> None:
     name, of, *words = command_line.VERBS[verb]
