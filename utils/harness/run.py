@@ -53,8 +53,8 @@ def run(
         sent.check_alone(target)
         sent.send(target)
     check_object(target, given)
-    if replaces := replaced(target, given):
-        print(f"replaces {replaces}", flush=True)
+    if old := replaced(target, given):
+        print("replaces {}, which was made from {}".format(*old), flush=True)
     if not target.stack:
         machines.put(target.client("stepfunctions"), definition or "parallel")
     done = execute(target, machine, given, page)
@@ -249,15 +249,15 @@ def check_object(target: Target, given: dict[str, Any]) -> None:
         target.client("s3").head_object(Bucket=target.bucket, Key=key)
 
 
-def replaced(target: Target, given: dict[str, Any]) -> str:
-    """The input's workbook, in words, where it is there and was made from another object."""
+def replaced(target: Target, given: dict[str, Any]) -> tuple[str, str] | None:
+    """The input's workbook, where it is there and was made from another object; and that object."""
     key, inbox = given.get("input_obj", "test.json"), variables(target, "scatter").get("INBOX", "")
     workbook = given.get("workbook") or endings.workbook_key(key, inbox)
     found = bucket.head(target, workbook) if workbook else None  # without one, the scatter says so
     metadata = found["Metadata"] if found else {}
     if metadata.get("input") in (None, workbook_metadata(endings.table_name(key))["input"]):
-        return ""
-    return f"s3://{target.bucket}/{workbook}, which was made from {made_from(metadata)}"
+        return None
+    return f"s3://{target.bucket}/{workbook}", made_from(metadata)
 
 
 def check_key(workbook: str) -> None:
