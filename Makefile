@@ -16,7 +16,8 @@ SMOKE_ROWS ?= 1000000
 PAGE ?= 8480
 # Only a DEFINITION that was typed: a stack keeps its own unless one was.
 DEFINITION_TYPED := $(if $(filter-out file,$(origin DEFINITION)),--definition="$$DEFINITION")
-# The same of ROWS: a scale has another default.
+# The same of WORKBOOK, whose default is the table's name, and of ROWS: a scale has another.
+WORKBOOK_TYPED := $(if $(filter-out file,$(origin WORKBOOK)),--workbook="$$WORKBOOK")
 ROWS_TYPED := $(filter-out file,$(origin ROWS))
 # What is typed reaches the commands as it is, through their environment: neither make nor the
 # shell reads a $, a quote or a space in it.
@@ -92,8 +93,8 @@ upload: $(TARGET_READY) ## copy FILE, a folder or several files into the bucket,
 etl: demo-segment/.venv/.ready ## write demo-segment/etl/NAME.py and its tests from a table, FILE
 	@PYTHONPATH=utils demo-segment/.venv/bin/python -P -m pipeline.etls.new "$$NAME" "$$FILE"
 
-stepfunctions: $(TARGET_READY) ## run the state machine (DEFINITION) on INPUT, or on FILE (files, a folder), with ETL, and wait for its end; SHEETS=summaries: without the table
-	@$(HARNESS) stepfunctions $(DEFINITION_TYPED) --file="$$FILE" --etl="$$ETL" --sheets="$$SHEETS" -- "$$INPUT"
+stepfunctions: $(TARGET_READY) ## run the state machine (DEFINITION) on INPUT, or on FILE (files, a folder; in the bucket: KEY), with ETL, into WORKBOOK, and wait for its end; SHEETS=summaries: without the table
+	@$(HARNESS) stepfunctions $(DEFINITION_TYPED) --file="$$FILE" --key="$$KEY" $(WORKBOOK_TYPED) --etl="$$ETL" --sheets="$$SHEETS" -- "$$INPUT"
 
 stop: $(TARGET_READY) ## end the running EXECUTION, a name or ARN (default: the last one started)
 	@$(HARNESS) stop -- "$$EXECUTION"

@@ -35,6 +35,8 @@ def run(
     page: str = "",
     etl: str = "",
     sheets: str = "",
+    key: str = "",
+    workbook: str = "",
 ) -> None:
     """Run a state machine on an execution input such as {"input_obj": "members.json"}.
 
@@ -42,10 +44,13 @@ def run(
         file: what to upload, see `uploads.find`, and to run it on; its workbook comes to result/.
         definition: of the emulator's: parallel, the default, or distributed.
         page: the name of its report in result/; default: the execution's.
-        etl, sheets: fields of the input.
+        etl, sheets, workbook: fields of the input.
+        key: of the file in the bucket.
     """
-    sent = uploads.find(file) if file else None
-    given = check_input(given, sent, etl=etl, sheets=sheets)
+    if key and not file:
+        raise Fault(f"KEY: must be where a FILE goes; found {key!r} without one")
+    sent = uploads.find(file, key) if file else None
+    given = check_input(given, sent, etl=etl, sheets=sheets, workbook=workbook)
     machine = target.machine(definition)
     check_functions(target)
     check_etl(target, given)

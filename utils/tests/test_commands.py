@@ -65,6 +65,25 @@ def test_a_workbook_made_from_another_object_is_named_before_it_is_replaced(
     assert ran[2][0] == said  # before anything runs
 
 
+def test_a_file_and_its_workbook_are_named_as_typed(
+    pipeline: Pipeline, make: Make, tmp_path: Path
+) -> None:
+    name = uuid.uuid4()
+    (tmp_path / "a.csv").write_bytes(csv_of(EXAMPLE))
+    key, workbook = f"in/{name}.csv", f"out/{name}-of a.xlsx"
+    said = checked(
+        make("stepfunctions", f"FILE={tmp_path}/a.csv", f"KEY={key}", f"WORKBOOK={workbook}")
+    )
+    assert said.startswith(f"s3://{emulator().bucket}/{key}\n")
+    assert f"s3://{emulator().bucket}/{workbook}\n" in said
+    local_copy(workbook).unlink()
+
+
+def test_a_key_of_no_file_is_refused() -> None:
+    with pytest.raises(Fault, match="^KEY: must be where a FILE goes; found 'a.csv' without one$"):
+        run.run(emulator(), key="a.csv")
+
+
 def body(pipeline: Pipeline, key: str) -> bytes:
     read: bytes = pipeline.s3.get_object(Bucket=emulator().bucket, Key=key)["Body"].read()
     return read
