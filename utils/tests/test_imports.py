@@ -197,10 +197,16 @@ def touches_the_path(path: Path) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("module", "other"), [("run", "awscli"), ("bucket", "rich"), ("show", "botocore")]
+    ("module", "other"),
+    [
+        ("harness.run", "awscli"),
+        ("harness.bucket", "rich"),
+        ("harness.show", "botocore"),
+        ("utils", "rich"),
+    ],
 )
 def test_no_verb_waits_for_what_another_needs(module: str, other: str) -> None:
-    loaded = f"import sys, harness.{module}; sys.exit({other!r} in sys.modules)"
+    loaded = f"import sys, {module}; sys.exit({other!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", loaded]).returncode == 0
 
 
