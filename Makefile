@@ -16,7 +16,8 @@ SMOKE_ROWS ?= 1000000
 PAGE ?= 8480
 # Only a DEFINITION that was typed: a stack keeps its own unless one was.
 DEFINITION_TYPED := $(if $(filter-out file,$(origin DEFINITION)),--definition="$$DEFINITION")
-# The same of ROWS: a scale has another default.
+# The same of WORKBOOK, whose default is the table's name, and of ROWS: a scale has another.
+WORKBOOK_TYPED := $(if $(filter-out file,$(origin WORKBOOK)),--workbook="$$WORKBOOK")
 ROWS_TYPED := $(filter-out file,$(origin ROWS))
 # What is typed reaches the commands as it is, through their environment: neither make nor the
 # shell reads a $, a quote or a space in it.
@@ -53,7 +54,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  ENDPOINT=$$ENDPOINT  BUCKET=$$BUCKET  ROWS=$$ROWS  INPUT='$$INPUT'"
 
-demo: starting zip create bucket json stepfunctions download ## everything: from an empty machine to result/test.xlsx
+demo: starting zip create json stepfunctions download ## everything: from an empty machine to result/test.xlsx
 	@$(HARNESS) show -- "$$WORKBOOK"
 
 up: $(TOOLS_READY) ## start LocalStack at ENDPOINT, unless one answers there
@@ -72,15 +73,15 @@ down: ## stop the LocalStack that `make up` started
 zip: $(TOOLS_READY) $(if $(ON_AWS),running) ## package the functions whose files changed
 	@$(SIDE_BY_SIDE) zip
 
-create: running zip ## create or update the functions and the state machines, and wait until they are active
-	@$(HARNESS) create --machines $(SETTINGS)
+create: running zip ## create or update the functions, the state machines and the bucket, and wait until they are active
+	@$(HARNESS) create --whole $(SETTINGS)
 
 update: create ## the same as create
 
 delete: running ## delete the functions
 	@$(HARNESS) delete $(FUNCTIONS)
 
-bucket: running ## create the bucket
+bucket: running ## create the bucket alone
 	@$(HARNESS) bucket
 
 json: $(TARGET_READY) ## write test.json with ROWS members to the bucket
@@ -92,8 +93,8 @@ upload: $(TARGET_READY) ## copy FILE, a folder or several files into the bucket,
 etl: demo-segment/.venv/.ready ## write demo-segment/etl/NAME.py and its tests from a table, FILE
 	@PYTHONPATH=utils demo-segment/.venv/bin/python -P -m pipeline.etls.new "$$NAME" "$$FILE"
 
-stepfunctions: $(TARGET_READY) ## run the state machine (DEFINITION) on INPUT, or on FILE (files, a folder), with ETL, and wait for its end; SHEETS=summaries: without the table
-	@$(HARNESS) stepfunctions $(DEFINITION_TYPED) --file="$$FILE" --etl="$$ETL" --sheets="$$SHEETS" -- "$$INPUT"
+stepfunctions: $(TARGET_READY) ## run the state machine (DEFINITION) on INPUT, or on FILE (files, a folder; in the bucket: KEY), with ETL, into WORKBOOK, and wait for its end; SHEETS=summaries: without the table
+	@$(HARNESS) stepfunctions $(DEFINITION_TYPED) --file="$$FILE" --key="$$KEY" $(WORKBOOK_TYPED) --etl="$$ETL" --sheets="$$SHEETS" -- "$$INPUT"
 
 stop: $(TARGET_READY) ## end the running EXECUTION, a name or ARN (default: the last one started)
 	@$(HARNESS) stop -- "$$EXECUTION"
@@ -111,10 +112,10 @@ report: $(TARGET_READY) ## write result/<execution>.html of EXECUTION, a name or
 	@$(HARNESS) report --language="$$LANG_" -- "$$EXECUTION"
 
 # On the emulator what a dropped table needs is made, too.
-page: $(if $(filter localstack,$(TARGET)),zip create bucket,$(TARGET_READY)) ## serve a page where executions live: drop a table, watch it, take the workbook; PAGE=port, Ctrl-C ends
+page: $(if $(filter localstack,$(TARGET)),zip create,$(TARGET_READY)) ## serve a page where executions live: drop a table, watch it, take the workbook; PAGE=port, Ctrl-C ends
 	@MALLOC_ARENA_MAX=1 $(HARNESS) page -- "$$PAGE"
 
-watch: create bucket $(FUNCTIONS:%=demo-%/.venv/.ready) ## on each save of a function or an ETL: its tests, then the pipeline on FILE, INPUT or a sample
+watch: create $(FUNCTIONS:%=demo-%/.venv/.ready) ## on each save of a function or an ETL: its tests, then the pipeline on FILE, INPUT or a sample
 	@$(HARNESS) watch --file="$$FILE" --etl="$$ETL" -- "$$INPUT"
 
 # Lambda runs Linux wheels of its own architecture; functions that run as processes, the host's.

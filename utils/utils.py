@@ -3,15 +3,13 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import fire
 from mimesis import Locale, Person
-from rich.console import Console
-from rich.progress import track
 
 from harness.bucket import check_bucket
 from harness.fault import Fault
@@ -39,11 +37,12 @@ def members(count: int, seed: int | None = None) -> Iterator[dict[str, Any]]:
 def write(count: int, seed: int | None, path: Path) -> None:
     """Write a JSON array, a record a line, whole or not at all; many with a bar on a terminal."""
     partial = path.with_suffix(".part")
-    quick = count < 10_000 or not sys.stderr.isatty()
-    bar = Console(stderr=True)
-    shown = track(
-        members(count, seed), "members", count, console=bar, transient=True, disable=quick
-    )
+    shown: Iterable[dict[str, Any]] = members(count, seed)
+    if count >= 10_000 and sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import track
+
+        shown = track(shown, "members", count, console=Console(stderr=True), transient=True)
     try:
         with partial.open("w", encoding="utf-8") as file:
             file.write("[")

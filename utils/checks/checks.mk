@@ -25,10 +25,10 @@ bench-summaries: zip $(BENCH_READY) demo-gather/.venv/.ready ## its last part: M
 	@$(HARNESS) with-emulator $(MAKE) --no-print-directory benched-summaries
 
 # On an emulator that has run nothing yet.
-benched-summaries: create bucket
+benched-summaries: create
 	@cd $(ROOT)/utils && $(PY) -P -m checks.bench.summaries $(MEMBERS) $(ORDERS) $(REPEAT)
 
-benched-%: create bucket
+benched-%: create
 	@cd $(ROOT)/utils && $(PY) -P -m checks.bench $* $(REPEAT)
 
 bench-scale: $(FUNCTIONS:%=demo-%/.venv/.ready) ## a long table with files for S3: ROWS (default here: 50000000), time and memory of each stage, and what breaks next
@@ -40,7 +40,7 @@ faults: zip demo-gather/.venv/.ready demo-scatter/.venv/.ready ## cause every fa
 soak: zip fuzz fuzz-summaries ## fuzz twice for FUZZ_S, then 100 executions in a row, 20 at once, 50 first ones
 	@$(HARNESS) with-emulator $(MAKE) --no-print-directory soaked
 
-soaked: create bucket
+soaked: create
 	@cd $(ROOT)/utils && $(PY) -P -m checks.soak
 
 # The function's own packages, beside Atheris.
@@ -70,9 +70,9 @@ picture_of_sheet = folder=$$(mktemp -d) && soffice -env:UserInstallation=file://
 	pdftoppm -png -r 96 -f 2 -singlefile $$folder/test.pdf $(ROOT)/.github/pictures/$1 && rm -r $$folder
 
 pictures: $(TOOLS_READY) ## draw the READMEs' pictures of summaries and the page; needs LibreOffice, poppler-utils, Chromium
-	@$(HARNESS) with-emulator $(MAKE) --no-print-directory zip create bucket json stepfunctions download picture-of-page
+	@$(HARNESS) with-emulator $(MAKE) --no-print-directory zip create json stepfunctions download picture-of-page
 	@$(call picture_of_sheet,summary)
-	@$(HARNESS) with-emulator $(MAKE) --no-print-directory ETL_FOLDER=$(CHECKS)/pictures/etl zip create bucket json stepfunctions download
+	@$(HARNESS) with-emulator $(MAKE) --no-print-directory ETL_FOLDER=$(CHECKS)/pictures/etl zip create json stepfunctions download
 	@$(call picture_of_sheet,cross-table)
 	@ls -l $(ROOT)/.github/pictures/*.png
 

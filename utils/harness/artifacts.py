@@ -6,9 +6,6 @@ import json
 import re
 from typing import Any
 
-# It ships no types.
-from awscli.customizations.cloudformation import yamlhelper  # type: ignore[import-untyped]
-
 from harness.bucket import delete_keys, keys_of
 from harness.fault import Fault
 from harness.functions import read_zip
@@ -133,8 +130,16 @@ def declared(parameters: dict[str, str]) -> dict[str, str]:
 
 def declarations() -> dict[str, dict[str, Any]]:
     """The template's parameters, but for those whose values nobody is shown."""
-    known = yamlhelper.yaml_parse(TEMPLATE.read_text())["Parameters"]
+    known = read_template()["Parameters"]
     return {name: each for name, each in known.items() if not each.get("NoEcho")}
+
+
+def read_template() -> dict[str, Any]:
+    # An execution does not wait for it. It ships no types.
+    from awscli.customizations.cloudformation import yamlhelper  # type: ignore[import-untyped]
+
+    template: dict[str, Any] = yamlhelper.yaml_parse(TEMPLATE.read_text())
+    return template
 
 
 def with_defaults(
@@ -153,7 +158,7 @@ def rendered(parameters: dict[str, str], emulated: bool = False) -> str:
         parameters: the zips' keys, those given and those that the stack has, but for the key, whose
             number stands for it; the template's defaults need not be.
     """
-    template = yamlhelper.yaml_parse(TEMPLATE.read_text())
+    template = read_template()
     resources = template["Resources"]
     values = with_defaults(template["Parameters"], parameters)
     if emulated:

@@ -12,6 +12,7 @@ from botocore.exceptions import WaiterError
 
 from harness import definition, logs
 from harness.advice import advice
+from harness.bucket import bucket
 from harness.fault import Fault
 from harness.machines import put
 from harness.settings import ROOT
@@ -36,12 +37,12 @@ EVENTS: dict[str, Any] = {
 }
 
 
-def create(settings: list[str], machines: bool = False) -> None:
+def create(settings: list[str], whole: bool = False) -> None:
     """Create functions from their zips, or bring them up to date; returns when they are active.
 
     Args:
         settings: stage, memory in MB and timeout in s of each function, in turn.
-        machines: the state machines, too.
+        whole: the rest of the pipeline, too: the state machines and the bucket.
     """
     functions = emulator().client("lambda")
     key = kept_key(functions) or secrets.token_hex(32)
@@ -56,10 +57,11 @@ def create(settings: list[str], machines: bool = False) -> None:
     for name, done in sent:
         wait_until_active(functions, name)
         print(f"{name}: {done}")
-    if machines:
+    if whole:
         states = emulator().client("stepfunctions")
         for definition, machine in MACHINES.items():
             print(f"{machine}: {put(states, definition)}")
+        bucket()
 
 
 def configuration(memory_mb: str, timeout_s: str, key: str) -> dict[str, Any]:

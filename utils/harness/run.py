@@ -35,6 +35,8 @@ def run(
     page: str = "",
     etl: str = "",
     sheets: str = "",
+    key: str = "",
+    workbook: str = "",
 ) -> None:
     """Run a state machine on an execution input such as {"input_obj": "members.json"}.
 
@@ -42,10 +44,13 @@ def run(
         file: what to upload, see `uploads.find`, and to run it on; its workbook comes to result/.
         definition: of the emulator's: parallel, the default, or distributed.
         page: the name of its report in result/; default: the execution's.
-        etl, sheets: fields of the input.
+        etl, sheets, workbook: fields of the input.
+        key: of the file in the bucket.
     """
-    sent = uploads.find(file) if file else None
-    given = check_input(given, sent, etl=etl, sheets=sheets)
+    if key and not file:
+        raise Fault(f"KEY: must be where a FILE goes; found {key!r} without one")
+    sent = uploads.find(file, key) if file else None
+    given = check_input(given, sent, etl=etl, sheets=sheets, workbook=workbook)
     machine = target.machine(definition)
     check_functions(target)
     check_etl(target, given)
@@ -53,8 +58,8 @@ def run(
         sent.check_alone(target)
         sent.send(target)
     check_object(target, given)
-    if replaces := replaced(target, given):
-        print(f"replaces {replaces}", flush=True)
+    if old := replaced(target, given):
+        print("replaces {}, which was made from {}".format(*old), flush=True)
     if not target.stack:
         machines.put(target.client("stepfunctions"), definition or "parallel")
     done = execute(target, machine, given, page)
@@ -249,15 +254,15 @@ def check_object(target: Target, given: dict[str, Any]) -> None:
         target.client("s3").head_object(Bucket=target.bucket, Key=key)
 
 
-def replaced(target: Target, given: dict[str, Any]) -> str:
-    """The input's workbook, in words, where it is there and was made from another object."""
+def replaced(target: Target, given: dict[str, Any]) -> tuple[str, str] | None:
+    """The input's workbook, where it is there and was made from another object; and that object."""
     key, inbox = given.get("input_obj", "test.json"), variables(target, "scatter").get("INBOX", "")
     workbook = given.get("workbook") or endings.workbook_key(key, inbox)
     found = bucket.head(target, workbook) if workbook else None  # without one, the scatter says so
     metadata = found["Metadata"] if found else {}
     if metadata.get("input") in (None, workbook_metadata(endings.table_name(key))["input"]):
-        return ""
-    return f"s3://{target.bucket}/{workbook}, which was made from {made_from(metadata)}"
+        return None
+    return f"s3://{target.bucket}/{workbook}", made_from(metadata)
 
 
 def check_key(workbook: str) -> None:

@@ -34,10 +34,17 @@ class Upload:
     given: dict[str, Any]
     passed_over: int = 0
 
-    def send(self, target: Target) -> None:
+    def check_there(self) -> None:
+        """
+        Raises:
+            Fault: one is no file.
+        """
         for path in self.files.values():
             if not path.is_file():
                 raise Fault(f"FILE: {RULE}; found {str(path)!r}")
+
+    def send(self, target: Target) -> None:
+        self.check_there()
         check_bucket(target)
         put(target, self.files)
         key, *more = self.files

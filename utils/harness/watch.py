@@ -49,7 +49,10 @@ def watch(given: Any = None, file: str = "", etl: str = "") -> None:
         file: a table of this machine to run on, which is copied into the bucket each time.
         etl: the module of demo-segment/etl that the table is for.
     """
-    run.check_input(given, uploads.find(file) if file else None)
+    sent = uploads.find(file) if file else None
+    run.check_input(given, sent)
+    if sent:
+        sent.check_there()
     if not given and not file:
         put_sample()
         given = {"input_obj": SAMPLE}

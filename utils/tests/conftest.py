@@ -130,7 +130,7 @@ class Pipeline:
 
 @pytest.fixture(scope="session")
 def pipeline(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    checked(make("create", "bucket"))
+    checked(make("create"))
     pipeline = Pipeline(tmp_path_factory.mktemp("workbooks"))
     for definition in MACHINES:
         machines.put(pipeline.states, definition)

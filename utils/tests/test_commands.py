@@ -65,6 +65,25 @@ def test_a_workbook_made_from_another_object_is_named_before_it_is_replaced(
     assert ran[2][0] == said  # before anything runs
 
 
+def test_a_file_and_its_workbook_are_named_as_typed(
+    pipeline: Pipeline, make: Make, tmp_path: Path
+) -> None:
+    name = uuid.uuid4()
+    (tmp_path / "a.csv").write_bytes(csv_of(EXAMPLE))
+    key, workbook = f"in/{name}.csv", f"out/{name}-of a.xlsx"
+    said = checked(
+        make("stepfunctions", f"FILE={tmp_path}/a.csv", f"KEY={key}", f"WORKBOOK={workbook}")
+    )
+    assert said.startswith(f"s3://{emulator().bucket}/{key}\n")
+    assert f"s3://{emulator().bucket}/{workbook}\n" in said
+    local_copy(workbook).unlink()
+
+
+def test_a_key_of_no_file_is_refused() -> None:
+    with pytest.raises(Fault, match="^KEY: must be where a FILE goes; found 'a.csv' without one$"):
+        run.run(emulator(), key="a.csv")
+
+
 def body(pipeline: Pipeline, key: str) -> bytes:
     read: bytes = pipeline.s3.get_object(Bucket=emulator().bucket, Key=key)["Body"].read()
     return read
@@ -207,6 +226,17 @@ def test_create_makes_what_is_not_there_and_replaces_what_failed(
     created = checked(make("create"))
     assert f"{name}: replaced" in created and "Aggregate: created" in created
     assert pipeline.run(input_obj=pipeline.put(EXAMPLE))["status"] == "SUCCEEDED"
+
+
+def test_create_makes_the_bucket(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUCKET", f"made-{uuid.uuid4()}")
+    functions.create([], whole=True)
+    assert emulator().bucket in bucket_names(pipeline)
+    pipeline.s3.delete_bucket(Bucket=emulator().bucket)
+
+
+def bucket_names(pipeline: Pipeline) -> list[str]:
+    return [each["Name"] for each in pipeline.s3.list_buckets()["Buckets"]]
 
 
 @pytest.mark.parametrize("verb", command_line.VERBS)

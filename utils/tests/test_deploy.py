@@ -633,8 +633,9 @@ def test_every_verb_works_on_a_stack_and_nowhere_else(
     again = ("stepfunctions", "report", "download")
     said = checked(make(*again, *at, 'INPUT={"input_obj": "a/b.json"}'))
     *_, page, copied = said.splitlines()
-    assert f"s3://{bucket}/a/b.xlsx" in said and copied == f"result/{working}.xlsx"
-    assert page != f"result/{name}.html" and f"s3://{bucket}/a/b.xlsx" in (ROOT / page).read_text()
+    made = f"s3://{bucket}/{working}.xlsx"
+    assert made in said and copied == f"result/{working}.xlsx"
+    assert page != f"result/{name}.html" and made in (ROOT / page).read_text()
     workbook.unlink()
     assert elsewhere not in leftovers(working)
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from conftest import ROOT
 
 FUNCTIONS = {"demo-scatter", "demo-segment", "demo-gather"}
@@ -192,6 +194,20 @@ def touches_the_path(path: Path) -> bool:
         and node.value.id == "sys"
         for node in ast.walk(tree(path))
     )
+
+
+@pytest.mark.parametrize(
+    ("module", "other"),
+    [
+        ("harness.run", "awscli"),
+        ("harness.bucket", "rich"),
+        ("harness.show", "botocore"),
+        ("utils", "rich"),
+    ],
+)
+def test_no_verb_waits_for_what_another_needs(module: str, other: str) -> None:
+    loaded = f"import sys, {module}; sys.exit({other!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loaded]).returncode == 0
 
 
 def test_only_the_executors_bootstrap_touches_the_path_of_imports() -> None:

@@ -387,10 +387,31 @@ def test_on_aws_a_table_says_what_it_costs_first(pipeline: Pipeline, key: str, s
     ]
 
 
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [("en", ["replaced", "replaces", "costs"]), ("ja", ["置き換え"] * 2 + ["定価"])],
+)
+def test_what_must_be_agreed_to_is_in_the_readers_language(
+    pipeline: Pipeline, language: str, words: list[str]
+) -> None:
+    key, at = pipeline.put(b"[]"), f"s3://{emulator().bucket}/"
+    workbook = key.replace(".json", ".xlsx")
+    pipeline.s3.put_object(Bucket=emulator().bucket, Key=workbook, Metadata={"input": "7.csv"})
+    on_aws = replace(emulator(), name="aws")
+    asks = upload.check(on_aws, key, 137_000_000, b"[", "utf-8", language)
+    for ask, word, names in zip(
+        asks, words, [[at + key], [at + workbook, "7.csv"], ["$0.0033"]], strict=True
+    ):
+        assert [word in ask, *(name in ask for name in names)] == [True] * (1 + len(names))
+    assert [ask.startswith("s3://") for ask in asks] == [True, False, False]  # what the page tells
+
+
 def test_an_object_is_replaced_only_by_who_was_asked(page: Served, pipeline: Pipeline) -> None:
     key = pipeline.put(b"[]")
     asked = urlencode({"key": key, "size": 2, "encoding": "utf-8"})
     assert f"{key} is there, and is replaced" in page.text(f"/check?{asked}", b"[]")
+    japanese = json.loads(page.text(f"/check?{asked}", b"[]", Accept_Language="ja"))
+    assert japanese == [f"s3://{emulator().bucket}/{key} は既にあり、置き換えられます。"]
     status, _, said = page.ask(f"/check?{asked}", b"{}")
     assert status == 409 and b"must begin with [; found '{'" in said
     status, _, said = page.ask(f"/objects?key={key}", b"[1]")

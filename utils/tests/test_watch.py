@@ -15,6 +15,7 @@ from openpyxl import load_workbook
 
 from conftest import ROOT, Pipeline
 from harness import watch
+from harness.fault import Fault
 from harness.settings import RESULT, local_copy
 from harness.target import STAGES, emulator, function_name
 from harness.watch import (
@@ -137,6 +138,14 @@ def test_a_watch_runs_on_a_file_and_gives_the_zips_back_when_it_ends(
     rows = list(load_workbook(workbook)["Sheet1"].values)
     assert [row[-1] for row in rows] == ["ボーナスポイント", 72.5, 75]
     workbook.unlink()
+
+
+def test_a_watch_of_a_file_that_is_not_there_ends_before_anything_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENDPOINT", "http://localhost:1")
+    with pytest.raises(Fault, match="^FILE: must be a file, a folder .*; found '.*/gone.csv'$"):
+        watch.watch(file=str(tmp_path / "gone.csv"))
 
 
 def assert_holds_what_the_zip_does(hot: Path, archive: Path) -> None:

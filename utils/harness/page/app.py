@@ -128,7 +128,7 @@ class App:
     async def check(self, request: Request) -> Response:
         asked = request.query_params
         head = (await request.body())[: upload.HEAD_BYTES]
-        given = asked["key"], int(asked["size"]), head, asked["encoding"]
+        given = asked["key"], int(asked["size"]), head, asked["encoding"], language_of(request)
         return JSONResponse(await run_in_threadpool(upload.check, self.target, *given))
 
     async def put(self, request: Request) -> Response:

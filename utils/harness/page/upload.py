@@ -24,7 +24,9 @@ ENCODINGS = ("utf-8", "cp932")
 DENSE = ("csv", "xlsx")  # a byte of it holds what four of JSON do, which names each key
 
 
-def check(target: Target, key: str, size: int, head: bytes, encoding: str) -> list[str]:
+def check(
+    target: Target, key: str, size: int, head: bytes, encoding: str, language: str = "en"
+) -> list[str]:
     """What the user must agree to before a table is sent, in words.
 
     Args:
@@ -37,14 +39,23 @@ def check(target: Target, key: str, size: int, head: bytes, encoding: str) -> li
     check_size(target, key, size)
     given = input_of(key, encoding)
     check_head(key, head, given.get("encoding", ENCODINGS[0]))
-    asks = []
+    asks, which = [], language == "ja"
     if bucket.head(target, key):
-        asks.append(f"s3://{target.bucket}/{key} is there, and is replaced.")
-    if replaced := run.replaced(target, given):
-        asks.append(f"It replaces {replaced}.")
+        text = ("{} is there, and is replaced.", "{} は既にあり、置き換えられます。")[which]
+        asks.append(text.format(f"s3://{target.bucket}/{key}"))
+    if old := run.replaced(target, given):
+        text = (
+            "It replaces {}, which was made from {}.",
+            "ワークブック {}（{} から作成）を置き換えます。",
+        )[which]
+        asks.append(text.format(*old))
     if target.name == "aws":
         dollars = cost.estimate(size * (4 if endings.NAMES[endings.ends(key)[0]] in DENSE else 1))
-        asks.append(f"It costs about ${dollars:.2g} on AWS, at list price.")
+        text = (
+            "It costs about ${:.2g} on AWS, at list price.",
+            "AWS の定価で約 ${:.2g} かかります。",
+        )[which]
+        asks.append(text.format(dollars))
     return asks
 
 
