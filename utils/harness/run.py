@@ -247,9 +247,9 @@ def check_object(target: Target, given: dict[str, Any]) -> None:
     bucket.check_bucket(target)
     if isinstance(key, list) or endings.is_many(key) or dates.has(key) or "input_bucket" in given:
         return  # the scatter finds it
-    named = shlex.quote(key)  # a file's is its key's last step, unless KEY says more
-    fix = f"make upload FILE={named}" + (f" KEY={named}" if "/" in key else "")
-    fix = "make json" if key == "test.json" else fix
+    named = shlex.quote(key)
+    typed = f" KEY={named}" if "/" in key else ""  # by itself it is the file's name
+    fix = "make json" if key == "test.json" else f"make upload FILE={named}{typed}"
     with bucket.there_or(f"s3://{target.bucket}/{key} does not exist: {fix}{target.flags}"):
         target.client("s3").head_object(Bucket=target.bucket, Key=key)
 

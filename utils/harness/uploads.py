@@ -90,10 +90,10 @@ def find(file: str, key: str = "") -> Upload:
         steps = path.as_posix().split("/")
         first = next(at for at, step in enumerate(steps) if endings.is_pattern(step))
         return matching(Path("/".join(steps[:first]) or path.anchor), "/".join(steps[first:]), key)
-    paths = [Path(each).expanduser() for each in words(file)]
-    if path.exists() or len(paths) < 2:
-        path = path if path.exists() else paths[0]
-        return Upload({key or path.name: path}, {"input_obj": key or path.name})
+    paths = [path] if path.exists() else [Path(each).expanduser() for each in words(file)]
+    if len(paths) == 1:
+        key = key or paths[0].name
+        return Upload({key: paths[0]}, {"input_obj": key})
     folder = key.rstrip("/") or endings.stem(paths[0].name)
     files: dict[str, Path] = {}
     for each in paths:

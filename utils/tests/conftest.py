@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 import uuid
@@ -144,3 +145,4 @@ def guarded() -> Iterator[MiniStack]:
     emulator.up()
     yield emulator
     emulator.down()
+    shutil.rmtree(emulator.folder)

@@ -6,6 +6,7 @@ import platform
 import re
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,8 @@ def test_what_was_asked_for_is_what_executions_get(outputs: dict[str, str]) -> N
 def test_every_verb_knows_a_stack_made_from_the_folder(
     outputs: dict[str, str], make: Make, tmp_path: Path
 ) -> None:
-    table, workbook = tmp_path / f"{STACK}.json", ROOT / "result" / f"{STACK}.xlsx"
+    name = uuid.uuid4().hex  # no workbook of the user's
+    table, workbook = tmp_path / f"{name}.json", ROOT / "result" / f"{name}.xlsx"
     table.write_text(json.dumps(EXAMPLE))
     given = (f"FILE={table}", "PARAMETERS=MaxConcurrency=4", "YES=1", "EMPTY=1")
     at = ("TARGET=stack", f"STACK={STACK}")

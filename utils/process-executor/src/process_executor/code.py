@@ -23,7 +23,7 @@ from process_executor.workspace import scratch_folder
 # Inode, size, and when it last changed, in ns: that moves even where the time of writing is set.
 type State = tuple[int, int, int] | None
 
-NAME_LENGTH = 26  # where a zip's header of a member tells it
+LENGTHS_AT = 26  # in the header that stands before a member's bytes
 
 
 class CodeStore:
@@ -99,7 +99,7 @@ def parent_of(name: str, member: ZipInfo) -> str:
 
 def digest(name: str, member: ZipInfo, file: IO[bytes]) -> bytes:
     """Of a member's name and of its bytes as the archive has them: who compares these need not inflate."""
-    file.seek(member.header_offset + NAME_LENGTH)
+    file.seek(member.header_offset + LENGTHS_AT)
     lengths = struct.unpack("<HH", file.read(4))  # of the name and of the extra field
     file.seek(sum(lengths), os.SEEK_CUR)
     found = hashlib.sha256(f"{name} {member.compress_type} ".encode())

@@ -49,7 +49,7 @@ def mend() -> None:
     """Put what is below in the place of LocalStack's own."""
     # LocalStack's own folder, /tmp/localstack-s3-storage, is one for all users of a machine.
     s3.DEFAULT_S3_TMP_DIR = str(scratch_folder("s3"))
-    setattr(s3, "decode_continuation_token", last_key)
+    setattr(s3, "decode_continuation_token", next_key)
     setattr(s3.S3Provider, "list_objects_v2", list_in_one_order)
     setattr(StepFunctionsProvider, "_STATE_MACHINE_EXECUTION_ARN_REGEX", ANY_NAME)
     setattr(AssignmentService, "get_environment", choose_environments_safely)
@@ -62,13 +62,15 @@ def mend() -> None:
     setattr(ClientFactory, "with_assumed_role", assume_once)
 
 
-def last_key(token: str | None) -> str:
-    """LocalStack reads the token of a page of keys as ASCII."""
+def next_key(token: str | None) -> str:
+    """The key that the next page begins with, of any letters: LocalStack reads it as ASCII."""
     return base64.b64decode(token or "", altchars=b"._").decode()
 
 
 def list_in_one_order(provider: Any, context: Any, **asked: Any) -> Any:
-    """LocalStack sorts keys as they are, and looks for those of the next page by what a URL has."""
+    """LocalStack sorts keys as they are, and finds the next page by comparing how a URL spells them:
+    `é` comes after `z`, but `%C3%A9` before it.
+    """
     if asked.get("encoding_type") != "url":
         return _list(provider, context, **asked)
     found = _list(provider, context, **{**asked, "encoding_type": None}) | {"EncodingType": "url"}
