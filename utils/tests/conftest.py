@@ -33,8 +33,9 @@ def fault(tried: str, tried_ja: str, happened: str, happened_ja: str) -> pytest.
 @pytest.fixture(scope="session")
 def make() -> Make:
     """Run a root target against the emulator of this test run."""
-    # The make that runs the tests exports its own default, which would count as typed.
-    env = {name: value for name, value in os.environ.items() if name != "DEFINITION"}
+    # The make that runs the tests exports its own defaults, which would count as typed.
+    typed = ("DEFINITION", "WORKBOOK")
+    env = {name: value for name, value in os.environ.items() if name not in typed}
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = ["make", "--no-print-directory", *arguments]
