@@ -321,7 +321,7 @@ def test_several_files_and_a_folder_are_sent_and_started_by_their_paths(
         dispatchEvent(new DragEvent("drop", { dataTransfer: data, cancelable: true }));
     }"""
     page.evaluate(drop, "{}")
-    expect(page.locator("#sent")).to_contain_text("'notes.txt': must end in .json")
+    expect(page.locator("#sent")).to_contain_text("notes.txt: must end in .json")
     expect(page.locator("#sent")).to_contain_text("scatter.json: must begin with [; found '{'")
 
 
