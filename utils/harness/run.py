@@ -168,8 +168,9 @@ def contents(workbook: WorkbookFacts) -> str:
     counted = f"{sheets} sheet{'s' * (sheets != 1)}"
     if summaries:
         counted += f" with {summaries} summar{'ies' if summaries > 1 else 'y'}"
-    rejects = workbook.rejects
-    left_out = "" if rejects is None else f", {rejects:,} faulty records left out"
+    left_out = ""
+    if (rejects := workbook.rejects) is not None:
+        left_out = f", {rejects:,} faulty record{'s' * (rejects != 1)} left out"
     table = "" if workbook.table else ", not in the workbook"
     return f"{workbook.rows:,} rows{table}{left_out}; {counted}: {', '.join(workbook.sheets)}"
 

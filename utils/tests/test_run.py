@@ -255,3 +255,5 @@ def test_a_workbooks_sheets_and_summaries_are_said() -> None:
     assert workbook
     alone = replace(workbook, sheets=["日別"], summaries=workbook.summaries[:1], table=False)
     assert run.contents(alone) == "60 rows, not in the workbook; 1 sheet with 1 summary: 日別"
+    listed = replace(alone, sheets=["日別", "Rejects"], rejects=1)
+    assert "in the workbook, 1 faulty record left out; 2 sheets" in run.contents(listed)

@@ -91,14 +91,14 @@ def no_rows(df: pd.DataFrame, formats: dict[str, str]) -> RenderedRows:
 
 def check_decimals(df: pd.DataFrame, source: str) -> None:
     """Raise InvalidCell, which names the record and the column, of a NaN at which pandas fails."""
-    for place, name in enumerate(df.columns):
+    for place in [n for n, dtype in enumerate(df.dtypes) if dtype == object]:
         cells = df.iloc[:, place]
         try:
             cells.isna()
         except InvalidOperation:
             signals = [isinstance(cell, Decimal) and cell.is_snan() for cell in cells]
             row = signals.index(True)
-            where = f"{named(df.attrs, df.index[row], source)}, column {name}"
+            where = f"{named(df.attrs, df.index[row], source)}, column {cells.name}"
             rule = f"a Decimal must be a number or NaN; found {cells.iloc[row]}"
             raise InvalidCell(f"{where}: {rule}") from None
 
